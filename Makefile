@@ -36,11 +36,12 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, fuzzing
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, fuzzing; Spring and PHP by their registries
 	$(heading)
-	$(SETUP) test cxx valkey promtool
+	$(SETUP) test cxx valkey promtool php maven
 	$(CARGO) test --locked --test nightly -- --test-threads=1
-	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip cost:: --skip java_spring::
+	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip cost:: --skip java_spring:: --skip php::
+	tests/tools/registries.sh
 	$(CARGO) test --locked --features kubernetes --test campaign
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
@@ -56,7 +57,7 @@ count: ## the instructions and freed blocks of a silent login, of the program as
 	WXMINT_TEST_COUNTED=$(CURDIR)/target/counting/wxmint $(CARGO) test --locked --test it cost:: -- --ignored --nocapture | grep 'a silent login'
 
 .PHONY: scale
-scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; docs/scale.md
+scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; benches/README.md
 	$(heading)
 	$(SETUP) cc redis python faketime
 	$(CARGO) build --locked
@@ -119,7 +120,7 @@ bench: ## the benchmarks
 	$(CARGO) bench --locked
 
 .PHONY: campaign
-campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes docs/reliability.md
+campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes into benches/README.md
 	$(SETUP) cc redis
 	CAMPAIGN_PAGE=1 CAMPAIGN_MINUTES=$(MINUTES) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
 		$(CARGO) test --locked --release --test campaign -- --nocapture no_binding_is_lost
@@ -130,7 +131,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: image
-image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: docs/mirrors.md)
+image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: README.md#try-it)
 	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
 
 .PHONY: release

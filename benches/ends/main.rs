@@ -4,7 +4,6 @@
 //! of its own, with the settings that the examples show.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
-mod chart;
 mod feed;
 #[path = "../login/kernel.rs"]
 mod kernel;
@@ -116,16 +115,13 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     }
     println!("{report}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
-    keep(&report, &folder, load.trim(), plan.has("refusals") && plan.peers.is_empty())
+    keep(&report, &folder, load.trim())
 }
 
-/// Writes the results to `folder`, and the chart if all of its values were measured.
-fn keep(report: &Report, folder: &Path, load: &str, has_all_peers: bool) -> Result<(), Fault> {
+/// Writes the results to `folder`.
+fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("ends.json"), format!("{:#}\n", report.to_json(load)))?;
-    if has_all_peers {
-        fs::write(folder.join("ends.svg"), chart::svg(&report.refusals))?;
-    }
     println!("kept in {}", folder.display());
     Ok(())
 }

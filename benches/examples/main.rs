@@ -4,7 +4,6 @@
 //! CPU time is what the kernel reports for all processes of the example, including the sidecar.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
 
-mod chart;
 #[expect(dead_code, reason = "of the benchmark of logins; here a part of it is needed")]
 #[path = "../login/kernel.rs"]
 mod kernel;
@@ -112,17 +111,14 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     }
     println!("{report}");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench");
-    keep(&report, &folder, load.trim(), plan.chosen.is_empty())
+    keep(&report, &folder, load.trim())
 }
 
-/// Writes the results to `folder`, and the chart if all of its values were measured.
-fn keep(report: &Report, folder: &Path, load: &str, is_whole: bool) -> Result<(), Fault> {
+/// Writes the results to `folder`.
+fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     let json = json!({"load_average_before": load, "measures": report.to_json()});
     fs::write(folder.join("examples.json"), format!("{json:#}\n"))?;
-    if is_whole {
-        fs::write(folder.join("peers.svg"), chart::svg(report))?;
-    }
     println!("kept in {}", folder.display());
     Ok(())
 }

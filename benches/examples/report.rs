@@ -39,11 +39,6 @@ impl Report {
         self.0.entry((example, measure)).or_default().push(value);
     }
 
-    /// The median, if the value was measured.
-    pub(crate) fn median(&self, example: &'static str, measure: Measure) -> Option<f64> {
-        self.spread(example, measure).map(|spread| spread.median)
-    }
-
     fn spread(&self, example: &'static str, measure: Measure) -> Option<Spread> {
         self.0.get(&(example, measure)).map(|values| Spread::of(values))
     }

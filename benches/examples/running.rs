@@ -35,7 +35,7 @@ const fn with_sidecar(name: &'static str, title: &'static str) -> Way {
     Way { name, title, sidecar: Some(&[]), remembers: true }
 }
 
-/// In the order of docs/peers.md.
+/// In the order of docs/verify.md.
 pub(crate) const EXAMPLES: [Way; 13] = [
     alone("actix-web", "Rust: actix-web"),
     alone("axum", "Rust: axum"),

@@ -1,5 +1,5 @@
 // A service of the business: sells, and reads encrypted messages. It believes X-User-Id, which the proxy with the sidecar
-// writes (docs/peers.md), and listens on loopback, so that nobody reaches it but that proxy.
+// writes (docs/verify.md), and listens on loopback, so that nobody reaches it but that proxy.
 //
 //   ADMIN=http://127.0.0.1:9090 SECRET=… APPID=… OFFER_ID=… APP_KEY=… node service.mjs
 import { randomUUID } from "node:crypto";

@@ -79,7 +79,7 @@ pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operati
 
 /// Lift the block of a user
 ///
-/// Ended tokens stay ended.
+/// Revoked tokens stay revoked.
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {

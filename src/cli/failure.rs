@@ -5,7 +5,13 @@ use std::{fmt::Display, io, process::ExitCode};
 use wxmint_verify::KeyError;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, output::say};
-use crate::{keys::rotation::Refusal, login::LoginError, secret_files::FileError, settings::Faults, store::StoreError};
+use crate::{
+    keys::rotation::Refusal,
+    login::LoginError,
+    secret_files::FileError,
+    settings::{Faults, env_file},
+    store::StoreError,
+};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -64,7 +70,8 @@ impl Failure {
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        Self::usage(format_args!("the settings cannot be used\n\n{faults}"))
+        let note = env_file::note().map(|note| format!("\n{note}")).unwrap_or_default();
+        Self::usage(format_args!("the settings cannot be used\n\n{faults}{note}"))
     }
 }
 

@@ -6,7 +6,9 @@ mod bindings;
 mod demo;
 mod doctor;
 mod failure;
+mod init;
 mod keys;
+mod manual;
 mod output;
 mod ready;
 mod serve;
@@ -18,11 +20,11 @@ mod vault;
 use std::{process::ExitCode, time::Duration};
 
 use aws_lc_rs::rand;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
-use crate::settings::parse_duration;
+use crate::settings::{env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// Of `wxmint doctor`, which exits with 1 if there are warnings alone.
@@ -54,13 +56,15 @@ enum Command {
     /// Try everything on this machine, with a page that plays the mini program; nothing to configure
     #[cfg(feature = "simulator")]
     Demo(demo::DemoArgs),
-    /// The issuer; settings come from the environment (see .env.example)
+    /// Make signing keys, a vault key and a .env with the settings, for `wxmint serve`; overwrites nothing
+    Init(init::InitArgs),
+    /// The issuer; settings come from the environment and from .env
     Serve(serve::ServeArgs),
     /// Checks a live configuration, and says what to mend; reads the same environment as `serve`
     Doctor(doctor::DoctorArgs),
     /// Asks a running `serve` or `sidecar` whether it is ready, for health checks; exits with 1 if it is not
     Ready(ready::ReadyArgs),
-    /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment
+    /// Verifies tokens for nginx, Traefik, Caddy or Envoy; settings come from the environment and from .env
     Sidecar,
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
@@ -77,6 +81,13 @@ enum Command {
     /// A stand-in for WeChat's server, for your own tests
     #[cfg(feature = "simulator")]
     Simulator(wxmint_simulator::SimulatorArgs),
+    /// Print what completes wxmint's commands and options in a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print a page for man(1): that of wxmint, or of one of its commands
+    Man {
+        /// The command, for example: keys rotate
+        command: Vec<String>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -106,14 +117,28 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Ready(args) => ready::run(&args),
+        Command::Init(args) => init::run(args),
         Command::Sidecar => serve::run_sidecar(),
-        Command::Keys(command) => keys::run(command),
-        Command::Users(command) => users::run(command),
-        Command::Bindings(command) => bindings::run(command),
-        Command::Vault(command) => vault::run(command),
+        Command::Keys(command) => with_env_file(|| keys::run(command)),
+        Command::Users(command) => with_env_file(|| users::run(command)),
+        Command::Bindings(command) => with_env_file(|| bindings::run(command)),
+        Command::Vault(command) => with_env_file(|| vault::run(command)),
+        Command::Completions { shell } => manual::print_completions(shell, CommandLine::command()),
+        Command::Man { command } => manual::print_page(&command, CommandLine::command()),
         #[cfg(feature = "simulator")]
         Command::Simulator(args) => simulator::run(args),
     }
+}
+
+fn load_env_file() -> Result<(), Failure> {
+    env_file::load().map_err(|faults| Failure::usage(faults.join("\n        ")))
+}
+
+/// For a command without a log of its own: what is unusual about `.env` is said at once.
+fn with_env_file(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    load_env_file()?;
+    env_file::note().into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
+    run()
 }
 
 fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
@@ -129,8 +154,6 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -11,6 +11,11 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
+use zeroize::Zeroizing;
 
 use super::Failure;
 
@@ -70,6 +75,15 @@ pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::unfinished("nothing was changed")) }
+}
+
+/// Asks on the terminal for a secret, which is not shown. From then on the process catches SIGINT, because at Ctrl-C
+/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error.
+pub(super) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    let _caught = signal(SignalKind::interrupt())?;
+    rpassword::prompt_password(question).map(Zeroizing::new)
 }
 
 /// A time as commands print it.

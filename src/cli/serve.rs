@@ -10,17 +10,29 @@ use super::{
     Failure,
     doctor::{self, DoctorArgs},
     keys::short_lead,
+    load_env_file,
 };
 use crate::{
     findings::{Finding, Status},
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerStartError},
-    settings::{Settings, SidecarSettings, StoreUrl, unknown_variables},
+    settings::{Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
     sidecar,
     telemetry::{self, Audit, LogFormat, Traces},
 };
 
+const SETTINGS: &str = "\
+Settings, from the environment or from a file .env in the working directory, over which the environment wins:
+  WXMINT_ISSUER          the https URL at which mini programs reach wxmint; the token's `iss`
+  WXMINT_APPID           the mini program's AppID
+  WXMINT_APP_SECRET      its AppSecret; or WXMINT_APP_SECRET_FILE, a file with it
+  WXMINT_REDIS_URL       redis://…, or memory: for a trial
+  WXMINT_KEYS            the file of the signing keys
+  WXMINT_VAULT_KEY_FILE  the file of the vault keys
+`wxmint init` makes the two files, and a .env that explains all other variables too; so does docs/settings.md.";
+
 #[derive(Args)]
+#[command(after_help = SETTINGS)]
 pub(super) struct ServeArgs {
     /// Check the settings and all that they name, as `wxmint doctor` does, and exit
     #[arg(long)]
@@ -33,6 +45,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.check {
         return doctor::run(&DoctorArgs::default());
     }
+    load_env_file()?;
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
     warn_about(remarks(&settings));
@@ -67,7 +80,7 @@ fn guard_memory() -> io::Result<()> {
     Ok(no_dump?)
 }
 
-/// The environment, without variables that are not UTF-8, because those cannot be ours.
+/// The environment, with what `.env` has added to it, without variables that are not UTF-8, because those cannot be ours.
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
@@ -79,10 +92,11 @@ fn remark(text: &str) -> Remark {
     (None, Finding { status: Status::Warning, ..Finding::told("settings", text, "") })
 }
 
-/// Variables that wxmint does not know.
-fn unknown() -> Vec<Remark> {
+/// What is unusual about `.env`, and variables that wxmint does not know.
+fn unusual() -> Vec<Remark> {
     let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
-    unknown.map(|(name, text)| (Some(name), remark(&text).1)).collect()
+    let unknown = unknown.map(|(name, text)| (Some(name), remark(&text).1));
+    env_file::note().map(remark).into_iter().chain(unknown).collect()
 }
 
 fn warn_about(remarks: Vec<Remark>) {
@@ -96,7 +110,7 @@ fn warn_about(remarks: Vec<Remark>) {
 
 /// What `wxmint serve` warns about at each start.
 pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
-    let mut remarks = unknown();
+    let mut remarks = unusual();
     let mut add = |is_so: bool, text: &str| remarks.extend(is_so.then(|| remark(text)));
     add(
         matches!(settings.store.url, StoreUrl::Memory),
@@ -139,6 +153,7 @@ fn start(settings: Settings) -> Result<(), IssuerStartError> {
 
 /// Runs the sidecar until SIGTERM.
 pub(super) fn run_sidecar() -> Result<(), Failure> {
+    load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
     warn_about(sidecar_remarks(&settings));
@@ -147,7 +162,7 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
 
 /// What `wxmint sidecar` warns about at each start.
 pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Remark> {
-    let mut remarks = unknown();
+    let mut remarks = unusual();
     remarks.extend(settings.dangerous_jwks_over_http.then(|| {
         remark(
             "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \

@@ -11,7 +11,7 @@ use actix_web::{
 };
 use utoipa::{OpenApi, openapi::Server};
 
-pub(super) use self::viewer::{docs_file, docs_folder};
+pub(super) use self::viewer::{docs_file, docs_folder, root};
 use super::{build::IssuerWorker, leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::{
     ProblemCode::{self, *},

@@ -1,4 +1,4 @@
-//! The feed of ends: which tokens verifiers must refuse before they expire.
+//! The revocation feed: which tokens verifiers must refuse before they expire.
 
 mod cursor;
 mod pages;
@@ -23,7 +23,7 @@ const CACHED: Duration = Duration::from_secs(1);
 const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What has been ended (a feed for verifiers)
+/// What has been revoked (a feed for verifiers)
 ///
 /// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or empty if
 /// the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an end may be
@@ -58,7 +58,7 @@ async fn page(cursor: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<w
     let (worker, cursor) = (web::Data::clone(worker), cursor.to_owned());
     // A client that goes away does not keep the others waiting for the page it asked for.
     let made = to_the_end(async move { page.get_or_init(|| make(&worker, cursor, lane)).await.clone() });
-    made.await.map_err(|_| later("The feed of ends cannot be read now."))
+    made.await.map_err(|_| later("The revocation feed cannot be read now."))
 }
 
 fn later(reason: &str) -> Problem {
@@ -69,7 +69,7 @@ fn later(reason: &str) -> Problem {
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
 async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let made = make_page(worker, cursor, lane).await;
-    made.inspect_err(|error| tracing::warn!(error, "no page of the feed of ends could be made"))
+    made.inspect_err(|error| tracing::warn!(error, "no page of the revocation feed could be made"))
 }
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {

@@ -33,6 +33,7 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             .service(published(metrics, Path::OPENID_CONFIGURATION, metadata::metadata))
             .service(published(metrics, Path::OAUTH_SERVER, metadata::metadata))
             .service(published(metrics, Path::REVOCATIONS, OrProblem(revocations::revocations)))
+            .service(readable(Path::ROOT.as_str(), api::root))
             .service(readable(Path::OPENAPI.as_str(), api::openapi))
             .service(readable(Path::OPENAPI_IN_CHINESE.as_str(), api::openapi_in_chinese))
             .service(readable(Path::DOCS.as_str(), api::docs_folder))

@@ -68,8 +68,9 @@ pub async fn run(
             .app_data(web::Data::new(worker))
             .app_data(public_issuer.proxies.clone())
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
-            .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
+            // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
+            .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .default_service(web::to(not_found(PLACE)))
             .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())

@@ -143,7 +143,7 @@ impl From<AccessTokenError> for LoginError {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The token has been ended, or its binding is gone.
-    #[error("the token has been ended")]
+    #[error("the token has been revoked")]
     NotYours,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
     /// difference would help an attacker.

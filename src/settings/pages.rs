@@ -77,8 +77,9 @@ fn default_in<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
 
 #[test]
 fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
-    for (file, required) in [("docs/settings.md", "required"), ("docs/settings.zh-CN.md", "必填")] {
-        let text = page(file).expect(file);
+    for (file, required) in [(".md", "required"), (".zh-CN.md", "必填")] {
+        let [serve, sidecar] = ["settings", "sidecar"].map(|name| page(&format!("docs/{name}{file}")).expect(name));
+        let text = serve + &sidecar;
         for entry in ENTRIES.iter() {
             let name = entry.name;
             let (cell, told) = default_in(&text, name).unwrap_or_else(|| panic!("{name} has no row in {file}"));

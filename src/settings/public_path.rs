@@ -16,6 +16,7 @@ macro_rules! public_paths {
 }
 
 public_paths! {
+    ROOT = "/";
     LOGIN = "/login";
     LOGOUT = "/logout";
     BINDING = "/binding";

@@ -23,13 +23,18 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variable, problem, wanted, example, in_file } = self;
+        let subject = if *in_file { "_FILE names a file whose content" } else { "" };
+        write!(f, "{variable}{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Fault { variable, problem, wanted, example, in_file } in &self.0 {
-            let subject = if *in_file { "_FILE names a file whose content" } else { "" };
-            writeln!(f, "{variable}{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")?;
-        }
-        write!(f, "Every variable is explained in .env.example.")
+        self.0.iter().try_for_each(|fault| writeln!(f, "{fault}"))?;
+        write!(f, "Every variable is explained in .env.example, which `wxmint init` writes as .env.")
     }
 }
 

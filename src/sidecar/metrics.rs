@@ -63,7 +63,7 @@ impl SidecarMetrics {
         registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
-        let help = "Pages of an issuer's feed of ends that were not received or not accepted, by reason";
+        let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
         for known in peer.known().filter(|known| known.ends.is_some()) {
             // Printed before it happens, so that the first time is an increase.
             self.refused_pages(known.issuer, "no_answer");

@@ -212,6 +212,6 @@ mod tests {
         for now in [expires + 60, expires + 3600, i64::from(u32::MAX)] {
             assert_eq!(recalled(now, true), (false, 0), "at {now}: and forgotten");
         }
-        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed, or it was ended");
+        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed, or it was revoked");
     }
 }

@@ -88,7 +88,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
 /// be missing.
 async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
-    readiness.waits_for("the issuers' feeds of ends have not been read yet");
+    readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
     readiness.ready(None);
     tracing::info!("ready");

@@ -117,7 +117,7 @@ fn refusal(reason: NotVerified) -> (Problem, VerifyOutcome) {
             (unavailable(ProblemCode::KeysUnavailable, detail), VerifyOutcome::NoKeys)
         }
         NotVerified::StaleEnds => {
-            let detail = "It is not known at the moment whether the token has been ended. Try again.";
+            let detail = "It is not known at the moment whether the token has been revoked. Try again.";
             (unavailable(ProblemCode::RevocationsUnavailable, detail), VerifyOutcome::StaleEnds)
         }
     }

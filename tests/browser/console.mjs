@@ -28,7 +28,7 @@ try {
   await check("an act that fails says why, and can be tried again", () => fails(page));
   await check("an act under way is not mistaken for one of the user who was sought meanwhile", () => staysApart(page));
   await check("390 and 1280 px, both languages, both themes: nothing scrolls sideways", fits);
-  await check("tokens are ended, and the binding is dissolved", () => acts(page));
+  await check("tokens are revoked, and the binding is dissolved", () => acts(page));
   await check("the keys have what comes next, and the doctor its checks", () => watches(page));
   await check("signed out, left, idle or refused: no secret and no user is left", () => forgets(page));
   await check("a secret that may only look cannot act", () => onlyLooks(page));

@@ -284,7 +284,7 @@ async function switchesLanguage(page) {
   expect(await page.locator("html").getAttribute("lang"), "en", "the language by the browser's setting");
   await page.getByTestId("language").click();
   expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after the switch");
-  expect(await page.locator("h1").textContent(), "轻点一下，七步换一枚令牌", "the headline");
+  expect(await page.locator("h1").textContent(), "轻点一下，七步换一个 token", "the headline");
   expect(/[a-z]/i.test(await page.locator("#verify-heading").textContent()), false, "the token's headings in Chinese");
   await load(page);
   expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after a reload");
@@ -543,7 +543,7 @@ async function logsOut(page) {
   await isRefused(page, "logout");
   await page.getByTestId("peer-ask").click();
   await seen(page, "[data-testid=peer-verdict][data-status='401']");
-  expect(/it was ended before it expired/.test(await page.getByTestId("peer-verdict").textContent()), true, "the reason");
+  expect(/it was revoked before it expired/.test(await page.getByTestId("peer-verdict").textContent()), true, "the reason");
   expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a second logout, disabled");
 }
 

@@ -44,7 +44,7 @@ export async function views() {
   const page = await open({ ...DESK, locale: "en-US" });
   await check("the stand-in WeChat takes 50 ms", () => takesItsTime(page));
   await check("a reload keeps the token, and who holds the phone", () => keepsToken(page));
-  await check("a token that was ended meanwhile is not kept", () => dropsEndedToken(page));
+  await check("a token that was revoked meanwhile is not kept", () => dropsEndedToken(page));
   await page.context().close();
 }
 
@@ -80,7 +80,7 @@ export async function panels() {
     permissions: ["clipboard-read", "clipboard-write"],
   });
   await check(
-    "the sidecar names the user of a token, and refuses a request without one and a token that was ended",
+    "the sidecar names the user of a token, and refuses a request without one and a token that was revoked",
     () => asksSidecar(page),
   );
   await check("a logout in a shell, which the service obeys", () => endsInShell(page));

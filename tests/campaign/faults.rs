@@ -69,7 +69,7 @@ async fn rounds<T>(
 
 pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut Store, until: Option<Instant>) {
     let (mut passwords, seed) = (1, campaign.plan.seed);
-    rounds(campaign, &mut REDIS.clone(), seed, until, async |(fault, (name, _))| {
+    rounds(campaign, &mut REDIS.clone(), seed, until, async |(fault, name)| {
         passwords += 1;
         let password = format!("campaign-password-{passwords}-{seed}");
         world.secrets.add("a password of Redis", &password);
@@ -88,7 +88,7 @@ pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut S
 
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
     let seed = campaign.plan.seed.wrapping_add(1);
-    let play = async |(fault, (name, _)): &(OtherFault, Name)| play(campaign, world, *fault, name).await;
+    let play = async |(fault, name): &(OtherFault, Name)| play(campaign, world, *fault, name).await;
     rounds(campaign, &mut OTHERS.clone(), seed, until, play).await;
 }
 

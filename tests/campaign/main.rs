@@ -2,7 +2,7 @@
 //! that knows every answer ever given.
 //!
 //! `cargo test --test campaign` runs the short form, with each fault once. `make campaign MINUTES=60` runs the long form,
-//! with the faults in a random order from a seed, and writes docs/reliability.md.
+//! with the faults in a random order from a seed, and writes benches/README.md.
 
 mod actions;
 mod books;

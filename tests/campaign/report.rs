@@ -1,4 +1,4 @@
-//! What the campaign has shown: a table on the terminal, JSON, and in the long form the page docs/reliability.md.
+//! What the campaign has shown: a table on the terminal, JSON, and in the long form a part of benches/README.md.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     actions::Campaign,
     books::{Pages, Played},
     support::{repository, tell},
-    words::{Name, names},
+    words::names,
 };
 
 /// The page's generated part stands between these lines.
@@ -54,9 +54,7 @@ pub(crate) fn write(campaign: &Campaign) {
     let json = format!("{:#}\n", to_json(campaign, &pages, &tried));
     fs::write(folder.join("campaign.json"), json).expect("written");
     if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
-        let [english, in_chinese] = introductions(campaign, &pages);
-        fill("docs/reliability.md", &rows(english, &tried, |(english, _)| english));
-        fill("docs/reliability.zh-CN.md", &rows(in_chinese, &tried, |(_, chinese)| chinese));
+        fill("benches/README.md", &rows(introduction(campaign, &pages), &tried));
     }
 }
 
@@ -117,32 +115,26 @@ fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) ->
     })
 }
 
-/// The text before the rows, in English and in Chinese.
-fn introductions(campaign: &Campaign, pages: &Pages) -> [String; 2] {
+/// The text before the rows, and their heading.
+fn introduction(campaign: &Campaign, pages: &Pages) -> String {
     let (minutes, rate, seed) = (campaign.plan.minutes.unwrap_or_default(), campaign.plan.rate, campaign.plan.seed);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (asked, people) = (pages.counts.values().sum::<u64>(), campaign.model().people.len());
     let (findings, unexplained) = (pages.findings.len(), pages.unexplained.len());
     let slowest = pages.slowest.as_secs_f64();
-    let english = format!(
+    format!(
         "The last run took {minutes} minutes at {rate} requests a second, on {cores} cores, with the seed {seed}: \
          {asked} requests and verifications, {people} people. Findings: {findings}. Improper answers without a fault: \
          {unexplained}. The slowest answer took {slowest:.1} s.\n\n\
          | fault | times tried | longest | improper answers | from its beginning to the last of them, median | worst | \
-         from its end, worst |\n"
-    );
-    let chinese = format!(
-        "最近一次运行 {minutes} 分钟，每秒 {rate} 个请求，{cores} 核，种子 {seed}：请求和验证共 {asked} 次，{people} 人。\
-         发现的问题：{findings}。没有故障时的异常应答：{unexplained}。最慢的应答用了 {slowest:.1} 秒。\n\n\
-         | 故障 | 次数 | 最长持续 | 异常应答 | 从故障开始到最后一个异常应答，中位数 | 最长 | 从故障结束起，最长 |\n"
-    );
-    [english, chinese].map(|text| text + "|---|--:|--:|--:|--:|--:|--:|\n")
+         from its end, worst |\n|---|--:|--:|--:|--:|--:|--:|\n"
+    )
 }
 
-fn rows(mut text: String, tried: &BTreeMap<&str, Tried>, in_words: fn(Name) -> &'static str) -> String {
-    for (name, it) in names().filter_map(|name| Some((name, tried.get(name.0)?))) {
+fn rows(mut text: String, tried: &BTreeMap<&str, Tried>) -> String {
+    for (name, it) in names().filter_map(|name| Some((name, tried.get(name)?))) {
         let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
-        let (name, times, refused, [median, worst]) = (in_words(name), it.times, it.refused, it.troubled());
+        let (times, refused, [median, worst]) = (it.times, it.refused, it.troubled());
         let row = [longest, median, worst, recovered].map(|seconds| format!("{seconds:.1} s"));
         let [longest, median, worst, recovered] = row;
         let _ = writeln!(text, "| {name} | {times} | {longest} | {refused} | {median} | {worst} | {recovered} |");

@@ -18,7 +18,7 @@ use crate::{
 
 const EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: u64 = 10;
-/// docs/promises.md: an ended token is refused within 10 s, while the verifier gets its answers.
+/// docs/architecture.md: an ended token is refused within 10 s, while the verifier gets its answers.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Looks every second until `stop`.

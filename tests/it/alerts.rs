@@ -91,11 +91,9 @@ fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
         for section in &sections {
             assert!(symptoms.contains(&format!("[{section}](#")), "no symptom leads to {section}");
         }
-        assert!(alerts.keys().all(|alert| sections.contains(alert.as_str())), "{sections:?}");
-        let rows = part(&page, 3).lines().filter_map(|line| line.strip_prefix("| [")?.split_once("](#"));
-        let told =
-            rows.map(|(alert, rest)| (alert.to_owned(), rest.split(" | ").nth(1).expect("a response").to_owned()));
-        assert_eq!(told.collect::<BTreeMap<_, _>>(), alerts);
+        for (alert, response) in &alerts {
+            assert!(page.contains(&format!("\n### {alert}\n\n- **{response}**")), "{alert}: {response}");
+        }
     }
 }
 

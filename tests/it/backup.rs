@@ -1,4 +1,4 @@
-//! docs/backup.md, by its own commands: what a backup brings back, and what it does not.
+//! docs/redis.md, by its own commands: what a backup brings back, and what it does not.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -21,8 +21,7 @@ struct Page {
 
 impl Page {
     fn open() -> Self {
-        let [page, chinese] =
-            ["docs/backup.md", "docs/backup.zh-CN.md"].map(|name| fs::read_to_string(repository(name)));
+        let [page, chinese] = ["docs/redis.md", "docs/redis.zh-CN.md"].map(|name| fs::read_to_string(repository(name)));
         let (page, chinese) = (page.expect("a page"), chinese.expect("a page"));
         let commands = blocks(&page);
         assert_eq!(commands, blocks(&chinese));
@@ -101,7 +100,7 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     assert_eq!(log_in(&bed, &restored, "mei").await.expect_login().member("user_id"), mei);
     block(&mei, empty.port());
     log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
-    assert_ne!(status_of(&restored, &ended).await, 401, "nobody knows that it was ended");
+    assert_ne!(status_of(&restored, &ended).await, 401, "nobody knows that it was revoked");
     let (new, old) = (bed.configuration.path("new.json"), bed.configuration.path("keys.json"));
     keys(&new, &["generate"]);
     fs::rename(new, old).expect("replaced");

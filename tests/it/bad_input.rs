@@ -244,7 +244,7 @@ fn on_the_admin_listener() -> Vec<Case> {
 
 fn targets() -> Vec<Case> {
     const NOWHERE: &str = "
-        / /hunter2 /login/ /login%00 /%2e%2e/%2e%2e/etc/passwd /../../etc/passwd /docs/../../hunter2
+        /hunter2 /login/ /login%00 /%2e%2e/%2e%2e/etc/passwd /../../etc/passwd /docs/../../hunter2
         /docs/%2e%2e%2fhunter2 /metrics /_simulator/people http://hunter2.example/hunter2 *";
     let nowhere = NOWHERE.split_whitespace();
     let mut cases: Vec<_> = nowhere.map(|target| Case::asked("GET", target, NOT_FOUND)).collect();

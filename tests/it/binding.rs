@@ -101,7 +101,7 @@ async fn name_and_password_beside_a_code_bind_and_from_then_on_the_code_is_enoug
     assert_eq!(business.bed.redis_link().round_trips() - before, 100, "two for each");
 }
 
-/// docs/performance.md says so.
+/// benches/README.md says so.
 #[tokio::test]
 async fn a_first_login_takes_three_round_trips_more_and_six_with_a_unionid() {
     // If replicas may confirm, a last command says that they have, and nobody waits for its answer.

@@ -10,8 +10,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
-    Configuration, Http, PATIENCE, Process, RedisServer, WXMINT, closed_pipe, eventually, free_port, keys,
-    keys_command, kids_of, said, write_private,
+    Configuration, Http, PATIENCE, Process, RedisServer, closed_pipe, eventually, free_port, keys, keys_command,
+    kids_of, said, write_private, wxmint,
 };
 
 /// 128 and the number of SIGPIPE.
@@ -40,7 +40,7 @@ impl Scene {
 
     /// In the scene's folder, with the settings of its `wxmint serve`.
     fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.args(words.split(' ')).current_dir(self.folder.path()).env_clear();
         command.env("WXMINT_KEYS", "keys.json").env("WXMINT_ACCOUNTS", "file:users");
         command.env("WXMINT_VAULT_KEY_FILE", "vault.key").env("WXMINT_REDIS_URL", self.redis.url());
@@ -129,9 +129,9 @@ fn kid(path: &Path) -> String {
 async fn a_server_goes_on_although_nobody_reads_what_it_says() {
     let http = Http::new();
     let address = format!("127.0.0.1:{}", free_port());
-    let mut demo = Command::new(WXMINT);
+    let mut demo = wxmint();
     demo.args(["demo", "--listen", &address]).env_clear();
-    let mut simulator = Command::new(WXMINT);
+    let mut simulator = wxmint();
     let port = format!("127.0.0.1:{}", free_port());
     simulator.args(["simulator", "--listen", &port]).env_clear();
     let mut configuration = Configuration::new("ES256");

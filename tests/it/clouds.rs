@@ -1,4 +1,4 @@
-//! Managed Redis products, by stand-ins that keep the rules which docs/clouds.md names: wxmint's whole life through each.
+//! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's whole life through each.
 
 mod lua;
 mod proxy;

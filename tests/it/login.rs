@@ -178,6 +178,8 @@ async fn the_api_is_described_and_its_viewer_loads_nothing_from_elsewhere() {
             assert!(paths.get(path).is_some(), "{path} in {document}: {paths}");
         }
     }
+    let root = bed.service().get("/").await;
+    assert_eq!((root.status, root.header("location")), (307, "docs/"));
     let folder = bed.service().get("/docs").await;
     let at: Url = bed.service().url("/docs").parse().expect("a URL");
     let page_url = at.join(folder.header("location")).expect("a place");

@@ -17,13 +17,16 @@ mod console;
 mod cost;
 mod demo_page;
 mod doctor;
+mod env_file;
 mod host_names;
+mod init;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;
 mod limits;
 mod login;
 mod logouts;
+mod manual;
 mod map;
 mod memory;
 mod mini_program;

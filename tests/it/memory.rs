@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
-    Terminator, TestBed, UsersFile, WXMINT, eventually, password_of, until, write_private,
+    Terminator, TestBed, UsersFile, eventually, password_of, until, write_private, wxmint,
 };
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
@@ -227,14 +227,14 @@ async fn an_access_token_that_was_lent_and_replaced_is_gone_from_memory() {
 }
 
 /// The command as a user without a right to look into others' processes: as whoever we are, less what root may do.
-fn without_rights(command: &Command) -> Command {
+pub(crate) fn without_rights(command: &Command) -> Command {
     let mut reduced = Command::new("setpriv");
     if rustix::process::geteuid().is_root() {
         reduced.args(["--bounding-set=-all", "--inh-caps=-all"]);
     } else {
         reduced.arg("--no-new-privs");
     }
-    reduced.arg(command.get_program()).args(command.get_args()).env_clear();
+    reduced.arg(command.get_program()).args(command.get_args()).env_clear().current_dir("/");
     reduced.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     reduced
 }
@@ -257,7 +257,7 @@ async fn no_core_is_dumped_and_no_process_of_the_same_user_can_look_into_the_ser
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && refused.stdout.is_empty() && said.contains("Permission denied"), "{said}");
 
-    let mut open = Command::new(WXMINT);
+    let mut open = wxmint();
     open.args(["simulator", "--listen", "127.0.0.1:0"]).env_clear().env("PLAIN", "to see");
     let open = Process::spawn("wxmint simulator", &mut without_rights(&open));
     until("it listens", PATIENCE, async || !open.stdout().is_empty()).await;

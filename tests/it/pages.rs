@@ -12,18 +12,106 @@ use wxmint::http::ProblemCode;
 
 use crate::{readme::pages, support::repository};
 
+/// In each language. Who has one page more has two that say the same.
+const MOST_PAGES: usize = 22;
+
 #[test]
 fn every_page_of_docs_is_there_in_both_languages_and_in_both_indexes() {
     let (pages, docs) = (pages(), repository("docs"));
+    let names = pages.keys().filter_map(|path| path.strip_prefix(&docs).ok()?.to_str());
+    let english: Vec<_> = names.filter(|name| !name.contains(".zh-CN.") && !name.contains('/')).collect();
     for ending in [".md", ".zh-CN.md"] {
         let index = &pages[&docs.join(format!("README{ending}"))];
-        let names = pages.keys().filter_map(|path| path.strip_prefix(&docs).ok()?.to_str());
-        let english = names.filter(|name| !name.contains(".zh-CN.") && !name.contains('/') && *name != "README.md");
-        for name in english.map(|name| name.replace(".md", ending)) {
+        for name in english.iter().map(|name| name.replace(".md", ending)) {
             assert!(pages.contains_key(&docs.join(&name)), "{name} is missing");
-            assert!(index.contains(&format!("]({name}")), "{name} is not in docs/README{ending}");
+            assert!(
+                name.starts_with("README") || index.contains(&format!("]({name}")),
+                "{name}: not in README{ending}"
+            );
         }
     }
+    assert!(english.len() <= MOST_PAGES, "{} pages: say it on one that is there", english.len());
+}
+
+#[test]
+fn every_page_of_docs_begins_with_whom_it_is_for_and_errors_stand_in_one_table() {
+    for (path, page) in pages().iter().filter(|(path, _)| path.parent() == Some(&repository("docs"))) {
+        let mut lines = page.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '[', '!']));
+        let (first, name) = (lines.next().unwrap_or_default(), path.display());
+        assert!(first.starts_with("For ") || first.starts_with('给'), "{name}: {first}");
+        let is_api = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("api."));
+        assert_eq!(page.contains("\n| `code` |"), is_api, "{name}: codes of errors stand in api.md, and nowhere else");
+    }
+}
+
+/// The files that git knows, or would add.
+fn tracked() -> Vec<String> {
+    let listed = Command::new("git").arg("ls-files").current_dir(repository("")).output().expect("git");
+    String::from_utf8(listed.stdout).expect("names").lines().map(str::to_owned).collect()
+}
+
+const GLOSSARY: &str = "| word | 中文 | meaning | not |";
+
+/// The words of the glossary's last column.
+fn refused_words() -> Vec<String> {
+    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("our own page");
+    let (_, table) = page.split_once(GLOSSARY).expect("a glossary");
+    let rows = table.lines().skip(2).take_while(|row| row.starts_with('|'));
+    let cells = rows.map(|row| row.trim_end_matches('|').rsplit('|').next().expect("a last cell").to_owned());
+    let words = cells.flat_map(|cell| cell.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>());
+    words.filter(|word| !word.is_empty()).collect()
+}
+
+/// What people read on a line of Markdown: without code, and without what links lead to. A fence is code.
+fn read_aloud(page: &str) -> Vec<String> {
+    let (mut fenced, mut read) = (false, Vec::new());
+    for line in page.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let texts = line.split('`').step_by(2).collect::<String>();
+        let pieces = texts.split("](").enumerate();
+        let pieces =
+            pieces.map(|(n, text)| if n == 0 { text } else { text.split_once(')').map_or("", |(_, rest)| rest) });
+        read.push(if fenced { String::new() } else { pieces.collect() });
+    }
+    read
+}
+
+/// Whether the line has the word, and not as a part of a longer one.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |letter: Option<char>| letter.is_some_and(|it| it.is_ascii_alphanumeric() || "-_/".contains(it));
+    let alone =
+        |at: usize| !is_part(line[..at].chars().next_back()) && !is_part(line[at + word.len()..].chars().next());
+    line.match_indices(word).any(|(at, _)| !word.is_ascii() || alone(at))
+}
+
+#[test]
+fn pages_and_programs_use_the_words_of_the_glossary() {
+    let refused = refused_words();
+    // In a program, a name in its code is no word that people read.
+    let printed: Vec<_> = refused.iter().filter(|word| word.contains(' ') || !word.is_ascii()).cloned().collect();
+    assert!(printed.len() > 15, "{refused:?}");
+    let says = |file: &str, line: &str, words: &[String]| {
+        let word = words.iter().find(|word| has_word(&line.to_lowercase(), word))?;
+        Some(format!("{file}: {word:?} in {line}"))
+    };
+    let mut found = Vec::new();
+    for file in tracked() {
+        let text = fs::read_to_string(repository(&file)).unwrap_or_default();
+        if file.ends_with(".md") {
+            let is_glossary = |line: &&str| file == "CONTRIBUTING.md" && line.starts_with('|');
+            let text: String = text.lines().filter(|line| !is_glossary(line)).flat_map(|line| [line, "\n"]).collect();
+            found.extend(read_aloud(&text).iter().filter_map(|line| says(&file, line, &refused)));
+        } else if file.contains("src/") && [".rs", ".js", "chinese.json"].iter().any(|end| file.ends_with(end)) {
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            found.extend(lines.filter_map(|line| says(&file, line, &printed)));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "{} lines do not use the glossary of CONTRIBUTING.md:\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 #[test]
@@ -54,9 +142,8 @@ fn the_table_of_errors_names_every_code_and_no_other() {
 /// A comment that says where a rule is written leads nobody astray.
 #[test]
 fn every_page_that_a_file_names_is_in_the_repository() {
-    let listed = Command::new("git").arg("ls-files").current_dir(repository("")).output().expect("git");
     let (pages, mut named) = (pages(), 0);
-    for file in String::from_utf8(listed.stdout).expect("names").lines().filter(|name| !name.ends_with(".md")) {
+    for file in tracked().iter().filter(|name| !name.ends_with(".md")) {
         // A picture, or a file that is being removed, names no page.
         let text = fs::read_to_string(repository(file)).unwrap_or_default();
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_./-".contains(letter));
@@ -78,22 +165,24 @@ fn number(page: &str, before: &str, after: &str) -> f64 {
 }
 
 #[test]
-fn what_capacity_says_follows_from_what_was_measured() {
+fn how_much_to_buy_follows_from_what_was_measured() {
     let pages = pages();
     let page = |name: &str| pages[&repository("docs").join(Path::new(name))].as_str();
-    let (scale, performance) = (page("scale.md"), page("performance.md"));
-    let each = |key: &str| number(scale, &format!("| `{key}` | "), " |");
+    let logbook = pages[&repository("benches/README.md")].as_str();
+    let each = |key: &str| number(logbook, &format!("| `{key}` | "), " |");
     let person = each("…:binding") + each("wxmint:user:…") + each("wxmint:union:…");
-    let end = each("…:ends") + number(scale, "| `wxmint:ended`, each end | ", " |");
-    let (a_second, gb) = (number(scale, "there are ", " logins a second"), number(scale, "| together | | | ", " |"));
-    let (saturated, paced) = performance.split_once("500 a second, 50 ms upstream delay").expect("the paced scenario");
+    let end = each("…:ends") + number(logbook, "| `wxmint:ended`, each end | ", " |");
+    let (a_second, gb) =
+        (number(logbook, "there are ", " logins a second"), number(logbook, "| together | | | ", " |"));
+    let (saturated, paced) = logbook.split_once("500 a second, 50 ms upstream delay").expect("the paced scenario");
     let [least, most] = [saturated, paced].map(|scenario| number(scenario, "| CPU µs a login | ", " |"));
     let cores = a_second * most / 1e6;
-    assert!(scale.contains(&format!("[{least:.0} to {most:.0} µs a login]")), "of docs/performance.md");
-    for name in ["capacity.md", "capacity.zh-CN.md"] {
+    assert!(logbook.contains(&format!("at {least:.0} to {most:.0} µs a login")));
+    let [bound, session, end] = [person, each("…:session"), end].map(|bytes| format!("{bytes} × "));
+    for name in ["performance.md", "performance.zh-CN.md"] {
         let page = page(name);
-        for bytes in [format!("{person} × "), format!("{} × ", each("…:session")), format!("{end} × ")] {
-            assert!(page.contains(&bytes), "{bytes} in {name}");
+        for said in [&bound, &session, &end, &format!("{least:.0} µs"), &format!(" × {most:.0} µs`")] {
+            assert!(page.contains(said), "{said} in {name}");
         }
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| 1")).take(4).collect();
         for (row, part) in rows.iter().zip([1e-5, 1e-3, 0.1, 1.0]) {

@@ -1,7 +1,7 @@
 //! The README's commands do what it says, and the pages of both languages show the same programs.
 //!
-//! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `setup`,
-//! whose exports hold for the others, then the long-running `simulator` and `serve`, one command each, then `login`.
+//! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `run`, of
+//! which the last two lines are commands that run on, then `login` beside them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,9 +14,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository};
+use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository, wxmint};
 
-const COMMANDS: [&str; 4] = ["setup", "simulator", "serve", "login"];
+const COMMANDS: [&str; 2] = ["run", "login"];
 /// The marked blocks that show a file of `tests/verifiers`.
 const FILES: [(&str, &str); 3] =
     [("verify-node", "verify.mjs"), ("verify-python", "verify.py"), ("verify-go", "verify.go")];
@@ -55,7 +55,7 @@ fn block(page: &str, name: &str) -> String {
     blocks(page).remove(name).unwrap_or_else(|| panic!("README.md has no block marked `<!-- test: {name} -->`"))
 }
 
-/// A reader's shell: an empty folder, `wxmint` on the path, and what `setup` has exported.
+/// A reader's shell: an empty folder, and `wxmint` on the path.
 struct Shell {
     folder: TempDir,
     environment: BTreeMap<String, String>,
@@ -115,18 +115,14 @@ impl Shell {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Runs commands here, so that what they export holds from now on.
-    fn source(&mut self, commands: &str) {
-        let exports = self.run(&format!("{{ {commands}\n}} >&2\nenv -0"));
-        let pairs = exports.split_terminator('\0').filter_map(|pair| pair.split_once('='));
-        self.environment.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-
-    /// The simulator's own default has no variable.
+    /// The simulator's own default has no variable. If it is taken, `.env` has the wrong one.
     fn simulator(&mut self, command: &str) -> Process {
         let command = match self.port(SIMULATOR_PORT) {
             SIMULATOR_PORT => command.to_owned(),
-            other => format!("{} --listen 127.0.0.1:{other}", command.trim_end()),
+            other => {
+                self.environment.insert("WXMINT_WECHAT_URL".into(), format!("http://127.0.0.1:{other}"));
+                format!("{command} --listen 127.0.0.1:{other}")
+            }
         };
         self.spawn("the README's simulator", &command)
     }
@@ -159,14 +155,15 @@ fn left_for_git(shell: &mut Shell) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readmes_commands_log_a_person_in_and_leave_nothing_for_git_to_add() {
     let readme = page("README.md");
-    let [setup, simulator, serve, login] = COMMANDS.map(|name| block(&readme, name));
+    let [run, login] = COMMANDS.map(|name| block(&readme, name));
+    let [init, simulator, serve] = run.lines().collect::<Vec<_>>()[..] else { panic!("three commands: {run}") };
     let mut shell = Shell::new();
 
-    shell.source(&setup);
-    let mut simulator = shell.simulator(&simulator);
+    shell.run(init);
+    let mut simulator = shell.simulator(simulator.strip_suffix(" &").expect("it runs on"));
     has_said(&mut simulator, "the simulator listens", |it| it.stdout().iter().any(|line| line.contains("http://")))
         .await;
-    let mut service = shell.spawn("the README's service", &serve);
+    let mut service = shell.spawn("the README's service", serve);
     has_said(&mut service, "the service is ready", |it| it.stderr().iter().any(|line| is_event(line, "ready"))).await;
     let printed = shell.run(&login);
     assert!(printed.contains("\"access_token\":\"eyJ"), "{printed}");
@@ -174,22 +171,18 @@ async fn the_readmes_commands_log_a_person_in_and_leave_nothing_for_git_to_add()
 }
 
 #[test]
-fn the_example_of_settings_is_loaded_by_the_line_that_it_names() {
+fn the_example_of_settings_is_read_by_wxmint_and_by_a_shell() {
     let mut shell = Shell::new();
     fs::copy(repository(".env.example"), shell.folder.path().join(".env")).expect("our own .env.example");
-    let line = page(".env.example").lines().find_map(|line| Some(line.strip_prefix("#   ")?.to_owned()));
-    let line = line.expect("a command in the head of .env.example");
-    for settings in ["docs/settings.md", "docs/settings.zh-CN.md"] {
-        assert!(page(settings).contains(&format!("`{line}`")), "{settings} lacks {line}");
-    }
-    shell.source(&line);
-    assert_eq!(shell.run("echo $WXMINT_APPID"), "wx0123456789abcdef\n");
+    assert_eq!(shell.run("set -a; . ./.env; echo $WXMINT_APPID"), "wx0123456789abcdef\n");
+    let refused = shell.run("wxmint keys list 2>&1 || true");
+    assert!(refused.contains("keys.json: No such file"), "WXMINT_KEYS is that of the file: {refused}");
 }
 
 /// `--json` came with curl 7.82; Debian 11, Ubuntu 22.04 and Alibaba Cloud Linux 3 have older ones.
 #[test]
 fn no_page_wants_a_newer_curl_than_distributions_have() {
-    let help = Command::new(WXMINT).args(["simulator", "--help"]).output().expect("wxmint");
+    let help = wxmint().args(["simulator", "--help"]).output().expect("wxmint");
     let help = (PathBuf::from("wxmint simulator --help"), String::from_utf8_lossy(&help.stdout).into_owned());
     for (name, text) in pages().into_iter().chain([help]) {
         let newer = text.lines().find(|line| line.contains("curl") && line.contains("--json"));

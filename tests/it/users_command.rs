@@ -1,23 +1,18 @@
 //! `wxmint users`, as an operator runs it: by hand, by script, several at once.
 
 use std::{
-    fs::{self, File},
-    io::{BufReader, Read, Write},
+    fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::mpsc,
     thread,
 };
 
-use rustix::{
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{LocalModes, tcgetattr},
-};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, WXMINT, eventually, on_a_full_disk, said};
+use crate::support::{Terminal, on_a_full_disk, said, wxmint};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// A hash begins so.
@@ -38,7 +33,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn command(file: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(WXMINT);
+    let mut command = wxmint();
     command.arg("users").args(words).arg("--users").arg(file).env_clear();
     command
 }
@@ -219,7 +214,7 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
 fn the_file_is_that_of_the_service_where_none_is_named() {
     let (_folder, path) = folder();
     let named_by = |accounts: &str| {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.args(["users", "add", "alice"]).env_clear().env("WXMINT_ACCOUNTS", accounts);
         command
     };
@@ -256,66 +251,19 @@ fn twenty_at_once_lose_nothing() {
     assert_eq!(left.lines().count(), ADDERS / 2, "{left}");
 }
 
-/// A terminal with `wxmint users add alice` at it.
-struct Terminal {
-    keyboard: File,
-    shown: mpsc::Receiver<u8>,
-    so_far: String,
-    child: std::process::Child,
-}
-
-impl Terminal {
-    fn with(file: &Path) -> Self {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a terminal");
-        let name = ptsname(&keyboard, Vec::new()).expect("its name").into_string().expect("ASCII");
-        let open = || File::options().read(true).write(true).open(&name).expect("the other side");
-        // setsid(1) makes it the terminal of wxmint, which opens /dev/tty.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait", WXMINT, "users", "add", "alice", "--users"]).arg(file).env_clear();
-        let child = command.stdin(open()).stdout(open()).stderr(open()).spawn().expect("setsid of util-linux");
-        let keyboard = File::from(keyboard);
-        let (seen, shown) = mpsc::channel();
-        let screen = BufReader::new(keyboard.try_clone().expect("a file"));
-        thread::spawn(move || screen.bytes().map_while(Result::ok).try_for_each(|byte| seen.send(byte)));
-        Self { keyboard, shown, so_far: String::new(), child }
-    }
-
-    /// Types when asked, and not before what is typed is no longer shown.
-    async fn answer(&mut self, question: &str, line: &str) {
-        eventually(question, PATIENCE, async || {
-            self.so_far.extend(self.shown.try_iter().map(char::from));
-            let shows = tcgetattr(&self.keyboard).expect("a terminal").local_modes.contains(LocalModes::ECHO);
-            (self.so_far.contains(question) && !shows).then_some(())
-        })
-        .await;
-        self.keyboard.write_all(format!("{line}\n").as_bytes()).expect("a terminal");
-    }
-
-    /// Its exit code, and all that was shown.
-    async fn end(mut self) -> (Option<i32>, String) {
-        let status = eventually("the end", PATIENCE, async || self.child.try_wait().expect("our child")).await;
-        eventually("the last words", PATIENCE, async || {
-            self.so_far.extend(self.shown.try_iter().map(char::from));
-            self.so_far.trim_end().ends_with(|last: char| last.is_alphanumeric()).then_some(())
-        })
-        .await;
-        (status.code(), self.so_far)
-    }
-}
-
 #[tokio::test]
 async fn at_a_terminal_the_password_is_asked_for_twice_and_not_shown() {
     let (_folder, path) = folder();
     for (again, code, sentence) in
         [("another", 64, "the two passwords differ; nothing was changed"), (PASSWORD, 0, "alice added, user id")]
     {
-        let mut terminal = Terminal::with(&path);
-        terminal.answer("Password of alice: ", PASSWORD).await;
-        terminal.answer("The same again: ", again).await;
-        let (ended, shown) = terminal.end().await;
+        let mut terminal =
+            Terminal::of(&["users", "add", "alice", "--users", path.to_str().expect("UTF-8")], Path::new("/"));
+        terminal.answer("Password of alice: ", false, &format!("{PASSWORD}\n")).await;
+        terminal.answer("The same again: ", false, &format!("{again}\n")).await;
+        let (ended, shown) = terminal.end(sentence).await;
         assert_eq!(ended, Some(code), "{shown}");
-        assert!(shown.contains(sentence) && !shown.contains(PASSWORD) && !shown.contains("another"), "{shown}");
+        assert!(!shown.contains(PASSWORD) && !shown.contains("another"), "{shown}");
         assert_eq!(path.exists(), code == 0);
     }
 }

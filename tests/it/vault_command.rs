@@ -4,16 +4,16 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-use crate::support::{Configuration, WXMINT, said, write_private};
+use crate::support::{Configuration, said, write_private, wxmint};
 
 /// base64 of 32 bytes.
 const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
 fn rotate(file: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new(WXMINT);
+    let mut command = wxmint();
     command.args(["vault", "rotate"]).args(words).env_clear().env("WXMINT_VAULT_KEY_FILE", file);
     command.output().expect("wxmint runs")
 }

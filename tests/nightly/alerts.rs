@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::support::{
     APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, Process, RedisCluster, RedisServer, Service, Shape, Sidecar,
-    SidecarSettings, TestBed, UsersFile, WXMINT, free_port, libfaketime, locked, password_of, repository, tell, until,
+    SidecarSettings, TestBed, UsersFile, free_port, libfaketime, locked, password_of, repository, tell, until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.
@@ -348,7 +348,7 @@ async fn nobody_rotates_the_key(watch: &Watch) {
     let mut bed = TestBed::builder().services(0).start().await;
     let keys = bed.configuration.value("WXMINT_KEYS");
     fs::remove_file(keys).expect("our file");
-    let mut generate = Command::new(WXMINT);
+    let mut generate = wxmint();
     generate.args(["keys", "generate", "--keys", keys]).env_clear();
     generate.env("LD_PRELOAD", libfaketime()).env("FAKETIME", "-32d");
     assert!(generate.output().expect("wxmint runs").status.success());

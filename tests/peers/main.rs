@@ -19,6 +19,7 @@ mod java_spring;
 pub(crate) mod key_files;
 pub(crate) mod key_source;
 pub(crate) mod nginx_njs;
+mod php;
 pub(crate) mod raw;
 pub(crate) mod routers;
 pub(crate) mod rust;

@@ -5,7 +5,7 @@
 What is taken from the overlay as it stands are the EnvoyFilters' filters and clusters in their order, and the RequestAuthentication's and
 AuthorizationPolicy's values; their translation into jwt_authn and RBAC is this script's, after istiod's. With
 `--self-test` the filters are left out, and the identity headers must then be seen to be forged. Where an EnvoyFilter asks the
-sidecar, a stand-in of the sidecar answers, which knows of one ended token.
+sidecar, a stand-in of the sidecar answers, which knows of one revoked token.
 """
 
 import http.client
@@ -47,7 +47,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 class Sidecar(http.server.BaseHTTPRequestHandler):
-    """Answers as `wxmint sidecar` does whose paths are all open: to the ended token with 401, to no token with nobody."""
+    """Answers as `wxmint sidecar` does whose paths are all open: to the revoked token with 401, to no token with nobody."""
 
     protocol_version = "HTTP/1.1"
     ended = ""
@@ -264,11 +264,11 @@ def main():
     if self_test:
         noticed = sum("alone" in fault for fault in found)
         print(f"istio: without the filter, {noticed} spellings are noticed")
-        ended_noticed = any(fault.startswith("an ended token") for fault in found)
+        ended_noticed = any(fault.startswith("a revoked token") for fault in found)
         sys.exit(noticed == 0 or ended_noticed != asks_sidecar)
     print(*found, sep="\n", end="\n" if found else "")
     if not found:
-        print("istio: no identity header can be forged" + (", and no ended token gets through" if asks_sidecar else ""))
+        print("istio: no identity header can be forged" + (", and no revoked token gets through" if asks_sidecar else ""))
     sys.exit(bool(found))
 
 

@@ -5,7 +5,7 @@
 The rules are those of Pod Security "restricted" plus ours: images pinned, probes, resources, no secret in plain or in the
 environment, no setting that wxmint does not know, rights by name alone, a service-account token only where it is needed,
 every way in and out named, none in for every namespace, the admin listener closed, no whole pod network believed as
-proxies, the feed of ended tokens followed and within reach, and in a mesh no identity header that a client could have
+proxies, the revocation feed followed and within reach, and in a mesh no identity header that a client could have
 written.
 k8s_faults.py shows that each of them can refuse.
 """
@@ -290,9 +290,9 @@ def check_settings(settings):
     url = settings.get("WXMINT_JWKS_URL", "")
     for feed in filter(None, settings.get("WXMINT_REVOCATIONS_URL", "").split(",")):
         if feed.strip() == "off":
-            yield "ended tokens are accepted until they expire: the feed is off"
+            yield "revoked tokens are accepted until they expire: the feed is off"
         elif not url.startswith(origin(feed.strip())):
-            yield "the feed of ended tokens is not where the keys are, and the network policy is not for it"
+            yield "the revocation feed is not where the keys are, and the network policy is not for it"
     if settings.get("WXMINT_SIDECAR_LISTEN", "127.0.0.1:").partition(":")[0] != "127.0.0.1":
         yield "the sidecar listens beyond its pod"
 
@@ -373,7 +373,7 @@ def check_envoy_filter(spec):
         yield "the client's headers are not taken away first"
     for asks in (patch["value"]["typed_config"] for patch in patches if "http_service" in patch["value"]["typed_config"]):
         if asks.get("failure_mode_allow") is not False:
-            yield "ended tokens get through while the sidecar is away"
+            yield "revoked tokens get through while the sidecar is away"
         if spec.get("priority", 0) >= 0:
             yield "the sidecar's identity headers may be taken away with the client's"
 

@@ -4,7 +4,7 @@
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, Valgrind
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -15,7 +15,7 @@ readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny '
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -67,6 +67,15 @@ missing_packages() {
       have umoci || echo umoci
       have skopeo || echo skopeo
       have bwrap || echo bubblewrap
+      ;;
+    php)
+      have php || echo php-cli
+      php -m 2>/dev/null | grep -q pdo_sqlite || echo php-sqlite3
+      have composer || echo composer
+      ;;
+    maven)
+      have mvn || echo maven
+      [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5
       ;;
     cargo-deny) ;;
   esac

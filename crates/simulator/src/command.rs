@@ -6,7 +6,10 @@ use clap::Args;
 
 use crate::{App, Options, World};
 
-const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
+/// Where the simulator listens unless `--listen` says otherwise.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8090";
+/// The mini program that there is unless `--app` names others: AppID and AppSecret.
+pub const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
 
 const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
   curl -H 'Content-Type: application/json' -d '{"person":"lin"}' http://127.0.0.1:8090/_simulator/codes
@@ -26,7 +29,7 @@ See what was asked and answered:
 #[command(after_help = EXAMPLES)]
 pub struct SimulatorArgs {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_ADDRESS)]
     pub listen: SocketAddr,
     /// Listen on an address that others can reach; they can then read every session_key
     #[arg(long)]

@@ -52,7 +52,7 @@ pub use accounts::{
     Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
 };
 pub use apps::{App, InvalidApp};
-pub use command::SimulatorArgs;
+pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
 pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
 pub use page::{PageFile, page_files};

@@ -73,11 +73,11 @@ files! {
 }
 
 peers! {
-    "java-spring/SecurityConfig.java" "go/token.go" "node/app.mjs" "python/app.py" "rust/actix.rs"
+    "java-spring/src/main/java/com/example/orders/SecurityConfig.java" "go/token.go" "node/app.mjs" "python/app.py" "rust/actix.rs"
 }
 
 pages! {
-    "verify" "ends" "keys" "peers" "mini-program" "accounts" "api" "settings" "redis" "operation"
+    "verify" "ends" "keys" "sidecar" "mini-program" "accounts" "api" "settings" "redis" "operation"
 }
 
 /// The page at `/` and its parts below `/demo/`.

@@ -83,7 +83,7 @@ pub enum NotVerified {
     #[error("the issuer's keys have not been confirmed for too long")]
     StaleKeys,
     /// The token is valid, but it is not known whether it has been ended since. Answer with 503.
-    #[error("the issuer's feed of ends has not been read for too long")]
+    #[error("the issuer's revocation feed has not been read for too long")]
     StaleEnds,
 }
 

@@ -57,7 +57,7 @@ pub enum Refused {
     #[error("its `typ` is not that of an access token")]
     Typ,
     /// The issuer has ended the token, its user's tokens, or its key.
-    #[error("it was ended before it expired")]
+    #[error("it was revoked before it expired")]
     Ended,
     /// No published key has this `kid`.
     #[error("no published key has its `kid`")]

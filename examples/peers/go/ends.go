@@ -31,7 +31,7 @@ const (
 )
 
 var (
-	errNoNews = errors.New("what has been ended is not known")
+	errNoNews = errors.New("what has been revoked is not known")
 	errEnded  = errors.New("ended")
 	isHash    = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tells HAProxy which tokens were ended before they expire: follows the issuer's signed feed of ends. Runs all the time:
+"""Tells HAProxy which tokens were revoked before they expire: follows the issuer's signed revocation feed. Runs all the time:
 
     wxmint-ends.py ISSUER FOLDER SOCKET
 

@@ -9,7 +9,7 @@ const FAIL = 'open'; // 'open' goes on and warns; 'closed' answers 503
 const FIRST_PAGE_WITHIN = 10; // seconds; 'open' goes on without a first page after that
 const KEYS_MAX_AGE = 86400; // seconds; keys that the issuer has not confirmed for so long are no longer believed
 const LEEWAY = 60; // seconds by which clocks may differ
-const FOLDERS = 64; // of ends; a look sweeps one of them
+const FOLDERS = 64; // of revocations; a look sweeps one of them
 
 // Asks for news: nginx.conf says who makes it do so every 5 s. No request of a user waits for it. `verified` checks a page's
 // signature, and returns its header and claims. Says why, if something is wrong.

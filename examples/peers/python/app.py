@@ -71,7 +71,7 @@ def usable(jwk_set):
 
 
 keys = Keys()
-ends = Ends(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was ended before it expired; ends.py asks every 5 s
+ends = Ends(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was revoked before it expired; ends.py asks every 5 s
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Refuses wxmint's tokens that were ended before they expire: follows the issuer's signed feed of ends."""
+"""Refuses wxmint's tokens that were revoked before they expire: follows the issuer's signed revocation feed."""
 
 import asyncio
 import hashlib

@@ -4,6 +4,7 @@
 mod rotating;
 
 use std::{
+    env,
     future::pending,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -27,7 +28,13 @@ use wxmint_simulator::{
 use wxmint_verify::{Algorithm, peer::Peer};
 
 use self::rotating::{LEAD, Rotator};
-use super::{Failure, output::announce, random, serve::init_log, simulator};
+use super::{
+    Failure,
+    output::{announce, say},
+    random,
+    serve::init_log,
+    simulator,
+};
 use crate::{
     http::{Listeners, listen, now, page, run_to_end, serve, stop_signal},
     ids::Person,
@@ -55,6 +62,9 @@ pub(super) struct DemoArgs {
     /// Algorithm of the signing key
     #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
     alg: Algorithm,
+    /// Open the page in a browser. The log is shown if RUST_LOG is set
+    #[arg(long)]
+    open: bool,
 }
 
 /// Runs the demo until Ctrl-C.
@@ -81,7 +91,9 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let apps = [app(DEMO_APPS[0])?, app(DEMO_APPS[1])?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
-    init_log(settings.log_format, &settings.audit)?;
+    if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
+        init_log(settings.log_format, &settings.audit)?;
+    }
 
     let policy = policy(args.alg, settings.token_ttl.as_secs().cast_signed());
     let stored = StoredKeys::of(PrivateJwk::generate(args.alg, now())?);
@@ -97,7 +109,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         let open = async {
             log_in(&address, logins).await.map_err(Failure::unfinished)?;
             peer.is_ready().await;
-            introduce(&address);
+            introduce(&address, args.open);
             Ok(())
         };
         let served = async { issuer::run(issuer, listeners, Some(page), Vec::new, stop).await.map_err(Failure::from) };
@@ -255,9 +267,15 @@ fn vault() -> Result<Vault, Failure> {
     Vault::parse(line.as_bytes()).map_err(Failure::unfinished)
 }
 
-fn introduce(address: &str) {
-    announce(format_args!("Open {address}/ in a browser. 在浏览器中打开上面的地址。"));
+fn introduce(address: &str, open: bool) {
+    let url = format!("{address}/");
+    let edge = "─".repeat(url.len() + 4);
+    announce(format_args!("┌{edge}┐\n│  {url}  │\n└{edge}┘"));
+    announce(format_args!("Open it in a browser. 请在浏览器里打开。"));
     announce(format_args!(
         "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。"
     ));
+    if open && let Err(error) = open::that_detached(&url) {
+        say(format_args!("No browser could be opened ({error}): open the address by hand. 打不开浏览器，请手动打开。"));
+    }
 }

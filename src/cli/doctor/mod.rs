@@ -29,7 +29,7 @@ use super::{
 use crate::{
     findings::{Finding, Status},
     http::run_to_end,
-    settings::{Fault, Faults},
+    settings::{Fault, Faults, env_file},
 };
 
 /// For all checks together. What is slower than its own limits, such as a file system that hangs, is not waited for.
@@ -59,10 +59,15 @@ type Tells = Sender<Vec<Finding>>;
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let public = args.public;
-    let found = match args.of {
-        Some(Patient::Sidecar) if public => return Err(Failure::usage("--public is for the issuer's doctor")),
-        Some(Patient::Sidecar) => gather(&sidecar::CHECKS, sidecar::examine),
-        None => gather(&issuer::checks(public), move |tells| issuer::examine(tells, public)),
+    let names = args.of.as_ref().map_or_else(|| issuer::checks(public), |Patient::Sidecar| sidecar::CHECKS.to_vec());
+    let found = match (&args.of, env_file::load()) {
+        (Some(Patient::Sidecar), _) if public => return Err(Failure::usage("--public is for the issuer's doctor")),
+        (_, Err(faults)) => unusable(
+            faults.into_iter().map(|fault| Finding::fault("settings", fault, "mend the file")).collect(),
+            &names,
+        ),
+        (Some(Patient::Sidecar), Ok(())) => gather(&names, sidecar::examine),
+        (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public)),
     };
     match args.json {
         true => print(json(&Report { checks: &found })),
@@ -139,9 +144,13 @@ fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
         let advice = format!("set {variable} to {wanted}, for example {variable}={example}");
         Finding::fault("settings", format!("{place} {problem}"), advice)
     };
+    unusable(faults.0.iter().map(fault).collect(), names)
+}
+
+fn unusable(faults: Vec<Finding>, names: &[&'static str]) -> Vec<Finding> {
     let others = names.iter().filter(|name| **name != "settings");
     let others = others.map(|name| Finding::unchecked(name, "the settings cannot be used"));
-    faults.0.iter().map(fault).chain(others).collect()
+    faults.into_iter().chain(others).collect()
 }
 
 fn remarked(remarks: Vec<Remark>) -> Vec<Finding> {

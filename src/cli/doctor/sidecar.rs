@@ -84,7 +84,7 @@ fn revocations(
     let found = format!("the feed of {issuer} cannot be read: {reason}");
     match feed.when_stale {
         WhenStale::Open => {
-            Finding::warning("revocations", format!("{found}: ended tokens are accepted until they expire"), advice)
+            Finding::warning("revocations", format!("{found}: revoked tokens are accepted until they expire"), advice)
         }
         WhenStale::Closed => Finding::fault("revocations", format!("{found}: all tokens are refused"), advice),
     }

@@ -18,8 +18,8 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
-use self::place::{KeysPlace, KeysPlaceArgs, ObjectName, checked};
-pub(super) use self::rotate::short_lead;
+use self::place::{KeysPlace, KeysPlaceArgs, ObjectName};
+pub(super) use self::{place::checked, rotate::short_lead};
 use super::{
     Failure, duration,
     output::{date, json, print, say},

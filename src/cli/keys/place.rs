@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Only a set that could be used is written.
-pub(super) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
+pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
     let set = keys.check()?;
     set.self_test()?;
     Ok(set)

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::{
     Failure,
-    output::{print, say},
+    output::{ask_hidden, print, say},
     serve::variables,
 };
 use crate::{

@@ -22,19 +22,19 @@ use crate::{
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;
-    print(format_args!("{user}: all tokens are ended"));
+    print(format_args!("{user}: all tokens are revoked"));
     Ok(())
 }
 
 pub(super) fn block(user: &UserId) -> Result<(), Failure> {
     act("block", user, async |operator| Ok(operator.block(user).await?))?;
-    print(format_args!("{user}: blocked, and all tokens are ended"));
+    print(format_args!("{user}: blocked, and all tokens are revoked"));
     Ok(())
 }
 
 pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
     act("unblock", user, async |operator| Ok(operator.unblock(user).await?))?;
-    print(format_args!("{user}: may log in again; tokens that were ended stay so"));
+    print(format_args!("{user}: may log in again; tokens that were revoked stay so"));
     Ok(())
 }
 
@@ -63,7 +63,7 @@ pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
 
 fn report(user: &UserId, erased: &Erased) {
     let Erased { dissolved, bindings, session_keys, unionids, counters, elsewhere, .. } = erased;
-    print(format_args!("{user}: all tokens are ended"));
+    print(format_args!("{user}: all tokens are revoked"));
     print(format_args!("dissolved: {dissolved} bindings"));
     print(format_args!(
         "erased: {bindings} records of bindings, {session_keys} session keys, {unionids} links of unionids, {counters} counts"

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use zeroize::Zeroizing;
 
-use super::Failure;
+use super::{Failure, ask_hidden};
 use crate::accounts::{InvalidCredential, Password, Username};
 
 /// The longest password in bytes, with its line break.
@@ -34,7 +34,7 @@ fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
-    rpassword::prompt_password(text).map(Zeroizing::new).map_err(unreadable)
+    ask_hidden(text).map_err(unreadable)
 }
 
 fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {

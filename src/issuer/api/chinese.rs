@@ -6,7 +6,7 @@ use serde_json::Deserializer;
 
 /// Names of tags, in the order of the document.
 const TAGS: [(&str, &str); 5] =
-    [("login", "登录"), ("wechat", "微信"), ("keys", "验证 token"), ("older pages", "旧页面"), ("leave", "退出与解绑")];
+    [("login", "登录"), ("wechat", "微信"), ("keys", "验证 token"), ("older pages", "旧页面"), ("leave", "退出")];
 
 /// The Chinese of each English paragraph.
 static PARAGRAPHS: LazyLock<HashMap<String, String>> =

@@ -25,6 +25,11 @@ const FILES: [(&str, &str, &str); 5] = [
     ("words-zh.js", JS, include_str!("viewer/words-zh.js")),
 ];
 
+/// `GET /`: leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
+pub(in crate::issuer) async fn root() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()
+}
+
 /// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
 /// holds behind a proxy that adds a path prefix.
 pub(in crate::issuer) async fn docs_folder(request: HttpRequest) -> HttpResponse {

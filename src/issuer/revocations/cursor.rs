@@ -29,7 +29,7 @@ pub(super) fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) 
 
 /// The vault makes MACs of other things too.
 fn labelled(place: &str) -> String {
-    format!("a cursor of the feed of ends: {place}")
+    format!("a cursor of the revocation feed: {place}")
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
         ),
         (_, unknown) if !unknown.is_empty() => (
             format!("it does not know commands that wxmint needs: {unknown}"),
-            "switch them on (rename-command in redis.conf), or use another product: docs/clouds.md".into(),
+            "switch them on (rename-command in redis.conf), or use another product: docs/redis.md".into(),
         ),
         _ => return Finding::ok("redis.rights", format!("the user {user} may run what wxmint needs")),
     };
@@ -278,7 +278,7 @@ mod tests {
             (&[("RPUSHX", lacks)], Status::Fault, "ACL SETUSER me +rpush +rpushx"),
             (&[("WAIT", lacks)], Status::Warning, "ACL SETUSER me +wait"),
             (&[("GET", "NOPERM No permissions to access a key")], Status::Fault, "ACL SETUSER me ~wxmint:*"),
-            (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/clouds.md"),
+            (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/redis.md"),
             (&[("SET", "OOM command not allowed")], Status::Fault, "more memory"),
             (&[("SET", "MISCONF Redis is configured to save")], Status::Fault, "BGSAVE"),
         ] {

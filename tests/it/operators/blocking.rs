@@ -33,7 +33,7 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     office.done("DELETE", &block).await;
     let later = office.log_in_for_good("lin").await;
     assert_eq!((later.member("user_id"), office.show(&user).await["blocked"].clone()), (user.clone(), json!(false)));
-    assert!(!office.accepts(&first).await, "what was ended stays ended");
+    assert!(!office.accepts(&first).await, "what was revoked stays revoked");
     office.expect_audited(&["block", "block", "unblock"].map(|act| (act, user.as_str(), "ok"))).await;
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     net::TcpListener,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,9 +13,9 @@ use serde_json::Value;
 
 use super::{Office, written};
 use crate::support::{
-    RedisServer, WXMINT,
+    RedisServer,
     audit::{in_short, is_audit},
-    command_on, repository, said,
+    command_on, repository, said, wxmint,
 };
 
 #[tokio::test]
@@ -71,7 +70,7 @@ async fn each_command_is_noted_where_the_setting_says() {
 async fn a_command_that_cannot_be_carried_out_says_so() {
     let redis = RedisServer::start(&[], "").await;
     let refused = |words: &[&str], url: Option<&str>, code: i32, says: &str| {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.args(words).env_clear();
         url.into_iter().for_each(|url| _ = command.env("WXMINT_REDIS_URL", url));
         let output = command.output().expect("wxmint runs");

@@ -109,7 +109,7 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
         eventually("keys", PATIENCE, answered).await;
         let readyz = sidecar.admin("/readyz").await;
         assert_eq!(readyz.status, 503, "{readyz:?}");
-        assert!(readyz.body.contains("feeds of ends have not been read"), "{readyz:?}");
+        assert!(readyz.body.contains("revocation feeds have not been read"), "{readyz:?}");
     }
     let answer = closed.verify(&signer.token()).await.expect_problem(503, "revocations_unavailable");
     assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
@@ -119,7 +119,7 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     open.ready_within(WITHOUT_FEED).await;
     assert_eq!(open.verify(&signer.token()).await.status, 200);
     assert!(refused_pages(&open, "status").await >= 1.0);
-    open.says("tokens that were ended since are accepted").await;
+    open.says("tokens that were revoked since are accepted").await;
     assert_eq!(closed.admin("/readyz").await.status, 503);
     issuer.feed().instead = None;
     closed.ready_within(NEXT_PAGE).await;

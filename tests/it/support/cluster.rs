@@ -19,7 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{WXMINT, account_service::serve, locked};
+use super::{account_service::serve, locked, wxmint};
 
 const TOKEN: &str = "the-rotators-token";
 pub(crate) const NAMESPACE: &str = "wxmint";
@@ -139,7 +139,7 @@ impl Cluster {
 
     /// `wxmint keys …`, with this cluster configured and nothing else.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.arg("keys").args(arguments).env_clear().env("KUBECONFIG", self.path("kubeconfig"));
         command.env("HOME", self.folder.path()).current_dir(self.folder.path());
         command

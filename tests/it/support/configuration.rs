@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, WXMINT};
+use super::{PATIENCE, Process, wxmint};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 pub(crate) const APPID: &str = "wx0123456789abcdef";
@@ -87,7 +87,7 @@ impl Configuration {
 
     /// Another command of wxmint, in the same way.
     pub(crate) fn command_of(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.args(words).env_clear().envs(&self.environment);
         command
     }
@@ -115,7 +115,7 @@ pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
 }
 
 fn generate_keys(path: &Path, algorithm: &str) {
-    let made = Command::new(WXMINT)
+    let made = wxmint()
         .args(["keys", "generate", "--alg", algorithm, "--keys"])
         .arg(path)
         .env_clear()

@@ -1,8 +1,8 @@
 //! `wxmint demo` as a process.
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
-use super::{Process, WXMINT};
+use super::{Process, wxmint};
 
 pub(crate) struct Demo {
     /// Of the page and the issuer.
@@ -12,9 +12,9 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) async fn start() -> Self {
-        let mut demo = Command::new(WXMINT);
         // A bare container has no root certificates, and the demo needs none.
         let nothing = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
+        let mut demo = wxmint();
         demo.args(["demo", "--listen", "127.0.0.1:0"]).env_clear().envs(nothing);
         let mut process = Process::spawn("wxmint demo", &mut demo);
         Self { address: process.printed_address().await, _process: process }

@@ -8,11 +8,11 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::WXMINT;
+use super::wxmint;
 
 /// `wxmint keys WORDS --keys FILE`, with nothing of our environment.
 pub(crate) fn keys_command(file: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(WXMINT);
+    let mut command = wxmint();
     command.arg("keys").args(words).arg("--keys").arg(file).env_clear();
     command
 }

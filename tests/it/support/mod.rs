@@ -26,6 +26,7 @@ mod sentinel;
 mod service;
 mod sidecar;
 mod simulator;
+mod terminal;
 mod tls;
 mod users;
 mod wire;
@@ -65,6 +66,7 @@ pub(crate) use self::{
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},
     simulator::Simulator,
+    terminal::Terminal,
     tls::{Authority, Terminator},
     users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
     wire::{Impatient, Pace, Received, wire_request},
@@ -106,9 +108,16 @@ pub(crate) fn repository(path: impl AsRef<Path>) -> PathBuf {
 
 pub(crate) const WXMINT: &str = env!("CARGO_BIN_EXE_wxmint");
 
+/// The program, in a folder where nobody has a `.env`, which a checkout may have.
+pub(crate) fn wxmint() -> Command {
+    let mut command = Command::new(WXMINT);
+    command.current_dir("/");
+    command
+}
+
 /// A command of wxmint for the Redis at this URL, with nothing else of our environment.
 pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(WXMINT);
+    let mut command = wxmint();
     command.args(words).env_clear().env("WXMINT_REDIS_URL", redis_url);
     command
 }

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard},
     thread::{self, JoinHandle},
@@ -68,12 +69,12 @@ impl Process {
         [self.stdout(), self.stderr()].concat().join("\n")
     }
 
-    /// The address behind `http://` in its first line of standard output.
+    /// The first address behind `http://` in its standard output.
     pub(crate) async fn printed_address(&mut self) -> SocketAddr {
         let what = format!("the address of {}", self.name);
         eventually(&what, PATIENCE, async || {
             assert!(self.ended().is_none(), "{} ends: {:?}", self.name, self.stderr());
-            self.stdout().first()?.split_once("http://")?.1.split('/').next()?.parse().ok()
+            self.stdout().iter().find_map(|line| line.split_once("http://")?.1.split('/').next()?.parse().ok())
         })
         .await
     }
@@ -201,6 +202,6 @@ pub(crate) fn raise_open_files() {
 pub(crate) fn on_a_full_disk(command: &Command) -> Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());
-    limited.args(command.get_args()).env_clear();
+    limited.args(command.get_args()).env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
     limited
 }

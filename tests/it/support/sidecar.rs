@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, WXMINT, configuration::Outcome, until};
+use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, configuration::Outcome, until, wxmint};
 
 /// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
@@ -49,7 +49,7 @@ impl SidecarSettings {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.arg("sidecar").env_clear().envs(&self.0);
         command
     }

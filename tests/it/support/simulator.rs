@@ -1,10 +1,10 @@
 //! The stand-in WeChat as a process, and its control side.
 
-use std::{net::SocketAddr, process::Command};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{APP_SECRET, APPID, Answer, Http, Process, WXMINT};
+use super::{APP_SECRET, APPID, Answer, Http, Process, wxmint};
 
 const CODE2SESSION: &str = "/sns/jscode2session";
 
@@ -17,7 +17,7 @@ pub(crate) struct Simulator {
 impl Simulator {
     /// With the app of the [`Configuration`](super::Configuration), and further ones as `--app` takes them.
     pub(crate) async fn start(http: Http, further_apps: &[String]) -> Self {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
         command.args(further_apps.iter().flat_map(|app| ["--app", app]));
         let mut process = Process::spawn("wxmint simulator", &mut command);

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::WXMINT;
+use super::wxmint;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const WRONG_PASSWORD: &str = "incorrect horse battery staple";
@@ -49,7 +49,7 @@ impl UsersFile {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(WXMINT);
+        let mut command = wxmint();
         command.arg("users").args(words).arg("--users").arg(self.path()).env_clear();
         command
     }

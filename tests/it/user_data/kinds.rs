@@ -50,7 +50,7 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
     expect_undecryptable(replicas.decrypt(0, &lin, &anothers).await);
 }
 
-/// docs/performance.md says so.
+/// benches/README.md says so.
 #[tokio::test]
 async fn data_is_opened_in_three_round_trips_to_redis() {
     let replicas = Replicas(TestBed::builder().breakable_redis().start().await);

@@ -9,7 +9,7 @@ use crate::{
     scene::{Login, Scene},
 };
 
-/// As measured in docs/peers.md.
+/// As measured in docs/verify.md.
 const UNKNOWN_KIDS: u32 = 40;
 
 pub(crate) async fn issuer_faults(scene: &Scene, example: &Example) -> Vec<String> {

@@ -2,10 +2,6 @@ package com.example.orders;
 
 import java.math.BigInteger;
 import java.net.InetSocketAddress;
-import java.net.URI;
-import java.net.http.HttpClient;
-import java.net.http.HttpRequest;
-import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.security.AlgorithmParameters;
 import java.security.KeyFactory;
@@ -20,6 +16,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 
@@ -27,13 +24,13 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 
 /**
- * Stands in for Spring and Nimbus around Ends.java, with the JDK alone: an ES256 verifier that checks what SecurityConfig
- * has Nimbus check. Arguments: port and issuer.
+ * Stands in for Spring and Nimbus around Ends.java and Keys.java, with the JDK alone: an ES256 verifier that checks what
+ * SecurityConfig has Nimbus check. Arguments: port and issuer.
  */
 final class Orders {
 
 	private final String issuer;
-	private final Map<String, PublicKey> keys = new HashMap<>();
+	private final Keys<PublicKey> keys;
 	private final Ends ends;
 
 	public static void main(String[] arguments) throws Exception {
@@ -44,21 +41,30 @@ final class Orders {
 		server.start();
 	}
 
-	private Orders(String issuer) throws Exception {
+	private Orders(String issuer) {
 		this.issuer = issuer;
-		String set = HttpClient.newHttpClient()
-			.send(HttpRequest.newBuilder(URI.create(issuer + "/.well-known/jwks.json")).build(), BodyHandlers.ofString())
-			.body();
+		keys = new Keys<>(issuer, Orders::usable);
+		ends = new Ends(issuer, keys, (page) -> {
+			String kid = (String) header(page).get("kid");
+			if (keys.get(kid) == null) {
+				throw new NoSuchElementException("a page of an unknown key");
+			}
+			return new Ends.Page(kid, verified(page, "revocations+jwt"));
+		});
+		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
+	}
+
+	private static Map<String, PublicKey> usable(String set) throws Exception {
+		Map<String, PublicKey> usable = new HashMap<>();
 		AlgorithmParameters curve = AlgorithmParameters.getInstance("EC");
 		curve.init(new ECGenParameterSpec("secp256r1"));
 		for (Object member : (List<?>) new Json(set).object().get("keys")) {
 			Map<?, ?> key = (Map<?, ?>) member;
 			ECPoint point = new ECPoint(number(key.get("x")), number(key.get("y")));
 			ECPublicKeySpec spec = new ECPublicKeySpec(point, curve.getParameterSpec(ECParameterSpec.class));
-			keys.put((String) key.get("kid"), KeyFactory.getInstance("EC").generatePublic(spec));
+			usable.put((String) key.get("kid"), KeyFactory.getInstance("EC").generatePublic(spec));
 		}
-		ends = new Ends(issuer, (page) -> new Ends.Page((String) header(page).get("kid"), verified(page, "revocations+jwt")));
-		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
+		return usable;
 	}
 
 	private void answer(HttpExchange exchange) {

@@ -137,7 +137,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
     }
     issuer.answers(Manner::Good).await;
     for (example, token) in examples.iter().flat_map(|example| [&lin, &here, &one, &second].map(|t| (example, t))) {
-        assert_eq!(status(example, token).await, Some(401), "{}: what was ended stays so", example.name);
+        assert_eq!(status(example, token).await, Some(401), "{}: what was revoked stays so", example.name);
     }
 }
 

@@ -66,7 +66,7 @@ const PYTHON: Service = Service {
     old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
 };
 
-/// Ends.java needs the JDK alone. Orders.java stands in for Spring around it.
+/// Ends.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
 const JAVA: Service = Service {
     start: java,
     often: &[
@@ -77,20 +77,50 @@ const JAVA: Service = Service {
     ],
     closed: ("FAIL_CLOSED = false;", "FAIL_CLOSED = true;"),
     full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
-    old_keys: &[],
+    old_keys: &[
+        ("EVERY = 5_000;", "EVERY = 100;"),
+        ("EVERY = 300_000;", "EVERY = 500;"),
+        ("MAX_AGE = 86_400;", "MAX_AGE = 3;"),
+    ],
 };
+
+const PHP: Service = Service {
+    start: crate::php::start,
+    often: &[
+        ("EVERY = 5;", "EVERY = 0.1;"),
+        ("DEADLINE = 4;", "DEADLINE = 1;"),
+        ("const MAX_AGE = 60;", "const MAX_AGE = 2;"),
+        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
+    ],
+    closed: ("FAIL = 'open';", "FAIL = 'closed';"),
+    full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
+    old_keys: &[
+        ("EVERY = 5;", "EVERY = 0.1;"),
+        ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
+        ("KEYS_MAX_AGE = 86_400;", "KEYS_MAX_AGE = 3;"),
+    ],
+};
+
+const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
 
 fn java(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let folder = tempfile::tempdir().expect("a folder");
     copy_example("java-spring", settings, folder.path());
     fs::copy(repository("tests/peers/ended/Orders.java"), folder.path().join("Orders.java")).expect("a copy");
     let mut javac = Command::new("javac");
-    javac.current_dir(&folder).args(["-d", ".", "Ends.java", "Orders.java"]);
+    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "src/main/java", "Orders.java"]);
     let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let (port, url) = (free_port(), format!("http://{issuer}"));
     let mut java = Command::new("java");
-    java.current_dir(&folder).args(["-cp", ".", "com.example.orders.Orders", &port.to_string(), &url]);
+    java.current_dir(&folder).args([
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        ".",
+        "com.example.orders.Orders",
+        &port.to_string(),
+        &url,
+    ]);
     Started { example: Example::new("java-spring", port), process: Process::spawn("java", &mut java), folder }
 }
 
@@ -112,6 +142,17 @@ macro_rules! services {
             )*
         }
     )*};
+    ($ignored:meta, $name:ident: $service:ident, [$($law:ident),*]) => {
+        mod $name {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                #[$ignored]
+                async fn $law() {
+                    super::$law(super::$service).await;
+                }
+            )*
+        }
+    };
 }
 
 services! {
@@ -119,6 +160,21 @@ services! {
     node: NODE, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends];
     python: PYTHON, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends];
     java: JAVA, [refuses_what_was_ended, keeps_the_newest_ends];
+}
+
+services! {
+    ignore = "slow; make nightly runs it",
+    java_keys: JAVA, [learns_of_a_retired_key, believes_no_keys_that_are_too_old]
+}
+
+services! {
+    ignore = "nightly: tests/tools/registries.sh",
+    php: PHP, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends]
+}
+
+services! {
+    ignore = "needs Spring's jars: tests/tools/registries.sh",
+    java_spring: SPRING, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends]
 }
 
 async fn refuses_what_was_ended(service: Service) {

@@ -1,6 +1,6 @@
 """A day of 1,000,000,000 logins: what it costs Redis and wxmint, from what is measured on this machine in about two minutes.
 
-`make scale` runs it. It prints a table and writes target/scale/day.svg, day.zh-CN.svg and scale.json.
+`make scale` runs it. It prints a table and writes target/scale/scale.json.
 """
 
 import json
@@ -10,12 +10,11 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import chart
 import day
 import measure
 from parts import ROOT, Login, Redis, stop
 
-# Of docs/performance.md, measured by `make bench`: CPU µs of wxmint for a login.
+# Of benches/README.md, measured by `make bench`: CPU µs of wxmint for a login.
 SATURATED_US, QUIET_US = 70, 244
 # Of a primary: memory that its keys may fill, the rest being for replication and for the copy while it saves; and of one core.
 PRIMARY_GB, PRIMARY_CORE = 24, 0.6
@@ -32,8 +31,6 @@ def main():
         hours = simulated(folder / "day")
     report = model(costs, sizes, busy, hours)
     (target / "scale.json").write_text(json.dumps(report, indent=1) + "\n")
-    for language in chart.WORDS:
-        (target / f"day{language}.svg").write_text(chart.svg(report["hours"], language))
     print(table(report))
 
 

@@ -5,7 +5,7 @@ import { words } from "./words.js";
 
 /** Each file, and the line at which the reader begins. */
 export const PEERS = {
-  Java: { file: "java-spring/SecurityConfig.java", at: "JwtDecoder decoder(" },
+  Java: { file: "java-spring/src/main/java/com/example/orders/SecurityConfig.java", at: "JwtDecoder decoder(" },
   Go: { file: "go/token.go", at: "func (v *verifier) verify(" },
   Node: { file: "node/app.mjs", at: "async function currentUser(" },
   Python: { file: "python/app.py", at: "def verified(token):" },

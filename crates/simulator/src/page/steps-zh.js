@@ -69,15 +69,15 @@ export const steps = {
     skipped: "没有用户可绑。",
     unseen: "是否走到了这一步，从这里看不到。",
   },
-  answer: { label: "200 令牌", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
+  answer: { label: "200 token", refused: (status) => `${status} 出错说明`, silent: "没有应答" },
   verify: {
     label: "取 JWKS，自行验签",
-    note: "你的服务取一次公钥，留着，此后每枚令牌都自己验，不再问 wxmint。这里由本页扮演那个服务，逐项检查见下文。",
-    skipped: "没有令牌可验。",
+    note: "你的服务取一次公钥，留着，此后每个 token 都自己验，不再问 wxmint。这里由本页扮演那个服务，逐项检查见下文。",
+    skipped: "没有 token 可验。",
   },
   unbind: {
     label: "DELETE /binding",
-    note: "小程序只交出令牌；wxmint 像任何服务一样验它。",
+    note: "小程序只交出 token；wxmint 像任何服务一样验它。",
   },
   dissolve: {
     label: "解除绑定",
@@ -92,7 +92,7 @@ export const steps = {
   },
   userData: {
     label: "POST /wechat/userdata",
-    note: "小程序把拿到的原样交来，带上令牌。来回都没有 session_key。",
+    note: "小程序把拿到的原样交来，带上 token。来回都没有 session_key。",
   },
   unseal: {
     label: "取出 session_key，解开数据",

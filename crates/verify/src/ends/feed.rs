@@ -24,7 +24,7 @@ pub enum PageRefused {
     #[error("{0}")]
     Refused(#[from] Refused),
     /// The page is signed by a key that was ended before, or that the page itself ends.
-    #[error("the key that signed it is ended")]
+    #[error("the key that signed it is revoked")]
     EndedKey,
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]

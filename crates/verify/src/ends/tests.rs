@@ -366,7 +366,7 @@ fn readers_ask_while_a_page_is_taken() {
         move || (0..200_000).all(|_| ends.has_ended(&token))
     });
     assert_eq!(scene.take(&page), Ok(false));
-    assert!(reader.join().expect("a reader"), "what was ended stays ended meanwhile");
+    assert!(reader.join().expect("a reader"), "what was revoked stays revoked meanwhile");
     assert_eq!(ends.count(), 10_001);
 }
 

@@ -201,11 +201,11 @@ impl Follower {
         }
         match &fault {
             Some(fault) if self.told != reason => {
-                tracing::warn!(issuer = self.issuer, reason = %fault, "the feed of ends is not known as a whole; keeping the ends that are known");
+                tracing::warn!(issuer = self.issuer, reason = %fault, "the revocation feed is not known as a whole; keeping the revocations that are known");
             }
             None if self.told.is_some() => {
                 let held = self.feed.ends().count();
-                tracing::info!(issuer = self.issuer, held, "the feed of ends is known as a whole again");
+                tracing::info!(issuer = self.issuer, held, "the revocation feed is known as a whole again");
             }
             _ => {}
         }
@@ -216,7 +216,7 @@ impl Follower {
         let is_stale = is_stale(&self.feed.ends(), self.max_age, now());
         if is_stale && !self.is_stale {
             let then = match self.when_stale {
-                WhenStale::Open => "tokens that were ended since are accepted",
+                WhenStale::Open => "tokens that were revoked since are accepted",
                 WhenStale::Closed => "all tokens are answered with 503",
             };
             let max_age_s = self.max_age.num_seconds();

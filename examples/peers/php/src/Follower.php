@@ -1,0 +1,213 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Wxmint;
+
+use Firebase\JWT\JWK;
+
+/**
+ * Asks the issuer for its keys and for what was ended. No request does: a key is published half an hour before it signs, and
+ * a stranger could otherwise have us ask as often as he likes, or wait for an issuer that is away, as CachedKeySet does.
+ */
+final class Follower
+{
+    public const EVERY = 5; // seconds between two looks
+    private const KEYS_EVERY = 300; // seconds; a removed key is believed for so long
+    private const KEYS_EVERY_FOR_A_PAGE = 10; // seconds; for a page of a key that is not known
+    private const DEADLINE = 4; // seconds for one answer
+    private const LONGEST_SET = 65_536; // bytes
+    private const LONGEST_PAGE = 2 << 20; // bytes
+    private const MOST_PAGES = 1_000; // in one look
+    private const MOST_ENDS = 1_000_000; // on disk; of more, the oldest of the kind with most are dropped, but no key
+
+    private array $known;
+    private int $warned = 0;
+    private int $refreshed = 0;
+
+    public function __construct(private State $state)
+    {
+    }
+
+    /** Never throws. */
+    public function look(): void
+    {
+        $trouble = null;
+        foreach ([fn () => $this->refresh(self::KEYS_EVERY), $this->follow(...), $this->forget(...)] as $step) {
+            try {
+                $this->known = $this->state->known();
+                $step();
+            } catch (\Throwable $error) { // What is known stays, whatever it was.
+                $trouble ??= $error->getMessage();
+            }
+        }
+        $known = $this->state->known();
+        $complete = (int) ($known['complete'] ?? 0);
+        if (time() < (int) ($known['lacking_until'] ?? 0)) {
+            $trouble ??= 'too many ends; the oldest were dropped';
+        }
+        if (($trouble || time() - $complete > Settings::MAX_AGE) && time() - $this->warned > 60) {
+            $age = $complete ? 'are ' . (time() - $complete) . ' s old' : 'are not known';
+            error_log("wxmint: ends $age: " . ($trouble ?? "the issuer's newest page is old"));
+            $this->warned = time();
+        }
+    }
+
+    private function refresh(int $every): void
+    {
+        if (State::keys($this->known) && time() - $this->refreshed < $every) {
+            return;
+        }
+        $set = json_decode(self::fetch(Settings::ISSUER . '/.well-known/jwks.json', self::LONGEST_SET), true);
+        $usable = [];
+        foreach ($set['keys'] ?? [] as $jwk) {
+            try {
+                if (self::isUsable($jwk)) {
+                    $usable[$jwk['kid']] = $jwk;
+                }
+            } catch (\Throwable) { // It spoils itself only.
+            }
+        }
+        if (!$usable) {
+            throw new \UnexpectedValueException('no usable key in the JWKS');
+        }
+        $this->refreshed = time();
+        $this->state->learn('keys', json_encode($usable));
+        $this->state->learn('confirmed', time());
+        $this->state->learn('began', $this->known['began'] ?? time());
+        $this->known = $this->state->known();
+    }
+
+    /** php-jwt itself obeys no `use`, takes a symmetric key, and refuses a whole set for one bad key. */
+    private static function isUsable(array $jwk): bool
+    {
+        $kind = [$jwk['kty'], $jwk['crv'] ?? null, $jwk['alg']];
+        $wanted = [['EC', 'P-256', 'ES256'], ['OKP', 'Ed25519', 'EdDSA'], ['RSA', null, 'RS256']];
+        $verifies = ($jwk['use'] ?? 'sig') === 'sig' && in_array('verify', $jwk['key_ops'] ?? ['verify'], true);
+        if (!$verifies || !in_array($kind, $wanted, true) || !is_string($jwk['kid']) || $jwk['kid'] === '') {
+            return false;
+        }
+        $material = JWK::parseKey($jwk)->getKeyMaterial();
+        if ($jwk['kty'] === 'OKP') {
+            return strlen(base64_decode($material)) === SODIUM_CRYPTO_SIGN_PUBLICKEYBYTES;
+        }
+        $key = openssl_pkey_get_public($material); // Not for a point off the curve.
+        return $key && openssl_pkey_get_details($key)['bits'] >= ($jwk['kty'] === 'RSA' ? 2048 : 256);
+    }
+
+    private function follow(): void
+    {
+        for ($page = 0; State::keys($this->known) && $page < self::MOST_PAGES; $page++) {
+            $cursor = $this->known['cursor'] ?? '';
+            $query = $cursor === '' ? '' : '?after=' . rawurlencode($cursor);
+            $origin = preg_replace('~^(https?://[^/]+).*~', '$1', Settings::ISSUER);
+            $text = self::fetch("$origin/revocations$query", self::LONGEST_PAGE);
+            try {
+                $signed = Token::signed($text, State::keys($this->known), ['revocations+jwt']);
+            } catch (UnknownKey) { // After `wxmint keys retire --now` a key signs at once. No stranger can make us fetch it.
+                $this->refresh(self::KEYS_EVERY_FOR_A_PAGE);
+                $signed = Token::signed($text, State::keys($this->known), ['revocations+jwt']);
+            }
+            if (!$this->take(...$signed)) {
+                return;
+            }
+        }
+    }
+
+    /** A page counts as a whole or not at all. Returns whether there is more. */
+    private function take(array $header, array $page): bool
+    {
+        $newest = (int) ($this->known['newest'] ?? 0);
+        // Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+        if ($page['iat'] < $newest - Settings::LEEWAY) {
+            throw new \UnexpectedValueException('a much older page than the newest one');
+        }
+        if (!in_array($page['after'] ?? null, ['', $this->known['cursor'] ?? ''], true)) {
+            throw new \UnexpectedValueException('a page that was not asked for');
+        }
+        $isWell = is_string($page['cursor']) && is_bool($page['more']) && is_int($page['keep']) && is_array($page['ended'])
+            && array_is_list($page['ended']);
+        foreach ($isWell ? $page['ended'] : [] as $end) {
+            $isWell = $isWell && self::isEnd($end);
+        }
+        if (!$isWell) {
+            throw new \UnexpectedValueException('a malformed page');
+        }
+        $kid = $header['kid'];
+        $isEnded = $this->state->db->prepare("SELECT 1 FROM ends WHERE kind = 'kid' AND name = ?");
+        $isEnded->execute([$kid]);
+        $named = array_map(fn ($end) => array_slice($end, 0, 2), $page['ended']);
+        if ($isEnded->fetchColumn() || in_array(['kid', $kid], $named, true)) {
+            throw new \UnexpectedValueException("the page's key is ended");
+        }
+        $learn = $this->state->db->prepare('INSERT INTO ends VALUES (?, ?, ?)
+            ON CONFLICT DO UPDATE SET at = max(at, excluded.at) WHERE kind <> \'kid\'');
+        $this->state->db->beginTransaction();
+        foreach ($page['ended'] as $end) {
+            if (in_array($end[0], ['sub', 'app', 'jti', 'kid'], true)) { // others are of a newer issuer
+                $learn->execute([$end[0], $end[1], $end[0] === 'kid' ? time() : $end[2]]);
+            }
+        }
+        $moved = $page['cursor'] !== ($this->known['cursor'] ?? '');
+        $complete = $page['more'] ? 0 : $page['iat'];
+        $news = ['cursor' => $page['cursor'], 'keep' => $page['keep'], 'newest' => max($newest, $page['iat']),
+            'complete' => max((int) ($this->known['complete'] ?? 0), $complete)];
+        array_map($this->state->learn(...), array_keys($news), $news);
+        $this->state->db->commit();
+        $this->known = $this->state->known();
+        return $page['more'] && $moved;
+    }
+
+    private static function isEnd(mixed $end): bool
+    {
+        if (!is_array($end) || !is_string($end[0] ?? null)) {
+            return false;
+        }
+        return match ($end[0]) {
+            'sub', 'app', 'jti' => is_string($end[1] ?? null) && preg_match('/^[\w-]{16}$/D', $end[1])
+                && is_int($end[2] ?? null),
+            'kid' => is_string($end[1] ?? null) && $end[1] !== '',
+            default => true,
+        };
+    }
+
+    /** Drops what can end no valid token any more, and what is too much. */
+    private function forget(): void
+    {
+        $db = $this->state->db;
+        [$now, $keep, $leeway] = [time(), (int) ($this->known['keep'] ?? 0), Settings::LEEWAY];
+        $db->exec("DELETE FROM ends WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
+        $counts = fn () => $db->query('SELECT kind, count(*) FROM ends GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
+        while (array_sum($held = $counts()) > self::MOST_ENDS) {
+            unset($held['kid']);
+            if (!$held) {
+                return;
+            }
+            $kind = array_search($most = max($held), $held, true);
+            $oldest = "SELECT name, at FROM ends WHERE kind = '$kind' ORDER BY at LIMIT " . intdiv($most + 7, 8);
+            $until = $db->query("SELECT max(at) FROM ($oldest)")->fetchColumn() + ($kind === 'jti' ? $leeway : $keep);
+            $this->state->learn('lacking_until', max($until, (int) ($this->known['lacking_until'] ?? 0)));
+            $db->exec("DELETE FROM ends WHERE kind = '$kind' AND name IN (SELECT name FROM ($oldest))");
+            $this->known = $this->state->known();
+        }
+    }
+
+    /** An answer with status 200. Follows no redirect. */
+    private static function fetch(string $url, int $longest): string
+    {
+        $options = ['timeout' => self::DEADLINE, 'follow_location' => 0, 'ignore_errors' => true];
+        $stream = @fopen($url, 'r', false, stream_context_create(['http' => $options]));
+        $status = $stream ? stream_get_meta_data($stream)['wrapper_data'][0] : 'nothing';
+        if (!preg_match('~^HTTP/\S+ 200\b~', $status)) {
+            throw new \UnexpectedValueException("the issuer answers $status");
+        }
+        [$text, $end] = ['', microtime(true) + self::DEADLINE];
+        while (!feof($stream)) {
+            $text .= fread($stream, 65_536);
+            if (strlen($text) > $longest || microtime(true) > $end) {
+                throw new \UnexpectedValueException("the issuer's answer is too long");
+            }
+        }
+        return $text;
+    }
+}

@@ -1,0 +1,138 @@
+//! `wxmint init`: the signing keys, a vault key and `.env` for a first `wxmint serve`.
+
+mod values;
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::Write,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::Args;
+use wxmint_verify::Algorithm;
+use zeroize::Zeroizing;
+
+use super::{
+    Failure,
+    keys::checked,
+    output::{ask_hidden, print, say},
+    random,
+};
+use crate::{
+    http::now,
+    keys::{PrivateJwk, StoredKeys},
+    secret_files::create_private,
+    settings::env_file::{self, filled, quoted},
+};
+
+const KEYS: &str = "keys.json";
+const VAULT: &str = "vault.key";
+/// What git must not add: the three files, and those with which commands lock them.
+const SECRETS: [&str; 4] = [KEYS, VAULT, env_file::NAME, ".*.lock"];
+
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// The folder for keys.json, vault.key and .env; it is made if it is missing
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    dir: PathBuf,
+    /// The mini program's AppID; else WXMINT_APPID, else asked for
+    #[arg(long, alias = "app-id")]
+    appid: Option<String>,
+    /// A file with the AppSecret, - for standard input; else WXMINT_APP_SECRET, else asked for and not shown
+    #[arg(long, value_name = "PATH")]
+    app_secret_file: Option<PathBuf>,
+    /// The AppSecret itself, for a trial: other users of this machine see arguments (ps)
+    #[arg(long, conflicts_with = "app_secret_file", allow_hyphen_values = true)]
+    app_secret: Option<String>,
+    /// The URL at which mini programs reach wxmint; else WXMINT_ISSUER, else asked for
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// Where Redis is; else WXMINT_REDIS_URL, else asked for. A URL with a password is better in WXMINT_REDIS_URL
+    #[arg(long, value_name = "URL", alias = "redis")]
+    redis_url: Option<String>,
+    /// For a trial with `wxmint simulator` and without Redis: asks for nothing
+    #[cfg(feature = "simulator")]
+    #[arg(long)]
+    demo: bool,
+}
+
+pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
+    let folder = args.dir.clone();
+    refuse_existing(&folder)?;
+    let values = values::gather(args)?;
+    let contents = contents(&values)?;
+    let is_new = !folder.exists();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|error| Failure::from(error).at(folder.display()))?;
+    if let Err(failure) = write_all(&folder, &contents) {
+        // Fails if there is something in it, which is not ours then.
+        _ = is_new.then(|| fs::remove_dir(&folder));
+        return Err(failure);
+    }
+    print(format_args!("Made in {}: {KEYS} (signing keys), {VAULT}, {} (settings)", folder.display(), env_file::NAME));
+    hide_from_git(&folder)?;
+    introduce(&folder, values.iter().any(|(name, _)| *name == values::WECHAT));
+    Ok(())
+}
+
+/// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way too.
+fn refuse_existing(folder: &Path) -> Result<(), Failure> {
+    let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
+    let existing: Vec<_> = [KEYS, VAULT, env_file::NAME].into_iter().filter(exists).collect();
+    match existing[..] {
+        [] => Ok(()),
+        _ => Err(Failure::usage(format_args!(
+            "nothing was written, because {} has these already: {}. Name another folder with --dir, or move them away; \
+             a lost key cannot be made again.",
+            folder.display(),
+            existing.join(", ")
+        ))),
+    }
+}
+
+type Contents = [(&'static str, Zeroizing<Vec<u8>>); 3];
+
+fn contents(values: &[(&str, String)]) -> Result<Contents, Failure> {
+    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?);
+    checked(&keys)?;
+    let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
+    let text = |text: String| Zeroizing::new(text.into_bytes());
+    Ok([(KEYS, keys.content()), (VAULT, text(vault)), (env_file::NAME, text(filled(values)))])
+}
+
+/// Writes all files or none.
+fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
+    for (index, (name, content)) in contents.iter().enumerate() {
+        if let Err(error) = create_private(&folder.join(name), content) {
+            contents[..index].iter().for_each(|(name, _)| _ = fs::remove_file(folder.join(name)));
+            return Err(Failure::from(error).at("nothing was written"));
+        }
+    }
+    Ok(())
+}
+
+/// In a git work tree: writes `.gitignore`, or says what the one that is there must have.
+fn hide_from_git(folder: &Path) -> Result<(), Failure> {
+    let whole = fs::canonicalize(folder).unwrap_or_default();
+    if !whole.ancestors().any(|folder| folder.join(".git").exists()) {
+        return Ok(());
+    }
+    let path = folder.join(".gitignore");
+    let lines: String = SECRETS.iter().flat_map(|name| [name, "\n"]).collect();
+    match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut file) => file.write_all(lines.as_bytes())?,
+        Err(_) => say(format_args!("Check that {} keeps these out of git: {}", path.display(), SECRETS.join(" "))),
+    }
+    Ok(())
+}
+
+fn introduce(folder: &Path, is_demo: bool) {
+    let enter = match folder == Path::new(".") {
+        true => String::new(),
+        false => format!("\n  cd {}", quoted(&folder.to_string_lossy())),
+    };
+    let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
+    print(format_args!("Keep a copy of {KEYS} and {VAULT} elsewhere. Next:{enter}\n  {before}\n  wxmint serve"));
+}

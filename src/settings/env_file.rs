@@ -1,0 +1,207 @@
+//! The file `.env` in the working directory. A variable of the environment wins over the file, even an empty one.
+//!
+//! Only wxmint's own variables, those of OpenTelemetry and `RUST_LOG` are taken. A folder's `.env` is often another
+//! program's, and a variable such as `KUBECONFIG` from a stranger's folder could start a program of theirs.
+
+use std::{
+    cell::Cell,
+    env,
+    fs::{self, Metadata},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
+    sync::OnceLock,
+};
+
+use rustix::process::geteuid;
+
+/// The file's name.
+pub const NAME: &str = ".env";
+/// In bytes, many times `.env.example`.
+const LARGEST: u64 = 256 * 1024;
+/// Of whose variables the values are secrets, or may be.
+const SECRETS: [&str; 3] = ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "OTEL_EXPORTER_OTLP_HEADERS"];
+
+static NOTE: OnceLock<String> = OnceLock::new();
+
+/// What is unusual about the file that was loaded, and what to do.
+pub fn note() -> Option<&'static str> {
+    NOTE.get().map(String::as_str)
+}
+
+/// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs while the
+/// process has one thread, because another one could read the environment meanwhile.
+pub fn load() -> Result<(), Vec<String>> {
+    let (text, file) = match read() {
+        // systemd may have read the file as root, and then the environment has its variables.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            _ = NOTE.set(format!("{NAME} in the working directory is not used: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(vec![format!("{NAME} {error}")]),
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => found,
+    };
+    let pairs = parse(&text)?;
+    exposure(&file, &pairs).into_iter().for_each(|note| _ = NOTE.set(note));
+    let missing = pairs.iter().filter(|(name, _)| is_taken(name) && !is_decided(name));
+    let missing: String = missing.map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
+    dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![format!("{NAME} cannot be read")])
+}
+
+/// `None` if there is no file.
+fn read() -> io::Result<Option<(String, Metadata)>> {
+    let file = match fs::metadata(NAME) {
+        // A link to nowhere is a mistake.
+        Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(NAME).is_err() => return Ok(None),
+        file => file?,
+    };
+    if !file.is_file() || file.len() > LARGEST {
+        return Err(io::Error::other("is not a regular file of at most 256 KiB"));
+    }
+    match String::from_utf8(fs::read(NAME)?) {
+        Ok(text) if !text.contains('\0') => Ok(Some((text, file))),
+        _ => Err(io::Error::other("is not text in UTF-8")),
+    }
+}
+
+/// What to say if others can read a secret, or change what wxmint does.
+fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<String> {
+    let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
+    let (mode, owner) = (file.mode() & 0o777, file.uid());
+    let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0 || ![0, geteuid().as_raw()].contains(&owner);
+    let advice = format!("others can read or change {NAME} (mode {mode:04o}, uid {owner}); chmod 600 it, or chown it");
+    is_open.then_some(advice)
+}
+
+fn is_taken(name: &str) -> bool {
+    // In any case of letters, so that a name in small letters is warned about as one of the environment is.
+    name.to_ascii_uppercase().starts_with("WXMINT_") || name.starts_with("OTEL_") || name == "RUST_LOG"
+}
+
+/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`.
+fn is_decided(name: &str) -> bool {
+    let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
+    env::var_os(name).is_some() || env::var_os(other).is_some_and(|value| !value.is_empty())
+}
+
+/// The variables of a file's text, in their order.
+fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
+    // dotenvy takes a blank at the end of a file without a line break for an unfinished line.
+    let whole = format!("{}\n", text.strip_prefix('\u{feff}').unwrap_or(text));
+    let ended = Cell::new(0);
+    let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
+    for item in dotenvy::from_read_iter(Lines { rest: whole.as_bytes(), ended: &ended }) {
+        match item {
+            Ok((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
+                faults.push(format!("{NAME}, line {}: sets {name} a second time", ended.get()));
+            }
+            Ok(pair) => pairs.push(pair),
+            Err(dotenvy::Error::LineParse(quote, _)) => {
+                // Only its lines are counted, because it has the value.
+                let first = ended.get() - quote.strip_suffix('\n').unwrap_or(&quote).matches('\n').count();
+                let mut lines = whole.lines().skip(first - 1).take(ended.get() + 1 - first);
+                if lines.any(|line| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name))) {
+                    faults.push(format!(
+                        "{NAME}, line {first}: is not NAME=value, or a quotation mark is not closed; a value with \
+                         blanks, #, $, a backslash or quotation marks stands in '…'"
+                    ));
+                }
+            }
+            Err(_) => faults.push(format!("{NAME} cannot be read")),
+        }
+    }
+    if faults.is_empty() { Ok(pairs) } else { Err(faults) }
+}
+
+/// Hands out one line at a time, so that the number of lines that dotenvy has seen is where it is.
+struct Lines<'a> {
+    rest: &'a [u8],
+    ended: &'a Cell<usize>,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let line = self.rest.iter().position(|&byte| byte == b'\n').map_or(self.rest.len(), |end| end + 1);
+        let (now, rest) = self.rest.split_at(line.min(buffer.len()));
+        buffer[..now.len()].copy_from_slice(now);
+        self.rest = rest;
+        self.ended.set(self.ended.get() + usize::from(now.ends_with(b"\n")));
+        Ok(now.len())
+    }
+}
+
+/// `.env.example` with these values in place of its own.
+pub fn filled(values: &[(&str, String)]) -> String {
+    let line = |line: &str| {
+        let name = line.strip_prefix("# ").unwrap_or(line).split_once('=').map(|(name, _)| name);
+        match values.iter().find(|(known, _)| Some(*known) == name) {
+            Some((name, value)) => format!("{name}={}\n", quoted(value)),
+            None => format!("{line}\n"),
+        }
+    };
+    include_str!("../../.env.example").lines().map(line).collect()
+}
+
+/// A value as dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
+/// end of a line as if it escaped the mark behind it.
+pub fn quoted(value: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
+    if !value.is_empty() && value.bytes().all(is_plain) {
+        return value.to_owned();
+    }
+    let escaped = value.chars().map(|letter| match letter {
+        '\'' | '\\' => format!("'\\{letter}'"),
+        _ => letter.into(),
+    });
+    format!("'{}'", escaped.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(text: &str) -> String {
+        parse(text).map(|pairs| format!("{pairs:?}")).unwrap_or_else(|faults| faults.join("; "))
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_read_as_it_was_written(value in "[^\0]*", other in r#"[\\'"$# \n\r{}a`]*"#) {
+            let pairs = [("WXMINT_KEYS", value), ("WXMINT_REDIS_URL", other)];
+            let read = parse(&filled(&pairs)).expect("what was written");
+            for (name, value) in pairs {
+                prop_assert_eq!(read.iter().filter(|(known, _)| known == name).collect::<Vec<_>>(), [&(name.to_owned(), value)]);
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_much_and_no_fault_quotes_it(text in "(WXMINT_A|RUST_LOG|X|=|'|\"|\\\\|\\$|#| |\n|hunter2)*") {
+            if let Err(faults) = parse(&text) {
+                prop_assert!(!faults.concat().contains("hunter2"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_is_told_with_its_line() {
+        for (text, number) in [
+            ("# a\n\nWXMINT_KEYS\n", 3),
+            ("WXMINT_KEYS=a b\n", 1),
+            ("A=1\nB='x\ny'\nexport WXMINT_KEYS=a \\b\nC=1", 4),
+            ("A=1\nWXMINT_KEYS='a\nB=2\n\n", 2),
+            ("A=1\r\nWXMINT_KEYS=a b", 2),
+        ] {
+            assert!(
+                line(text).starts_with(&format!(".env, line {number}: is not NAME=value")),
+                "{text:?}: {}",
+                line(text)
+            );
+        }
+        let twice = line("WXMINT_KEYS=a\nA=1\nA=2\nWXMINT_KEYS='b'\nWXMINT_APPID\n");
+        assert!(twice.starts_with(".env, line 4: sets WXMINT_KEYS a second time; .env, line 5: is not"), "{twice}");
+        assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
+        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
+    }
+}

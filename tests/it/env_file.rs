@@ -1,0 +1,173 @@
+//! `.env` in the working directory: what it sets, what wins over it, and what is said of a bad one.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::{
+    memory::without_rights,
+    support::{Configuration, Process, said, write_private, wxmint},
+};
+
+/// A configuration whose settings are in `.env`, and the command in its folder.
+fn in_file(configuration: &Configuration, further: &str, words: &[&str]) -> Command {
+    let mut command = configuration.command_of(words);
+    let pairs =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value?.to_str()?.to_owned())));
+    let lines: String = pairs.map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    write_private(&configuration.path(".env"), &format!("{lines}{further}"));
+    command.env_clear().current_dir(configuration.path(""));
+    command
+}
+
+fn of(folder: &Path, words: &[&str]) -> Command {
+    let mut command = wxmint();
+    command.args(words).env_clear().current_dir(folder);
+    command
+}
+
+/// What it has warned about before it listens.
+fn warnings(process: &Process) -> Vec<String> {
+    let before = process.events().into_iter().take_while(|event| event["message"] != "listening");
+    before.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
+    let further = "WXMINT_TOKEN_TTL=soon\nWXMINT_LOG_FORMAT=text\nRUST_LOG=off\nWXMINT_ISUER=x\n\
+                   WXMINT_APP_SECRET_FILE=none\nexport OTEL_TRACES_SAMPLER=never\n";
+    let configuration = Configuration::new("ES256");
+    let mut command = in_file(&configuration, further, &["serve"]);
+    let refused = command.output().expect("wxmint runs");
+    let told = said(&refused);
+    assert_eq!(refused.status.code(), Some(64));
+    for fault in
+        ["WXMINT_TOKEN_TTL is not valid", "WXMINT_APP_SECRET_FILE are both set", "OTEL_TRACES_SAMPLER is not valid"]
+    {
+        assert!(told.contains(fault), "{told}");
+    }
+    // The AppSecret of the environment replaces both forms of the file.
+    command.env("WXMINT_TOKEN_TTL", "").env("WXMINT_LOG_FORMAT", "json").env("RUST_LOG", "");
+    command.env("WXMINT_APP_SECRET", configuration.value("WXMINT_APP_SECRET")).env("OTEL_TRACES_SAMPLER", "always_off");
+    let mut service = Process::spawn("wxmint serve", &mut command);
+    service.listens(["public"]).await;
+    assert_eq!(warnings(&service), ["unknown variable; did you mean WXMINT_ISSUER?"]);
+    service.kill();
+    // The level of the log is the file's.
+    let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));
+    service.end(crate::support::PATIENCE).await;
+    let mut sidecar = of(&configuration.path(""), &["sidecar"]);
+    let sidecar = said(&sidecar.output().expect("wxmint runs"));
+    assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
+}
+
+#[test]
+fn every_command_that_reads_settings_reads_the_file() {
+    let configuration = Configuration::new("ES256");
+    let folder = configuration.path("");
+    in_file(&configuration, "WXMINT_ACCOUNTS=file:users.txt\n", &[]);
+    for (words, sentence) in [
+        (&["keys", "list"][..], "signing"),
+        (&["vault", "rotate"], "line 1 is a new key"),
+        (&["users", "list"], "users.txt: No such file"),
+        (&["users", "show", "u-1"], "127.0.0.1:1"),
+        (&["bindings", "export"], "127.0.0.1:1"),
+        (&["doctor"], "redis.reach"),
+    ] {
+        let output = of(&folder, words).output().expect("wxmint runs");
+        let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+        assert!(all.contains(sentence), "{words:?}: {all}");
+        // A folder below it has no file.
+        fs::create_dir_all(folder.join("below")).expect("a folder");
+        let below = of(&folder.join("below"), words).output().expect("wxmint runs");
+        assert!(!below.status.success(), "{words:?}: {}", said(&below));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_told_with_the_line_and_without_a_value() {
+    type Make = fn(&Path);
+    let makes: [(Make, &str); 8] = [
+        (
+            |path| fs::write(path, "A=b\nWXMINT_KEYS=hunter2 hunter3\n").expect("written"),
+            ".env, line 2: is not NAME=value",
+        ),
+        (|path| fs::write(path, "\nWXMINT_KEYS='hunter2\nB=1\n").expect("written"), ".env, line 2: is not NAME=value"),
+        (
+            |path| fs::write(path, "RUST_LOG=a\nRUST_LOG=hunter2\n").expect("written"),
+            ".env, line 2: sets RUST_LOG a second",
+        ),
+        (|path| fs::write(path, b"WXMINT_KEYS=hunter2\xff\n").expect("written"), ".env is not text in UTF-8"),
+        (
+            |path| fs::write(path, "#".repeat(300_000)).expect("written"),
+            ".env is not a regular file of at most 256 KiB",
+        ),
+        (|path| fs::create_dir(path).expect("a folder"), ".env is not a regular file"),
+        (|path| mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe"), ".env is not a regular file"),
+        (|path| symlink("nowhere", path).expect("a link"), ".env No such file"),
+    ];
+    for (make, sentence) in makes {
+        let configuration = Configuration::new("ES256");
+        make(&configuration.path(".env"));
+        for (words, code) in [
+            (&["serve"][..], 64),
+            (&["sidecar"], 64),
+            (&["keys", "list"], 64),
+            (&["doctor"], 2),
+            (&["serve", "--check"], 2),
+        ] {
+            let output =
+                configuration.command_of(words).current_dir(configuration.path("")).output().expect("wxmint runs");
+            let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
+            assert_eq!(output.status.code(), Some(code), "{words:?}: {all}");
+            assert!(all.contains(sentence) && !all.contains("hunter"), "{words:?}: {all}");
+        }
+        for words in [&["man"][..], &["init", "--demo", "--dir", "new"], &["--help"]] {
+            let output = of(&configuration.path(""), words).output().expect("wxmint runs");
+            assert!(output.status.success(), "{words:?} reads no settings: {}", said(&output));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters() {
+    for (mode, has_secret, is_warned) in
+        [(0o644, true, true), (0o644, false, false), (0o620, false, true), (0o600, true, false)]
+    {
+        let configuration = Configuration::new("ES256");
+        let file = configuration.path(".env");
+        fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
+        let sentence = format!("others can read or change .env (mode {mode:04o}, uid");
+        let mut command = configuration.command();
+        let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
+        service.listens(["public"]).await;
+        let warnings = warnings(&service);
+        assert_eq!(warnings.len(), usize::from(is_warned), "{mode:o} {has_secret}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.starts_with(&sentence)), "{warnings:?}");
+        let keys = configuration.command_of(&["keys", "list"]).current_dir(configuration.path("")).output();
+        assert_eq!(said(&keys.expect("wxmint runs")).contains(&sentence), is_warned);
+    }
+}
+
+/// systemd reads an `EnvironmentFile=` as root.
+#[tokio::test]
+async fn a_file_that_wxmint_may_not_read_is_passed_over_with_a_warning() {
+    let configuration = Configuration::new("ES256");
+    write_private(&configuration.path(".env"), "WXMINT_TOKEN_TTL=soon\n");
+    fs::set_permissions(configuration.path(".env"), Permissions::from_mode(0o000)).expect("our file");
+    let mut command = without_rights(&configuration.command());
+    let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
+    service.listens(["public"]).await;
+    let sentence = ".env in the working directory is not used: Permission denied (os error 13)";
+    assert_eq!(warnings(&service), [sentence]);
+    let mut command = without_rights(&configuration.command_of(&["serve"]));
+    let refused =
+        command.env_remove("WXMINT_ISSUER").current_dir(configuration.path("")).output().expect("wxmint runs");
+    assert!(refused.status.code() == Some(64) && said(&refused).contains(sentence), "{}", said(&refused));
+}

@@ -1,0 +1,290 @@
+//! `wxmint init`: what it writes, `wxmint serve` starts with; whatever goes wrong, nothing is left.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::support::{
+    APP_SECRET, APPID, Configuration, ISSUER, Process, RedisServer, Terminal, on_a_full_disk, said, wxmint,
+};
+
+const FILES: [&str; 3] = ["keys.json", "vault.key", ".env"];
+const REDIS: &str = "redis://127.0.0.1:1";
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// In this folder, with all that must be known but the AppSecret.
+fn init(folder: &Path) -> Command {
+    let mut command = wxmint();
+    command.args(["init", "--appid", APPID, "--issuer", ISSUER, "--redis-url", REDIS]).env_clear().current_dir(folder);
+    command
+}
+
+fn init_with_secret(folder: &Path) -> Command {
+    let mut command = init(folder);
+    command.env("WXMINT_APP_SECRET", APP_SECRET);
+    command
+}
+
+fn run(command: &mut Command, input: &str) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = piped.expect("wxmint runs");
+    // Whoever refuses at once reads nothing, and the pipe breaks.
+    _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    child.wait_with_output().expect("its end")
+}
+
+#[track_caller]
+fn made(command: &mut Command, input: &str) -> String {
+    let output = run(command, input);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!said(&output).contains(APP_SECRET), "{}", said(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[track_caller]
+fn refused(command: &mut Command, input: &str, code: i32, sentence: &str) -> String {
+    let output = run(command, input);
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {}", said(&output));
+    assert!(said(&output).contains(sentence), "{command:?}: {}", said(&output));
+    said(&output)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+fn set_in_env(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(folder.join(".env")).expect("a file");
+    text.lines().filter(|line| line.starts_with("WXMINT_")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
+    let parent = folder();
+    let place = parent.path().join("a/b");
+    let said = made(init(parent.path()).args(["--dir", "a/b", "--app-secret-file", "-"]), &format!("{APP_SECRET}\n"));
+    assert!(said.ends_with("Next:\n  cd a/b\n  wxmint doctor\n  wxmint serve\n"), "{said}");
+    assert_eq!(names(&place), [".env", "keys.json", "vault.key"]);
+    assert_eq!((mode(&place), FILES.map(|name| mode(&place.join(name)))), (0o700, [0o600; 3]));
+    let mut serve = wxmint();
+    serve.arg("serve").env_clear().current_dir(&place);
+    serve.env("WXMINT_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
+    let mut service = Process::spawn("wxmint serve", &mut serve);
+    service.listens(["public"]).await;
+    let listening = service.events().into_iter().find(|event| event["message"] == "listening").expect("listening");
+    assert_eq!((&listening["issuer"], &listening["apps"]), (&ISSUER.into(), &APPID.into()));
+    let key = service.says("this key signs").await;
+    let jwks = run(wxmint().args(["keys", "jwks"]).env_clear().current_dir(&place), "");
+    let kid =
+        String::from_utf8(jwks.stdout).expect("UTF-8").split("\"kid\":\"").nth(1).expect("a kid")[..43].to_owned();
+    assert!(key.contains(&kid), "{key}: {kid}");
+    // Written before it listens.
+    let remarks = service.events().into_iter().take_while(|event| event["message"] != "listening");
+    assert_eq!(remarks.count(), 0, "{:?}", service.events());
+}
+
+#[test]
+fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
+    let place = folder();
+    made(&mut init_with_secret(place.path()), "");
+    let before = FILES.map(|name| fs::read(place.path().join(name)).expect("a file"));
+    refused(&mut init_with_secret(place.path()), "", 64, "has these already: keys.json, vault.key, .env.");
+    assert_eq!(FILES.map(|name| fs::read(place.path().join(name)).expect("a file")), before);
+
+    let elsewhere = folder();
+    fs::write(elsewhere.path().join("target"), "precious").expect("written");
+    type Make = fn(&Path, &Path);
+    let makes: [Make; 4] = [
+        |path, _| fs::write(path, "").expect("written"),
+        |path, _| fs::create_dir(path).expect("a folder"),
+        |path, elsewhere| symlink(elsewhere.join("target"), path).expect("a link"),
+        |path, elsewhere| symlink(elsewhere.join("nowhere"), path).expect("a link"),
+    ];
+    for name in FILES {
+        for make in makes {
+            let place = folder();
+            make(&place.path().join(name), elsewhere.path());
+            // Before anything is asked: there is no AppSecret.
+            refused(&mut init(place.path()), "", 64, &format!("has these already: {name}."));
+            assert_eq!(names(place.path()), [name]);
+            assert_eq!(names(elsewhere.path()), ["target"]);
+            assert_eq!(fs::read_to_string(elsewhere.path().join("target")).expect("a file"), "precious");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_serve_refuses_is_refused_in_the_same_words() {
+    for (option, name, value) in [
+        ("--appid", "WXMINT_APPID", "0123456789abcdef0123456789abcdef"),
+        ("--issuer", "WXMINT_ISSUER", "http://login.example.com"),
+        ("--issuer", "WXMINT_ISSUER", "https://login.example.com/"),
+        ("--redis-url", "WXMINT_REDIS_URL", "http://hunter2"),
+        ("", "WXMINT_APP_SECRET", "hunter2"),
+    ] {
+        let place = folder();
+        let mut command = wxmint();
+        command.args(["init", "--demo"]).args([option, value].iter().filter(|_| !option.is_empty()));
+        command.env_clear().current_dir(place.path());
+        if option.is_empty() {
+            fs::write(place.path().join("secret"), value).expect("written");
+            command.args(["--app-secret-file", "secret"]);
+        }
+        let told = refused(&mut command, "", 64, "nothing was written");
+        let mut configuration = Configuration::new("ES256");
+        configuration.set(name, value);
+        let serve = configuration.refused().await;
+        let of_variable =
+            |text: &str| text.lines().skip_while(|line| !line.starts_with(name)).take(3).collect::<String>();
+        assert!(of_variable(&told).contains("wanted:") && of_variable(&told) == of_variable(&serve), "{told}\n{serve}");
+        assert!(!told.contains("hunter2"), "{told}");
+        assert!(FILES.iter().all(|name| !place.path().join(name).exists()), "{:?}", names(place.path()));
+    }
+}
+
+#[test]
+fn without_a_terminal_what_is_missing_is_named_with_the_options() {
+    let place = folder();
+    let told =
+        refused(wxmint().arg("init").env_clear().current_dir(place.path()), "", 64, "Give --appid, --app-secret-file");
+    for name in ["WXMINT_ISSUER", "WXMINT_APPID", "WXMINT_APP_SECRET", "WXMINT_REDIS_URL"] {
+        assert!(told.contains(&format!("{name} is not set")), "{told}");
+    }
+    assert!(!told.contains("WXMINT_KEYS is not set"), "{told}");
+    refused(init(place.path()).args(["--app-secret-file", "none"]), "", 64, "--app-secret-file none: No such file");
+    refused(init(place.path()).args(["--app-secret-file", "-"]), "", 64, "WXMINT_APP_SECRET is not set");
+    assert_eq!(names(place.path()), [""; 0]);
+}
+
+#[test]
+fn a_secret_that_is_an_argument_is_taken_with_a_warning_that_does_not_repeat_it() {
+    let secret = format!("--app-secret={APP_SECRET}");
+    let redis = ["--redis", "redis://:hunter2@127.0.0.1"];
+    for words in [&["--app-secret", APP_SECRET][..], &[&secret], &redis] {
+        let place = folder();
+        let mut command = wxmint();
+        command.args(["init", "--app-id", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
+        match words == redis {
+            true => command.args(words).env("WXMINT_APP_SECRET", APP_SECRET),
+            false => command.args(words).args(["--redis-url", REDIS]),
+        };
+        let output = run(&mut command, "");
+        let told = said(&output);
+        assert!(
+            output.status.success() && told.contains("warning: every user of this machine sees arguments"),
+            "{told}"
+        );
+        assert!(!told.contains(APP_SECRET) && !told.contains("hunter2"), "{told}");
+        assert_eq!(names(place.path()), [".env", "keys.json", "vault.key"]);
+    }
+    let place = folder();
+    let told = refused(init(place.path()).args(["--app-secret", "-hunter2"]), "", 64, "WXMINT_APP_SECRET");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+/// Of the characters that a URL takes as they are, and that shells and readers of `.env` take for something else.
+#[tokio::test]
+async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by_a_shell() {
+    for password in ["a$b${HOME}$$", "it's", "'", "a!b&c;d(e)*", "=+,~`|{}^", "back\\slash\\", "\"quoted\"\\'\\"] {
+        let redis = RedisServer::start(&[], password).await;
+        let url = format!("redis://:{password}@127.0.0.1:{}", redis.port());
+        let place = folder();
+        let mut command = init_with_secret(place.path());
+        command.env("WXMINT_REDIS_URL", &url);
+        let mut words = wxmint();
+        words.args(["init", "--appid", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
+        words.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        made(&mut words, "");
+        let known = run(wxmint().args(["users", "show", "nobody"]).env_clear().current_dir(place.path()), "");
+        assert_eq!(known.status.code(), Some(0), "{url}: {}", said(&known));
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "set -a; . ./.env; printf %s \"$WXMINT_REDIS_URL\""]).env_clear().current_dir(place.path());
+        assert_eq!(String::from_utf8(shell.output().expect("bash").stdout).expect("UTF-8"), url);
+    }
+}
+
+#[test]
+fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
+    let place = folder();
+    let git = |words: &[&str]| {
+        let output = Command::new("git").args(words).current_dir(place.path()).output().expect("git");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    git(&["init", "--quiet"]);
+    made(init_with_secret(place.path()).args(["--dir", "login"]), "");
+    assert_eq!(git(&["status", "--porcelain", "-uall"]), "?? login/.gitignore\n");
+    fs::write(place.path().join(".gitignore"), "/keys.json\n.env\n").expect("written");
+    let output = run(&mut init_with_secret(place.path()), "");
+    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key .env .*.lock";
+    assert!(output.status.success() && said(&output).contains(advice), "{}", said(&output));
+    assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("a file"), "/keys.json\n.env\n");
+}
+
+#[test]
+fn on_a_full_disk_or_without_rights_nothing_is_left() {
+    let place = folder();
+    let mut full = on_a_full_disk(wxmint().args(["init", "--demo"]).current_dir(place.path()));
+    refused(&mut full, "", 1, "nothing was written: ./keys.json: File too large");
+    assert_eq!(names(place.path()), [""; 0]);
+    let mut full = on_a_full_disk(wxmint().args(["init", "--demo", "--dir", "new"]).current_dir(place.path()));
+    refused(&mut full, "", 1, "nothing was written: new/keys.json: File too large");
+    assert_eq!(names(place.path()), [""; 0], "the folder that was made is gone");
+    refused(init_with_secret(place.path()).args(["--dir", "/proc/wxmint"]), "", 1, "/proc/wxmint: ");
+}
+
+#[tokio::test]
+async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() {
+    let place = folder();
+    let mut terminal = Terminal::of(&["init"], place.path());
+    terminal.answer("AppID of the mini program", true, "what?\n").await;
+    terminal.answer("WXMINT_APPID is not valid", true, &format!("{APPID}\n")).await;
+    terminal.answer("URL at which mini programs reach wxmint", true, "\n").await;
+    terminal.answer("WXMINT_ISSUER is not set", true, &format!(" {ISSUER} \n")).await;
+    terminal.answer("URL of Redis", true, &format!("{REDIS}\n")).await;
+    terminal.answer("AppSecret of the mini program", false, "short\n").await;
+    terminal.answer("WXMINT_APP_SECRET is not valid", false, &format!("{APP_SECRET}\n")).await;
+    let (code, shown) = terminal.end("  wxmint serve").await;
+    assert!(code == Some(0) && !shown.contains(APP_SECRET) && !shown.contains("short"), "{shown}");
+    let expected = [("ISSUER", ISSUER), ("APPID", APPID), ("APP_SECRET", APP_SECRET), ("REDIS_URL", REDIS)];
+    let expected = expected.into_iter().chain([("KEYS", "keys.json"), ("VAULT_KEY_FILE", "vault.key")]);
+    assert_eq!(
+        set_in_env(place.path()),
+        expected.map(|(name, value)| format!("WXMINT_{name}={value}")).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn at_a_terminal_ctrl_c_and_ctrl_d_leave_no_file_and_a_terminal_that_shows_what_is_typed() {
+    for (key, before_secret, at_secret) in [("\x03", None, Some(1)), ("\x04", Some(1), Some(1))] {
+        let place = folder();
+        let mut terminal = Terminal::of(&["init"], place.path());
+        terminal.answer("AppID of the mini program", true, key).await;
+        assert_eq!(terminal.end("AppID").await.0, before_secret);
+        let known = ["init", "--appid", APPID, "--issuer", ISSUER, "--redis-url", REDIS];
+        let mut terminal = Terminal::of(&known, place.path());
+        terminal.answer("AppSecret of the mini program", false, &format!("half{key}")).await;
+        if key == "\x04" {
+            // With letters before it, Ctrl-D is nothing.
+            terminal.answer("AppSecret", false, "\x15\x04").await;
+        }
+        let (code, shown) = terminal.end("nothing was written").await;
+        assert_eq!((code, terminal.shows()), (at_secret, true), "{shown}");
+        assert_eq!(names(place.path()), [""; 0]);
+    }
+}
