@@ -7,7 +7,7 @@
 import { createServer } from "node:http";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { REFUSING, browser, check, expect, faults, load, open, origin, seen, shots } from "./means.mjs";
+import { REFUSING, axe, browser, check, expect, faults, load, open, origin, seen, shots } from "./means.mjs";
 
 const { secret, watcher, peer, user, app, openid, login, codes } = JSON.parse(process.env.CONSOLE);
 const path = `/users/${encodeURIComponent(user)}`;
@@ -106,16 +106,6 @@ async function hasNone(page, texts) {
   const found = await leftovers(page);
   for (const text of texts) expect(found.includes(text), false, `a page with ${text}`);
   expect((await page.context().cookies()).length, 0, "cookies");
-}
-
-async function axe(page, view) {
-  if (!process.env.AXE) return;
-  const wrong = await page.context().newCDPSession(page).then(async (client) => {
-    await client.send("Runtime.evaluate", { expression: (await import("node:fs")).readFileSync(process.env.AXE, "utf8") });
-    const { result } = await client.send("Runtime.evaluate", { expression: "axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])))", awaitPromise: true });
-    return result.value;
-  });
-  expect(wrong, "[]", `axe's violations of ${view}`);
 }
 
 async function picture(page, name) {

@@ -10,14 +10,14 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   DESK, PATIENCE, address, atRest, browser, changePerson, check, expect, faults, fits, isAccepted, load, loggedIn, only, open,
-  origin, outcome, picture, seen, shots, shown, states,
+  origin, outcome, picture, press, seen, show, shots, shown, states, tokenInView,
 } from "./means.mjs";
-import { panels, steps, views } from "./panels.mjs";
+import { docs, panels, steps, views } from "./panels.mjs";
 
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 const LATEST_REFUSAL = 10; // s from the end of a token to a refusal by a peer that reads the ends each 5 s
 
-const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels };
+const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels, docs };
 
 const stories = only ? [STORIES[only]] : Object.values(STORIES);
 if (!address || stories.includes(undefined)) {
@@ -40,7 +40,8 @@ try {
 /** What a login shows, and a token that is spoiled. The lights are in motion at first. */
 async function token() {
   const page = await open({ viewport: { width: 1280, height: 860 }, locale: "en-US", colorScheme: "light" });
-  await check("one click logs a person in, and all seven steps are shown", () => logsIn(page));
+  await check("one click logs a person in, the token is in view without scrolling, and all seven steps are shown", () => logsIn(page));
+  await check("tabs by the keyboard, and by a link", () => opensTabs(page));
   await check("a step opens to the real request and answer, secrets masked", () => opensStep(page));
   await check("the token is verified in the browser", () => verifies(page));
   await check("openid and session_key are searched for in the token and not found", () => holdsNoIdentifiers(page));
@@ -66,7 +67,7 @@ async function token() {
 /** Each way in which WeChat can be down. */
 async function wechatDown() {
   const page = await open({ ...DESK, locale: "en-US" });
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await seen(page, "[data-testid=member-user-id]");
   for (const fault of ["reset", "html", "busy", "stall"]) {
     await check(`WeChat down (${fault}) is answered wechat_unavailable with Retry-After, and heals`, () => survives(page, fault));
@@ -101,8 +102,9 @@ async function ends() {
   const page = await open({ ...DESK, viewport: { width: 1280, height: 720 }, locale: "en-US" });
   await check("a service that verifies by itself serves the user of the token", () => isServed(page));
   await check("it refuses the token within seconds after its logout, and the phone has no token", () => logsOut(page));
-  await check("a login on a second phone ends the first phone's token, by the keyboard alone", () => logsInElsewhere(page));
-  await check("a banned user's token is refused, and the next login is refused too", () => isBanned(page));
+  await check("after a login on a second phone, by the keyboard alone, the first phone logs in again without a word", () => logsInElsewhere(page));
+  await check("a phone whose token was ended elsewhere notices when it is looked at, and when it asks", () => noticesEnd(page));
+  await check("a banned user's token is refused, and so is the login that the phone then tries", () => isBanned(page));
   await check("a page that is loaded again can lift the ban", () => liftsBan(page));
   await page.context().close();
   await check("1280×720 and 390×844, in both languages: logged out everywhere, and nothing scrolls sideways", fitsWithResults);
@@ -112,18 +114,36 @@ async function ends() {
 
 async function logsIn(page) {
   expect(await page.getByTestId("standing-lin").textContent(), "bound", "where Lin stands");
-  await page.getByTestId("login").click();
+  await press(page, "login");
   for (let step = 1; step <= 7; step += 1) await seen(page, `[data-testid=step-${step}][data-state=done]`);
   await seen(page, "[data-testid=member-user-id]");
   expect(/POST \/login/.test(await page.getByTestId("timing").textContent()), true, "the measured time under the diagram");
+  await tokenInView(page, 0);
+}
+
+async function opensTabs(page) {
+  await page.locator("#tab-login").focus();
+  for (const [key, name] of [["ArrowRight", "token"], ["End", "code"], ["ArrowRight", "login"], ["ArrowLeft", "code"], ["Home", "login"]]) {
+    await page.keyboard.press(key);
+    await seen(page, `#tab-${name}[aria-selected=true]:focus`);
+    expect(await page.locator("[id^=panel-]:visible").evaluateAll((panels) => panels.map((panel) => panel.id).join()), `panel-${name}`, "the panels shown");
+    expect(new URL(page.url()).hash, `#${name}`, "the hash");
+  }
+  await page.evaluate(() => (location.hash = "#keys"));
+  await seen(page, "#panel-keys[role=tabpanel]:not([hidden])");
+  const other = await open({ ...DESK, locale: "en-US" }, "/#code/Go");
+  await seen(other, "#tab-code[aria-selected=true]");
+  await seen(other, "#tab-Go[aria-selected=true]");
+  expect(await other.evaluate(() => scrollY), 0, "how far a link to a tab scrolls");
+  await other.context().close();
 }
 
 async function opensStep(page) {
-  await page.locator("[data-testid=step-4] summary").click();
+  await (await show(page.locator("[data-testid=step-4] summary"))).click();
   const text = await page.locator("[data-testid=step-4] .step-body").textContent();
   expect(text.includes("GET /sns/jscode2session?"), true, "code2Session in step 4");
   expect(/secret=•+/.test(text) && /"session_key":\s*"•+"/.test(text), true, "masked secret and session_key in step 4");
-  await page.locator("[data-testid=step-6] summary").click();
+  await (await show(page.locator("[data-testid=step-6] summary"))).click();
   const answer = await page.locator("[data-testid=step-6] .step-body").textContent();
   expect(answer.includes('"access_token"') && answer.includes("x-request-id"), true, "the answer and its request id in step 6");
 }
@@ -147,11 +167,11 @@ async function holdsNoIdentifiers(page) {
 }
 
 async function refusesSpoiled(page, part) {
-  await page.getByTestId(`spoil-${part}`).click();
+  await press(page, `spoil-${part}`);
   await seen(page, "[data-testid=verdict][data-verdict=refused]");
   if (part === "claims") expect(await page.getByTestId("verdict").getAttribute("data-failed"), "signature", "the failed check");
   if (part === "claims") await picture(page, "spoiled");
-  await page.getByTestId("restore").click();
+  await press(page, "restore");
   await seen(page, "[data-testid=verdict][data-verdict=accepted]");
 }
 
@@ -183,7 +203,7 @@ async function refusesEverySpelling(page) {
 }
 
 async function countsSteps(page) {
-  await page.getByTestId("steps").click();
+  await press(page, "steps");
   await states(page, { handed: "done", userData: "done", unseal: "done", opened: "done" });
   await atRest(page);
   const [handed, sent, answer] = await Promise.all(["handed", "userData", "opened"].map((step) => shownIn(page, step)));
@@ -193,10 +213,10 @@ async function countsSteps(page) {
   const steps = JSON.parse(answer.slice(answer.indexOf("{"))).data.stepInfoList;
   const total = steps.reduce((sum, { step }) => sum + step, 0);
   expect(total > 0 && !handed.includes("stepInfoList"), true, "steps that only the answer shows");
-  expect(await page.getByTestId("steps").textContent(), `${total} steps this week`, "the steps on the phone");
+  expect(await page.getByTestId("steps").textContent(), `${total} steps`, "the steps on the phone");
   await fits(page, 1280);
-  await page.locator("[data-step=handed] summary").click();
-  await page.locator("[data-step=unseal] summary").click();
+  await (await show(page.locator("[data-step=handed] summary"))).click();
+  await (await show(page.locator("[data-step=unseal] summary"))).click();
   await picture(page, "steps");
 }
 
@@ -217,7 +237,7 @@ async function spoilsByKeyboard(page) {
 
 async function keepsUserId(page) {
   const before = await page.getByTestId("member-user-id").textContent();
-  await page.getByTestId("log-in-again").click();
+  await press(page, "log-in-again");
   await atRest(page);
   await seen(page, "[data-testid=member-badge][data-new=false]");
   expect(await page.getByTestId("member-user-id").textContent(), before, "the user id");
@@ -225,7 +245,7 @@ async function keepsUserId(page) {
 
 async function refusesUsedCode(page) {
   await atRest(page);
-  await page.getByTestId("same-code").click();
+  await press(page, "same-code");
   await seen(page, "[data-testid=problem][data-code=code_used]");
   await seen(page, "[data-testid=step-3][data-state=failed]");
   await seen(page, "[data-testid=step-4][data-state=skipped]");
@@ -234,21 +254,21 @@ async function refusesUsedCode(page) {
 
 async function refusesWrongCode(page) {
   await atRest(page);
-  await page.getByTestId("wrong-code").click();
+  await press(page, "wrong-code");
   await seen(page, "[data-testid=problem][data-code=code_invalid]");
   await seen(page, "[data-testid=step-4][data-state=failed]");
 }
 
 async function survives(page, fault) {
   await atRest(page);
-  await page.getByTestId(`fault-${fault}`).click();
+  await press(page, `fault-${fault}`);
   await seen(page, "[data-testid=problem][data-code=wechat_unavailable]");
   await seen(page, "[data-testid=wechat-state][data-state=ill]");
   const problem = JSON.parse(await page.getByTestId("problem-document").textContent());
   expect(problem.status, 503, "the status");
   expect(/Retry-After: \d+/.test(await page.getByTestId("problem").textContent()), true, "Retry-After among the facts");
   if (fault === "reset") await picture(page, "wechat-down");
-  await page.getByTestId("heal").click();
+  await press(page, "heal");
   await seen(page, "[data-testid=wechat-state][data-state=well]");
   await logInUntilServed(page);
 }
@@ -264,17 +284,17 @@ async function logInUntilServed(page) {
 }
 
 async function meetsSomeoneNew(page) {
-  await page.getByTestId("leave").click();
+  await press(page, "leave");
   await page.getByTestId("person-new").check();
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await seen(page, "[data-testid=ask]");
   await atRest(page);
-  await page.getByTestId("bind-by-phone").click();
-  await page.getByTestId("allow").click();
+  await press(page, "bind-by-phone");
+  await press(page, "allow");
   await seen(page, "[data-testid=member-badge][data-new=true]");
   await atRest(page);
   const userId = await page.getByTestId("member-user-id").textContent();
-  await page.getByTestId("log-in-again").click();
+  await press(page, "log-in-again");
   await seen(page, "[data-testid=member-badge][data-new=false]");
   await atRest(page);
   expect(await page.getByTestId("member-user-id").textContent(), userId, "the user id");
@@ -282,31 +302,31 @@ async function meetsSomeoneNew(page) {
 
 async function switchesLanguage(page) {
   expect(await page.locator("html").getAttribute("lang"), "en", "the language by the browser's setting");
-  await page.getByTestId("language").click();
+  await press(page, "language");
   expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after the switch");
   expect(await page.locator("h1").textContent(), "轻点一下，七步换一个 token", "the headline");
   expect(/[a-z]/i.test(await page.locator("#verify-heading").textContent()), false, "the token's headings in Chinese");
   await load(page);
   expect(await page.locator("html").getAttribute("lang"), "zh-CN", "the language after a reload");
-  await page.getByTestId("language").click();
+  await press(page, "language");
   expect(await page.locator("html").getAttribute("lang"), "en", "the language switched back");
 }
 
 async function switchesTheme(page) {
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await ground();
-  await page.getByTestId("theme").click();
+  await press(page, "theme");
   const dark = await ground();
   expect(dark === light, false, "the same ground in light and dark");
   await load(page);
   expect(await ground(), dark, "the ground after a reload");
   expect(await page.getByTestId("theme").getAttribute("aria-pressed"), "true", "the switch's state");
-  await page.getByTestId("theme").click();
+  await press(page, "theme");
   expect(await ground(), light, "the ground switched back");
 }
 
 async function healsOnLoad(page) {
-  await page.getByTestId("fault-html").click();
+  await press(page, "fault-html");
   await seen(page, "[data-testid=problem][data-code=wechat_unavailable]");
   await load(page);
   const answer = await page.request.get(`${origin}/_simulator/faults`);
@@ -314,10 +334,13 @@ async function healsOnLoad(page) {
 }
 
 async function offersSnippet(page) {
-  const file = await (await page.request.get(`${origin}/demo/mini-program/utils/login.js`)).text();
+  const file = await (await page.request.get(`${origin}/demo/examples/mini-program/utils/login.js`)).text();
   expect(file.includes("wx.setStorageSync(KEPT"), true, "a login that keeps its token");
-  expect(await page.getByTestId("snippet").textContent(), file, "the snippet");
-  expect((await page.getByTestId("client").textContent()).includes("require('wxmint-miniprogram')"), true, "the package");
+  await press(page, "tab-login.js");
+  await seen(page, "[data-testid=code]:has-text('wx.setStorageSync(KEPT')");
+  expect(await page.getByTestId("code").textContent(), file, "the snippet");
+  await press(page, "tab-mini-program");
+  await seen(page, "[data-testid=code]:has-text('createClient(')");
   expect(await page.getByTestId("docs").getAttribute("href"), "/docs/?lang=en", "the link to the docs");
 }
 
@@ -339,7 +362,7 @@ async function executesLogin() {
 
 async function readsApiInChinese() {
   const page = await open({ viewport: { width: 390, height: 844 }, locale: "zh-CN", colorScheme: "dark" });
-  await page.getByTestId("docs").click();
+  await press(page, "docs");
   const login = page.locator(".opblock").first();
   await login.locator(".opblock-summary-control").click();
   await login.locator(".try-out__btn").click();
@@ -357,7 +380,7 @@ async function readsApiInChinese() {
   await page.getByText("Turn the code of wx.login into a token").waitFor();
   await page.locator("#back").click();
   await seen(page, "html[data-ready][lang=en]");
-  await page.getByTestId("docs").click();
+  await press(page, "docs");
   await seen(page, "html[lang=en] .opblock");
   await page.context().close();
 }
@@ -365,17 +388,17 @@ async function readsApiInChinese() {
 async function fitsNarrowScreens() {
   for (const [locale, colorScheme] of [["zh-CN", "dark"], ["en-US", "light"]]) {
     const page = await open({ viewport: { width: 360, height: 740 }, locale, colorScheme, reducedMotion: "reduce" });
-    await page.getByTestId("login").click();
+    await press(page, "login");
     await seen(page, "[data-testid=verdict][data-verdict=accepted]");
-    for (const summary of await page.locator(".step summary").all()) await summary.click();
+    for (const summary of await page.locator(".step summary").all()) await (await show(summary)).click();
     await atRest(page);
     await fits(page, 360);
-    await page.getByTestId("same-code").click();
+    await press(page, "same-code");
     await seen(page, "[data-testid=problem][data-code=code_used]");
-    await page.getByTestId("close-sheet").click();
-    await page.getByTestId("leave").click();
+    await press(page, "close-sheet");
+    await press(page, "leave");
     await page.getByTestId("person-wang").check();
-    await page.getByTestId("login").click();
+    await press(page, "login");
     await seen(page, "[data-testid=ask]");
     await atRest(page);
     await fits(page, 360);
@@ -387,7 +410,7 @@ async function fitsNarrowScreens() {
 async function isAsked(page) {
   expect(await page.getByTestId("standing-chen").textContent(), "有账号", "where Chen stands");
   await page.getByTestId("person-chen").check();
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await outcome(page, "binding_required");
   await states(page, { code: "done", claim: "done", session: "done", record: "done", answer: "failed", verify: "skipped" });
   const problem = JSON.parse(await page.getByTestId("problem-document").textContent());
@@ -399,12 +422,12 @@ async function isAsked(page) {
 }
 
 async function guessesWrong(page) {
-  await page.getByTestId("fill-wrong").click();
-  await page.getByTestId("bind").click();
+  await press(page, "fill-wrong");
+  await press(page, "bind");
   await outcome(page, "invalid_credentials");
   await states(page, { post: "done", ticket: "done", account: "failed", bind: "skipped", answer: "failed" });
   expect(await page.getByTestId("retry").count(), 0, "buttons that repeat a wrong password");
-  await page.getByTestId("close-sheet").click();
+  await press(page, "close-sheet");
 }
 
 async function bindsByCode(page) {
@@ -417,7 +440,7 @@ async function bindsByCode(page) {
 }
 
 async function logsInSilently(page) {
-  await page.getByTestId("log-in-again").click();
+  await press(page, "log-in-again");
   await loggedIn(page, { how: "silent", userId: "user-chen", isNew: false });
   expect(await page.locator("[data-step=account]").count(), 0, "steps that ask the account service");
 }
@@ -426,17 +449,17 @@ async function logsInToUnbind(page) {
   const token = await page.getByTestId("token").textContent();
   const ended = await page.request.post(`${origin}/logout`, { headers: { authorization: `Bearer ${token}` } });
   expect(ended.status(), 204, "the status of a logout behind the page's back");
-  await page.getByTestId("unbind").click();
+  await press(page, "unbind");
   await outcome(page, "invalid_token");
   await states(page, { unbind: "done", unbound: "failed" });
-  await page.getByTestId("retry").click();
+  await press(page, "retry");
   await loggedIn(page, { how: "silent", userId: "user-chen", isNew: false });
 }
 
 async function comesNextDoor(page) {
   await page.getByTestId("app-bakery").check();
   expect(await page.getByTestId("standing-chen").textContent(), "隔壁已绑定", "where Chen stands");
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await loggedIn(page, { how: "unionid", userId: "user-chen", isNew: false });
   await linked(page, "bakery", "user-chen", 1);
   const claims = await page.getByTestId("part-claims").textContent();
@@ -448,19 +471,19 @@ async function comesNextDoor(page) {
 async function unbinds(page) {
   await page.getByTestId("app-tea").check();
   await seen(page, "[data-testid=member-user-id]");
-  await page.getByTestId("unbind").click();
+  await press(page, "unbind");
   await states(page, { unbind: "done", dissolve: "done", unbound: "done" });
   await seen(page, "[data-testid=login]");
   await linked(page, "tea", "user-chen", 0);
   await linked(page, "bakery", "user-chen", 1);
   await atRest(page);
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await outcome(page, "binding_required");
 }
 
 async function bindsByTicket(page) {
-  await page.getByTestId("fill-own").click();
-  await page.getByTestId("bind").click();
+  await press(page, "fill-own");
+  await press(page, "bind");
   await loggedIn(page, { how: "password", userId: "user-chen", isNew: false });
   await states(page, { post: "done", ticket: "done", account: "done", bind: "done", answer: "done", verify: "done" });
   expect(await page.locator("[data-step=session]").count(), 0, "steps that ask WeChat");
@@ -469,38 +492,38 @@ async function bindsByTicket(page) {
 }
 
 async function takesNothing(page) {
-  await page.getByTestId("others-account").click();
+  await press(page, "others-account");
   await outcome(page, "already_bound");
   await states(page, { account: "done", bind: "failed", answer: "failed" });
-  await page.getByTestId("close-sheet").click();
+  await press(page, "close-sheet");
   expect(await page.getByTestId("member-user-id").textContent(), "user-chen", "the user id");
   await changePerson(page, "wang");
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await outcome(page, "binding_required");
-  await page.getByTestId("fill-others").click();
-  await page.getByTestId("bind").click();
+  await press(page, "fill-others");
+  await press(page, "bind");
   await outcome(page, "already_bound");
   await picture(page, "already-bound");
-  await page.getByTestId("close-sheet").click();
+  await press(page, "close-sheet");
   for (const app of ["tea", "bakery"]) await linked(page, app, "user-zhou", 1);
 }
 
 async function keepsNumber(page) {
   await changePerson(page, "wang");
   expect(await page.getByTestId("standing-wang").textContent(), "没有账号", "where Wang stands");
-  await page.getByTestId("login-by-phone").click();
+  await press(page, "login-by-phone");
   await seen(page, "[data-testid=consent]");
   expect(/••••/.test(await page.getByTestId("sheet").textContent()), true, "a masked number in the question");
   await picture(page, "consent");
   const before = await page.getByTestId("timing").textContent();
-  await page.getByTestId("deny").click();
+  await press(page, "deny");
   expect(await page.getByTestId("sheet").isVisible(), false, "the question");
   expect(await page.getByTestId("timing").textContent(), before, "the latest login");
 }
 
 async function logsInByPhone(page) {
-  await page.getByTestId("login-by-phone").click();
-  await page.getByTestId("allow").click();
+  await press(page, "login-by-phone");
+  await press(page, "allow");
   const userId = await loggedIn(page, { how: "phone", isNew: true });
   const done = ["phoneCode", "code", "post", "claim", "session", "record", "number", "account", "bind", "answer", "verify"];
   await states(page, Object.fromEntries(done.map((step) => [step, "done"])));
@@ -511,70 +534,87 @@ async function logsInByPhone(page) {
   expect(sent.includes("phone_code") && !sent.includes(number), true, "a phone_code and no number from the mini program");
   expect((await page.locator("[data-step=number] .step-body").textContent()).includes(number), true, "the number from WeChat");
   await picture(page, "by-phone");
-  await page.getByTestId("unbind").click();
+  await press(page, "unbind");
   await seen(page, "[data-testid=login]");
   await atRest(page);
-  await page.getByTestId("login-by-phone").click();
-  await page.getByTestId("allow").click();
+  await press(page, "login-by-phone");
+  await press(page, "allow");
   await loggedIn(page, { how: "phone", userId, isNew: false });
 }
 
 async function findsAccountByPhone(page) {
   await changePerson(page, "lin");
   await page.getByTestId("app-bakery").check();
-  await page.getByTestId("login-by-phone").click();
-  await page.getByTestId("allow").click();
+  await press(page, "login-by-phone");
+  await press(page, "allow");
   await loggedIn(page, { how: "phone", userId: "user-lin", isNew: false });
 }
 
 async function isServed(page) {
   expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a logout without a token, disabled");
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await isAccepted(page);
   expect(/user-lin/.test(await page.getByTestId("peer-verdict").textContent()), true, "the user id in the service's answer");
   expect(await page.getByTestId("peer-clock").getAttribute("data-state"), "idle", "the clock");
 }
 
 async function logsOut(page) {
-  await page.getByTestId("peer-logout").click();
+  await press(page, "peer-logout");
   await seen(page, "[data-testid=peer-clock]:not([data-state=idle])"); // the service may have read the ends just now
   await seen(page, "[data-testid=login]");
   await picture(page, "ends-running");
   await isRefused(page, "logout");
-  await page.getByTestId("peer-ask").click();
+  await press(page, "peer-ask");
   await seen(page, "[data-testid=peer-verdict][data-status='401']");
   expect(/it was revoked before it expired/.test(await page.getByTestId("peer-verdict").textContent()), true, "the reason");
   expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a second logout, disabled");
 }
 
 async function logsInElsewhere(page) {
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await isAccepted(page);
-  await page.getByTestId("peer-everywhere").focus();
+  await (await show(page.getByTestId("peer-everywhere"))).focus();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await isRefused(page, "elsewhere");
   expect(/the second phone’s token: 200/.test(await page.getByTestId("peer-results").textContent()), true, "the second phone's token accepted");
-  await seen(page, "[data-testid=member-user-id]");
+  await loggedIn(page, { how: "renewed", userId: "user-lin", isNew: false });
+}
+
+async function noticesEnd(page) {
+  const looks = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  for (const look of [looks, () => press(page, "orders")]) {
+    await press(page, "log-in-again");
+    await loggedIn(page, { how: "silent", userId: "user-lin", isNew: false });
+    const token = await page.getByTestId("token").textContent();
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await page.request.post(`${origin}/logout`, { headers })).status(), 204, "the status of a logout elsewhere");
+    // The service reads the ends every 5 s.
+    while ((await page.request.get(`${origin}/demo/orders`, { headers })).status() === 200) await page.waitForTimeout(250);
+    await look();
+    await loggedIn(page, { how: "renewed", userId: "user-lin", isNew: false });
+    expect((await page.getByTestId("token").textContent()) === token, false, "the same token");
+    await seen(page, "[data-testid=orders] >> text=2 orders");
+  }
 }
 
 async function isBanned(page) {
-  await page.getByTestId("log-in-again").click();
   await isAccepted(page);
-  await page.getByTestId("peer-ban").click();
+  await press(page, "peer-ban");
   await seen(page, "[data-testid=banned-user-lin]");
   await isRefused(page, "ban");
-  await picture(page, "ends-banned");
-  await page.getByTestId("log-in-again").click();
   await outcome(page, "user_blocked");
+  await seen(page, "[data-testid=phone-message]");
+  expect(await page.getByTestId("member-user-id").count(), 0, "member's cards of a banned user");
+  await picture(page, "ends-banned");
 }
 
 async function liftsBan(page) {
   await load(page);
-  await page.getByTestId("lift-user-lin").click();
+  await press(page, "lift-user-lin");
   await page.getByTestId("lift-user-lin").waitFor({ state: "detached" });
   expect(await page.getByTestId("banned-user-lin").count(), 0, "marks of a ban");
-  await page.getByTestId("login").click();
+  await press(page, "login");
   await isAccepted(page);
 }
 
@@ -586,11 +626,11 @@ async function fitsWithResults() {
     ["zh-CN", "dark", 390, 844],
   ]) {
     const page = await open({ viewport: { width, height }, locale, colorScheme, reducedMotion: "reduce" });
-    await page.getByTestId("login").click();
+    await press(page, "login");
     await isAccepted(page);
     await atRest(page);
     await fits(page, width);
-    await page.getByTestId("peer-everywhere").click();
+    await press(page, "peer-everywhere");
     await isRefused(page, "everywhere");
     await fits(page, width);
     await picture(page, `ends-${width}-${locale}`);

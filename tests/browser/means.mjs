@@ -1,5 +1,6 @@
 // What every story needs: a browser that notes its faults, and the page's own signs of what has happened.
 
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
@@ -77,15 +78,38 @@ export async function check(name, prove) {
   console.log(`ok  ${name}`);
 }
 
+/** Holds what is shown against the rules of axe-core, if AXE names a file of it. */
+export async function axe(page, view) {
+  if (!process.env.AXE) return;
+  const client = await page.context().newCDPSession(page);
+  await client.send("Runtime.evaluate", { expression: readFileSync(process.env.AXE, "utf8") });
+  const run = "axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.nodes.map((n) => n.html)])))";
+  const { result } = await client.send("Runtime.evaluate", { expression: run, awaitPromise: true });
+  expect(result.value, "[]", `axe's violations of ${view}`);
+}
+
 export async function picture(page, name) {
-  if (!shots) return;
+  if (!shots && !process.env.AXE) return;
   await atRest(page);
   await page.evaluate(() => scrollTo(0, 0));
   await page.evaluate(() => {
     const ending = document.getAnimations().filter((animation) => animation.effect.getTiming().iterations === 1);
     return Promise.allSettled(ending.map((animation) => animation.finished));
   });
-  await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+  await axe(page, name);
+  if (shots) await page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
+}
+
+/** Opens the tab that an element is in, if it is in one. */
+export async function show(locator) {
+  const panel = await locator.first().evaluate((element) => element.closest("[id^=panel-]")?.id);
+  const tab = panel && locator.page().locator(`#tab-${panel.slice("panel-".length)}`);
+  if (tab && (await tab.getAttribute("aria-selected")) === "false") await tab.click();
+  return locator;
+}
+
+export async function press(page, testid) {
+  await (await show(page.getByTestId(testid))).click();
 }
 
 /** Waits until the page takes the next login. */
@@ -129,6 +153,18 @@ export async function fits(page, widest) {
 export async function changePerson(page, name) {
   await page.getByTestId("leave").click();
   await page.getByTestId(`person-${name}`).check();
+}
+
+/** The token is where a person sees it, nothing covers it, and the page has not moved from `top` px. */
+export async function tokenInView(page, top) {
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+  const isCovered = () => {
+    const box = document.querySelector("[data-testid=token]");
+    const { left, right, top: upper, bottom: lower } = box.getBoundingClientRect();
+    return [upper + 12, lower - 12].some((y) => !box.contains(document.elementFromPoint((left + right) / 2, y)));
+  };
+  expect(await page.evaluate(isCovered), false, "a token that is out of view or covered");
+  expect(await page.evaluate(() => scrollY), top, "how far the page is scrolled");
 }
 
 /** Waits until the service accepts the token of the login that has just been made. */

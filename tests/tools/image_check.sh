@@ -37,7 +37,6 @@ for crate in wxmint-verify=crates/verify/ wxmint-simulator=crates/simulator/ wxm
   packed+=$(cargo package --quiet --locked --offline --allow-dirty --list -p "${crate%%=*}" 2>/dev/null | sed "s|^|${crate#*=}|")$'\n'
 done
 for file in $files {,crates/verify/,crates/simulator/}{LICENSE-MIT,LICENSE-APACHE,README.md}; do
-  # `crates/simulator/src/../shown/x` is packed as `crates/simulator/shown/x`.
   grep -qxF "$(realpath -sm --relative-to . "$file")" <<<"$packed" || { echo "package: no crate has $file; see its \`include\`" >&2; exit 1; }
 done
 readonly most_packed=8000000 # bytes of all three, before they are compressed

@@ -12,7 +12,8 @@
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the keys of its
 //!   messages; `virtual_payment`: what is signed with the session key;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
-//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
+//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page; `docs`: the pages
+//!   of the repository as HTML;
 //! - `command`: the command line of `wxmint simulator`;
 //! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
 //!   `keys`: the demo's signing keys, shown and rotated; `regulars`: the demo's people.
@@ -23,6 +24,7 @@ mod apps;
 mod call;
 mod command;
 mod control;
+mod docs;
 mod encrypt_keys;
 mod endpoints;
 mod faults;
@@ -54,6 +56,7 @@ pub use accounts::{
 pub use apps::{App, InvalidApp};
 pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
+pub use docs::Docs;
 pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;

@@ -3,7 +3,6 @@
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Path, content type and content.
 pub type PageFile = (&'static str, &'static str, &'static str);
@@ -14,31 +13,6 @@ macro_rules! files {
     };
 }
 
-/// Files of services that verify tokens, as `examples` has them and tests run them.
-macro_rules! peers {
-    ($($file:literal)*) => {
-        const PEERS: &[PageFile] = &[$((
-            concat!("/demo/peers/", $file),
-            TEXT,
-            include_str!(concat!("../shown/peers/", $file)),
-        )),*];
-    };
-}
-
-/// Pages of docs, in both languages.
-macro_rules! pages {
-    ($($name:literal)*) => {
-        const PAGES: &[PageFile] = &[$(
-            (concat!("/demo/pages/", $name, ".md"), TEXT, include_str!(concat!("../shown/docs/", $name, ".md"))),
-            (
-                concat!("/demo/pages/", $name, ".zh-CN.md"),
-                TEXT,
-                include_str!(concat!("../shown/docs/", $name, ".zh-CN.md")),
-            ),
-        )*];
-    };
-}
-
 files! {
     "/", HTML, "index.html";
     "/demo/page.css", CSS, "page.css";
@@ -46,43 +20,37 @@ files! {
     "/demo/accounts.js", JS, "accounts.js";
     "/demo/appearance.js", JS, "appearance.js";
     "/demo/asking.js", JS, "asking.js";
+    "/demo/code.js", JS, "code.js";
     "/demo/curl.js", JS, "curl.js";
     "/demo/diagram.js", JS, "diagram.js";
+    "/demo/docs.css", CSS, "docs.css";
+    "/demo/docs.js", JS, "docs.js";
     "/demo/dom.js", JS, "dom.js";
     "/demo/faults.js", JS, "faults.js";
     "/demo/kept.js", JS, "kept.js";
+    "/demo/highlight.js", JS, "highlight.js";
     "/demo/keys.js", JS, "keys.js";
     "/demo/page.js", JS, "page.js";
     "/demo/peer.js", JS, "peer.js";
-    "/demo/peers.js", JS, "peers.js";
     "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
     "/demo/screens.js", JS, "screens.js";
-    "/demo/scrolling.js", JS, "scrolling.js";
     "/demo/sidecar.js", JS, "sidecar.js";
     "/demo/steps-en.js", JS, "steps-en.js";
     "/demo/steps-zh.js", JS, "steps-zh.js";
     "/demo/steps.js", JS, "steps.js";
+    "/demo/tabs.js", JS, "tabs.js";
+    "/demo/theme.js", JS, "theme.js";
     "/demo/token.js", JS, "token.js";
     "/demo/verify.js", JS, "verify.js";
     "/demo/words-en.js", JS, "words-en.js";
     "/demo/words-zh.js", JS, "words-zh.js";
     "/demo/words.js", JS, "words.js";
-    "/demo/yours.js", JS, "yours.js";
-    "/demo/mini-program/utils/login.js", JS, "../../shown/mini-program/utils/login.js";
-}
-
-peers! {
-    "java-spring/src/main/java/com/example/orders/SecurityConfig.java" "go/token.go" "node/app.mjs" "python/app.py" "rust/actix.rs"
-}
-
-pages! {
-    "verify" "ends" "keys" "sidecar" "mini-program" "accounts" "api" "settings" "redis" "operation"
 }
 
 /// The page at `/` and its parts below `/demo/`.
-pub fn page_files() -> impl Iterator<Item = &'static PageFile> {
-    [FILES, PEERS, PAGES].into_iter().flatten()
+pub fn page_files() -> &'static [PageFile] {
+    FILES
 }
 
 #[cfg(test)]
@@ -102,7 +70,7 @@ mod tests {
                 path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html").to_owned()
             })
             .collect();
-        there.push("login.js".into());
+        there.retain(|name| name != "docs.html");
         there.sort();
         served.sort();
         assert_eq!(there, served);

@@ -1,6 +1,7 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
 //! all on loopback.
 
+mod files;
 mod rotating;
 
 use std::{
@@ -102,8 +103,9 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     run_to_end(async {
         let stop = stop_signal()?;
         let (peer, services) = services(&address)?;
-        let (own, keys) = (stand_ins.page(issuer.memory()), key_routes(rotator));
-        let page: Routes = Arc::new(move |config| [&own, &keys, &services].iter().for_each(|routes| routes(config)));
+        let (own, keys, files) = (stand_ins.page(issuer.memory()), key_routes(rotator), files::routes());
+        let page: Routes =
+            Arc::new(move |config| [&own, &keys, &services, &files].iter().for_each(|routes| routes(config)));
         let logins = regulars_logins(&stand_ins.world);
         stand_ins.start()?;
         let open = async {

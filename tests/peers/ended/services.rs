@@ -85,7 +85,7 @@ const JAVA: Service = Service {
 };
 
 const PHP: Service = Service {
-    start: crate::php::start,
+    start: super::super::php::start,
     often: &[
         ("EVERY = 5;", "EVERY = 0.1;"),
         ("DEADLINE = 4;", "DEADLINE = 1;"),
@@ -101,7 +101,7 @@ const PHP: Service = Service {
     ],
 };
 
-const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
+const SPRING: Service = Service { start: super::super::java_spring::start, ..JAVA };
 
 fn java(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let folder = tempfile::tempdir().expect("a folder");

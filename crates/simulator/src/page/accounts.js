@@ -22,7 +22,7 @@ export class AccountsTable {
     const heads = COLUMNS.map((name) => el("th", { scope: "col", role: "columnheader" }, text[name]));
     const rows = accounts.map((account) => this.row(account));
     // The roles say what it is where the style sheet makes blocks of the rows.
-    const table = { className: "accounts", role: "table", "aria-labelledby": "accounts-heading" };
+    const table = { className: "accounts", role: "table", "aria-label": words().tabs.users };
     this.box.replaceChildren(el("table", table, el("thead", {}, el("tr", { role: "row" }, heads)), el("tbody", {}, rows)));
     if (accounts.length) this.known = new Set(marks);
   }

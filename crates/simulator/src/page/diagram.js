@@ -2,7 +2,6 @@
 
 import { asCurl, commandOf } from "./curl.js";
 import { byId, duration, el, prettyJson } from "./dom.js";
-import { keepInView } from "./scrolling.js";
 import { tookOf } from "./steps.js";
 import { words } from "./words.js";
 
@@ -39,7 +38,7 @@ export class Diagram {
     this.rows = [];
   }
 
-  /** Shows the `steps` of `attempt` up to `reveal`; the one after it is under way if `busy`, and stays in view. */
+  /** Shows the `steps` of `attempt` up to `reveal`; the one after it is under way if `busy`. */
   draw(attempt, steps, reveal, busy) {
     const shown = [document.documentElement.lang, ...steps.map((step) => step.name)].join();
     if (shown !== this.shown) this.build(steps);
@@ -48,7 +47,6 @@ export class Diagram {
       const state = n < reveal ? step.state : n === reveal && busy ? "active" : "idle";
       drawRow(this.rows[n], step, state, n < reveal, attempt);
     });
-    if (busy) keepInView(this.rows[Math.min(Math.max(reveal, 0), steps.length - 1)].summary);
   }
 
   build(steps) {
@@ -57,9 +55,8 @@ export class Diagram {
       el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)),
     );
     this.rows = steps.map(({ name }, n) => buildRow(name, n + 1, this.open.has(name)));
-    const rails = el("div", { className: "rails", "aria-hidden": "true" }, words().parties.map(() => el("i")));
     const list = el("ol", { className: "steps" }, this.rows.map((row) => el("li", {}, row.root)));
-    this.container.replaceChildren(el("ul", { className: "parties" }, this.heads), el("div", { className: "lanes" }, rails, list));
+    this.container.replaceChildren(el("ul", { className: "parties" }, this.heads), list);
   }
 
   /** Marks WeChat's head while a fault is on. */
@@ -81,18 +78,17 @@ function buildRow(name, number, open) {
     "summary",
     {},
     el("span", { className: "number", "aria-hidden": "true" }, String(number)),
-    el("span", { className: "track" }, label, arrow),
+    label,
+    el("span", { className: "track" }, arrow),
     el("span", { className: "hidden" }, `, ${words().fromTo(from, to)}, `),
     state,
     el("span", { className: "aside" }, ms, el("i", { className: "chevron", "aria-hidden": "true" })),
   );
-  for (const element of [label, arrow]) {
-    // Set from script: the page's Content-Security-Policy allows no style attributes.
-    element.style.setProperty("--left", Math.min(route.from, route.to));
-    element.style.setProperty("--span", Math.abs(route.from - route.to));
-  }
+  // Set from script: the page's Content-Security-Policy allows no style attributes.
+  arrow.style.setProperty("--left", Math.min(route.from, route.to));
+  arrow.style.setProperty("--span", Math.abs(route.from - route.to));
   const root = el("details", { className: "step", open, "data-testid": `step-${number}`, "data-step": name }, summary, body);
-  return { name, root, summary, label, ms, state, body };
+  return { name, root, label, ms, state, body };
 }
 
 function buildArrow({ from, to, both, answer }) {

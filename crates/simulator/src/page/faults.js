@@ -25,7 +25,7 @@ export function inventCode() {
 export class FaultPanel {
   constructor(actions) {
     this.actions = actions;
-    this.box = byId("faults");
+    this.box = byId("faults-box");
   }
 
   draw({ fault, lastCode, failure, busy }) {

@@ -17,7 +17,7 @@ const JWKS = "/.well-known/jwks.json";
 export class KeysPanel {
   constructor(say) {
     this.say = say;
-    this.box = byId("keys");
+    this.box = byId("keys-box");
     this.keys = []; // as /demo/keys has them
     this.published = []; // the kids of the JWKS
     this.tokens = []; // one for each of the latest two keys that signed: { kid, token, status }

@@ -1,30 +1,30 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
 // This file holds the state and the course of a login, which phone.js, diagram.js, accounts.js, peer.js, faults.js and
-// token.js draw; sidecar.js, keys.js, peers.js and yours.js are panels of their own.
+// token.js draw; sidecar.js, keys.js and code.js are panels of their own.
 
 import { AccountsTable } from "./accounts.js";
 import { dress } from "./appearance.js";
 import { call, fetchTrust, journalEnd, journalOf, knownAbout, masked, phoneNumber, readAccounts, stillAccepted } from "./asking.js";
 import { Diagram, drawTiming } from "./diagram.js";
+import { CodePanel } from "./code.js";
 import { beat, byId } from "./dom.js";
 import { adviceFor, FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { accountOf, APPS, AWAY, isBound, meetStranger, nameOf, WRONG_PASSWORD } from "./people.js";
 import { PeerPanel } from "./peer.js";
 import { KeysPanel } from "./keys.js";
 import { keepPhone, keptPhone } from "./kept.js";
-import { PeerTabs } from "./peers.js";
 import { Phone } from "./phone.js";
-import { bringIntoView, goBackLater } from "./scrolling.js";
 import { SidecarPanel } from "./sidecar.js";
 import { courseOf, readSteps, succeeded } from "./steps.js";
+import { Tabs } from "./tabs.js";
 import { now, TokenView } from "./token.js";
 import { verify } from "./verify.js";
 import { words } from "./words.js";
-import { Yours } from "./yours.js";
 
 const PACE = 230; // ms between two lights: what really takes 5 ms would be over before the eye has found it
 const GLANCE = 400; // ms between two looks at the journal while an answer is late
 const DAYS = 7; // of steps: a month of them would be long to read
+const TABS = ["login", "token", "users", "service", "sidecar", "keys", "faults", "code"];
 
 const state = {
   app: "tea",
@@ -51,10 +51,11 @@ const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
 const tokenView = new TokenView(byId("token-view"));
 const sidecarPanel = new SidecarPanel();
-const askSidecar = ({ token }) => sidecarPanel.ask(token);
-const peerPanel = new PeerPanel({ isBusy: () => state.busy, ended: forget, refused: askSidecar, lifted: redrawAccounts, say });
-const panels = [sidecarPanel, new KeysPanel(say), new PeerTabs(), new Yours()];
-const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, countSteps, close: closeSheet });
+const peerPanel = new PeerPanel({ isBusy: () => state.busy, ended: forget, refused, lifted: redrawAccounts, say });
+const codePanel = new CodePanel();
+const panels = [sidecarPanel, new KeysPanel(say), codePanel];
+const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${name}`, shown: (name) => name === "code" && codePanel.toBegin() });
+const phone = new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet });
 const faultPanel = new FaultPanel({
   breakWeChat,
   heal,
@@ -83,8 +84,6 @@ async function attempt(asked, run) {
   const { app } = state;
   const evidence = { ...asked, app, appid: APPS[app], person: personId(), journal: { session: [], number: [], account: [] } };
   Object.assign(state, { busy: true, failure: null, consent: null, reveal: -1, attempt: evidence });
-  draw();
-  await bringIntoView(byId("diagram"));
   state.reveal = 0;
   draw();
   const ticking = setInterval(drawElapsed, 100);
@@ -94,7 +93,6 @@ async function attempt(asked, run) {
     clearInterval(ticking);
     state.busy = false;
     draw();
-    goBackLater();
   }
 }
 
@@ -163,7 +161,7 @@ async function succeed(evidence) {
   evidence.viaUnionid = !by && !evidence.wasBound;
   await revealThrough("answer");
   const otherApp = Object.keys(APPS).find((other) => other !== app);
-  const how = by ?? (evidence.viaUnionid ? "unionid" : "silent");
+  const how = by ?? (evidence.viaUnionid ? "unionid" : evidence.renews ? "renewed" : "silent");
   state.sessions[app] = { person: state.person, answer, at: now(), how, otherApp };
   delete state.asking[app];
   say([words().hello(nameOf(person)), `${words().userId} ${answer.user_id}`].join(words().stop));
@@ -201,6 +199,7 @@ function fail({ app, again }, { answer }) {
   const mend = code === "invalid_token" ? () => logIn() : again;
   state.failure = { id: failures, code, answer, readyAt: performance.now() + wait * 1000, again: mend };
   if (code === "binding_required") ask(app, answer.body.bind_ticket);
+  if (code === "user_blocked") delete state.sessions[app];
   say(adviceFor(code).join(words().stop));
 }
 
@@ -228,9 +227,31 @@ async function runUnbinding(evidence) {
   say(words().unbound);
 }
 
+// ---- the phone asks a service, and what it does when its token was ended ----
+
+/** As wxmint-miniprogram does: after a 401 it logs in once, without a word, and repeats the request once. */
+async function useService() {
+  const { app } = state;
+  if (state.busy || peerPanel.busy || !state.sessions[app]) return;
+  const ask = () => call("GET", "/demo/orders", undefined, state.sessions[app].answer.access_token);
+  let reply = await ask();
+  if (reply.answer?.status === 401) {
+    await logIn({ renews: true });
+    if (state.sessions[app]) reply = await ask();
+  }
+  if (state.sessions[app] && succeeded(reply)) state.sessions[app].orders = reply.answer.body.orders;
+  draw();
+}
+
+/** The service has refused the token: so it does when the person looks at the phone next. */
+async function refused({ token }) {
+  await sidecarPanel.ask(token);
+  if (state.sessions[state.app]?.answer.access_token === token) await useService();
+}
+
 // ---- the end of a token ----
 
-/** After a logout the phone has no token any more. After another end it still has one, and does not know of the end. */
+/** After a logout the phone has no token any more. After another end it has one, until a service refuses it. */
 async function forget(act, { token, userId }) {
   const isOver = {
     logout: (session) => session.answer.access_token === token,
@@ -369,6 +390,8 @@ function draw() {
   if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions: state.sessions });
   diagram.draw(evidence, readSteps(evidence), reveal, busy && reveal >= 0);
   diagram.markWeChat(fault && words().wechatState[fault]);
+  byId("tab-login").classList.toggle("running", busy);
+  byId("tab-faults").classList.toggle("ill", Boolean(fault));
   drawElapsed();
   accountsTable.draw(accounts);
   peerPanel.draw(accounts);
@@ -383,6 +406,7 @@ function drawElapsed() {
 
 async function start() {
   dress(() => {
+    tabs.label(words().storyHeading, (name) => words().tabs[name]);
     draw();
     tokenView.rebuild();
   });
@@ -392,6 +416,7 @@ async function start() {
   await refreshAccounts();
   await takeUp(sessions);
   await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
+  document.addEventListener("visibilitychange", () => document.hidden || useService()); // a mini program's onShow
   isReady = true;
   document.documentElement.dataset.ready = "true";
 }

@@ -72,8 +72,8 @@ export class PeerPanel {
     await this.actions.ended(succeeded(reply) ? name : null, subject);
     if (succeeded(reply)) this.record({ act: name, ...(await this.watchUntilRefused(name, subject, began)), ...(await elsewhere(reply)) });
     else this.record({ act: name, notDone: reply.answer?.body?.code ?? reply.answer?.status ?? "–" });
-    this.actions.refused(subject);
     this.busy = false;
+    this.actions.refused(subject);
     if (subject !== this.subject) await this.ask(); // somebody has logged in meanwhile
     this.drawState();
   }

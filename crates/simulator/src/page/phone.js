@@ -11,7 +11,7 @@ const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" }
 
 /**
  * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,
- * `givePhone()`, `bind()`, `unbind()`, `countSteps()`, `leave()`, `close()`.
+ * `givePhone()`, `bind()`, `unbind()`, `useService()`, `countSteps()`, `leave()`, `close()`.
  */
 export class Phone {
   constructor(actions) {
@@ -62,7 +62,7 @@ export class Phone {
     if (focused) this.focus(asking && !session ? "[data-testid=ask]" : `[data-testid="${focused.dataset.testid}"]`);
   }
 
-  /** Puts the focus on what `selector` finds, or on the first button. The window stays where the diagram is in view. */
+  /** Puts the focus on what `selector` finds, or on the first button. The window stays where it is. */
   focus(selector) {
     (this.screen.querySelector(selector) ?? this.screen.querySelector("button")).focus({ preventScroll: true });
   }

@@ -8,7 +8,7 @@ import { words } from "./words.js";
 
 export class SidecarPanel {
   constructor() {
-    this.box = byId("sidecar");
+    this.box = byId("sidecar-box");
     this.token = null;
     this.reply = null;
     this.asked = 0;

@@ -1,6 +1,6 @@
 // The token on the page: read, explained, spoiled, and verified again after every change.
 
-import { copyText, duration, el, prettyJson } from "./dom.js";
+import { byId, copyText, duration, el, prettyJson } from "./dom.js";
 import { verify } from "./verify.js";
 import { words } from "./words.js";
 
@@ -40,23 +40,29 @@ export class TokenView {
     this.list = el("ol", { className: "checks", "data-testid": "checks" });
     this.taken = el("div", { className: "taken" });
     this.spoiledCount = el("span", { className: "spoiled-count", "data-testid": "spoiled-count" });
+    const copy = el("button", { type: "button", className: "quiet", "data-testid": "copy-token" }, text.copy);
+    copy.addEventListener("click", () => copyText(this.characters.join(""), copy, this.box, text.copied));
+    this.restoreButton = el("button", { type: "button", className: "solid", "data-testid": "restore" }, text.restore);
+    this.restoreButton.addEventListener("click", () => this.restore());
+    const head = el("div", { className: "token-head" }, this.verdict, this.spoiledCount, this.restoreButton, copy);
+    this.container.replaceChildren(head, ...this.buildCharacters());
     const verifying = el(
       "div",
       { className: "verifying" },
       el("h3", { id: "verify-heading" }, text.verifyHeading),
-      this.verdict,
       this.list,
       el("p", { className: "small" }, text.verifyLead, " ", el("a", { href: "/demo/verify.js" }, text.verifyCode)),
     );
-    const raw = el("div", { className: "raw" }, this.buildCharacters(), this.buildTools());
-    this.container.replaceChildren(el("div", { className: "token-grid" }, raw, verifying), this.taken);
+    this.paint();
+    byId("parts-empty").hidden = true;
+    byId("token-parts").replaceChildren(this.buildTools(), el("div", { className: "token-grid" }, verifying, this.taken));
   }
 
   buildCharacters() {
     this.spans = this.characters.map(() => el("span"));
     const box = el("div", {
       className: "token",
-      id: "token",
+      id: "token-text",
       tabIndex: 0,
       role: "slider",
       "aria-label": words().caretLabel,
@@ -69,15 +75,11 @@ export class TokenView {
     box.addEventListener("click", (event) => this.spans.includes(event.target) && this.toggle(this.spans.indexOf(event.target)));
     box.addEventListener("keydown", (event) => this.onKey(event));
     this.box = box;
-    return box;
+    return [box, el("p", { className: "hidden", id: "caret-help" }, words().caretHelp)];
   }
 
   buildTools() {
     const text = words();
-    const copy = el("button", { type: "button", className: "quiet", "data-testid": "copy-token" }, text.copy);
-    copy.addEventListener("click", () => copyText(this.characters.join(""), copy, this.box, text.copied));
-    this.restoreButton = el("button", { type: "button", className: "solid", "data-testid": "restore" }, text.restore);
-    this.restoreButton.addEventListener("click", () => this.restore());
     const spoilers = PARTS.map((part, n) => {
       const button = el("button", { type: "button", className: `chip part-${n}`, "data-testid": `spoil-${part}` }, text.spoil[part]);
       button.addEventListener("click", () => this.toggle(this.pick(n)));
@@ -86,11 +88,8 @@ export class TokenView {
     return el(
       "div",
       { className: "spoiling" },
-      el("h3", {}, text.spoilHeading),
       el("p", { className: "small" }, text.spoilLead),
-      el("p", { className: "hidden", id: "caret-help" }, text.caretHelp),
       el("div", { className: "buttons" }, el("span", { className: "small" }, text.spoilLabel), spoilers),
-      el("div", { className: "buttons" }, this.restoreButton, copy, this.spoiledCount),
     );
   }
 
@@ -153,7 +152,7 @@ export class TokenView {
     });
     const spoiled = this.spans.filter((_, at) => this.isSpoiled(at)).length;
     this.spoiledCount.textContent = spoiled ? words().spoiledCount(spoiled) : "";
-    this.restoreButton.disabled = spoiled === 0;
+    this.restoreButton.hidden = spoiled === 0;
     this.describeCaret();
   }
 

@@ -15,7 +15,7 @@ import java.util.Map;
 final class Keys<K> {
 
 	private static final long EVERY = 300_000; // ms; a removed key is believed for so long
-	private static final long EVERY_FOR_A_PAGE = 10_000; // ms; when the feed of ends is signed by a key that is not known
+	private static final long EVERY_FOR_A_PAGE = 10_000; // ms; when the revocation feed is signed by a key that is not known
 	private static final long MAX_AGE = 86_400; // seconds; keys that the issuer has not confirmed for so long are void
 	private static final int DEADLINE = 4_000; // ms
 	private static final int LONGEST_SET = 64 << 10; // bytes
