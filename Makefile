@@ -135,21 +135,17 @@ image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:t
 	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
 
 .PHONY: release
-release: ## dist/, from what is committed, for this machine's architecture: the static program, the image, the chart, the packages for npm and crates.io
+release: ## dist/, from what is committed, on x86_64: the static programs for x86_64 and aarch64, the image, the chart, the packages for npm and crates.io
 	$(heading)
-	$(SETUP) cc python node
+	$(SETUP) cc python node cross
 	$(TOOLS)/python/bin/python tests/tools/release.py
 
 .PHONY: release-check
 release-check: release ## builds the packed crates, logs in with what dist/ has, and makes the release again in another folder: the same bytes
 	$(SETUP) oci redis nginx
 	$(CARGO) package --locked --workspace
-	$(TOOLS)/python/bin/python tests/tools/first_login.py binary image compose chart
+	$(TOOLS)/python/bin/python tests/tools/first_login.py binary aarch64 image compose chart
 	$(TOOLS)/python/bin/python tests/tools/release.py again
-
-.PHONY: release-join
-release-join: ## dist/ of several architectures in one (FOLDERS="dist-x86_64 dist-aarch64")
-	tests/tools/release.py join $(FOLDERS)
 
 .PHONY: first-login
 first-login: ## from nothing to a login, in seconds: dist/ by program, image, compose and chart, and the source

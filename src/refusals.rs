@@ -10,6 +10,7 @@ use crate::{
     login::{LoginError, SessionError},
     store::StoreError,
     telemetry::{admit_line, audit::Event},
+    wechat::CallError,
 };
 
 /// A refusal, as its client, the log and the audit are told of it.
@@ -27,10 +28,9 @@ impl Refusal {
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code().as_str();
-        if let Some(silent) = admit_line(&format!("login {code} {}", limit.unwrap_or_default())) {
-            let (until, silent) = (self.until.map(in_seconds), (silent > 0).then_some(silent));
-            let took_us = took.as_micros() as u64;
-            tracing::info!(code, cause, limit, until, not_logged = silent, took_us, "login refused");
+        if let Some(not_logged) = admit_line(&format!("login {code} {}", limit.unwrap_or_default())) {
+            let (until, took_us) = (self.until.map(in_seconds), took.as_micros() as u64);
+            tracing::info!(code, cause, limit, until, not_logged, took_us, "login refused");
         }
     }
 
@@ -65,10 +65,10 @@ impl From<SessionError> for Refusal {
                 let detail = by_token(&error);
                 let refusal = Self::from(error);
                 if let Some(limit) = refusal.limit
-                    && admit_line(&format!("by token {limit}")).is_some()
+                    && let Some(not_logged) = admit_line(&format!("by token {limit}"))
                 {
                     let until = refusal.until.map(in_seconds);
-                    tracing::info!(limit, until, "a request with a token is refused by a limit");
+                    tracing::info!(limit, until, not_logged, "a request with a token is refused by a limit");
                 }
                 match detail {
                     Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
@@ -214,15 +214,23 @@ fn words(error: &LoginError) -> &'static str {
 }
 
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
-    match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::InternalError if admit_line(code.as_str()).is_some() => {
-            tracing::error!(%cause, code = code.as_str(), "a request failed, and requests like it will fail until the cause is mended");
+    let code = code.as_str();
+    match cause {
+        LoginError::Misconfigured(_) | LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
+            let kind = match cause {
+                // Its message has another `rid` each time.
+                LoginError::Misconfigured(CallError::Refused { errcode, .. }) => format!("{code} {errcode}"),
+                _ => format!("{code} {cause}"),
+            };
+            if let Some(not_logged) = admit_line(&kind) {
+                tracing::error!(%cause, code, not_logged, "a request failed, and requests like it will fail until the cause is mended");
+            }
         }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable
-            if admit_line(code.as_str()).is_some() =>
-        {
-            tracing::warn!(%cause, code = code.as_str(), "a request failed");
+        LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_) | LoginError::AccountsUnavailable(_) => {
+            if let Some(not_logged) = admit_line(code) {
+                tracing::warn!(%cause, code, not_logged, "a request failed");
+            }
         }
-        _ => tracing::debug!(%cause, code = code.as_str(), "a request was refused"),
+        _ => tracing::debug!(%cause, code, "a request was refused"),
     }
 }

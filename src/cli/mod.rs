@@ -60,7 +60,7 @@ enum Command {
     Init(init::InitArgs),
     /// The issuer; settings come from the environment and from .env
     Serve(serve::ServeArgs),
-    /// Checks a live configuration, and says what to mend; reads the same environment as `serve`
+    /// Checks a live configuration, and says what to mend; reads the same settings as `serve`
     Doctor(doctor::DoctorArgs),
     /// Asks a running `serve` or `sidecar` whether it is ready, for health checks; exits with 1 if it is not
     Ready(ready::ReadyArgs),

@@ -28,14 +28,16 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     match run_to_end(ask(url)) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
-            Err(Failure::unfinished(format_args!("not ready: {status}, {}", String::from_utf8_lossy(&body).trim_end())))
+            // Whoever answers must not steer the terminal.
+            let text = String::from_utf8_lossy(&body[..body.len().min(1024)]).replace(char::is_control, " ");
+            Err(Failure::unfinished(format_args!("not ready: {status}, {}", text.trim_end())))
         }
         Err(why) => Err(Failure::unfinished(format_args!("not ready: {why}"))),
     }
 }
 
 async fn ask(url: Url) -> Result<Fetched, String> {
-    let tls = Tls::from_system().map_err(|error| error.to_string())?;
+    let tls = Tls::reaching([&url]).map_err(|error| error.to_string())?;
     let client = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
     client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())
 }

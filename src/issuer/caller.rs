@@ -33,8 +33,8 @@ impl Issuer {
         let token = bearer_token(request)?;
         self.verifier.verify(token, self.keys.at(now).set(), now).map_err(|refused| {
             let reason = refused.to_string();
-            if admit_line(&reason).is_some() {
-                tracing::info!(reason, "token refused");
+            if let Some(not_logged) = admit_line(&reason) {
+                tracing::info!(reason, not_logged, "token refused");
             }
             no_valid_token()
         })

@@ -40,8 +40,8 @@ impl LoginWorker {
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let Admission { person, generation } = found.map_err(|reason| {
-            if admit_line(reason).is_some() {
-                tracing::info!(reason, user = token.user.as_str(), "token refused");
+            if let Some(not_logged) = admit_line(reason) {
+                tracing::info!(reason, user = token.user.as_str(), not_logged, "token refused");
             }
             SessionError::NotYours
         })?;

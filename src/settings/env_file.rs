@@ -6,13 +6,13 @@
 use std::{
     cell::Cell,
     env,
-    fs::{self, Metadata},
+    fs::{self, Metadata, OpenOptions},
     io::{self, ErrorKind, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     sync::OnceLock,
 };
 
-use rustix::process::geteuid;
+use rustix::{fs::OFlags, process::geteuid};
 
 /// The file's name.
 pub const NAME: &str = ".env";
@@ -48,18 +48,26 @@ pub fn load() -> Result<(), Vec<String>> {
     dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![format!("{NAME} cannot be read")])
 }
 
-/// `None` if there is no file.
+/// `None` if there is no file. A file or link of another user's is not used: in `/tmp`, or in any folder of his, it would
+/// have root's command send the AppSecret of the environment to his server.
 fn read() -> io::Result<Option<(String, Metadata)>> {
-    let file = match fs::metadata(NAME) {
-        // A link to nowhere is a mistake.
-        Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(NAME).is_err() => return Ok(None),
-        file => file?,
+    let link = match fs::symlink_metadata(NAME) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        link => link?,
     };
+    // Opened once, and without waiting for who writes into a pipe, because the file may be replaced at any moment.
+    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
+    let file = opened.metadata()?;
+    if let Some(owner) = [link.uid(), file.uid()].into_iter().find(|uid| ![0, geteuid().as_raw()].contains(uid)) {
+        let reason = format!("it belongs to uid {owner}, who is neither you nor root; chown it if it is yours");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, reason));
+    }
     if !file.is_file() || file.len() > LARGEST {
         return Err(io::Error::other("is not a regular file of at most 256 KiB"));
     }
-    match String::from_utf8(fs::read(NAME)?) {
-        Ok(text) if !text.contains('\0') => Ok(Some((text, file))),
+    let mut text = String::new();
+    match opened.take(LARGEST).read_to_string(&mut text) {
+        Ok(_) if !text.contains('\0') => Ok(Some((text, file))),
         _ => Err(io::Error::other("is not text in UTF-8")),
     }
 }
@@ -67,10 +75,9 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
 /// What to say if others can read a secret, or change what wxmint does.
 fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<String> {
     let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
-    let (mode, owner) = (file.mode() & 0o777, file.uid());
-    let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0 || ![0, geteuid().as_raw()].contains(&owner);
-    let advice = format!("others can read or change {NAME} (mode {mode:04o}, uid {owner}); chmod 600 it, or chown it");
-    is_open.then_some(advice)
+    let mode = file.mode() & 0o777;
+    let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
+    is_open.then(|| format!("others can read or change {NAME} (mode {mode:04o}); chmod 600 it"))
 }
 
 fn is_taken(name: &str) -> bool {

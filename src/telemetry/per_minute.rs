@@ -12,10 +12,11 @@ static LINES: LazyLock<PerMinute> = LazyLock::new(|| PerMinute::new(100));
 /// More texts than this are forgotten, all at once. They take about 1 MB.
 const MOST_TEXTS: usize = 10_000;
 
-/// If a line of this kind may be written, how many were not written since the last one.
+/// If a line of this kind may be written: how many were not written since the last one, if any. Causes of which the
+/// operator must know each are different kinds, so that strangers who bring about one cannot hide another.
 #[expect(clippy::disallowed_methods, reason = "what decides takes the time as an argument")]
-pub fn admit_line(kind: &str) -> Option<u32> {
-    LINES.admits(kind, Utc::now())
+pub fn admit_line(kind: &str) -> Option<Option<u32>> {
+    LINES.admits(kind, Utc::now()).map(|silent| (silent > 0).then_some(silent))
 }
 
 /// Bounds how often the same text is written.

@@ -40,8 +40,11 @@ impl Tls {
     pub fn from_system() -> Result<Self, HttpClientError> {
         // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config =
-            rustls::ClientConfig::with_platform_verifier().map_err(|error| HttpClientError(error.to_string()))?;
+        let config = rustls::ClientConfig::with_platform_verifier().map_err(|error| {
+            HttpClientError(format!(
+                "{error}; install ca-certificates, or name a file of root certificates in SSL_CERT_FILE"
+            ))
+        })?;
         Ok(Self(config))
     }
 

@@ -2,12 +2,15 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, chown, lchown, symlink},
     path::Path,
     process::Command,
 };
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::geteuid,
+};
 
 use crate::{
     memory::without_rights,
@@ -143,7 +146,7 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
         let file = configuration.path(".env");
         fs::write(&file, if has_secret { "WXMINT_APP_SECRET=x\n" } else { "A=b\n" }).expect("written");
         fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
-        let sentence = format!("others can read or change .env (mode {mode:04o}, uid");
+        let sentence = format!("others can read or change .env (mode {mode:04o}); chmod 600 it");
         let mut command = configuration.command();
         let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
         service.listens(["public"]).await;
@@ -152,6 +155,42 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
         assert!(warnings.iter().all(|warning| warning.starts_with(&sentence)), "{warnings:?}");
         let keys = configuration.command_of(&["keys", "list"]).current_dir(configuration.path("")).output();
         assert_eq!(said(&keys.expect("wxmint runs")).contains(&sentence), is_warned);
+    }
+}
+
+/// In `/tmp`, his `.env` would have root's command send the environment's AppSecret to him.
+#[tokio::test]
+async fn a_file_or_link_of_another_user_is_not_used() {
+    let configuration = Configuration::new("ES256");
+    let file = configuration.path(".env");
+    for is_link in [true, false] {
+        let mut command = match geteuid().is_root() {
+            true if is_link => {
+                write_private(&configuration.path("own"), "WXMINT_TOKEN_TTL=soon\n");
+                symlink("own", &file).expect("a link");
+                lchown(&file, Some(65_534), None).expect("root may");
+                configuration.command()
+            }
+            true => {
+                fs::remove_file(&file).expect("the link");
+                write_private(&file, "WXMINT_TOKEN_TTL=soon\n");
+                chown(&file, Some(65_534), None).expect("root may");
+                configuration.command()
+            }
+            // Who is no root cannot give a file away. In a namespace where he is root, the real root is another user.
+            false => {
+                _ = symlink("/etc/passwd", &file);
+                let mut command = Command::new("unshare");
+                command.args(["--user", "--map-root-user"]).arg(wxmint().get_program()).arg("serve");
+                command.envs(configuration.command().get_envs().filter_map(|(name, value)| Some((name, value?))));
+                command
+            }
+        };
+        let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
+        service.listens(["public"]).await;
+        let sentence =
+            ".env in the working directory is not used: it belongs to uid 65534, who is neither you nor root";
+        assert_eq!(warnings(&service), [format!("{sentence}; chown it if it is yours")]);
     }
 }
 

@@ -198,6 +198,15 @@ fn a_secret_that_is_an_argument_is_taken_with_a_warning_that_does_not_repeat_it(
     assert!(!told.contains("hunter2"), "{told}");
 }
 
+#[test]
+fn an_appid_of_another_form_is_taken_with_a_warning() {
+    let place = folder();
+    let mut command = wxmint();
+    command.args(["init", "--appid", "wx123", "--issuer", ISSUER, "--redis-url", REDIS, "--app-secret", APP_SECRET]);
+    let output = run(command.env_clear().current_dir(place.path()), "");
+    assert!(output.status.success() && said(&output).contains("does not look like WeChat's"), "{}", said(&output));
+}
+
 /// Of the characters that a URL takes as they are, and that shells and readers of `.env` take for something else.
 #[tokio::test]
 async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by_a_shell() {

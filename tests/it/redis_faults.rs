@@ -2,13 +2,17 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, until, user_ids,
+    BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, repository, said, until, user_ids,
+    wxmint,
 };
 
 const SERVED: usize = 50;
@@ -171,6 +175,23 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     early.ready().await;
     assert_eq!(check(), (Some(0), String::new()));
     early.login(&bed.mint_code("lin").await).await.expect_login();
+}
+
+#[test]
+fn whoever_answers_a_health_check_cannot_steer_the_terminal_and_http_needs_no_certificates() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let asked = format!("http://{}/readyz", server.local_addr().expect("an address"));
+    thread::spawn(move || {
+        let (mut stream, _) = server.accept().expect("a request");
+        _ = stream.read(&mut [0; 1024]);
+        let text = format!("\x1b]0;owned\x07\nwxmint: \u{9b}31mfine{}", "A".repeat(60_000));
+        _ = write!(stream, "HTTP/1.1 503 No\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    });
+    let mut command = wxmint();
+    command.args(["ready", &asked]).env("SSL_CERT_FILE", "/nowhere").env("SSL_CERT_DIR", "/nowhere");
+    let told = said(&command.output().expect("wxmint starts"));
+    assert!(told.starts_with("wxmint: not ready: 503 Service Unavailable,  ]0;owned  wxmint:  31mfineAAA"), "{told}");
+    assert!(told.len() < 1200, "{}", told.len());
 }
 
 #[tokio::test]

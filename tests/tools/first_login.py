@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""From nothing to a login, in seconds, by what dist/ has for this machine: `make first-login`.
+"""From nothing to a login, in seconds, by what dist/ has: `make first-login`.
 
     first_login.py WAY...
 
 Nothing is in the network but loopback. What stands in for what:
 
     binary    the archive is unpacked, and `wxmint demo` runs in a root that holds nothing else (bubblewrap)
+    aarch64   the same with the other archive, and with qemu in the root
     image     umoci unpacks the image and bubblewrap runs `demo` in it, as the image's user; in place of an engine
     compose   the services of compose.yaml as processes of this machine, with the program of the archive; no image is pulled
     chart     helm renders the packed chart; the pod's command and settings in the image's root, and files where its Secrets
@@ -15,7 +16,7 @@ Nothing is in the network but loopback. What stands in for what:
 
 import json
 import os
-import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -74,16 +75,16 @@ def stop(process):
     process.wait()
 
 
-def unpacked_program(folder):
+def unpacked_program(folder, machine="x86_64"):
     """The program of the archive."""
-    with tarfile.open(only(f"wxmint-*-{platform.machine()}-linux.tar.gz")) as tar:
+    with tarfile.open(only(f"wxmint-*-{machine}-linux.tar.gz")) as tar:
         tar.extractall(folder, filter="data")
     return next(folder.glob("wxmint-*-linux/wxmint"))
 
 
 def unpacked_image(folder):
     """The bundle that an engine would run."""
-    with tarfile.open(only(f"wxmint-image-*-{platform.machine()}.tar")) as tar:
+    with tarfile.open(only("wxmint-image-*-x86_64.tar")) as tar:
         tar.extractall(folder / "oci", filter="data")
     tag = json.loads((folder / "oci/index.json").read_text())["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
     run("umoci", "unpack", "--rootless", "--image", f"{folder / 'oci'}:{tag}", folder / "bundle", stderr=subprocess.DEVNULL)
@@ -97,21 +98,28 @@ def with_mounts(bundle):
     return bundle
 
 
-def demo(bundle, folder):
+def demo(bundle, folder, *runner):
     """Logs in at `wxmint demo` in this root."""
-    sandbox = Sandbox(bundle, ["/wxmint", "demo"], folder)
+    sandbox = Sandbox(bundle, [*runner, "/wxmint", "demo"], folder)
     log_in(DEMO)
     sandbox.stop()
 
 
-def binary(folder):
+def binary(folder, machine="x86_64", qemu=None):
     """In a root with the program and the name server, and nothing else."""
     root = folder / "bundle/rootfs"
     (root / "etc").mkdir(parents=True)
-    unpacked_program(folder).rename(root / "wxmint")
+    unpacked_program(folder, machine).rename(root / "wxmint")
+    if qemu:
+        shutil.copy(qemu, root / "qemu")
     (root / "etc/resolv.conf").write_text(Path("/etc/resolv.conf").read_text())
     (folder / "bundle/config.json").write_text(json.dumps({"process": {"user": {"uid": 65532, "gid": 65532}}}))
-    demo(with_mounts(folder / "bundle"), folder)
+    demo(with_mounts(folder / "bundle"), folder, *["/qemu"] * bool(qemu))
+
+
+def aarch64(folder):
+    """In a root that has qemu too."""
+    binary(folder, "aarch64", "/usr/bin/qemu-aarch64-static")
 
 
 def image(folder):
@@ -173,7 +181,7 @@ def source(folder):
     stop(process)
 
 
-WAYS = {way.__name__: way for way in (binary, image, compose, chart, source)}
+WAYS = {way.__name__: way for way in (binary, aarch64, image, compose, chart, source)}
 
 
 def main():
@@ -184,9 +192,6 @@ def main():
     if "--alone" not in sys.argv:
         sys.exit(compose_check.alone(compose_check.services_of(ROOT / "compose.yaml")))
     for way in ways:
-        if way == "chart" and platform.machine() != "x86_64":
-            print("first-login: NOT CHECKED: the chart is packed on x86_64 alone")
-            continue
         with tempfile.TemporaryDirectory() as place:
             start = time.monotonic()
             WAYS[way](Path(place))

@@ -44,6 +44,17 @@ size=$(xargs -d '\n' stat -Lc %s <<<"$packed" 2>/dev/null | awk '{ sum += $1 } E
 echo "package: the crates have all of them and their licences, $((size / 1000)) kB"
 [ "$size" -le $most_packed ] || { echo "package: more than $((most_packed / 1000)) kB" >&2; exit 1; }
 
+# A release has what is committed, and neither secrets that git ignores nor flags of this machine.
+git clone --quiet --no-local . target/image/clone
+refuses() { # WORDS COMMAND...: what is said, and what says it
+  said=$("${@:2}" 2>&1 >/dev/null) && said=nothing
+  grep -qF -- "$1" <<<"$said" || { echo "release: it should have refused: $1; it said: $said" >&2; exit 1; }
+}
+refuses RUSTFLAGS env RUSTFLAGS=-Ctarget-cpu=native "$python" target/image/clone/tests/tools/release.py
+touch target/image/clone/k8s/chart/app-secret
+refuses k8s/chart/app-secret env -u RUSTFLAGS "$python" target/image/clone/tests/tools/release.py
+echo "release: a secret that git ignores, and a variable that changes the program, stop it"
+
 cp "${1:-$program}" target/image/wxmint
 
 # Two builds, each from an empty folder, must be the same bytes.
@@ -69,6 +80,13 @@ read -ra entrypoint <<<"$(inspect "['Entrypoint']") $(inspect "['Cmd']")"
 # Docker's own seccomp profile, and some kernels, let nobody make a user namespace.
 if bwrap --ro-bind / / --unshare-user true; then
   $python tests/tools/image_run.py target/image/bundle "${entrypoint[@]}"
+  # Libraries that nsswitch.conf names are made for the machine's glibc, which may be another than the program's.
+  cc -shared -fPIC -x c -o target/image/libnss_stranger.so.2 - <<<'void _exit(int); __attribute__((constructor)) static void end(void) { _exit(99); }'
+  printf 'passwd: stranger\nhosts: stranger\n' >target/image/nsswitch.conf
+  code=0
+  bwrap --ro-bind / / --dev /dev --ro-bind target/image/nsswitch.conf /etc/nsswitch.conf --unshare-user --uid 12345 --clearenv \
+    --setenv LD_LIBRARY_PATH "$PWD/target/image" target/image/wxmint keys list --secret a/b 2>/dev/null || code=$?
+  [ $code = 64 ] || { echo "image: the program loads a library that nsswitch.conf names: $code" >&2; exit 1; }
   echo "image: it runs as user 65532 on a read-only root: keys, a login over TLS, an unknown CA refused, SIGTERM"
 elif [ "${IMAGE_CHECK_WITHOUT_RUNNING:-}" = 1 ]; then
   echo "image: NOT CHECKED whether the image runs, as IMAGE_CHECK_WITHOUT_RUNNING=1 wants it" >&2

@@ -214,7 +214,7 @@ def faults(port, token, other, ended):
         ("a public path, and every spelling", forged, "/public/a", (200, [])),
         ("a public path, a token, and every spelling", [*forged, bearer], "/public/a", (200, identity)),
         ("another's token", [("Authorization", f"Bearer {other}")], "/orders", (401, None)),
-        *([("an ended token", [("Authorization", f"Bearer {ended}")], "/orders", (401, None))] if ended else []),
+        *([("a revoked token", [("Authorization", f"Bearer {ended}")], "/orders", (401, None))] if ended else []),
         ("another's token on a public path", [("Authorization", f"Bearer {other}")], "/public/a", (401, None)),
         ("a token in the query", [], f"/orders?access_token={token}", (403, None)),
         ("two tokens", [bearer, bearer], "/orders", (401, None)),

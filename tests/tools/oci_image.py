@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the container image without an engine: an OCI layout with one layer, configured as the Dockerfile's last stage says.
 
-    oci_image.py DOCKERFILE ROOT LAYOUT [VERSION]
+    oci_image.py DOCKERFILE ROOT LAYOUT [VERSION ARCH]
 
 ROOT is what image_root.sh has laid out. The same ROOT gives the same bytes: files are in order, belong to root, and have
 no time. The image is as old as SOURCE_DATE_EPOCH says, if it is set. `manifest.json` is for a `docker load` older than OCI layouts.
@@ -80,11 +80,11 @@ class Layout:
 def main():
     """Writes the layout and prints the size of what is downloaded."""
     dockerfile, root, folder = map(Path, sys.argv[1:4])
-    version = sys.argv[4] if len(sys.argv) > 4 else "latest"
+    version, machine = sys.argv[4:] or ("latest", platform.machine())
     layout, files = Layout(folder), layer(root)
     packed = layout.add("layer.v1.tar+gzip", gzip.compress(files, mtime=0))
     config = {
-        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": ARCHITECTURES.get(machine, machine),
         "os": "linux",
         "config": process(dockerfile),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(files).hexdigest()}"]},

@@ -1,22 +1,28 @@
 #!/bin/sh
 # Builds wxmint as it is released and as it lies in the image: one file that needs no library of the machine.
 #
-#   program.sh --release    optimised: the same bytes in whatever folder, if compiler and C library are the same
-#   program.sh --debug      for checks: what `cargo build` leaves for the tests, linked once more
+#   program.sh --release [ARCH]    optimised, for this machine or ARCH (x86_64, aarch64), which wants Debian's cross compiler:
+#                                  the same bytes in whatever folder, if compiler and C library are the same
+#   program.sh --debug             for checks: what `cargo build` leaves for the tests, linked once more
 #
 # It prints where the program is.
 set -eu
 cd "$(dirname "$0")/../.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
+machine=${2:-$(uname -m)} cc=${2:+$2-linux-gnu-g}cc
 mkdir -p "$target/static"
 
-# glibc's getaddrinfo loads the libraries that /etc/nsswitch.conf names (libnss_resolve, libnss_mymachines), even in a static
-# program. They were made for the machine's glibc, and with another glibc inside, the program dies of SIGFPE (seen: 2.36 inside,
-# 2.41 on the machine). So the program looks names up in /etc/hosts and DNS only, as musl does.
-cc -O2 -fPIE -c -x c -o "$target/static/names.o" - <<C
+# glibc loads the libraries that /etc/nsswitch.conf names (libnss_resolve, libnss_systemd), even into a static program. They were
+# made for the machine's glibc, and with another glibc inside, the program dies of SIGFPE (seen: 2.36 inside, 2.41 on the
+# machine). So it looks names up in /etc/hosts and DNS only, as musl does, and users, whom it asks for without HOME, in
+# /etc/passwd.
+"$cc" -O2 -fPIE -c -x c -o "$target/static/names.o" - <<C
 int __nss_configure_lookup(const char *, const char *);
-__attribute__((constructor)) static void look_up_in_files_and_dns(void) { __nss_configure_lookup("hosts", "files dns"); }
+__attribute__((constructor)) static void look_up_in_files_and_dns(void) {
+  __nss_configure_lookup("hosts", "files dns");
+  __nss_configure_lookup("passwd", "files");
+}
 C
 link="-Ctarget-feature=+crt-static -Clink-arg=$target/static/names.o"
 
@@ -31,9 +37,11 @@ case ${1:-} in
       RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$folder" CFLAGS="${CFLAGS:-} -ffile-prefix-map=$folder"
     done
     export RUSTFLAGS CFLAGS CARGO_INCREMENTAL=0
+    libc=target/tools/libc/usr/lib/$machine-linux-gnu # setup.sh unpacks that of aarch64 here
     # shellcheck disable=SC2086 # two words
-    cargo rustc --locked --quiet --release --bin wxmint --features kubernetes -- $link
-    echo "$target/release/wxmint"
+    cargo rustc --locked --quiet --release --target "$machine-unknown-linux-gnu" --bin wxmint --features kubernetes -- $link \
+      -Clinker="$cc" -Clink-arg="-B$libc"
+    echo "$target/$machine-unknown-linux-gnu/release/wxmint"
     ;;
   --debug)
     # With an example, crates have the features that the tests want, and are built once for both.
@@ -44,5 +52,5 @@ case ${1:-} in
       --extern "wxmint=$(rlib wxmint[.-])" --extern "zeroizing_alloc=$(rlib zeroizing_alloc)" -o "$target/static/wxmint"
     echo "$target/static/wxmint"
     ;;
-  *) sed -n '2,7s/^# *//p' "$0" >&2 && exit 64 ;;
+  *) sed -n '2,8s/^# *//p' "$0" >&2 && exit 64 ;;
 esac

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the files of a release, for the architecture of this machine: `make release` and its relatives.
+"""Makes the files of a release, for all architectures, on x86_64: `make release` and `make release-check`.
 
-    release.py              writes dist/, from what is committed
-    release.py again        makes the release once more, in a folder of another name, and compares the bytes
-    release.py join DIR...  writes dist/ from those of several architectures; what both have must be the same
+    release.py          writes dist/, from what is committed
+    release.py again    makes the release once more, in a folder of another name, and compares the bytes
 
-The same commit, compiler and C library give the same bytes. Every time in the files is that of the commit.
+The same commit, compilers and C libraries give the same bytes. Every time in the files is that of the commit.
 """
 
 import gzip
@@ -21,16 +20,21 @@ import sys
 import tarfile
 from pathlib import Path
 
+from sbom import libraries, linked
+
 ROOT = Path(__file__).resolve().parents[2]
 DIST, WORK, TOOLS = ROOT / "dist", ROOT / "target/release-files", ROOT / "target/tools"
-SUMS = "SHA256SUMS"
+MACHINES = ("x86_64", "aarch64")
 CRATES = ("wxmint-verify", "wxmint-simulator", "wxmint")
 LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)
 LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 # What lies beside the program in its archive, as it lies in the repository.
 BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", "docs")
-# And what the program prints: a path in the archive, and the command's arguments.
-PRINTED = {}
+# What is packed as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
+PACKED = ("docs", "src", "crates", "k8s/chart")
+# Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR and make's own do not.)
+CHANGE = re.compile(r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE|TARGET_.*_)|RUSTC|(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_")
+COMPLETIONS = {"bash": "wxmint.bash", "zsh": "_wxmint", "fish": "wxmint.fish"}
 
 
 def run(*words, **options):
@@ -104,40 +108,48 @@ def changes(version):
     return found[0].strip() + "\n" if found else sys.exit(f"release: CHANGELOG.md has no section {version}")
 
 
-def write_programs(version, time):
-    """The program's archive, its bill of materials, the image."""
-    from sbom import linked  # which needs the Python of target/tools, and `join` does not
+def commands(program, *words):
+    """The command and all below it, by its help."""
+    listed = run(program, *words, "--help").partition("Commands:\n")[2].partition("\n\n")[0]
+    below = [name for name in re.findall(r"^  ([\w-]+)", listed, re.M) if name != "help"]
+    return [words, *(command for name in below for command in commands(program, *words, name))]
 
-    machine = platform.machine()
-    program = Path(run("tests/tools/program.sh", "--release").strip())
-    triple = re.search(r"^host: (.*)", run("rustc", "-vV"), re.M)[1]
-    asked = ("--features", "kubernetes", "--filter-platform", triple, "--format-version", "1")
+
+def printed(program):
+    """Completions and manual pages, as the program prints them."""
+    said = {f"completions/{file}": ("completions", shell) for shell, file in COMPLETIONS.items()}
+    said |= {f"man/{'-'.join(('wxmint', *words))}.1": ("man", *words) for words in commands(program)}
+    return [(path, run(program, *words).encode(), False) for path, words in said.items()]
+
+
+def write_program(machine, program, beside, version, time):
+    """The program's archive, its bill of materials, the image."""
+    asked = ("--features", "kubernetes", "--filter-platform", f"{machine}-unknown-linux-gnu", "--format-version", "1")
     metadata = run("cargo", "metadata", "--quiet", "--locked", *asked)
     name = f"wxmint-{version}-{machine}-linux"
-    bill = run(sys.executable, "tests/tools/sbom.py", input=metadata)
+    bill = run(sys.executable, "tests/tools/sbom.py", machine, input=metadata)
     (DIST / f"{name}.cdx.json").write_text(bill)
 
     third_party = notices(linked(json.loads(metadata))).encode()
-    files = [("wxmint", program.read_bytes(), True), ("THIRD-PARTY.txt", third_party, False)]
-    for beside in BESIDE:
-        path = ROOT / beside
-        files += [(f"{beside}/{part[0]}", *part[1:]) for part in below(path)] if path.is_dir() else [(beside, path.read_bytes(), False)]
-    files += [(path, run(program, *arguments).encode(), False) for path, arguments in PRINTED.items()]
+    files = [("wxmint", program.read_bytes(), True), ("THIRD-PARTY.txt", third_party, False), *beside]
+    for file in BESIDE:
+        path = ROOT / file
+        files += [(f"{file}/{part[0]}", *part[1:]) for part in below(path)] if path.is_dir() else [(file, path.read_bytes(), False)]
     pack([(f"{name}/{path}", *rest) for path, *rest in files], DIST / f"{name}.tar.gz", time)
 
-    root, layout = WORK / "root", WORK / "oci"
+    root, layout = WORK / machine / "root", WORK / machine / "oci"
     run("tests/tools/image_root.sh", program, root)
     licences = root / "usr/share/doc/wxmint"
     licences.mkdir(parents=True)
     (licences / "THIRD-PARTY.txt").write_bytes(third_party)
     for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
         shutil.copy(ROOT / licence, licences)
-    run(sys.executable, "tests/tools/oci_image.py", "Dockerfile", root, layout, version)
+    run(sys.executable, "tests/tools/oci_image.py", "Dockerfile", root, layout, version, machine)
     pack(below(layout), DIST / f"wxmint-image-{version}-{machine}.tar", time, compressed=False)
 
 
 def write_packages(version, time):
-    """For Helm, npm and crates.io. They are the same for each architecture; PyPI has helm for x86_64 alone."""
+    """For Helm, npm and crates.io."""
     run(TOOLS / "python/bin/helm", "package", "k8s/chart", "--destination", WORK)
     repacked(WORK / f"wxmint-{version}.tgz", DIST / f"wxmint-{version}.tgz", time)
 
@@ -170,11 +182,10 @@ def write_provenance(version, revision):
     pinned = [{"name": lock, "digest": {"sha256": digest(ROOT / lock)}} for lock in locks]
     tools = {
         "rustc": run("rustc", "--version").strip(),
-        "cc": run("cc", "--version").splitlines()[0],
-        "libc": run("ldd", "--version").splitlines()[0],
         "ld": run("ld", "--version").splitlines()[0],
         "node": run("node", "--version").strip(),
         "python": platform.python_version(),
+        **{f"{part['name']} for {machine}": part["version"] for machine in MACHINES for part in libraries(machine)},
     }
     files = [{"name": path.name, "digest": {"sha256": digest(path)}} for path in sorted(DIST.iterdir())]
     statement = {
@@ -184,36 +195,35 @@ def write_provenance(version, revision):
         "predicate": {
             "buildDefinition": {
                 "buildType": "urn:wxmint:make-release:1",
-                "externalParameters": {"source": source, "command": "make release", "architecture": platform.machine()},
+                "externalParameters": {"source": source, "command": "make release", "architectures": MACHINES},
                 "resolvedDependencies": [source, *pinned],
             },
             "runDetails": {"builder": {"id": "urn:wxmint:RELEASING.md", "version": tools}},
         },
     }
-    (DIST / f"wxmint-{version}-{platform.machine()}.intoto.json").write_text(json.dumps(statement, indent=1) + "\n")
-
-
-def write_sums():
-    """For `sha256sum -c`."""
-    lines = [f"{digest(path)}  {path.name}\n" for path in sorted(DIST.iterdir())]
-    (DIST / SUMS).write_text("".join(lines))
+    (DIST / f"wxmint-{version}.intoto.json").write_text(json.dumps(statement, indent=1) + "\n")
 
 
 def make():
     """Writes dist/."""
-    if changed := run("git", "status", "--porcelain"):
+    if changing := sorted(filter(CHANGE.match, os.environ)):
+        sys.exit(f"release: these variables change the program; unset them: {', '.join(changing)}")
+    if changed := run("git", "status", "--porcelain") or run("git", "status", "--porcelain", "--ignored", "--", *PACKED):
         sys.exit(f"release: it is made of what is committed, and these differ:\n{changed}")
     version, (revision, time) = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1], commit()
     os.environ["SOURCE_DATE_EPOCH"] = time
     for folder in (DIST, WORK):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    write_programs(version, time)
-    if platform.machine() == "x86_64":
-        write_packages(version, time)
+    programs = {machine: Path(run("tests/tools/program.sh", "--release", machine).strip()) for machine in MACHINES}
+    beside = printed(programs["x86_64"])
+    for machine, program in programs.items():
+        write_program(machine, program, beside, version, time)
+    write_packages(version, time)
     write_provenance(version, revision)
-    write_sums()
-    print(f"release: {version} of {revision[:12]} for {platform.machine()}")
+    sums = [f"{digest(path)}  {path.name}\n" for path in sorted(DIST.iterdir())]
+    (DIST / "SHA256SUMS").write_text("".join(sums))
+    print(f"release: {version} of {revision[:12]}")
     for path in sorted(DIST.iterdir()):
         print(f"  {path.stat().st_size / 1000:9.1f} kB  {path.name}")
 
@@ -234,28 +244,11 @@ def again():
     print(run("diff", "-r", DIST, clone / "dist"), "release: made twice, in folders of different names, the same bytes", sep="")
 
 
-def join(folders):
-    """One dist/ of several. Each has its own sums; a name with two contents stops this."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir()
-    for folder in map(Path, folders):
-        run("sha256sum", "--check", "--strict", "--quiet", SUMS, cwd=folder)
-        for line in (folder / SUMS).read_text().splitlines():
-            name = line.split()[1]
-            if (DIST / name).exists() and digest(DIST / name) != line.split()[0]:
-                sys.exit(f"release: {name} is not the same everywhere")
-            shutil.copy(folder / name, DIST)
-    write_sums()
-    print(f"release: dist/ has {len(list(DIST.iterdir()))} files of {len(folders)} builds")
-
-
 if __name__ == "__main__":
     match sys.argv[1:]:
         case []:
             make()
         case ["again"]:
             again()
-        case ["join", *parts] if parts:
-            join(parts)
         case _:
             sys.exit(__doc__)

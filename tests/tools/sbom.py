@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Prints what is linked into wxmint, and what stands beside it in the image, as CycloneDX 1.6, checked against its schema.
 
-    cargo metadata --locked --features kubernetes --filter-platform TRIPLE --format-version 1 | sbom.py
+    cargo metadata --locked --features kubernetes --filter-platform TRIPLE --format-version 1 | sbom.py [ARCH]
 
 Crates come from Cargo's own resolution: what is needed only to build, to test or to expand macros is left out. The static
 libraries of C and of the compiler are named by the Debian packages that have them, and so are the image's certificates.
 """
 
+import gzip
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -18,7 +20,9 @@ from pathlib import Path
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-LOCK = Path(__file__).resolve().parents[2] / "Cargo.lock"
+ROOT = Path(__file__).resolve().parents[2]
+# Where setup.sh unpacks the C library of aarch64.
+LIBC = Path("target/tools/libc/usr")
 
 
 def linked(metadata):
@@ -55,29 +59,38 @@ def crate(package, checksums):
     }
 
 
-def libraries():
+def said(*words):
+    """What a command prints."""
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def package_of(file):
+    """Debian's package that has the file, and its version."""
+    if file.is_relative_to(LIBC):
+        with gzip.open(ROOT / LIBC / "share/doc/libc6-dev/changelog.Debian.gz", "rt") as changelog:
+            return "libc6-dev", re.search(r"\((.*?)\)", changelog.readline())[1]
+    # /lib is /usr/lib, and dpkg knows a file by one of the two names.
+    name = said("dpkg-query", "--search", file.resolve()).partition(":")[0]
+    return name, said("dpkg-query", "--show", "--showformat", "${Version}\n", name).splitlines()[0]
+
+
+def libraries(machine=platform.machine()):
     """What the compilers link, and the certificates, which are in the image alone."""
-    rust = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    yield {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": rust}
+    yield {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": said("rustc", "--version").split()[1]}
     if not shutil.which("dpkg-query"):
         print("sbom.py: no dpkg here, so the libraries of C are not listed", file=sys.stderr)
         return
-    packages = [("ca-certificates", "optional")]
-    for library in ("libc.a", "libgcc_eh.a"):
-        file = subprocess.run(["cc", f"-print-file-name={library}"], capture_output=True, text=True, check=True).stdout.strip()
-        # /lib is /usr/lib, and dpkg knows a file by one of the two names.
-        found = subprocess.run(["dpkg-query", "--search", Path(file).resolve()], capture_output=True, text=True, check=True)
-        packages.append((found.stdout.partition(":")[0], "required"))
-    for name, scope in sorted(packages):
-        show = ["dpkg-query", "--show", "--showformat", "${Version}\n", name]
-        version = subprocess.run(show, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    gcc = (f"{machine}-linux-gnu-gcc", f"-B{LIBC}/lib/{machine}-linux-gnu")
+    linked_in = [Path(said(*gcc, f"-print-file-name={library}").strip()) for library in ("libc.a", "libgcc_eh.a")]
+    for file in sorted([Path("/usr/share/ca-certificates/mozilla"), *linked_in], key=package_of):
+        (name, version), scope = package_of(file), "required" if file in linked_in else "optional"
         purl = f"pkg:deb/debian/{name}@{version}"
         yield {"type": "library", "bom-ref": purl, "name": name, "version": version, "scope": scope, "purl": purl}
 
 
 def main():
     """Prints the bill of materials."""
-    locked = tomllib.loads(LOCK.read_text())["package"]
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(package["name"], package["version"]): package.get("checksum") for package in locked}
     program, *crates = [crate(package, checksums) for package in linked(json.load(sys.stdin))]
     bom = {
@@ -86,7 +99,7 @@ def main():
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {**program, "type": "application"}},
-        "components": sorted(crates, key=lambda component: component["purl"]) + list(libraries()),
+        "components": sorted(crates, key=lambda component: component["purl"]) + list(libraries(*sys.argv[1:])),
     }
     text = json.dumps(bom, indent=1) + "\n"
     if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):

@@ -4,7 +4,7 @@
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, Valgrind
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven cross
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -15,7 +15,7 @@ readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven '
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq valgrind kustomize promtool oci cargo-deny php maven cross '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -76,6 +76,11 @@ missing_packages() {
     maven)
       have mvn || echo maven
       [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5
+      ;;
+    # For aarch64, and to run what it has made.
+    cross)
+      have aarch64-linux-gnu-gcc || printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+      have qemu-aarch64-static || echo qemu-user-static
       ;;
     cargo-deny) ;;
   esac
@@ -159,7 +164,7 @@ unpacked() {
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >"$apt/sources.list"
   local options=(-qq -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists"
     -o Dir::Cache="$apt/cache" -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none
-    -o APT::Sandbox::User="$(id -un)")
+    -o APT::Sandbox::User="$(id -un)" -o APT::Architecture="${architecture:-$(dpkg --print-architecture)}")
   apt-get "${options[@]}" update
   (cd "$apt/deb" && apt-get "${options[@]}" download "${@:3}")
   mkdir -p "$to"
@@ -173,15 +178,17 @@ kustomize_for_old_debian() { can_render || unpacked $tools/kustomize trixie kust
 # Debian 13 has it; 12 has it among its backports, which few machines have configured. Unpacked on both, so that no
 # service starts and the tests find it in one place.
 valkey_server() {
-  [ -x $valkey ] || unpacked $tools/valkey "$(valkey_suite)" valkey-server valkey-tools
+  [ -x $valkey ] || unpacked $tools/valkey "$(suite | sed s/bookworm/bookworm-backports/)" valkey-server valkey-tools
   $valkey --version >/dev/null || die "$valkey does not run on this system"
 }
 
-valkey_suite() {
-  local suite
-  # shellcheck source=/dev/null
-  suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  if [ "$suite" = bookworm ]; then echo bookworm-backports; else echo "$suite"; fi
+# shellcheck source=/dev/null
+suite() (. /etc/os-release && echo "${VERSION_CODENAME:-}")
+
+# Rust's standard library for aarch64, and the C library: the one that comes with Debian's cross compiler lacks security updates.
+libraries_for_aarch64() {
+  rustup target add aarch64-unknown-linux-gnu
+  [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(suite)" libc6-dev
 }
 
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
@@ -222,6 +229,7 @@ main() {
       valkey) valkey_server ;;
       kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;
+      cross) libraries_for_aarch64 ;;
     esac
   done
 }

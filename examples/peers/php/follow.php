@@ -5,6 +5,7 @@ declare(strict_types=1);
 
 require __DIR__ . '/vendor/autoload.php';
 
+umask(0077); // Who can open the lock can hold it, and nothing would be followed any more.
 $only = fopen(Wxmint\Settings::STATE . '.lock', 'c');
 flock($only, LOCK_EX); // A second one waits until the first has ended.
 $state = new Wxmint\State();

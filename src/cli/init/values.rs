@@ -10,7 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{Failure, InitArgs, KEYS, VAULT, ask_hidden, say};
-use crate::settings::Settings;
+use crate::{ids::AppId, settings::Settings};
 
 pub(super) const WECHAT: &str = "WXMINT_WECHAT_URL";
 const ISSUER: &str = "WXMINT_ISSUER";
@@ -46,7 +46,13 @@ pub(super) fn gather(args: InitArgs) -> Result<Values, Failure> {
     values.extend([("WXMINT_KEYS", KEYS.to_owned()), ("WXMINT_VAULT_KEY_FILE", VAULT.to_owned())]);
     loop {
         let vars = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let Err(faults) = Settings::from_vars(vars) else { return Ok(values) };
+        let Err(faults) = Settings::from_vars(vars) else {
+            let appid = values.iter().find_map(|(name, value)| (*name == APPID).then_some(value));
+            if appid.and_then(|appid| appid.parse::<AppId>().ok()).is_some_and(|appid| !appid.is_usual()) {
+                say("warning: this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
+            }
+            return Ok(values);
+        };
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
         let asked = QUESTIONS.iter().find_map(|&(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {

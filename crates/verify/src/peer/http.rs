@@ -45,7 +45,12 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .map(Self)
-            .map_err(|error| StartError(describe(error)))
+            .map_err(|error| {
+                StartError(format!(
+                    "{}; https needs root certificates: ca-certificates, or SSL_CERT_FILE",
+                    describe(error)
+                ))
+            })
     }
 
     /// Sends the request once and reads a body of at most `most` bytes. The error says what happened, for the log.
