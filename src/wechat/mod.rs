@@ -23,7 +23,7 @@ mod stable_token;
 mod user_data;
 
 pub use api::Api;
-pub use apps::{Apps, AppsSource, CurrentApps, UnknownApp, app_of_referer};
+pub use apps::{Apps, AppsSource, CurrentApps, UNUSUAL_APPID, UnknownApp, app_of_referer};
 pub use call::CallError;
 pub use client::{App, WeChat};
 pub use code2session::{Session, read_answer};

@@ -14,7 +14,7 @@ use crate::{
     books::Part,
     store::{RedisFault, Store},
     support::{Reply, Signal, write_private},
-    words::{Name, OTHERS, REDIS},
+    words::{OTHERS, REDIS},
     world::{LEAD, REPLICAS, World},
 };
 
@@ -88,7 +88,7 @@ pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut S
 
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
     let seed = campaign.plan.seed.wrapping_add(1);
-    let play = async |(fault, name): &(OtherFault, Name)| play(campaign, world, *fault, name).await;
+    let play = async |(fault, name): &(OtherFault, &'static str)| play(campaign, world, *fault, name).await;
     rounds(campaign, &mut OTHERS.clone(), seed, until, play).await;
 }
 

@@ -2,10 +2,8 @@
 
 use crate::{faults::OtherFault, store::RedisFault};
 
-pub(crate) type Name = &'static str;
-
 /// In the order of the short form.
-pub(crate) const REDIS: [(RedisFault, Name); 8] = [
+pub(crate) const REDIS: [(RedisFault, &str); 8] = [
     (RedisFault::FailedOver, "failover on request"),
     (RedisFault::Killed, "primary killed"),
     (RedisFault::Frozen, "primary frozen for 3 s"),
@@ -15,7 +13,7 @@ pub(crate) const REDIS: [(RedisFault, Name); 8] = [
     (RedisFault::PasswordChanged, "password of Redis changed"),
     (RedisFault::KilledTwice, "primary killed, then its successor"),
 ];
-pub(crate) const OTHERS: [(OtherFault, Name); 10] = [
+pub(crate) const OTHERS: [(OtherFault, &str); 10] = [
     (OtherFault::ReplicaKilled, "replica of wxmint killed"),
     (OtherFault::WeChatStalls, "WeChat does not answer"),
     (OtherFault::KeysRotated, "signing key rotated"),
@@ -28,6 +26,6 @@ pub(crate) const OTHERS: [(OtherFault, Name); 10] = [
     (OtherFault::AccountsAway, "account service answers 503"),
 ];
 
-pub(crate) fn names() -> impl Iterator<Item = Name> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     REDIS.iter().map(|(_, name)| *name).chain(OTHERS.iter().map(|(_, name)| *name))
 }

@@ -125,7 +125,7 @@ impl Docs {
             format!("<li><a href=\"/pages/{}\"{here}>{}</a></li>", place_of(path), self.title(path))
         };
         // The index stands first, and its link to the other language is no page to read on.
-        let mut listed = BTreeSet::from(["", ".zh-CN"].map(|ending| format!("docs/README{ending}.md")));
+        let mut listed = BTreeSet::from([PAGE, CHINESE_PAGE].map(|ending| format!("docs/README{ending}")));
         let (mut html, mut heading) = (item(index), String::new());
         for line in self.text(index).lines() {
             if let Some(section) = line.strip_prefix("## ") {

@@ -10,7 +10,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{Failure, InitArgs, KEYS, VAULT, ask_hidden, say};
-use crate::{ids::AppId, settings::Settings};
+use crate::{ids::AppId, settings::Settings, wechat::UNUSUAL_APPID};
 
 pub(super) const WECHAT: &str = "WXMINT_WECHAT_URL";
 const ISSUER: &str = "WXMINT_ISSUER";
@@ -49,7 +49,7 @@ pub(super) fn gather(args: InitArgs) -> Result<Values, Failure> {
         let Err(faults) = Settings::from_vars(vars) else {
             let appid = values.iter().find_map(|(name, value)| (*name == APPID).then_some(value));
             if appid.and_then(|appid| appid.parse::<AppId>().ok()).is_some_and(|appid| !appid.is_usual()) {
-                say("warning: this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
+                say(format_args!("warning: {UNUSUAL_APPID}"));
             }
             return Ok(values);
         };
