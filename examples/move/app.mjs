@@ -42,7 +42,7 @@ async function currentUser(request, response, next) {
     const [, token] = /^Bearer ([\w.-]+)$/.exec(request.get("Authorization") ?? "") ?? [];
     request.user = users.known(await userOf(token));
   } catch (error) {
-    return response.status(401).json({ error: error.message });
+    return response.status(error.status ?? 401).json({ error: error.message });
   }
   next();
 }

@@ -1,9 +1,20 @@
-// Who a token belongs to: the service's own tokens while there is OLD_SECRET, wxmint's while there is ISSUER.
+// Who a token belongs to: the service's own tokens while there is OLD_SECRET and until OLD_UNTIL, wxmint's while there is ISSUER.
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from "jose";
 
-const { OLD_SECRET, ISSUER, WXMINT_URL = ISSUER } = process.env;
+const { OLD_SECRET, OLD_UNTIL, ISSUER, WXMINT_URL = ISSUER } = process.env;
 const secret = OLD_SECRET && new TextEncoder().encode(OLD_SECRET);
-const keys = ISSUER && createRemoteJWKSet(new URL(`${WXMINT_URL}/.well-known/jwks.json`));
+const until = OLD_UNTIL ? Date.parse(OLD_UNTIL) : Infinity;
+if (Number.isNaN(until)) throw new Error("OLD_UNTIL is no time");
+const published = ISSUER && createRemoteJWKSet(new URL(`${WXMINT_URL}/.well-known/jwks.json`));
+
+async function keys(header, token) {
+  try {
+    return await published(header, token);
+  } catch (error) {
+    if (error.code !== "ERR_JWKS_NO_MATCHING_KEY") error.status = 503; // The keys cannot be had; the token may be good.
+    throw error;
+  }
+}
 
 const OLD = { algorithms: ["HS256"], requiredClaims: ["uid", "exp"] }; // as before
 const OURS = {
@@ -19,7 +30,7 @@ const OURS = {
 // So nobody can use a public key as if it were the secret.
 export async function userOf(token) {
   const { kid } = decodeProtectedHeader(token);
-  if (kid && keys) return (await jwtVerify(token, keys, OURS)).payload.sub;
-  if (!kid && secret) return String((await jwtVerify(token, secret, OLD)).payload.uid);
+  if (kid && published) return (await jwtVerify(token, keys, OURS)).payload.sub;
+  if (!kid && secret && Date.now() < until) return String((await jwtVerify(token, secret, OLD)).payload.uid);
   throw new Error("a token of a kind that is not accepted");
 }

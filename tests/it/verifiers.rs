@@ -36,10 +36,12 @@ impl Verifier {
         Self { program: "node".into(), script: Some(script), _folder: folder }
     }
 
-    /// Debian's packages of Go libraries are for builds without modules.
+    /// Debian's packages of Go libraries are for builds without modules, whose paths name no version.
     fn go() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (source, program) = (copied("verify.go", folder.path()), folder.path().join("verify"));
+        let text = fs::read_to_string(&source).expect("a copy");
+        fs::write(&source, text.replace("go-oidc/v3/oidc", "go-oidc")).expect("written");
         let mut build = Command::new("go");
         build.arg("build").arg("-o").arg(&program).arg(source);
         build

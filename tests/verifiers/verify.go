@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/coreos/go-oidc" // with Go modules: github.com/coreos/go-oidc/v3/oidc
+	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 func main() {

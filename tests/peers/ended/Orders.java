@@ -4,6 +4,7 @@ import java.math.BigInteger;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.AlgorithmParameters;
+import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.PublicKey;
 import java.security.Signature;
@@ -11,6 +12,7 @@ import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 import java.security.spec.ECPublicKeySpec;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
@@ -24,17 +26,22 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 
 /**
- * Stands in for Spring and Nimbus around Ends.java and Keys.java, with the JDK alone: an ES256 verifier that checks what
- * SecurityConfig has Nimbus check. Arguments: port and issuer.
+ * Stands in for Spring and Nimbus around Ends.java, Keys.java and OldTokens.java, with the JDK alone: an ES256 verifier that
+ * checks what SecurityConfig has Nimbus check. Arguments: port, issuer, and the old secret with its end, if there is one.
  */
 final class Orders {
 
 	private final String issuer;
 	private final Keys<PublicKey> keys;
 	private final Ends ends;
+	private OldTokens old;
 
 	public static void main(String[] arguments) throws Exception {
 		Orders orders = new Orders(arguments[1]);
+		if (arguments.length > 2) {
+			byte[] secret = arguments[2].getBytes(StandardCharsets.UTF_8);
+			orders.old = new OldTokens(secret, Instant.parse(arguments[3]), (text) -> new Json(text).object());
+		}
 		HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0])), 0);
 		server.createContext("/orders", orders::answer);
 		server.setExecutor(Executors.newFixedThreadPool(4));
@@ -68,20 +75,28 @@ final class Orders {
 	}
 
 	private void answer(HttpExchange exchange) {
-		int status = 401;
 		try (exchange) {
-			if (ends.unavailable()) {
+			int status = status(exchange.getRequestHeaders().getFirst("Authorization").substring("Bearer ".length()));
+			if (status == 503) {
 				exchange.getResponseHeaders().set("Retry-After", "5");
-				status = 503;
-			}
-			else if (isGood(exchange.getRequestHeaders().getFirst("Authorization").substring("Bearer ".length()))) {
-				status = 200;
 			}
 			exchange.sendResponseHeaders(status, -1);
 		}
 		catch (Exception e) {
 			e.printStackTrace();
 		}
+	}
+
+	private int status(String token) {
+		try {
+			if (old != null && old.userOf(token) != null) {
+				return 200;
+			}
+		}
+		catch (GeneralSecurityException e) {
+			return 401;
+		}
+		return ends.unavailable() ? 503 : isGood(token) ? 200 : 401;
 	}
 
 	private boolean isGood(String token) {

@@ -4,6 +4,7 @@
 mod haproxy;
 mod issuer;
 mod nginx_njs;
+mod old_tokens;
 mod services;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The services that follow the feed by themselves, with the times of a test in place of their own.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{net::SocketAddr, process::Command};
 
 use super::{believes_no_old_keys, issuer::Issuer, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::{
@@ -68,7 +68,7 @@ const PYTHON: Service = Service {
 
 /// Ends.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
 const JAVA: Service = Service {
-    start: java,
+    start: |issuer, settings| java(issuer, settings, &[]),
     often: &[
         ("EVERY = 5_000;", "EVERY = 100;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
@@ -103,12 +103,14 @@ const PHP: Service = Service {
 
 const SPRING: Service = Service { start: super::super::java_spring::start, ..JAVA };
 
-fn java(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
+/// With the secret and the end of old tokens, if there is one.
+pub(super) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
     let folder = tempfile::tempdir().expect("a folder");
     copy_example("java-spring", settings, folder.path());
-    fs::copy(repository("tests/peers/ended/Orders.java"), folder.path().join("Orders.java")).expect("a copy");
+    let ours =
+        ["tests/peers/ended/Orders.java", "examples/move/spring/src/main/java/com/example/orders/OldTokens.java"];
     let mut javac = Command::new("javac");
-    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "src/main/java", "Orders.java"]);
+    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "src/main/java"]).args(ours.map(repository));
     let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let (port, url) = (free_port(), format!("http://{issuer}"));
@@ -121,6 +123,7 @@ fn java(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
         &port.to_string(),
         &url,
     ]);
+    java.args(old);
     Started { example: Example::new("java-spring", port), process: Process::spawn("java", &mut java), folder }
 }
 

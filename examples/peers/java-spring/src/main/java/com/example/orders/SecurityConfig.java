@@ -28,13 +28,14 @@ import com.nimbusds.jose.util.JSONObjectUtils;
 import com.nimbusds.jwt.SignedJWT;
 import com.nimbusds.jwt.proc.DefaultJWTProcessor;
 
-import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.DispatcherType;
 import jakarta.servlet.http.HttpServletResponse;
 
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.http.HttpHeaders;
+import org.springframework.security.authentication.AuthenticationServiceException;
 import org.springframework.security.config.Customizer;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.config.annotation.web.configuration.EnableWebSecurity;
@@ -47,6 +48,7 @@ import org.springframework.security.oauth2.core.OAuth2TokenValidatorResult;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtClaimValidator;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
+import org.springframework.security.oauth2.jwt.JwtException;
 import org.springframework.security.oauth2.jwt.JwtValidators;
 import org.springframework.security.oauth2.jwt.NimbusJwtDecoder;
 import org.springframework.security.oauth2.server.resource.BearerTokenErrors;
@@ -64,17 +66,19 @@ class SecurityConfig {
 	private static final Set<JWSAlgorithm> ALGORITHMS = Set.of(JWSAlgorithm.ES256, JWSAlgorithm.RS256);
 
 	@Bean
-	SecurityFilterChain chain(HttpSecurity http, Ends ends) throws Exception {
+	SecurityFilterChain chain(HttpSecurity http) throws Exception {
 		return http
 			.addFilterBefore((request, response, next) -> {
-				if (ends.unavailable() && ((HttpServletRequest) request).getHeader(HttpHeaders.AUTHORIZATION) != null) {
+				try {
+					next.doFilter(request, response);
+				}
+				catch (AuthenticationServiceException e) { // The decoder cannot judge the token yet. Spring would answer 500.
 					((HttpServletResponse) response).setHeader(HttpHeaders.RETRY_AFTER, "5");
 					((HttpServletResponse) response).setStatus(HttpServletResponse.SC_SERVICE_UNAVAILABLE);
-					return;
 				}
-				next.doFilter(request, response);
 			}, BearerTokenAuthenticationFilter.class)
 			.authorizeHttpRequests((requests) -> requests
+				.dispatcherTypeMatchers(DispatcherType.ERROR).permitAll() // or each error of a public path would be 401
 				.requestMatchers("/public/**").permitAll()
 				.anyRequest().authenticated()) // what nobody thought of is closed
 			.oauth2ResourceServer((server) -> server
@@ -111,7 +115,12 @@ class SecurityConfig {
 			OAuth2TokenValidatorResult result = valid.validate(token);
 			return result.hasErrors() ? result : notEnded.validate(token);
 		});
-		return decoder;
+		return (token) -> {
+			if (ends.unavailable()) {
+				throw new JwtException("keys or revocations are not known");
+			}
+			return decoder.decode(token);
+		};
 	}
 
 	@Bean
