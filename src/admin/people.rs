@@ -21,9 +21,12 @@ type PersonPath = web::Path<(String, String)>;
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
     let act = Act::<Person>::begin("look_up_person", Right::Read, &request, path, &operating)?;
-    let found = operating.operator().look_up(&act.target).await.map_err(Problem::from);
     let unknown = || Problem::new(ProblemCode::UnknownPerson, "This openid is bound to no user in this app.");
-    Ok(private(act.done(found.and_then(|person| person.ok_or_else(unknown)))?))
+    let reading = async move {
+        let found = operating.operator().look_up(&act.target).await.map_err(Problem::from);
+        act.done(found.and_then(|person| person.ok_or_else(unknown)))
+    };
+    Ok(private(to_the_end(reading).await?))
 }
 
 /// End the tokens of a person's user in this mini program

@@ -30,8 +30,11 @@ pub(super) struct WeChatOfUser {
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("look_up", Right::Read, &request, user, &operating)?;
-    let wechat = act.done(operating.operator().bindings_of(&act.target).await)?;
-    Ok(private(WeChatOfUser { user_id: act.target, wechat }))
+    let reading = async move {
+        let wechat = act.done(operating.operator().bindings_of(&act.target).await)?;
+        Ok(private(WeChatOfUser { user_id: act.target, wechat }))
+    };
+    to_the_end(reading).await
 }
 
 /// Show what is kept of a user
@@ -39,7 +42,8 @@ pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("show", Right::Read, &request, user, &operating)?;
-    Ok(private(act.done(operating.operator().show(&act.target).await)?))
+    let reading = async move { act.done(operating.operator().show(&act.target).await) };
+    Ok(private(to_the_end(reading).await?))
 }
 
 /// Dissolve a user's binding in one mini program

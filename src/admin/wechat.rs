@@ -69,8 +69,8 @@ pub(super) async fn sign(
 ) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, &operating)?;
     let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
-    let (user, app) = &act.target;
-    Ok(private(act.done(operating.worker.sign(user, app, &data).await)?))
+    let signing = async move { act.done(operating.worker.sign(&act.target.0, &act.target.1, &data).await) };
+    Ok(private(to_the_end(signing).await?))
 }
 
 /// Get the keys of wx.getUserCryptoManager

@@ -3,13 +3,16 @@
 
 use std::{
     array, fmt,
+    fs::File,
     io::{self, BufRead, IsTerminal, Write, stderr, stdout},
-    iter,
+    iter, process,
     sync::OnceLock,
+    thread,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 use tokio::{
     runtime::Builder,
@@ -78,11 +81,27 @@ pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
 }
 
 /// Asks on the terminal for a secret, which is not shown. From then on the process catches SIGINT, because at Ctrl-C
-/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error.
+/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error. SIGTERM and SIGHUP
+/// end the process once the terminal is as it was.
 pub(super) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
+    let terminal = File::open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
     let runtime = Builder::new_current_thread().enable_io().build()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let _caught = signal(SignalKind::interrupt())?;
+    let [mut terminate, mut hangup] = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    drop(entered);
+    // The thread lives as long as the process, which ignores none of these signals after the question either.
+    thread::spawn(move || {
+        let code = runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+                _ = hangup.recv() => 128 + SignalKind::hangup().as_raw_value(),
+            }
+        });
+        _ = tcsetattr(&terminal, OptionalActions::Now, &before);
+        process::exit(code)
+    });
     rpassword::prompt_password(question).map(Zeroizing::new)
 }
 

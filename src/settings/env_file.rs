@@ -93,20 +93,21 @@ fn is_decided(name: &str) -> bool {
 
 /// The variables of a file's text, in their order.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
-    // dotenvy takes a blank at the end of a file without a line break for an unfinished line.
-    let whole = format!("{}\n", text.strip_prefix('\u{feff}').unwrap_or(text));
-    let ended = Cell::new(0);
+    // dotenvy takes a blank at the end of a file without a line break for an unfinished line. It puts variables in the place of
+    // `$NAME`: a password would change, and lines that double each other would fill the memory. NUL is in no file.
+    let whole = format!("{}\n", text.strip_prefix('\u{feff}').unwrap_or(text)).replace('$', "\0");
+    let (lines, ended) = (whole.lines().collect::<Vec<_>>(), Cell::new(0));
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     for item in dotenvy::from_read_iter(Lines { rest: whole.as_bytes(), ended: &ended }) {
         match item {
             Ok((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
                 faults.push(format!("{NAME}, line {}: sets {name} a second time", ended.get()));
             }
-            Ok(pair) => pairs.push(pair),
+            Ok((name, value)) => pairs.push((name, value.replace('\0', "$"))),
             Err(dotenvy::Error::LineParse(quote, _)) => {
                 // Only its lines are counted, because it has the value.
                 let first = ended.get() - quote.strip_suffix('\n').unwrap_or(&quote).matches('\n').count();
-                let mut lines = whole.lines().skip(first - 1).take(ended.get() + 1 - first);
+                let mut lines = lines.iter().skip(first - 1).take(ended.get() + 1 - first);
                 if lines.any(|line| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name))) {
                     faults.push(format!(
                         "{NAME}, line {first}: is not NAME=value, or a quotation mark is not closed; a value with \
@@ -209,6 +210,9 @@ mod tests {
         let twice = line("WXMINT_KEYS=a\nA=1\nA=2\nWXMINT_KEYS='b'\nWXMINT_APPID\n");
         assert!(twice.starts_with(".env, line 4: sets WXMINT_KEYS a second time; .env, line 5: is not"), "{twice}");
         assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
+        let doubling = (1..40).map(|_| "A=$A$A${PATH}\n").collect::<String>();
+        assert!(line(&format!("A=x\n{doubling}")).len() < 1000, "no variable is put into another");
+        assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
         assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
     }
 }

@@ -129,6 +129,7 @@ async function opensTabs(page) {
     expect(await page.locator("[id^=panel-]:visible").evaluateAll((panels) => panels.map((panel) => panel.id).join()), `panel-${name}`, "the panels shown");
     expect(new URL(page.url()).hash, `#${name}`, "the hash");
   }
+  await page.evaluate(() => (location.hash = "#%"));
   await page.evaluate(() => (location.hash = "#keys"));
   await seen(page, "#panel-keys[role=tabpanel]:not([hidden])");
   const other = await open({ ...DESK, locale: "en-US" }, "/#code/Go");

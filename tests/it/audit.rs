@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use self::schema::Schema;
 use crate::support::{
-    APPID, Answer, BUSY, Builder, PASSWORD, PATIENCE, Signal, TestBed, UsersFile, WRONG_PASSWORD, audit::is_audit,
-    command_on, eventually, repository, said, until, write_private,
+    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, UsersFile, WRONG_PASSWORD,
+    audit::is_audit, command_on, eventually, repository, said, until, write_private,
 };
 
 const SECRET: &str = "planted-secret-of-an-operator-5c3a9e";
@@ -26,7 +26,7 @@ impl Watched {
     async fn start(builder: Builder) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [audit, tokens] = ["audit.jsonl", "admin.tokens"].map(|name| folder.path().join(name));
-        write_private(&tokens, &format!("on-call {SECRET} read,operate\n"));
+        write_private(&tokens, &format!("on-call {SECRET} read,operate\nshop {SECRET}-of-the-shop wechat\n"));
         let builder = builder.env("WXMINT_AUDIT", &format!("file:{}", audit.display()));
         Self { bed: builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await, folder }
     }
@@ -148,6 +148,37 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_peo
 }
 
 /// The command and its output stand in docs/operators.md.
+#[tokio::test]
+async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
+    let watched = Watched::start(TestBed::builder().breakable_redis()).await;
+    let (service, link) = (watched.bed.service(), watched.bed.redis_link());
+    let user = watched.bed.log_in("lin").await.member("user_id");
+    let shop = format!("{SECRET}-of-the-shop");
+    for (action, method, path, secret, body) in [
+        ("look_up", "GET", format!("/users/{user}/wechat"), SECRET, ""),
+        ("show", "GET", format!("/users/{user}"), SECRET, ""),
+        ("end", "POST", format!("/users/{user}/end"), SECRET, ""),
+        ("look_up_person", "GET", format!("/wechat/{APPID}/people/nobody"), SECRET, ""),
+        ("sign", "POST", format!("/users/{user}/wechat/{APPID}/signature"), &shop, r#"{"data":"x"}"#),
+    ] {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n");
+        let entity = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let noted = |event: &Value| event["class_uid"] == 6003 && event["metadata"]["event_code"] == action;
+        // More than once where another answer of Redis comes before that to this request.
+        until(action, PATIENCE, async || {
+            link.withhold_from(1);
+            let client = Impatient::asks(service.admin, format!("{head}{entity}").as_bytes()).await;
+            until("Redis is asked", PATIENCE, async || link.is_withholding()).await;
+            let open = service.open_files();
+            client.hang_up();
+            until("the connection is closed", PATIENCE, async || service.open_files() < open).await;
+            link.restore().await;
+            watched.events().iter().any(noted)
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let users = UsersFile::of(&["mei"]);

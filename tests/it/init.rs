@@ -11,7 +11,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
-    APP_SECRET, APPID, Configuration, ISSUER, Process, RedisServer, Terminal, on_a_full_disk, said, wxmint,
+    APP_SECRET, APPID, Configuration, ISSUER, Process, RedisServer, Signal, Terminal, on_a_full_disk, said,
+    write_private, wxmint,
 };
 
 const FILES: [&str; 3] = ["keys.json", "vault.key", ".env"];
@@ -276,6 +277,24 @@ async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() 
         set_in_env(place.path()),
         expected.map(|(name, value)| format!("WXMINT_{name}={value}")).collect::<Vec<_>>()
     );
+}
+
+#[tokio::test]
+async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
+    let init = ["init", "--appid", APPID, "--issuer", ISSUER, "--redis-url", REDIS];
+    let add = ["users", "add", "lin", "--users", "users.txt"];
+    for (words, question) in [(&init[..], "AppSecret of the mini program"), (&add[..], "Password of lin")] {
+        for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+            let place = folder();
+            write_private(&place.path().join("users.txt"), "");
+            let mut terminal = Terminal::of(words, place.path());
+            terminal.answer(question, false, "half").await;
+            terminal.signal(signal);
+            let (ended, shown) = terminal.end(question).await;
+            assert_eq!((ended, terminal.shows()), (Some(code), true), "{shown}");
+            assert_eq!(fs::read(place.path().join("users.txt")).expect("a file"), b"");
+        }
+    }
 }
 
 #[tokio::test]

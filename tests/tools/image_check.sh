@@ -51,9 +51,19 @@ refuses() { # WORDS COMMAND...: what is said, and what says it
   grep -qF -- "$1" <<<"$said" || { echo "release: it should have refused: $1; it said: $said" >&2; exit 1; }
 }
 refuses RUSTFLAGS env RUSTFLAGS=-Ctarget-cpu=native "$python" target/image/clone/tests/tools/release.py
-touch target/image/clone/k8s/chart/app-secret
+mkdir target/image/.cargo
+for config in profile.release.debug=1 'build.rustflags=["-g"]' 'source.x.directory="x"'; do
+  echo "$config" >target/image/.cargo/config.toml
+  refuses "${config%%.*}" env -u RUSTFLAGS "$python" target/image/clone/tests/tools/release.py
+done
+echo 'source.x.registry="https://index.example.com"' >target/image/.cargo/config.toml
+git -C target/image/clone config status.showUntrackedFiles no
+touch target/image/clone/k8s/chart/{app-secret,other}
+refuses k8s/chart/other env -u RUSTFLAGS "$python" target/image/clone/tests/tools/release.py
+rm target/image/clone/k8s/chart/other
 refuses k8s/chart/app-secret env -u RUSTFLAGS "$python" target/image/clone/tests/tools/release.py
-echo "release: a secret that git ignores, and a variable that changes the program, stop it"
+rm -r target/image/.cargo
+echo "release: a secret that git ignores, and a variable or a key of Cargo that changes the program, stop it"
 
 cp "${1:-$program}" target/image/wxmint
 

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 from sbom import libraries, linked
@@ -30,10 +31,18 @@ LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)
 LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 # What lies beside the program in its archive, as it lies in the repository.
 BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", "docs")
-# What is packed as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
-PACKED = ("docs", "src", "crates", "k8s/chart")
+# What is used as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
+PACKED = ("docs", "src", "crates", "k8s/chart", ".cargo")
 # Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR and make's own do not.)
-CHANGE = re.compile(r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE|TARGET_.*_)|RUSTC|(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_")
+CHANGE = re.compile(
+    r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE|TARGET_.*_)|RUSTC|((TARGET|HOST)_)?(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_"
+    r"|CMAKE_|CROSS_COMPILE|CRATE_CC_|(C|CPLUS|OBJC)_INCLUDE_PATH|CPATH|LIBRARY_PATH|COMPILER_PATH|GCC_EXEC_PREFIX"
+    r"|GIT_(DIR|WORK_TREE|INDEX_FILE)"
+)
+# What Cargo's configuration outside of the checkout may say: where crates come from, whose sums Cargo.lock has, and how Cargo
+# talks. All else can change the program, as `profile`, `env` and `target` do. (No sum is taken of the files in a `directory`.)
+HARMLESS = {"alias", "cache", "cargo-new", "credential-alias", "http", "net", "registries", "registry", "term"}
+HARMLESS |= {"build.jobs", "build.target-dir", "source.registry", "source.replace-with"}
 COMPLETIONS = {"bash": "wxmint.bash", "zsh": "_wxmint", "fish": "wxmint.fish"}
 
 
@@ -204,11 +213,27 @@ def write_provenance(version, revision):
     (DIST / f"wxmint-{version}.intoto.json").write_text(json.dumps(statement, indent=1) + "\n")
 
 
+def changing_keys():
+    """Of Cargo's configuration in the folders above, and in its own: what can change the program."""
+    places = [folder / ".cargo" for folder in ROOT.parents] + [Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))]
+    own = (ROOT / ".cargo/config.toml").read_text()
+    for path in (place / name for place in places for name in ("config", "config.toml")):
+        text = path.read_text() if path.is_file() else ""
+        # A second release lies in the folder of the first.
+        for table, value in ({} if text == own else tomllib.loads(text)).items():
+            keys = {"build": value, "source": [key for source in value.values() for key in source] if table == "source" else []}
+            names = [f"{table}.{key}" for key in keys[table]] if table in keys else [table]
+            yield from (f"{name} in {path}" for name in names if name not in HARMLESS)
+
+
 def make():
     """Writes dist/."""
+    if configured := list(changing_keys()):
+        sys.exit(f"release: Cargo's configuration changes the program; remove: {', '.join(configured)}")
     if changing := sorted(filter(CHANGE.match, os.environ)):
         sys.exit(f"release: these variables change the program; unset them: {', '.join(changing)}")
-    if changed := run("git", "status", "--porcelain") or run("git", "status", "--porcelain", "--ignored", "--", *PACKED):
+    status = ("git", "status", "--porcelain", "--untracked-files=all")
+    if changed := run(*status) or run(*status, "--ignored", "--", *PACKED):
         sys.exit(f"release: it is made of what is committed, and these differ:\n{changed}")
     version, (revision, time) = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1], commit()
     os.environ["SOURCE_DATE_EPOCH"] = time

@@ -1,22 +1,21 @@
 //! The file of audit events, which a thread of its own writes.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     mem,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
-    sync::{
-        atomic::Ordering,
-        mpsc::{Receiver, SyncSender},
-    },
+    sync::{atomic::Ordering, mpsc::Receiver},
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::{fs::OFlags, io::Errno, process::geteuid};
+
 use super::{
     Activity, Event, Several, now,
-    output::{UNTOLD, file_line, lost},
+    output::{UNTOLD, WAITING, file_line, lost},
 };
 
 /// Lines that wait are written together, about so many bytes at once.
@@ -28,8 +27,6 @@ const WARN_AGAIN: Duration = Duration::from_secs(60);
 pub(super) enum Message {
     Line(Vec<u8>),
     Reopen,
-    /// Answered when all lines before it are written.
-    Close(SyncSender<()>),
 }
 
 pub(super) struct AuditFile {
@@ -42,7 +39,7 @@ pub(super) struct AuditFile {
 
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let file = opened(path)?;
         Ok(Self { path: path.into(), is_torn: ends_torn(path), file, warned: None })
     }
 
@@ -61,10 +58,10 @@ impl AuditFile {
                         }
                     }
                     self.write(&lines);
+                    WAITING.fetch_sub(ends(&lines), Ordering::Relaxed);
                     lines.clear();
                 }
                 Message::Reopen => self.reopen(),
-                Message::Close(answer) => _ = answer.send(()),
             }
         }
     }
@@ -114,7 +111,7 @@ impl AuditFile {
             let written = &bytes[..bytes.len() - left.len()];
             self.is_torn = written.last().map_or(!begin.is_empty(), |last| *last != b'\n');
             let unwritten = &left[left.len().saturating_sub(lines.len())..];
-            return Err((unwritten.iter().filter(|byte| **byte == b'\n').count() as u64, error));
+            return Err((ends(unwritten), error));
         }
         Ok(())
     }
@@ -130,6 +127,41 @@ impl AuditFile {
             }
         }
     }
+}
+
+/// How many lines end in it.
+fn ends(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has made. A link
+/// is followed only if link and folder belong to root or to this user: another one could lead root's lines to any file.
+fn opened(path: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
+    let folder = fs::metadata(folder)?;
+    let mut options = OpenOptions::new();
+    options.append(true).mode(0o600);
+    match options.create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => {
+            let made = made?;
+            // Nobody but root may. If root's own right to it was taken away, the file stays as any other would be.
+            _ = geteuid().is_root().then(|| fchown(&made, Some(folder.uid()), Some(folder.gid())));
+            return Ok(made);
+        }
+    }
+    let owners = [folder.uid(), fs::symlink_metadata(path)?.uid()];
+    if owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)) {
+        return options.create_new(false).create(true).open(path);
+    }
+    options.create_new(false).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(|error| {
+        match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => {
+                io::Error::other("is a link, and it or its folder belongs to neither root nor this user")
+            }
+            _ => error,
+        }
+    })
 }
 
 /// Whether a file ends within a line, because a process ended there.

@@ -5,7 +5,7 @@ use std::{
     sync::{
         LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(in super::super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
 /// Those of them that the file has not been told of.
 pub(super) static UNTOLD: AtomicU64 = AtomicU64::new(0);
+/// Those that are sent to the file's thread, and not yet written.
+pub(super) static WAITING: AtomicU64 = AtomicU64::new(0);
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 enum Output {
@@ -78,8 +80,12 @@ pub(super) fn write(event: &Event, now: DateTime<Utc>) {
             line.and_then(|line| io::stderr().lock().write_all(&line)).is_ok()
         }
         Some(Output::File(lines)) => {
-            let sent = file_line(event, now).map(|line| lines.try_send(Message::Line(line)).is_ok());
-            sent.unwrap_or(false)
+            WAITING.fetch_add(1, Ordering::Relaxed);
+            let sent = file_line(event, now).is_ok_and(|line| lines.try_send(Message::Line(line)).is_ok());
+            if !sent {
+                WAITING.fetch_sub(1, Ordering::Relaxed);
+            }
+            sent
         }
     };
     if !is_written {
@@ -103,20 +109,17 @@ pub(super) fn reopen() {
     }
 }
 
-/// Tells what was held back, and waits until all is written.
+/// Tells what was held back, and waits until all is written. What the file has neither taken nor counted, the log counts.
 pub fn close() {
     FOLDED.due(now() + TimeDelta::days(2)).iter().for_each(|event| write(event, now()));
-    let Some(Output::File(lines)) = OUTPUT.get() else { return };
-    let (begun, (written, answer)) = (Instant::now(), sync_channel(1));
-    let mut message = Message::Close(written);
-    while let Err(TrySendError::Full(again)) = lines.try_send(message) {
-        if begun.elapsed() > PATIENCE {
-            return;
-        }
-        message = again;
-        thread::sleep(Duration::from_millis(10));
+    let begun = Instant::now();
+    while WAITING.load(Ordering::Relaxed) > 0 && begun.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(1));
     }
-    let _ = answer.recv_timeout(PATIENCE);
+    let events = WAITING.load(Ordering::Relaxed) + UNTOLD.load(Ordering::Relaxed);
+    if events > 0 {
+        tracing::warn!(events, "audit events are lost: until the end of the process their file did not take them");
+    }
 }
 
 pub(super) fn file_line(event: &Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {

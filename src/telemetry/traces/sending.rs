@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use opentelemetry::{
     Context, Key, KeyValue,
-    trace::{Link, SpanKind, TraceId, TracerProvider},
+    trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider},
 };
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
@@ -26,8 +26,11 @@ use crate::{
     upstream::{Tls, Upstream},
 };
 
-/// At most so many requests are sampled in any second, because strangers' `traceparent` could ask for all.
+/// At most so many requests are sampled in any second.
 const MOST_SAMPLED: usize = 50;
+/// At most so many of them because of a `traceparent`. Strangers send it too, and a proxy passes on what they send, so that they
+/// could use up all.
+const MOST_OF_CALLERS: usize = MOST_SAMPLED / 2;
 /// How long the end of the process waits for the collector.
 const FLUSH: Duration = Duration::from_secs(3);
 /// How often the log repeats that the collector cannot be reached.
@@ -115,8 +118,8 @@ impl Collector {
 #[derive(Debug, Clone)]
 struct Bounded {
     wanted: Sampler,
-    /// When requests were sampled, oldest first.
-    lately: Arc<Mutex<VecDeque<Instant>>>,
+    /// When requests were sampled in the last second, oldest first, and whether they came with a trace.
+    lately: Arc<Mutex<VecDeque<(Instant, bool)>>>,
 }
 
 impl ShouldSample for Bounded {
@@ -132,7 +135,8 @@ impl ShouldSample for Bounded {
         let mut result = self.wanted.should_sample(parent, trace, name, kind, attributes, links);
         // Steps are spans of requests that were sampled, and do not count.
         let is_request = *kind == SpanKind::Server;
-        if result.decision != SamplingDecision::Drop && is_request && !self.has_room(Instant::now()) {
+        let of_caller = parent.is_some_and(TraceContextExt::has_active_span);
+        if result.decision != SamplingDecision::Drop && is_request && !self.has_room(Instant::now(), of_caller) {
             result.decision = SamplingDecision::Drop;
         }
         result
@@ -140,16 +144,15 @@ impl ShouldSample for Bounded {
 }
 
 impl Bounded {
-    fn has_room(&self, now: Instant) -> bool {
+    fn has_room(&self, now: Instant, of_caller: bool) -> bool {
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        if lately.len() >= MOST_SAMPLED {
-            if lately[0] + Duration::from_secs(1) > now {
-                return false;
-            }
+        while lately.front().is_some_and(|(at, _)| *at + Duration::from_secs(1) <= now) {
             lately.pop_front();
         }
-        lately.push_back(now);
-        true
+        let of_callers = lately.iter().filter(|(_, of_caller)| *of_caller).count();
+        let has_room = lately.len() < MOST_SAMPLED && !(of_caller && of_callers >= MOST_OF_CALLERS);
+        has_room.then(|| lately.push_back((now, of_caller)));
+        has_room
     }
 }
 
@@ -158,14 +161,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_no_second_are_more_than_fifty_requests_sampled() {
-        let bounded = Bounded { wanted: Sampler::AlwaysOn, lately: Arc::default() };
-        let start = Instant::now();
-        let at = |millis: u64| start + Duration::from_millis(millis);
-        let sampled: Vec<u64> = (0..5000).filter(|millis| bounded.has_room(at(*millis))).collect();
-        assert_eq!(sampled.len(), 5 * MOST_SAMPLED);
-        for window in sampled.windows(MOST_SAMPLED + 1) {
-            assert!(window[MOST_SAMPLED] - window[0] >= 1000, "{window:?}");
+    fn in_no_second_are_more_than_fifty_requests_sampled_nor_more_than_half_of_them_for_callers() {
+        // Of each ten requests so many come with a `traceparent`: nobody's, a flood of strangers, everybody's.
+        for (of_callers, (most, expected)) in [(0, (50, 250)), (9, (50, 250)), (10, (25, 125))] {
+            let bounded = Bounded { wanted: Sampler::AlwaysOn, lately: Arc::default() };
+            let start = Instant::now();
+            let is_sampled = |millis: u64| {
+                let of_caller = millis % 10 < of_callers;
+                bounded.has_room(start + Duration::from_millis(millis), of_caller).then_some((millis, of_caller))
+            };
+            let sampled: Vec<_> = (0..5000).filter_map(is_sampled).collect();
+            assert_eq!(sampled.len(), expected);
+            let strangers: Vec<_> = sampled.iter().filter(|(_, of_caller)| *of_caller).copied().collect();
+            assert!(strangers.len() <= 125, "{of_callers}: {strangers:?}");
+            for (sampled, most) in [(sampled, most), (strangers, MOST_OF_CALLERS)] {
+                for window in sampled.windows(most + 1) {
+                    assert!(window[most].0 - window[0].0 >= 1000, "{of_callers}: {window:?}");
+                }
+            }
         }
     }
 }

@@ -1,14 +1,30 @@
 //! A file that is full, torn or put aside.
 
-use std::fs;
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::{MetadataExt, chown, lchown, symlink},
+};
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    pipe::fcntl_setpipe_size,
+    process::{Pid, Resource, Rlimit, geteuid, prlimit},
+};
+use serde_json::Value;
 
 use super::Watched;
-use crate::support::{BUSY, Signal, TestBed, command_on, eventually, said, until};
+use crate::support::{BUSY, PATIENCE, Signal, TestBed, command_on, eventually, said, until};
 
 async fn lost(bed: &TestBed) -> f64 {
     bed.service().metric("wxmint_audit_lost_total").await
+}
+
+/// As the log says it.
+fn lost_at_the_end(bed: &TestBed) -> Option<u64> {
+    let told =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("until the end of the process"));
+    bed.service().events().into_iter().find(told)?["events"].as_u64()
 }
 
 #[tokio::test]
@@ -22,7 +38,7 @@ async fn a_file_that_cannot_be_opened_is_named() {
 
 #[tokio::test]
 async fn a_device_that_is_full_is_told_and_logins_go_on() {
-    let bed = TestBed::builder().env("WXMINT_AUDIT", "file:/dev/full").start().await;
+    let mut bed = TestBed::builder().env("WXMINT_AUDIT", "file:/dev/full").start().await;
     let printed = bed.service().metrics().await;
     assert!(printed.contains("wxmint_audit_lost_total "), "{printed}");
     for _ in 0..5 {
@@ -33,6 +49,9 @@ async fn a_device_that_is_full_is_told_and_logins_go_on() {
         || bed.service().events().into_iter().filter(|line| line["level"] == "WARN" && line["file"] == "/dev/full");
     until("a warning", BUSY, async || warnings().count() > 0).await;
     assert_eq!(warnings().count(), 1, "now and then");
+    bed.services[0].signal(Signal::TERM);
+    assert!(bed.services[0].end(PATIENCE).await.success());
+    assert!(lost_at_the_end(&bed).is_some_and(|events| events >= 6), "{:?}", lost_at_the_end(&bed));
 }
 
 /// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number of
@@ -67,6 +86,56 @@ async fn a_file_that_is_full_for_a_while_has_a_torn_line_and_then_says_how_many_
         (event(loss)["metadata"]["event_code"].as_str(), event(loss)["count"].as_f64()),
         (Some("loss"), Some(lost(&watched.bed).await))
     );
+}
+
+/// The file is a pipe whose reader does not read.
+#[tokio::test]
+async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    let reader = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
+    let mut bed = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display())).start().await;
+    fcntl_setpipe_size(&reader, 4096).expect("a pipe");
+    for _ in 0..20 {
+        bed.log_in("lin").await.expect_login();
+    }
+    bed.services[0].signal(Signal::TERM);
+    assert!(bed.services[0].end(PATIENCE).await.success());
+    let lost = lost_at_the_end(&bed).expect("a warning");
+    let mut taken = [0; 8192];
+    let taken = (&reader).read(&mut taken).map(|length| taken[..length].to_vec()).expect("lines");
+    let whole = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
+    assert!(whole > 0 && lost + whole >= 21 && lost <= 21, "{lost} and {whole} of the binding and 20 logins");
+}
+
+#[tokio::test]
+async fn a_link_is_followed_only_if_no_other_user_can_have_made_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [target, link] = ["target", "audit.jsonl"].map(|name| folder.path().join(name));
+    let bed = TestBed::start().await;
+    let show = || {
+        let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
+        command.env("WXMINT_AUDIT", format!("file:{}", link.display())).output().expect("wxmint runs")
+    };
+    symlink(&target, &link).expect("a link");
+    assert!(show().status.success() && fs::read_to_string(&target).expect("a file").ends_with('\n'));
+    if !geteuid().is_root() {
+        return; // Nobody else can give files away.
+    }
+    let length = || fs::metadata(&target).expect("a file").len();
+    let before = length();
+    for (of_link, of_folder) in [(65534, 0), (0, 65534)] {
+        lchown(&link, Some(of_link), None).and_then(|()| chown(&folder, Some(of_folder), None)).expect("root");
+        let output = show();
+        assert!(!output.status.success() && said(&output).contains("audit.jsonl: is a link"), "{}", said(&output));
+        assert_eq!(length(), before);
+    }
+    // What root makes in another user's folder, that user can write.
+    fs::remove_file(&link).expect("removed");
+    assert!(show().status.success());
+    let made = fs::metadata(&link).expect("a file");
+    assert_eq!((made.uid(), made.mode() & 0o777), (65534, 0o600));
 }
 
 #[tokio::test]

@@ -10,11 +10,12 @@ use std::{
 };
 
 use rustix::{
+    process::{Pid, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, tcgetattr},
 };
 
-use super::{PATIENCE, WXMINT, eventually};
+use super::{PATIENCE, Signal, WXMINT, eventually};
 
 pub(crate) struct Terminal {
     keyboard: File,
@@ -57,6 +58,10 @@ impl Terminal {
         })
         .await;
         self.keyboard.write_all(typed.as_bytes()).expect("a terminal");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a process that has not been waited for");
     }
 
     /// Its exit code once it has ended, and all that was shown, to these words.

@@ -16,7 +16,7 @@ export class Tabs {
 
   /** The tab that the hash names, if it is one of these. */
   named() {
-    const [, ...parts] = `/${decodeURIComponent(location.hash.slice(1))}`.split(this.hash ? `/${this.hash}/` : "/");
+    const [, ...parts] = `/${location.hash.slice(1)}`.split(this.hash ? `/${this.hash}/` : "/");
     return this.names.find((name) => name === parts[0]);
   }
 
