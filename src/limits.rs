@@ -81,15 +81,12 @@ impl Rate {
         let part = self.part_at(now);
         counts.0.retain(|other, _| Self::counts(part, *other));
         if let Some(last) = counts.last_in_the_way(self.burst) {
-            return Err(self.too_many(last, now));
+            // Until `last` has left the period.
+            let wait = self.until(last).saturating_sub(now);
+            return Err(TooMany { retry_after: Duration::from_micros(wait) });
         }
         *counts.0.entry(part).or_default() += 1;
         Ok(Counted(part))
-    }
-
-    /// An event at `now`, in microseconds since 1970, is refused until `last` has left the period.
-    pub fn too_many(self, last: u64, now: u64) -> TooMany {
-        TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) }
     }
 }
 

@@ -108,7 +108,8 @@ impl LoginWorker {
         }
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&bound.user, &app, &id, &extra, arrival.at, now)?;
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user: bound.new })
+        let new_user = bound.new_for == Some(attempt);
+        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
@@ -152,19 +153,19 @@ impl LoginWorker {
         trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts().anything();
         let mut record = LoginRecord {
-            session_key: self.vault.keys().seal(&session.session_key, &person)?,
+            session_key: self.vault.load_full().seal(&session.session_key, &person)?,
             newcomer: if has_credentials { Newcomer::Counted } else { Newcomer::Told },
             person,
             order,
             rate: self.policy.limits.openid,
         };
-        let mut recorded = self.store.record_login(&record, attempt).await?;
+        let mut recorded = self.store.record_login(&record).await?;
         if recorded == Recorded::Newcomer {
             // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
             let binder = self.binder(&record.person, session.unionid.as_ref(), attempt);
             let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
             record.newcomer = Newcomer::Intended(binder.intent_for(user, session.unionid.as_ref(), None).await?);
-            recorded = self.store.record_login(&record, attempt).await?;
+            recorded = self.store.record_login(&record).await?;
         }
         let (state, at, keeps_key) = match recorded {
             Recorded::Counted { state, at, keeps_key } => (state, at, keeps_key),
@@ -196,7 +197,7 @@ impl LoginWorker {
             taken.ok_or(LoginError::TicketInvalid)?;
         (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
         self.apps.all().choose(Some(&person.app), None)?;
-        let state = self.store.binding_state(&person, attempt).await?;
+        let state = self.store.binding_state(&person).await?;
         trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at })
     }

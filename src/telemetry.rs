@@ -3,7 +3,6 @@
 pub mod audit;
 mod json_lines;
 mod log;
-mod logins;
 mod per_minute;
 mod redis;
 mod requests;
@@ -35,7 +34,10 @@ pub use self::{
     requests::RouteMetrics,
     traces::{Step, Trace, TraceSettings, Traces},
 };
-use self::{logins::Logins, redis::RedisMetrics, requests::Requests};
+use self::{
+    redis::RedisMetrics,
+    requests::{Logins, Requests},
+};
 use crate::{
     ids::AppId,
     keys::rotation::{self, KeyLife},

@@ -46,7 +46,7 @@ impl<T: Target> Act<T> {
         operating: &Operating,
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::Request(action), origin(request));
-        let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.keys());
+        let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.load_full());
         let because =
             |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
         let by = operating.tokens.holder(request).inspect_err(|problem| {

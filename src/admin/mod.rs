@@ -17,7 +17,7 @@ use actix_web::{
     web::{self, Data, ServiceConfig, delete, get, head, post, put, resource},
 };
 
-pub use self::tokens::{AdminTokens, BadAdminTokens, CurrentAdminTokens};
+pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::Consultation};
 use crate::{
     findings::Doctor,

@@ -68,62 +68,51 @@ impl Holder {
 /// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
 pub struct AdminTokens(Vec<(Holder, Digest)>);
 
-/// Why a file of tokens cannot be used. Never repeats what stands in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadAdminTokens {
-    #[error("line {0}: must be a name, a blank and a secret, and perhaps a blank and rights")]
-    Form(usize),
-    #[error("line {0}: a name must be at most 64 letters, digits, `_`, `-`, `.` or `@`")]
-    Name(usize),
-    #[error(
-        "line {0}: a secret must be at least {SHORTEST} letters, digits or `-._~+/=`; make one with: openssl rand -hex 32"
-    )]
-    Secret(usize),
-    #[error(
-        "line {0}: rights must be `read`, `operate` and `wechat`, or some of them, separated by commas without blanks"
-    )]
-    Rights(usize),
-    #[error("line {0}: this secret stands in the file already")]
-    Twice(usize),
-    #[error("is empty; a comment alone (`# nobody`) takes all secrets away")]
-    Empty,
-}
+const BAD_FORM: &str = "must be a name, a blank and a secret, and perhaps a blank and rights";
+const BAD_NAME: &str = "a name must be at most 64 letters, digits, `_`, `-`, `.` or `@`";
+const BAD_SECRET: &str =
+    "a secret must be at least 32 letters, digits or `-._~+/=`; make one with: openssl rand -hex 32";
+const BAD_RIGHTS: &str =
+    "rights must be `read`, `operate` and `wechat`, or some of them, separated by commas without blanks";
+const TWICE: &str = "this secret stands in the file already";
+const EMPTY: &str = "is empty; a comment alone (`# nobody`) takes all secrets away";
 
 impl AdminTokens {
     /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has all rights. Blank lines and lines that begin with `#`
     /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
-    /// no secrets.
-    pub fn parse(content: &[u8]) -> Result<Self, BadAdminTokens> {
+    /// no secrets. The error says why the file cannot be used, and never repeats what stands in it.
+    pub fn parse(content: &[u8]) -> Result<Self, String> {
         let mut tokens: Vec<(Holder, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let line = str::from_utf8(line).map_err(|_| BadAdminTokens::Form(number))?;
+            let wrong = |what: &str| format!("line {number}: {what}");
+            let line = str::from_utf8(line).map_err(|_| wrong(BAD_FORM))?;
             let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
                 [name, secret] => (name, secret, Some(Right::ALL.to_vec())),
                 [name, secret, words] => (name, secret, rights(words)),
-                _ => return Err(BadAdminTokens::Form(number)),
+                _ => return Err(wrong(BAD_FORM)),
             };
-            let rights = rights.ok_or(BadAdminTokens::Rights(number))?;
+            let rights = rights.ok_or_else(|| wrong(BAD_RIGHTS))?;
             if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-                return Err(BadAdminTokens::Name(number));
+                return Err(wrong(BAD_NAME));
             }
             // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
             if secret.len() < SHORTEST
                 || !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
             {
-                return Err(BadAdminTokens::Secret(number));
+                return Err(wrong(BAD_SECRET));
             }
             let hash = digest(&SHA256, secret.as_bytes());
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
-                return Err(BadAdminTokens::Twice(number));
+                return Err(wrong(TWICE));
             }
             tokens.push((Holder { name: name.to_owned(), rights }, hash));
         }
         // An editor may leave a file empty for a moment. A comment alone is meant.
-        if content.trim_ascii().is_empty() { Err(BadAdminTokens::Empty) } else { Ok(Self(tokens)) }
+        if content.trim_ascii().is_empty() { Err(EMPTY.into()) } else { Ok(Self(tokens)) }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -206,17 +195,21 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
         let refused = |content: &str| AdminTokens::parse(content.as_bytes()).err();
-        assert_eq!(refused(""), Some(BadAdminTokens::Empty));
-        assert_eq!(refused("\n \n"), Some(BadAdminTokens::Empty));
+        assert_eq!(refused(""), Some(EMPTY.to_owned()));
+        assert_eq!(refused("\n \n"), Some(EMPTY.to_owned()));
         assert_eq!(refused("# nobody\n"), None);
-        assert_eq!(refused("\nalice\n"), Some(BadAdminTokens::Form(2)));
-        assert_eq!(refused(&format!("alice {SECRET} read more")), Some(BadAdminTokens::Form(1)));
+        assert_eq!(refused("\nalice\n"), Some(format!("line 2: {BAD_FORM}")));
+        assert_eq!(refused(&format!("alice {SECRET} read more")), Some(format!("line 1: {BAD_FORM}")));
         for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
-            assert_eq!(refused(&format!("alice {SECRET} {unknown}")), Some(BadAdminTokens::Rights(1)), "{unknown}");
+            assert_eq!(
+                refused(&format!("alice {SECRET} {unknown}")),
+                Some(format!("line 1: {BAD_RIGHTS}")),
+                "{unknown}"
+            );
         }
-        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}")), Some(BadAdminTokens::Name(1)));
-        assert_eq!(refused(&format!("alice {}", &SECRET[1..])), Some(BadAdminTokens::Secret(1)));
-        assert_eq!(refused(&format!("alice {SECRET},")), Some(BadAdminTokens::Secret(1)));
-        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}")), Some(BadAdminTokens::Twice(2)));
+        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}")), Some(format!("line 1: {BAD_NAME}")));
+        assert_eq!(refused(&format!("alice {}", &SECRET[1..])), Some(format!("line 1: {BAD_SECRET}")));
+        assert_eq!(refused(&format!("alice {SECRET},")), Some(format!("line 1: {BAD_SECRET}")));
+        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}")), Some(format!("line 2: {TWICE}")));
     }
 }

@@ -34,13 +34,11 @@ pub fn no_valid_token() -> Problem {
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
-/// The answer to a request without a token.
 pub fn no_token() -> Problem {
     let detail = "Send the token of the login, as `Authorization: Bearer …`.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
 }
 
-/// The answer to `Authorization` headers that do not hold exactly one token.
 pub fn unreadable_token() -> Problem {
     invalid("Send one Authorization header: `Bearer`, a space, and one token.")
 }

@@ -34,7 +34,6 @@ pub fn limit_key(client: IpAddr) -> String {
 }
 
 impl TrustedProxies {
-    /// Trusts the proxies in these networks.
     pub fn new(networks: Vec<IpNet>) -> Self {
         Self(networks)
     }

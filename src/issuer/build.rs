@@ -2,6 +2,7 @@
 
 use std::{io, num::NonZero, path::Path, sync::Arc, thread};
 
+use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use wxmint_verify::Verifier;
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
-    admin::{AdminTokens, BadAdminTokens, CurrentAdminTokens},
+    admin::{AdminTokens, CurrentAdminTokens},
     findings::Finding,
     http::{Readiness, TrustedProxies, now},
     keys::{KeyRing, KeySet},
@@ -24,7 +25,7 @@ use crate::{
     telemetry::Metrics,
     token::{Minter, RequestSigner},
     upstream::{HttpClientError, Tls},
-    vault::{CurrentVault, Vault, VaultError},
+    vault::{Vault, VaultError},
     wechat::{CurrentApps, WeChat},
 };
 
@@ -86,7 +87,7 @@ pub struct Issuer {
     pub(super) workers: u32,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
-    pub(super) vault: Arc<CurrentVault>,
+    pub(super) vault: Arc<ArcSwap<Vault>>,
     tls: Tls,
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,
@@ -123,7 +124,7 @@ impl Issuer {
         let issuer = Self {
             verifier: caller::verifier(&settings),
             minter: Arc::new(minter),
-            vault: Arc::new(CurrentVault::new(vault)),
+            vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
             apps: Arc::new(load_apps(&settings)?),
             key_file: None,
@@ -248,7 +249,7 @@ fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartEr
 
 fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let unusable = |error: BadAdminTokens| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
+    let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }

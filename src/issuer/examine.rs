@@ -59,7 +59,7 @@ impl Issuer {
         }
         let is_told = sealed.is_ok();
         let sealed = sealed.unwrap_or_default();
-        let (vault, file) = (self.vault.keys(), self.settings.vault_key_file.display());
+        let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
         let (closed, tried) =
             (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
         match closed {

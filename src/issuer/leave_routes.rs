@@ -77,7 +77,7 @@ fn told(
     person: Option<Person>,
     done: Result<(), SessionError>,
 ) -> Result<(), Problem> {
-    let person = person.map(|person| worker.issuer.vault.keys().audit_name(&person));
+    let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
     let event = Event { person, ..event };
     let address = event.origin.address.clone().unwrap_or_default();
     let Err(error) = done else {

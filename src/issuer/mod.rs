@@ -8,7 +8,6 @@ mod leave_routes;
 mod login_fields;
 mod login_route;
 mod metadata;
-mod redis_status;
 mod reload;
 mod retired_keys;
 mod revocations;

@@ -3,6 +3,7 @@
 
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
         Metrics,
         audit::{Activity, Event},
     },
-    vault::{CurrentVault, Vault},
+    vault::Vault,
 };
 
 /// How often each file is read.
@@ -161,9 +162,9 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 }
 
 /// Also when the time comes from which another of the file's keys seals.
-fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
+fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
     let content = file.read().map_err(|error| error.to_string())?;
-    let is_due = current.keys().changes_at().is_some_and(|at| at <= now);
+    let is_due = current.load().changes_at().is_some_and(|at| at <= now);
     if file.is_in_use(&content) && !is_due {
         return Ok(false);
     }
@@ -172,7 +173,7 @@ fn reload_vault(current: &CurrentVault, file: &mut WatchedFile, now: DateTime<Ut
     file.put_in_use(&content);
     let (line, next) = (vault.sealing_line(), vault.changes_at().map(tracing::field::display));
     tracing::info!(line, next, "the vault keys were read again");
-    current.swap(vault);
+    current.store(Arc::new(vault));
     Ok(true)
 }
 
@@ -276,10 +277,10 @@ mod tests {
         create_private(&path, format!("{new} {}\n{old}\n", at(100).to_rfc3339()).as_bytes()).expect("written");
 
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
-        let current = CurrentVault::new(Vault::parse(&content).expect("a vault").at(at(80)));
+        let current = ArcSwap::from_pointee(Vault::parse(&content).expect("a vault").at(at(80)));
         for (seconds, changed, line) in [(90, false, 2), (99, false, 2), (100, true, 1), (101, false, 1)] {
             assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(changed), "at {seconds}");
-            assert_eq!(current.keys().sealing_line(), line, "at {seconds}");
+            assert_eq!(current.load().sealing_line(), line, "at {seconds}");
         }
         std::fs::remove_dir_all(folder).expect("removed");
     }

@@ -38,7 +38,7 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
         .find(|(name, _)| name == "after")
         .map(|(_, cursor)| cursor)
         .unwrap_or_default();
-    let after = cursor::known(&after, &worker.issuer.vault.keys());
+    let after = cursor::known(&after, &worker.issuer.vault.load_full());
     let body = match page(after, &worker).await? {
         Some(body) => body,
         // The cursor is too old. Everybody with such a cursor shares the page that begins at the oldest end.
@@ -79,7 +79,7 @@ async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
     let _one_at_a_time = turn.map_err(|_| "other pages are still being read")?;
     let of_store = |error: StoreError| error.to_string();
     worker.login.note_life().await.map_err(of_store)?;
-    let place = cursor::place(&cursor, &worker.issuer.vault.keys());
+    let place = cursor::place(&cursor, &worker.issuer.vault.load_full());
     let read = worker.login.store.ends_after(place.unwrap_or_default(), PAGE_ENDS).await.map_err(of_store)?;
     let Some(read) = read else { return Ok(None) };
     let page = worker.issuer.page_of(read, cursor);
@@ -98,7 +98,7 @@ impl super::Issuer {
             iat: at,
             exp: at + PAGE_LIFE.as_secs() as i64,
             after,
-            cursor: cursor::for_place(&read.cursor, &self.vault.keys()),
+            cursor: cursor::for_place(&read.cursor, &self.vault.load_full()),
             more: read.more,
             keep: read.keep.as_secs(),
             ended: read.ends.iter().map(|ended| published(iss, ended)).collect(),

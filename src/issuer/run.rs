@@ -14,21 +14,21 @@ use actix_web::{
 };
 use tracing_actix_web::TracingLogger;
 
-use super::{
-    Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, redis_status::watch_redis, reload::watch_files,
-    routes::public_routes,
-};
+use super::{Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, reload::watch_files, routes::public_routes};
 use crate::{
     admin,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, now, serve},
-    telemetry::audit,
+    store::{Redis, redis_lacks},
+    telemetry::{RedisState, audit},
 };
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often Redis is looked at.
+const REDIS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
@@ -140,4 +140,38 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
     let warnings: Vec<_> = warnings.inspect(|warning| tracing::warn!("{warning}")).collect();
     issuer.readiness.ready((!warnings.is_empty()).then(|| warnings.join("; ")));
     tracing::info!("ready");
+}
+
+/// Looks at Redis now and then, for metrics, and for a warning where something is missing that logins can do without for a while.
+/// Does nothing if the store is no Redis.
+async fn watch_redis(issuer: Arc<Issuer>) {
+    let Some(access) = &issuer.redis else { return };
+    let redis = Redis::new(access, issuer.settings.session_key_ttl, now, issuer.metrics.clone());
+    let mut interval = actix_web::rt::time::interval(REDIS_INTERVAL);
+    let mut told = None;
+    loop {
+        interval.tick().await;
+        // Calls that fail have said why.
+        let state = redis.status().await.unwrap_or_default();
+        issuer.metrics.redis_is(&state);
+        if state.primaries.is_empty() && state.slots.is_none() {
+            // Nothing is known of what was missing.
+            continue;
+        }
+        let warning = warning(&state);
+        if told != warning {
+            match &warning {
+                Some(warning) => tracing::warn!("{warning}"),
+                None => tracing::info!("what was missing in Redis is there again"),
+            }
+            issuer.readiness.redis_lacks(warning.clone());
+            told = warning;
+        }
+    }
+}
+
+fn warning(state: &RedisState) -> Option<String> {
+    let lacks = redis_lacks(state).into_iter().filter(|finding| finding.status != Status::Ok);
+    let warnings: Vec<_> = lacks.map(|finding| finding.to_string()).collect();
+    (!warnings.is_empty()).then(|| warnings.join("; "))
 }

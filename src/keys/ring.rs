@@ -57,7 +57,6 @@ impl Ring {
         &self.set
     }
 
-    /// The JWKS.
     pub fn jwks(&self) -> &[u8] {
         &self.jwks
     }

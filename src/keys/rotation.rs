@@ -89,7 +89,6 @@ pub struct RotationPolicy {
     /// How long a key is visible before it signs. It must be longer than any verifier waits between two fetches.
     pub lead: TimeDelta,
     pub token_ttl: TimeDelta,
-    /// The algorithm of the next key.
     pub algorithm: Algorithm,
 }
 
@@ -249,7 +248,6 @@ pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
 /// that it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
-    /// The state of the retired key.
     pub state: KeyState,
     /// Which key signs from now on. For up to one lead, verifiers may not know it.
     pub successor: Successor,

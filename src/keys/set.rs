@@ -76,7 +76,6 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Runs [`SigningKey::self_test`] on every key.
     pub fn self_test(&self) -> Result<(), KeyError> {
         self.keys.iter().try_for_each(SigningKey::self_test)
     }

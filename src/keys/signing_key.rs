@@ -62,7 +62,6 @@ impl SigningKey {
         &self.label
     }
 
-    /// When the key may first sign.
     pub fn nbf(&self) -> DateTime<Utc> {
         self.life.nbf
     }

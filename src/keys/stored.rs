@@ -46,7 +46,6 @@ impl StoredKeys {
         Ok(stored)
     }
 
-    /// A set of one key.
     pub fn of(key: PrivateJwk) -> Self {
         Self { keys: vec![key], ended: Vec::new() }
     }
@@ -57,7 +56,6 @@ impl StoredKeys {
         KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone())
     }
 
-    /// The content of the key file.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
         let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
         json.push(b'\n');

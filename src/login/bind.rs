@@ -37,9 +37,10 @@ impl LoginWorker {
         };
         trail.user = Some(bound.user.clone());
         if !matches!(state, BindingState::Bound(_)) {
-            trail.bound = Some(bound.new);
+            let new_user = bound.new_for.as_ref() == Some(attempt);
+            trail.bound = Some(new_user);
             let (user, app) = (bound.user.as_str(), person.app.as_str());
-            tracing::info!(user, app, new_user = bound.new, "binding made");
+            tracing::info!(user, app, new_user, "binding made");
         }
         self.link(&binder, &bound).await?;
         Ok(bound)

@@ -93,15 +93,14 @@ impl Binder<'_> {
                 }
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
-                    let Intent { user, by_unionid, .. } = &intent;
-                    let decision = self.store.admit(user, self.person, generation, *by_unionid, self.per_user).await?;
+                    let decision = self.store.admit(self.person, generation, &intent, self.per_user).await?;
                     let outcome = self.outcome(decision, &intent);
                     last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, outcome, self.attempt).await?
+                    self.store.settle(self.person, generation, outcome).await?
                 }
                 BindingState::Leaving { generation, user, since } => {
                     self.store.dismiss(&user, self.person, generation, since).await?;
-                    self.store.set_free(self.person, generation, self.attempt).await?
+                    self.store.set_free(self.person, generation).await?
                 }
             };
         }
@@ -210,11 +209,11 @@ impl Binder<'_> {
         generation: u64,
         permit: impl AsyncFnOnce() -> Result<(), LoginError>,
     ) -> Result<(), LoginError> {
-        let state = self.store.binding_state(self.person, self.attempt).await?;
+        let state = self.store.binding_state(self.person).await?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
-                let state = self.store.leave(self.person, &bound, self.attempt).await?;
+                let state = self.store.leave(self.person, &bound).await?;
                 self.settle(state).await?;
                 Ok(())
             }
@@ -225,7 +224,8 @@ impl Binder<'_> {
     fn outcome(&self, decision: Decision, intent: &Intent) -> IntentOutcome {
         match decision {
             Decision::Admitted { first } => {
-                IntentOutcome::Bound { new: first && intent.made, unionid: self.unionid.cloned() }
+                let new_for = (first && intent.made).then(|| self.attempt.clone());
+                IntentOutcome::Bound { new_for, unionid: self.unionid.cloned() }
             }
             Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,
         }
@@ -247,7 +247,7 @@ impl Binder<'_> {
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the person.
     /// Returns the state, and the user of the unionid if that user is deserted.
     async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
-        let state = self.store.intend(self.person, generation, &intent, self.attempt).await?;
+        let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {
             (SettledState::Free { .. }, Some((user, Decision::Full))) if user == intent.user => {
                 Err(LoginError::AlreadyBound)

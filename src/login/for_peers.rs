@@ -75,7 +75,7 @@ impl LoginWorker {
         let latest = sessions.into_iter().flatten().max_by_key(|session| session.at);
         let PersonSession { person, sealed, at } =
             latest.filter(|session| !session.sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
-        let unsealed = self.unseal(&self.vault.keys(), &sealed, &person).await;
+        let unsealed = self.unseal(&self.vault.load_full(), &sealed, &person).await;
         let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
         Ok((PersonSession { person, sealed, at }, key))
     }

@@ -139,7 +139,7 @@ impl Operator<'_> {
     /// Dissolves the person's binding, if it is one to `of`. Returns whether there was any.
     async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<bool, LoginError> {
         let attempt = new_attempt()?;
-        let state = self.store.binding_state(person, &attempt).await?;
+        let state = self.store.binding_state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
             return Ok(false);
         }
@@ -206,7 +206,7 @@ impl Operator<'_> {
     /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the session keys of
     /// the user's people there.
     pub async fn end_person(&self, person: &Person) -> Result<(), LoginError> {
-        let state = self.store.binding_state(person, &new_attempt()?).await?;
+        let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(()) };
         for other in self.people_of(user).await? {
             if other.app == person.app {

@@ -44,7 +44,6 @@ pub enum AccessTokenError {
     Store(#[from] StoreError),
 }
 
-/// Access tokens, on loan.
 pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,

@@ -73,7 +73,7 @@ impl LoginWorker {
         request: &UserDataRequest,
         check: &DataCheck<'_>,
     ) -> Option<OpenedData> {
-        let vault = self.vault.keys();
+        let vault = self.vault.load_full();
         for sealed in &kept.keys {
             let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else { continue };
             let opened = request.open(&key, check);
@@ -116,7 +116,7 @@ impl LoginWorker {
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
         let Asking { person, attempt, .. } = asking;
         let binder = self.binder(person, Some(unionid), attempt);
-        let state = self.store.binding_state(person, attempt).await?;
+        let state = self.store.binding_state(person).await?;
         if let SettledState::Bound(bound) = binder.settle(state).await?
             && bound.unionid.is_none()
         {

@@ -105,13 +105,13 @@ impl LoginWorker {
             self.note_stale(person, &stored).await?;
         }
         let new = replaced?;
-        let sealed = self.vault.keys().seal(&new, person).map_err(LoginError::from)?;
+        let sealed = self.vault.load_full().seal(&new, person).map_err(LoginError::from)?;
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed), true).await?)
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {
         let Some(kept) = self.store.session_keys(&asking.person).await? else { return Ok(None) };
-        Ok(self.unseal(&self.vault.keys(), &kept.current, &asking.person).await)
+        Ok(self.unseal(&self.vault.load_full(), &kept.current, &asking.person).await)
     }
 
     async fn by_access_token<T>(

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
+
 use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
@@ -10,7 +12,7 @@ use crate::{
     store::{AttemptId, BindingState, Store, StoreError, Ticket},
     telemetry::Metrics,
     token::{Minter, SignedToken},
-    vault::CurrentVault,
+    vault::Vault,
     wechat::{CurrentApps, WeChat},
 };
 
@@ -27,7 +29,6 @@ pub struct LoginRequest {
 /// Proves the WeChat identity of the client.
 #[derive(Debug)]
 pub enum LoginProof {
-    /// The code of `wx.login`.
     Code(LoginCode),
     /// The ticket of an earlier login, which replaces the code.
     Ticket(Ticket),
@@ -82,7 +83,8 @@ pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
     pub store: Box<dyn Store>,
-    pub vault: Arc<CurrentVault>,
+    /// The vault keys in use. Whoever seals or opens keeps what it has got.
+    pub vault: Arc<ArcSwap<Vault>>,
     pub accounts: Box<dyn Accounts>,
     pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
@@ -118,7 +120,7 @@ impl LoginWorker {
     }
 
     pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
-        AccessTokens { wechat: &self.wechat, store: &*self.store, vault: self.vault.keys() }
+        AccessTokens { wechat: &self.wechat, store: &*self.store, vault: self.vault.load_full() }
     }
 }
 

@@ -21,12 +21,10 @@ impl WatchedFile {
         Ok((Self { path: path.to_owned(), in_use: hash(&content) }, content))
     }
 
-    /// Where the file is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads the file again.
     pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
         read_private(&self.path)
     }
@@ -36,12 +34,10 @@ impl WatchedFile {
         self.read().map(|content| Some(content).filter(|content| !self.is_in_use(content)))
     }
 
-    /// Whether this content is the one in use.
     pub fn is_in_use(&self, content: &[u8]) -> bool {
         self.in_use == hash(content)
     }
 
-    /// Remembers that this content is in use.
     pub fn put_in_use(&mut self, content: &[u8]) {
         self.in_use = hash(content);
     }

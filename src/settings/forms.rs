@@ -110,7 +110,6 @@ impl IssuerUrl {
         Ok(Self(text.to_owned()))
     }
 
-    /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }

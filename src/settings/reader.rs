@@ -7,7 +7,6 @@ use super::variable::{Variable, nearest_to_unknown};
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The variable.
     pub variable: &'static str,
     /// `is not set`, `is not valid` and the like.
     pub problem: String,

@@ -78,9 +78,7 @@ impl SidecarMetrics {
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
         text
     }
-}
 
-impl SidecarMetrics {
     fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
         let labels = [("issuer", issuer.to_owned()), ("reason", reason.to_owned())];
         self.0.refused_pages.get_or_create(&labels).clone()

@@ -3,7 +3,7 @@
 //! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token to
 //! everybody who asks, so two replicas that fetch at once do no harm.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -18,7 +18,7 @@ pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
 /// Identifies an access token without revealing it: 128 bits of its SHA-256.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(pub(super) String);
 
 impl Fingerprint {
@@ -27,13 +27,6 @@ impl Fingerprint {
     }
 }
 
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({})", self.0)
-    }
-}
-
-/// An access token as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptToken {
     pub sealed: Sealed,

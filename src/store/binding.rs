@@ -11,52 +11,33 @@ use crate::ids::{UnionId, UserId};
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent: repeated with
-/// the same `attempt`, it answers the same again.
+/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent: repeated, it answers
+/// the same again.
 #[async_trait(?Send)]
 pub trait Bindings {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState>;
+    async fn binding_state(&self, person: &Person) -> Result<BindingState>;
 
     /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has the next
     /// generation.
-    async fn intend(
-        &self,
-        person: &Person,
-        generation: u64,
-        intent: &Intent,
-        attempt: &AttemptId,
-    ) -> Result<BindingState>;
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState>;
 
-    /// Decides whether the person may be bound to `user`. This is the only place where that is decided, once for each
+    /// Decides whether the person may be bound as it is intended. This is the only place where that is decided, once for each
     /// generation. `per_app` is the number of people of one app that a user may have.
-    async fn admit(
-        &self,
-        user: &UserId,
-        person: &Person,
-        generation: u64,
-        by_unionid: bool,
-        per_app: u32,
-    ) -> Result<Decision>;
+    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision>;
 
     /// Carries the decision out, if the intent of this `generation` still waits for it. A new binding notes the unionid that is
     /// about to be linked, as [`note_unionid`](Self::note_unionid) does.
-    async fn settle(
-        &self,
-        person: &Person,
-        generation: u64,
-        outcome: IntentOutcome,
-        attempt: &AttemptId,
-    ) -> Result<BindingState>;
+    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState>;
 
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState>;
+    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState>;
 
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`, when the
     /// person left. A request that finishes this later must not end the tokens of a new binding.
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()>;
 
     /// Marks the dissolution of this `generation` as complete.
-    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState>;
+    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState>;
 
     /// The people on the user's list. `None` if the user never had any.
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>>;
@@ -138,8 +119,8 @@ pub struct Bound {
     pub unionid: Option<UnionId>,
     /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's changed.
     pub others: BTreeSet<UnionId>,
-    /// Whether this request has made the user's first binding.
-    pub new: bool,
+    /// The attempt that has made this binding, if it is the first one of a user who was made for it.
+    pub new_for: Option<AttemptId>,
     /// Whether the user is blocked.
     pub blocked: bool,
 }
@@ -179,8 +160,8 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntentOutcome {
     Bound {
-        /// Whether it is the first binding of a user who was made for it.
-        new: bool,
+        /// See [`Bound::new_for`].
+        new_for: Option<AttemptId>,
         unionid: Option<UnionId>,
     },
     Dropped,

@@ -63,9 +63,13 @@ fn intent(name: &str) -> Intent {
     Intent { user: user(name), made: true, by_unionid: false }
 }
 
+fn wish(user: &UserId, by_unionid: bool) -> Intent {
+    Intent { user: user.clone(), made: true, by_unionid }
+}
+
 /// Records a login and tells where the person stands.
-async fn recorded(store: &dyn Store, login: &LoginRecord, attempt: u8) -> BindingState {
-    match log_in(store, login, attempt).await {
+async fn recorded(store: &dyn Store, login: &LoginRecord) -> BindingState {
+    match log_in(store, login).await {
         Recorded::Counted { state, at, .. } => {
             assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
             state
@@ -75,14 +79,14 @@ async fn recorded(store: &dyn Store, login: &LoginRecord, attempt: u8) -> Bindin
 }
 
 /// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
-async fn log_in(store: &dyn Store, login: &LoginRecord, attempt: u8) -> Recorded {
+async fn log_in(store: &dyn Store, login: &LoginRecord) -> Recorded {
     let newcomer = match login.newcomer {
         Newcomer::Intended(_) => Newcomer::Told,
         _ => Newcomer::Counted,
     };
     let asked = LoginRecord { newcomer, ..login.clone() };
-    match store.record_login(&asked, &attempt_id(attempt)).await.expect("recorded") {
-        Recorded::Newcomer => store.record_login(login, &attempt_id(attempt)).await.expect("recorded"),
+    match store.record_login(&asked).await.expect("recorded") {
+        Recorded::Newcomer => store.record_login(login).await.expect("recorded"),
         recorded => recorded,
     }
 }
@@ -139,13 +143,13 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
     let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
-    assert_eq!(recorded(&*store, &login, 1).await, intended);
-    assert_eq!(recorded(&*store, &login, 1).await, intended, "a repetition answers the same");
-    assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2"), 2).await, intended, "no other intent");
+    assert_eq!(recorded(&*store, &login).await, intended);
+    assert_eq!(recorded(&*store, &login).await, intended, "a repetition answers the same");
+    assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
     let told = LoginRecord { newcomer: Newcomer::Told, ..record("o2", &first, "k2", "nobody") };
-    assert_eq!(store.record_login(&told, &attempt_id(2)).await, Ok(Recorded::Newcomer));
+    assert_eq!(store.record_login(&told).await, Ok(Recorded::Newcomer));
     let silent = LoginRecord { newcomer: Newcomer::Counted, ..record("o2", &second, "k2", "nobody") };
-    assert_eq!(recorded(&*store, &silent, 3).await, FREE);
+    assert_eq!(recorded(&*store, &silent).await, FREE);
     assert_eq!(store.session_keys(&silent.person).await, Ok(None), "of who is not bound");
 }
 
@@ -157,21 +161,21 @@ fn bound(generation: u64, name: &str, new: bool) -> BindingState {
         user: user(name),
         unionid: None,
         others: BTreeSet::new(),
-        new,
+        new_for: new.then(|| attempt_id(7)),
         blocked: false,
     })
 }
 
 /// Binds through all steps.
 async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
-    let (person, attempt) = (person(openid), attempt_id(7));
-    store.intend(&person, generation - 1, &intent(name), &attempt).await.expect("intended");
-    let decision = store.admit(&user(name), &person, generation, false, 1).await.expect("decided");
+    let person = person(openid);
+    store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
+    let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
     let outcome = match decision {
-        Decision::Admitted { first } => IntentOutcome::Bound { new: first, unionid: None },
+        Decision::Admitted { first } => IntentOutcome::Bound { new_for: first.then(|| attempt_id(7)), unionid: None },
         _ => IntentOutcome::Dropped,
     };
-    (decision, store.settle(&person, generation, outcome, &attempt).await.expect("settled"))
+    (decision, store.settle(&person, generation, outcome).await.expect("settled"))
 }
 
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
@@ -179,10 +183,10 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
         let (decision, state) = bind(&*store, "o1", "user-1", 1).await;
         assert_eq!((decision, state), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
     }
-    let others = store.binding_state(&person("o1"), &attempt_id(8)).await.expect("an answer");
-    assert_eq!(others, bound(1, "user-1", false), "new for the attempt that made it alone");
-    let rival = store.intend(&person("o1"), 1, &intent("user-2"), &attempt_id(9)).await.expect("an answer");
-    assert_eq!(rival, bound(1, "user-1", false), "no intent over a binding");
+    let others = store.binding_state(&person("o1")).await.expect("an answer");
+    assert_eq!(others, bound(1, "user-1", true));
+    let rival = store.intend(&person("o1"), 1, &intent("user-2")).await.expect("an answer");
+    assert_eq!(rival, bound(1, "user-1", true), "no intent over a binding");
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("o1")])));
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
@@ -190,16 +194,16 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
 async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Store>) {
     let [order, ..] = orders(&*store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
-    recorded(&*store, &login, 1).await;
+    recorded(&*store, &login).await;
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
-    store.leave(&person("o1"), &made, &attempt_id(2)).await.expect("left");
-    store.set_free(&person("o1"), 1, &attempt_id(2)).await.expect("free");
-    assert_eq!(recorded(&*store, &login, 1).await, BindingState::Free { generation: 1, dissolved: true });
+    store.leave(&person("o1"), &made).await.expect("left");
+    store.set_free(&person("o1"), 1).await.expect("free");
+    assert_eq!(recorded(&*store, &login).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
-    let stale = store.intend(&person("o1"), 3, &intent("user-1"), &attempt_id(1)).await;
+    let stale = store.intend(&person("o1"), 3, &intent("user-1")).await;
     assert_eq!(stale, Ok(FREE));
 }
 
@@ -209,16 +213,19 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
     assert_eq!(decision, Decision::Full);
     assert_eq!(state, BindingState::Free { generation: 1, dissolved: false });
     let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
-    let elsewhere = store.admit(&user("user-1"), &other_app, 1, false, 1).await;
+    let elsewhere = store.admit(&other_app, 1, &wish(&user("user-1"), false), 1).await;
     assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
-    assert_eq!(store.admit(&user("user-1"), &person("o3"), 1, false, 2).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(
+        store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 2).await,
+        Ok(Decision::Admitted { first: false })
+    );
 }
 
 async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
     bind(&*store, "o1", "user-1", 1).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
-        async move { store.admit(&user("user-1"), &person("o2"), generation, false, 1).await.expect("decided") }
+        async move { store.admit(&person("o2"), generation, &wish(&user("user-1"), false), 1).await.expect("decided") }
     };
     assert_eq!(admit(1).await, Decision::Full);
     store.dismiss(&user("user-1"), &person("o1"), 1, None).await.expect("dismissed");
@@ -232,46 +239,46 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
 async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<dyn Store>) {
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
-    let (person, attempt) = (person("o1"), attempt_id(1));
+    let person = person("o1");
     let wrong = Bound { user: user("user-2"), ..made.clone() };
-    assert_eq!(store.leave(&person, &wrong, &attempt).await, Ok(bound(1, "user-1", false)));
-    let leaving = store.leave(&person, &made, &attempt).await.expect("left");
+    assert_eq!(store.leave(&person, &wrong).await, Ok(bound(1, "user-1", true)));
+    let leaving = store.leave(&person, &made).await.expect("left");
     let BindingState::Leaving { generation: 1, user: left, since: Some(since) } = leaving.clone() else {
         panic!("{leaving:?}")
     };
     assert_eq!(left, user("user-1"));
     for _ in 0..2 {
-        assert_eq!(store.leave(&person, &made, &attempt).await, Ok(leaving.clone()));
+        assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
         store.dismiss(&user("user-1"), &person, 1, Some(since)).await.expect("dismissed");
     }
     let free = BindingState::Free { generation: 1, dissolved: true };
     for _ in 0..2 {
-        assert_eq!(store.set_free(&person, 1, &attempt).await, Ok(free.clone()));
+        assert_eq!(store.set_free(&person, 1).await, Ok(free.clone()));
     }
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
-    assert_eq!(store.admit(&user("user-1"), &person, 1, false, 1).await, Ok(Decision::Dismissed));
-    let late = store.leave(&person, &made, &attempt).await;
+    assert_eq!(store.admit(&person, 1, &wish(&user("user-1"), false), 1).await, Ok(Decision::Dismissed));
+    let late = store.leave(&person, &made).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
     let (again, state) = bind(&*store, "o1", "user-1", 2).await;
     assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
-    assert_eq!(store.leave(&person, &made, &attempt).await, Ok(bound(2, "user-1", false)), "of the binding before");
+    assert_eq!(store.leave(&person, &made).await, Ok(bound(2, "user-1", false)), "of the binding before");
 }
 
 async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Store>) {
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
-    let (person, attempt) = (person("o1"), attempt_id(1));
-    store.leave(&person, &made, &attempt).await.expect("left");
-    store.set_free(&person, 1, &attempt).await.expect("free");
-    store.intend(&person, 1, &intent("user-2"), &attempt).await.expect("intended");
-    let dropped = store.settle(&person, 2, IntentOutcome::Dropped, &attempt).await;
+    let person = person("o1");
+    store.leave(&person, &made).await.expect("left");
+    store.set_free(&person, 1).await.expect("free");
+    store.intend(&person, 1, &intent("user-2")).await.expect("intended");
+    let dropped = store.settle(&person, 2, IntentOutcome::Dropped).await;
     assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
 }
 
 async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>) {
     let admit = |openid: &'static str, generation| {
         let store = Rc::clone(&store);
-        async move { store.admit(&user("user-1"), &person(openid), generation, true, 9).await.expect("decided") }
+        async move { store.admit(&person(openid), generation, &wish(&user("user-1"), true), 9).await.expect("decided") }
     };
     assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
     assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
@@ -312,9 +319,7 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     };
     assert_eq!(link("user-2", Some("user-3")).await, None, "bound to another");
     assert_eq!(link("user-1", None).await, Some(false));
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1"), &attempt_id(1)).await else {
-        panic!("bound")
-    };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
     assert_eq!(link("user-1", Some("user-3")).await, Some(true));
     assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
@@ -322,7 +327,7 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
-    store.intend(&person("o1"), 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
+    store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     let before = crate::http::now().trunc_subsecs(3);
     let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
@@ -336,7 +341,7 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
     let linked = Binding { unionid: Some(unionid), conflict: Some(user("user-2")), ..plain };
     assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
-    store.leave(&person("o1"), &made, &attempt_id(1)).await.expect("left");
+    store.leave(&person("o1"), &made).await.expect("left");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
 }
 
@@ -402,23 +407,23 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let few = Rate { burst: 1, period: Duration::from_secs(3600) };
     let login =
         |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
-    recorded(&*store, &login("o1", &first, "k1"), 1).await;
+    recorded(&*store, &login("o1", &first, "k1")).await;
     bind(&*store, "o1", "user-1", 1).await;
-    let refused = log_in(&*store, &login("o1", &second, "k2"), 2).await;
+    let refused = log_in(&*store, &login("o1", &second, "k2")).await;
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
     assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
     store.forget(&person("o1")).await.expect("forgotten");
-    let refused = log_in(&*store, &login("o1", &third, "k3"), 5).await;
+    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
     let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
-    store.leave(&person("o1"), &made, &attempt_id(1)).await.expect("left");
-    let refused = log_in(&*store, &login("o1", &third, "k3"), 6).await;
+    store.leave(&person("o1"), &made).await.expect("left");
+    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
 
     let unbound = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..login("o2", order, key) };
-    recorded(&*store, &unbound(&second, "k3"), 3).await;
-    let refused = log_in(&*store, &unbound(&third, "k4"), 4).await;
+    recorded(&*store, &unbound(&second, "k3")).await;
+    let refused = log_in(&*store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(None));
 }
@@ -431,15 +436,15 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         store.keep_session_key(&owner, generation, &(order.clone(), sealed(key)), false).await.expect("an answer");
     };
     let unasked = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..record("o1", order, key, "nobody") };
-    recorded(store, &unasked(&first, "k1"), 1).await;
+    recorded(store, &unasked(&first, "k1")).await;
     keep(0, &first, "k1").await;
     assert_eq!(keys().await, None, "of who is not bound");
-    store.intend(&owner, 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
-    recorded(store, &unasked(&first, "k1"), 2).await;
-    recorded(store, &record("o1", &first, "k1", "user-2"), 3).await;
+    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    recorded(store, &unasked(&first, "k1")).await;
+    recorded(store, &record("o1", &first, "k1", "user-2")).await;
     keep(1, &first, "k1").await;
     assert_eq!(keys().await, None, "another login's intent may come to nothing");
-    store.settle(&owner, 1, IntentOutcome::Bound { new: true, unionid: None }, &attempt_id(1)).await.expect("bound");
+    store.settle(&owner, 1, IntentOutcome::Bound { new_for: Some(attempt_id(1)), unionid: None }).await.expect("bound");
     keep(0, &second, "k2").await;
     keep(2, &second, "k2").await;
     assert_eq!(keys().await, None, "of another binding");
@@ -452,7 +457,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     assert_eq!(keys().await, None, "a block deletes them");
     assert_eq!(store.last_login(&owner).await, Ok(last_login), "which stays known");
     store.forget(&owner).await.expect("forgotten");
-    recorded(store, &unasked(&third, "k3"), 4).await;
+    recorded(store, &unasked(&third, "k3")).await;
     assert_eq!(keys().await, None, "of who is blocked");
     keep(1, &third, "k3").await;
     assert_eq!(keys().await, None, "of who was blocked while the person was bound, or the key reset");
@@ -461,16 +466,16 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     assert_eq!(keys().await, None, "of who has logged out while the key was reset");
 
     let [first, ..] = orders(store, [3, 4, 5]).await;
-    recorded(store, &record("o2", &first, "k1", "user-2"), 5).await;
+    recorded(store, &record("o2", &first, "k1", "user-2")).await;
     assert!(store.session_keys(&person("o2")).await.expect("an answer").is_some(), "of who is being bound");
-    store.settle(&person("o2"), 1, IntentOutcome::Dropped, &attempt_id(5)).await.expect("dropped");
+    store.settle(&person("o2"), 1, IntentOutcome::Dropped).await.expect("dropped");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(None), "a binding that came to nothing");
 }
 
 /// A person bound to user-1 with a session key.
 async fn with_session(store: &dyn Store, openid: &str) -> Person {
     let [order, ..] = orders(store, [0, 1, 2]).await;
-    recorded(store, &record(openid, &order, "k1", "user-1"), 1).await;
+    recorded(store, &record(openid, &order, "k1", "user-1")).await;
     bind(store, openid, "user-1", 1).await;
     person(openid)
 }
@@ -526,7 +531,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>)
     for round in 0..7 {
         assert!(!failed().await, "after {round} failures");
         match round {
-            0 => drop(log_in(store, &record("o1", &first, "k2", "user-1"), 9).await),
+            0 => drop(log_in(store, &record("o1", &first, "k2", "user-1")).await),
             1 => store.keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), false).await.expect("kept"),
             2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
             3 => store.forget(&owner).await.expect("forgotten"),
@@ -645,7 +650,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
         store.dismiss(&user("user-1"), &owner, 1, None).await.expect("dismissed");
     }
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: true }));
-    store.admit(&user("user-1"), &person("o2"), 1, false, 1).await.expect("admitted");
+    store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: true }), "whoever is bound now");
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
@@ -755,26 +760,26 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
 async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<dyn Store>) {
     let store = &*store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
-    let is_blocked = async || match store.binding_state(&owner, &attempt_id(9)).await.expect("a state") {
+    let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
         BindingState::Bound(bound) => bound.blocked,
         other => panic!("{other:?}"),
     };
     assert!(!is_blocked().await);
     let number = store.set_blocked(&user, true).await.expect("blocked");
     assert_eq!(store.set_blocked(&user, true).await, Ok(number), "a repetition");
-    assert_eq!(store.admit(&user, &person("o2"), 1, false, 5).await, Ok(Decision::Blocked));
+    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked));
     store.note_block(&owner, &user, number, true).await.expect("noted");
     assert!(is_blocked().await);
     let login = record("o1", &ExchangeOrder::new(9_000_000, &attempt_id(9)), "k9", "user-9");
-    assert!(matches!(recorded(store, &login, 9).await, BindingState::Bound(bound) if bound.blocked));
+    assert!(matches!(recorded(store, &login).await, BindingState::Bound(bound) if bound.blocked));
 
     let later = store.set_blocked(&user, false).await.expect("lifted");
     store.note_block(&owner, &user, later, false).await.expect("noted");
     store.note_block(&owner, &user, number, true).await.expect("late, and ignored");
     store.note_block(&owner, &super::conformance::user("another"), later + 1, true).await.expect("of another user");
     assert!(!is_blocked().await);
-    assert_eq!(store.admit(&user, &person("o2"), 1, false, 5).await, Ok(Decision::Blocked), "decided once");
-    assert_eq!(store.admit(&user, &person("o2"), 2, false, 5).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked), "decided once");
+    assert_eq!(store.admit(&person("o2"), 2, &wish(&user, false), 5).await, Ok(Decision::Admitted { first: false }));
     assert_eq!(store.people_of(&user).await.expect("people").map(|people| people.len()), Some(2));
     assert_eq!(store.set_blocked(&super::conformance::user("nobody"), true).await, Ok(1));
     assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
@@ -787,7 +792,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
     let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
-    recorded(store, &record("o1", &order, "k1", "user-1"), 1).await;
+    recorded(store, &record("o1", &order, "k1", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
     let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else { panic!("bound") };
     let at = DateTime::from_timestamp(1_700_000_000, 0);
@@ -796,7 +801,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
         store.forget(&owner).await.expect("forgotten");
     }
     let later = ExchangeOrder::new(1_700_000_009_000_000, &attempt_id(2));
-    recorded(store, &record("o1", &later, "k2", "user-1"), 2).await;
+    recorded(store, &record("o1", &later, "k2", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
 
     store.set_blocked(&user, true).await.expect("blocked");
@@ -805,7 +810,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
     assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));
-    store.leave(&owner, &made, &attempt_id(3)).await.expect("left");
+    store.leave(&owner, &made).await.expect("left");
     assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
 }
 
@@ -821,12 +826,18 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
-    let made =
-        Bound { generation: 1, user: user.clone(), unionid: None, others: BTreeSet::new(), new: false, blocked: false };
-    store.leave(&owner, &made, &attempt).await.expect("left");
+    let made = Bound {
+        generation: 1,
+        user: user.clone(),
+        unionid: None,
+        others: BTreeSet::new(),
+        new_for: None,
+        blocked: false,
+    };
+    store.leave(&owner, &made).await.expect("left");
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
-    store.set_free(&owner, 1, &attempt).await.expect("free");
+    store.set_free(&owner, 1).await.expect("free");
     store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), false).await.expect("late");
     let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
     assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
@@ -843,16 +854,20 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     }
 
     let free = BindingState::Free { generation: 1, dissolved: false };
-    assert_eq!(store.binding_state(&owner, &attempt).await, Ok(free.clone()));
+    assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
     assert_eq!(
-        store.settle(&owner, 1, IntentOutcome::Bound { new: true, unionid: None }, &attempt).await,
+        store.settle(&owner, 1, IntentOutcome::Bound { new_for: Some(attempt_id(1)), unionid: None }).await,
         Ok(free),
         "late"
     );
-    assert_eq!(store.admit(&user, &owner, 1, false, 9).await, Ok(Decision::Dismissed), "late");
+    assert_eq!(store.admit(&owner, 1, &wish(&user, false), 9).await, Ok(Decision::Dismissed), "late");
     store.dismiss(&user, &owner, 1, None).await.expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
-    assert_eq!(store.admit(&user, &person("o2"), 2, true, 9).await, Ok(Decision::Deserted), "for the unionid's sake");
+    assert_eq!(
+        store.admit(&person("o2"), 2, &wish(&user, true), 9).await,
+        Ok(Decision::Deserted),
+        "for the unionid's sake"
+    );
     let (again, state) = bind(store, "o1", "user-1", 2).await;
     assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
@@ -875,12 +890,12 @@ async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> 
 
 /// Dissolves the binding of this generation.
 async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
-    let (owner, user, attempt) = (person(openid), user(name), attempt_id(1));
+    let (owner, user) = (person(openid), user(name));
     let made =
-        Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new: false, blocked: false };
-    store.leave(&owner, &made, &attempt).await.expect("left");
+        Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new_for: None, blocked: false };
+    store.leave(&owner, &made).await.expect("left");
     store.dismiss(&user, &owner, generation, None).await.expect("dismissed");
-    store.set_free(&owner, generation, &attempt).await.expect("free");
+    store.set_free(&owner, generation).await.expect("free");
 }
 
 async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<dyn Store>) {
@@ -888,16 +903,16 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
     bind(store, "o2", "user-1", 1).await;
-    store.intend(&owner, 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
-    assert_eq!(store.admit(&full, &owner, 1, false, 1).await, Ok(Decision::Full));
-    store.settle(&owner, 1, IntentOutcome::Dropped, &attempt_id(1)).await.expect("dropped");
+    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    assert_eq!(store.admit(&owner, 1, &wish(&full, false), 1).await, Ok(Decision::Full));
+    store.settle(&owner, 1, IntentOutcome::Dropped).await.expect("dropped");
     assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
 
-    store.intend(&owner, 1, &intent("user-2"), &attempt_id(1)).await.expect("intended");
+    store.intend(&owner, 1, &intent("user-2")).await.expect("intended");
     bind(store, "o3", "user-2", 1).await;
-    assert_eq!(store.admit(&mine, &owner, 2, false, 9).await, Ok(Decision::Admitted { first: false }));
-    let admitted = IntentOutcome::Bound { new: false, unionid: Some(unionid("n1")) };
-    let settled = store.settle(&owner, 2, admitted, &attempt_id(1)).await.expect("bound");
+    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
+    let admitted = IntentOutcome::Bound { new_for: None, unionid: Some(unionid("n1")) };
+    let settled = store.settle(&owner, 2, admitted).await.expect("bound");
     let BindingState::Bound(made) = settled else { panic!("bound: {settled:?}") };
     assert_eq!((made.unionid, made.others), (None, BTreeSet::from([unionid("n1")])), "about to be linked");
     assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");
@@ -920,14 +935,14 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         assert_eq!(store.ever_of(user).await, Ok(vec![person(other)]), "the others stay");
         assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
     }
-    assert_eq!(store.admit(&mine, &owner, 2, false, 9).await, Ok(Decision::Dismissed), "late");
+    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Dismissed), "late");
     store.dismiss(&mine, &owner, 2, None).await.expect("late");
     assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
     store.erase_person(&owner, &[&full]).await.expect("an answer").expect("who is free");
     assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
     store.erase_person(&owner, &[&mine]).await.expect("an answer").expect("who is free");
     assert_eq!(left_by(store, "o1").await, []);
-    assert_eq!(store.admit(&mine, &owner, 3, false, 9).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(store.admit(&owner, 3, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
 }
 
 /// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
@@ -942,7 +957,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     assert_eq!(store.ever_of(&user).await, Ok(vec![person("o2")]));
     store.strike_off(&user, &person("o2")).await.expect("struck");
     assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
-    assert_eq!(store.admit(&user, &person("o3"), 2, true, 9).await, Ok(Decision::Deserted));
+    assert_eq!(store.admit(&person("o3"), 2, &wish(&user, true), 9).await, Ok(Decision::Deserted));
 }
 
 async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
@@ -966,11 +981,11 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
     let store = &*store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
-    assert_eq!(store.admit(&user, &person("o1"), 1, false, 9).await, Ok(Decision::Blocked));
+    assert_eq!(store.admit(&person("o1"), 1, &wish(&user, false), 9).await, Ok(Decision::Blocked));
     store.strike_off(&user, &person("o1")).await.expect("struck");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert!(store.user_state(&user).await.expect("a state").blocked);
-    assert_eq!(store.admit(&user, &person("o1"), 2, false, 9).await, Ok(Decision::Blocked));
+    assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
 }
 
 async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<dyn Store>) {
@@ -1003,8 +1018,8 @@ async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
             let openid = format!("o-{round}-{}{}{}", arrival[0], arrival[1], arrival[2]);
             for exchange in arrival {
                 let login = record(&openid, &orders[exchange], &format!("key {exchange}"), "user");
-                recorded(&*store, &login, 1).await;
-                recorded(&*store, &login, 1).await;
+                recorded(&*store, &login).await;
+                recorded(&*store, &login).await;
             }
             let kept = store.session_keys(&person(&openid)).await.expect("an answer").expect("keys");
             assert_eq!(kept.current, sealed("key 2"), "arrival {arrival:?}");
@@ -1017,8 +1032,8 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
     let [now, _, _] = orders(&*store, [0, 0, 0]).await;
     let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
-        recorded(&*store, &record(openid, &ago(900), "old", "user"), 1).await;
-        recorded(&*store, &record(openid, &ago(replaced), "new", "user"), 2).await;
+        recorded(&*store, &record(openid, &ago(900), "old", "user")).await;
+        recorded(&*store, &record(openid, &ago(replaced), "new", "user")).await;
         let keys = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
         assert_eq!((keys.current, keys.previous.is_some()), (sealed("new"), kept), "{openid}");
     }
@@ -1139,7 +1154,7 @@ mod redis_only {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
-        recorded(&store, &record("o1", &first, "k1", "user-1"), 1).await;
+        recorded(&store, &record("o1", &first, "k1", "user-1")).await;
         bind(&store, "o1", "user-1", 1).await;
         let session = format!("wxmint:{{{}:o1}}:session", app());
         for (order, key, command) in [(&second, "k2", "HSET"), (&third, "k3", "SET")] {
@@ -1148,7 +1163,7 @@ mod redis_only {
                 &[&[command, &session, "current_order"][..], &["sealed"][..usize::from(command == "HSET")]].concat(),
             );
             assert_eq!(store.session_keys(&person("o1")).await, Ok(None), "{command}");
-            recorded(&store, &record("o1", order, key, "user-1"), 2).await;
+            recorded(&store, &record("o1", order, key, "user-1")).await;
             let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
             assert_eq!((kept.current, kept.previous), (sealed(key), None));
         }
@@ -1156,7 +1171,7 @@ mod redis_only {
         server.cli(&["DEL", &session]);
         let cell = format!("wxmint:{{{}:o1}}:limit:eighths:logins", app());
         server.cli(&["SET", &cell, "00064a1b2c3d4e5f 14110293:1000/1125000", "PX", "60000"]);
-        recorded(&store, &record("o1", &third, "k3", "user-1"), 3).await;
+        recorded(&store, &record("o1", &third, "k3", "user-1")).await;
         store.forget(&person("o1")).await.expect("forgotten");
     }
 
@@ -1169,11 +1184,11 @@ mod redis_only {
         let quarter = DAY.as_micros() as u64 / 64;
         let order =
             |number: u8| ExchangeOrder::new(1_800_000_000_000_000 + u64::from(number) * quarter, &attempt_id(number));
-        recorded(&store, &record("o1", &order(0), "k", "user-1"), 1).await;
+        recorded(&store, &record("o1", &order(0), "k", "user-1")).await;
         bind(&store, "o1", "user-1", 1).await;
         server.cli(&["EXPIRE", &session, "100"]);
         for number in 1..=4 {
-            recorded(&store, &record("o1", &order(number), "k", "user-1"), number).await;
+            recorded(&store, &record("o1", &order(number), "k", "user-1")).await;
         }
         let lives_long = async {
             while server.cli(&["TTL", &session]).parse::<u64>().expect("seconds") <= 100 {
@@ -1203,7 +1218,7 @@ mod redis_only {
                 let [order, ..] = orders(&store, [0, 1, 2]).await;
                 let key = format!("k{number}");
                 let login = LoginRecord { rate, ..record(openid, &order, &key, openid) };
-                let recorded = log_in(&store, &login, number).await;
+                let recorded = log_in(&store, &login).await;
                 admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
                 if number == 0 {
                     bind(&store, openid, openid, 1).await;
@@ -1266,7 +1281,7 @@ mod redis_only {
         for number in 0..20 {
             store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
             let other = person(&format!("o{number}"));
-            let sign = store.admit(&user("user-1"), &other, 1, false, 1 + number % 2).await.expect("decided");
+            let sign = store.admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2).await.expect("decided");
             if sign != Decision::Full {
                 store.dismiss(&user("user-1"), &other, 1, Some(now - 20)).await.expect("dismissed");
             }
@@ -1309,7 +1324,10 @@ mod redis_only {
         store.dismiss(&user, &person("o1"), 1, None).await.expect("dismissed");
         store.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
-        assert_eq!(store.admit(&user, &person("o2"), 1, false, 9).await, Ok(Decision::Admitted { first: false }));
+        assert_eq!(
+            store.admit(&person("o2"), 1, &wish(&user, false), 9).await,
+            Ok(Decision::Admitted { first: false })
+        );
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
         store.dismiss(&user, &person("o2"), 1, None).await.expect("dismissed");
         store.set_blocked(&user, true).await.expect("blocked");
@@ -1322,7 +1340,7 @@ mod redis_only {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
-        recorded(&store, &record("o1", &order, "k1", "user-1"), 1).await;
+        recorded(&store, &record("o1", &order, "k1", "user-1")).await;
         bind(&store, "o1", "user-1", 1).await;
         let session = "wxmint:{wx0123456789abcdef:o1}:session";
         let binding = "wxmint:{wx0123456789abcdef:o1}:binding";
@@ -1402,11 +1420,11 @@ mod redis_only {
         }
         let at = DateTime::from_timestamp_millis(1_000_000_000_123).expect("an instant");
         bind(&store.at(at), "earlier", "user-earlier", 1).await;
-        store.intend(&person("intended"), 0, &intent("user-1"), &attempt_id(1)).await.expect("intended");
-        assert_eq!(store.note_dissolved(&person("gone"), &attempt_id(1)).await, Ok(true));
-        assert_eq!(store.note_dissolved(&person("gone"), &attempt_id(1)).await, Ok(false), "no news");
-        assert_eq!(store.note_dissolved(&person("earlier"), &attempt_id(1)).await, Ok(false), "is bound");
-        let gone = store.binding_state(&person("gone"), &attempt_id(1)).await;
+        store.intend(&person("intended"), 0, &intent("user-1")).await.expect("intended");
+        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(true));
+        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(false), "no news");
+        assert_eq!(store.note_dissolved(&person("earlier")).await, Ok(false), "is bound");
+        let gone = store.binding_state(&person("gone")).await;
         assert_eq!(gone, Ok(BindingState::Free { generation: 0, dissolved: true }));
 
         let (found, pages) = walked(&store, walk::Place::default()).await;
@@ -1430,11 +1448,7 @@ mod redis_only {
     async fn a_place_holds_for_one_process_of_redis() {
         let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
         for number in 0..3000 {
-            server
-                .store()
-                .intend(&person(&format!("o{number}")), 0, &intent("u"), &attempt_id(1))
-                .await
-                .expect("intended");
+            server.store().intend(&person(&format!("o{number}")), 0, &intent("u")).await.expect("intended");
         }
         let Ok(walk::Step::Page(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
         let place = page.next.expect("more than one page");
@@ -1493,7 +1507,7 @@ mod redis_only {
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         let sealed = vault.seal(&SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg=="), &person("o1")).expect("sealed");
         let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };
-        recorded(&store, &login, 1).await;
+        recorded(&store, &login).await;
         let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
         assert_eq!(vault.open(&kept.current, &person("o1")).expect("opens").expose(), "HyVFkGl5F5OQWJZZaNzBBg==");
     }

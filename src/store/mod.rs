@@ -87,6 +87,14 @@ impl Display for AttemptId {
     }
 }
 
+impl FromStr for AttemptId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        u128::from_str_radix(text, 16).map(Self).map_err(drop)
+    }
+}
+
 /// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that arrives late.
 /// It is taken when the code is claimed, before WeChat is asked.
 ///
@@ -116,8 +124,7 @@ impl FromStr for ExchangeOrder {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (micros, attempt) = text.split_once('-').ok_or(())?;
-        let micros = u64::from_str_radix(micros, 16).map_err(|_| ())?;
-        Ok(Self { micros, attempt: AttemptId(u128::from_str_radix(attempt, 16).map_err(|_| ())?) })
+        Ok(Self { micros: u64::from_str_radix(micros, 16).map_err(drop)?, attempt: attempt.parse()? })
     }
 }
 
@@ -225,7 +232,7 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
 
     /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has stored
     /// one, and returns the state of the person's binding.
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded>;
+    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
 
     /// `None` for a person who is not bound, or not yet.
     async fn binding(&self, person: &Person) -> Result<Option<Binding>>;

@@ -1,6 +1,6 @@
 //! Bind tickets: a person whose code WeChat has accepted may try one password without another code.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{AttemptId, ExchangedKey, Person, Result};
-use crate::ids::UnionId;
+use crate::ids::{UnionId, unprintable};
 
 #[async_trait(?Send)]
 pub trait Tickets {
@@ -71,8 +71,4 @@ impl FromStr for Ticket {
     }
 }
 
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ticket(…)")
-    }
-}
+unprintable!(Ticket);

@@ -1,10 +1,17 @@
-//! The requests of the public listener, by route.
+//! The requests of the public listener, by route, and logins, by mini program.
 
-use std::time::Instant;
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
-use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, LabelSetEncoder},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+};
 
 use super::{Durations, Labels, Registering};
+use crate::ids::AppId;
 
 const OK: &str = "ok";
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
@@ -62,4 +69,45 @@ impl RouteMetrics {
 
 fn labels(route: &'static str, outcome: &'static str) -> Labels<2> {
     [("route", route), ("outcome", outcome)]
+}
+
+/// An AppID is shared, so that nothing is allocated to look a counter up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct LoginLabels {
+    app: Option<AppId>,
+    outcome: &'static str,
+}
+
+impl EncodeLabelSet for LoginLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("app", self.app.as_ref().map_or("", AppId::as_str)), ("outcome", self.outcome)].encode(encoder)
+    }
+}
+
+/// Logins, by mini program and outcome.
+pub(super) struct Logins {
+    count: Family<LoginLabels, Counter>,
+    duration: Durations<1>,
+    /// Looked up once, and not for each login.
+    of_ok: Histogram,
+}
+
+impl Logins {
+    pub(super) fn registered(new: &mut Registering) -> Self {
+        let duration = new.durations("login_duration", "A login from its request to its answer");
+        let of_ok = duration.get_or_create_owned(&[("outcome", OK)]);
+        Self { count: new.metric("logins", "Logins, by mini program and outcome"), duration, of_ok }
+    }
+
+    pub(super) fn ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        self.count.get_or_create(&LoginLabels { app, outcome }).inc();
+        match outcome {
+            OK => self.of_ok.observe(took.as_secs_f64()),
+            _ => self.duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
+        }
+    }
+
+    pub(super) fn begin_anew(&self) {
+        self.count.clear();
+    }
 }

@@ -97,23 +97,11 @@ fn check_value(value: &Value, depth: usize) -> Result<(), InvalidClaims> {
     }
 }
 
-/// Claims as they came, in an object without repeated members at any depth.
-pub struct UncheckedClaims(Map<String, Value>);
-
-impl TryFrom<UncheckedClaims> for ExtraClaims {
-    type Error = InvalidClaims;
-
-    fn try_from(UncheckedClaims(claims): UncheckedClaims) -> Result<Self, InvalidClaims> {
-        claims.try_into()
-    }
-}
-
-impl<'de> Deserialize<'de> for UncheckedClaims {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Unrepeated::deserialize(deserializer)? {
-            Unrepeated(Value::Object(claims)) => Ok(Self(claims)),
-            _ => Err(D::Error::custom("claims that are not an object")),
-        }
+/// Reads claims from an object without repeated members at any depth; their names and values are unchecked still.
+pub fn unchecked_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    match Unrepeated::deserialize(deserializer)? {
+        Unrepeated(Value::Object(claims)) => Ok(claims),
+        _ => Err(D::Error::custom("claims that are not an object")),
     }
 }
 
@@ -129,7 +117,7 @@ mod tests {
     }
 
     fn read(json: &str) -> Option<Result<ExtraClaims, InvalidClaims>> {
-        serde_json::from_str::<UncheckedClaims>(json).ok().map(ExtraClaims::try_from)
+        unchecked_claims(&mut serde_json::Deserializer::from_str(json)).ok().map(ExtraClaims::try_from)
     }
 
     #[test]

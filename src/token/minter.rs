@@ -33,7 +33,6 @@ pub enum MintError {
 pub struct SignedToken(pub(super) String);
 
 impl SignedToken {
-    /// The token in its compact form.
     pub fn expose(&self) -> &str {
         &self.0
     }

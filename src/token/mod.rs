@@ -12,6 +12,6 @@ mod request_signer;
 mod tests;
 
 pub use claims::new_token_id;
-pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, UncheckedClaims};
+pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
 pub use minter::{MintError, Minter, SignedToken};
 pub use request_signer::{OutgoingRequest, RequestSigner};

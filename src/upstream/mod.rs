@@ -92,12 +92,6 @@ pub(crate) enum FetchError {
     Unanswered(String),
 }
 
-impl FetchError {
-    fn too_large(most: usize) -> Self {
-        Self::Unanswered(format!("more than {} KiB", most / 1024))
-    }
-}
-
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
     pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
@@ -135,7 +129,7 @@ impl Upstream {
         let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > self.most {
-                return Err(FetchError::too_large(self.most));
+                return Err(FetchError::Unanswered(format!("more than {} KiB", self.most / 1024)));
             }
             body.extend_from_slice(&chunk);
         }

@@ -102,7 +102,7 @@ async fn a_body_is_limited_and_a_request_that_was_written_is_not_sent_again() {
         assert_eq!(client.fetch().await.expect("an answer").len(), MAX_ANSWER);
         let unanswered = client.fetch().await.expect_err("no answer");
         assert!(matches!(unanswered, FetchError::Unanswered(_)), "{unanswered:?}");
-        assert_eq!(client.fetch().await.expect_err("too large"), FetchError::too_large(MAX_ANSWER));
+        assert_eq!(client.fetch().await.expect_err("too large"), FetchError::Unanswered("more than 64 KiB".into()));
     };
     tokio::join!(server, calls);
 }

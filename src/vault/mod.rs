@@ -3,9 +3,8 @@
 mod file;
 mod mac;
 
-use std::{fmt, str, sync::Arc};
+use std::{fmt, str};
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce},
     digest, rand,
@@ -116,23 +115,6 @@ pub struct Vault {
     sealing: usize,
 }
 
-/// Holds the vault keys that are in use. Shared by all workers; who seals or opens keeps what they have got.
-pub struct CurrentVault(ArcSwap<Vault>);
-
-impl CurrentVault {
-    pub fn new(vault: Vault) -> Self {
-        Self(ArcSwap::from_pointee(vault))
-    }
-
-    pub fn keys(&self) -> Arc<Vault> {
-        self.0.load_full()
-    }
-
-    pub fn swap(&self, vault: Vault) {
-        self.0.store(Arc::new(vault));
-    }
-}
-
 impl Vault {
     /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
     /// blank lines do not count. Keys with a time wait until [`Vault::at`] says that it has come.
@@ -188,7 +170,6 @@ impl Vault {
         self.seal_text(token.expose(), bound_to_app(app))
     }
 
-    /// Opens what any of the keys sealed for this app.
     pub fn open_access_token(&self, sealed: &Sealed, app: &AppId) -> Result<AppAccessToken, VaultError> {
         self.open_text(sealed, bound_to_app(app), AppAccessToken::new)
     }

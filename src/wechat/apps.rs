@@ -113,7 +113,6 @@ impl CurrentApps {
         }
     }
 
-    /// The mini programs in use.
     pub fn all(&self) -> Arc<Apps> {
         self.in_use.load_full()
     }

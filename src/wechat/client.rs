@@ -62,7 +62,6 @@ impl Endpoint {
         Self { api, url, breaker }
     }
 
-    /// A GET.
     pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
         let mut url = self.url.clone();
         if !query.is_empty() {

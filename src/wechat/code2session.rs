@@ -44,7 +44,6 @@ struct Answer<'a> {
     session_key: Option<Text<'a>>,
 }
 
-/// Reads the body of a code2Session response.
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
     let answer: Answer<'_> = read(Api::Code2Session, body)?;
     // Made first, so that the key is wiped even if the response is refused.

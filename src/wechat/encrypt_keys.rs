@@ -56,7 +56,6 @@ struct Answer {
     key_info_list: Vec<EncryptKey>,
 }
 
-/// Reads the body of a getuserencryptkey response.
 pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>, CallError> {
     let Answer { key_info_list: keys } = read(Api::EncryptKeys, body)?;
     if keys.iter().any(|key| key.encrypt_key.is_empty() || key.iv.is_empty()) {

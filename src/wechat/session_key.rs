@@ -68,7 +68,6 @@ pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads the body of a checksession response.
 pub fn read_session_check(body: &[u8]) -> Result<(), CallError> {
     let checked: Checked = read(Api::CheckSession, body)?;
     // Required, because otherwise `{}` would mean a valid session.

@@ -53,7 +53,6 @@ struct Answer {
     expires_in: i64,
 }
 
-/// Reads the body of a stable_token response.
 pub fn read_access_token(body: &[u8]) -> Result<FetchedAccessToken, CallError> {
     let answer: Answer = read(Api::StableToken, body)?;
     let token = believed(answer.access_token)

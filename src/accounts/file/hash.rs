@@ -100,7 +100,6 @@ impl StoredHash {
         self.phc.hash.as_ref().map(Output::as_bytes).expect("checked by `parse`")
     }
 
-    /// The PHC string for the file.
     pub(super) fn phc(&self) -> String {
         self.phc.to_string()
     }

@@ -30,7 +30,6 @@ pub struct User {
 const FIELDS: &str = "must be a user name, a password's hash and a user id, with a tab or spaces between them, and perhaps \
                       claims without spaces: roles=a,b;tenant=x";
 
-/// A users file with all its lines.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UsersFile {
     lines: Vec<Line>,
@@ -80,7 +79,6 @@ impl UsersFile {
         Zeroizing::new(text.as_bytes().to_vec())
     }
 
-    /// The users in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.lines.iter().filter_map(|line| match line {
             Line::User(user) => Some(user),

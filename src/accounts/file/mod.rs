@@ -47,12 +47,10 @@ impl FileAccounts {
         Self { users, hashing: Arc::new(Hashing::on(cores)), admits_strangers }
     }
 
-    /// Puts the changed file in use.
     pub fn swap(&self, file: &UsersFile) {
         self.users.store(Arc::new(Users::of(file)));
     }
 
-    /// The number of user names.
     pub fn count(&self) -> usize {
         self.users.load().count()
     }

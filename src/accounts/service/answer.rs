@@ -2,12 +2,12 @@
 //! response counts as none, because the error page of a gateway must never count as a wrong password.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::error::Category;
+use serde_json::{Map, Value, error::Category};
 
 use crate::{
     accounts::{LoginCheck, Named},
     ids::{InvalidId, UserId},
-    token::{InvalidClaims, UncheckedClaims},
+    token::{InvalidClaims, unchecked_claims},
 };
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
@@ -76,7 +76,8 @@ struct FoundUser {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Admitted {
-    claims: UncheckedClaims,
+    #[serde(deserialize_with = "unchecked_claims")]
+    claims: Map<String, Value>,
 }
 
 /// Requires the member: `null` means no, but a missing member means nothing.

@@ -82,7 +82,7 @@ impl Import<'_> {
     async fn one(&self, record: &Record) -> Result<Imported, StoreError> {
         let person = &record.person;
         let RecordState::Bound { user, unionid, conflict, bound_at } = &record.state else {
-            let news = self.redis.note_dissolved(person, &self.attempt).await?;
+            let news = self.redis.note_dissolved(person).await?;
             return Ok(Imported::Done { news, conflict: false });
         };
         let store = self.redis.at(bound_at.unwrap_or(self.now));
@@ -102,7 +102,7 @@ impl Import<'_> {
         binder: &Binder<'_>,
         user: &UserId,
     ) -> Result<Result<(Bound, bool), &'static str>, StoreError> {
-        let settled = binder.settle(binder.store.binding_state(binder.person, binder.attempt).await?).await?;
+        let settled = binder.settle(binder.store.binding_state(binder.person).await?).await?;
         let free = matches!(settled, SettledState::Free { .. });
         let candidate = Named { user: user.clone(), made: false };
         match binder.bind(&candidate, settled).await {

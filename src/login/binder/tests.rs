@@ -25,10 +25,6 @@ fn attempt(byte: u8) -> AttemptId {
     AttemptId::new([byte; 16])
 }
 
-fn rival() -> AttemptId {
-    attempt(2)
-}
-
 const FREE: SettledState = SettledState::Free { generation: 0, dissolved: false };
 
 fn intent(name: &str, by_unionid: bool) -> Intent {
@@ -55,7 +51,7 @@ async fn who_finds_a_rivals_intent_for_a_full_user_binds_to_their_own() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
     bind(&store, &person("mei"), "full").await;
     let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
-    store.intend(&lin, 0, &intent("full", false), &rival()).await.expect("the rival's");
+    store.intend(&lin, 0, &intent("full", false)).await.expect("the rival's");
     let candidate = Named { user: user("own"), made: false };
     let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
     assert_eq!(bound.user, candidate.user);
@@ -67,7 +63,7 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     bind(&store, &Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") }, "known").await;
     bind_and_leave(&store, &person("mei"), "deserted").await;
     store.claim_unionid(&unionid(), Some(&user("known"))).await.expect("claimed");
-    store.intend(&lin, 0, &intent("deserted", true), &rival()).await.expect("the rival's");
+    store.intend(&lin, 0, &intent("deserted", true)).await.expect("the rival's");
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     let nobody_is_made = async |_: Vacancy<'_>| panic!("the unionid is known");
@@ -85,6 +81,6 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     // As a backend that names the same user for the same wish.
     let make = async |vacancy: Vacancy<'_>| Ok(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
-    assert_eq!((bound.user, bound.new), (user("another"), true));
+    assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt)));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
 }

@@ -9,9 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{
-        AttemptId, Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result,
-    },
+    super::{Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result},
     Memory,
 };
 use crate::ids::{UnionId, UserId};
@@ -22,36 +20,32 @@ pub(super) struct StoredBinding {
     /// Whether the last binding was dissolved by its owner.
     dissolved: bool,
     state: State,
+    /// The rest of what is stored of a binding.
+    bound_at: DateTime<Utc>,
+    conflict: Option<UserId>,
     /// The user whose block was noted last, the number of that change, and whether it is a block.
     block: Option<(UserId, u64, bool)>,
     /// Noted when the session key was forgotten.
-    last_login: Option<DateTime<Utc>>,
+    pub(super) last_login: Option<DateTime<Utc>>,
     /// Whether nothing but the number is left.
     erased: bool,
     /// See [`Erasure::left_by`](super::super::Erasure::left_by).
     pub(super) left: BTreeMap<UserId, BTreeSet<UnionId>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum State {
     #[default]
     Free,
     Intended(Intent),
-    Bound {
-        user: UserId,
-        unionid: Option<UnionId>,
-        others: BTreeSet<UnionId>,
-        conflict: Option<UserId>,
-        at: DateTime<Utc>,
-        new_for: Option<AttemptId>,
-    },
+    Bound(Bound),
     /// Since this second.
     Leaving(UserId, i64),
 }
 
 impl StoredBinding {
     pub(super) fn is_bound_to(&self, wanted: &UserId) -> bool {
-        matches!(&self.state, State::Bound { user, .. } if user == wanted)
+        matches!(&self.state, State::Bound(bound) if bound.user == *wanted)
     }
 
     /// Erases all but the number, if the person is free. Returns whether there was anything else.
@@ -69,18 +63,17 @@ impl StoredBinding {
     }
 
     pub(super) fn is_bound(&self) -> bool {
-        matches!(self.state, State::Bound { .. })
+        matches!(self.state, State::Bound(_))
     }
 
     /// Whether a session key may be kept for the binding of this generation.
     pub(super) fn may_have_session(&self, generation: u64) -> bool {
-        let State::Bound { user, .. } = &self.state else { return false };
-        let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
-        self.generation == generation && !blocked
+        let State::Bound(bound) = &self.state else { return false };
+        self.generation == generation && !self.is_blocked(&bound.user)
     }
 
-    pub(super) fn last_login(&self) -> Option<DateTime<Utc>> {
-        self.last_login
+    fn is_blocked(&self, user: &UserId) -> bool {
+        self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked)
     }
 
     pub(super) fn note_login(&mut self, at: DateTime<Utc>) {
@@ -98,16 +91,13 @@ impl StoredBinding {
         }
     }
 
-    pub(super) fn binding_state(&self, attempt: &AttemptId) -> BindingState {
+    pub(super) fn binding_state(&self) -> BindingState {
         let generation = self.generation;
         match &self.state {
             State::Free => BindingState::Free { generation, dissolved: self.dissolved },
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
-            State::Bound { user, unionid, others, new_for, .. } => {
-                let new = new_for.as_ref() == Some(attempt);
-                let blocked = self.block.as_ref().is_some_and(|(of, _, blocked)| of == user && *blocked);
-                let (user, unionid, others) = (user.clone(), unionid.clone(), others.clone());
-                BindingState::Bound(Bound { generation, user, unionid, others, new, blocked })
+            State::Bound(bound) => {
+                BindingState::Bound(Bound { blocked: self.is_blocked(&bound.user), ..bound.clone() })
             }
             State::Leaving(user, since) => {
                 BindingState::Leaving { generation, user: user.clone(), since: Some(*since) }
@@ -118,7 +108,7 @@ impl StoredBinding {
     /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted. Whether it did.
     pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) -> bool {
         let of_user = match &self.state {
-            State::Bound { user: bound, .. } => bound == user,
+            State::Bound(bound) => bound.user == *user,
             State::Intended(intent) => intent.user == *user,
             State::Free | State::Leaving(..) => false,
         };
@@ -131,12 +121,12 @@ impl StoredBinding {
     }
 
     pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
-        let State::Bound { user, unionid, others, conflict, at, .. } = &self.state else { return None };
-        let (person, user, others) = (person.clone(), user.clone(), others.iter().cloned().collect());
-        Some(Binding { person, user, unionid: unionid.clone(), others, conflict: conflict.clone(), bound_at: *at })
+        let State::Bound(Bound { user, unionid, others, .. }) = self.state.clone() else { return None };
+        let (person, others, conflict) = (person.clone(), others.into_iter().collect(), self.conflict.clone());
+        Some(Binding { person, user, unionid, others, conflict, bound_at: self.bound_at })
     }
 
-    fn settle(&mut self, outcome: IntentOutcome, attempt: &AttemptId, at: DateTime<Utc>) {
+    fn settle(&mut self, outcome: IntentOutcome, at: DateTime<Utc>) {
         let State::Intended(intent) = &self.state else { return };
         self.state = match outcome {
             IntentOutcome::Dropped => {
@@ -144,11 +134,10 @@ impl StoredBinding {
                 self.left.entry(intent.user.clone()).or_default();
                 State::Free
             }
-            IntentOutcome::Bound { new, unionid } => {
-                self.dissolved = false;
-                let (user, new_for) = (intent.user.clone(), new.then(|| attempt.clone()));
-                let others = unionid.into_iter().collect();
-                State::Bound { user, unionid: None, others, conflict: None, at, new_for }
+            IntentOutcome::Bound { new_for, unionid } => {
+                (self.dissolved, self.bound_at, self.conflict) = (false, at, None);
+                let (generation, user, others) = (self.generation, intent.user.clone(), unionid.into_iter().collect());
+                State::Bound(Bound { generation, user, unionid: None, others, new_for, blocked: false })
             }
         };
     }
@@ -156,75 +145,56 @@ impl StoredBinding {
 
 #[async_trait(?Send)]
 impl Bindings for Memory {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
-        Ok(self.shelves().bindings.entry(person.clone()).or_default().binding_state(attempt))
+    async fn binding_state(&self, person: &Person) -> Result<BindingState> {
+        Ok(self.shelves().bindings.entry(person.clone()).or_default().binding_state())
     }
 
-    async fn intend(
-        &self,
-        person: &Person,
-        generation: u64,
-        intent: &Intent,
-        attempt: &AttemptId,
-    ) -> Result<BindingState> {
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         binding.intend(generation, intent);
-        Ok(binding.binding_state(attempt))
+        Ok(binding.binding_state())
     }
 
-    async fn admit(
-        &self,
-        user: &UserId,
-        person: &Person,
-        generation: u64,
-        by_unionid: bool,
-        per_app: u32,
-    ) -> Result<Decision> {
+    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let mut shelves = self.shelves();
-        let list = shelves.users.entry(user.clone()).or_default();
+        let list = shelves.users.entry(intent.user.clone()).or_default();
         match list.decided.get(person) {
             Some((decided, decision)) if *decided == generation => return Ok(*decision),
             Some((decided, _)) if *decided > generation => return Ok(Decision::Dismissed),
             _ if generation <= list.erased(person) => return Ok(Decision::Dismissed),
             _ => {}
         }
-        let decision = list.decide(person, by_unionid, per_app);
+        let decision = list.decide(person, intent.by_unionid, per_app);
         list.decided.insert(person.clone(), (generation, decision));
         Ok(decision)
     }
 
-    async fn settle(
-        &self,
-        person: &Person,
-        generation: u64,
-        outcome: IntentOutcome,
-        attempt: &AttemptId,
-    ) -> Result<BindingState> {
+    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation {
             if outcome == IntentOutcome::Dropped && matches!(binding.state, State::Intended(_)) {
                 shelves.sessions.remove(person);
             }
-            binding.settle(outcome, attempt, (self.clock)().trunc_subsecs(3));
+            binding.settle(outcome, (self.clock)().trunc_subsecs(3));
         }
-        Ok(binding.binding_state(attempt))
+        Ok(binding.binding_state())
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
+    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         let now = (self.clock)().timestamp();
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
-            if let State::Bound { user, unionid, others, .. } = mem::take(&mut binding.state) {
+            if let State::Bound(Bound { user, unionid, others, .. }) = mem::take(&mut binding.state) {
                 binding.left.entry(user).or_default().extend(others.into_iter().chain(unionid));
             }
             (binding.state, binding.block) = (State::Leaving(bound.user.clone(), now), None);
             binding.last_login = None;
             shelves.sessions.remove(person);
         }
-        Ok(binding.binding_state(attempt))
+        Ok(binding.binding_state())
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
@@ -243,13 +213,13 @@ impl Bindings for Memory {
         Ok(())
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
+    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == generation && matches!(binding.state, State::Leaving(..)) {
             (binding.state, binding.dissolved) = (State::Free, true);
         }
-        Ok(binding.binding_state(attempt))
+        Ok(binding.binding_state())
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
@@ -278,11 +248,11 @@ impl Bindings for Memory {
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        let State::Bound { user: bound, unionid: linked, others, .. } = &mut binding.state else { return Ok(false) };
-        if bound == user && linked.as_ref() != Some(unionid) {
-            others.insert(unionid.clone());
+        let State::Bound(bound) = &mut binding.state else { return Ok(false) };
+        if bound.user == *user && bound.unionid.as_ref() != Some(unionid) {
+            bound.others.insert(unionid.clone());
         }
-        Ok(bound == user)
+        Ok(bound.user == *user)
     }
 
     async fn link_unionid(
@@ -294,16 +264,14 @@ impl Bindings for Memory {
     ) -> Result<Option<bool>> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        let State::Bound { user: bound, unionid: linked, others, conflict: known, .. } = &mut binding.state else {
-            return Ok(None);
-        };
-        if bound != user {
+        let State::Bound(bound) = &mut binding.state else { return Ok(None) };
+        if bound.user != *user {
             return Ok(None);
         }
-        others.extend(linked.replace(unionid.clone()));
-        others.remove(unionid);
-        let news = conflict.is_some() && known.as_ref() != conflict;
-        *known = conflict.cloned();
+        bound.others.extend(bound.unionid.replace(unionid.clone()));
+        bound.others.remove(unionid);
+        let news = conflict.is_some() && binding.conflict.as_ref() != conflict;
+        binding.conflict = conflict.cloned();
         Ok(Some(news))
     }
 }

@@ -190,7 +190,7 @@ impl Ends for Memory {
     }
 
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
-        let (at, shelves) = ((self.clock)(), self.shelves());
+        let (at, shelves) = self.open();
         let entries = &shelves.stream.entries;
         let begin = match cursor {
             "" => 0,

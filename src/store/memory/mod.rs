@@ -76,13 +76,17 @@ impl Memory {
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// With the time.
+    fn open(&self) -> (DateTime<Utc>, MutexGuard<'_, Shelves>) {
+        ((self.clock)(), self.shelves())
+    }
 }
 
 #[async_trait(?Send)]
 impl Store for Memory {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         if let Err(refused) = shelves.count(meter.cell.clone(), meter.rate, now) {
             return Ok(Claim::Limited(refused));
         }
@@ -108,9 +112,8 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
+        let (now, mut shelves) = self.open();
         let is_newcomer = shelves.bindings.get(&record.person).is_none_or(binding::StoredBinding::is_newcomer);
         if is_newcomer && record.newcomer == Newcomer::Told {
             return Ok(Recorded::Newcomer);
@@ -125,7 +128,7 @@ impl Store for Memory {
         {
             binding.intend(0, intent);
         }
-        let state = binding.binding_state(attempt);
+        let state = binding.binding_state();
         let keeps_key = has_session
             || match &state {
                 BindingState::Bound(bound) => !bound.blocked,

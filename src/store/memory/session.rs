@@ -23,8 +23,7 @@ pub(super) struct StoredTries {
 #[async_trait(?Send)]
 impl Sessions for Memory {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
             return Ok(Opening::NotBound);
         }
@@ -45,8 +44,7 @@ impl Sessions for Memory {
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
         if !tries.under_way.remove(attempt) || tried != Tried::Failed {
             return Ok(false);
@@ -70,8 +68,7 @@ impl Sessions for Memory {
         key: &ExchangedKey,
         successor: bool,
     ) -> Result<()> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
         if may_have && (!successor || shelves.sessions.get(person).is_some_and(|session| session.until > now)) {
             shelves.keep_key(person, key.clone(), now + self.session_ttl);
@@ -95,9 +92,9 @@ impl Sessions for Memory {
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let (now, shelves) = ((self.clock)(), self.shelves());
+        let (now, shelves) = self.open();
         let Some(binding) = shelves.bindings.get(person).filter(|binding| binding.is_bound()) else { return Ok(None) };
         let session = shelves.sessions.get(person).filter(|session| session.until > now);
-        Ok(session.map(|session| session.exchanged_at()).max(binding.last_login()))
+        Ok(session.map(|session| session.exchanged_at()).max(binding.last_login))
     }
 }

@@ -17,8 +17,7 @@ pub(super) struct StoredTicket {
 #[async_trait(?Send)]
 impl Tickets for Memory {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         shelves.tickets.retain(|_, kept| kept.until > now);
         let kept = StoredTicket { holder: holder.clone(), until: now + TICKET_TTL, taken_by: None };
         shelves.tickets.insert(ticket.clone(), kept);
@@ -26,8 +25,7 @@ impl Tickets for Memory {
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
-        let now = (self.clock)();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
         let Some(kept) = shelves.tickets.get_mut(ticket).filter(|kept| kept.until > now) else { return Ok(None) };
         let ours = kept.taken_by.get_or_insert_with(|| attempt.clone()) == attempt;
         Ok(ours.then(|| TakenTicket { holder: kept.holder.clone(), at: now }))

@@ -49,7 +49,6 @@ impl RedisAccess {
         self.current.store(Arc::new(url));
     }
 
-    /// Whether `url` is in use.
     pub fn has(&self, url: &RedisUrl) -> bool {
         **self.current.load() == *url
     }

@@ -11,10 +11,9 @@ use redis::Value;
 
 use super::{
     super::{
-        AttemptId, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result,
-        UNPROVEN_LINK_KEPT,
+        BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
     },
-    Call, Redis, Script, flag, name, script,
+    Call, Redis, Script, flag, name, replace, script,
     stored_binding::StoredBinding,
     unreadable,
 };
@@ -23,7 +22,6 @@ use crate::ids::{UnionId, UserId};
 static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
-static MOVE_UNIONID: LazyLock<Script> = script!("move_unionid");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
@@ -31,37 +29,25 @@ pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Result<BindingState> {
-        self.certain(person, attempt, self.link.run("binding_state", stored_binding(person)).await?).await
+    async fn binding_state(&self, person: &Person) -> Result<BindingState> {
+        self.certain(person, self.link.run("binding_state", stored_binding(person)).await?).await
     }
 
-    async fn intend(
-        &self,
-        person: &Person,
-        generation: u64,
-        intent: &Intent,
-        attempt: &AttemptId,
-    ) -> Result<BindingState> {
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
         let mut script = change(person, "intend", generation);
         script.arg(intent.user.as_str()).arg(flag(intent.made)).arg(flag(intent.by_unionid));
-        self.certain(person, attempt, self.link.run("intend", script).await?).await
+        self.certain(person, self.link.run("intend", script).await?).await
     }
 
-    async fn admit(
-        &self,
-        user: &UserId,
-        person: &Person,
-        generation: u64,
-        by_unionid: bool,
-        per_app: u32,
-    ) -> Result<Decision> {
+    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
+        let Intent { user, by_unionid, .. } = intent;
         let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         script
             .text(entry(person))
             .arg(generation)
             .text(format_args!("{}:", person.app))
             .arg(per_app)
-            .arg(flag(by_unionid));
+            .arg(flag(*by_unionid));
         let (sign, first): (String, String) = self.link.run_confirmed("admit", script).await?;
         match sign.as_str() {
             "+" => Ok(Decision::Admitted { first: first == "1" }),
@@ -73,18 +59,12 @@ impl Bindings for Redis {
         }
     }
 
-    async fn settle(
-        &self,
-        person: &Person,
-        generation: u64,
-        outcome: IntentOutcome,
-        attempt: &AttemptId,
-    ) -> Result<BindingState> {
+    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
         match outcome {
-            IntentOutcome::Bound { new, unionid } => {
+            IntentOutcome::Bound { new_for, unionid } => {
                 let mut script = change(person, "bind", generation);
                 script.arg("bound_at").arg((self.clock)().timestamp_millis());
-                if new {
+                if let Some(attempt) = new_for {
                     script.arg("new_for").text(attempt);
                 }
                 if let Some(unionid) = unionid {
@@ -94,19 +74,19 @@ impl Bindings for Redis {
                     script.arg("unconfirmed").arg("1");
                 }
                 let stored = self.link.run_confirmed("settle", script).await?;
-                self.confirmed(person, attempt, stored)
+                self.confirmed(person, stored)
             }
             IntentOutcome::Dropped => {
                 let script = change(person, "drop", generation);
-                self.certain(person, attempt, self.link.run("settle", script).await?).await
+                self.certain(person, self.link.run("settle", script).await?).await
             }
         }
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Result<BindingState> {
+    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         let mut script = change(person, "leave", bound.generation);
         script.arg(bound.user.as_str()).arg(self.latest_second().await?);
-        self.link.run_confirmed::<StoredBinding>("leave", script).await?.state(attempt)
+        self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
@@ -123,9 +103,9 @@ impl Bindings for Redis {
         self.publish_app(user, &person.app, &unpublished).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Result<BindingState> {
+    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
         let script = change(person, "free", generation);
-        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state(attempt)
+        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
@@ -151,10 +131,10 @@ impl Bindings for Redis {
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
-        let mut script = MOVE_UNIONID.on(&[&name::union(unionid)]);
-        script.arg(from.as_str()).arg(to.as_str());
-        let holder: String = self.link.run_confirmed("move_unionid", script).await?;
-        parse_user(&holder)
+        let script = replace(&name::union(unionid), from.as_str(), to.as_str());
+        let held: Option<String> = self.link.run_confirmed("move_unionid", script).await?;
+        let stays = held.filter(|held| held != from.as_str());
+        stays.map_or_else(|| Ok(to.clone()), |user| parse_user(&user))
     }
 
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
@@ -181,37 +161,32 @@ impl Bindings for Redis {
 impl Redis {
     /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made it may
     /// have been told that it failed.
-    pub(super) async fn certain(
-        &self,
-        person: &Person,
-        attempt: &AttemptId,
-        stored: StoredBinding,
-    ) -> Result<BindingState> {
+    pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if !stored.is_unconfirmed() {
-            return stored.state(attempt);
+            return stored.state();
         }
         let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
-        self.confirmed(person, attempt, stored)
+        self.confirmed(person, stored)
     }
 
     /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
-    fn confirmed(&self, person: &Person, attempt: &AttemptId, stored: StoredBinding) -> Result<BindingState> {
+    fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             let mut mark = Call::of("HDEL", name::binding(person));
             mark.arg("unconfirmed");
             self.link.later(mark);
         }
-        stored.state(attempt)
+        stored.state()
     }
 
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
-    pub async fn note_dissolved(&self, person: &Person, attempt: &AttemptId) -> Result<bool> {
-        let BindingState::Free { generation, dissolved: false } = self.binding_state(person, attempt).await? else {
+    pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
+        let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {
             return Ok(false);
         };
         let script = change(person, "dissolve", generation);
         let stored: StoredBinding = self.link.run("note_dissolved", script).await?;
-        Ok(stored.state(attempt)? == BindingState::Free { generation, dissolved: true })
+        Ok(stored.state()? == BindingState::Free { generation, dissolved: true })
     }
 }
 

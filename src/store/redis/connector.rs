@@ -43,7 +43,6 @@ pub(super) struct Connection {
 }
 
 impl Connector {
-    /// To one server.
     pub(super) async fn connect(&self, to: &Address) -> Result<Connection, String> {
         let has_tls = self.url.has_tls();
         let opening = async {

@@ -17,17 +17,18 @@ use super::{
     },
     Call, Redis, Script,
     binding::person_of,
-    name, script, unreadable,
+    name, script,
+    session::change_session,
+    unreadable,
 };
 use crate::ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
-static REPLACE_FIELD: LazyLock<Script> = script!("replace_field");
+static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 static END_USER: LazyLock<Script> = script!("end_user");
 static END_IN_APP: LazyLock<Script> = script!("end_app", "end_in_app");
 static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-static NOTE_BLOCK: LazyLock<Script> = script!("limit", "session", "note_block");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 
 /// The value of a token's end before it is in the stream, and then.
@@ -133,7 +134,7 @@ impl Ends for Redis {
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let mut script = NOTE_BLOCK.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+        let mut script = change_session(person, "block");
         script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
         self.link.run_confirmed("note_block", script).await
     }
@@ -149,7 +150,7 @@ impl Ends for Redis {
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
         if cursor.is_empty() {
             let (when, entries) = self.read_stream("-", "+", most + 1).await?;
-            return read_ends(when, entries, cursor, most).map(Some);
+            return Ok(Some(read_ends(when, entries, cursor, most)));
         }
         let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
         // A cursor that is not in the stream costs next to nothing.
@@ -163,7 +164,7 @@ impl Ends for Redis {
             return Ok(None);
         }
         entries.remove(0);
-        read_ends(when, entries, cursor, most).map(Some)
+        Ok(Some(read_ends(when, entries, cursor, most)))
     }
 }
 
@@ -171,10 +172,7 @@ impl Ends for Redis {
 type Entry = (String, (String, String));
 
 /// When the stream was read, and how long ends had to be kept then.
-struct When {
-    second: i64,
-    keep: Duration,
-}
+type When = (DateTime<Utc>, Duration);
 
 impl Redis {
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
@@ -196,8 +194,8 @@ impl Redis {
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
         let kept = self.put_into_stream(&ended(second)).await?;
         // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
-        let mut script = REPLACE_FIELD.on(&[&name::ends(user)]);
-        script.arg(format!("untold:{name}")).arg(unpublished).arg("").arg(kept);
+        let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
+        script.arg(format!("untold:{name}")).arg(unpublished).arg(kept);
         self.link.run("note_published", script).await
     }
 
@@ -214,7 +212,8 @@ impl Redis {
         asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
         let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
-        Ok((When { second, keep: kept(lives, second) }, entries))
+        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
+        Ok(((at, kept(lives, second)), entries))
     }
 }
 
@@ -228,7 +227,7 @@ fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
 }
 
-fn read_ends(when: When, mut entries: Vec<Entry>, after: &str, most: usize) -> Result<ReadEnds> {
+fn read_ends((at, keep): When, mut entries: Vec<Entry>, after: &str, most: usize) -> ReadEnds {
     let more = entries.len() > most;
     entries.truncate(most);
     let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
@@ -236,13 +235,7 @@ fn read_ends(when: When, mut entries: Vec<Entry>, after: &str, most: usize) -> R
     let ends = entries.iter().filter_map(|(id, (_, end))| {
         end.parse().inspect_err(|()| tracing::warn!(id, "this version cannot read an entry of wxmint:ended")).ok()
     });
-    Ok(ReadEnds {
-        at: DateTime::from_timestamp(when.second, 0).ok_or_else(|| unreadable("the time"))?,
-        keep: when.keep,
-        ends: ends.collect(),
-        cursor,
-        more,
-    })
+    ReadEnds { at, keep, ends: ends.collect(), cursor, more }
 }
 
 fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {

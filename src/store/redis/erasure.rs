@@ -1,6 +1,9 @@
 //! The erasure of what is stored of a user's people, in Redis.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -67,16 +70,22 @@ impl Erasure for Redis {
     }
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
-        let mut found = HashMap::new();
-        self.scan("wxmint:union:{*}", async |keys| {
-            let asked = keys.iter().map(|key| self.link.run("unionids_of", Call::of("GET", key)));
+        let (mut found, mut place) = (HashSet::new(), Some(Place::default()));
+        while let Some(from) = place {
+            // A key may have moved from a primary that was still to be read to one that had been.
+            let Step::Page(page) = self.keys_like("wxmint:union:{*}", &from, Slots::AtRest).await? else {
+                let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
+                              same command again when the Cluster is at rest";
+                return Err(StoreError { reason: reason.into() });
+            };
+            let asked = page.found.iter().map(|key| self.link.run("unionids_of", Call::of("GET", key)));
             let users: Vec<Option<String>> = try_join_all(asked).await?;
-            found.extend(keys.into_iter().zip(users).filter(|(_, linked)| linked.as_deref() == Some(user.as_str())));
-            Ok(())
-        })
-        .await?;
+            let linked = page.found.into_iter().zip(users);
+            found.extend(linked.filter(|(_, linked)| linked.as_deref() == Some(user.as_str())).map(|(key, _)| key));
+            place = page.next;
+        }
         let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse().ok();
-        found.keys().map(|key| unionid(key).ok_or_else(|| unreadable("a unionid's key"))).collect()
+        found.iter().map(|key| unionid(key).ok_or_else(|| unreadable("a unionid's key"))).collect()
     }
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
@@ -89,23 +98,5 @@ impl Erasure for Redis {
         let mut script = EXPIRE_LIST.on(&[&name::user(user), &name::gone(user)]);
         script.arg(EMPTY_LIST_KEPT.as_secs());
         self.link.run("expire_list", script).await
-    }
-}
-
-impl Redis {
-    /// Takes all keys like `pattern` of each primary, page by page; some keys come twice. Fails if a key may have been missed,
-    /// because it moved from a primary that was still to be read to one that had been.
-    async fn scan(&self, pattern: &str, mut take: impl AsyncFnMut(Vec<String>) -> Result<()>) -> Result<()> {
-        let mut place = Some(Place::default());
-        while let Some(from) = place {
-            let Step::Page(page) = self.keys_like(pattern, &from, Slots::AtRest).await? else {
-                let reason = "its servers or slots changed while all keys were read, so some may have been missed: run the \
-                              same command again when the Cluster is at rest";
-                return Err(StoreError { reason: reason.into() });
-            };
-            take(page.found).await?;
-            place = page.next;
-        }
-        Ok(())
     }
 }

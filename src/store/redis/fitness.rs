@@ -102,7 +102,8 @@ fn age(server: &str, info: &str) -> Finding {
     }
 }
 
-fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+/// A member of an answer to `INFO`.
+pub(super) fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 

@@ -52,12 +52,14 @@ pub use self::{
     url::RedisUrl,
 };
 use self::{
+    binding::stored_binding,
     clocks::Clocks,
     failure::unreadable,
     link::Link,
     meter::{EarlierParts, sortable},
     record::Lines,
     script::{Call, Script, flag, replace, script},
+    walk::{Found, found},
 };
 use super::{
     AttemptId, Binding, CLAIM_TTL, Cell, Claim, ExchangeOrder, LoginRecord, Meter, Person, PersonalCall, Recorded,
@@ -87,14 +89,8 @@ impl Redis {
     pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
         let clocks = Clocks::new(metrics.clone());
         let link = Rc::new(Link::new(access, metrics));
-        Self {
-            link,
-            session_ttl,
-            clock: Rc::new(clock),
-            clocks,
-            earlier: EarlierParts::default(),
-            access: access.clone(),
-        }
+        let (clock, earlier, access) = (Rc::new(clock), EarlierParts::default(), access.clone());
+        Self { link, session_ttl, clock, clocks, earlier, access }
     }
 
     /// The same connection, with bindings dated `instant`.
@@ -110,22 +106,31 @@ mod name {
 
     use super::*;
 
+    macro_rules! of_person {
+        ($($(#[$doc:meta])* $name:ident = $what:literal;)+) => {
+            $($(#[$doc])* pub(super) fn $name(person: &Person) -> impl Display { of_person(person, $what) })+
+        };
+    }
+
+    of_person! {
+        binding = "binding";
+        session = "session";
+        /// The users whom the person has left, or who did not take the person.
+        left = "left";
+        tries = "limit:tries";
+        logins = "limit:eighths:logins";
+        /// Failed passwords for all user names: one key, so that an erasure finds it.
+        attempts = "limit:eighths:names";
+    }
+
     /// The code is stored hashed, because it is a credential for some minutes.
     pub(super) fn code(app: &AppId, code: &LoginCode) -> impl Display {
         let digest = short_digest(&[app.as_str(), code.as_str()].join(":"));
         fmt::from_fn(move |f| write!(f, "wxmint:code:{{{digest}}}"))
     }
 
-    pub(super) fn session(person: &Person) -> impl Display {
-        of_person(person, "session")
-    }
-
     pub(super) fn access_token(app: &AppId) -> impl Display {
         fmt::from_fn(move |f| write!(f, "wxmint:{{{app}}}:access-token"))
-    }
-
-    pub(super) fn binding(person: &Person) -> impl Display {
-        of_person(person, "binding")
     }
 
     pub(super) fn cell(cell: &Cell) -> impl Display {
@@ -136,20 +141,6 @@ mod name {
             Cell::Calls(person, call) => calls(person, *call).fmt(f),
             Cell::ForcedRenewals(app, seconds) => write!(f, "wxmint:{{{app}}}:limit:eighths:forced:{seconds}"),
         })
-    }
-
-    /// The users whom the person has left, or who did not take the person.
-    pub(super) fn left(person: &Person) -> impl Display {
-        of_person(person, "left")
-    }
-
-    pub(super) fn logins(person: &Person) -> impl Display {
-        of_person(person, "limit:eighths:logins")
-    }
-
-    /// A person's failed passwords for all user names: one key, so that an erasure finds it.
-    pub(super) fn attempts(person: &Person) -> impl Display {
-        of_person(person, "limit:eighths:names")
     }
 
     pub(super) fn calls(person: &Person, call: PersonalCall) -> impl Display {
@@ -206,10 +197,6 @@ mod name {
         fmt::from_fn(move |f| write!(f, "wxmint:{{{STREAM}}}:{kid}"))
     }
 
-    pub(super) fn tries(person: &Person) -> impl Display {
-        of_person(person, "limit:tries")
-    }
-
     pub(super) fn union(unionid: &UnionId) -> impl Display {
         fmt::from_fn(move |f| write!(f, "wxmint:union:{{{}}}", unionid.as_str()))
     }
@@ -240,7 +227,9 @@ impl Store for Redis {
         let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
         let micros = self.clocks.told(sent, time);
-        let is_claimed = set.is_some() || self.has_claimed(&key, &own).await?;
+        // A claim that is repeated is granted again.
+        let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
+        let is_claimed = set.is_some() || holder().await? == Some(own);
         if let Err(refused) = self.decide(&counter, counted).await? {
             if is_claimed {
                 self.release_code(app, code, attempt).await?;
@@ -258,12 +247,15 @@ impl Store for Redis {
         self.link.run("release_code", script).await
     }
 
-    async fn record_login(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
-        self.record(record, attempt).await
+    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
+        self.record(record).await
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        walk::binding_of(self, person).await
+        match found(person.clone(), &self.link.run("binding", stored_binding(person)).await?)? {
+            Some(Found::Bound(binding)) => Ok(Some(binding)),
+            _ => Ok(None),
+        }
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
@@ -287,14 +279,6 @@ impl Store for Redis {
 
     async fn fitness(&self) -> Result<Vec<Finding>> {
         fitness::of_all(&self.link, (self.clock)().timestamp()).await
-    }
-}
-
-impl Redis {
-    /// Whether this attempt has claimed the code before: a claim that is repeated is granted again.
-    async fn has_claimed(&self, code: &str, own: &str) -> Result<bool> {
-        let holder: Option<String> = self.link.run("claim_code", Call::of("GET", code)).await?;
-        Ok(holder.as_deref() == Some(own))
     }
 }
 

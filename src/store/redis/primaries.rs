@@ -198,7 +198,6 @@ impl Primaries {
         self.table.replace(table);
     }
 
-    /// Asks who the primaries are.
     pub(super) async fn find(&self) -> Result<Vec<Primary>, String> {
         match self.layout() {
             Layout::Single(address) => Ok(vec![Primary::alone(address)]),

@@ -11,17 +11,17 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, ExchangedKey, Intent, LoginRecord, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded,
-        Result, Sealed,
+        ExchangeOrder, ExchangedKey, Intent, LoginRecord, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed,
     },
-    Call, Redis, Script, flag, name, script, sortable,
+    Call, Redis, Script, flag, name, script,
+    session::change_session,
+    sortable,
     stored_binding::StoredBinding,
     unreadable,
 };
 use crate::limits::TooMany;
 
 static RECORD_LOGIN: LazyLock<Script> = script!("limit", "session", "intend", "record_login");
-static SHORTEN: LazyLock<Script> = script!("limit", "session", "shorten_session");
 
 /// A person's session, as `session.lua` describes it. Sorted, so that the latest exchange is the last one.
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub(super) struct Lines(pub(super) Vec<String>);
 const MANY: usize = 16;
 
 impl Redis {
-    pub(super) async fn record(&self, record: &LoginRecord, attempt: &AttemptId) -> Result<Recorded> {
+    pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
         let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
         let rate = record.rate;
@@ -41,7 +41,7 @@ impl Redis {
         script.arg(&line).arg(self.session_ttl.as_secs()).arg(rate.burst).text(sortable(until));
         if let Newcomer::Intended(Intent { user, made, by_unionid }) = &record.newcomer {
             script.arg(user.as_str()).arg(flag(*made)).arg(flag(*by_unionid));
-        } else if let Some(recorded) = self.appended(record, attempt, &line).await? {
+        } else if let Some(recorded) = self.appended(record, &line).await? {
             return Ok(recorded);
         }
         let sent = Moment::now();
@@ -54,11 +54,11 @@ impl Redis {
             let until = u64::from_str_radix(full_until, 16).map_err(|_| unreadable("a limit"))?;
             return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
         }
-        self.recorded(person, attempt, now, stored, kept == "+").await
+        self.recorded(person, now, stored, kept == "+").await
     }
 
     /// Records the login of a person who has a session and is within the limit. `None` if a script must decide.
-    async fn appended(&self, record: &LoginRecord, attempt: &AttemptId, line: &str) -> Result<Option<Recorded>> {
+    async fn appended(&self, record: &LoginRecord, line: &str) -> Result<Option<Recorded>> {
         let LoginRecord { person, rate, newcomer, .. } = record;
         let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
         let mut appending = Call::of("RPUSHX", &session);
@@ -69,23 +69,16 @@ impl Redis {
         let now = self.clocks.told(sent, time);
         if lines.has(line) && lines.logins(now) <= rate.burst.into() {
             self.tidy(record, &lines, now);
-            return self.recorded(person, attempt, now, stored, true).await.map(Some);
+            return self.recorded(person, now, stored, true).await.map(Some);
         }
         let is_newcomer = lines.0.is_empty() && stored.is_newcomer();
         Ok((is_newcomer && *newcomer == Newcomer::Told).then_some(Recorded::Newcomer))
     }
 
-    async fn recorded(
-        &self,
-        person: &Person,
-        attempt: &AttemptId,
-        now: u64,
-        stored: StoredBinding,
-        keeps_key: bool,
-    ) -> Result<Recorded> {
+    async fn recorded(&self, person: &Person, now: u64, stored: StoredBinding, keeps_key: bool) -> Result<Recorded> {
         let at = DateTime::from_timestamp((now / 1_000_000) as i64, 0).ok_or_else(|| unreadable("the time"))?;
         self.clocks.compare((self.clock)(), at);
-        Ok(Recorded::Counted { state: self.certain(person, attempt, stored).await?, at, keeps_key })
+        Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, keeps_key })
     }
 
     /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew at the first login in each
@@ -93,7 +86,7 @@ impl Redis {
     fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &Lines, now: u64) {
         let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
         if lines.0.len() > MANY {
-            self.link.later(SHORTEN.on(&[&name::binding(person), &key, &name::logins(person)]));
+            self.link.later(change_session(person, "shorten"));
         } else {
             let needless = lines.needless(now);
             // On a Cluster two at once, because they cost a write of their own.
@@ -204,7 +197,8 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
 /// A call between the time of Redis and the person's binding. The time comes first: whatever ends tokens up to a second has been
 /// told in the state that is read after it.
 fn beside(binding: &str, call: Call) -> Call {
-    let mut call = Call::beginning_with("TIME", call);
-    call.cmd("HGETALL").arg(binding);
-    call
+    let mut whole = Call::at(binding);
+    whole.cmd("TIME").and(call);
+    whole.cmd("HGETALL").arg(binding);
+    whole
 }

@@ -1,6 +1,6 @@
 //! What a primary says of its replicas: `INFO replication`.
 
-use super::url::Address;
+use super::{fitness::member, url::Address};
 
 /// In seconds. A replica reports each second, and at once to whoever asks by WAIT.
 const LIVE_LAG: i64 = 1;
@@ -30,9 +30,8 @@ struct Replica {
 impl Replication {
     /// `None` if it says nothing of a replication, as a stand-in for Redis may.
     pub(super) fn parse(info: &str) -> Option<Self> {
-        let member = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-        let id = member("master_replid")?.to_owned();
-        let offset = member("master_repl_offset")?.parse().ok()?;
+        let id = member(info, "master_replid")?.to_owned();
+        let offset = member(info, "master_repl_offset")?.parse().ok()?;
         let (online, copying) = info.lines().filter_map(replica).partition::<Vec<_>, _>(|(is_online, _)| *is_online);
         let replicas = online.into_iter().map(|(_, replica)| replica).collect();
         Some(Self { id, offset, replicas, copying: copying.len() })

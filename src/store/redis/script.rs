@@ -80,13 +80,6 @@ impl Call {
         call
     }
 
-    /// A command without keys, and then those of another call.
-    pub(super) fn beginning_with(name: &str, other: Self) -> Self {
-        let mut call = Self { slot: other.slot, commands: vec![redis::cmd(name)], scripts: Vec::new() };
-        call.and(other);
-        call
-    }
-
     /// Begins another command.
     pub(super) fn cmd(&mut self, name: &str) -> &mut Self {
         self.commands.push(redis::cmd(name));
@@ -119,7 +112,8 @@ fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Gives a key another value unless it holds one that is not `expected`; no `new` value deletes it. Answers the value before.
+/// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers the value
+/// before.
 pub(super) fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
     let mut script = REPLACE.on(&[key]);
     script.arg(expected).arg(new);

@@ -19,8 +19,7 @@ use crate::ids::UserId;
 
 static OPEN: LazyLock<Script> = script!("open");
 static CLOSE: LazyLock<Script> = script!("limit", "session", "close");
-static KEEP: LazyLock<Script> = script!("limit", "session", "keep_session_key");
-static FORGET: LazyLock<Script> = script!("limit", "session", "forget");
+static CHANGE_SESSION: LazyLock<Script> = script!("limit", "session", "change_session");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
@@ -46,7 +45,7 @@ impl Sessions for Redis {
         (order, sealed): &ExchangedKey,
         successor: bool,
     ) -> Result<()> {
-        let mut script = KEEP.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+        let mut script = change_session(person, "keep");
         script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs()).arg(flag(successor));
         self.link.run("keep_session_key", script).await
     }
@@ -68,8 +67,7 @@ impl Sessions for Redis {
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
-        let script = FORGET.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-        self.link.run("forget", script).await
+        self.link.run("forget", change_session(person, "forget")).await
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
@@ -83,6 +81,13 @@ impl Sessions for Redis {
         let second = user.and(exchanged.max(noted));
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
+}
+
+/// A step of `change_session.lua`.
+pub(super) fn change_session(person: &Person, step: &str) -> Call {
+    let mut script = CHANGE_SESSION.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    script.arg(step);
+    script
 }
 
 fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {

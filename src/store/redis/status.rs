@@ -20,13 +20,6 @@ use crate::{findings::Finding, telemetry::RedisState};
 /// In seconds; more than the way to Redis and back takes.
 const CLOCKS_APART: f64 = 1.0;
 
-/// What one primary says.
-struct Answer {
-    replicas: u32,
-    /// The time by its clock when all were asked, in seconds since 1970.
-    time: f64,
-}
-
 impl Redis {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
     pub async fn status(&self) -> Result<RedisState> {
@@ -36,10 +29,10 @@ impl Redis {
         let answers = join_all(found.iter().map(|(_, server)| ask(&self.link, server, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
         for ((primary, _), answer) in found.iter().zip(answers) {
-            let Ok(answer) = answer else { continue };
+            let Ok((replicas, time)) = answer else { continue };
             slots += primary.slots.iter().map(ExactSizeIterator::len).sum::<usize>();
-            times.push(answer.time);
-            primaries.push((primary.address.to_string(), answer.replicas));
+            times.push(time);
+            primaries.push((primary.address.to_string(), replicas));
         }
         let confirm = self.access.confirm();
         Ok(RedisState {
@@ -56,17 +49,16 @@ impl Redis {
     }
 }
 
-async fn ask(link: &Link, server: &Rc<Server>, asked: Instant) -> Result<Answer> {
+/// How many replicas of a primary are online, and the time by its clock when all were asked, in seconds since 1970.
+async fn ask(link: &Link, server: &Rc<Server>, asked: Instant) -> Result<(u32, f64)> {
     let mut commands = redis::pipe();
     commands.cmd("INFO").arg("replication").cmd("TIME");
     let sent = asked.elapsed();
     let (info, (second, micros)): (String, (u64, u64)) = link.query_at("status", server, &commands).await?;
     // Half of the way is taken for the way there.
     let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
-    Ok(Answer {
-        replicas: Replication::parse(&info).map_or(0, |said| said.online().count() as u32),
-        time: second as f64 + micros as f64 / 1e6 - since,
-    })
+    let replicas = Replication::parse(&info).map_or(0, |said| said.online().count() as u32);
+    Ok((replicas, second as f64 + micros as f64 / 1e6 - since))
 }
 
 /// Between the slowest clock and the fastest.

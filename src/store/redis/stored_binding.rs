@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{FromRedisValue, ParsingError, Value};
 
 use super::{
-    super::{AttemptId, BindingState, Bound, Intent, Result},
+    super::{BindingState, Bound, Intent, Result},
     binding::parse_user,
     unreadable,
 };
@@ -34,8 +34,8 @@ impl StoredBinding {
         self.0.keys().all(|field| field.starts_with("block"))
     }
 
-    /// Where the person stands, for `attempt`.
-    pub(super) fn state(self, attempt: &AttemptId) -> Result<BindingState> {
+    /// Where the person stands.
+    pub(super) fn state(self) -> Result<BindingState> {
         let field = |name| self.field(name);
         let is_set = |name| field(name) == Some("1");
         let generation = field("generation").unwrap_or("0").parse();
@@ -47,7 +47,7 @@ impl StoredBinding {
                 user: parse_user(user)?,
                 unionid: field("unionid").and_then(|unionid| unionid.parse().ok()),
                 others: others.flat_map(str::parse).collect(),
-                new: field("new_for").is_some_and(|new_for| new_for == attempt.to_string()),
+                new_for: field("new_for").and_then(|new_for| new_for.parse().ok()),
                 blocked: field("block_of") == Some(user) && field("block").is_some_and(|block| block.ends_with("on")),
             }));
         }

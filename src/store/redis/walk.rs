@@ -15,6 +15,7 @@ use super::{
     Redis,
     binding::{parse_user, person_of, stored_binding},
     cluster,
+    fitness::member,
     stored_binding::StoredBinding,
     unreadable,
 };
@@ -114,7 +115,8 @@ impl Redis {
         };
         let scanned = from_redis_value(Value::Array(answers)).map_err(|_| unreadable("a page of keys"))?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
-        let process = run_id(&info);
+        // Changes with each start.
+        let process = member(&info, "run_id").unwrap_or_default();
         if *from != Place::default() && (from.layout != layout || !["", process].contains(&from.server.as_str())) {
             return Ok(Step::Elsewhere);
         }
@@ -127,23 +129,10 @@ impl Redis {
     }
 }
 
-/// See [`super::super::Store::binding`].
-pub(super) async fn binding_of(redis: &Redis, person: &Person) -> Result<Option<Binding>> {
-    match found(person.clone(), &redis.link.run("binding", stored_binding(person)).await?)? {
-        Some(Found::Bound(binding)) => Ok(Some(binding)),
-        _ => Ok(None),
-    }
-}
-
 /// By `CLUSTER NODES`: behind the slots of the server itself stand those that it receives and gives away.
 fn slots_are_moving(answer: Option<Value>) -> bool {
     let nodes: String = answer.and_then(|answer| from_redis_value(answer).ok()).unwrap_or_default();
     nodes.lines().any(|line| line.contains("myself") && line.contains(" ["))
-}
-
-/// Changes with each start, and names the process that answers.
-fn run_id(info: &str) -> &str {
-    info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim()
 }
 
 fn owner(key: &str) -> Result<Person> {
@@ -152,7 +141,7 @@ fn owner(key: &str) -> Result<Person> {
 }
 
 /// `None` for a person of whom nothing is left, or nothing but a number.
-fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
+pub(super) fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
     let Some(user) = stored.field("user_id") else {
         let half_done = stored.field("intent_user").or(stored.field("leaving_user")).map(|_| Found::HalfDone);
         return Ok(half_done.or(stored.field("dissolved").map(|_| Found::Dissolved(person))));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint::{
     ids::{Person, UnionId, UserId},
-    store::{AttemptId, BindingState, Store},
+    store::{BindingState, Store},
 };
 
 use super::stepwise::{About, people_in_order};
@@ -30,10 +30,6 @@ pub(crate) struct Books {
     pub(crate) by_phone: BTreeSet<UserId>,
     /// Users of whom somebody was told that they are new.
     pub(crate) told_new: BTreeSet<UserId>,
-}
-
-fn observer() -> AttemptId {
-    AttemptId::new([0xff; 16])
 }
 
 impl Books {
@@ -85,7 +81,7 @@ impl Books {
         self.now += 1;
         match about {
             About::Person(person) => {
-                let state = store.binding_state(person, &observer()).await.expect("a standing");
+                let state = store.binding_state(person).await.expect("a standing");
                 self.keep(person, state);
             }
             About::List(user) => {

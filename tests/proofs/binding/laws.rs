@@ -269,7 +269,7 @@ fn of_a_login(bound: &Bound, visit: &Visit, evidence: &Evidence, books: &mut Boo
             hold(invited.is_none_or(|user| *user == bound.user), || "another user than the unionid's".into())?;
         }
     }
-    if bound.new {
+    if bound.new_for.is_some() {
         let may_be_new = backend.has_made(&bound.user) || books.by_phone.contains(&bound.user);
         hold(may_be_new, || format!("{} is said to be new, and is not", bound.user))?;
         hold(books.told_new.insert(bound.user.clone()), || format!("{} is new for the second time", bound.user))?;

@@ -113,12 +113,12 @@ impl Request {
     async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let binder = self.binder(&self.visit.person, attempt);
         let newcomer = if self.backend.kind == Kind::Auto { Newcomer::Told } else { Newcomer::Counted };
-        let state = match self.store.record(self.record(newcomer, attempt), attempt).await? {
+        let state = match self.store.record(self.record(newcomer, attempt)).await? {
             Some(state) => state,
             None => {
                 let Named { user, .. } = self.ask("at once".into()).await?;
                 let intent = binder.intent_for(user, self.visit.unionid.as_ref(), None).await?;
-                let recorded = self.store.record(self.record(Newcomer::Intended(intent), attempt), attempt).await?;
+                let recorded = self.store.record(self.record(Newcomer::Intended(intent), attempt)).await?;
                 recorded.expect("recorded with an intent")
             }
         };
@@ -129,7 +129,8 @@ impl Request {
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
         binder.link(&bound).await?;
-        Ok(Outcome::Bound(bound))
+        let new_for = bound.new_for.clone().filter(|made| made == attempt);
+        Ok(Outcome::Bound(Bound { new_for, ..bound }))
     }
 
     fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> LoginRecord {
@@ -169,7 +170,7 @@ impl Request {
         let people = self.store.people_of(user).await?.unwrap_or_default();
         for person in people.iter().filter(|person| person.app == self.visit.person.app) {
             let (BindingState::Bound(Bound { generation, .. }) | BindingState::Leaving { generation, .. }) =
-                self.store.binding_state(person, attempt).await?
+                self.store.binding_state(person).await?
             else {
                 continue;
             };

@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use wxmint::{
     ids::{Person, UnionId, UserId},
-    store::{
-        AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store,
-        StoreError,
-    },
+    store::{BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store, StoreError},
 };
 
 /// Where a step is taken: in the first, and the others must answer the same.
@@ -96,10 +93,9 @@ impl Stepwise {
 
     /// The second round trip of a login.
     /// `None` for a newcomer, if that is to be told.
-    pub(crate) async fn record(&self, record: LoginRecord, attempt: &AttemptId) -> Answer<Option<BindingState>> {
-        let (attempt, about) = (attempt.clone(), About::Person(record.person.clone()));
-        let details = format!("{:?}", record.newcomer);
-        let recorded = async move |store: &dyn Store| match store.record_login(&record, &attempt).await? {
+    pub(crate) async fn record(&self, record: LoginRecord) -> Answer<Option<BindingState>> {
+        let (about, details) = (About::Person(record.person.clone()), format!("{:?}", record.newcomer));
+        let recorded = async move |store: &dyn Store| match store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(timeless(state))),
             Recorded::Newcomer => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
@@ -173,60 +169,37 @@ fn of_user(name: &'static str, user: &UserId, details: String) -> (&'static str,
 
 #[async_trait(?Send)]
 impl Bindings for Stepwise {
-    async fn binding_state(&self, person: &Person, attempt: &AttemptId) -> Answer<BindingState> {
+    async fn binding_state(&self, person: &Person) -> Answer<BindingState> {
         let what = of_person("binding_state", person, String::new());
-        let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.binding_state(&person, &attempt).await.map(timeless)).await
+        let person = person.clone();
+        self.step(what, async move |store: &dyn Store| store.binding_state(&person).await.map(timeless)).await
     }
 
-    async fn intend(
-        &self,
-        person: &Person,
-        generation: u64,
-        intent: &Intent,
-        attempt: &AttemptId,
-    ) -> Answer<BindingState> {
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Answer<BindingState> {
         let what = of_person("intend", person, format!("{generation} {intent:?}"));
-        let (person, intent, attempt) = (person.clone(), intent.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| {
-            store.intend(&person, generation, &intent, &attempt).await.map(timeless)
-        })
-        .await
-    }
-
-    async fn admit(
-        &self,
-        user: &UserId,
-        person: &Person,
-        generation: u64,
-        by_unionid: bool,
-        per_app: u32,
-    ) -> Answer<Decision> {
-        let what = of_user("admit", user, format!("{} {generation} {by_unionid}", person.openid.as_str()));
-        let (user, person) = (user.clone(), person.clone());
-        let run = async move |store: &dyn Store| store.admit(&user, &person, generation, by_unionid, per_app).await;
+        let (person, intent) = (person.clone(), intent.clone());
+        let run = async move |store: &dyn Store| store.intend(&person, generation, &intent).await.map(timeless);
         self.step(what, run).await
     }
 
-    async fn settle(
-        &self,
-        person: &Person,
-        generation: u64,
-        outcome: IntentOutcome,
-        attempt: &AttemptId,
-    ) -> Answer<BindingState> {
-        let what = of_person("settle", person, format!("{generation} {outcome:?}"));
-        let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| {
-            store.settle(&person, generation, outcome.clone(), &attempt).await.map(timeless)
-        })
-        .await
+    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Answer<Decision> {
+        let Intent { user, by_unionid, .. } = intent;
+        let what = of_user("admit", user, format!("{} {generation} {by_unionid}", person.openid.as_str()));
+        let (person, intent) = (person.clone(), intent.clone());
+        self.step(what, async move |store: &dyn Store| store.admit(&person, generation, &intent, per_app).await).await
     }
 
-    async fn leave(&self, person: &Person, bound: &Bound, attempt: &AttemptId) -> Answer<BindingState> {
+    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Answer<BindingState> {
+        let what = of_person("settle", person, format!("{generation} {outcome:?}"));
+        let person = person.clone();
+        let run = async move |store: &dyn Store| store.settle(&person, generation, outcome.clone()).await.map(timeless);
+        self.step(what, run).await
+    }
+
+    async fn leave(&self, person: &Person, bound: &Bound) -> Answer<BindingState> {
         let what = of_person("leave", person, format!("{} {}", bound.generation, bound.user));
-        let (person, bound, attempt) = (person.clone(), bound.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound, &attempt).await.map(timeless)).await
+        let (person, bound) = (person.clone(), bound.clone());
+        self.step(what, async move |store: &dyn Store| store.leave(&person, &bound).await.map(timeless)).await
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Answer<()> {
@@ -235,13 +208,10 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation, since).await).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64, attempt: &AttemptId) -> Answer<BindingState> {
+    async fn set_free(&self, person: &Person, generation: u64) -> Answer<BindingState> {
         let what = of_person("set_free", person, generation.to_string());
-        let (person, attempt) = (person.clone(), attempt.clone());
-        self.step(what, async move |store: &dyn Store| {
-            store.set_free(&person, generation, &attempt).await.map(timeless)
-        })
-        .await
+        let person = person.clone();
+        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation).await.map(timeless)).await
     }
 
     async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {

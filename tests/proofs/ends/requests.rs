@@ -1,6 +1,6 @@
 //! Requests, each a row of steps at the store. A step may be lost before or after the store has taken it.
 
-use wxmint::store::{Decision, Issued, Store, StoreError, TokenState};
+use wxmint::store::{Decision, Intent, Issued, Store, StoreError, TokenState};
 
 use super::{
     laws::{End, Scope, Token},
@@ -148,7 +148,8 @@ impl World<'_> {
                 self.generation += 1;
                 let (user, person, generation) = (*user, *person, self.generation);
                 let admits = async move |store: &dyn Store| {
-                    store.admit(&user_id(user), &person_id(person), generation, false, 10).await
+                    let intent = Intent { user: user_id(user), made: true, by_unionid: false };
+                    store.admit(&person_id(person), generation, &intent, 10).await
                 };
                 if !matches!(self.directly(admits), Decision::Admitted { .. }) {
                     return None;

@@ -1,12 +1,11 @@
--- Gives a key another value, unless it holds a value that the caller does not expect. KEYS: key. ARGV: the value that is
--- expected, the new value ('' to delete the key), '1' if the key must be there. A key that expires still does.
--- Answers the value that the key held, or false.
+-- Gives a key another value for good, or deletes it, unless it holds a value that the caller does not expect. KEYS: key. ARGV: the
+-- value that is expected, the new value ('' to delete the key). Answers the value that the key held, or false.
 local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] or not held and ARGV[3] then
+if held and held ~= ARGV[1] and held ~= ARGV[2] then
   return held
 end
 if ARGV[2] ~= '' then
-  redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+  redis.call('SET', KEYS[1], ARGV[2])
 elseif held then
   redis.call('DEL', KEYS[1])
 end
