@@ -8,6 +8,7 @@ mod doctor;
 mod failure;
 mod init;
 mod keys;
+mod language;
 mod manual;
 mod output;
 mod ready;

@@ -16,6 +16,9 @@ use rustix::{fs::OFlags, process::geteuid};
 
 /// The file's name.
 pub const NAME: &str = ".env";
+/// What `wxmint init` writes, with values of its own.
+pub const EXAMPLE: &str = include_str!("../../.env.example");
+pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes, many times `.env.example`.
 const LARGEST: u64 = 256 * 1024;
 /// Of whose variables the values are secrets, or may be.
@@ -138,8 +141,8 @@ impl Read for Lines<'_> {
     }
 }
 
-/// `.env.example` with these values in place of its own.
-pub fn filled(values: &[(&str, String)]) -> String {
+/// An example file with these values in place of its own.
+pub fn filled(example: &str, values: &[(&str, String)]) -> String {
     let line = |line: &str| {
         let name = line.strip_prefix("# ").unwrap_or(line).split_once('=').map(|(name, _)| name);
         match values.iter().find(|(known, _)| Some(*known) == name) {
@@ -147,7 +150,7 @@ pub fn filled(values: &[(&str, String)]) -> String {
             None => format!("{line}\n"),
         }
     };
-    include_str!("../../.env.example").lines().map(line).collect()
+    example.lines().map(line).collect()
 }
 
 /// A value as dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
@@ -178,7 +181,7 @@ mod tests {
         #[test]
         fn every_value_is_read_as_it_was_written(value in "[^\0]*", other in r#"[\\'"$# \n\r{}a`]*"#) {
             let pairs = [("WXMINT_KEYS", value), ("WXMINT_REDIS_URL", other)];
-            let read = parse(&filled(&pairs)).expect("what was written");
+            let read = parse(&filled(EXAMPLE_IN_CHINESE, &pairs)).expect("what was written");
             for (name, value) in pairs {
                 prop_assert_eq!(read.iter().filter(|(known, _)| known == name).collect::<Vec<_>>(), [&(name.to_owned(), value)]);
             }

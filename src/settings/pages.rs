@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::{Settings, SidecarSettings, parse_duration, reader::Fault, variable::ENTRIES, variables::NAMES};
+use super::{
+    Settings, SidecarSettings, parse_duration,
+    reader::Fault,
+    variable::{ENTRIES, EXAMPLE, IN_FILE, VariableEntry},
+    variables::NAMES,
+};
 
 fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
@@ -92,4 +97,62 @@ fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
             assert!(entry.file_variable().is_none_or(is_named), "{name}_FILE in {file}");
         }
     }
+}
+
+/// What a row of the Chinese tables says about a variable, as comments: a sentence a line, and then the pages that it links to.
+fn comments(row: &str, is_set: bool) -> String {
+    let mut cells = row.trim_end_matches(" |").split(" | ").skip(1);
+    let (default, meaning) = (cells.next().unwrap_or_default(), cells.next().expect("a meaning"));
+    let mut pieces = meaning.split('[');
+    let (mut text, mut pages) = (pieces.next().unwrap_or_default().to_owned(), Vec::new());
+    for piece in pieces {
+        let Some((words, rest)) = piece.split_once("](") else {
+            text = text + "[" + piece;
+            continue;
+        };
+        let (target, rest) = rest.split_once(')').expect("the end of a link");
+        let page = format!("docs/{}", target.split('#').next().unwrap_or_default());
+        pages.extend(Some(page).filter(|page| !pages.contains(page)));
+        text = text + words + rest;
+    }
+    let default = match default {
+        _ if is_set || default == "无" || default.starts_with('`') => String::new(),
+        required if required.contains("必填") => format!("{required}。"),
+        default => format!("默认值：{default}。"),
+    };
+    let links = if pages.is_empty() { String::new() } else { format!("详见 {}。", pages.join("、")) };
+    let text = format!("{default}{text}。{links}");
+    // In a file, only what has blanks needs quotation marks.
+    let is_marked = |(n, piece): (usize, &str)| n % 2 == 1 && piece.contains(' ');
+    let text =
+        text.split('`').enumerate().map(|it| if is_marked(it) { format!("`{}`", it.1) } else { it.1.to_owned() });
+    text.collect::<String>().split_inclusive('。').flat_map(|sentence| ["# ", sentence, "\n"]).collect()
+}
+
+/// `WXMINT_TEST_WRITE=1` writes the file again. Only its paragraphs without a variable are written by hand.
+#[test]
+fn the_chinese_example_file_has_the_settings_of_the_other_one_and_the_texts_of_the_chinese_tables() {
+    const FILE: &str = ".env.example.zh-CN";
+    let [chinese, serve, sidecar] =
+        [FILE, "docs/settings.zh-CN.md", "docs/sidecar.zh-CN.md"].map(|name| page(name).expect(name));
+    let rows = serve + &sidecar;
+    let is_value = |line: &str, name: &str| line.trim_start_matches("# ").starts_with(&format!("{name}="));
+    let is_setting = |text: &str| text.lines().any(|line| NAMES.iter().any(|name| is_value(line, name)));
+    let mut by_hand = chinese.trim_end().split("\n\n").filter(|text| !is_setting(text));
+    let paragraph = |english: &'static str| {
+        let Some(VariableEntry { name, default, .. }) = VariableEntry::read(english) else {
+            return by_hand.next().expect("a paragraph by hand").to_owned();
+        };
+        let row = rows.lines().find(|row| row.starts_with(&format!("| `{name}` |"))).expect(name);
+        let values = english.lines().skip_while(|line| !line.starts_with(EXAMPLE) && !is_value(line, name));
+        let values = values
+            .map(|line| line.replace(EXAMPLE, "# 例如：").replace(IN_FILE, "# 也可以写进文件，这里写文件的路径："));
+        comments(row, default.is_none()) + &values.collect::<Vec<_>>().join("\n")
+    };
+    let paragraphs = include_str!("../../.env.example").trim_end().split("\n\n").map(paragraph);
+    let expected = paragraphs.collect::<Vec<_>>().join("\n\n") + "\n";
+    if std::env::var_os("WXMINT_TEST_WRITE").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE), &expected).expect("our own file");
+    }
+    assert_eq!(page(FILE), Some(expected), "run this test with WXMINT_TEST_WRITE=1");
 }

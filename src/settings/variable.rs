@@ -31,13 +31,13 @@ pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
     LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(VariableEntry::read).collect());
 
 const FORM: &str = "# Form: ";
-const EXAMPLE: &str = "# For example: ";
-const IN_FILE: &str = "# Instead, the path of a file with the value:";
+pub(super) const EXAMPLE: &str = "# For example: ";
+pub(super) const IN_FILE: &str = "# Instead, the path of a file with the value:";
 
 impl VariableEntry {
     /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`, or
     /// `# NAME=` below an example.
-    fn read(paragraph: &'static str) -> Option<Self> {
+    pub(super) fn read(paragraph: &'static str) -> Option<Self> {
         let mut lines: Vec<_> = paragraph.lines().collect();
         let may_be_in_file = lines.iter().rev().nth(1) == Some(&IN_FILE);
         lines.truncate(lines.len() - if may_be_in_file { 2 } else { 0 });

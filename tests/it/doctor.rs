@@ -6,11 +6,11 @@ mod files;
 mod redis;
 mod sidecar;
 
-use std::{env, fs, path::Path, process::Command};
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::support::{APP_SECRET, Configuration, PATIENCE, Process, TestBed, WXMINT};
+use crate::support::{APP_SECRET, Configuration, PATIENCE, Process, TestBed, WXMINT, repository, said, wxmint};
 
 /// In the order in which they are printed.
 const NAMES: [&str; 17] = [
@@ -135,6 +135,27 @@ async fn a_configuration_without_faults_is_ok_and_nothing_is_changed() {
     let stats = bed.wechat.stats().await;
     assert_eq!((bed.wechat.exchanges().await, &stats["requests"]["/cgi-bin/stable_token"]), (0, &1.into()), "{stats}");
     assert!(report.worst("wechat.credentials")[1].contains("wx0123456789abcdef"));
+}
+
+#[test]
+fn the_pages_explain_each_check_and_the_chinese_one_is_named_in_a_chinese_locale() {
+    for page in ["docs/operation.md", "docs/operation.zh-CN.md"] {
+        let text = fs::read_to_string(repository(page)).expect(page);
+        let (_, table) = text.split_once("|---|---|---|---|\n").expect("a table of checks");
+        let rows = table.lines().map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        let others = ["jwks", "public", "revocations", "clock"];
+        assert_eq!(rows.collect::<BTreeSet<_>>(), NAMES.into_iter().chain(others).collect(), "{page}");
+    }
+    for (language, words, is_named) in [
+        ("zh_CN.UTF-8", &["doctor"][..], true),
+        ("C", &["doctor"], false),
+        ("zh_CN.UTF-8", &["doctor", "--json"], false),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = wxmint().args(words).env_clear().env("LANG", language).current_dir(&folder).output();
+        let last = "docs/operation.zh-CN.md 的“体检”\n";
+        assert_eq!(said(&output.expect("wxmint runs")).ends_with(last), is_named, "{language} {words:?}");
+    }
 }
 
 #[tokio::test]

@@ -298,6 +298,34 @@ async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_type
 }
 
 #[tokio::test]
+async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
+    let place = folder();
+    let mut terminal = Terminal::of(&["init", "--lang", "zh"], place.path());
+    terminal.answer("小程序的 AppID", true, "wx123\n").await;
+    terminal.answer("小程序访问 wxmint 的 URL", true, &format!("{ISSUER}\n")).await;
+    terminal.answer("Redis 的地址", true, &format!("{REDIS}\n")).await;
+    terminal.answer("小程序的 AppSecret（输入时不显示）", false, &format!("{APP_SECRET}\n")).await;
+    let (code, shown) = terminal.end("  wxmint serve").await;
+    assert!(code == Some(0) && shown.contains("警告：AppID 通常是") && shown.contains("请另外备份"), "{shown}");
+    let written = |folder: &Path| fs::read_to_string(folder.join(".env")).expect("a file");
+    let (english, chinese) = (folder(), written(place.path()));
+    made(init_with_secret(english.path()).env("LANG", "zh_CN.UTF-8").args(["--lang", "en"]), "");
+    assert!(
+        written(english.path()).starts_with("# The settings") && chinese.starts_with("# wxmint 的配置"),
+        "{chinese}"
+    );
+    assert_eq!(set_in_env(place.path()).len(), 6);
+    let mut again = init_with_secret(place.path());
+    refused(
+        again.env("LC_MESSAGES", "zh_CN.UTF-8"),
+        "",
+        64,
+        "没有写入任何文件，因为 . 里已有：keys.json, vault.key, .env。",
+    );
+    refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
+}
+
+#[tokio::test]
 async fn at_a_terminal_ctrl_c_and_ctrl_d_leave_no_file_and_a_terminal_that_shows_what_is_typed() {
     for (key, before_secret, at_secret) in [("\x03", None, Some(1)), ("\x04", Some(1), Some(1))] {
         let place = folder();

@@ -30,7 +30,7 @@ CRATES = ("wxmint-verify", "wxmint-simulator", "wxmint")
 LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)
 LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 # What lies beside the program in its archive, as it lies in the repository.
-BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", "docs")
+BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", ".env.example.zh-CN", "docs")
 # What is used as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
 PACKED = ("docs", "src", "crates", "k8s/chart", ".cargo")
 # Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR and make's own do not.)

@@ -23,7 +23,8 @@ use tracing::{Dispatch, dispatcher::set_default};
 
 use super::{
     EXIT_FAULTS, EXIT_UNFINISHED, Failure,
-    output::{complete, json, print},
+    language::Language,
+    output::{complete, json, print, say},
     serve::Remark,
 };
 use crate::{
@@ -74,7 +75,11 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         false => found.iter().for_each(|finding| print(line(finding))),
     }
     complete()?;
-    match found.iter().map(|finding| finding.status).max() {
+    let worst = found.iter().map(|finding| finding.status).max();
+    if worst > Some(Status::Ok) && !args.json && Language::of_locale() == Language::Zh {
+        say("各检查项的含义和处理办法：docs/operation.zh-CN.md 的“体检”");
+    }
+    match worst {
         Some(Status::Fault) => Err(Failure::diagnosed(EXIT_FAULTS)),
         Some(Status::Warning) => Err(Failure::diagnosed(EXIT_UNFINISHED)),
         Some(Status::Ok) | None => Ok(()),

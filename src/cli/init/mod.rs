@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     Failure,
     keys::checked,
+    language::Language,
     output::{ask_hidden, print, say},
     random,
 };
@@ -52,6 +53,9 @@ pub(super) struct InitArgs {
     /// Where Redis is; else WXMINT_REDIS_URL, else asked for. A URL with a password is better in WXMINT_REDIS_URL
     #[arg(long, value_name = "URL", alias = "redis")]
     redis_url: Option<String>,
+    /// The language of the questions and of .env; else that of the locale
+    #[arg(long, value_enum)]
+    lang: Option<Language>,
     /// For a trial with `wxmint simulator` and without Redis: asks for nothing
     #[cfg(feature = "simulator")]
     #[arg(long)]
@@ -60,9 +64,10 @@ pub(super) struct InitArgs {
 
 pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let folder = args.dir.clone();
-    refuse_existing(&folder)?;
-    let values = values::gather(args)?;
-    let contents = contents(&values)?;
+    let language = args.lang.unwrap_or_else(Language::of_locale);
+    refuse_existing(&folder, language)?;
+    let values = values::gather(args, language)?;
+    let contents = contents(&values, language)?;
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
@@ -71,35 +76,44 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    print(format_args!("Made in {}: {KEYS} (signing keys), {VAULT}, {} (settings)", folder.display(), env_file::NAME));
-    hide_from_git(&folder)?;
-    introduce(&folder, values.iter().any(|(name, _)| *name == values::WECHAT));
+    let place = folder.display();
+    print(language.pick([
+        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {} (settings)", env_file::NAME),
+        format!("已在 {place} 生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{}（配置）", env_file::NAME),
+    ]));
+    hide_from_git(&folder, language)?;
+    introduce(&folder, values.iter().any(|(name, _)| *name == values::WECHAT), language);
     Ok(())
 }
 
 /// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way too.
-fn refuse_existing(folder: &Path) -> Result<(), Failure> {
+fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, env_file::NAME].into_iter().filter(exists).collect();
-    match existing[..] {
-        [] => Ok(()),
-        _ => Err(Failure::usage(format_args!(
-            "nothing was written, because {} has these already: {}. Name another folder with --dir, or move them away; \
-             a lost key cannot be made again.",
-            folder.display(),
-            existing.join(", ")
-        ))),
+    if existing.is_empty() {
+        return Ok(());
     }
+    let (place, existing) = (folder.display(), existing.join(", "));
+    Err(Failure::usage(language.pick([
+        format!(
+            "nothing was written, because {place} has these already: {existing}. Name another folder with --dir, or move them \
+             away; a lost key cannot be made again."
+        ),
+        format!(
+            "没有写入任何文件，因为 {place} 里已有：{existing}。请用 --dir 指定别的目录，或者先移走这些文件；密钥丢失后无法重新生成。"
+        ),
+    ])))
 }
 
 type Contents = [(&'static str, Zeroizing<Vec<u8>>); 3];
 
-fn contents(values: &[(&str, String)]) -> Result<Contents, Failure> {
+fn contents(values: &[(&str, String)], language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?);
     checked(&keys)?;
     let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
+    let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
-    Ok([(KEYS, keys.content()), (VAULT, text(vault)), (env_file::NAME, text(filled(values)))])
+    Ok([(KEYS, keys.content()), (VAULT, text(vault)), (env_file::NAME, text(filled(example, values)))])
 }
 
 /// Writes all files or none.
@@ -114,7 +128,7 @@ fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
 }
 
 /// In a git work tree: writes `.gitignore`, or says what the one that is there must have.
-fn hide_from_git(folder: &Path) -> Result<(), Failure> {
+fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
     let whole = fs::canonicalize(folder).unwrap_or_default();
     if !whole.ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(());
@@ -123,16 +137,26 @@ fn hide_from_git(folder: &Path) -> Result<(), Failure> {
     let lines: String = SECRETS.iter().flat_map(|name| [name, "\n"]).collect();
     match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(mut file) => file.write_all(lines.as_bytes())?,
-        Err(_) => say(format_args!("Check that {} keeps these out of git: {}", path.display(), SECRETS.join(" "))),
+        Err(_) => {
+            let (path, secrets) = (path.display(), SECRETS.join(" "));
+            say(language.pick([
+                format!("Check that {path} keeps these out of git: {secrets}"),
+                format!("请检查 {path} 是否让 git 忽略这些文件：{secrets}"),
+            ]));
+        }
     }
     Ok(())
 }
 
-fn introduce(folder: &Path, is_demo: bool) {
+fn introduce(folder: &Path, is_demo: bool, language: Language) {
     let enter = match folder == Path::new(".") {
         true => String::new(),
         false => format!("\n  cd {}", quoted(&folder.to_string_lossy())),
     };
     let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
-    print(format_args!("Keep a copy of {KEYS} and {VAULT} elsewhere. Next:{enter}\n  {before}\n  wxmint serve"));
+    let advice = language.pick([
+        format!("Keep a copy of {KEYS} and {VAULT} elsewhere. Next:"),
+        format!("请另外备份 {KEYS} 和 {VAULT}。接下来运行："),
+    ]);
+    print(format_args!("{advice}{enter}\n  {before}\n  wxmint serve"));
 }

@@ -9,7 +9,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{Failure, InitArgs, KEYS, VAULT, ask_hidden, say};
+use super::{Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
 use crate::{ids::AppId, settings::Settings, wechat::UNUSUAL_APPID};
 
 pub(super) const WECHAT: &str = "WXMINT_WECHAT_URL";
@@ -18,30 +18,46 @@ const APPID: &str = "WXMINT_APPID";
 const SECRET: &str = "WXMINT_APP_SECRET";
 const REDIS: &str = "WXMINT_REDIS_URL";
 
-/// The variables that are asked for, each with its question. What is not shown comes last, because Ctrl-C no longer ends a
-/// question after it ([`ask_hidden`]).
-const QUESTIONS: [(&str, &str); 4] = [
-    (APPID, "AppID of the mini program (mp.weixin.qq.com, 开发管理)"),
-    (ISSUER, "URL at which mini programs reach wxmint, for example https://login.example.com"),
-    (REDIS, "URL of Redis, for example redis://127.0.0.1:6379, or memory: for a trial"),
-    (SECRET, "AppSecret of the mini program (not shown)"),
+/// The variables that are asked for. What is not shown comes last, because Ctrl-C no longer ends a question after it
+/// ([`ask_hidden`]).
+const ASKED: [&str; 4] = [APPID, ISSUER, REDIS, SECRET];
+/// For each of [`ASKED`], in English and in Chinese.
+const QUESTIONS: [[&str; 4]; 2] = [
+    [
+        "AppID of the mini program (mp.weixin.qq.com, 开发管理): ",
+        "URL at which mini programs reach wxmint, for example https://login.example.com: ",
+        "URL of Redis, for example redis://127.0.0.1:6379, or memory: for a trial: ",
+        "AppSecret of the mini program (not shown): ",
+    ],
+    [
+        "小程序的 AppID（mp.weixin.qq.com 的“开发管理”）：",
+        "小程序访问 wxmint 的 URL，例如 https://login.example.com：",
+        "Redis 的地址，例如 redis://127.0.0.1:6379；试用时可填 memory:，结束后数据丢失：",
+        "小程序的 AppSecret（输入时不显示）：",
+    ],
 ];
-
-const HOW: &str = "Give --appid, --app-secret-file, --issuer and --redis-url, or set the variables, or run wxmint init at a \
-                   terminal, which asks.";
+const HOW: [&str; 2] = [
+    "Give --appid, --app-secret-file, --issuer and --redis-url, or set the variables; at a terminal wxmint init asks.",
+    "请给出 --appid、--app-secret-file、--issuer 和 --redis-url，或者设置上述变量；在终端里运行 wxmint init 时，它会逐项询问。",
+];
+const EXPOSED: [&str; 2] = [
+    "warning: every user of this machine sees arguments (ps), and your shell keeps them. Give an AppSecret that is in use by \
+     --app-secret-file PATH (- for standard input) or WXMINT_APP_SECRET, a URL with a password by WXMINT_REDIS_URL, or type \
+     them at a terminal.",
+    "警告：本机的每个用户都能看到命令的参数（ps），shell 也会把它们记入历史。正在使用的 AppSecret 请用 --app-secret-file PATH（- \
+     表示标准输入）或 WXMINT_APP_SECRET 传入，带密码的 URL 请用 WXMINT_REDIS_URL 传入，也可以在终端里输入。",
+];
+const UNUSUAL: &str = "警告：AppID 通常是 wx 加 16 个十六进制数字，这个不是";
 
 type Values = Vec<(&'static str, String)>;
 
 /// Values with which `wxmint serve` would start. At a terminal it asks until they are such.
-pub(super) fn gather(args: InitArgs) -> Result<Values, Failure> {
+pub(super) fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
     let has_password = args.redis_url.as_ref().is_some_and(|url| url.contains('@'));
     if has_password || args.app_secret.is_some() {
-        say(
-            "warning: every user of this machine sees arguments (ps), and your shell keeps them. Give an AppSecret that is in \
-             use by --app-secret-file PATH (- for standard input) or WXMINT_APP_SECRET, a URL with a password by \
-             WXMINT_REDIS_URL, or type them at a terminal.",
-        );
+        say(language.pick(EXPOSED));
     }
+    let nothing = language.pick(["nothing was written", "没有写入任何文件"]);
     let mut values = given(args)?;
     values.extend([("WXMINT_KEYS", KEYS.to_owned()), ("WXMINT_VAULT_KEY_FILE", VAULT.to_owned())]);
     loop {
@@ -49,29 +65,29 @@ pub(super) fn gather(args: InitArgs) -> Result<Values, Failure> {
         let Err(faults) = Settings::from_vars(vars) else {
             let appid = values.iter().find_map(|(name, value)| (*name == APPID).then_some(value));
             if appid.and_then(|appid| appid.parse::<AppId>().ok()).is_some_and(|appid| !appid.is_usual()) {
-                say(format_args!("warning: {UNUSUAL_APPID}"));
+                say(language.pick([&format!("warning: {UNUSUAL_APPID}"), UNUSUAL]));
             }
             return Ok(values);
         };
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
-        let asked = QUESTIONS.iter().find_map(|&(name, question)| Some((name, question, fault_of(name)?)));
+        let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
+        let asked = questions.find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
-            return Err(Failure::usage(format_args!("nothing was written\n\n{faults}\n{HOW}")));
+            return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{}", language.pick(HOW))));
         };
         if values.iter().any(|(known, _)| *known == name) {
             say(fault);
         }
         values.retain(|(known, _)| *known != name);
-        let typed =
-            if name == SECRET { ask_hidden(&format!("{question}: ")) } else { ask(question).map(Zeroizing::new) };
-        let typed = typed.map_err(|error| Failure::unfinished(format_args!("{error}; nothing was written")))?;
+        let typed = if name == SECRET { ask_hidden(question) } else { ask(question).map(Zeroizing::new) };
+        let typed = typed.map_err(|error| Failure::unfinished(format_args!("{error}; {nothing}")))?;
         values.push((name, typed.trim().to_owned()));
     }
 }
 
 fn ask(question: &str) -> io::Result<String> {
     let mut line = String::new();
-    write!(io::stderr(), "{question}: ")?;
+    write!(io::stderr(), "{question}")?;
     match stdin().read_line(&mut line)? {
         0 => Err(ErrorKind::UnexpectedEof.into()),
         _ => Ok(line),
