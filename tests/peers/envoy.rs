@@ -1,14 +1,17 @@
 //! Envoy, run with the configuration of an example.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use crate::{
     example::{Example, Started, example_folder},
     raw::Request,
     scene::Scene,
-    support::{Http, PATIENCE, Process, eventually, tools},
+    support::{Http, PATIENCE, Process, eventually, tools, until},
 };
 use serde_json::json;
+
+/// Where Envoy writes the address of its admin interface, in the example's folder.
+const ADMIN: &str = "admin";
 
 /// Envoy listens, before the scene's back end. `addresses` are those of examples/peers/`name` besides.
 pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str, &str)]) -> Started {
@@ -17,7 +20,7 @@ pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str,
     let own = ["port_value: 8000 }", "port_value: 9901 }"].map(|port| (port, "port_value: 0 }"));
     let addresses = [&own[..], &[("port_value: 3000 }", &*back_end)], addresses].concat();
     let folder = example_folder(name, &addresses);
-    let admin = folder.path().join("admin");
+    let admin = folder.path().join(ADMIN);
     let mut command = Command::new(tools("python/bin/envoy"));
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]);
     command.arg("--admin-address-path").arg(&admin).arg("--config-path").arg(folder.path().join("envoy.yaml"));
@@ -29,6 +32,17 @@ pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str,
     })
     .await;
     Started { example: Example::new(name, address.port()), process, folder }
+}
+
+/// Returns once Envoy has fetched keys, by its own count.
+pub(crate) async fn has_fetched_keys(envoy: &Started) {
+    let admin = fs::read_to_string(envoy.folder.path().join(ADMIN)).expect("Envoy listens");
+    let (http, counts) = (Http::new(), format!("http://{admin}/stats?filter=jwks_fetch_success"));
+    until("Envoy fetches keys", PATIENCE, async || {
+        let told = http.get(&counts).await.body;
+        told.trim().rsplit(' ').next().and_then(|count| count.parse().ok()).is_some_and(|count: u32| count > 0)
+    })
+    .await;
 }
 
 /// What both examples do besides, with a good token and on open paths.
@@ -60,7 +74,7 @@ pub(crate) async fn leaves_nothing_to_interpretation(scene: &Scene, example: &Ex
 }
 
 async fn listener(http: &Http, admin: &Path) -> Option<SocketAddr> {
-    let admin = std::fs::read_to_string(admin).ok()?;
+    let admin = fs::read_to_string(admin).ok()?;
     http.0.get(format!("http://{admin}/ready")).send().await.ok()?.error_for_status().ok()?;
     http.get(&format!("http://{admin}/listeners")).await.body.trim().strip_prefix("peer::")?.parse().ok()
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     super::{Result, StoreError},
@@ -13,7 +13,7 @@ use super::{
     fitness::worst,
     link::DEADLINE,
     primaries::Primary,
-    server::Server,
+    server::{PAUSE, Server},
     slot::slot_of,
     status::{lacks, own_clock},
     walk::{Place, Slots, Step},
@@ -54,12 +54,19 @@ const ENDS_ONLY: [&str; 5] = ["xadd", "xrange", "wait", "cluster|nodes", "asking
 impl Redis {
     /// At least one finding for each of [`REDIS_CHECKS`].
     pub async fn examine(&self) -> Vec<Finding> {
-        // A busy machine may be too slow once for a connection's deadline.
-        let (mut reached, mut tries) = (self.access.try_out(&self.access.url()).await, 1);
-        while reached.is_err() && tries < 3 {
-            (reached, tries) = (self.access.try_out(&self.access.url()).await, tries + 1);
+        // A busy machine may be too slow for a deadline now and then. A server that hangs misses it the third time too.
+        for _ in 1..3 {
+            let found = self.examine_once().await;
+            if !found.iter().any(|finding| finding.status != Status::Ok && finding.found.contains("no answer")) {
+                return found;
+            }
+            sleep(PAUSE).await;
         }
-        if let Err(StoreError { reason }) = reached {
+        self.examine_once().await
+    }
+
+    async fn examine_once(&self) -> Vec<Finding> {
+        if let Err(StoreError { reason }) = self.access.try_out(&self.access.url()).await {
             let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, "Redis is not reached"));
             return [unreachable(&reason)].into_iter().chain(others).collect();
         }

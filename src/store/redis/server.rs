@@ -30,7 +30,7 @@ use super::{
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
 /// soon.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// For the question where the primaries are.

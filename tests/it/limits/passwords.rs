@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{expect_exact_wait, expect_limited};
-use crate::support::{Answer, PASSWORD as RIGHT, TestBed, UsersFile, WRONG_PASSWORD as WRONG};
+use crate::support::{Answer, PASSWORD as RIGHT, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD as WRONG, eventually};
 
 /// Users with the password [`RIGHT`], and three attempts.
 async fn bed_of(users: &[&str]) -> (TestBed, UsersFile) {
@@ -96,10 +96,18 @@ async fn right_passwords_are_not_counted() {
 #[tokio::test]
 async fn of_ten_wrong_passwords_at_once_at_two_replicas_three_are_looked_at() {
     let (bed, _users) = bed_of(&["mei"]).await;
-    let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": 10})).await;
-    let attempts = codes.iter().enumerate().map(|(number, code)| send(&bed, number % 2, code, "mei", WRONG));
-    let (looked_at, refused): (Vec<_>, Vec<_>) =
-        join_all(attempts).await.into_iter().partition(|answer| answer.status == 403);
+    let mut people = 0;
+    let ten = async || {
+        people += 1;
+        let person = format!("enemy-{people}");
+        let codes = bed.wechat.mint_codes(json!({"person": person, "count": 10})).await;
+        let attempts = codes.iter().enumerate().map(|(number, code)| send(&bed, number % 2, code, "mei", WRONG));
+        let answers = join_all(attempts).await;
+        // A busy machine may be too slow for a password, which counts all the same.
+        answers.iter().all(|answer| answer.status != 503).then_some(answers)
+    };
+    let answers = eventually("a machine that is fast enough", 3 * PATIENCE, ten).await;
+    let (looked_at, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 403);
     assert_eq!(looked_at.len(), 3);
     for answer in refused {
         answer.expect_problem(429, "rate_limited");

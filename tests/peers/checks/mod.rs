@@ -94,11 +94,16 @@ pub(crate) async fn issuer_away(scene: &Scene, example: &Example) {
 
 /// Started while the issuer is away, it says 503 until it has keys, and then lets tokens in by itself.
 pub(crate) async fn starts_before_the_issuer(scene: &Scene, example: &Example) {
+    says_503_without_keys(scene, example).await;
+    scene.link.restore().await;
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+}
+
+/// Started while the issuer is away, it says 503, and when to ask again.
+pub(crate) async fn says_503_without_keys(scene: &Scene, example: &Example) {
     let request = Request::get(example.protected).bearer(&scene.lin.token);
     let refused = eventually("it listens", PATIENCE, async || request.send(example.address).await.ok()).await;
     assert_eq!((refused.status, refused.header("retry-after").len()), (503, 1), "{refused:?}");
-    scene.link.restore().await;
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
 }
 
 /// Once the issuer's key has been retired for an emergency, its tokens are refused and those of the new key are taken,
