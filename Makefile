@@ -40,7 +40,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(heading)
 	$(SETUP) test cxx valkey promtool php maven
 	$(CARGO) test --locked --test nightly -- --test-threads=1
-	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip cost:: --skip java_spring:: --skip php::
+	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_spring:: --skip php::
 	tests/tools/registries.sh
 	$(CARGO) test --locked --features kubernetes --test campaign
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
@@ -48,13 +48,6 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
-
-.PHONY: count
-count: ## the instructions and freed blocks of a silent login, of the program as it is optimised, counted by Valgrind
-	$(heading)
-	$(SETUP) cc redis valgrind
-	$(CARGO) build --locked --profile counting
-	WXMINT_TEST_COUNTED=$(CURDIR)/target/counting/wxmint $(CARGO) test --locked --test it cost:: -- --ignored --nocapture | grep 'a silent login'
 
 .PHONY: scale
 scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; benches/README.md
@@ -115,8 +108,8 @@ image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for ano
 
 .PHONY: bench
 bench: ## the benchmarks
-	$(SETUP) cc redis go node python nginx haproxy apache
-	$(CARGO) build --locked --release --examples
+	$(SETUP) cc redis python
+	$(CARGO) build --locked --release
 	$(CARGO) bench --locked
 
 .PHONY: campaign

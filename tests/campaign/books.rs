@@ -58,7 +58,6 @@ pub(crate) struct Played {
 }
 
 pub(crate) struct Sample {
-    pub(crate) at: Duration,
     pub(crate) resident_kib: BTreeMap<String, u64>,
 }
 

@@ -1,8 +1,6 @@
-//! What the campaign has shown: a table on the terminal, JSON, and in the long form a part of benches/README.md.
+//! What the campaign has shown: a table on the terminal, and in the long form a part of benches/README.md.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
-
-use serde_json::{Value, json};
 
 use crate::{
     actions::Campaign,
@@ -49,10 +47,6 @@ pub(crate) fn write(campaign: &Campaign) {
     let asked: u64 = pages.counts.values().sum();
     tell(&format!("{asked} requests and verifications: {:?}", pages.counts));
     tell(&format!("problems: {:?}; the slowest answer took {:.1?}", pages.problems, pages.slowest));
-    let folder = repository("target/campaign");
-    fs::create_dir_all(&folder).expect("a folder");
-    let json = format!("{:#}\n", to_json(campaign, &pages, &tried));
-    fs::write(folder.join("campaign.json"), json).expect("written");
     if campaign.plan.minutes.is_some() && pages.findings.is_empty() && std::env::var_os("CAMPAIGN_PAGE").is_some() {
         fill("benches/README.md", &rows(introduction(campaign, &pages), &tried));
     }
@@ -88,31 +82,6 @@ fn tried(pages: &Pages) -> BTreeMap<&'static str, Tried> {
         it.longest = it.longest.max(ended.unwrap_or(*began) - *began);
     }
     tried
-}
-
-fn to_json(campaign: &Campaign, pages: &Pages, tried: &BTreeMap<&str, Tried>) -> Value {
-    let faults = tried.iter().map(|(name, it)| {
-        let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
-        let [median, worst] = it.troubled();
-        json!({
-            "fault": name, "times": it.times, "refused": it.refused, "longest_s": longest, "recovered_s": recovered,
-            "troubled_median_s": median, "troubled_worst_s": worst,
-        })
-    });
-    let samples = pages.samples.iter().map(|it| json!({"at_s": it.at.as_secs(), "resident_kib": it.resident_kib}));
-    json!({
-        "seed": campaign.plan.seed,
-        "minutes": campaign.plan.minutes,
-        "rate": campaign.plan.rate,
-        "people": campaign.model().people.len(),
-        "counts": pages.counts,
-        "problems": pages.problems,
-        "slowest_s": pages.slowest.as_secs_f64(),
-        "faults": faults.collect::<Vec<_>>(),
-        "findings": pages.findings,
-        "unexplained": pages.unexplained,
-        "samples": samples.collect::<Vec<_>>(),
-    })
 }
 
 /// The text before the rows, and their heading.

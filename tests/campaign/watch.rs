@@ -59,8 +59,7 @@ async fn sample(campaign: &Campaign, world: &World) {
             resident_kib.insert(format!("wxmint {}", number + 1), kib);
         }
     }
-    let at = campaign.books.began.elapsed();
-    campaign.books.pages().samples.push(Sample { at, resident_kib });
+    campaign.books.pages().samples.push(Sample { resident_kib });
 }
 
 fn resident_of(pid: u32) -> Option<u64> {

@@ -88,16 +88,6 @@ async fn who_names_no_app_or_an_unknown_one_is_told_which_it_is() {
 }
 
 #[tokio::test]
-async fn the_only_app_needs_no_name_whatever_the_referer_says() {
-    let folder = apps_folder(&[(OTHER_APPID, OTHER_SECRET)]);
-    let bed = bed_with(folder.path()).await;
-    for referer in [None, Some(referer_of(APPID)), Some(referer_of(OTHER_APPID))] {
-        let answer = ask(&bed, &json!({"code": code_of(&bed, OTHER_APPID).await}), referer.as_deref()).await;
-        assert_eq!(app_of(answer), OTHER_APPID, "{referer:?}");
-    }
-}
-
-#[tokio::test]
 async fn an_app_comes_and_goes_within_5_s_while_the_other_goes_on() {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let bed = bed_with(folder.path()).await;

@@ -136,29 +136,6 @@ async fn a_bound_person_is_nobody_elses_and_a_user_with_a_person_takes_no_other(
 }
 
 #[tokio::test]
-async fn a_dissolved_binding_is_gone_for_its_token_and_its_person_is_asked_again() {
-    let business = Business::start().await;
-    let bound = business.log_in("lin", &password_of("alice")).await.expect_login();
-    assert_eq!(session_keys(&business).len(), 1);
-    business.dissolve(&bound).await;
-    assert_eq!(session_keys(&business), [""; 0]);
-
-    let token = bound.member("access_token");
-    for refused in [&token, "no.token.at-all", ""] {
-        let refused = business.unbind(refused).await.expect_problem(401, "invalid_token");
-        assert!(refused.header("www-authenticate").starts_with("Bearer"), "{refused:?}");
-    }
-    business.silent("lin").await.expect_problem(403, "binding_required");
-    is_users(&business.log_in("lin", &password_of("bob")).await, "bob");
-    business.unbind(&token).await.expect_problem(401, "invalid_token");
-    is_users(&business.silent("lin").await, "bob");
-}
-
-fn session_keys(business: &Business) -> Vec<String> {
-    business.bed.redis.command(&["KEYS", "wxmint:*:session"])
-}
-
-#[tokio::test]
 async fn a_person_who_is_asked_can_be_given_a_new_user_instead_but_not_after_dissolving() {
     let business = Business::with(&[("WXMINT_AUTO_PROVISION", "true")]).await;
     let first = business.silent("lin").await;

@@ -105,12 +105,12 @@ fn sum_of(redis: &RedisServer) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users() {
+async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     let (folder, other) = (Folder::new(), empty_redis().await);
     let secret = "secret-of-the-payment-service-0001";
     write_private(&folder.path("admin.tokens"), &format!("payment {secret}\n"));
     let mut bed = TestBed::builder().env("WXMINT_ADMIN_TOKENS_FILE", &folder.name("admin.tokens")).start().await;
-    let table = folder.write("table.ndjson", &table(1996));
+    let table = folder.write("table.ndjson", &table(496));
     done(&bed.redis, &["import", &table, "--no-trailer"]);
     let people = ["lin", "mei", "wei"];
     let mut logins = Vec::new();
@@ -132,13 +132,13 @@ async fn two_thousand_bindings_move_to_another_redis_and_logins_find_their_users
     let file = folder.name("bindings.ndjson");
     let told = done(&bed.redis, &["export", "--out", &file]);
     let (count, digest) = sum(&folder.path("bindings.ndjson"));
-    assert_eq!(count, 2000);
-    assert!(told.contains(&format!("exported 2000 people, sha256 {digest}")), "{told}");
+    assert_eq!(count, 500);
+    assert!(told.contains(&format!("exported 500 people, sha256 {digest}")), "{told}");
     let mode = fs::metadata(&file).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "openids are personal");
     assert!(!folder.path("bindings.ndjson.part").exists());
     let imported = done(&other, &["import", &file]);
-    assert!(imported.contains("imported 2000 people; 0 were unchanged; 0 were refused"), "{imported}");
+    assert!(imported.contains("imported 500 people; 0 were unchanged; 0 were refused"), "{imported}");
     assert_eq!(sum_of(&other), (count, digest));
 
     bed.configuration.set("WXMINT_REDIS_URL", &other.url());

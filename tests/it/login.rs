@@ -101,21 +101,6 @@ async fn json_that_is_labelled_as_a_form_is_answered_with_what_it_was_read_as() 
 }
 
 #[tokio::test]
-async fn a_silent_login_takes_two_round_trips_and_two_hundred_take_no_more() {
-    let bed = TestBed::builder().breakable_redis().start().await;
-    // Connections are made and scripts loaded.
-    for _ in 0..20 {
-        bed.log_in("lin").await.expect_login();
-    }
-    let two_hundred = async || {
-        for _ in 0..200 {
-            bed.log_in("lin").await.expect_login();
-        }
-    };
-    bed.redis_link().expect_round_trips(400, two_hundred).await;
-}
-
-#[tokio::test]
 async fn the_token_says_who_for_whom_and_until_when() {
     for algorithm in ["ES256", "EdDSA", "RS256"] {
         let bed = TestBed::builder().algorithm(algorithm).start().await;

@@ -1,6 +1,6 @@
 //! Logging in by phone number: two replicas share access tokens, and a login by code never needs one.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -36,13 +36,6 @@ impl Phones {
         self.bed.services[replica].log_in_with(&json!({"code": code, "phone_code": phone_code})).await
     }
 
-    /// Twenty people at once, ten at each replica, of whom none is refused; their user ids.
-    async fn twenty(&self) -> BTreeSet<String> {
-        let people: Vec<String> = (0..20).map(|number| format!("person-{number}")).collect();
-        let logins = people.iter().enumerate().map(|(number, person)| self.log_in(number % 2, person));
-        join_all(logins).await.into_iter().map(|answer| answer.expect_login().member("user_id")).collect()
-    }
-
     async fn fetches(&self) -> u64 {
         self.bed.wechat.asked(STABLE_TOKEN).await
     }
@@ -73,16 +66,6 @@ async fn the_business_is_asked_for_the_number_that_wechat_has_verified() {
     let again = phones.bed.log_in("lin").await.expect_login().json();
     assert_eq!((&again["user_id"], &again["new_user"]), (&first["user_id"], &json!(false)));
     assert!(phones.accounts.calls().is_empty(), "the phone is bound, and a code is enough from now on");
-}
-
-#[tokio::test]
-async fn twenty_logins_at_two_replicas_fetch_one_access_token() {
-    let phones = Phones::start().await;
-    phones.bed.faults(json!([{"kind": "latency", "ms": 100, "path": STABLE_TOKEN}])).await;
-    let users = phones.twenty().await;
-    assert_eq!((users.len(), phones.fetches().await, phones.phone_calls().await), (20, 1, 20));
-    assert_eq!(phones.twenty().await, users);
-    assert_eq!((phones.accounts.users_made(), phones.fetches().await), (20, 1));
 }
 
 #[tokio::test]
@@ -142,17 +125,4 @@ async fn a_phone_code_that_wechat_does_not_take_says_which_code_is_wrong() {
         assert!(answer.member("detail").contains("getPhoneNumber"), "{answer:?}");
     }
     assert_eq!((phones.accounts.users_made(), phones.fetches().await), (1, 1));
-}
-
-#[tokio::test]
-async fn an_app_without_the_right_to_phone_numbers_is_the_operators_to_mend() {
-    let phones = Phones::start().await;
-    phones.bed.faults(json!([{"kind": "errcode", "errcode": 48001, "path": PHONE_NUMBER}])).await;
-    phones.log_in(0, "lin").await.expect_problem(502, "wechat_misconfigured");
-    let service = phones.bed.service();
-    until("the operator learns why", PATIENCE, async || service.log().contains("48001")).await;
-    let metrics = phones.bed.service().metrics().await;
-    let counted =
-        "wxmint_wechat_errcodes_total{api=\"getuserphonenumber\",errcode=\"48001\",app=\"wx0123456789abcdef\"} 1";
-    assert!(metrics.contains(counted), "{metrics}");
 }

@@ -98,12 +98,6 @@ async fn redis_is_frozen_under_load_and_thawed() {
     rides_out(bed, async |bed| bed.redis.freeze(), async |bed| bed.redis.thaw()).await;
 }
 
-#[tokio::test]
-async fn redis_is_cut_off_under_load_and_restored() {
-    let bed = TestBed::builder().breakable_redis().start().await;
-    rides_out(bed, async |bed| bed.redis_link().cut().await, async |bed| bed.redis_link().restore().await).await;
-}
-
 /// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
 /// any more, and a new connection reaches the new one.
 #[tokio::test]
@@ -131,28 +125,6 @@ async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_st
         answer.expect_problem(503, "store_unavailable");
     }
     no_binding_is_lost(&bed, &record).await;
-}
-
-#[tokio::test]
-async fn an_answer_of_redis_that_is_lost_costs_neither_the_login_nor_the_news_of_a_new_user() {
-    let bed = TestBed::builder().breakable_redis().start().await;
-    bed.log_in("earlier").await.expect_login();
-
-    bed.redis_link().lose_next_answer();
-    let claim_repeated = bed.log_in("lin").await.expect_login();
-    assert_eq!((claim_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
-
-    bed.faults(json!([{"kind": "latency", "ms": 300}])).await;
-    let asked = bed.wechat.exchanges().await;
-    let at_wechat = async {
-        let arrived = async || (bed.wechat.exchanges().await > asked).then_some(());
-        eventually("the login is at WeChat", PATIENCE, arrived).await;
-        bed.redis_link().lose_next_answer();
-    };
-    let (record_repeated, ()) = tokio::join!(bed.log_in("mei"), at_wechat);
-    assert_eq!((record_repeated.json()["new_user"].clone(), bed.redis_link().will_lose_answer()), (true.into(), false));
-    let again = bed.log_in("mei").await.expect_login();
-    assert_eq!(again.member("user_id"), record_repeated.member("user_id"));
 }
 
 #[tokio::test]
@@ -301,32 +273,6 @@ async fn the_rights_that_the_page_names_are_enough() {
     let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
     assert_eq!(service.unbind(&token).await.status, 204);
     service.login(&bed.mint_code("lin").await).await.expect_login();
-}
-
-#[tokio::test]
-async fn a_binding_that_was_answered_survives_the_end_of_the_server_that_kept_it() {
-    let mut bed = TestBed::builder().breakable_redis().start().await;
-    let replica = RedisServer::replica_of(&bed.redis).await;
-    let users: Vec<String> = {
-        let mut users = Vec::new();
-        for person in 0..50 {
-            users.push(bed.log_in(&format!("person-{person}")).await.expect_login().member("user_id"));
-        }
-        users
-    };
-    bed.redis.kill();
-    replica.command::<()>(&["REPLICAOF", "NO", "ONE"]);
-    bed.redis_link().lead_to(([127, 0, 0, 1], replica.port()).into());
-    bed.redis_link().hang_up().await;
-    for (person, user) in users.iter().enumerate() {
-        let name = format!("person-{person}");
-        let again = eventually("served", PATIENCE, async || {
-            let answer = bed.log_in(&name).await;
-            (answer.status == 200).then_some(answer)
-        });
-        let again = again.await;
-        assert_eq!((again.member("user_id"), &again.json()["new_user"]), (user.clone(), &json!(false)), "{name}");
-    }
 }
 
 #[tokio::test]

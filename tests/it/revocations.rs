@@ -136,27 +136,6 @@ async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
     broken.await.expect_problem(503, "store_unavailable");
 }
 
-/// Whichever answer of Redis is lost, a logout that is answered with 204 in the end is in the feed.
-#[tokio::test]
-async fn a_logout_that_lost_an_answer_of_redis_is_in_the_feed_once_it_is_answered() {
-    let bed = TestBed::builder().breakable_redis().start().await;
-    for lost in 1..=6 {
-        let login = bed.log_in("lin").await;
-        bed.redis_link().lose_answer(lost);
-        eventually("the logout is answered", BUSY, async || {
-            let request = bed.http.0.post(bed.service().url("/logout")).bearer_auth(login.member("access_token"));
-            (bed.http.send(request).await.status == 204).then_some(())
-        })
-        .await;
-        let jti = hash(&bed, login.claims()["jti"].as_str().expect("a jti"));
-        eventually("the end is in the feed", BUSY, async || {
-            let page = page_after(&bed, "").await;
-            page.ended().iter().any(|end| end[1] == jti).then_some(())
-        })
-        .await;
-    }
-}
-
 #[tokio::test]
 async fn a_key_that_is_retired_at_once_is_in_the_feed() {
     let bed = TestBed::start().await;

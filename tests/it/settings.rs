@@ -38,22 +38,6 @@ async fn a_key_file_that_others_can_read_is_refused_with_the_command_that_mends_
 }
 
 #[tokio::test]
-async fn a_key_file_that_is_missing_is_named_with_the_command_that_makes_it() {
-    let mut configuration = Configuration::new("ES256");
-    for (name, command) in [
-        ("WXMINT_KEYS", "wxmint keys generate --keys"),
-        ("WXMINT_VAULT_KEY_FILE", "umask 077; openssl rand -base64 32 >"),
-        ("WXMINT_ACCOUNTS", "wxmint users add NAME --users"),
-    ] {
-        let missing = configuration.path(&format!("missing-{name}")).to_string_lossy().into_owned();
-        let value = if name == "WXMINT_ACCOUNTS" { format!("file:{missing}") } else { missing.clone() };
-        configuration.set(name, &value);
-        let outcome = configuration.refused().await;
-        assert!(outcome.contains(&format!("its backup, or make it with: {command} {missing}")), "{outcome}");
-    }
-}
-
-#[tokio::test]
 async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
     let bed = TestBed::builder()
         .env("WXMINT_APPID", "foo")

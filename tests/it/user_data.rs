@@ -1,7 +1,6 @@
 //! Session keys at work, from outside: what a mini program sends to be opened, checked, reset and forgotten, at two
 //! replicas. The tests seal as WeChat does on the phone, and so can also seal what WeChat never would.
 
-mod attack;
 mod believing;
 mod failures;
 mod hanging_up;

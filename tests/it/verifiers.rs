@@ -85,11 +85,7 @@ fn copied(name: &str, folder: &Path) -> PathBuf {
 /// Tokens that must be refused, each for one thing: where the service's own key is one of P-256, also what it would not
 /// sign, and a sound one beside that, so that they are refused for this thing alone.
 fn spoiled(token: &str, configuration: &Configuration) -> (Option<String>, Vec<(String, String)>) {
-    let mut spoiled: Vec<_> = ["header", "claims", "signature"]
-        .into_iter()
-        .enumerate()
-        .map(|(part, name)| (format!("one byte of the {name}"), with_another_byte(token, part)))
-        .collect();
+    let mut spoiled = vec![("one byte of the claims".to_owned(), with_another_byte(token))];
     let (header, claims) = decoded(token);
     if header["alg"] != "ES256" {
         return (None, spoiled);
@@ -113,13 +109,11 @@ fn spoiled(token: &str, configuration: &Configuration) -> (Option<String>, Vec<(
     (Some(signed(&header, &claims)), spoiled)
 }
 
-/// Changes a character in the middle of a part, where every bit of it counts.
-fn with_another_byte(token: &str, part: usize) -> String {
-    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
-    let middle = parts[part].len() / 2;
-    let other = if parts[part].as_bytes()[middle] == b'A' { "B" } else { "A" };
-    parts[part].replace_range(middle..=middle, other);
-    parts.join(".")
+/// Changes a character in the middle of the token, which is of its claims, and where every bit of it counts.
+fn with_another_byte(token: &str) -> String {
+    let middle = token.len() / 2;
+    let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    format!("{}{other}{}", &token[..middle], &token[middle + 1..])
 }
 
 /// A login, its token accepted, and each spoiled form of it refused.

@@ -44,12 +44,6 @@ export class Peer {
     this.#refusesAll = true;
   }
 
-  /** Whether the last token is still good at another time; in ms since 1970. */
-  async takesLastAt(time) {
-    const outcome = await this.#user(this.token, new Date(time));
-    return outcome.status === 200;
-  }
-
   async #answer(request, response) {
     const answer = await this.#user(tokenOf(request));
     if (answer.status === 200) this.token = tokenOf(request);
@@ -67,10 +61,10 @@ export class Peer {
     response.writeHead(answer.status, { "content-type": "application/json" }).end(await answer.text());
   }
 
-  async #user(token, currentDate = new Date()) {
+  async #user(token) {
     if (this.#refusesAll || this.#refused.has(token)) return { status: 401, why: "refused" };
     try {
-      const { payload } = await jwtVerify(token, this.#keys, { ...this.#expected, currentDate });
+      const { payload } = await jwtVerify(token, this.#keys, this.#expected);
       return { status: 200, user: payload.sub };
     } catch (error) {
       return { status: 401, why: error.code };

@@ -4,12 +4,10 @@ import { createCipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
+const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 const PASSWORD_PAGE = ours("old/password-page.js");
-const SESSION_DAY_PAGE = ours("old/session-day-page.js");
 const [USER_LOGIN_APP, USER_LOGIN_PAGE] = [ours("old/user-login-app.js"), ours("old/user-login-page.js")];
 const [LOGIN, ORDERS_PAGE] = [ours("recommended/utils/login.js"), ours("recommended/pages/orders/orders.js")];
 const [SALE, MESSAGE] = [ours("recommended/utils/sale.js"), ours("recommended/utils/message.js")];
@@ -51,19 +49,6 @@ async function typed(phone, peer, password, source) {
     await program.tap(page, "tapLogin");
     return page;
   });
-}
-
-/** Five days; each begins as the one before ends for the page, with a login, and has two more visits. */
-export async function sessionDayPage(phone, peer) {
-  const visits = [];
-  for (let day = 0; day < 5; day += 1) {
-    for (const later of [2 * MINUTE, 8 * HOUR, 16 * HOUR - MINUTE]) {
-      phone.later(later);
-      visits.push(await opened(phone, peer, SESSION_DAY_PAGE));
-    }
-  }
-  // The service's clock has not moved: for it the last login was just now.
-  return { visits, lastMoment: await peer.takesLastAt(Date.now() + DAY) };
 }
 
 /** The page that loads five things at once, over three starts of the app. */

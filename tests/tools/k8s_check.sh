@@ -48,7 +48,6 @@ for version in "${versions[@]}"; do
   echo "k8s: valid for Kubernetes $version"
 done
 node tests/tools/k8s_kinds.mjs $custom/*.json
-node tests/tools/k8s_kinds.mjs --self-test $custom/*.json
 
 $python tests/tools/k8s_faults.py $all
 $python tests/tools/k8s_policy.py --env-example .env.example $all/*.yaml

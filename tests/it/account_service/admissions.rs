@@ -10,16 +10,11 @@ use super::{
 };
 use crate::support::{AccountService, PATIENCE, Reply, TestBed, eventually};
 
-async fn checking(check: bool) -> (AccountService, TestBed) {
-    let service = AccountService::start();
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_LIMIT_OPENID", "1000/5m");
-    let bed = bed.env("WXMINT_ACCOUNTS_CHECK", if check { "true" } else { "false" }).start().await;
-    (service, bed)
-}
-
 /// With lin bound to alice.
 async fn bound() -> (AccountService, TestBed) {
-    let (service, bed) = checking(true).await;
+    let service = AccountService::start();
+    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &service.url()).env("WXMINT_LIMIT_OPENID", "1000/5m");
+    let bed = bed.env("WXMINT_ACCOUNTS_CHECK", "true").start().await;
     log_in(&bed, "lin", alice("wonderland")).await.expect_login();
     service.take_calls();
     (service, bed)
@@ -47,17 +42,6 @@ async fn the_token_has_the_claims_of_the_service_from_the_next_login_on() {
     assert_eq!(asked, [question.clone(), question], "one call for each login");
     service.book().set_claims("user-alice", json!({}));
     assert_eq!(members(&bed.log_in("lin").await.claims()), members(&plain));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_setting_the_service_is_not_asked() {
-    let (service, bed) = checking(false).await;
-    service.book().set_claims("user-alice", json!({"roles": ["admin"]}));
-    let claims = log_in(&bed, "lin", alice("wonderland")).await.claims();
-    assert_eq!(claims.get("roles"), None);
-    service.book().shut_out("user-alice");
-    bed.log_in("lin").await.expect_login();
-    assert_eq!(service.calls().len(), 1, "the password's check alone");
 }
 
 #[tokio::test(flavor = "multi_thread")]

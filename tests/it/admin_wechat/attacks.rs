@@ -49,14 +49,6 @@ async fn whoever_has_no_session_here_gets_the_same_answer_whatever_the_reason() 
 }
 
 #[tokio::test]
-async fn two_users_never_share_a_signature() {
-    let shop = Shop::start().await;
-    let users = [shop.log_in("lin").await, shop.log_in("mei").await];
-    let [one, other] = [shop.sign(&users[0], "data").await, shop.sign(&users[1], "data").await];
-    assert_ne!(one.member("signature"), other.member("signature"));
-}
-
-#[tokio::test]
 async fn a_user_whom_a_person_has_just_left_never_signs_with_the_key_of_the_persons_next_user() {
     let shop = Shop::start().await;
     for _ in 0..8 {

@@ -1,15 +1,11 @@
 //! Law 8: what has been ended stays ended. A token acts on the binding that it was issued under, whoever is bound later.
 
 use super::*;
-use crate::support::{AccountService, RedisServer, libfaketime};
+use crate::support::{RedisServer, libfaketime};
 
 const PHONE: &str = "/wechat/phone";
 const SESSION: &str = "/wechat/session";
 const RESET: &str = "/wechat/session/reset";
-
-fn password(name: &str, password: &str) -> Value {
-    json!({"username": name, "password": password})
-}
 
 fn token_of(login: &Answer) -> String {
     login.clone().expect_login().member("access_token")
@@ -76,15 +72,8 @@ fn is_same_user(login: &Answer, user: &str) {
 }
 
 #[tokio::test]
-async fn a_token_from_before_an_unbinding_does_nothing_to_who_is_bound_later_under_a_users_file() {
+async fn a_token_from_before_an_unbinding_does_nothing_to_who_is_bound_later() {
     a_successor_is_safe_from_old_tokens(&Business::start().await, &password_of("alice")).await;
-}
-
-#[tokio::test]
-async fn a_token_from_before_an_unbinding_does_nothing_to_who_is_bound_later_under_an_account_service() {
-    let accounts = AccountService::start();
-    let business = Business::with(&[("WXMINT_ACCOUNTS", &accounts.url())]).await;
-    a_successor_is_safe_from_old_tokens(&business, &password("alice", "wonderland")).await;
 }
 
 #[tokio::test]

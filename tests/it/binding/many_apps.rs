@@ -10,17 +10,6 @@ async fn conflicts(business: &Business) -> f64 {
 }
 
 #[tokio::test]
-async fn a_person_who_is_known_in_one_app_is_known_in_the_next_unasked() {
-    let business = Business::start().await;
-    is_users(&business.log_in_at(APPID, "lin", &password_of("alice")).await, "alice");
-    for _ in 0..2 {
-        is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
-    }
-    let elsewhere = business.log_in_at(OTHER_APPID, "mei", &password_of("alice")).await;
-    elsewhere.expect_problem(409, "already_bound");
-}
-
-#[tokio::test]
 async fn who_has_dissolved_a_binding_is_asked_though_the_other_app_knows_who_it_is() {
     let business = Business::start().await;
     let here = business.log_in_at(APPID, "lin", &password_of("alice")).await;

@@ -87,17 +87,6 @@ async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes() {
 }
 
 #[tokio::test]
-async fn a_forgotten_user_whom_wxmint_has_made_comes_back_as_another() {
-    let office = Office::start().await;
-    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
-    office.must(&["forget", &user, "--yes"]);
-    let again = office.bed.log_in("lin").await.expect_login();
-    assert_ne!(again.member("user_id"), user);
-    assert_eq!(again.json()["new_user"], true);
-    assert!(office.accepts(&again).await);
-}
-
-#[tokio::test]
 async fn a_block_outlives_the_erasure() {
     let leaver = Leaver::start().await;
     let office = &leaver.office;
@@ -201,7 +190,7 @@ async fn an_erasure_that_is_interrupted_at_any_step_is_finished_by_a_repetition(
 async fn a_login_at_the_same_time_leaves_nothing_half_done() {
     let leaver = Leaver::start().await;
     let office = &leaver.office;
-    for _ in 0..10 {
+    for _ in 0..5 {
         let mut command = command_on(&office.bed.redis.url(), &["users", "forget", "id-of-alice", "--yes"]);
         let forgetting = tokio::task::spawn_blocking(move || command.output().expect("wxmint runs"));
         let mut logins = 0;

@@ -1,7 +1,7 @@
 //! What WeChat does on the phone with a session key: it seals, and it signs.
 
 use aws_lc_rs::{
-    cipher::{AES_128, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey},
+    cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey},
     digest,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -29,14 +29,6 @@ fn encrypted(key: &str, blocks: &[u8], iv: Block) -> Vec<u8> {
     let mut text = blocks.to_vec();
     let key = EncryptingKey::cbc(cipher_key(key)).expect("a key");
     key.less_safe_encrypt(&mut text, EncryptionContext::Iv128(iv.into())).expect("whole blocks");
-    text
-}
-
-/// Without a look at the padding.
-pub(super) fn decrypted(key: &str, ciphertext: &[u8], iv: Block) -> Vec<u8> {
-    let mut text = ciphertext.to_vec();
-    let key = DecryptingKey::cbc(cipher_key(key)).expect("a key");
-    key.decrypt(&mut text, DecryptionContext::Iv128(iv.into())).expect("whole blocks");
     text
 }
 

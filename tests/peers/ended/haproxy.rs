@@ -23,7 +23,7 @@ const START: &str = "until [ -e keys/ends.map ]; do sleep 0.1; done; \
                      exec /usr/sbin/haproxy -W -C . -f haproxy.cfg -f keys/keys.cfg";
 
 const OFTEN: [(&str, &str); 4] = [
-    ("EVERY = 5 ", "EVERY = 0.1 "),
+    ("EVERY = 5 ", "EVERY = 0.05 "),
     ("DEADLINE = 4 ", "DEADLINE = 1 "),
     ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
     ("txn.minute_ago) date(-60)", "txn.minute_ago) date(-2)"),

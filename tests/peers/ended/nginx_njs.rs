@@ -11,7 +11,7 @@ fn start(issuer: &Issuer, back_end: &BackEnd, closed: bool) -> Nginx {
         ("FOLDERS = 64;", "FOLDERS = 1;"),
         (" FETCH_EVERY = 10;", " FETCH_EVERY = 2;"),
     ];
-    Nginx::at(issuer.address, back_end, "0.1", &[&often[..], &fail[..usize::from(closed)]].concat())
+    Nginx::at(issuer.address, back_end, "0.05", &[&often[..], &fail[..usize::from(closed)]].concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]

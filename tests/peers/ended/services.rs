@@ -26,7 +26,7 @@ const GO: Service = Service {
     start: crate::go::start,
     often: &[
         OFTEN[1],
-        ("lookEvery       = 5 * time.Second", "lookEvery       = 99 * time.Millisecond"),
+        ("lookEvery       = 5 * time.Second", "lookEvery       = 49 * time.Millisecond"),
         ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
         ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
         ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
@@ -39,7 +39,7 @@ const GO: Service = Service {
 const NODE: Service = Service {
     start: express,
     often: &[
-        ("EVERY = 5_000;", "EVERY = 100;"),
+        ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
         ("MAX_AGE = 60;", "MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
@@ -56,7 +56,7 @@ const NODE: Service = Service {
 const PYTHON: Service = Service {
     start: fastapi,
     often: &[
-        ("EVERY = 5 ", "EVERY = 0.1 "),
+        ("EVERY = 5 ", "EVERY = 0.05 "),
         ("DEADLINE = 4 ", "DEADLINE = 1 "),
         ("MAX_AGE = 60 ", "MAX_AGE = 2 "),
         ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
@@ -70,7 +70,7 @@ const PYTHON: Service = Service {
 const JAVA: Service = Service {
     start: |issuer, settings| java(issuer, settings, &[]),
     often: &[
-        ("EVERY = 5_000;", "EVERY = 100;"),
+        ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
         ("MAX_AGE = 60;", "MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
@@ -91,6 +91,7 @@ const PHP: Service = Service {
         ("DEADLINE = 4;", "DEADLINE = 1;"),
         ("const MAX_AGE = 60;", "const MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
+        ("KEYS_EVERY_FOR_A_PAGE = 10;", "KEYS_EVERY_FOR_A_PAGE = 1;"),
     ],
     closed: ("FAIL = 'open';", "FAIL = 'closed';"),
     full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
