@@ -20,7 +20,7 @@ impl Language {
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
-        let encoding = locale.split(['.', '@']).nth(1).filter(|_| locale.contains('.')).unwrap_or("utf8");
+        let encoding = locale.split(['.', '@']).nth(1).filter(|_| locale.contains('.')).unwrap_or_default();
         if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) { Self::Zh } else { Self::En }
     }
 
@@ -38,8 +38,8 @@ mod tests {
         for (all, messages, lang, language) in [
             ("", "", "zh_CN.UTF-8", Language::Zh),
             ("", "", "zh_TW.utf8@stroke", Language::Zh),
-            ("", "", "zh", Language::Zh),
-            ("", "", "zh_CN@pinyin", Language::Zh),
+            ("", "", "zh_CN", Language::En),
+            ("", "", "zh_CN@utf8", Language::En),
             ("", "zh_CN.UTF-8", "en_US.UTF-8", Language::Zh),
             ("C.UTF-8", "zh_CN.UTF-8", "zh_CN.UTF-8", Language::En),
             ("", "", "zh_CN.GB18030", Language::En),

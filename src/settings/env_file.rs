@@ -97,8 +97,15 @@ fn is_decided(name: &str) -> bool {
 /// The variables of a file's text, in their order.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
     // dotenvy takes a blank at the end of a file without a line break for an unfinished line. It puts variables in the place of
-    // `$NAME`: a password would change, and lines that double each other would fill the memory. NUL is in no file.
-    let whole = format!("{}\n", text.strip_prefix('\u{feff}').unwrap_or(text)).replace('$', "\0");
+    // `$NAME`, but not of `\$NAME`: a password would change, and lines that double each other would fill the memory. NUL is in
+    // no file.
+    let mut is_escaped = false;
+    let hidden = |letter| {
+        let was_escaped = is_escaped;
+        is_escaped = letter == '\\' && !was_escaped;
+        if letter == '$' && !was_escaped { '\0' } else { letter }
+    };
+    let whole: String = text.strip_prefix('\u{feff}').unwrap_or(text).chars().chain(['\n']).map(hidden).collect();
     let (lines, ended) = (whole.lines().collect::<Vec<_>>(), Cell::new(0));
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     for item in dotenvy::from_read_iter(Lines { rest: whole.as_bytes(), ended: &ended }) {
@@ -216,6 +223,7 @@ mod tests {
         let doubling = (1..40).map(|_| "A=$A$A${PATH}\n").collect::<String>();
         assert!(line(&format!("A=x\n{doubling}")).len() < 1000, "no variable is put into another");
         assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
+        assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);
         assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
     }
 }

@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) use self::output::LOST;
+pub use self::{
+    file::{FOREIGN_LINK, folder_of, is_ours},
+    folded::let_in,
+    output::{close, init, is_in_log, is_on},
+};
 use self::{
     folded::FOLDED,
     output::{reopen, write},
-};
-pub use self::{
-    folded::let_in,
-    output::{close, init, is_in_log, is_on},
 };
 use crate::ids::{AppId, UserId};
 

@@ -106,8 +106,9 @@ fn blocks(page: &str) -> Vec<String> {
 }
 
 /// What stands in for the platforms' programs: the log is in the file LOG.
-const PLATFORM: [(&str, &str); 3] = [
+const PLATFORM: [(&str, &str); 4] = [
     ("journalctl", "exec cat \"$LOG\""),
+    ("sudo", "exec env -i PATH=\"$PATH\" \"${@:3}\""),
     ("docker", "if [ $1 = logs ]; then exec cat \"$LOG\" >&2; fi; shift 3; exec wxmint \"$@\""),
     (
         "kubectl",
@@ -167,7 +168,7 @@ async fn troubled() -> (TestBed, TempDir) {
 async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     let commands = blocks(RUNBOOKS[0]);
     assert_eq!(commands, blocks(RUNBOOKS[1]));
-    let (platforms, others) = commands.split_at(PLATFORM.len());
+    let (platforms, others) = commands.split_at(3);
     assert_eq!(others.len(), FOUND.len() + 1);
     let (bed, folder) = troubled().await;
     let place = folder.path().display().to_string();
@@ -175,7 +176,8 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     let id = refused.expect("a refused login")["request_id"].as_str().expect("an id").to_owned();
     let run = |platform: &str, block: &str| {
         let here = |text: &str| {
-            text.replace("/etc/wxmint", &place).replace("127.0.0.1:9090", &bed.service().admin.to_string())
+            let text = text.replace("/etc/wxmint", &place).replace("/usr/local/bin/wxmint", WXMINT);
+            text.replace("127.0.0.1:9090", &bed.service().admin.to_string())
         };
         let block = block.replace("doctor --public", "doctor").replace("REQUEST-ID", &id);
         let script = here(&format!("{}{block}", platform.replace("sleep 2", "sleep 0.1")));

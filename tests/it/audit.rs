@@ -147,7 +147,6 @@ async fn in_the_log_the_members_stand_beside_those_of_a_line_and_text_is_for_peo
     assert!(text.contains(" INFO audit: end by=command:") && text.trim().ends_with(&format!("user={user}")), "{text}");
 }
 
-/// The command and its output stand in docs/operators.md.
 #[tokio::test]
 async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
     let watched = Watched::start(TestBed::builder().breakable_redis()).await;
@@ -179,6 +178,7 @@ async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
     }
 }
 
+/// The command and its output stand in docs/operators.md.
 #[tokio::test]
 async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
     let users = UsersFile::of(&["mei"]);

@@ -320,7 +320,7 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
         again.env("LC_MESSAGES", "zh_CN.UTF-8"),
         "",
         64,
-        "没有写入任何文件，因为 . 里已有：keys.json, vault.key, .env。",
+        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, .env。",
     );
     refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
 }

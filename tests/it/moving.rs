@@ -41,7 +41,8 @@ impl BackEnd {
     async fn start(bed: &TestBed) -> Self {
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
-        for file in fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file")) {
+        let files = fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file"));
+        for file in files.filter(|file| file.path().is_file()) {
             fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
         }
         let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();

@@ -36,7 +36,7 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight() {
     bed.wechat_link().restore().await;
     let (slow, answered): (Vec<_>, Vec<_>) =
         logins.join_all().await.into_iter().partition(|answer| answer.status == 503);
-    assert!(answered.len() > IN_FLIGHT / 2, "{} of {IN_FLIGHT}", answered.len());
+    assert!(slow.len() <= IN_FLIGHT / 10, "{} of {IN_FLIGHT} are refused", slow.len());
     for answer in answered {
         answer.expect_login();
     }

@@ -58,7 +58,7 @@ def check_rules(documents):
             yield f"{where}: {name} has no severity"
         if rule["labels"].get("response") not in ("page", "ticket") or rule["labels"] == {"severity": "warning", "response": "page"}:
             yield f"{where}: {name} is neither for a page nor for a ticket, or wakes somebody for a warning"
-        if said.get("runbook_url", "").rpartition("docs/runbook.md#")[2] != name.lower() or name.lower() not in SECTIONS:
+        if said.get("runbook_url", "").replace(".zh-CN", "").rpartition("docs/runbook.md#")[2] != name.lower() or name.lower() not in SECTIONS:
             yield f"{where}: {name} does not lead to its section of the runbook"
         if not (said.get("summary") and said.get("description")):
             yield f"{where}: {name} does not say what happened and what to do"

@@ -2,7 +2,7 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
-#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, Valgrind
+#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
 #   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq kustomize promtool oci cargo-deny php maven cross
 #

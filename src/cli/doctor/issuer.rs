@@ -15,7 +15,10 @@ use crate::{
     issuer::{Issuer, IssuerStartError, open_redis},
     settings::Settings,
     store::{REDIS_CHECKS, Redis},
-    telemetry::{Audit, Metrics},
+    telemetry::{
+        Audit, Metrics,
+        audit::{FOREIGN_LINK, folder_of, is_ours},
+    },
 };
 
 const FILES: [&str; 3] = ["files", "keys", "vault"];
@@ -100,20 +103,37 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
 /// Whether the file of audit events could be written. It is not made here.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-    let place = if path.exists() { path } else { folder };
-    let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
+    let place = if path.exists() { path } else { folder_of(path) };
+    let refused = match path.is_symlink() && !is_ours(path).unwrap_or_default() {
+        true => FOREIGN_LINK.to_owned(),
+        false => rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?.to_string(),
+    };
     Some(Finding::fault(
         "files",
-        format!("WXMINT_AUDIT: {}: {writable}", place.display()),
+        format!("WXMINT_AUDIT: {}: {refused}", place.display()),
         format!("make {} if it is missing, and let the user of this process write it", place.display()),
     ))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{lchown, symlink};
+
     use super::*;
     use crate::findings::Status;
+
+    #[test]
+    fn a_link_that_the_file_of_audit_events_may_not_be_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [target, link] = ["target", "link"].map(|name| folder.path().join(name));
+        symlink(&target, &link).expect("a link");
+        let found = || audit(&Audit::File(link.clone())).map(|finding| finding.found).unwrap_or_default();
+        assert_eq!(found(), "");
+        // Only root can give files away.
+        if lchown(&link, Some(65534), None).is_ok() {
+            assert!(found().contains("is a link"), "{}", found());
+        }
+    }
 
     #[test]
     fn proxies_are_judged_by_whom_they_believe() {

@@ -76,14 +76,21 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    let place = folder.display();
+    let place = place(&folder, language);
     print(language.pick([
         format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {} (settings)", env_file::NAME),
-        format!("已在 {place} 生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{}（配置）", env_file::NAME),
+        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{}（配置）", env_file::NAME),
     ]));
     hide_from_git(&folder, language)?;
     introduce(&folder, values.iter().any(|(name, _)| *name == values::WECHAT), language);
     Ok(())
+}
+
+/// As it stands in a sentence.
+fn place(folder: &Path, language: Language) -> String {
+    let here = folder == Path::new(".");
+    let path = folder.display();
+    language.pick([path.to_string(), if here { "当前目录".to_owned() } else { format!(" {path} ") }])
 }
 
 /// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way too.
@@ -93,14 +100,14 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     if existing.is_empty() {
         return Ok(());
     }
-    let (place, existing) = (folder.display(), existing.join(", "));
+    let (place, existing) = (place(folder, language), existing.join(", "));
     Err(Failure::usage(language.pick([
         format!(
             "nothing was written, because {place} has these already: {existing}. Name another folder with --dir, or move them \
              away; a lost key cannot be made again."
         ),
         format!(
-            "没有写入任何文件，因为 {place} 里已有：{existing}。请用 --dir 指定别的目录，或者先移走这些文件；密钥丢失后无法重新生成。"
+            "没有写入任何文件，因为{place}里已有：{existing}。请用 --dir 指定别的目录，或者先移走这些文件；密钥丢失后无法重新生成。"
         ),
     ])))
 }

@@ -24,15 +24,15 @@ const ASKED: [&str; 4] = [APPID, ISSUER, REDIS, SECRET];
 /// For each of [`ASKED`], in English and in Chinese.
 const QUESTIONS: [[&str; 4]; 2] = [
     [
-        "AppID of the mini program (mp.weixin.qq.com, 开发管理): ",
+        "AppID of the mini program (mp.weixin.qq.com, 管理 - 开发管理 - 开发设置 - 开发者 ID): ",
         "URL at which mini programs reach wxmint, for example https://login.example.com: ",
         "URL of Redis, for example redis://127.0.0.1:6379, or memory: for a trial: ",
         "AppSecret of the mini program (not shown): ",
     ],
     [
-        "小程序的 AppID（mp.weixin.qq.com 的“开发管理”）：",
+        "小程序的 AppID（mp.weixin.qq.com，管理 - 开发管理 - 开发设置 - 开发者 ID）：",
         "小程序访问 wxmint 的 URL，例如 https://login.example.com：",
-        "Redis 的地址，例如 redis://127.0.0.1:6379；试用时可填 memory:，结束后数据丢失：",
+        "Redis 的地址，例如 redis://127.0.0.1:6379；试用时可填 memory:，wxmint 退出后数据全部丢失：",
         "小程序的 AppSecret（输入时不显示）：",
     ],
 ];

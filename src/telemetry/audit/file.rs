@@ -1,17 +1,21 @@
 //! The file of audit events, which a thread of its own writes.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     mem,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{MetadataExt, fchown},
     path::{Path, PathBuf},
     sync::{atomic::Ordering, mpsc::Receiver},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{fs::OFlags, io::Errno, process::geteuid};
+use rustix::{
+    fs::{Mode, OFlags, open, openat},
+    io::Errno,
+    process::geteuid,
+};
 
 use super::{
     Activity, Event, Several, now,
@@ -72,16 +76,15 @@ impl AuditFile {
         if self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
             self.reopen();
         }
-        let untold = UNTOLD.swap(0, Ordering::Relaxed);
+        // Nobody else takes from it: until the line is written, they count as untold.
+        let untold = UNTOLD.load(Ordering::Relaxed);
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
             let several = Some(Several { count, first: now(), last: now() });
             let loss = Event { several, ..Event::of_process(Activity::Loss, None) };
-            match file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)) {
-                Ok(()) => {
-                    tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again")
-                }
-                Err(_) => _ = UNTOLD.fetch_add(untold, Ordering::Relaxed),
+            if file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)).is_ok() {
+                UNTOLD.fetch_sub(untold, Ordering::Relaxed);
+                tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");
             }
         }
         if let Err((events, error)) = self.append(lines) {
@@ -137,31 +140,37 @@ fn ends(lines: &[u8]) -> u64 {
 /// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has made. A link
 /// is followed only if link and folder belong to root or to this user: another one could lead root's lines to any file.
 fn opened(path: &Path) -> io::Result<File> {
-    let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
-    let folder = fs::metadata(folder)?;
-    let mut options = OpenOptions::new();
-    options.append(true).mode(0o600);
-    match options.create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+    // What is opened below lies in this folder, whatever the path leads to by then.
+    let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = File::from(folder);
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let append = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let open_file = |flags| openat(&folder, name, append | flags, Mode::RUSR | Mode::WUSR).map(File::from);
+    match open_file(OFlags::EXCL) {
+        Err(Errno::EXIST) => {}
         made => {
-            let made = made?;
+            let (made, owner) = (made?, folder.metadata()?);
             // Nobody but root may. If root's own right to it was taken away, the file stays as any other would be.
-            _ = geteuid().is_root().then(|| fchown(&made, Some(folder.uid()), Some(folder.gid())));
+            _ = geteuid().is_root().then(|| fchown(&made, Some(owner.uid()), Some(owner.gid())));
             return Ok(made);
         }
     }
-    let owners = [folder.uid(), fs::symlink_metadata(path)?.uid()];
-    if owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)) {
-        return options.create_new(false).create(true).open(path);
-    }
-    options.create_new(false).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path).map_err(|error| {
-        match Errno::from_io_error(&error) {
-            Some(Errno::LOOP) => {
-                io::Error::other("is a link, and it or its folder belongs to neither root nor this user")
-            }
-            _ => error,
-        }
+    open_file(if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW }).map_err(|error| match error {
+        Errno::LOOP => io::Error::other(FOREIGN_LINK),
+        error => error.into(),
     })
+}
+
+pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
+
+/// Whether what stands there, and its folder, belong to root or to this user.
+pub fn is_ours(path: &Path) -> io::Result<bool> {
+    let owners = [fs::metadata(folder_of(path))?.uid(), fs::symlink_metadata(path)?.uid()];
+    Ok(owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)))
+}
+
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."))
 }
 
 /// Whether a file ends within a line, because a process ended there.

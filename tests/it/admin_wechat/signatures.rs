@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{SHOP, Shop, signature_path};
-use crate::support::{APPID, Answer, PATIENCE, TestBed, UsersFile, password_of, until, write_private};
+use crate::support::{APPID, Answer, PATIENCE, Pace, Received, TestBed, UsersFile, password_of, until, write_private};
 
 const LONGEST: usize = 16 * 1024;
 
@@ -253,4 +253,19 @@ async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
         let signed = shop.sign(&user, "data").await.member("signature");
         assert_eq!(signed, by_python(&shop.session_key(person).await, "\"data\""), "{person}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_holds_nobody_up_and_is_audited() {
+    let shop = Shop::start().await;
+    let user = shop.log_in("lin").await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SHOP}\r\nContent-Length: 100\r\n\r\n{{\"data\":",
+        signature_path(&user)
+    );
+    let waits = PATIENCE + std::time::Duration::from_secs(15);
+    let late = Received::after(shop.bed.service().admin, head.as_bytes(), Pace::AtOnce, waits).await;
+    assert!(late.text().starts_with("HTTP/1.1 408"), "{}", late.text());
+    shop.audited(json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "invalid_request"}))
+        .await;
 }

@@ -172,7 +172,10 @@ fn the_scan_finds_a_secret_in_every_form_and_place() {
         URL_SAFE_NO_PAD.encode(format!("{{{text}}}")),
         STANDARD.encode(format!("{{\"{text}\"}}")),
     ];
-    for place in [Place::Log, Place::Metrics, Place::Answer, Place::Redis] {
+    let openid = [Secret::openid("openid", text)];
+    for place in [Place::Log, Place::Metrics, Place::Answer, Place::Audit, Place::Spans, Place::Redis] {
+        let stands_there = Traces(vec![(place, text.into())]);
+        assert_eq!(leaks(&openid, &stands_there).is_empty(), place == Place::Redis, "an openid in {place:?}");
         for planted in &planted {
             let traces = Traces(vec![(place, format!("before {planted} after").into())]);
             assert!(!leaks(std::slice::from_ref(&secret), &traces).is_empty(), "{place:?}: {planted}");

@@ -3,6 +3,7 @@ package com.example.orders;
 import java.net.http.HttpClient;
 import java.time.Duration;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -24,8 +25,8 @@ import org.springframework.web.bind.annotation.ExceptionHandler;
 import org.springframework.web.bind.annotation.PostMapping;
 import org.springframework.web.bind.annotation.RequestBody;
 import org.springframework.web.bind.annotation.RestController;
-import org.springframework.web.client.ResourceAccessException;
 import org.springframework.web.client.RestClient;
+import org.springframework.web.client.RestClientException;
 
 /**
  * Step 3 of docs/move.md: with LOGIN_AT_WXMINT=true, the login that the published pages know is done by wxmint. Let your own
@@ -54,15 +55,20 @@ class LoginController {
 			.body(Collections.singletonMap("code", login.code()))
 			.exchange((asked, answer) -> {
 				Map<String, Object> said = answer.bodyTo(new ParameterizedTypeReference<Map<String, Object>>() { });
-				return answer.getStatusCode().is2xxSuccessful()
-						? ResponseEntity.ok(Map.of("token", said.get("access_token"), "userId", said.get("user_id")))
-						: ResponseEntity.status(answer.getStatusCode())
-							.body(Map.of("error", said.get("detail"), "code", said.get("code")));
+				boolean in = answer.getStatusCode().is2xxSuccessful();
+				if (said == null || said.get(in ? "access_token" : "code") == null) {
+					throw new RestClientException("not wxmint's answer");
+				}
+				Map<String, Object> told = new HashMap<>();
+				told.put(in ? "token" : "error", said.get(in ? "access_token" : "detail"));
+				told.put(in ? "userId" : "code", said.get(in ? "user_id" : "code"));
+				return ResponseEntity.status(answer.getStatusCode()).body(told);
 			});
 	}
 
+	/** Nobody answers, or not wxmint: a proxy before it, perhaps. */
 	@ExceptionHandler
-	ResponseEntity<Void> unreachable(ResourceAccessException e) {
+	ResponseEntity<Void> unreachable(RestClientException e) {
 		return ResponseEntity.status(HttpStatus.SERVICE_UNAVAILABLE).build();
 	}
 

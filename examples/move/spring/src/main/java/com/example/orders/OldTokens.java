@@ -53,6 +53,7 @@ final class OldTokens {
 			Map<String, Object> claims = object(parts[1]);
 			long now = Instant.now().getEpochSecond();
 			check(claims.get("exp") instanceof Number exp && now < exp.longValue(), "expired");
+			check(!claims.containsKey("nbf") || claims.get("nbf") instanceof Number nbf && nbf.longValue() <= now, "not yet good");
 			check(now < until.getEpochSecond(), "old tokens have had their time");
 			Object user = claims.get("uid"); // your own claim
 			check(user instanceof String || user instanceof Long || user instanceof Integer, "no user");
