@@ -76,12 +76,18 @@ impl Ends for Redis {
         let key = name::ended(&token.user, &token.id).to_string();
         // Longer than by the leeway by as much as clocks may differ.
         let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
-        let mut ending = Call::at(&key);
-        ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
-        ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
-        type Answers = (Value, Value, Option<String>);
-        let (_, _, state): Answers = self.link.run_confirmed("end_token", ending).await?;
-        // Without a state it has expired already.
+        let mut state = None;
+        // Without a state it has expired already, or a failover took it back between the commands.
+        for _ in 0..3 {
+            let mut ending = Call::at(&key);
+            ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
+            ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
+            let (_, _, found): (Value, Value, Option<String>) = self.link.run_confirmed("end_token", ending).await?;
+            state = found;
+            if state.is_some() {
+                break;
+            }
+        }
         if state.is_some_and(|state| state != TOLD) {
             self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
             // A mark that is lost costs a repetition another entry of the stream.
