@@ -20,7 +20,7 @@ impl Language {
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
-        let encoding = locale.split(['.', '@']).nth(1).filter(|_| locale.contains('.')).unwrap_or_default();
+        let encoding = locale.split('.').nth(1).and_then(|rest| rest.split('@').next()).unwrap_or_default();
         if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) { Self::Zh } else { Self::En }
     }
 

@@ -103,14 +103,15 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
 /// Whether the file of audit events could be written. It is not made here.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
+    if path.is_symlink() && !is_ours(path).unwrap_or_default() {
+        let found = format!("WXMINT_AUDIT: {}: {FOREIGN_LINK}", path.display());
+        return Some(Finding::fault("files", found, "put a file in place of the link"));
+    }
     let place = if path.exists() { path } else { folder_of(path) };
-    let refused = match path.is_symlink() && !is_ours(path).unwrap_or_default() {
-        true => FOREIGN_LINK.to_owned(),
-        false => rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?.to_string(),
-    };
+    let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
     Some(Finding::fault(
         "files",
-        format!("WXMINT_AUDIT: {}: {refused}", place.display()),
+        format!("WXMINT_AUDIT: {}: {writable}", place.display()),
         format!("make {} if it is missing, and let the user of this process write it", place.display()),
     ))
 }
@@ -131,7 +132,7 @@ mod tests {
         assert_eq!(found(), "");
         // Only root can give files away.
         if lchown(&link, Some(65534), None).is_ok() {
-            assert!(found().contains("is a link"), "{}", found());
+            assert!(found().contains(&format!("{}: is a link", link.display())), "{}", found());
         }
     }
 
