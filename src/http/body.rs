@@ -93,6 +93,10 @@ impl RequestBody {
         Some(body)
     }
 
+    pub(super) fn is_over(&self) -> bool {
+        self.0.borrow().is_over
+    }
+
     /// Drops the bytes that have already arrived. If they complete the body, the connection can be kept.
     pub(super) async fn skip_what_has_arrived(&self) {
         let mut body = self.clone();
@@ -100,7 +104,7 @@ impl RequestBody {
         // asked for more.
         for _ in 0..2 {
             // After an encoding error actix-web sends an answer only if the answer is ready at once.
-            if self.0.borrow().is_over {
+            if self.is_over() {
                 return;
             }
             yield_now().await;

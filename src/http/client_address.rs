@@ -24,12 +24,20 @@ const SUBSCRIBER: u8 = 64;
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// The name under which limits count a client: `192.0.2.1`, or for IPv6 the network of the subscriber, `2001:db8:1:2::/64`. It
-/// has no braces, which would be a hash tag in a Redis key.
-pub fn limit_key(client: IpAddr) -> String {
+/// Who counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
+pub(super) fn subscriber(client: IpAddr) -> IpNet {
     match client.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().to_string(),
+        address @ IpAddr::V4(_) => address.into(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER).trunc().into(),
+    }
+}
+
+/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which would be a
+/// hash tag in a Redis key.
+pub fn limit_key(client: IpAddr) -> String {
+    match subscriber(client) {
+        IpNet::V4(address) => address.addr().to_string(),
+        IpNet::V6(network) => network.to_string(),
     }
 }
 

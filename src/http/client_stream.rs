@@ -1,37 +1,43 @@
-//! What a client sends, of which actix-http gets about one request at a time.
+//! What a client sends, of which actix-http gets one request at a time, and what is sent to it.
 //!
 //! actix-http reads 128 KiB ahead and decodes all requests in them at once, each of which takes fifty times its bytes. So 16
 //! clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request waits until the
-//! one before it has been answered (docs/decisions/0018-one-request-at-a-time.md).
+//! system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
 
 use std::{
     io, mem,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use actix_web::{rt::net::TcpStream, web::BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use super::{ClientConnection, connection::Places};
+use super::connection::{ClientConnection, Connections};
+
+/// The answer to a head that is too long, before the connection is closed.
+const TOO_LONG: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 pub(super) struct ClientStream {
     stream: TcpStream,
     pub(super) connection: Rc<ClientConnection>,
     /// Has been read, and belongs to a later request or to a body.
     held: BytesMut,
-    /// actix-http has a head, and must decode it before it gets more.
+    /// actix-http has got bytes, and must decode them before it gets more.
     pauses: bool,
+    /// How many bytes of an unfinished head actix-http has.
+    of_a_head: usize,
 }
 
 impl ClientStream {
     /// Fails if the client is gone, or the limit of open files is reached.
-    pub(super) fn new(stream: TcpStream, places: &Arc<Places>) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, connections: &Rc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let connection = ClientConnection::watch(&stream, places)?;
-        Ok(Self { stream, connection, held: BytesMut::new(), pauses: false })
+        let connection = connections.enter(&stream)?;
+        Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, of_a_head: 0 })
     }
 
     /// While a request is worked on or answered: reads no byte, but tells if the client is gone.
@@ -42,47 +48,85 @@ impl ClientStream {
         self.connection.wake_when_answered(cx.waker());
         Poll::Pending
     }
+
+    fn pause(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() || self.stream.poll_read_ready(cx)?.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn poll_share(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            let end = before + share(&buffer.filled()[before..]);
+            self.held.extend_from_slice(&buffer.filled()[end..]);
+            buffer.set_filled(end);
+        } else {
+            let share = share(&self.held).min(buffer.remaining());
+            buffer.put_slice(&self.held.split_to(share));
+            if self.held.is_empty() {
+                // Its memory is given back and wiped, because it may hold a password.
+                self.held = BytesMut::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the head that arrives may go on.
+    fn may_go_on(&mut self, share: &[u8]) -> bool {
+        self.of_a_head = match after_empty_line(share) {
+            None if self.connection.waits_for_head() => self.of_a_head + share.len(),
+            _ => 0,
+        };
+        if self.of_a_head > self.connection.longest_head() {
+            // It need not arrive.
+            let _ = self.stream.try_write(TOO_LONG);
+            return false;
+        }
+        true
+    }
 }
 
 impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.connection.is_busy() {
+            this.pauses = false;
             return this.poll_gone(cx);
         }
-        if mem::take(&mut this.pauses) && this.connection.heads() > 0 {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if mem::take(&mut this.pauses) {
+            return this.pause(cx);
         }
         let before = buffer.filled().len();
-        if this.held.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-            let end = before + share(&buffer.filled()[before..]);
-            this.held.extend_from_slice(&buffer.filled()[end..]);
-            buffer.set_filled(end);
-        } else {
-            let share = share(&this.held).min(buffer.remaining());
-            buffer.put_slice(&this.held.split_to(share));
-            if this.held.is_empty() {
-                // Its memory is given back and wiped, because it may hold a password.
-                this.held = BytesMut::new();
-            }
+        ready!(this.poll_share(cx, buffer))?;
+        this.pauses = true;
+        if !this.may_go_on(&buffer.filled()[before..]) {
+            // As if the client had closed the connection.
+            buffer.set_filled(before);
         }
-        if after_empty_line(&buffer.filled()[before..]).is_some() {
-            this.connection.has_head();
-        }
-        // A body may follow one head.
-        this.pauses = !this.held.is_empty() || this.connection.heads() > 1;
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    /// Each write is a packet of its own (MSG_EOR). Otherwise the system would gather up to 64 KiB of them in one, however small
+    /// the connection's send buffer.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        const FLAGS: SendFlags = SendFlags::EOR.union(SendFlags::NOSIGNAL);
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_io(Interest::WRITABLE, || Ok(send(&self.stream, bytes, FLAGS)?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
     }
 
+    /// actix-http flushes when the system has taken all bytes of the connection's buffer.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.has_flushed();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -96,7 +140,6 @@ fn share(bytes: &[u8]) -> usize {
     let first = after_empty_line(bytes).filter(|end| after_empty_line(&bytes[*end..]).is_some());
     first.unwrap_or(bytes.len())
 }
-
 /// Where the first empty line and those that follow it end. A head ends with one, and may have them before it. As for
 /// actix-http, a line may end without a carriage return.
 fn after_empty_line(bytes: &[u8]) -> Option<usize> {

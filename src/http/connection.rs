@@ -1,15 +1,17 @@
-//! Watches each connection, and closes it when it has been idle for too long. When all places of a listener are taken, they
-//! rotate: each answer closes its connection, and a newcomer takes the place of the connection that has waited longest for
-//! its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would hold its place for ever.
+//! What a listener knows of each connection: what it waits for, since when, and who its client is. It closes connections that
+//! wait for too long. When all places of a listener are taken, they rotate: each answer closes its connection, and a newcomer
+//! takes the place of a connection that waits for its client. actix-web alone would leave newcomers in the listener's queue,
+//! and whoever polls would hold its place for ever.
 //!
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
 
 use std::{
     cell::{Cell, RefCell},
+    cmp::Reverse,
     collections::HashMap,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, OwnedFd},
     rc::{Rc, Weak},
     sync::{
         Arc,
@@ -25,169 +27,227 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::ConnectionType,
     middleware::Next,
-    rt::{net::TcpStream, spawn, task::JoinHandle},
+    rt::{net::TcpStream, spawn},
 };
+use ipnet::IpNet;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
 use super::{
-    answer_body::{AnswerBody, Unread},
-    body::RequestBody,
-    head::check_host,
+    ServerLimits, answer_body::AnswerBody, body::RequestBody, client_address::subscriber, head::check_host,
+    server::HEAD_TIMEOUT, unread::Unread,
 };
 
-/// How often each connection is checked.
+/// How often connections are checked.
 const TICK: Duration = Duration::from_secs(1);
 
-thread_local! {
-    /// The connections of this worker that it has not closed, by their sockets.
-    static OPEN: RefCell<HashMap<RawFd, Weak<ClientConnection>>> = RefCell::default();
-}
-
-/// How many connections a server has and may have, and for how long they may be idle.
+/// What all connections of a listener share.
 pub(super) struct Places {
     taken: AtomicUsize,
-    bound: usize,
-    patience: Duration,
+    limits: ServerLimits,
     pub(super) unread: Unread,
 }
 
 impl Places {
-    pub(super) fn new(bound: usize, patience: Duration, unread: Unread) -> Self {
-        Self { taken: AtomicUsize::new(0), bound, patience, unread }
+    pub(super) fn new(limits: &ServerLimits) -> Arc<Self> {
+        Arc::new(Self { taken: AtomicUsize::new(0), limits: *limits, unread: Unread::default() })
     }
 
-    fn are_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) >= self.bound
+    /// How many are free; less than none while connections are being closed.
+    fn free(&self) -> isize {
+        self.limits.connections as isize - self.taken.load(Ordering::Relaxed) as isize
+    }
+}
+
+/// The connections of one worker.
+pub(super) struct Connections {
+    open: RefCell<HashMap<usize, Weak<ClientConnection>>>,
+    places: Arc<Places>,
+}
+
+impl Connections {
+    /// Checks the connections for as long as there is a worker that may get some.
+    pub(super) fn watched(places: Arc<Places>) -> Rc<Self> {
+        let connections = Rc::new(Self { open: RefCell::default(), places });
+        let watched = Rc::downgrade(&connections);
+        spawn(async move {
+            let mut tick = actix_web::rt::time::interval(TICK);
+            while let Some(connections) = watched.upgrade() {
+                connections.close_overdue();
+                drop(connections);
+                tick.tick().await;
+            }
+        });
+        connections
     }
 
-    /// Counts a newcomer. If all places were taken, closes the connection of this worker that has waited longest for its
-    /// client. Where a handler works, the connection stays.
-    fn enter(&self) {
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        while self.taken.load(Ordering::Relaxed) > self.bound {
-            let open = OPEN.with_borrow(|open| open.values().filter_map(Weak::upgrade).collect::<Vec<_>>());
+    /// Takes a place for a newcomer. If there was none, connections that wait for their clients are closed. Where a handler
+    /// works, the connection stays.
+    pub(super) fn enter(self: &Rc<Self>, stream: &TcpStream) -> io::Result<Rc<ClientConnection>> {
+        let socket = Arc::new(stream.as_fd().try_clone_to_owned()?);
+        self.places.taken.fetch_add(1, Ordering::Relaxed);
+        while self.places.free() < 0 {
+            let open = self.all();
             let waiting = open.iter().filter_map(|connection| Some((connection.waits_since()?, connection)));
-            let Some((_, longest)) = waiting.min_by_key(|(since, _)| *since) else { return };
+            let held = waiting.map(|(since, connection)| (connection.client, 1, since, connection));
+            let Some(longest) = longest_of_who_holds_most(held) else { break };
             longest.close();
         }
+        let connection = Rc::new(ClientConnection {
+            socket,
+            client: subscriber(stream.peer_addr()?.ip()),
+            phase: Cell::new(Phase::Idle(Instant::now())),
+            next: Cell::default(),
+            is_last: Cell::default(),
+            connections: Rc::clone(self),
+        });
+        self.open.borrow_mut().insert(connection.id(), Rc::downgrade(&connection));
+        Ok(connection)
     }
+
+    fn all(&self) -> Vec<Rc<ClientConnection>> {
+        self.open.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn close_overdue(&self) {
+        self.all().iter().filter(|connection| connection.is_overdue()).for_each(|connection| connection.close());
+    }
+}
+
+/// What the client that holds most has held for longest. So whoever takes much takes it from himself, and not from others.
+pub(super) fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
+    let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
+    held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
+    let longest = held.into_iter().min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));
+    longest.map(|(.., longest)| longest)
+}
+
+/// What happens on a connection, and since when it waits for its client.
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// For a request, or for the rest of its head.
+    Idle(Instant),
+    /// A handler works, and the client has to wait.
+    Works,
+    /// For the rest of a body.
+    Body(Instant),
+    /// For the client to read an answer, of which wxmint still has a part.
+    Answers(Instant),
+    /// As before, but the rest of the answer lies in the connection's own buffer.
+    Flushes(Instant),
 }
 
 /// A client's connection. Handlers find it as `conn_data::<Rc<ClientConnection>>`.
 pub struct ClientConnection {
     /// A second handle: actix-web keeps the first.
-    socket: OwnedFd,
-    /// Since when the client has neither sent nor read anything; `None` while a handler works.
-    idle_since: Cell<Option<Instant>>,
-    /// `None` while no answer is being sent.
-    answering_since: Cell<Option<Instant>>,
+    socket: Arc<OwnedFd>,
+    client: IpNet,
+    phase: Cell<Phase>,
     /// Who waits for the end of the answer, because the client has sent more.
     next: Cell<Option<Waker>>,
-    heads: Cell<usize>,
-    watch: JoinHandle<()>,
-    places: Arc<Places>,
+    /// Whether the answer is the last one, because the request's body was not read.
+    is_last: Cell<bool>,
+    connections: Rc<Connections>,
 }
 
 impl ClientConnection {
-    /// A connection that cannot be watched gets none.
-    pub(super) fn watch(stream: &TcpStream, places: &Arc<Places>) -> io::Result<Rc<Self>> {
-        let (socket, places) = (stream.as_fd().try_clone_to_owned()?, Arc::clone(places));
-        places.enter();
-        let descriptor = socket.as_raw_fd();
-        let connection = Rc::new_cyclic(|this| Self {
-            socket,
-            idle_since: Cell::new(Some(Instant::now())),
-            answering_since: Cell::default(),
-            next: Cell::default(),
-            heads: Cell::default(),
-            watch: spawn(watch(Weak::clone(this))),
-            places,
-        });
-        OPEN.with_borrow_mut(|open| open.insert(descriptor, Rc::downgrade(&connection)));
-        Ok(connection)
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.socket) as usize
     }
 
-    /// Whether a handler works, or its answer is being sent.
+    pub(super) fn client(&self) -> IpNet {
+        self.client
+    }
+
+    pub(super) fn socket(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.socket)
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.connections.places
+    }
+
+    /// Whether a handler works, or not all of its answer has been handed to the system.
     pub(super) fn is_busy(&self) -> bool {
-        self.idle_since.get().is_none() || self.answering_since.get().is_some()
+        !matches!(self.phase.get(), Phase::Idle(_) | Phase::Body(_))
+    }
+
+    /// Whether the bytes that arrive belong to a head.
+    pub(super) fn waits_for_head(&self) -> bool {
+        matches!(self.phase.get(), Phase::Idle(_)) && !self.is_last.get()
+    }
+
+    fn waits_since(&self) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Works => None,
+            Phase::Idle(since) | Phase::Body(since) | Phase::Answers(since) | Phase::Flushes(since) => Some(since),
+        }
+    }
+
+    fn is_overdue(&self) -> bool {
+        let limits = &self.places().limits;
+        match self.phase.get() {
+            Phase::Works => false,
+            Phase::Idle(since) | Phase::Body(since) => since.elapsed() >= limits.keep_alive + HEAD_TIMEOUT,
+            Phase::Answers(since) | Phase::Flushes(since) => since.elapsed() >= limits.answer,
+        }
+    }
+
+    pub(super) fn longest_head(&self) -> usize {
+        self.places().limits.head
     }
 
     pub(super) fn wake_when_answered(&self, next: &Waker) {
         self.next.set(Some(next.clone()));
     }
 
-    /// Wakes who waits for the end of the answer, if this is it.
-    fn wake_next(&self) {
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
         if !self.is_busy() {
             self.next.take().into_iter().for_each(Waker::wake);
         }
     }
 
-    /// A head has arrived.
-    pub(super) fn has_head(&self) {
-        self.heads.set(self.heads.get() + 1);
-    }
-
-    /// How many heads have arrived since a handler began to work.
-    pub(super) fn heads(&self) -> usize {
-        self.heads.get()
-    }
-
-    /// Whoever sends its body or reads its answer in drops waits since it began, and is not taken for busy.
-    fn waits_since(&self) -> Option<Instant> {
-        let idle_since = self.idle_since.get()?;
-        Some(self.answering_since.get().unwrap_or(idle_since))
+    pub(super) fn works(&self) {
+        self.enter(Phase::Works);
     }
 
     /// A handler waits for the rest of a body that began to arrive then.
     pub(super) fn waits_for_body(&self, since: Instant) {
-        self.idle_since.set(Some(since));
-        self.wake_next();
+        self.enter(Phase::Body(since));
     }
 
-    /// A handler works, and the client has to wait.
-    pub(super) fn works(&self) {
-        self.idle_since.set(None);
-        self.heads.set(0);
+    pub(super) fn answers(&self) {
+        self.enter(Phase::Answers(Instant::now()));
+    }
+
+    /// The connection's buffer has the rest of the answer.
+    pub(super) fn has_buffered_answer(&self) {
+        if let Phase::Answers(since) = self.phase.get() {
+            self.enter(Phase::Flushes(since));
+        }
+    }
+
+    /// The system has all that was in the connection's buffer.
+    pub(super) fn has_flushed(&self) {
+        if let Phase::Flushes(_) = self.phase.get() {
+            self.enter(Phase::Idle(Instant::now()));
+        }
     }
 
     fn close(&self) {
         self.leave();
-        // Fails if the client has left meanwhile.
-        let _ = shutdown(&self.socket, Shutdown::Both);
+        match self.phase.get() {
+            Phase::Answers(_) | Phase::Flushes(_) => reset(&self.socket),
+            // Fails if the client has left meanwhile.
+            _ => drop(shutdown(&self.socket, Shutdown::Both)),
+        }
     }
 
     /// Gives up the place. The socket stays open until actix-web has dropped the connection.
     fn leave(&self) {
-        // Nothing is left to leave while the thread ends.
-        let left = OPEN.try_with(|open| open.borrow_mut().remove(&self.socket.as_raw_fd()));
-        if let Ok(Some(_)) = left {
-            self.places.taken.fetch_sub(1, Ordering::Relaxed);
+        if self.connections.open.borrow_mut().remove(&self.id()).is_some() {
+            self.places().taken.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    pub(super) fn used(&self) {
-        self.idle_since.set(Some(Instant::now()));
-        self.wake_next();
-    }
-
-    /// Whether an answer is being sent from now on.
-    pub(super) fn answers(&self, answers: bool) {
-        self.answering_since.set(answers.then(Instant::now));
-        self.wake_next();
-    }
-
-    pub(super) fn unread(&self) -> &Unread {
-        &self.places.unread
-    }
-
-    fn is_idle_for_too_long(&self) -> bool {
-        self.idle_since.get().is_some_and(|since| since.elapsed() >= self.places.patience)
-    }
-
-    /// However often the client reads a little of it.
-    fn answers_for_too_long(&self) -> bool {
-        self.answering_since.get().is_some_and(|since| since.elapsed() >= self.unread().may_take())
     }
 
     /// Makes closing the connection a TCP reset.
@@ -199,35 +259,14 @@ impl ClientConnection {
 impl Drop for ClientConnection {
     fn drop(&mut self) {
         self.leave();
-        self.watch.abort();
     }
 }
 
-async fn watch(connection: Weak<ClientConnection>) {
-    loop {
-        tokio::time::sleep(TICK).await;
-        let Some(connection) = connection.upgrade() else { return };
-        if connection.is_idle_for_too_long() || connection.answers_for_too_long() {
-            connection.close();
-            return;
-        }
-    }
-}
-
-/// While it lives, the connection is not idle.
-struct AtWork(Rc<ClientConnection>);
-
-impl AtWork {
-    fn on(connection: &Rc<ClientConnection>) -> Self {
-        connection.works();
-        Self(Rc::clone(connection))
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.used();
-    }
+/// Closes a connection whose client does not read. Otherwise the system would keep what it has not read.
+pub(super) fn reset(socket: &OwnedFd) {
+    // Both fail if the client has left meanwhile.
+    let _ = set_socket_linger(socket, Some(Duration::ZERO));
+    let _ = shutdown(socket, Shutdown::Both);
 }
 
 /// The outermost layer around every request of every listener.
@@ -237,10 +276,17 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     only_loopback_names: bool,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Rc<ClientConnection>>().cloned();
-    let _at_work = connection.as_ref().map(AtWork::on);
+    connection.iter().for_each(|connection| connection.works());
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
     let response = match check_host(&request, only_loopback_names) {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Ok(()) => match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            Err(error) => {
+                // actix-web makes an answer of it.
+                connection.iter().for_each(|connection| connection.enter(Phase::Flushes(Instant::now())));
+                return Err(error);
+            }
+        },
         Err(problem) => {
             let response = problem.respond(request.request());
             request.into_response(response)
@@ -249,8 +295,10 @@ pub(super) async fn attend<B: MessageBody + 'static>(
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
-    let are_taken = connection.as_ref().is_some_and(|connection| connection.places.are_taken());
-    let mut response = AnswerBody::send(response, request_body, connection);
+    let Some(connection) = connection else { return Ok(AnswerBody::send(response, request_body, None)) };
+    connection.is_last.set(request_body.as_ref().is_some_and(|body| !body.is_over()));
+    let are_taken = connection.places().free() <= 0;
+    let mut response = AnswerBody::send(response, request_body, Some(connection));
     if are_taken {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

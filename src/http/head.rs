@@ -17,7 +17,7 @@ use super::Problem;
 /// The most bytes that target, header names and header values may have together.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// Refuses larger heads. No client of ours sends them, and actix-web itself accepts up to 128 KiB.
+/// Refuses larger heads. No client of ours sends them.
 pub(super) fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

@@ -17,6 +17,7 @@ mod process;
 mod server;
 mod to_the_end;
 mod trace;
+mod unread;
 
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
 use chrono::{DateTime, Utc};

@@ -31,7 +31,7 @@ struct Told {
     waits_for: Option<String>,
     is_stopping: bool,
     warning: Option<String>,
-    /// What Redis lacks just now.
+    /// What is lacking just now.
     lack: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Readiness {
     }
 
     /// A warning that comes and goes, ready or not.
-    pub fn redis_lacks(&self, lack: Option<String>) {
+    pub fn lacks(&self, lack: Option<String>) {
         self.told().lack = lack;
     }
 
@@ -146,9 +146,9 @@ mod tests {
         readiness.ready(None);
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(Vec::new()));
-        readiness.redis_lacks(Some("a replica".into()));
+        readiness.lacks(Some("a replica".into()));
         assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
-        readiness.redis_lacks(None);
+        readiness.lacks(None);
         assert_eq!(readiness.check(), Ok(Vec::new()));
         readiness.stopping();
         readiness.ready(None);

@@ -13,9 +13,9 @@ use actix_web::{
 };
 
 use super::{
-    answer_body::{PIECE, Unread},
+    answer_body::PIECE,
     client_stream::ClientStream,
-    connection::{Places, attend},
+    connection::{Connections, Places, attend},
 };
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
@@ -34,6 +34,8 @@ pub struct ServerLimits {
     /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the places
     /// of connections that wait for their clients; if none waits, they stay in the listener's queue.
     pub connections: usize,
+    /// The most bytes of a request's head, of which each connection may hold as many.
+    pub head: usize,
     /// How long a connection may stay idle between two requests.
     pub keep_alive: Duration,
     /// How long a client may take to read an answer, however much of it.
@@ -53,6 +55,8 @@ impl Default for ServerLimits {
         Self {
             workers: 1,
             connections: ADMIN_CONNECTIONS,
+            // Heads of fewer bytes are told what is wrong with them by `head::limit_head`.
+            head: 16 * 1024,
             // Proxies keep idle connections for 60 s. They must close first, so that no request meets a connection that
             // is being closed.
             keep_alive: Duration::from_secs(75),
@@ -79,8 +83,7 @@ where
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
-    let (patience, unread) = (limits.keep_alive + HEAD_TIMEOUT, Unread::new(limits.answer));
-    let places = Arc::new(Places::new(limits.connections, patience, unread));
+    let places = Places::new(&limits);
     let server = Server::build()
         .workers(limits.workers)
         .max_concurrent_connections(per_worker + LEAVING)
@@ -104,10 +107,10 @@ where
             .on_connect_ext(|stream: &ClientStream, data: &mut Extensions| {
                 data.insert(Rc::clone(&stream.connection));
             });
-        let places = Arc::clone(&places);
+        let connections = Connections::watched(Arc::clone(&places));
         let connect = fn_service(move |stream: TcpStream| {
             let client = stream.peer_addr().ok();
-            ready(ClientStream::new(stream, &places).map(|stream| (stream, client)).map_err(DispatchError::Io))
+            ready(ClientStream::new(stream, &connections).map(|stream| (stream, client)).map_err(DispatchError::Io))
         });
         connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
     };

@@ -164,7 +164,7 @@ async fn watch_redis(issuer: Arc<Issuer>) {
                 Some(warning) => tracing::warn!("{warning}"),
                 None => tracing::info!("what was missing in Redis is there again"),
             }
-            issuer.readiness.redis_lacks(warning.clone());
+            issuer.readiness.lacks(warning.clone());
             told = warning;
         }
     }

@@ -23,6 +23,8 @@ use crate::{
 
 /// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How often `/readyz` learns whether the revocations are known.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` resolves, then answers what is in flight and returns.
 pub async fn run(
@@ -37,6 +39,8 @@ pub async fn run(
         workers: thread::available_parallelism().map_or(1, NonZero::get),
         connections: settings.max_connections,
         drain: DRAIN,
+        // Proxies copy the heads of their clients, with all cookies. Envoy lets 60 KiB pass.
+        head: 64 * 1024,
         ..ServerLimits::default()
     };
     let sidecar = Data::new(Sidecar::new(settings, peer, metrics)?);
@@ -90,8 +94,21 @@ async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
+    readiness.lacks(lacking(&sidecar.peer));
     readiness.ready(None);
     tracing::info!("ready");
+    let mut interval = actix_web::rt::time::interval(LOOK);
+    loop {
+        interval.tick().await;
+        readiness.lacks(lacking(&sidecar.peer));
+    }
+}
+
+/// Why a token that was revoked may be accepted, or under `closed` why tokens are answered with 503.
+fn lacking(peer: &Peer) -> Option<String> {
+    let issuers: Vec<_> = peer.known().filter(|known| known.lacks_ends).map(|known| known.issuer).collect();
+    let lacks = || format!("the revocations of {} are not known, or too old: the log says why", issuers.join(" and "));
+    (!issuers.is_empty()).then(lacks)
 }
 
 fn announce(settings: &SidecarSettings, listeners: &Listeners) {

@@ -16,7 +16,7 @@ use futures_util::future::{join, join_all, select};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinSet,
     time::{Instant, interval_at, timeout},
 };
@@ -88,7 +88,7 @@ async fn a_client_that_sends_its_bodies_whole_keeps_its_connection_whatever_the_
         ("PUT /login", JSON, "{}".to_owned(), 405),
         ("POST /login", "Content-Type: text/plain\r\n", "hello".to_owned(), 415),
         ("POST /logout", JSON, r#"{"everywhere":true}"#.to_owned(), 401),
-        ("GET /.well-known/jwks.json", JSON, "x".repeat(8 * 1024), 200),
+        ("GET /.well-known/jwks.json", JSON, "x".repeat(4 * 1024), 200),
         ("POST /login", JSON, format!(r#"{{"code":"{code}"}}"#), 200),
     ] {
         let (found, answer) = connection.send(line, headers, &body).await;
@@ -131,6 +131,63 @@ async fn a_request_that_is_being_worked_on_is_not_given_up_for_a_newcomer() {
     answers.into_iter().for_each(|answer| drop(answer.expect_login()));
 }
 
+/// Clients that each take as much as they can.
+const HOSTILE: usize = 300;
+/// Of the process for each of them, in KiB, and in the kernel.
+const AT_MOST: u64 = 64;
+const IN_THE_KERNEL: u64 = 40;
+
+/// How many bytes the connections of a listener have in the kernel's queues.
+fn queued(listener: SocketAddr) -> u64 {
+    let local = format!("0100007F:{:04X}", listener.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let rows = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let queues =
+        rows.filter(|row| row[1] == local).filter_map(|row| row[4].split_once(':').map(|(sent, read)| [sent, read]));
+    queues.flatten().map(|bytes| u64::from_str_radix(bytes, 16).expect("a number")).sum()
+}
+
+/// Sends as much of it as the server takes. The connection reads nothing.
+async fn fill(listener: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // With less of it the server's system would send in small packets, of which it can keep fewer.
+    socket.set_recv_buffer_size(64 * 1024).expect("a socket");
+    let mut connection = socket.connect(listener).await.expect("a listener");
+    // The time is over when the server takes no more.
+    let _ = timeout(BUSY, connection.write_all(bytes)).await;
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_takes_a_bounded_amount_of_memory_whatever_its_client_does() {
+    let bed = TestBed::start().await;
+    let listener = bed.service().public;
+    let get = |path: &str| wire_request(&format!("GET {path}"), "a", "", "");
+    let half_a_head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(16_000));
+    let half_a_body = wire_request(
+        "POST /login",
+        "a",
+        "Content-Type: application/json\r\nContent-Length: 16000\r\n",
+        &"x".repeat(15_900),
+    );
+    let before = bed.service().memory();
+    for bytes in
+        [get("/openapi.json").repeat(6000), get("/.well-known/jwks.json").repeat(6000), half_a_head, half_a_body]
+    {
+        let connections = join_all((0..HOSTILE).map(|_| fill(listener, bytes.as_bytes()))).await;
+        let (grown, queued) = (bed.service().peak_memory() - before, queued(listener) / 1024);
+        let name = &bytes[..30];
+        tell(&format!(
+            "{name:?}: {} KiB of the process, {} KiB queued",
+            grown / HOSTILE as u64,
+            queued / HOSTILE as u64
+        ));
+        assert!(grown < AT_MOST * HOSTILE as u64, "{name}: {grown} KiB");
+        assert!(queued < IN_THE_KERNEL * HOSTILE as u64, "{name}: {queued} KiB");
+        drop(connections);
+    }
+}
+
 /// Each hostile connection does this again and again, and opens itself anew when it is closed.
 const EVERY: Duration = Duration::from_millis(3500);
 const POLL: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -146,7 +203,7 @@ async fn newcomers_and_probes_are_answered_while_one_client_wants_every_place() 
     let bed = TestBed::start().await;
     let (public, admin) = (bed.service().public, bed.service().admin);
     for (listener, places, paths) in
-        [(public, 2000, ["GET /.well-known/jwks.json"; 2]), (admin, 520, ["GET /livez", "GET /readyz"])]
+        [(public, 1000, ["GET /.well-known/jwks.json"; 2]), (admin, 520, ["GET /livez", "GET /readyz"])]
     {
         for requests in [&[POLL][..], &[POLL, "", HALF_A_HEAD, HALF_A_BODY]] {
             let opened = Arc::<AtomicUsize>::default();

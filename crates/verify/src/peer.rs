@@ -47,9 +47,6 @@ use crate::{
     ends::{Endable, Ends},
 };
 
-/// How long issuers are waited for that may not have a feed of ends, before a peer that stays open is ready.
-const FIRST_PAGES: Duration = Duration::from_secs(10);
-
 /// Why a [`Peer`] cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
@@ -167,6 +164,9 @@ pub struct KnownOf<'a> {
     pub ends: Option<usize>,
     /// The age of the newest page after which there were no more; `None` before the first.
     pub ends_age: Option<Duration>,
+    /// Whether tokens may be accepted although they have been revoked: the feed was never read to its end, not for
+    /// [`Revocations::max_age`], or there was no room for all of it.
+    pub lacks_ends: bool,
 }
 
 /// Which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no longer
@@ -213,13 +213,14 @@ impl Peer {
         }
     }
 
-    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its
-    /// end, or, if it stays open without, has tried for 10 s.
+    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its end. If
+    /// it stays open without, it waits while pages come, 10 s for each and [`Revocations::max_age`] for all; then
+    /// [`Peer::known`] says that [`KnownOf::lacks_ends`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
-        let patience = Instant::now() + FIRST_PAGES;
+        let begun = Instant::now();
         for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
-            ends.found(patience).await;
+            ends.found(begun).await;
         }
     }
 
@@ -253,8 +254,10 @@ impl Peer {
     pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
         let now = now();
         self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {
+            let lacks_ends = ends.as_ref().is_some_and(|ends| ends.is_stale(now));
             let ends = ends.as_ref().map(RemoteEnds::ends);
             KnownOf {
+                lacks_ends,
                 issuer,
                 keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
                 keys_age: keys.age(now),

@@ -14,7 +14,7 @@ use super::{
     refused,
     signer::now,
 };
-use crate::support::{APPID, BUSY, ISSUER, PATIENCE, Sidecar, eventually};
+use crate::support::{APPID, BUSY, ISSUER, PATIENCE, Sidecar, eventually, until};
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
 const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);
@@ -120,9 +120,12 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     assert_eq!(open.verify(&signer.token()).await.status, 200);
     assert!(refused_pages(&open, "status").await >= 1.0);
     open.says("tokens that were revoked since are accepted").await;
+    let lacks = async || open.admin("/readyz").await.body.contains("warning: the revocations of");
+    assert!(lacks().await);
     assert_eq!(closed.admin("/readyz").await.status, 503);
     issuer.feed().instead = None;
     closed.ready_within(NEXT_PAGE).await;
+    until("nothing is lacking", NEXT_PAGE, async || !lacks().await).await;
     assert_eq!(closed.verify(&signer.token()).await.status, 200);
 }
 
@@ -217,8 +220,12 @@ async fn a_feed_that_is_gone_for_a_minute_is_said_and_closes_a_sidecar_that_is_t
     assert_eq!(stale, 2.0);
     for (sidecar, said) in [(&open, "are accepted"), (&closed, "answered with 503")] {
         eventually("a warning", NEXT_PAGE, async || sidecar.log().contains(said).then_some(())).await;
+        let readyz = sidecar.admin("/readyz").await;
+        assert!(
+            readyz.status == 200 && readyz.body.contains("warning: the revocations"),
+            "ready is a latch: {readyz:?}"
+        );
     }
-    assert_eq!(closed.admin("/readyz").await.status, 200, "ready is a latch");
     // A day later the keys are no longer believed, by neither: their URL answers, but is not asked yet.
     clock.stop_at(now() + DAY + 100);
     for sidecar in [&open, &closed] {

@@ -27,11 +27,22 @@ use crate::{
 /// The most pages that are asked for without a pause. Pages of 1,000 ends then have twice as many as are held.
 const PAGES_AT_ONCE: usize = 20_000;
 
+/// How long a peer that stays open waits at its start for the first page, and for each that follows.
+const NEXT_PAGE: Duration = Duration::from_secs(10);
+
+/// How far the feed has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// The last page came then, or none did since the start, and there are more.
+    Until(Instant),
+    /// To its end, once.
+    Whole,
+}
+
 /// The ends of one issuer, kept up to date until this value is dropped.
 pub(super) struct RemoteEnds {
     ends: Arc<Ends>,
-    /// Whether the feed has been read to its end once.
-    is_known: watch::Receiver<bool>,
+    reading: watch::Receiver<Reading>,
     max_age: TimeDelta,
     when_stale: WhenStale,
     task: JoinHandle<()>,
@@ -47,7 +58,7 @@ impl RemoteEnds {
         watcher: Arc<dyn Watcher>,
     ) -> Self {
         let feed = Feed::of(issuer);
-        let (known, is_known) = watch::channel(false);
+        let (read, reading) = watch::channel(Reading::Until(Instant::now()));
         let (ends, when_stale) = (feed.ends(), settings.when_stale);
         let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
         let follower = Follower {
@@ -60,11 +71,11 @@ impl RemoteEnds {
             feed,
             keys,
             watcher,
-            known,
+            read,
             told: None,
             is_stale: false,
         };
-        Self { ends, is_known, max_age, when_stale, task: tokio::spawn(follower.run()) }
+        Self { ends, reading, max_age, when_stale, task: tokio::spawn(follower.run()) }
     }
 
     pub(super) fn ends(&self) -> &Ends {
@@ -73,17 +84,29 @@ impl RemoteEnds {
 
     /// Whether tokens must be refused because ends may be missing.
     pub(super) fn must_refuse(&self, now: DateTime<Utc>) -> bool {
-        self.when_stale == WhenStale::Closed && is_stale(&self.ends, self.max_age, now)
+        self.when_stale == WhenStale::Closed && self.is_stale(now)
     }
 
-    /// Waits until the feed has been read to its end, and if the peer stays open, until `patience` at most.
-    pub(super) async fn found(&self, patience: Instant) {
-        let mut is_known = self.is_known.clone();
-        let known = is_known.wait_for(|is_known| *is_known);
-        match self.when_stale {
-            // Ends without the first page only when the task has ended, which is when the peer is dropped.
-            WhenStale::Closed => drop(known.await),
-            WhenStale::Open => drop(timeout_at(patience, known).await),
+    /// Whether ends may be missing.
+    pub(super) fn is_stale(&self, now: DateTime<Utc>) -> bool {
+        is_stale(&self.ends, self.max_age, now)
+    }
+
+    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come. `begun` is when there were
+    /// keys; from then on the peer waits no longer than the knowledge of one that runs may grow old.
+    pub(super) async fn found(&self, begun: Instant) {
+        let mut reading = self.reading.clone();
+        loop {
+            let Reading::Until(page) = *reading.borrow_and_update() else { return };
+            let latest = (page.max(begun) + NEXT_PAGE).min(begun + self.max_age.to_std().unwrap_or_default());
+            let waited = match self.when_stale {
+                WhenStale::Closed => Ok(reading.changed().await),
+                WhenStale::Open => timeout_at(latest, reading.changed()).await,
+            };
+            // The follower ends only with the peer.
+            if !matches!(waited, Ok(Ok(()))) {
+                return;
+            }
         }
     }
 }
@@ -136,7 +159,7 @@ struct Follower {
     feed: Feed,
     keys: Arc<RemoteKeys>,
     watcher: Arc<dyn Watcher>,
-    known: watch::Sender<bool>,
+    read: watch::Sender<Reading>,
     /// The reason of the last fault, so that a fault that lasts is logged once.
     told: Option<&'static str>,
     is_stale: bool,
@@ -159,8 +182,11 @@ impl Follower {
         for _ in 0..PAGES_AT_ONCE {
             let page = self.fetch().await?;
             if !self.accept(&page).await? {
-                self.known.send_replace(true);
+                self.read.send_replace(Reading::Whole);
                 return if self.feed.ends().lacks(now()) { Err(Fault::Full) } else { Ok(()) };
+            }
+            if *self.read.borrow() != Reading::Whole {
+                self.read.send_replace(Reading::Until(Instant::now()));
             }
         }
         Err(Fault::Endless)
@@ -223,5 +249,37 @@ impl Follower {
             tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old, or not all; {then}");
         }
         self.is_stale = is_stale;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_peer_waits_while_pages_come_and_not_longer_than_its_knowledge_may_grow_old() {
+        for (pages, seconds) in [(0, 10), (1, 19), (3, 37), (100, 60)] {
+            let begun = Instant::now();
+            let (read, reading) = watch::channel(Reading::Until(begun));
+            let ends = RemoteEnds {
+                ends: Feed::of("https://login.example.com").ends(),
+                reading,
+                max_age: TimeDelta::seconds(60),
+                when_stale: WhenStale::Open,
+                task: tokio::spawn(pending()),
+            };
+            let pages = tokio::spawn(async move {
+                for _ in 0..pages {
+                    sleep(Duration::from_secs(9)).await;
+                    read.send_replace(Reading::Until(Instant::now()));
+                }
+                pending::<()>().await
+            });
+            ends.found(begun).await;
+            assert_eq!(begun.elapsed().as_secs(), seconds);
+            pages.abort();
+        }
     }
 }
