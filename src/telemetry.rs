@@ -230,13 +230,14 @@ impl Metrics {
         }
     }
 
-    /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`.
-    pub fn exposition(&self, lives: &[KeyLife], now: DateTime<Utc>) -> String {
+    /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`, and `ended` names those of
+    /// these keys that verifiers refuse.
+    pub fn exposition(&self, lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> String {
         self.0.key_age.clear();
         self.0.key_leaves.clear();
         for (life, state) in lives.iter().zip(rotation::states(lives, now)) {
-            let labels =
-                [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.name().to_owned())];
+            let state = if ended.contains(&life.kid) { "ended" } else { state.name() };
+            let labels = [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.to_owned())];
             self.0.key_age.get_or_create(&labels).set((now - life.nbf).as_seconds_f64());
             if let Some(exp) = life.exp {
                 self.0.key_leaves.get_or_create(&[("kid", life.kid.clone())]).set((exp - now).as_seconds_f64());

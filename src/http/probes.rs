@@ -1,6 +1,7 @@
 //! The listener for probes and metrics. Liveness is a constant, readiness a latch.
 
 use std::{
+    collections::BTreeMap,
     future::{pending, ready},
     io,
     net::TcpListener,
@@ -21,7 +22,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
 /// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
-/// would leave at once, and with them the JWKS and the problems that explain the outage.
+/// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every answer is
+/// worthless is unfit: then nothing is lost if all replicas leave, and if others are fit they take the traffic.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<Told>>);
 
@@ -30,9 +32,11 @@ struct Told {
     /// `None` once it has been ready.
     waits_for: Option<String>,
     is_stopping: bool,
+    /// Why it must not receive traffic at present, although it has been ready.
+    unfit: Option<String>,
     warning: Option<String>,
-    /// What is lacking just now.
-    lack: Option<String>,
+    /// Warnings that come and go, each by what it is about.
+    warnings: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
@@ -57,9 +61,18 @@ impl Readiness {
         self.told().is_stopping = true;
     }
 
+    /// Not ready while there is a reason.
+    pub fn unfit(&self, reason: Option<String>) {
+        self.told().unfit = reason;
+    }
+
     /// A warning that comes and goes, ready or not.
-    pub fn lacks(&self, lack: Option<String>) {
-        self.told().lack = lack;
+    pub fn warns(&self, about: &'static str, warning: Option<String>) {
+        let mut told = self.told();
+        match warning {
+            Some(warning) => drop(told.warnings.insert(about, warning)),
+            None => drop(told.warnings.remove(about)),
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -69,10 +82,10 @@ impl Readiness {
     /// The warnings if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Vec<String>, String> {
         let told = self.told();
-        match &told.waits_for {
+        match told.waits_for.as_ref().or(told.unfit.as_ref()) {
             _ if told.is_stopping => Err("stopping".into()),
             Some(reason) => Err(reason.clone()),
-            None => Ok(told.warning.iter().chain(&told.lack).cloned().collect()),
+            None => Ok(told.warning.iter().chain(told.warnings.values()).cloned().collect()),
         }
     }
 }
@@ -146,9 +159,15 @@ mod tests {
         readiness.ready(None);
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(Vec::new()));
-        readiness.lacks(Some("a replica".into()));
+        readiness.warns("redis", Some("a replica".into()));
+        readiness.warns("keys", Some("a key".into()));
+        assert_eq!(readiness.check(), Ok(vec!["a key".into(), "a replica".into()]));
+        readiness.warns("keys", None);
         assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
-        readiness.lacks(None);
+        readiness.unfit(Some("nobody accepts its tokens".into()));
+        assert_eq!(readiness.check(), Err("nobody accepts its tokens".into()));
+        readiness.unfit(None);
+        readiness.warns("redis", None);
         assert_eq!(readiness.check(), Ok(Vec::new()));
         readiness.stopping();
         readiness.ready(None);

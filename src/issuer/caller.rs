@@ -2,11 +2,12 @@
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
-use wxmint_verify::{Claims, LONGEST_LIFE, MAX_LEEWAY, Verified, Verifier, VerifierPolicy};
+use wxmint_verify::{Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
+    keys::KeySet,
     settings::Settings,
     telemetry::admit_line,
 };
@@ -30,14 +31,26 @@ impl Issuer {
     /// Returns the claims of the request's token, if this issuer signed it and it is valid at `now`. Only the log says
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
-        let token = bearer_token(request)?;
-        self.verifier.verify(token, self.keys.at(now).set(), now).map_err(|refused| {
+        let (token, keys, ended) = (bearer_token(request)?, self.keys.at(now), self.keys.ended());
+        self.verifier.verify(token, &NotEnded { keys: keys.set(), ended: &ended }, now).map_err(|refused| {
             let reason = refused.to_string();
             if let Some(not_logged) = admit_line(&reason) {
                 tracing::info!(reason, not_logged, "token refused");
             }
             no_valid_token()
         })
+    }
+}
+
+/// The keys in use that nobody has ended.
+struct NotEnded<'a> {
+    keys: &'a KeySet,
+    ended: &'a [String],
+}
+
+impl KeySource for NotEnded<'_> {
+    fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
+        self.keys.key(kid, now).filter(|_| self.ended.iter().all(|ended| ended != kid))
     }
 }
 

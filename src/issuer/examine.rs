@@ -38,18 +38,43 @@ fn anew(path: &Path) -> String {
     format!("move the file away and run: {MAKE_KEYS} {} (everybody logs in again)", path.display())
 }
 
+/// The command that ends a key, also one that the file does not have.
+pub(super) fn end_by_hand(kid: &str, path: &Path) -> String {
+    format!("wxmint keys retire {kid} --now --keys {} (in Kubernetes: --secret NAMESPACE/NAME)", path.display())
+}
+
+/// Of keys in use that were ended, the one to mend first.
+pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
+    let kid = kids.first()?;
+    let found =
+        format!("{} has key {kid}, which was ended: verifiers refuse every token that it signs", path.display());
+    Some(Finding::fault("keys", found, format!("take it out of the file; run: {}", end_by_hand(kid, path))))
+}
+
 impl Issuer {
-    /// What is found of the files of an issuer that can start.
-    pub fn examine(&self, now: DateTime<Utc>) -> Vec<Finding> {
+    /// What is found of the files of an issuer that can start, and of what they have to do with Redis.
+    pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
-        vec![files, keys(self.keys.at(now).set(), &settings.keys, now)]
+        vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await]
+    }
+
+    async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {
+        let found = keys(self.keys.at(now).set(), &self.settings.keys, now);
+        let Some(redis) = redis else { return found };
+        match self.learn_ended_keys(redis, now).await {
+            Ok(ended) => ended.unwrap_or(found),
+            Err(_) => Finding {
+                found: format!("{}; whether one was ended is in Redis, which did not answer", found.found),
+                ..found
+            },
+        }
     }
 
     /// Whether the vault opens what is sealed in Redis.
-    pub async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
+    async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
         let mut sealed = Ok(Vec::new());
         if let Some(redis) = redis {
             sealed = redis.some_session_keys().await;

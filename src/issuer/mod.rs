@@ -3,13 +3,13 @@
 mod api;
 mod build;
 mod caller;
+mod ended_keys;
 mod examine;
 mod leave_routes;
 mod login_fields;
 mod login_route;
 mod metadata;
 mod reload;
-mod retired_keys;
 mod revocations;
 mod routes;
 mod run;

@@ -1,23 +1,23 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
 //! and the URL of Redis.
 
-use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use super::{
     Issuer,
-    retired_keys::{end_key, noted_in, taken_away},
+    ended_keys::{NotedEnds, check_replacement},
 };
 use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     http::now,
-    keys::{KeyRing, KeySet},
+    keys::{KeyRing, StoredKeys},
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
-    store::{RedisAccess, Store},
+    store::RedisAccess,
     telemetry::{
         Metrics,
         audit::{Activity, Event},
@@ -31,10 +31,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
-        let (keys, store, mut signs) = (Arc::clone(&issuer.keys), Rc::from(issuer.store()), None);
-        end_keys(&store, noted_in(keys.current().set(), now()));
+        let (keys, mut ends, mut signs) = (Arc::clone(&issuer.keys), NotedEnds::of(Rc::from(issuer.store())), None);
+        ends.publish(keys.current().set().ended());
         watch(issuer, "keys", "key file", async move || {
-            let reloaded = reload_keys(&keys, &mut file, &store);
+            let reloaded = reload_keys(&keys, &mut file, &mut ends);
             tell_which_signs(&keys, &mut signs);
             reloaded
         });
@@ -123,15 +123,17 @@ impl ChangedFile {
     }
 }
 
-fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.to_string())? else { return Ok(false) };
-    let set = KeySet::parse(&content).map_err(|error| error.to_string())?;
+fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> Result<bool, String> {
+    let Some(content) = file.changed().map_err(text)? else { return Ok(false) };
+    let stored = StoredKeys::parse(&content).map_err(text)?;
+    // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
+    ends.publish(stored.ended());
+    let set = stored.check().map_err(text)?;
+    check_replacement(keys.at(now()).set(), &set, file.path(), now())?;
     let kids = || keys.at(now()).set().lives().iter().map(|life| life.kid.clone()).collect::<Vec<_>>();
-    let (before, mut ended) = (kids(), taken_away(keys.at(now()).set(), &set, now()));
-    ended.extend(noted_in(&set, now()));
-    keys.swap(set, now()).map_err(|error| error.to_string())?;
+    let before = kids();
+    keys.swap(set, now()).map_err(text)?;
     file.put_in_use(&content);
-    end_keys(store, ended);
     let after = kids();
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
@@ -139,10 +141,8 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, store: &Rc<dyn Store>) ->
     Ok(true)
 }
 
-fn end_keys(store: &Rc<dyn Store>, kids: Vec<String>) {
-    for kid in kids {
-        actix_web::rt::spawn(end_key(Rc::clone(store), kid));
-    }
+fn text(error: impl Display) -> String {
+    error.to_string()
 }
 
 fn without(these: &[String], those: &[String]) -> String {
@@ -163,7 +163,7 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 
 /// Also when the time comes from which another of the file's keys seals.
 fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
-    let content = file.read().map_err(|error| error.to_string())?;
+    let content = file.read().map_err(text)?;
     let is_due = current.load().changes_at().is_some_and(|at| at <= now);
     if file.is_in_use(&content) && !is_due {
         return Ok(false);
@@ -178,7 +178,7 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.to_string())? else { return Ok(false) };
+    let Some(content) = file.changed().map_err(text)? else { return Ok(false) };
     let parsed = AdminTokens::parse(&content);
     let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
     file.put_in_use(&content);
@@ -256,7 +256,7 @@ mod tests {
         let mut told = ChangedFile { what: "users", name: "users file", metrics: Metrics::default(), fault: None };
         for (found, (ok, refused, gauge)) in found.into_iter().zip(counts) {
             told.look(found.map_err(str::to_owned));
-            let text = told.metrics.exposition(&[], DateTime::UNIX_EPOCH);
+            let text = told.metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
             assert!(

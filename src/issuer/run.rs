@@ -19,7 +19,7 @@ use crate::{
     admin,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, now, serve},
-    store::{Redis, redis_lacks},
+    store::{Redis, Store, StoreError, redis_lacks},
     telemetry::{RedisState, audit},
 };
 
@@ -52,6 +52,8 @@ pub async fn run(
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
+    let follower = Arc::clone(&issuer);
+    actix_web::rt::spawn(async move { follower.follow_ended_keys().await });
     actix_web::rt::spawn(audit::attend());
     watch_files(&issuer);
 
@@ -96,7 +98,8 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let (metrics_of, worker_of) = (Arc::clone(issuer), Arc::clone(issuer));
     let metrics = move || {
         let now = now();
-        metrics_of.metrics.exposition(metrics_of.keys.at(now).set().lives(), now)
+        let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
+        metrics_of.metrics.exposition(keys.set().lives(), &ended, now)
     };
     let worker = move || worker_of.login().expect(MADE_ONCE);
     Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor)?)
@@ -113,14 +116,14 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
     );
 }
 
-/// Waits until the store answers and can be trusted with bindings; then the process is ready.
+/// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
-        let reason = match store.fitness().await {
+        let reason = match fitness(&issuer, &*store).await {
             Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
                 Some(fault) => fault.to_string(),
                 None => return is_ready(&issuer, &found),
@@ -133,6 +136,12 @@ async fn await_fitness(issuer: Arc<Issuer>) {
             told = Some((reason, Instant::now()));
         }
     }
+}
+
+async fn fitness(issuer: &Issuer, store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
+    let mut found = store.fitness().await?;
+    found.extend(issuer.learn_ended_keys(store, now()).await?);
+    Ok(found)
 }
 
 fn is_ready(issuer: &Issuer, found: &[Finding]) {
@@ -164,7 +173,7 @@ async fn watch_redis(issuer: Arc<Issuer>) {
                 Some(warning) => tracing::warn!("{warning}"),
                 None => tracing::info!("what was missing in Redis is there again"),
             }
-            issuer.readiness.lacks(warning.clone());
+            issuer.readiness.warns("redis", warning.clone());
             told = warning;
         }
     }

@@ -73,12 +73,15 @@ impl Ring {
 }
 
 /// Holds the current [`Ring`] for all workers. A reader keeps its ring even if another one is put in use meanwhile.
-pub struct KeyRing(ArcSwap<Ring>);
+pub struct KeyRing {
+    ring: ArcSwap<Ring>,
+    ended: ArcSwap<Vec<String>>,
+}
 
 impl KeyRing {
     /// `lead` is how long keys are published before they sign.
     pub fn new(set: KeySet, lead: TimeDelta, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        Ok(Self(ArcSwap::from_pointee(Ring::new(set, lead, now)?)))
+        Ok(Self { ring: ArcSwap::from_pointee(Ring::new(set, lead, now)?), ended: ArcSwap::default() })
     }
 
     /// The ring for `now`. The JWKS is prepared again when the clock has passed a key's `nbf` or `exp`, in either
@@ -99,18 +102,32 @@ impl KeyRing {
     /// which must stay.
     fn renew(&self, current: &Arc<Ring>, now: DateTime<Utc>) -> Option<Arc<Ring>> {
         let renewed = Arc::new(Ring::prepare(current.set.clone(), current.lead, now));
-        let replaced = self.0.compare_and_swap(current, Arc::clone(&renewed));
+        let replaced = self.ring.compare_and_swap(current, Arc::clone(&renewed));
         Arc::ptr_eq(&replaced, current).then_some(renewed)
     }
 
     /// The ring as it was last prepared, for what does not depend on the time.
     pub fn current(&self) -> Arc<Ring> {
-        self.0.load_full()
+        self.ring.load_full()
+    }
+
+    /// The ids of the keys in use that verifiers refuse, because the revocation feed says that they are ended.
+    pub fn ended(&self) -> Arc<Vec<String>> {
+        self.ended.load_full()
+    }
+
+    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing revives
+    /// what it has signed.
+    pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
+        let (ring, before) = (self.at(now), self.ended());
+        let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);
+        let ended = ring.set.visible(now).map(|key| key.kid().to_owned()).filter(is_ended).collect();
+        self.ended.store(Arc::new(ended));
     }
 
     /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.0.store(Arc::new(Ring::new(set, self.current().lead, now)?));
+        self.ring.store(Arc::new(Ring::new(set, self.current().lead, now)?));
         Ok(())
     }
 }
@@ -157,5 +174,23 @@ mod tests {
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
         let visible = |now| String::from_utf8_lossy(ring.at(at(now)).jwks()).matches("kid").count();
         assert_eq!([1500, 2500, 1500, 500, 2000].map(visible), [2, 1, 2, 2, 1]);
+    }
+
+    #[test]
+    fn a_key_that_was_ended_stays_ended_while_it_is_visible() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        keys[0].exp = Some(at(2000).timestamp());
+        let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
+        let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
+        let noted = |found: &[&String], now| {
+            ring.note_ended(found.iter().map(|&kid| kid.clone()).collect(), at(now));
+            ring.ended().to_vec()
+        };
+        assert_eq!(noted(&[&old, &"a stranger".to_owned()], 1500), [old.as_str()]);
+        assert_eq!(noted(&[], 1999), [old.as_str()], "an end that the store has lost still holds");
+        assert_eq!(noted(&[&new], 1999), [old.as_str(), new.as_str()]);
+        assert_eq!(noted(&[&old], 2000), [new.as_str()], "it is out of sight");
     }
 }

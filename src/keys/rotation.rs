@@ -5,6 +5,7 @@
 //! lead accepts it. It holds because a key is visible for one lead before it first signs, and after it last signed for
 //! as long as its last token can live.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
@@ -168,8 +169,22 @@ impl RotationStep {
 /// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
 /// next plan is empty.
 pub fn plan(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
+    step(lives, policy, now, false)
+}
+
+/// The same, but the next key is due now, however long the signing key has signed.
+pub fn plan_at_once(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Result<RotationStep, Refusal> {
+    step(lives, policy, now, true)
+}
+
+fn step(
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    now: DateTime<Utc>,
+    at_once: bool,
+) -> Result<RotationStep, Refusal> {
     policy.check()?;
-    let publish = publication(lives, policy, now);
+    let publish = publication(lives, policy, now, at_once);
     // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(publish.map(|key| key.nbf));
     let owed: Vec<_> = successors.map(|nbf| nbf + policy.retention()).collect();
@@ -188,13 +203,14 @@ pub fn plan(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> R
 
 /// The next key, if it is due: one lead before the signing key's term ends, or at once if the policy wants another
 /// algorithm. No key is added while another one has not begun to sign.
-fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Option<Publication> {
+fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<Publication> {
     let last = lives.last()?;
     if last.nbf > now {
         return None;
     }
     let soonest = whole_second(now + policy.lead);
-    let nbf = if last.algorithm == policy.algorithm { (last.nbf + policy.every).max(soonest) } else { soonest };
+    let in_term = last.algorithm == policy.algorithm && !at_once;
+    let nbf = if in_term { (last.nbf + policy.every).max(soonest) } else { soonest };
     (nbf == soonest).then_some(Publication { algorithm: policy.algorithm, nbf })
 }
 
@@ -268,20 +284,33 @@ pub enum Successor {
     New(Algorithm),
 }
 
-/// Plans the emergency retirement of `kid` at `now`.
+/// Plans the emergency retirement of `kid` at `now`. The set may lack the key, for example because the file was replaced by another
+/// one: whatever the key has signed is to be refused all the same.
 pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retirement, Refusal> {
-    let index = lives.iter().position(|life| life.kid == kid).ok_or_else(|| Refusal::UnknownKey(kid.to_owned()))?;
-    let state = states(lives, now)[index];
+    let index = lives.iter().position(|life| life.kid == kid);
+    if index.is_none() && !is_thumbprint(kid) {
+        return Err(Refusal::UnknownKey(kid.to_owned()));
+    }
+    let state = index.map_or(KeyState::Gone, |index| states(lives, now)[index]);
     let next = lives.iter().find(|life| life.nbf > now && life.kid != kid);
-    let successor = match (state, next) {
-        (KeyState::Signing, Some(next)) => Successor::Promoted(next.kid.clone()),
-        (KeyState::Signing, None) => Successor::New(lives[index].algorithm),
-        _ => Successor::Unchanged,
+    let successor = match (signing(lives, now), next) {
+        (Some(signing), _) if index != Some(signing) => Successor::Unchanged,
+        (_, Some(next)) => Successor::Promoted(next.kid.clone()),
+        (_, None) => {
+            let model = index.map(|index| &lives[index]).or(lives.last());
+            Successor::New(model.map_or(Algorithm::Es256, |life| life.algorithm))
+        }
     };
-    let before = index.checked_sub(1).map(|index| &lives[index]);
+    let place = index.unwrap_or_else(|| lives.partition_point(|life| life.nbf <= now));
+    let before = place.checked_sub(1).map(|index| &lives[index]);
     let begins = before.map_or(now - CLOCK_SKEW, |life| (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1)));
     let released = before.filter(|_| state == KeyState::Published).map(|life| life.kid.clone());
     Ok(Retirement { state, successor, begins, released })
+}
+
+/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is seen as a mistake.
+fn is_thumbprint(kid: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
 }
 
 #[cfg(test)]

@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_ended_names_neither_signs_nor_verifies() {
+        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let mut file = file_of(&keys);
+        file["ended"] = serde_json::json!([{"kid": keys[1].kid(), "at": 300}]);
+        let set = parse(&file).expect("a set");
+        assert_eq!(set.signing(at(300)).expect("signs").public().kid(), keys[0].kid());
+        assert!(set.key(keys[1].kid(), at(300)).is_none() && set.key(keys[0].kid(), at(300)).is_some());
+        file["ended"] = serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
+        assert_eq!(parse(&file).expect_err("none is left"), KeyError::Empty);
+    }
+
+    #[test]
     fn no_debug_text_holds_a_private_part() {
         let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
         let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();

@@ -1,5 +1,7 @@
 //! The key set as it is stored in a file or a Secret, where commands change it.
 
+use std::mem;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use wxmint_verify::KeyError;
@@ -7,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     KeySet, PrivateJwk, SigningKey,
-    rotation::{KeyState, Retirement, RotationPolicy, RotationStep, Successor},
+    rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor},
 };
 
 /// A private JWK Set with all members. Every key has a `kid`.
@@ -35,7 +37,7 @@ impl EndedKey {
 
 impl StoredKeys {
     /// Parses `{"keys":[…]}`. An unusable key is an error: if it were left out, nobody could verify the tokens that it
-    /// signed.
+    /// signed. A key that `ended` names is left out, because nobody may accept what it signs.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         // Only the position is reported, because serde_json's message quotes the value, which may be a private member.
         let mut stored: Self = serde_json::from_slice(json)
@@ -43,6 +45,8 @@ impl StoredKeys {
         for (index, key) in stored.keys.iter_mut().enumerate() {
             key.name_itself(index)?;
         }
+        let Self { keys, ended } = &mut stored;
+        keys.retain(|key| ended.iter().all(|ended| ended.kid != key.kid()));
         Ok(stored)
     }
 
@@ -54,6 +58,14 @@ impl StoredKeys {
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
         KeySet::new(keys.collect::<Result<_, _>>()?, self.ended.clone())
+    }
+
+    /// The times of the keys, ordered by `nbf`; none if `ended` names each key.
+    pub fn lives(&self) -> Result<Vec<KeyLife>, KeyError> {
+        match self.check() {
+            Err(KeyError::Empty) if !self.ended.is_empty() => Ok(Vec::new()),
+            set => Ok(set?.lives().to_vec()),
+        }
     }
 
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
@@ -95,9 +107,7 @@ impl StoredKeys {
 
     /// Carries out an emergency retirement at `now`.
     pub fn retire(&mut self, kid: &str, retirement: &Retirement, now: DateTime<Utc>) -> Result<(), KeyError> {
-        self.keys.retain(|key| key.kid() != kid);
-        // Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
-        self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
+        self.end(kid, now);
         if let Some(released) = &retirement.released {
             self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.exp = None);
         }
@@ -109,7 +119,19 @@ impl StoredKeys {
             }
             Successor::New(algorithm) => self.keys.push(PrivateJwk::generate(*algorithm, retirement.begins)?),
         }
-        debug_assert!(retirement.state == KeyState::Signing || retirement.successor == Successor::Unchanged);
         Ok(())
+    }
+
+    /// Ends all keys at `now`, and puts another one in their place.
+    pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
+        let old = mem::replace(&mut self.keys, vec![key]);
+        old.iter().for_each(|key| self.end(key.kid(), now));
+    }
+
+    /// Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
+    fn end(&mut self, kid: &str, now: DateTime<Utc>) {
+        self.keys.retain(|key| key.kid() != kid);
+        self.ended.retain(|ended| ended.kid != kid);
+        self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
     }
 }

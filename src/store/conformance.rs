@@ -685,6 +685,9 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     for is_new in [true, false] {
         assert_eq!(store.end_key("a-kid").await.expect("ended"), is_new);
     }
+    let kids = ["a-kid", "another"].map(str::to_owned);
+    assert_eq!(store.ended_keys(&kids).await.expect("read"), kids[..1]);
+    assert_eq!(store.ended_keys(&[]).await.expect("read"), [""; 0]);
     let (ends, last) = read_after(store, &cursor).await;
     let [
         Ended::User { before, .. },
@@ -1305,6 +1308,9 @@ mod redis_only {
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
         new.end_user(&user, None).await.expect("ended");
         assert!(kept().iter().all(|kept| (86_511..=86_520).contains(kept)), "{:?}", kept());
+        new.end_key("kid").await.expect("ended");
+        // Were the note kept for longer than the end, nobody could be told that the key has been ended again.
+        assert!((86_511..=86_520).contains(&ttl("wxmint:{wxmint:ended}:kid")));
         // The last of the old tokens has expired.
         server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", "1"]);
         new.end_user(&user, None).await.expect("ended");

@@ -165,6 +165,9 @@ pub trait Ends {
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     async fn end_key(&self, kid: &str) -> Result<bool>;
 
+    /// Which of these keys the stream calls ended.
+    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>>;
+
     /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
     /// returns it again. Answered once a replica has it.
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64>;

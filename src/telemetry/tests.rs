@@ -57,7 +57,7 @@ fn printed() -> String {
     metrics.reloaded("users", "refused");
     let life =
         KeyLife { kid: "key-1".into(), algorithm: Algorithm::Es256, nbf: now, exp: Some(now + TimeDelta::days(1)) };
-    metrics.exposition(&[life], now)
+    metrics.exposition(&[life], &[], now)
 }
 
 /// Whether a sample has the name, and the label where one is asked for.
@@ -132,7 +132,7 @@ fn every_metric_is_on_the_dashboard() {
 #[test]
 fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
-    let size = |metrics: &Metrics| metrics.exposition(&[], DateTime::UNIX_EPOCH).len();
+    let size = |metrics: &Metrics| metrics.exposition(&[], &[], DateTime::UNIX_EPOCH).len();
     let none = size(&metrics);
     for number in 0..1000 {
         let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
@@ -142,7 +142,7 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
         metrics.wechat_answered("code2session", &app, WeChatOutcome::Errcode("40029".into()), took);
     }
     let started = Instant::now();
-    let text = metrics.exposition(&[], DateTime::UNIX_EPOCH);
+    let text = metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
     println!("{} bytes in {:?}", text.len(), started.elapsed());
     let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
     assert_eq!(of_apps, 6000);

@@ -101,8 +101,6 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     block(&mei, empty.port());
     log_in(&bed, &restored, "mei").await.expect_problem(403, "user_blocked");
     assert_ne!(status_of(&restored, &ended).await, 401, "nobody knows that it was revoked");
-    let (new, old) = (bed.configuration.path("new.json"), bed.configuration.path("keys.json"));
-    keys(&new, &["generate"]);
-    fs::rename(new, old).expect("replaced");
+    keys(&bed.configuration.path("keys.json"), &["generate", "--replace", "--yes"]);
     until("the keys are replaced", PATIENCE, async || status_of(&restored, &ended).await == 401).await;
 }

@@ -111,14 +111,14 @@ async fn healthy() -> TestBed {
 }
 
 /// The command that an advice gives: behind `run: ` or the like, up to an explanation.
-fn command_of(advice: &str) -> &str {
+pub(crate) fn command_of(advice: &str) -> &str {
     let begun = ["run: ", "with: ", "run on each server: "].iter().find_map(|words| Some(advice.split_once(words)?.1));
     let command = begun.unwrap_or_else(|| panic!("no command: {advice}"));
     command.split([',', '(']).next().unwrap_or_default().trim()
 }
 
 /// Runs the command of an advice in a shell.
-fn follow(advice: &str) {
+pub(crate) fn follow(advice: &str) {
     let programs = Path::new(WXMINT).parent().expect("a folder").to_string_lossy().into_owned();
     let path = format!("{programs}:{}", env::var("PATH").unwrap_or_default());
     let done = Command::new("sh").args(["-c", command_of(advice)]).env("PATH", path).output().expect("a shell");

@@ -81,7 +81,7 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     off_curve["keys"][0]["x"] = off_curve["keys"][0]["y"].clone();
     let broken = [
         (sound[..sound.len() / 2].to_vec(), "not a JWK Set"),
-        (br#"{"keys":[]}"#.to_vec(), "the set has no key; make one with `wxmint keys generate`"),
+        (br#"{"keys":[]}"#.to_vec(), "the set has no key; make one with `wxmint keys generate --replace`"),
         (off_curve.to_string().into_bytes(), "`x` and `y` are not a point on P-256"),
     ];
     for (content, sentence) in broken {
@@ -90,6 +90,9 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
             assert_refused(&mut keys_command(&path, &words), &path, 64, sentence, &secrets);
         }
     }
+    fs::write(&path, br#"{"keys":[]}"#).expect("written");
+    keys(&path, &["generate", "--replace", "--yes"]);
+    assert_eq!(kids(&path).len(), 1, "as the error says");
     fs::remove_file(&path).expect("our file");
     for words in commands(&kid, &other.to_string_lossy()).iter().take(4) {
         let hint =

@@ -17,6 +17,7 @@ mod console;
 mod cost;
 mod demo_page;
 mod doctor;
+mod ended_keys;
 mod env_file;
 mod host_names;
 mod init;

@@ -17,9 +17,10 @@ const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const REFUSED: &str = "wxmint_key_reload_refused 1";
 const IN_USE: &str = "wxmint_key_reload_refused 0";
 
-/// A set of one new key in a file of its own; its kid.
-fn new_set(path: &Path) -> String {
+/// A set of one new key in a file of its own, which ends the old key; its kid.
+fn new_set(path: &Path, old: Option<&str>) -> String {
     keys(path, &["generate"]);
+    old.map(|old| keys(path, &["retire", old, "--now", "--yes"]));
     kids_of(&serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")).remove(0)
 }
 
@@ -76,7 +77,7 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     assert_eq!(kid_of(&login.member("access_token")), old, "{reason}: the key of before signs");
 
     let mended = path.with_extension("mended");
-    let new = new_set(&mended);
+    let new = new_set(&mended, Some(&old));
     secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
     fs::rename(&mended, &path).expect("renamed");
     until("mended", WITHIN, async || kids_of(&jwks(&bed).await) == [new.as_str()]).await;
@@ -99,14 +100,14 @@ async fn a_file_that_is_not_fit_is_refused_and_told_and_one_that_is_mended_is_in
 async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
     let folder = tempfile::tempdir().expect("a folder");
     let volume = folder.path();
-    let first = write_version(volume, "..2026_11_20_1");
+    let first = write_version(volume, "..2026_11_20_1", None);
     symlink("..2026_11_20_1", volume.join("..data")).expect("a link");
     symlink("..data/keys.json", volume.join("keys.json")).expect("a link");
     let bed = TestBed::builder().env("WXMINT_KEYS", &volume.join("keys.json").to_string_lossy()).start().await;
-    assert_eq!(kids_of(&jwks(&bed).await), [first]);
+    assert_eq!(kids_of(&jwks(&bed).await), [first.as_str()]);
 
     // As the kubelet does it: a new folder, a new link, and a rename over the old one.
-    let second = write_version(volume, "..2026_11_20_2");
+    let second = write_version(volume, "..2026_11_20_2", Some(&first));
     symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
     fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
     fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
@@ -116,10 +117,10 @@ async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
 }
 
 /// A version of the Secret, with the mode that the kubelet gives by default; its kid.
-fn write_version(volume: &Path, version: &str) -> String {
+fn write_version(volume: &Path, version: &str, old: Option<&str>) -> String {
     let folder = volume.join(version);
     fs::create_dir(&folder).expect("a folder");
-    let kid = new_set(&folder.join("keys.json"));
+    let kid = new_set(&folder.join("keys.json"), old);
     fs::set_permissions(folder.join("keys.json"), Permissions::from_mode(0o644)).expect("our file");
     kid
 }

@@ -7,7 +7,7 @@ pub enum KeyError {
     #[error("not a JWK Set (`{{\"keys\":[…]}}`): {0}")]
     Syntax(String),
     /// The set has no key.
-    #[error("the set has no key; make one with `wxmint keys generate`")]
+    #[error("the set has no key; make one with `wxmint keys generate --replace`")]
     Empty,
     /// The key lacks a member that its type requires.
     #[error("key {key}: the member `{member}` is missing")]

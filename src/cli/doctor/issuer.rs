@@ -41,10 +41,10 @@ pub(super) async fn examine(tells: Tells, public: bool) {
     let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());
     let (issuer, redis) = (&issuer, open_redis(&settings).map(|access| access.map(connect)));
     let files = async {
-        let mut found = issuer.as_ref().map_or_else(spoilt, |issuer| issuer.examine(now()));
-        if let Ok(issuer) = issuer {
-            found.push(issuer.examine_vault(redis.as_ref().ok().and_then(Option::as_ref)).await);
-        }
+        let mut found = match issuer {
+            Ok(issuer) => issuer.examine(redis.as_ref().ok().and_then(Option::as_ref), now()).await,
+            Err(error) => spoilt(error),
+        };
         found.extend(audit(&settings.audit));
         tell(found);
     };

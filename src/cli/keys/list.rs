@@ -7,7 +7,7 @@ use super::{Failure, date, place::KeysPlace, print};
 use crate::{
     http::now,
     keys::{
-        EndedKey, KeySet,
+        EndedKey,
         rotation::{self, KeyLife, KeyState},
     },
 };
@@ -16,14 +16,15 @@ use crate::{
 const WIDTH: i64 = 40;
 
 pub(super) fn run(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
-    let set = place.read_set()?;
+    let keys = place.read()?;
+    let lives = keys.lives().map_err(|error| Failure::from(error).at(place))?;
     let now = now();
     if as_json {
-        print(machine_readable(&set, now));
+        print(machine_readable(&lives, keys.ended(), now));
         return Ok(());
     }
-    table(set.lives(), now).into_iter().for_each(print);
-    for key in set.ended() {
+    table(&lives, now).into_iter().for_each(print);
+    for key in keys.ended() {
         print(format_args!("{}  ended", key.kid));
         print(format_args!("    retired at once on {}; verifiers refuse its tokens", date(key.at())));
     }
@@ -35,8 +36,7 @@ fn signs_until(lives: &[KeyLife], index: usize) -> Option<DateTime<Utc>> {
     lives.get(index + 1).map(|next| next.nbf)
 }
 
-fn machine_readable(set: &KeySet, now: DateTime<Utc>) -> serde_json::Value {
-    let lives = set.lives();
+fn machine_readable(lives: &[KeyLife], ended: &[EndedKey], now: DateTime<Utc>) -> serde_json::Value {
     let row = |(index, (life, state)): (usize, (&KeyLife, KeyState))| {
         json!({
             "kid": life.kid,
@@ -47,9 +47,9 @@ fn machine_readable(set: &KeySet, now: DateTime<Utc>) -> serde_json::Value {
             "exp": life.exp.map(date),
         })
     };
-    let ended = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
+    let end = |key: &EndedKey| json!({"kid": key.kid, "state": "ended", "ended": date(key.at())});
     let keys = lives.iter().zip(rotation::states(lives, now)).enumerate().map(row);
-    keys.chain(set.ended().iter().map(ended)).collect()
+    keys.chain(ended.iter().map(end)).collect()
 }
 
 fn table(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<String> {

@@ -45,12 +45,19 @@ pub(super) enum KeysCommand {
     Generate {
         #[command(flatten)]
         place: KeysPlaceArgs,
-        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow
-        #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
-        alg: Algorithm,
+        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and with
+        /// --replace that of the last key
+        #[arg(long, value_name = "ES256|EdDSA|RS256")]
+        alg: Option<Algorithm>,
         /// Do nothing if there is a set already
         #[arg(long)]
         if_missing: bool,
+        /// For emergencies: end each key of the set that is there, which invalidates every token
+        #[arg(long, conflicts_with = "if_missing")]
+        replace: bool,
+        /// Do not ask for confirmation
+        #[arg(long, requires = "replace")]
+        yes: bool,
     },
     /// Do what is due: publish the next key, remove expired ones; run it as often as you like
     Rotate {
@@ -60,6 +67,9 @@ pub(super) enum KeysCommand {
         policy: PolicyArgs,
         #[command(flatten)]
         publish: PublishArgs,
+        /// Publish the next key now, however long the last one has signed; it signs after the lead
+        #[arg(long)]
+        now: bool,
         /// Print what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
@@ -156,17 +166,19 @@ impl PolicyArgs {
 
 pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Generate { place, alg, if_missing } => {
+        KeysCommand::Generate { place, alg, if_missing, replace, yes } => {
             let place = place.open()?;
             if if_missing && place.exists()? {
                 print(format_args!("{place}: there already, not changed"));
                 return Ok(());
             }
-            generate(&place, alg)
+            if replace { retire::all(&place, alg, yes) } else { generate(&place, alg.unwrap_or(Algorithm::Es256)) }
         }
-        KeysCommand::Rotate { place, policy, dry_run: true, .. } => rotate::run(&place.open()?, &policy, true),
-        KeysCommand::Rotate { place, policy, publish, dry_run: false } => {
-            publishing(place, publish, |place| rotate::run(place, &policy, false))
+        KeysCommand::Rotate { place, policy, now, dry_run: true, .. } => {
+            rotate::run(&place.open()?, &policy, now, true)
+        }
+        KeysCommand::Rotate { place, policy, publish, now, dry_run: false } => {
+            publishing(place, publish, |place| rotate::run(place, &policy, now, false))
         }
         KeysCommand::List { place, json } => list::run(&place.open()?, json),
         KeysCommand::Retire { place, publish, kid, now, yes } => {

@@ -76,6 +76,21 @@ fn running_a_rotation_twice_changes_nothing_more() {
 }
 
 #[test]
+fn a_rotation_at_once_publishes_a_key_that_signs_after_the_lead_and_then_nothing_until_it_signs() {
+    let step = plan_at_once(&[key("a", 0, None)], &policy(), at(DAY)).expect("a plan");
+    let publication = Publication { algorithm: Algorithm::Es256, nbf: at(DAY + LEAD) };
+    assert_eq!(step.publish, Some(publication));
+    assert_eq!(step.expire, [("a".into(), at(2 * DAY + LEAD + 120))]);
+    let lives = after(&[key("a", 0, None)], &step);
+    for now in [DAY, DAY + LEAD - 1] {
+        assert!(plan_at_once(&lives, &policy(), at(now)).expect("a plan").is_nothing(), "at {now}");
+    }
+    assert!(plan_at_once(&lives, &policy(), at(DAY + LEAD)).expect("a plan").publish.is_some(), "it signs");
+    let short = RotationPolicy { every: TimeDelta::minutes(20), ..policy() };
+    assert!(plan_at_once(&lives, &short, at(DAY)).is_err(), "the policy is checked all the same");
+}
+
+#[test]
 fn another_algorithm_starts_a_rotation_at_once() {
     let policy = RotationPolicy { algorithm: Algorithm::EdDsa, ..policy() };
     let step = plan(&[key("a", 0, None)], &policy, at(DAY)).expect("a plan");
@@ -171,6 +186,23 @@ fn an_emergency_retirement_names_the_key_that_signs_afterwards() {
         Ok(Retirement { state: KeyState::Retired, successor: Successor::Unchanged, begins, released })
     );
     assert_eq!(retire(&lives, "none"), Err(Refusal::UnknownKey("none".into())));
+}
+
+#[test]
+fn a_key_that_the_set_lacks_is_ended_too_and_another_one_signs_only_if_none_does() {
+    let kid = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+    let retire = |lives: &[KeyLife]| retire(lives, kid, at(DAY)).map(|found| (found.successor, found.begins));
+    let begins = at(DAY - 60);
+    assert_eq!(retire(&[key("now", 10, None)]), Ok((Successor::Unchanged, begins)));
+    assert_eq!(retire(&[key("next", 2 * DAY, None)]), Ok((Successor::Promoted("next".into()), begins)));
+    assert_eq!(retire(&[]), Ok((Successor::New(Algorithm::Es256), begins)));
+    let gone = KeyLife { algorithm: Algorithm::EdDsa, ..key("gone", DAY - 9, Some(DAY)) };
+    assert_eq!(retire(&[gone]), Ok((Successor::New(Algorithm::EdDsa), at(DAY - 8))));
+    let state = super::retire(&[key("now", 10, None)], kid, at(DAY)).expect("known").state;
+    assert_eq!(state, KeyState::Gone);
+    for mistyped in [&kid[1..], "", "now2"] {
+        assert!(super::retire(&[], mistyped, at(DAY)).is_err(), "{mistyped}");
+    }
 }
 
 #[test]

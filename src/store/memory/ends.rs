@@ -166,6 +166,14 @@ impl Ends for Memory {
         Ok(is_new)
     }
 
+    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
+        let stream = &self.shelves().stream;
+        let is_ended = |kid: &&String| {
+            stream.entries.iter().any(|(_, _, ended)| matches!(ended, Ended::Key { kid: ended } if ended == *kid))
+        };
+        Ok(kids.iter().filter(is_ended).cloned().collect())
+    }
+
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let mut shelves = self.shelves();
         Ok(shelves.users.entry(user.clone()).or_default().set_blocked(blocked))

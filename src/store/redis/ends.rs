@@ -128,9 +128,21 @@ impl Ends for Redis {
     async fn end_key(&self, kid: &str) -> Result<bool> {
         let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
         script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
-        script.arg(ENDS_PUBLISHED.as_secs());
+        script.arg("once");
         let kept: u64 = self.link.run_confirmed("publish_end", script).await?;
         Ok(kept > 0)
+    }
+
+    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
+        if kids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = Call::at(name::STREAM);
+        for kid in kids {
+            asked.cmd("GET").text(name::ended_key(kid));
+        }
+        let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
+        Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {

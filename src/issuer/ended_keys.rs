@@ -1,0 +1,207 @@
+//! Keys that were ended before their time: tells verifiers, and obeys what others have told them.
+//!
+//! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not: the file may
+//! be the wrong one for a moment, and no later file could revive what the key has signed.
+
+use std::{path::Path, rc::Rc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use wxmint_verify::MAX_LEEWAY;
+
+use super::{
+    Issuer,
+    examine::{end_by_hand, ended_keys},
+};
+use crate::{
+    findings::Finding,
+    http::now,
+    keys::{EndedKey, KeySet},
+    store::{Store, StoreError},
+};
+
+/// How long to wait before the end of a key is written again, if the store did not take it.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often the store is asked whether somebody has ended a key in use.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The ends that a key file notes, and that this process puts into the feed.
+pub(super) struct NotedEnds {
+    store: Rc<dyn Store>,
+    published: Vec<EndedKey>,
+}
+
+impl NotedEnds {
+    pub(super) fn of(store: Rc<dyn Store>) -> Self {
+        Self { store, published: Vec::new() }
+    }
+
+    /// Publishes what it has not published yet. The feed may lack even an old end: perhaps no replica was running when the key was
+    /// ended.
+    pub(super) fn publish(&mut self, noted: &[EndedKey]) {
+        for key in noted.iter().filter(|key| !self.published.contains(key)) {
+            actix_web::rt::spawn(end_key(Rc::clone(&self.store), key.kid.clone()));
+        }
+        self.published = noted.to_vec();
+    }
+}
+
+/// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
+async fn end_key(store: Rc<dyn Store>, kid: String) {
+    let is_new = loop {
+        match store.end_key(&kid).await {
+            Ok(is_new) => break is_new,
+            Err(error) => {
+                tracing::error!(kid, %error, "verifiers have not been told yet that this key was retired; trying again");
+                actix_web::rt::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    if is_new {
+        tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
+    }
+}
+
+/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, and which nobody has ended. Refuses a set that
+/// brings back a key which was ended.
+pub(super) fn check_replacement(
+    before: &KeySet,
+    after: &KeySet,
+    path: &Path,
+    now: DateTime<Utc>,
+) -> Result<(), String> {
+    let signing = before.signing(now).map(|key| key.public().kid()).unwrap_or_default();
+    if let Some(kid) = lacking(before, after, now) {
+        let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
+        return Err(format!(
+            "key {kid} is missing, which {role}: put the previous file back, or, if every token of this key is to be refused, run: {}",
+            end_by_hand(kid, path)
+        ));
+    }
+    let is_back = |ended: &&EndedKey| after.lives().iter().any(|life| life.kid == ended.kid);
+    match before.ended().iter().find(is_back) {
+        Some(EndedKey { kid, .. }) => Err(format!(
+            "key {kid} is back although it was ended, so that verifiers refuse what it signs; take it out again, run: {}",
+            end_by_hand(kid, path)
+        )),
+        None => Ok(()),
+    }
+}
+
+fn lacking<'a>(before: &'a KeySet, after: &KeySet, now: DateTime<Utc>) -> Option<&'a str> {
+    // Another replica's clock may be ahead.
+    let may_have_signed = before.lives().iter().filter(|life| life.nbf <= now + MAX_LEEWAY);
+    let in_time = may_have_signed.filter(|life| life.exp.is_none_or(|exp| exp > now));
+    let mut kids = in_time.map(|life| life.kid.as_str());
+    kids.find(|kid| {
+        after.visible(now).all(|key| key.kid() != *kid) && after.ended().iter().all(|ended| ended.kid != *kid)
+    })
+}
+
+impl Issuer {
+    /// Learns which keys in use the feed calls ended, so that this process refuses their tokens as every verifier does that follows
+    /// the feed. Returns what there is to mend. If the store does not answer, what is known stays.
+    pub(super) async fn learn_ended_keys(
+        &self,
+        store: &dyn Store,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Finding>, StoreError> {
+        let kids: Vec<_> = self.keys.at(now).set().visible(now).map(|key| key.kid().to_owned()).collect();
+        self.keys.note_ended(store.ended_keys(&kids).await?, now);
+        Ok(ended_keys(&self.keys.ended(), &self.settings.keys))
+    }
+
+    /// Goes on learning for as long as the process runs.
+    ///
+    /// While the key that signs is ended, the process is not ready, because everybody refuses what it signs: tokens, and the pages of
+    /// the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and leaving would take the JWKS from
+    /// verifiers for nothing: that is a warning. A process that starts is not ready in either case, so that a rollout of a wrong file
+    /// stops at its first replica.
+    pub(super) async fn follow_ended_keys(&self) {
+        let (store, mut told) = (self.store(), None);
+        let mut interval = actix_web::rt::time::interval(INTERVAL);
+        loop {
+            interval.tick().await;
+            let now = now();
+            // Calls that fail have said why.
+            let Ok(found) = self.learn_ended_keys(&*store, now).await else { continue };
+            let found = found.map(|finding| finding.to_string());
+            let ended = self.keys.ended();
+            let signs =
+                self.keys.at(now).signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
+            self.readiness.unfit(found.clone().filter(|_| signs));
+            self.readiness.warns("keys", found.clone());
+            if told != found {
+                match &found {
+                    Some(reason) => tracing::error!(reason, "a key in use is ended"),
+                    None => tracing::info!("no key in use is ended any more"),
+                }
+                told = found;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::keys::{PrivateJwk, StoredKeys};
+
+    #[test]
+    fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let key = |seconds| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::seconds(seconds)).expect("a key");
+        // A replica whose clock is ahead by as much as is allowed has signed with `soon`, and nobody with `later`.
+        let [old, signing, soon, later] = [-7200, -3600, 60, 61].map(key);
+        let file = |keys: &[&PrivateJwk], exp: Option<i64>, ended: &[&PrivateJwk]| {
+            let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
+            let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::content_of(&keys)).expect("JSON");
+            if let Some(seconds) = exp {
+                file["keys"][0]["exp"] = (now + TimeDelta::seconds(seconds)).timestamp().into();
+            }
+            file["ended"] =
+                ended.iter().map(|key| serde_json::json!({"kid": key.kid(), "at": 0})).collect::<Vec<_>>().into();
+            KeySet::parse(file.to_string().as_bytes()).expect("a set")
+        };
+        let check = |before: &KeySet, after: &KeySet| {
+            let refused = check_replacement(before, after, Path::new("/keys.json"), now).err();
+            refused.map(|reason| reason.split(',').next().unwrap_or_default().to_owned())
+        };
+        let missing = |key: &PrivateJwk| Some(format!("key {} is missing", key.kid()));
+        let whole = file(&[&old, &signing, &soon, &later], Some(1), &[]);
+        for (after, refused, what) in [
+            (file(&[&old, &signing, &soon, &later], Some(1), &[]), None, "nothing changes"),
+            (file(&[&signing, &soon, &later], None, &[]), missing(&old), "it has signed"),
+            (file(&[&old, &soon, &later], Some(1), &[]), missing(&signing), "it signs"),
+            (file(&[&old, &signing, &later], Some(1), &[]), missing(&soon), "it may have signed"),
+            (file(&[&old, &signing, &soon], Some(1), &[]), None, "it has not signed"),
+            (file(&[&old, &signing, &soon, &later], Some(0), &[]), missing(&old), "its exp is in the past"),
+            (file(&[&soon, &later, &signing], None, &[&old]), None, "it was ended"),
+            (file(&[&later], None, &[&signing]), missing(&old), "another one was ended"),
+        ] {
+            assert_eq!(check(&whole, &after), refused, "{what}");
+        }
+        let expired = file(&[&old, &signing], Some(0), &[]);
+        assert_eq!(check(&expired, &file(&[&signing], None, &[])), None, "it expires at this moment");
+        let (without, with) = (file(&[&signing], None, &[&old]), file(&[&old, &signing], Some(1), &[]));
+        assert_eq!(check(&without, &with), Some(format!("key {} is back although it was ended", old.kid())));
+        assert_eq!(check(&without, &file(&[&old, &signing], Some(1), &[&old])), None, "it is still ended");
+    }
+
+    #[test]
+    fn the_line_says_whether_the_missing_key_signs_and_which_command_ends_it() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let [old, signing] =
+            [-2, -1].map(|hours| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key"));
+        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::content_of(keys)).expect("a set");
+        let both = set(&[old.clone(), signing.clone()]);
+        for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: put")] {
+            let after = set(std::slice::from_ref(left));
+            let reason = check_replacement(&both, &after, Path::new("/keys.json"), now).expect_err("it is missing");
+            let command = format!("run: wxmint keys retire {} --now --keys /keys.json (", missing.kid());
+            assert!(reason.contains(role) && reason.contains(&command), "{reason}");
+        }
+    }
+}

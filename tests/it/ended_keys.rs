@@ -1,0 +1,297 @@
+//! A key is ended by an act alone: what is merely missing from a key file ends nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    doctor::{Report, command_of, follow},
+    support::{BUSY, Service, Sidecar, SidecarSettings, TestBed, decoded, keys, kid_of, kids_of, until, write_private},
+};
+
+/// docs/keys.md: "reads the file again within 5 s of a change".
+const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
+/// A verifier asks every 5 s, so an end is known 10 s later at the latest.
+const NEXT_PAGE: Duration = BUSY.saturating_add(Duration::from_secs(10));
+
+fn key_file(bed: &TestBed) -> PathBuf {
+    PathBuf::from(bed.configuration.value("WXMINT_KEYS"))
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
+}
+
+/// Puts another content in place of the file, at once.
+fn replace(path: &Path, content: &Value) {
+    let new = path.with_extension("new");
+    write_private(&new, &content.to_string());
+    fs::rename(new, path).expect("replaced");
+}
+
+/// How often the service has read a changed key file.
+async fn reloads(bed: &TestBed) -> f64 {
+    let count =
+        async |outcome| bed.service().metric(&format!("wxmint_key_reloads_total{{outcome=\"{outcome}\"}}")).await;
+    count("ok").await + count("refused").await
+}
+
+/// Waits until the service has read what `change` puts into the file.
+async fn after_the_next_reload(bed: &TestBed, change: impl FnOnce()) {
+    let before = reloads(bed).await;
+    change();
+    until("the file is read again", WITHIN, async || reloads(bed).await > before).await;
+}
+
+async fn pages_asked_for(bed: &TestBed) -> f64 {
+    bed.service().metric("wxmint_requests_total{route=\"/revocations\",outcome=\"ok\"}").await
+}
+
+/// Files that lack the key that signs: another set, and a set in which the key has expired.
+fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
+    let other = folder.join("other.json");
+    keys(&other, &["generate"]);
+    let (mut other, mut expired) = (read(&other), right.clone());
+    expired["keys"][0]["exp"] = 1_000.into();
+    // Two keys that were made in one second would have one `nbf`.
+    other["keys"][0]["nbf"] = (right["keys"][0]["nbf"].as_i64().expect("seconds") - 1).into();
+    expired["keys"].as_array_mut().expect("keys").push(other["keys"][0].clone());
+    [other, expired]
+}
+
+async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
+    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
+    [settings.clone().ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
+}
+
+async fn jwks(bed: &TestBed) -> Vec<String> {
+    kids_of(&bed.service().get("/.well-known/jwks.json").await.json())
+}
+
+/// The ids of the keys that the feed calls ended.
+async fn ended(bed: &TestBed) -> Vec<String> {
+    let page = decoded(&bed.service().get("/revocations").await.body).1;
+    let ends = page["ended"].as_array().expect("ends").iter().filter(|end| end[0] == "kid");
+    ends.map(|end| end[1].as_str().expect("a kid").to_owned()).collect()
+}
+
+async fn until_ended(bed: &TestBed, kids: &[&str]) {
+    until("the feed has the ends of the keys", WITHIN, async || ended(bed).await == kids).await;
+}
+
+/// Runs the command that a text names, as somebody who is sure.
+fn obey(text: &str) {
+    follow(&format!("run: {} --yes", command_of(text)));
+}
+
+/// The kid of a new login's token.
+async fn signs(bed: &TestBed) -> String {
+    kid_of(&bed.log_in("lin").await.expect_login().member("access_token"))
+}
+
+/// Another replica, with a key file in which this key was ended.
+async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
+    let (right, other) = (key_file(bed), bed.configuration.path("other.json"));
+    fs::copy(&right, &other).expect("a copy");
+    keys(&other, &["retire", kid, "--now", "--yes"]);
+    bed.configuration.set("WXMINT_KEYS", &other.to_string_lossy());
+    let replica = Service::start(&bed.configuration, bed.http.clone()).await;
+    replica.ready().await;
+    bed.configuration.set("WXMINT_KEYS", &right.to_string_lossy());
+    replica
+}
+
+async fn readyz(service: &Service, status: u16, words: &str) -> String {
+    until(words, WITHIN, async || {
+        let answer = service.readyz().await;
+        answer.status == status && answer.body.contains(words)
+    })
+    .await;
+    service.readyz().await.body
+}
+
+/// For as long as it takes to read the file, and until verifiers have read the feed some more times.
+#[tokio::test]
+async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
+    let bed = TestBed::start().await;
+    let (path, sidecars) = (key_file(&bed), sidecars(&bed).await);
+    let [lin, mei] = [bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login()];
+    let [lin_token, mei_token] = [&lin, &mei].map(|login| login.member("access_token"));
+    let (right, kid) = (read(&path), kid_of(&lin_token));
+    let [other, expired] = wrong_files(&right, path.parent().expect("a folder"));
+    for (wrong, pages) in [(&other, 0.0), (&expired, 0.0), (&other, 6.0)] {
+        after_the_next_reload(&bed, || replace(&path, wrong)).await;
+        let before = pages_asked_for(&bed).await;
+        until("verifiers ask", NEXT_PAGE * 3, async || pages_asked_for(&bed).await >= before + pages).await;
+        after_the_next_reload(&bed, || replace(&path, &right)).await;
+    }
+    // What happens now must still reach everybody, and nothing else may have been said.
+    assert_eq!(bed.service().ask("POST", "/logout", &mei_token, &Value::Null).await.status, 204);
+    for sidecar in &sidecars {
+        until("the logout arrives", NEXT_PAGE, async || sidecar.verify(&mei_token).await.status == 401).await;
+        assert_eq!(sidecar.verify(&lin_token).await.status, 200, "{}", sidecar.log());
+    }
+    assert!(bed.accepts(&lin).await);
+    assert_eq!(signs(&bed).await, kid);
+    assert_eq!((ended(&bed).await, jwks(&bed).await), (Vec::new(), vec![kid]));
+    let refused = bed.service().reasons("ERROR");
+    assert!(refused.iter().all(|reason| reason.contains("is missing")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_mends_the_file() {
+    let bed = TestBed::start().await;
+    let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
+    let kid = kid_of(&old.member("access_token"));
+    let [other, _] = wrong_files(&read(&path), path.parent().expect("a folder"));
+    after_the_next_reload(&bed, || replace(&path, &other)).await;
+    let refused = bed.service().reasons("ERROR").remove(0);
+    assert!(refused.contains(&format!("key {kid} is missing, which signs")), "{refused}");
+    assert!(bed.accepts(&old).await && signs(&bed).await == kid, "nothing has changed");
+    assert!(!keys(&path, &["list"]).contains("ended"));
+
+    obey(&refused);
+    until("the other keys are in use", WITHIN, async || jwks(&bed).await == kids_of(&other)).await;
+    until_ended(&bed, &[&kid]).await;
+    assert!(!bed.accepts(&old).await && signs(&bed).await == kids_of(&other)[0]);
+    assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
+    let no_kid = crate::support::keys_command(&path, &["retire", &kid[1..], "--now", "--yes"]).output();
+    assert_eq!(no_kid.expect("it runs").status.code(), Some(64), "a mistyped kid ends nothing");
+}
+
+#[tokio::test]
+async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
+    let mut bed = TestBed::start().await;
+    let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
+    let kid = kid_of(&old.member("access_token"));
+    let _replica = replica_without(&mut bed, &kid).await;
+    let said = readyz(bed.service(), 503, &format!("key {kid}, which was ended")).await;
+    assert!(!bed.accepts(&old).await, "wxmint obeys what every verifier obeys");
+    let state = format!("wxmint_key_age_seconds{{kid=\"{kid}\",alg=\"ES256\",state=\"ended\"}}");
+    assert!(bed.service().metrics().await.contains(&state));
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(command_of(&report.advice("keys", "fault", &kid)), command_of(&said));
+
+    let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
+    readyz(&restarted, 503, &kid).await;
+    obey(&said);
+    for service in [bed.service(), &restarted] {
+        readyz(service, 200, "ok").await;
+    }
+    let login = bed.log_in("lin").await.expect_login();
+    assert!(bed.accepts(&login).await && kid_of(&login.member("access_token")) != kid);
+    Report::of(&bed.configuration).await.expect_healthy();
+    assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
+}
+
+#[tokio::test]
+async fn a_published_key_that_is_ended_is_a_warning_but_keeps_a_process_that_starts_from_being_ready() {
+    let mut bed = TestBed::start().await;
+    let path = key_file(&bed);
+    after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
+    let [signing, published] = jwks(&bed).await.try_into().expect("two keys");
+    let _replica = replica_without(&mut bed, &published).await;
+    let said = readyz(bed.service(), 200, &published).await;
+    assert!(said.contains("warning: ") && bed.accepts(&bed.log_in("lin").await).await, "{said}");
+    let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
+    readyz(&restarted, 503, &published).await;
+    obey(&said);
+    readyz(&restarted, 200, "ok").await;
+    until("nothing is wrong", WITHIN, async || bed.service().readyz().await.body == "ok\n").await;
+    assert_eq!(jwks(&bed).await, [signing]);
+}
+
+/// Somebody has edited the file, which is refused; then a key must go at once.
+#[tokio::test]
+async fn an_emergency_does_not_wait_until_another_mistake_is_corrected() {
+    let bed = TestBed::start().await;
+    let path = key_file(&bed);
+    let first = signs(&bed).await;
+    let mut edited = read(&path);
+    edited["keys"][0]["nbf"] = 1_000.into();
+    let second = path.with_file_name("second.json");
+    keys(&second, &["generate"]);
+    edited["keys"].as_array_mut().expect("keys").push(read(&second)["keys"][0].clone());
+    after_the_next_reload(&bed, || replace(&path, &edited)).await;
+    let second = signs(&bed).await;
+    edited["keys"].as_array_mut().expect("keys").remove(0);
+    after_the_next_reload(&bed, || replace(&path, &edited)).await;
+    let refused = bed.service().reasons("ERROR").remove(0);
+    assert!(refused.contains(&format!("key {first} is missing, which has signed tokens")), "{refused}");
+
+    keys(&path, &["retire", &second, "--now", "--yes"]);
+    until_ended(&bed, &[&second]).await;
+    readyz(bed.service(), 503, &second).await;
+    obey(&refused);
+    until_ended(&bed, &[&second, &first]).await;
+    readyz(bed.service(), 200, "ok").await;
+    assert!(bed.accepts(&bed.log_in("lin").await).await);
+}
+
+#[tokio::test]
+async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
+    let bed = TestBed::start().await;
+    let (path, kid) = (key_file(&bed), signs(&bed).await);
+    let old = read(&path);
+    after_the_next_reload(&bed, || drop(keys(&path, &["retire", &kid, "--now", "--yes"]))).await;
+    let mut with_both = read(&path);
+    with_both["keys"].as_array_mut().expect("keys").push(old["keys"][0].clone());
+    with_both.as_object_mut().expect("a set").remove("ended");
+    after_the_next_reload(&bed, || replace(&path, &with_both)).await;
+    let refused = bed.service().reasons("ERROR").remove(0);
+    assert!(refused.contains(&format!("key {kid} is back although it was ended")), "{refused}");
+    obey(&refused);
+    until("the key is out again", WITHIN, async || {
+        bed.service().metric("wxmint_key_reload_refused").await == 0.0 && !jwks(&bed).await.contains(&kid)
+    })
+    .await;
+}
+
+/// The key is in both members, and the time that was typed is long ago.
+#[tokio::test]
+async fn a_key_that_a_hand_has_written_into_ended_is_ended() {
+    let bed = TestBed::start().await;
+    let (path, kid) = (key_file(&bed), signs(&bed).await);
+    let mut edited = read(&path);
+    edited["ended"] = json!([{"kid": kid, "at": 0}]);
+    after_the_next_reload(&bed, || replace(&path, &edited)).await;
+    until_ended(&bed, &[&kid]).await;
+    let refused = bed.service().reasons("ERROR").remove(0);
+    assert!(refused.contains("the set has no key"), "{refused}");
+    readyz(bed.service(), 503, &kid).await;
+    let listed = keys(&path, &["list"]);
+    assert!(listed.contains(&format!("{kid}  ended")) && !listed.contains("signing"), "{listed}");
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    readyz(bed.service(), 200, "ok").await;
+    assert!(bed.accepts(&bed.log_in("lin").await).await && signs(&bed).await != kid);
+}
+
+#[tokio::test]
+async fn a_leaked_set_is_replaced_in_one_step_that_ends_all_of_its_keys() {
+    let bed = TestBed::start().await;
+    let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
+    after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
+    let [signing, published] = jwks(&bed).await.try_into().expect("two keys");
+    let said = keys(&path, &["generate", "--replace", "--yes"]);
+    assert!(said.contains("EVERY TOKEN BECOMES INVALID"), "{said}");
+    until_ended(&bed, &[&signing, &published]).await;
+    until("the new key is in use", WITHIN, async || !jwks(&bed).await.contains(&signing)).await;
+    assert!(!bed.accepts(&old).await && bed.accepts(&bed.log_in("lin").await).await);
+    assert_eq!(jwks(&bed).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_is_ended_while_redis_is_away_is_in_the_feed_once_redis_is_back() {
+    let bed = TestBed::builder().breakable_redis().start().await;
+    let (path, kid) = (key_file(&bed), signs(&bed).await);
+    bed.redis_link().cut().await;
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    bed.service().says("verifiers have not been told yet").await;
+    bed.redis_link().restore().await;
+    until("Redis is back", WITHIN, async || bed.service().get("/revocations").await.status == 200).await;
+    until_ended(&bed, &[&kid]).await;
+}
