@@ -51,6 +51,27 @@ fn sixteen_rotators_at_once_publish_one_key() {
     assert_eq!(kids(&path).len(), 2);
 }
 
+#[test]
+fn a_rotation_now_publishes_a_key_and_a_second_one_says_when_that_signs() {
+    let (_folder, path) = key_file();
+    let before = fs::read(&path).expect("the set");
+    assert!(keys(&path, &["rotate"]).contains("nothing to do"), "it is not due");
+    assert!(keys(&path, &["rotate", "--now", "--dry-run"]).contains("would publish a new ES256 key, which signs from"));
+    assert_eq!(fs::read(&path).expect("the set"), before);
+    let said = keys(&path, &["rotate", "--now", "--lead", "1h"]);
+    let signs = said.split_once("published a new ES256 key, which signs from ").expect("a key").1;
+    let (signs, new) = (signs.lines().next().expect("a date"), kids(&path).remove(1));
+    let listed: Value = serde_json::from_str(&keys(&path, &["list", "--json"])).expect("JSON");
+    assert_eq!((&listed[1]["state"], &listed[1]["nbf"]), (&"published".into(), &signs.into()));
+    let published = fs::read(&path).expect("the set");
+    let again = keys(&path, &["rotate", "--now"]);
+    assert!(
+        again.contains(&format!("nothing to do: {new} (ES256) is published already, and signs from {signs}")),
+        "{again}"
+    );
+    assert_eq!(fs::read(&path).expect("the set"), published);
+}
+
 /// It fails with this code, says `sentence`, shows no private part, and the set is what it was.
 #[track_caller]
 fn assert_refused(command: &mut Command, path: &Path, code: i32, sentence: &str, secrets: &[String]) {
@@ -117,6 +138,10 @@ fn generate_never_replaces_a_set_and_makes_one_where_there_is_none() {
     let other = path.with_file_name("other.json");
     assert!(keys(&other, &["generate", "--if-missing"]).contains("signs from now on"));
     assert!(keys(&other, &["list"]).contains("signing"));
+    let (old, refused) = (kids(&other), keys_command(&other, &["generate", "--replace"]).output().expect("it runs"));
+    assert!(said(&refused).contains("add --yes") && kids(&other) == old, "{}", said(&refused));
+    keys(&other, &["generate", "--replace", "--yes", "--alg", "EdDSA"]);
+    assert!(keys(&other, &["generate", "--replace", "--yes"]).contains("EdDSA key"), "the algorithm of the last key");
 }
 
 /// A user without rights: `nobody`, or ourselves where we are not root.

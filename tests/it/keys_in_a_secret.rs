@@ -66,6 +66,18 @@ fn every_command_works_on_a_secret() {
 
     cluster.keys(&["retire", "--secret", SECRET, &all[0], "--now", "--yes"]).expect_success();
     assert!(!kids(&stored(cluster)).contains(&all[0]));
+    // One that the Secret does not have, and then all.
+    let foreign = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+    let said = cluster.keys(&["retire", "--secret", SECRET, foreign, "--now", "--yes"]).expect_success();
+    assert!(said.stderr.contains(&format!("does not have {foreign}")), "{said:?}");
+    cluster.keys(&["generate", "--replace", "--secret", SECRET]).expect_usage_error("add --yes");
+    cluster.keys(&["generate", "--replace", "--yes", "--secret", SECRET]).expect_success();
+    let ended = cluster.secret_field("wxmint-keys", "keys.json")["ended"].as_array().expect("ends").clone();
+    let ended = kids(&ended);
+    assert_eq!(ended[..2], [all[0].as_str(), foreign]);
+    assert!(all.iter().all(|kid| ended.contains(kid)) && stored(cluster).len() == 1, "{ended:?}");
+    assert_eq!(cluster.keys(&["rotate", "--now", "--secret", SECRET]).expect_success().stdout.lines().count(), 3);
+    assert_eq!(stored(cluster).len(), 2);
 }
 
 #[test]
