@@ -117,7 +117,7 @@ const PLATFORM: [(&str, &str); 4] = [
 ];
 
 /// What each block finds, in their order; the first three are the platforms'.
-const FOUND: [&[&str]; 12] = [
+const FOUND: [&[&str]; 13] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],
     &["\"limit\":\"openid\""],
@@ -130,6 +130,7 @@ const FOUND: [&[&str]; 12] = [
     &["redis.clock", "wechat.clock"],
     &[],
     &["the changed key file cannot be used"],
+    &["keys "],
 ];
 const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "];
 

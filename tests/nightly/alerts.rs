@@ -19,7 +19,8 @@ use tokio::time::sleep;
 
 use crate::support::{
     APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, Process, RedisCluster, RedisServer, Service, Shape, Sidecar,
-    SidecarSettings, TestBed, UsersFile, free_port, libfaketime, locked, password_of, repository, tell, until, wxmint,
+    SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, password_of, repository, tell,
+    until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.
@@ -255,6 +256,21 @@ async fn files_are_spoiled(watch: &Watch) {
     }
 }
 
+/// A key is ended in the file of another replica. The command that `/readyz` names mends it.
+async fn a_key_in_use_is_revoked(watch: &Watch) {
+    let mut bed = TestBed::start().await;
+    watch.issuer("ended-key", &bed).await;
+    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
+    let (right, other) = (PathBuf::from(bed.configuration.value("WXMINT_KEYS")), bed.configuration.path("other.json"));
+    fs::copy(&right, &other).expect("a copy");
+    keys(&other, &["retire", &kid, "--now", "--yes"]);
+    bed.configuration.set("WXMINT_KEYS", &other.to_string_lossy());
+    let _replica = Service::start(&bed.configuration, bed.http.clone()).await;
+    watch.fire("ended-key", &["WxmintKeyEnded"], nothing).await;
+    keys(&right, &["retire", &kid, "--now", "--yes"]);
+    watch.end("ended-key", "WxmintKeyEnded", nothing).await;
+}
+
 /// A primary of three is killed, and has no replica.
 async fn a_primary_is_killed(watch: &Watch) {
     let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
@@ -407,6 +423,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             the_app_secret_is_wrong(&watch),
             the_clock_jumps(&watch),
             files_are_spoiled(&watch),
+            a_key_in_use_is_revoked(&watch),
             a_primary_is_killed(&watch),
             the_clock_of_a_primary_is_wrong(&watch),
             a_replica_is_killed(&watch),
