@@ -61,19 +61,21 @@ async fn end_key(store: Rc<dyn Store>, kid: String) {
     }
 }
 
-/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, and which nobody has ended. Refuses a set that
-/// brings back a key which was ended.
+/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key, or the feed has
+/// its end (`in_feed`). Refuses a set that brings back a key which was ended.
 pub(super) fn check_replacement(
     before: &KeySet,
     after: &KeySet,
+    in_feed: &[String],
     path: &Path,
     now: DateTime<Utc>,
 ) -> Result<(), String> {
     let signing = before.signing(now).map(|key| key.public().kid()).unwrap_or_default();
-    if let Some(kid) = lacking(before, after, now) {
+    if let Some(kid) = lacking(before, after, now).find(|kid| in_feed.iter().all(|ended| ended != kid)) {
         let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
         return Err(format!(
-            "key {kid} is missing, which {role}: put the previous file back, or, if every token of this key is to be refused, run: {}",
+            "key {kid} is missing, which {role}: if this is the wrong file, put the previous one back; if every token of this key is \
+             to be refused, run: {}",
             end_by_hand(kid, path)
         ));
     }
@@ -87,12 +89,11 @@ pub(super) fn check_replacement(
     }
 }
 
-fn lacking<'a>(before: &'a KeySet, after: &KeySet, now: DateTime<Utc>) -> Option<&'a str> {
+fn lacking<'a>(before: &'a KeySet, after: &'a KeySet, now: DateTime<Utc>) -> impl Iterator<Item = &'a str> {
     // Another replica's clock may be ahead.
-    let may_have_signed = before.lives().iter().filter(|life| life.nbf <= now + MAX_LEEWAY);
-    let in_time = may_have_signed.filter(|life| life.exp.is_none_or(|exp| exp > now));
-    let mut kids = in_time.map(|life| life.kid.as_str());
-    kids.find(|kid| {
+    let may_have_signed = before.lives().iter().filter(move |life| life.nbf <= now + MAX_LEEWAY);
+    let in_time = may_have_signed.filter(move |life| life.exp.is_none_or(|exp| exp > now));
+    in_time.map(|life| life.kid.as_str()).filter(move |kid| {
         after.visible(now).all(|key| key.kid() != *kid) && after.ended().iter().all(|ended| ended.kid != *kid)
     })
 }
@@ -166,7 +167,7 @@ mod tests {
             KeySet::parse(file.to_string().as_bytes()).expect("a set")
         };
         let check = |before: &KeySet, after: &KeySet| {
-            let refused = check_replacement(before, after, Path::new("/keys.json"), now).err();
+            let refused = check_replacement(before, after, &[], Path::new("/keys.json"), now).err();
             refused.map(|reason| reason.split(',').next().unwrap_or_default().to_owned())
         };
         let missing = |key: &PrivateJwk| Some(format!("key {} is missing", key.kid()));
@@ -183,6 +184,9 @@ mod tests {
         ] {
             assert_eq!(check(&whole, &after), refused, "{what}");
         }
+        let only = file(&[&signing, &soon, &later], None, &[]);
+        let in_feed = |key: &PrivateJwk| check_replacement(&whole, &only, &[key.kid().to_owned()], Path::new(""), now);
+        assert!(in_feed(&old).is_ok() && in_feed(&signing).is_err(), "another replica has ended it");
         let expired = file(&[&old, &signing], Some(0), &[]);
         assert_eq!(check(&expired, &file(&[&signing], None, &[])), None, "it expires at this moment");
         let (without, with) = (file(&[&signing], None, &[&old]), file(&[&old, &signing], Some(1), &[]));
@@ -197,9 +201,10 @@ mod tests {
             [-2, -1].map(|hours| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key"));
         let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::content_of(keys)).expect("a set");
         let both = set(&[old.clone(), signing.clone()]);
-        for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: put")] {
+        for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: if")] {
             let after = set(std::slice::from_ref(left));
-            let reason = check_replacement(&both, &after, Path::new("/keys.json"), now).expect_err("it is missing");
+            let path = Path::new("/keys.json");
+            let reason = check_replacement(&both, &after, &[], path, now).expect_err("it is missing");
             let command = format!("run: wxmint keys retire {} --now --keys /keys.json (", missing.kid());
             assert!(reason.contains(role) && reason.contains(&command), "{reason}");
         }
