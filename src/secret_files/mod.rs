@@ -185,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_anybody_but_its_owner_may_use_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        fs::write(&path, "a secret").expect("written");
+        let read_as = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+            read_private(&path).map(|content| content.to_vec()).map_err(|error| error.to_string())
+        };
+        for mode in [0o600, 0o400, 0o700] {
+            assert_eq!(read_as(mode), Ok(b"a secret".to_vec()), "{mode:o}");
+        }
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601] {
+            let refused = read_as(mode).expect_err("exposed");
+            assert!(refused.contains(&format!("(mode {mode:04o}); run: chmod 600 {}", path.display())), "{refused}");
+        }
+        std::os::unix::fs::symlink("elsewhere", folder.path().join("..data")).expect("a link");
+        assert!(read_as(0o640).is_ok(), "of a mounted Secret the pod decides");
+    }
+
+    #[test]
     fn a_replacement_that_dies_at_any_stage_leaves_the_old_content_or_the_new() {
         let folder = folder("stages");
         let path = folder.join("keys.json");

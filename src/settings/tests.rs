@@ -139,8 +139,11 @@ fn a_value_out_of_range_or_in_another_form_is_answered_with_both() {
 fn one_app_or_a_folder_of_them_and_not_both() {
     let mut vars = valid();
     vars.insert("WXMINT_APPS_DIR".into(), "apps".into());
-    let both = Settings::from_vars(vars.clone()).expect_err("both").to_string();
-    assert!(both.starts_with("WXMINT_APPS_DIR is set beside WXMINT_APPID"), "{both}");
+    for without in ["", "WXMINT_APPID", "WXMINT_APP_SECRET"] {
+        let some = vars.clone().into_iter().filter(|(name, _)| name != without);
+        let both = Settings::from_vars(some).expect_err(without).to_string();
+        assert!(both.starts_with("WXMINT_APPS_DIR is set beside WXMINT_APPID"), "{without}: {both}");
+    }
     vars.retain(|name, _| !name.starts_with("WXMINT_APP") || name == "WXMINT_APPS_DIR");
     let settings = Settings::from_vars(vars).expect("settings");
     assert!(matches!(settings.apps, AppsSource::Folder(path) if path == std::path::Path::new("apps")));

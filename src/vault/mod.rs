@@ -342,6 +342,15 @@ mod tests {
     }
 
     #[test]
+    fn audit_events_call_a_person_the_same_after_a_new_key_and_no_two_persons_alike() {
+        let name = |lines: &[u8], openid| vault(lines).audit_name(&person(openid));
+        assert_eq!(name(&[2, 1], "o1"), name(&[1], "o1"));
+        assert_ne!(name(&[2, 1], "o1"), name(&[2], "o1"), "the oldest key is gone");
+        let elsewhere = Person { app: "wx2".parse().expect("an app"), ..person("o1") };
+        assert!(name(&[1], "o1") != name(&[1], "o2") && vault(&[1]).audit_name(&elsewhere) != name(&[1], "o1"));
+    }
+
+    #[test]
     fn a_bad_line_is_named_by_its_number() {
         let good = line(1);
         for (file, error) in [

@@ -27,12 +27,13 @@ fn new_set(path: &Path, old: Option<&str>) -> String {
 /// What an editor, a copy or a deployment can do to the file, and what the log line then says.
 type Fault = (fn(&Path), &'static str);
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     (half, "not a JWK Set"),
     (empty, "not a JWK Set"),
     (open_to_all, "can be read by others (mode 0644); run: chmod 600"),
     (gone, "No such file"),
     (off_its_curve, "`x` and `y` are not a point on P-256"),
+    (not_yet, "no key may sign yet"),
 ];
 
 fn half(path: &Path) {
@@ -53,10 +54,20 @@ fn gone(path: &Path) {
 }
 
 fn off_its_curve(path: &Path) {
+    change_key(path, |key| {
+        key.as_object_mut().expect("a key").remove("kid");
+        key["x"] = key["y"].clone();
+    });
+}
+
+/// Each key is sound, and none may sign.
+fn not_yet(path: &Path) {
+    change_key(path, |key| key["nbf"] = (key["nbf"].as_i64().expect("seconds") + 3600).into());
+}
+
+fn change_key(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut set: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
-    let key = &mut set["keys"][0];
-    key.as_object_mut().expect("a key").remove("kid");
-    key["x"] = key["y"].clone();
+    change(&mut set["keys"][0]);
     let beside = path.with_extension("spoiled");
     fs::write(&beside, set.to_string()).expect("written");
     fs::set_permissions(&beside, Permissions::from_mode(0o600)).expect("our file");
