@@ -217,8 +217,10 @@ mod tests {
 
     use std::{fs, os::unix::fs::PermissionsExt};
 
+    use wxmint_verify::Algorithm;
+
     use super::*;
-    use crate::secret_files::create_private;
+    use crate::{keys::PrivateJwk, secret_files::create_private, store::Memory};
 
     #[test]
     fn a_changed_users_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {
@@ -246,6 +248,24 @@ mod tests {
         fs::remove_file(&path).expect("our file");
         assert!(reload().0.expect_err("gone").contains("make it with: wxmint users add NAME --users"));
         assert_eq!(reload().1, 2, "the last good ones");
+    }
+
+    #[test]
+    fn a_changed_key_file_is_put_in_use_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let key = |hours| PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::hours(hours)).expect("a key");
+        let (signing, next) = (key(-1), key(1));
+        create_private(&path, &StoredKeys::content_of(std::slice::from_ref(&signing))).expect("written");
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
+        let keys = KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring");
+        let mut ends = NotedEnds::of(Rc::new(Memory::new(now, Duration::ZERO)));
+        fs::remove_file(&path).expect("our file");
+        create_private(&path, &StoredKeys::content_of(&[signing, next])).expect("written");
+        let mut reload = || reload_keys(&keys, &mut file, &mut ends);
+        assert_eq!([reload(), reload()], [Ok(true), Ok(false)]);
+        assert_eq!(keys.at(now()).set().lives().len(), 2);
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::PrivateJwk;
+    use crate::keys::{KeyRing, PrivateJwk};
     use wxmint_verify::Algorithm;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -185,6 +185,17 @@ mod tests {
         assert!(set.key(keys[1].kid(), at(300)).is_none() && set.key(keys[0].kid(), at(300)).is_some());
         file["ended"] = serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
         assert_eq!(parse(&file).expect_err("none is left"), KeyError::Empty);
+    }
+
+    #[test]
+    fn a_key_that_does_not_verify_what_it_signs_is_never_in_use() {
+        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let good = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let mut spoiled = good.clone();
+        spoiled.keys[0].pair = good.keys[1].pair.clone();
+        let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
+        let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
+        assert!(refused.contains("it does not verify what it signs"), "{refused}");
     }
 
     #[test]

@@ -135,3 +135,31 @@ impl StoredKeys {
         self.ended.push(EndedKey { kid: kid.to_owned(), at: now.timestamp() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use wxmint_verify::Algorithm;
+
+    use super::*;
+    use crate::keys::rotation::retire;
+
+    #[test]
+    fn an_end_is_noted_once_with_its_latest_time_until_no_token_of_the_key_can_be_left() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
+        let (kid, mut stored) = (key.kid().to_owned(), StoredKeys::of(key));
+        for now in [100, 200] {
+            let retirement = retire(&stored.lives().expect("a set"), &kid, at(now)).expect("a kid");
+            stored.retire(&kid, &retirement, at(now)).expect("retired");
+        }
+        assert_eq!(stored.ended(), [EndedKey { kid: kid.clone(), at: 200 }]);
+        assert_eq!(stored.lives().expect("a set").len(), 1, "the second time another key signs already");
+        let [every, lead, token_ttl] = [86_400, 10, 3600].map(TimeDelta::seconds);
+        let policy = RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::EdDsa };
+        // The life of a token, the leeway of verifiers, and the difference of clocks.
+        assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 119)), [""; 0]);
+        assert_eq!(stored.forget_ended(&policy, at(200 + 3600 + 120)), [kid]);
+        assert_eq!(stored.ended(), []);
+    }
+}

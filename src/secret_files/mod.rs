@@ -234,6 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_file_keeps_its_owner() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        create_private(&path, b"old").expect("written");
+        // Only root can give files away.
+        let owner = if std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)).is_ok() {
+            (65_534, 65_534)
+        } else {
+            fs::metadata(&path).map(|file| (file.uid(), file.gid())).expect("there")
+        };
+        Held::wait(&path).expect("held").replace(b"new").expect("replaced");
+        assert_eq!(fs::metadata(&path).map(|file| (file.uid(), file.gid())).expect("there"), owner);
+    }
+
+    #[test]
     fn a_failed_replacement_leaves_the_old_content_and_nothing_beside_it() {
         let folder = folder("failed");
         let path = folder.join("keys.json");

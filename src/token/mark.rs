@@ -85,10 +85,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_of_each_key_of_the_set_is_known_through_a_rotation() {
+        let [old, new] = [0, 1000]
+            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let both = minter(KeySet::parse(&StoredKeys::content_of(&[old, new])).expect("a set"));
+        for later in [999, 1000] {
+            let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
+            assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");
+        }
+    }
+
+    #[test]
     fn ids_differ_and_a_foreign_one_is_nobodys() {
         let (ours, theirs) = (minter(keys(Algorithm::Es256)), minter(keys(Algorithm::Es256)));
         let [one, other] = [(); 2].map(|()| ours.token_id("wx1:o1:1", now()).expect("an id"));
         assert_ne!(one, other);
+        let its_mark = |id: &TokenId| URL_SAFE_NO_PAD.decode(id.as_str()).expect("base64url").split_off(RANDOM_LEN);
+        assert_ne!(its_mark(&one), its_mark(&other), "nobody sees by the marks that two tokens are of one binding");
         assert!(!theirs.is_marked(&one, "wx1:o1:1"), "another issuer's key");
         for foreign in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "no-base64!"] {
             assert!(!ours.is_marked(&foreign.parse().expect("an id"), "wx1:o1:1"), "{foreign}");

@@ -123,7 +123,9 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        let token = minter.mint(&user, &app, &"jti-1".parse().expect("an id"), extra, now, now).expect("a token");
+        // The store has dated the login, and its clock is behind ours.
+        let (id, later) = ("jti-1".parse().expect("an id"), now + TimeDelta::seconds(9));
+        let token = minter.mint(&user, &app, &id, extra, now, later).expect("a token");
         (keys, token.expose().to_owned())
     }
 

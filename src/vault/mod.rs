@@ -347,6 +347,7 @@ mod tests {
         assert_eq!(name(&[2, 1], "o1"), name(&[1], "o1"));
         assert_ne!(name(&[2, 1], "o1"), name(&[2], "o1"), "the oldest key is gone");
         let elsewhere = Person { app: "wx2".parse().expect("an app"), ..person("o1") };
+        assert_ne!(name(&[1], "o1"), vault(&[1]).mac("wx1:o1"), "a name is no MAC that wxmint takes from strangers");
         assert!(name(&[1], "o1") != name(&[1], "o2") && vault(&[1]).audit_name(&elsewhere) != name(&[1], "o1"));
     }
 

@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{WXMINT, keys, keys_command, kids_of, private_parts, said};
+use crate::support::{WXMINT, keys, keys_command, kids_of, on_a_full_disk, private_parts, said};
 /// `nobody`, where the tests run as root.
 const NOBODY: u32 = 65_534;
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
@@ -138,10 +138,30 @@ fn generate_never_replaces_a_set_and_makes_one_where_there_is_none() {
     let other = path.with_file_name("other.json");
     assert!(keys(&other, &["generate", "--if-missing"]).contains("signs from now on"));
     assert!(keys(&other, &["list"]).contains("signing"));
-    let (old, refused) = (kids(&other), keys_command(&other, &["generate", "--replace"]).output().expect("it runs"));
-    assert!(said(&refused).contains("add --yes") && kids(&other) == old, "{}", said(&refused));
+    let old = kids(&other);
+    for words in [&["generate", "--replace"][..], &["retire", &old[0], "--now"]] {
+        assert_refused(&mut keys_command(&other, words), &other, 64, "nobody can confirm; add --yes", &[]);
+    }
     keys(&other, &["generate", "--replace", "--yes", "--alg", "EdDSA"]);
     assert!(keys(&other, &["generate", "--replace", "--yes"]).contains("EdDSA key"), "the algorithm of the last key");
+}
+
+#[test]
+fn a_key_that_was_ended_is_not_imported_again() {
+    let (folder, path) = key_file();
+    let (copy, kid) = (folder.path().join("copy.json"), kids(&path).remove(0));
+    fs::copy(&path, &copy).expect("a copy");
+    keys(&path, &["retire", &kid, "--now", "--yes"]);
+    let refused = format!("{kid} was retired at once: verifiers refuse whatever it signs");
+    assert_refused(&mut keys_command(&path, &["import", &copy.to_string_lossy()]), &path, 64, &refused, &[]);
+}
+
+#[test]
+fn on_a_full_disk_no_half_of_a_set_is_left() {
+    let (folder, path) = key_file();
+    let new = folder.path().join("new.json");
+    assert_refused(&mut on_a_full_disk(&keys_command(&new, &["generate"])), &new, 1, "File too large", &[]);
+    assert_refused(&mut on_a_full_disk(&keys_command(&path, &["rotate", "--now"])), &path, 1, "File too large", &[]);
 }
 
 /// A user without rights: `nobody`, or ourselves where we are not root.
