@@ -1,33 +1,56 @@
 //! Limits what a slow or unreachable service can cost: a limit on the calls in flight (bulkhead), and a pause after
 //! many failures in a row (circuit breaker). A breaker belongs to one worker thread and takes the time as an argument.
+//!
+//! The calls are made for several apps. What the service does to one of them keeps no other out: an app pauses by itself,
+//! all pause only after many apps in a row got no answer, and an app whose calls hang leaves room for others.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
+    collections::HashMap,
+    hash::Hash,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-/// This many failures in a row mean an outage, not bad luck.
+/// This many failures in a row mean an outage, not bad luck: of the calls for an app, or of apps.
 const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent during an outage, before one call tries again. The service is back in use within this time
 /// and one round trip.
 const PAUSE: Duration = Duration::from_secs(1);
+/// An app may have this many calls in flight for each place that is free. So one app takes 7 of 8 places at most, two whose
+/// calls all hang take 7 of 15 each, and a newcomer finds a place.
+const CALLS_PER_FREE_PLACE: u32 = 7;
+/// How many apps are remembered. Those that have nothing in flight are forgotten beyond.
+const MOST_REMEMBERED: usize = 10_000;
 
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub(crate) struct Breaker<App: Eq + Hash> {
     max_in_flight: u32,
-    failures: Cell<u32>,
-    open_until: Cell<Option<Instant>>,
-    /// How often the service has answered, to tell which calls are older than its last answer.
-    answers: Cell<u64>,
-    in_flight: Cell<u32>,
+    /// Of all apps together. Counts as failures the apps that got no answer.
+    all: RefCell<Record>,
+    /// Of each app that has calls in flight, or whose last call failed.
+    each: RefCell<HashMap<App, Record>>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    in_flight: u32,
+    /// Since the last success.
+    failures: u32,
+    open_until: Option<Instant>,
+    /// How many calls have succeeded, to tell which calls are older than the last success.
+    successes: u64,
+    /// Of an app: the successes of all when the app was last counted among those that got no answer.
+    unanswered_at: Option<u64>,
 }
 
 /// Why the breaker rejects a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// The service has failed too often in a row.
+    /// The calls for this app have failed too often in a row.
     Pausing,
+    /// Too many apps in a row got no answer.
+    AllPausing,
     /// The limit of calls in flight is reached.
     Full,
 }
@@ -37,66 +60,111 @@ impl Closed {
 
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Self::Pausing => "its last calls all failed, so no call is sent for a second",
-            Self::Full => "too many calls are waiting for its answer",
+            Self::Pausing => "the last calls all failed, so none is sent for a second",
+            Self::AllPausing => "the last calls of all apps failed, so none is sent for a second",
+            Self::Full => "too many calls are waiting for an answer",
         }
     }
 }
 
-impl Breaker {
+impl<App: Eq + Hash + Clone> Breaker<App> {
     pub(crate) fn new(max_in_flight: u32) -> Rc<Self> {
-        let (failures, open_until, answers, in_flight) = Default::default();
-        Rc::new(Self { max_in_flight, failures, open_until, answers, in_flight })
+        Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
     }
 
-    /// Admits a call or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
-    pub(crate) fn admit(self: &Rc<Self>, now: Instant) -> Result<Permit, Closed> {
-        if self.open_until.get().is_some_and(|until| now < until) {
-            return Err(Closed::Pausing);
+    /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
+    pub(crate) fn admit(self: &Rc<Self>, app: &App, now: Instant) -> Result<Permit<App>, Closed> {
+        let (mut all, mut each) = (self.all.borrow_mut(), self.each.borrow_mut());
+        if each.len() >= MOST_REMEMBERED {
+            each.retain(|_, own| own.in_flight > 0);
         }
-        if self.in_flight.get() >= self.max_in_flight {
-            return Err(Closed::Full);
+        let free = self.max_in_flight - all.in_flight;
+        match each.get(app) {
+            Some(own) if own.is_open(now) => return Err(Closed::Pausing),
+            _ if all.is_open(now) => return Err(Closed::AllPausing),
+            own if own.map_or(0, |own| own.in_flight) >= CALLS_PER_FREE_PLACE * free => return Err(Closed::Full),
+            _ => {}
         }
-        if self.open_until.get().is_some() {
-            self.open_until.set(Some(now + PAUSE));
-        }
-        self.in_flight.set(self.in_flight.get() + 1);
-        Ok(Permit { breaker: Rc::clone(self), answers: self.answers.get() })
+        let since = (each.entry(app.clone()).or_default().begin(now), all.begin(now));
+        Ok(Permit { breaker: Rc::clone(self), app: app.clone(), since })
     }
+}
+
+impl Record {
+    fn is_open(&self, now: Instant) -> bool {
+        self.open_until.is_some_and(|until| now < until)
+    }
+
+    /// Begins a call, in an outage as its trial. Returns how many calls have succeeded so far.
+    fn begin(&mut self, now: Instant) -> u64 {
+        self.open_until = self.open_until.map(|_| now + PAUSE);
+        self.in_flight += 1;
+        self.successes
+    }
+
+    fn succeeded(&mut self) {
+        (self.failures, self.open_until) = (0, None);
+        self.successes += 1;
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.failures += 1;
+        if self.failures >= FAILURES_TO_OPEN {
+            self.open_until.get_or_insert(now + PAUSE);
+        }
+    }
+}
+
+/// How a call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallOutcome {
+    Succeeded,
+    /// The service has answered, and fails for this app.
+    AppFailed,
+    /// The service gave no usable answer.
+    Unanswered,
 }
 
 /// A call in flight. If it is dropped before its end, it counts as neither success nor failure.
 #[derive(Debug)]
-pub(crate) struct Permit {
-    breaker: Rc<Breaker>,
-    /// [`Breaker::answers`] when the call was admitted.
-    answers: u64,
+pub(crate) struct Permit<App: Eq + Hash> {
+    breaker: Rc<Breaker<App>>,
+    app: App,
+    /// [`Record::successes`] of the app and of all when the call was admitted.
+    since: (u64, u64),
 }
 
-impl Permit {
-    pub(crate) fn succeeded(self) {
-        self.breaker.failures.set(0);
-        self.breaker.open_until.set(None);
-        self.breaker.answers.set(self.breaker.answers.get() + 1);
-    }
-
-    /// Counts a failure, unless the service has answered since the call began. Calls that wait for their timeout when the
-    /// service comes back neither begin a pause nor prolong one.
-    pub(crate) fn failed(self, now: Instant) {
-        if self.answers != self.breaker.answers.get() {
-            return;
+impl<App: Eq + Hash> Permit<App> {
+    /// Counts the outcome. A failure counts unless a call has succeeded since this one began: calls that wait for their
+    /// timeout when the service comes back neither begin a pause nor prolong one.
+    pub(crate) fn ended(self, outcome: CallOutcome, now: Instant) {
+        let (mut all, mut each) = (self.breaker.all.borrow_mut(), self.breaker.each.borrow_mut());
+        let Some(own) = each.get_mut(&self.app) else { return };
+        match outcome {
+            CallOutcome::Succeeded => own.succeeded(),
+            _ if self.since.0 == own.successes => own.failed(now),
+            _ => {}
         }
-        let failures = self.breaker.failures.get() + 1;
-        self.breaker.failures.set(failures);
-        if failures >= FAILURES_TO_OPEN && self.breaker.open_until.get().is_none() {
-            self.breaker.open_until.set(Some(now + PAUSE));
+        match outcome {
+            CallOutcome::Succeeded | CallOutcome::AppFailed => all.succeeded(),
+            CallOutcome::Unanswered if self.since.1 == all.successes && own.unanswered_at != Some(all.successes) => {
+                own.unanswered_at = Some(all.successes);
+                all.failed(now);
+            }
+            CallOutcome::Unanswered => {}
         }
     }
 }
 
-impl Drop for Permit {
+impl<App: Eq + Hash> Drop for Permit<App> {
     fn drop(&mut self) {
-        self.breaker.in_flight.set(self.breaker.in_flight.get() - 1);
+        self.breaker.all.borrow_mut().in_flight -= 1;
+        let mut each = self.breaker.each.borrow_mut();
+        let Some(own) = each.get_mut(&self.app) else { return };
+        own.in_flight -= 1;
+        if own.in_flight == 0 && own.failures == 0 {
+            each.remove(&self.app);
+        }
     }
 }
 
@@ -104,36 +172,45 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    const FEW: u32 = 100;
+    const FEW: u32 = 80;
+    /// What one app may have of [`FEW`] places.
+    const OF_ONE: u32 = 70;
 
-    fn broken(now: Instant) -> Rc<Breaker> {
+    fn called(breaker: &Rc<Breaker<u32>>, app: u32, outcome: CallOutcome, now: Instant) {
+        breaker.admit(&app, now).expect("admitted").ended(outcome, now);
+    }
+
+    /// With app 1 in its pause.
+    fn broken(now: Instant, outcome: CallOutcome) -> Rc<Breaker<u32>> {
         let breaker = Breaker::new(FEW);
-        for _ in 0..FAILURES_TO_OPEN {
-            breaker.admit(now).expect("still open to calls").failed(now);
-        }
+        (0..FAILURES_TO_OPEN).for_each(|_| called(&breaker, 1, outcome, now));
         breaker
+    }
+
+    fn refusal(breaker: &Rc<Breaker<u32>>, app: u32, now: Instant) -> Option<Closed> {
+        breaker.admit(&app, now).err()
     }
 
     #[test]
     fn ten_failures_in_a_row_start_a_pause_and_a_successful_trial_ends_it() {
         let now = Instant::now();
-        let breaker = broken(now);
-        assert_eq!(breaker.admit(now).expect_err("paused"), Closed::Pausing);
+        let breaker = broken(now, CallOutcome::AppFailed);
+        assert_eq!(refusal(&breaker, 1, now), Some(Closed::Pausing));
         let later = now + PAUSE;
-        let trial = breaker.admit(later).expect("one trial");
-        assert_eq!(breaker.admit(later).expect_err("one only"), Closed::Pausing);
-        trial.succeeded();
-        breaker.admit(later).expect("closed again").succeeded();
+        let trial = breaker.admit(&1, later).expect("one trial");
+        assert_eq!(refusal(&breaker, 1, later), Some(Closed::Pausing), "one only");
+        trial.ended(CallOutcome::Succeeded, later);
+        called(&breaker, 1, CallOutcome::Succeeded, later);
     }
 
     #[test]
     fn a_failed_or_abandoned_trial_is_followed_by_another() {
         let now = Instant::now();
-        let breaker = broken(now);
-        breaker.admit(now + PAUSE).expect("a trial").failed(now + PAUSE);
-        assert_eq!(breaker.admit(now + PAUSE).expect_err("paused"), Closed::Pausing);
-        drop(breaker.admit(now + 2 * PAUSE).expect("a second trial"));
-        breaker.admit(now + 3 * PAUSE).expect("a third trial").succeeded();
+        let breaker = broken(now, CallOutcome::Unanswered);
+        called(&breaker, 1, CallOutcome::Unanswered, now + PAUSE);
+        assert_eq!(refusal(&breaker, 1, now + PAUSE), Some(Closed::Pausing));
+        drop(breaker.admit(&1, now + 2 * PAUSE).expect("a second trial"));
+        called(&breaker, 1, CallOutcome::Succeeded, now + 3 * PAUSE);
     }
 
     #[test]
@@ -141,10 +218,8 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::new(FEW);
         for _ in 0..3 {
-            for _ in 1..FAILURES_TO_OPEN {
-                breaker.admit(now).expect("admitted").failed(now);
-            }
-            breaker.admit(now).expect("admitted").succeeded();
+            (1..FAILURES_TO_OPEN).for_each(|_| called(&breaker, 1, CallOutcome::Unanswered, now));
+            called(&breaker, 1, CallOutcome::Succeeded, now);
         }
     }
 
@@ -152,22 +227,68 @@ mod tests {
     fn calls_that_began_before_the_service_came_back_neither_prolong_a_pause_nor_begin_one() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW);
-        let mut waiting: Vec<_> = (0..FEW).map(|_| breaker.admit(now).expect("room")).collect();
-        waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|permit| permit.failed(now));
-        let almost = now + PAUSE - Duration::from_millis(1);
-        waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|permit| permit.failed(almost));
-        breaker.admit(now + PAUSE).expect("a trial, a second after the pause began").succeeded();
-        waiting.into_iter().for_each(|permit| permit.failed(now + PAUSE));
-        breaker.admit(now + PAUSE).expect("no pause").succeeded();
+        let mut waiting: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
+        let mut fail =
+            |at| waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|it| it.ended(CallOutcome::Unanswered, at));
+        fail(now);
+        fail(now + PAUSE - Duration::from_millis(1));
+        called(&breaker, 1, CallOutcome::Succeeded, now + PAUSE);
+        fail(now + PAUSE);
+        called(&breaker, 1, CallOutcome::Succeeded, now + PAUSE);
     }
 
     #[test]
-    fn calls_in_flight_are_limited_and_ended_calls_make_room() {
+    fn one_app_fails_for_itself_and_ten_apps_without_an_answer_for_all() {
+        let now = Instant::now();
+        for outcome in [CallOutcome::AppFailed, CallOutcome::Unanswered] {
+            let breaker = broken(now, outcome);
+            let others = 2..=FAILURES_TO_OPEN;
+            others.for_each(|app| called(&breaker, app, outcome, now));
+            let expected = (outcome == CallOutcome::Unanswered).then_some(Closed::AllPausing);
+            assert_eq!(refusal(&breaker, 99, now), expected, "{outcome:?}");
+            // Any answer ends the pause of all, and the app's own goes on.
+            called(&breaker, 2, CallOutcome::AppFailed, now + PAUSE);
+            assert_eq!(refusal(&breaker, 99, now + PAUSE), None);
+            called(&breaker, 1, outcome, now + PAUSE);
+            assert_eq!(refusal(&breaker, 1, now + PAUSE), Some(Closed::Pausing));
+        }
+    }
+
+    #[test]
+    fn an_answer_to_one_app_lets_the_others_be_counted_anew() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW);
-        let mut permits: Vec<_> = (0..FEW).map(|_| breaker.admit(now).expect("room")).collect();
-        assert_eq!(breaker.admit(now).expect_err("full"), Closed::Full);
-        permits.pop();
-        breaker.admit(now).expect("room again").succeeded();
+        for _ in 0..3 {
+            (1..FAILURES_TO_OPEN).for_each(|app| called(&breaker, app, CallOutcome::Unanswered, now));
+            called(&breaker, 99, CallOutcome::Succeeded, now);
+        }
+        (0..FAILURES_TO_OPEN).for_each(|app| called(&breaker, app + 50, CallOutcome::Unanswered, now));
+        assert_eq!(refusal(&breaker, 99, now), Some(Closed::AllPausing));
+    }
+
+    #[test]
+    fn calls_in_flight_are_limited_and_an_app_whose_calls_hang_leaves_room_for_another() {
+        let now = Instant::now();
+        let breaker = Breaker::new(FEW);
+        let mut hanging: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
+        assert_eq!(refusal(&breaker, 1, now), Some(Closed::Full));
+        let others: Vec<_> = (2..12).map(|app| breaker.admit(&app, now).expect("room for each")).collect();
+        assert_eq!(refusal(&breaker, 12, now), Some(Closed::Full));
+        drop(others);
+        hanging.pop();
+        called(&breaker, 1, CallOutcome::Succeeded, now);
+    }
+
+    #[test]
+    fn only_apps_that_fail_or_wait_are_remembered_and_not_too_many() {
+        let now = Instant::now();
+        let breaker = Breaker::new(FEW);
+        (0..100).for_each(|app| called(&breaker, app, CallOutcome::Succeeded, now));
+        assert_eq!(breaker.each.borrow().len(), 0);
+        let waiting = breaker.admit(&1, now).expect("room");
+        (2..3 * MOST_REMEMBERED as u32).for_each(|app| called(&breaker, app, CallOutcome::AppFailed, now));
+        assert!(breaker.each.borrow().len() <= MOST_REMEMBERED);
+        waiting.ended(CallOutcome::Succeeded, now);
+        assert_eq!(breaker.all.borrow().in_flight, 0);
     }
 }

@@ -18,7 +18,7 @@ use reqwest::{
 use rustls::RootCertStore;
 use rustls_platform_verifier::ConfigVerifierExt;
 
-pub(crate) use self::breaker::{Breaker, Closed};
+pub(crate) use self::breaker::{Breaker, CallOutcome, Closed};
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{Api, Verdict};
-use crate::upstream::{Closed, FetchError};
+use crate::upstream::{CallOutcome, Closed, FetchError};
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,13 +52,13 @@ impl CallError {
         }
     }
 
-    /// Whether WeChat is failing, rather than this one request: it did not respond, or answered -1. The breaker counts
-    /// only such failures. Any other error may be caused by what one client has sent, and must not affect the others.
-    pub(super) fn is_outage(&self) -> bool {
+    /// What the breaker counts it as. Most errcodes may be caused by what one client has sent, so they must not affect other
+    /// clients.
+    pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Self::Refused { verdict, .. } => *verdict == Verdict::Busy,
-            Self::NotSent { .. } | Self::Unanswered { .. } => true,
-            Self::Unusable { .. } => false,
+            Self::Refused { verdict: Verdict::Busy, .. } => CallOutcome::AppFailed,
+            Self::NotSent { .. } | Self::Unanswered { .. } => CallOutcome::Unanswered,
+            Self::Refused { .. } | Self::Unusable { .. } => CallOutcome::Succeeded,
         }
     }
 
@@ -213,22 +213,24 @@ mod tests {
     }
 
     #[test]
-    fn only_errcode_minus_one_and_bodies_that_are_not_wechats_are_an_outage() {
+    fn errcode_minus_one_is_the_apps_outage_and_a_body_that_is_not_wechats_is_everybodys() {
+        use CallOutcome::{AppFailed, Succeeded, Unanswered};
         let read =
             |body: &str| crate::wechat::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
-        for (body, outage) in [
-            (r#"{"errcode":-1,"errmsg":"system error"}"#, true),
-            (r#"{"errcode":61024,"errmsg":"a code that we do not know"}"#, false),
-            (r#"{"errcode":"40029"}"#, false),
-            (r#"{"errcode":0}"#, false),
-            (r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#, false),
-            (r#"{"errcode":"soon"}"#, true),
-            (r#"{"message":"no Route matched with those values"}"#, true),
-            ("{}", true),
-            ("<html>502</html>", true),
-            ("", true),
+        for (body, outcome) in [
+            (r#"{"errcode":-1,"errmsg":"system error"}"#, AppFailed),
+            (r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#, Succeeded),
+            (r#"{"errcode":61024,"errmsg":"a code that we do not know"}"#, Succeeded),
+            (r#"{"errcode":"40029"}"#, Succeeded),
+            (r#"{"errcode":0}"#, Succeeded),
+            (r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#, Succeeded),
+            (r#"{"errcode":"soon"}"#, Unanswered),
+            (r#"{"message":"no Route matched with those values"}"#, Unanswered),
+            ("{}", Unanswered),
+            ("<html>502</html>", Unanswered),
+            ("", Unanswered),
         ] {
-            assert_eq!(read(body).expect_err(body).is_outage(), outage, "{body}");
+            assert_eq!(read(body).expect_err(body).outcome(), outcome, "{body}");
         }
     }
 

@@ -107,6 +107,13 @@ impl World {
         if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
+    /// The AppID of the app that a request is for.
+    pub(super) fn app_of(&self, call: &Call<'_>) -> Option<String> {
+        let in_body = || text(&json_object(call.body).ok()?, "appid").map(str::to_owned);
+        let of_token = || self.app_of_token(call).ok().map(|app| self.apps[app].id.to_string());
+        call.params.first("appid").map(str::to_owned).or_else(of_token).or_else(in_body)
+    }
+
     pub(super) fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
         let token = call.params.first("access_token").ok_or(Refusal(41001))?;
         lock(&self.access_tokens).app(token, call.now).map_err(|bad| match bad {

@@ -19,6 +19,9 @@ const EVERY_PATH: &str = "*";
 pub(super) struct Fault {
     #[serde(default = "every_path")]
     path: String,
+    /// Of the only app whose requests meet it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    appid: Option<String>,
     pub(super) kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ms: Option<u64>,
@@ -165,14 +168,17 @@ impl Faults {
         lock(&self.state).list.clone()
     }
 
-    /// Draws what happens to the next request to `path`: the first fault that occurs, and the sum of all latencies that
-    /// do.
-    pub(super) fn draw(&self, path: &str) -> Plan {
+    /// Draws what happens to the next request to `path` for `app`: the first fault that occurs, and the sum of all latencies
+    /// that do.
+    pub(super) fn draw(&self, path: &str, app: Option<&str>) -> Plan {
         let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
         let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
         let mut state = lock(&self.state);
         let State { list, draws } = &mut *state;
-        for fault in list.iter_mut().filter(|fault| fault.path == EVERY_PATH || fault.path == path) {
+        let is_due = |fault: &&mut Fault| {
+            (fault.path == EVERY_PATH || fault.path == path) && fault.appid.as_deref().is_none_or(|id| Some(id) == app)
+        };
+        for fault in list.iter_mut().filter(is_due) {
             let latency = fault.kind == Kind::Latency;
             if !latency && plan.misconduct.is_some() || !fault.fires(draws) {
                 continue;
@@ -235,7 +241,7 @@ mod tests {
     }
 
     fn draws(faults: &Faults, count: usize) -> Vec<bool> {
-        (0..count).map(|_| faults.draw(PATH).misconduct.is_some()).collect()
+        (0..count).map(|_| faults.draw(PATH, None).misconduct.is_some()).collect()
     }
 
     #[test]
@@ -258,9 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_counted_fault_is_gone_after_its_uses_and_a_fault_keeps_to_its_path() {
+    fn a_counted_fault_is_gone_after_its_uses_and_a_fault_keeps_to_its_path_and_app() {
+        let of_app = faults(0, &[json!({"kind": "reset", "appid": "wx1"})]);
+        let is_met = [Some("wx1"), Some("wx2"), None].map(|app| of_app.draw(PATH, app).misconduct.is_some());
+        assert_eq!(is_met, [true, false, false]);
         let faults = faults(0, &[json!({"kind": "reset", "times": 2, "path": PATH})]);
-        assert_eq!(faults.draw("/cgi-bin/stable_token"), Plan::default());
+        assert_eq!(faults.draw("/cgi-bin/stable_token", None), Plan::default());
         assert_eq!(draws(&faults, 3), [true, true, false]);
         assert!(faults.list().is_empty());
     }
@@ -277,7 +286,7 @@ mod tests {
                 json!({"kind": "latency", "ms": 2, "jitter_ms": 5}),
             ],
         );
-        let plan = faults.draw(PATH);
+        let plan = faults.draw(PATH, None);
         assert_eq!((plan.misconduct.and_then(|fault| fault.errcode), plan.acts), (Some(-1), true));
         assert!((42..=47).contains(&plan.delay.as_millis()), "{:?}", plan.delay);
     }
@@ -286,8 +295,8 @@ mod tests {
     fn a_standing_delay_outlives_the_faults_and_adds_to_them() {
         let faults = Faults::new(0, Duration::from_millis(50));
         faults.replace(vec![fault(json!({"kind": "latency", "ms": 20, "times": 1})).expect("a fault")]);
-        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(70));
-        assert_eq!(faults.draw(PATH).delay, Duration::from_millis(50));
+        assert_eq!(faults.draw(PATH, None).delay, Duration::from_millis(70));
+        assert_eq!(faults.draw(PATH, None).delay, Duration::from_millis(50));
     }
 
     #[test]

@@ -56,11 +56,12 @@ async fn serve(
     let (started, at) = (Instant::now(), now());
     let params = Params::parse(request.query_string());
     world.arrived(endpoint, params.first("js_code"));
-    let plan = world.faults.draw(endpoint.path());
+    let call = |now| Call { endpoint, method: request.method(), params: &params, body: &body, now };
+    let plan = world.faults.draw(endpoint.path(), world.app_of(&call(at)).as_deref());
     if !plan.delay.is_zero() {
         sleep(plan.delay).await;
     }
-    let call = Call { endpoint, method: request.method(), params: &params, body: &body, now: now() };
+    let call = call(now());
     let act = || Bytes::from(world.answer(&call));
     let reply = match &plan.misconduct {
         None => Reply::proper(endpoint, act()),
