@@ -132,9 +132,23 @@ pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
         "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
          switch it off once the pages send method: 'POST'",
     );
+    remarks.extend(unread_proxy(settings).map(|name| {
+        let text = format!(
+            "{name} is set, and wxmint does not read it: WeChat is called without a proxy; set WXMINT_WECHAT_PROXY to its \
+             value if WeChat is reached through that proxy alone, or unset {name} for wxmint"
+        );
+        remark(&text)
+    }));
     let note = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
     remarks.extend(note.map(|note| (Some("WXMINT_KEYS_LEAD".to_owned()), remark(&note).1)));
     remarks
+}
+
+/// The variable by which other programs are told of a proxy to WeChat, while wxmint has been told of none.
+fn unread_proxy(settings: &Settings) -> Option<&'static str> {
+    let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set).filter(|_| is_direct)
 }
 
 fn start(settings: Settings) -> Result<(), IssuerStartError> {

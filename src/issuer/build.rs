@@ -187,12 +187,17 @@ impl Issuer {
         })
     }
 
+    fn wechat(&self) -> Result<WeChat, HttpClientError> {
+        let Settings { wechat_url, wechat_proxy, .. } = &self.settings;
+        WeChat::new(wechat_url, wechat_proxy.as_ref(), &self.tls, self.workers, self.metrics.clone())
+    }
+
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
     pub(super) fn login(&self) -> Result<login::LoginWorker, IssuerStartError> {
         Ok(login::LoginWorker {
             apps: Arc::clone(&self.apps),
-            wechat: WeChat::new(&self.settings.wechat_url, &self.tls, self.workers, self.metrics.clone())?,
+            wechat: self.wechat()?,
             store: self.store(),
             vault: Arc::clone(&self.vault),
             accounts: self.accounts()?,

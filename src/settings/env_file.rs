@@ -22,7 +22,8 @@ pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes, many times `.env.example`.
 const LARGEST: u64 = 256 * 1024;
 /// Of whose variables the values are secrets, or may be.
-const SECRETS: [&str; 3] = ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "OTEL_EXPORTER_OTLP_HEADERS"];
+const SECRETS: [&str; 4] =
+    ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "WXMINT_WECHAT_PROXY", "OTEL_EXPORTER_OTLP_HEADERS"];
 
 static NOTE: OnceLock<String> = OnceLock::new();
 

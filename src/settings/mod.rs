@@ -36,6 +36,7 @@ pub use self::{
 use crate::{
     limits::LoginLimits,
     telemetry::{Audit, LogFormat, TraceSettings},
+    upstream::ProxyUrl,
     wechat::App,
 };
 
@@ -116,6 +117,7 @@ settings! {
         limits: LoginLimits = read_limits(reader),
         watermark_max_age: Duration = reader.read(&WATERMARK_MAX_AGE),
         wechat_url: Url = reader.read(&WECHAT_URL),
+        wechat_proxy: Option<ProxyUrl> = read_wechat_proxy(reader, wechat_url.as_ref()),
         log_format: LogFormat = reader.read(&LOG_FORMAT),
         log_addresses: bool = reader.read(&LOG_ADDRESSES),
         audit: Audit = reader.read(&AUDIT),
@@ -155,6 +157,15 @@ fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file })
+}
+
+/// A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
+fn read_wechat_proxy(reader: &mut Reader, url: Option<&Url>) -> Option<Option<ProxyUrl>> {
+    match reader.read(&WECHAT_PROXY)? {
+        Some(_) if url.is_some_and(|url| url.scheme() == "http") => reader
+            .fault(&WECHAT_PROXY, "is set, but WXMINT_WECHAT_URL is an http URL of this machine: unset one of them"),
+        proxy => Some(proxy),
+    }
 }
 
 fn read_limits(reader: &mut Reader) -> Option<LoginLimits> {

@@ -19,6 +19,7 @@ use crate::{
     path_rules::{PathSource, Prefix},
     store::Confirm,
     telemetry::{Audit, LogFormat},
+    upstream::ProxyUrl,
     wechat::AppSecret,
 };
 
@@ -83,6 +84,7 @@ variables! {
     LIMIT_USERNAME: Rate = forms::rate;
     WATERMARK_MAX_AGE: Duration = |text| time_within(text, "1s", "30d");
     WECHAT_URL: Url = forms::wechat_url;
+    WECHAT_PROXY: Option<ProxyUrl> = |text| optional(text, parsed);
     LOG_FORMAT: LogFormat = forms::log_format;
     LOG_ADDRESSES: bool = parsed;
     AUDIT: Audit = forms::audit;

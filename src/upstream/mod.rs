@@ -1,9 +1,10 @@
 //! The HTTP client of WeChat and of an account service, with a limit on the response, no redirects, no proxies
-//! from the environment, persistent connections, and errors without the URL.
+//! from the environment, persistent connections, and errors without the URL. Only WeChat's may have a proxy.
 
 #![warn(missing_docs)]
 
 mod breaker;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use std::{error::Error, mem, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Client, Request, StatusCode, Url,
+    Client, Proxy, Request, StatusCode, Url,
     header::{DATE, HeaderMap},
     redirect,
 };
@@ -19,6 +20,7 @@ use rustls::RootCertStore;
 use rustls_platform_verifier::ConfigVerifierExt;
 
 pub(crate) use self::breaker::{Breaker, CallOutcome, Closed};
+pub use self::proxy::ProxyUrl;
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.
@@ -64,6 +66,8 @@ pub(crate) struct Upstream {
     client: Client,
     /// The largest response that is read, in bytes.
     most: usize,
+    /// Through which proxy, for errors; empty without one.
+    way: String,
 }
 
 /// A response of any status.
@@ -95,7 +99,18 @@ pub(crate) enum FetchError {
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
     pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
-        Client::builder()
+        Self::through(None, tls, connect, total)
+    }
+
+    /// The same, with a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what is sent to an http URL.
+    pub(crate) fn through(
+        proxy: Option<&ProxyUrl>,
+        tls: &Tls,
+        connect: Duration,
+        total: Duration,
+    ) -> Result<Self, HttpClientError> {
+        let failed = |error: reqwest::Error| HttpClientError(error.without_url().to_string());
+        let client = Client::builder()
             .tls_backend_preconfigured(tls.0.clone())
             .http1_only()
             .connect_timeout(connect)
@@ -105,10 +120,13 @@ impl Upstream {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
-            .tcp_nodelay(true)
-            .build()
-            .map(|client| Self { client, most: MAX_ANSWER })
-            .map_err(|error| HttpClientError(error.without_url().to_string()))
+            .tcp_nodelay(true);
+        let client = match proxy {
+            Some(proxy) => client.proxy(Proxy::all(proxy.expose()).map_err(failed)?),
+            None => client,
+        };
+        let way = proxy.map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
+        Ok(Self { client: client.build().map_err(failed)?, most: MAX_ANSWER, way })
     }
 
     /// The same client for responses of another size.
@@ -121,7 +139,7 @@ impl Upstream {
     pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.client.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
-            let reason = describe(&error.without_url());
+            let reason = format!("{}{}", self.way, describe(&error.without_url()));
             if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
         })?;
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));

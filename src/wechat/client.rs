@@ -17,7 +17,7 @@ use super::{Api, AppSecret, CallError, Verdict, errcode};
 use crate::{
     ids::AppId,
     telemetry::{Metrics, Step, WeChatOutcome},
-    upstream::{Breaker, CallOutcome, HttpClientError, Tls, Upstream},
+    upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,10 +83,16 @@ impl Endpoint {
 
 impl WeChat {
     /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for one of `workers`
-    /// threads.
-    pub fn new(base: &Url, tls: &Tls, workers: u32, metrics: Metrics) -> Result<Self, HttpClientError> {
+    /// threads. Its calls leave through the proxy, if there is one.
+    pub fn new(
+        base: &Url,
+        proxy: Option<&ProxyUrl>,
+        tls: &Tls,
+        workers: u32,
+        metrics: Metrics,
+    ) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
-        Ok(Self { http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
+        Ok(Self { http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
     }
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.

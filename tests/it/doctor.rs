@@ -41,7 +41,7 @@ pub(crate) struct Report {
     pub(crate) code: i32,
     checks: Vec<Value>,
     /// All that it wrote.
-    output: String,
+    pub(crate) output: String,
 }
 
 impl Report {
@@ -75,14 +75,14 @@ impl Report {
     }
 
     /// Of a check, the finding that is worst: status, what was found, and what to do.
-    fn worst(&self, name: &str) -> [&str; 3] {
+    pub(crate) fn worst(&self, name: &str) -> [&str; 3] {
         let of_it = self.checks.iter().filter(|check| check["name"] == name);
         let badness = |check: &&Value| ["ok", "warning", "fault"].iter().position(|status| check["status"] == *status);
         let worst = of_it.max_by_key(badness).unwrap_or_else(|| panic!("{name}: {}", self.output));
         ["status", "found", "advice"].map(|member| worst[member].as_str().expect("a text"))
     }
 
-    fn status(&self, name: &str) -> &str {
+    pub(crate) fn status(&self, name: &str) -> &str {
         self.worst(name)[0]
     }
 

@@ -62,4 +62,5 @@ mod users_file;
 mod vault_command;
 mod verifiers;
 mod wechat_faults;
+mod wechat_proxy;
 mod whole_life;

@@ -10,7 +10,7 @@ use crate::{
     http::now,
     settings::Settings,
     telemetry::Metrics,
-    upstream::Tls,
+    upstream::{ProxyUrl, Tls},
     wechat::{App, CallError, CurrentApps, WeChat},
 };
 
@@ -24,8 +24,8 @@ const NO_ANSWER: &str =
 const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
-    let url = &settings.wechat_url;
-    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, &tls, 1, Metrics::default()));
+    let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
+    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
     let wechat = match made {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
@@ -39,17 +39,28 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     if found.is_empty() {
         found.push(Finding::unchecked("wechat.credentials", "no AppSecret can be read"));
     }
-    found.extend([clock, reach(&date, url.host_str().unwrap_or_default())]);
+    found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
     found
 }
 
-fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str) -> Finding {
-    match date {
-        Ok(_) => Finding::ok("wechat.reach", format!("{host} answers")),
-        Err(error) => Finding::fault(
-            "wechat.reach",
+fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
+    let name = "wechat.reach";
+    match (date, proxy) {
+        (Ok(_), None) => Finding::ok(name, format!("{host} answers")),
+        (Ok(_), Some(proxy)) => Finding::ok(name, format!("{host} answers through the proxy {proxy}")),
+        (Err(error), None) => Finding::fault(
+            name,
             format!("{host}: {error}"),
-            "let this machine reach it: look at DNS, the way out on 443, a firewall or network policy, and WXMINT_WECHAT_URL",
+            "let this machine reach it: look at DNS, the way out on 443, a firewall or network policy, and \
+             WXMINT_WECHAT_URL; if the way out is an HTTP proxy, set WXMINT_WECHAT_PROXY",
+        ),
+        (Err(error), Some(proxy)) => Finding::fault(
+            name,
+            format!("{host}: {error}"),
+            format!(
+                "see that {proxy} is the proxy, that WXMINT_WECHAT_PROXY has the user name and the password that it wants, \
+                 and that it lets this machine reach {host}"
+            ),
         ),
     }
 }

@@ -64,7 +64,7 @@ impl Bed {
         };
         let tls = Tls::from_system().expect("the system's certificates");
         let base = format!("http://{address}").parse().expect("a URL");
-        let replica = |()| WeChat::new(&base, &tls, 1, Metrics::default()).expect("a client");
+        let replica = |()| WeChat::new(&base, None, &tls, 1, Metrics::default()).expect("a client");
         Self {
             address,
             stop: Some(stop),

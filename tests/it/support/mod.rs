@@ -11,6 +11,7 @@ mod bed;
 mod cluster;
 mod collector;
 mod configuration;
+mod connect_proxy;
 mod connection;
 mod demo;
 mod jwks_server;
@@ -51,6 +52,7 @@ pub(crate) use self::{
     bed::{Builder, Reachable, TestBed},
     collector::Collector,
     configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
+    connect_proxy::{ConnectProxy, Gate},
     connection::Connection,
     demo::Demo,
     jwks_server::{JwksServer, Manner, Step, answer},

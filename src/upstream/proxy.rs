@@ -1,0 +1,47 @@
+//! The HTTP proxy by which the calls of one client leave the company's network.
+
+use std::{fmt, str::FromStr};
+
+use reqwest::Url;
+use zeroize::Zeroizing;
+
+/// The URL of a proxy. Printed, it is host and port alone, because the URL may hold a password.
+#[derive(Clone)]
+pub struct ProxyUrl {
+    text: Zeroizing<String>,
+    host_and_port: String,
+}
+
+impl ProxyUrl {
+    pub(super) fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+/// `http://` or `https://`, perhaps a user name and a password, a host and perhaps a port. Nothing may follow.
+impl FromStr for ProxyUrl {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let url: Url = text.parse().map_err(|_| ())?;
+        let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) if is_plain => {
+                Ok(Self { text: Zeroizing::new(text.to_owned()), host_and_port: format!("{host}:{port}") })
+            }
+            _ => Err(()),
+        }
+    }
+}
+
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host_and_port)
+    }
+}
+
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProxyUrl({self})")
+    }
+}

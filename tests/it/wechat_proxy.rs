@@ -1,0 +1,176 @@
+//! `WXMINT_WECHAT_PROXY`: calls of WeChat leave through a tunnel, and nothing else does.
+
+use std::fs;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use crate::{
+    doctor::Report,
+    support::{
+        APP_SECRET, AccountService, Collector, Configuration, ConnectProxy, Gate, PATIENCE, Service, Terminator,
+        TestBed, until, write_private,
+    },
+};
+
+const PASSWORD: &str = "planted proxy-password";
+
+/// WeChat by https, behind a proxy that wants a user name and a password, as a service's configuration has them.
+struct World {
+    bed: TestBed,
+    wechat: Terminator,
+    proxy: ConnectProxy,
+}
+
+impl World {
+    async fn start() -> Self {
+        let (mut bed, proxy) = (TestBed::builder().services(0).start().await, ConnectProxy::start().await);
+        let wechat = Terminator::before(bed.wechat.address).await;
+        let roots = bed.configuration.path("roots.pem");
+        fs::write(&roots, &wechat.certificate).expect("written");
+        bed.configuration.set("SSL_CERT_FILE", &roots.to_string_lossy());
+        bed.configuration.set("WXMINT_WECHAT_URL", &format!("https://{}", wechat.address));
+        bed.configuration.set("WXMINT_WECHAT_PROXY", &url_of(&proxy));
+        bed.configuration.set("RUST_LOG", "trace");
+        Self { bed, wechat, proxy }
+    }
+
+    fn configuration(&mut self) -> &mut Configuration {
+        &mut self.bed.configuration
+    }
+
+    async fn serve(&self) -> Service {
+        let service = Service::start(&self.bed.configuration, self.bed.http.clone()).await;
+        service.ready().await;
+        service
+    }
+
+    async fn examined(&self) -> Report {
+        let report = Report::of(&self.bed.configuration).await;
+        assert!(!holds_secret(&report.output), "{}", report.output);
+        report
+    }
+}
+
+fn url_of(proxy: &ConnectProxy) -> String {
+    format!("http://mint:{}@{}", PASSWORD.replace(' ', "%20"), proxy.address)
+}
+
+fn credentials() -> String {
+    STANDARD.encode(format!("mint:{PASSWORD}"))
+}
+
+fn holds_secret(text: &str) -> bool {
+    [PASSWORD, &PASSWORD.replace(' ', "%20"), &credentials(), APP_SECRET].iter().any(|secret| text.contains(secret))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_calls_of_wechat_use_the_proxy_and_it_sees_host_and_port_alone() {
+    let mut world = World::start().await;
+    let (accounts, collector, other) = (AccountService::start(), Collector::start(), ConnectProxy::start().await);
+    world.configuration().set("WXMINT_ACCOUNTS", &accounts.url());
+    collector.environment().iter().for_each(|(name, value)| world.configuration().set(name, value));
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        world.configuration().set(name, &format!("http://{}", other.address));
+    }
+    let service = world.serve().await;
+    let code = world.bed.mint_code("lin").await;
+    let login = json!({"code": code, "username": "alice", "password": "wonderland"});
+    let token = service.log_in_with(&login).await.expect_login().member("access_token");
+    assert_eq!(service.ask("GET", "/wechat/session", &token, &Value::Null).await.body, "{\"valid\":true}");
+    until("spans", PATIENCE, async || !collector.spans().is_empty()).await;
+    assert!(!accounts.calls().is_empty());
+
+    let heads = world.proxy.heads();
+    let tunnel = format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n", world.wechat.address);
+    let expected = format!("{tunnel}Proxy-Authorization: Basic {}\r\n\r\n", credentials());
+    assert!(!heads.is_empty() && heads.iter().all(|head| *head == expected), "{heads:?}");
+    assert_eq!(other.heads(), [""; 0]);
+    assert!(!holds_secret(&service.log()), "{}", service.log());
+}
+
+/// Each time the code is good afterwards, because no tunnel was there to take it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
+    let mut world = World::start().await;
+    let file = world.bed.configuration.path("proxy");
+    write_private(&file, &format!("{}\n", url_of(&world.proxy)));
+    world.configuration().unset("WXMINT_WECHAT_PROXY");
+    world.configuration().set("WXMINT_WECHAT_PROXY_FILE", &file.to_string_lossy());
+    let named = format!("through the proxy {}: ", world.proxy.address);
+    for (number, (gate, reason)) in (1..).zip([
+        (Gate::Refuses("407 Proxy Authentication Required"), "proxy authorization required"),
+        (Gate::Refuses("403 Forbidden"), "unsuccessful"),
+        (Gate::Closes, "unexpected end of file"),
+        (Gate::Hangs, "timed out"),
+    ]) {
+        // Each with a process of its own, which has no tunnel from before.
+        let (service, code) = (world.serve().await, world.bed.mint_code("lin").await);
+        world.proxy.does(gate);
+        service.login(&code).await.expect_problem(503, "wechat_unavailable");
+        let told = service.stderr().into_iter().filter(|line| line.contains("\"WARN\"") && line.contains(&named));
+        let told: Vec<_> = told.filter(|line| line.contains("not sent") && line.contains(reason)).collect();
+        assert_eq!(told.len(), 1, "{gate:?}: {}", service.log());
+        let report = world.examined().await;
+        let advice = report.advice("wechat.reach", "fault", &named);
+        assert!(advice.contains("WXMINT_WECHAT_PROXY has the user name"), "{advice}");
+        world.proxy.does(Gate::Opens);
+        service.login(&code).await.expect_login();
+        assert_eq!(world.bed.wechat.exchanges().await, number, "{gate:?}");
+        assert!(!holds_secret(&service.log()), "{}", service.log());
+    }
+    let report = world.examined().await;
+    report.expect_healthy();
+    assert!(report.worst("wechat.reach")[1].contains(&format!("answers through the proxy {}", world.proxy.address)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_went_into_a_tunnel_is_not_sent_again() {
+    let world = World::start().await;
+    let service = world.serve().await;
+    for fault in [json!({"kind": "reset", "after": true}), json!({"kind": "stall"})] {
+        let before = world.bed.wechat.exchanges().await;
+        world.bed.faults(json!([fault])).await;
+        let code = world.bed.mint_code("lin").await;
+        service.login(&code).await.expect_problem(503, "wechat_unavailable");
+        world.bed.faults(json!([])).await;
+        service.login(&code).await.expect_problem(400, "code_used");
+        assert_eq!(world.bed.wechat.exchanges().await, before + 1, "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_may_itself_be_reached_by_tls() {
+    let mut world = World::start().await;
+    let tls = Terminator::before(world.proxy.address).await;
+    let roots = format!("{}{}", world.wechat.certificate, tls.certificate);
+    fs::write(world.bed.configuration.value("SSL_CERT_FILE"), roots).expect("written");
+    world.configuration().set("WXMINT_WECHAT_PROXY", &format!("https://{}", tls.address));
+    let service = world.serve().await;
+    service.login(&world.bed.mint_code("lin").await).await.expect_login();
+    let heads = world.proxy.heads();
+    assert!(heads.iter().all(|head| head.starts_with("CONNECT ") && !head.contains("Proxy-Auth")), "{heads:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_of_other_programs_is_not_read_and_the_doctor_says_so() {
+    let mut world = World::start().await;
+    world.configuration().set("HTTPS_PROXY", "http://127.0.0.1:1");
+    world.examined().await.expect_healthy();
+    world.configuration().unset("WXMINT_WECHAT_PROXY");
+    let report = world.examined().await;
+    let advice = report.advice("settings", "warning", "HTTPS_PROXY is set, and wxmint does not read it");
+    assert!(advice.contains("WXMINT_WECHAT_PROXY"), "{advice}");
+    assert_eq!(report.status("wechat.reach"), "ok");
+    // http would show the AppSecret to the proxy.
+    let (http, proxy) = (world.bed.wechat.url(), url_of(&world.proxy));
+    world.configuration().set("WXMINT_WECHAT_URL", &http);
+    world.examined().await.expect_healthy();
+    world.configuration().set("WXMINT_WECHAT_PROXY", &proxy);
+    world.examined().await.advice("settings", "fault", "WXMINT_WECHAT_PROXY is set, but WXMINT_WECHAT_URL is an http");
+    for wrong in ["proxy:3128", "socks5://proxy:1080", "http://proxy/path", "http://proxy?a", "http://u:p@:3128"] {
+        world.configuration().set("WXMINT_WECHAT_PROXY", wrong);
+        let refused = world.bed.configuration.refused().await;
+        assert!(refused.contains("WXMINT_WECHAT_PROXY is not valid") && !refused.contains(wrong), "{wrong}: {refused}");
+    }
+}
