@@ -13,9 +13,10 @@ fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()
 }
 
-/// The faults of both commands if this variable alone is set.
+/// The faults of both commands if this variable alone is set. A fault of `X_FILE` is one of `X`.
 fn faults(name: &str, value: &str) -> Vec<Fault> {
     let vars = [(name.to_owned(), value.to_owned())];
+    let name = Some(name).filter(|name| NAMES.contains(name)).unwrap_or_else(|| name.trim_end_matches("_FILE"));
     let serve = Settings::from_vars(vars.clone()).expect_err("more is required");
     let sidecar = SidecarSettings::from_vars(vars).expect_err("more is required");
     serve.0.into_iter().chain(sidecar.0).filter(|fault| fault.variable == name).collect()
@@ -42,10 +43,19 @@ fn the_example_file_changes_nothing_until_it_is_changed() {
 }
 
 #[test]
-fn every_variable_is_read_by_a_command_and_refused_while_it_holds_its_placeholder() {
-    for name in NAMES {
-        let faults = faults(name, "REPLACE-ME");
-        assert!(faults.iter().any(|fault| fault.problem == "still holds its placeholder"), "{name}: {faults:?}");
+fn every_variable_is_read_by_a_command_and_refused_while_it_holds_its_placeholder_or_stands_in_quotes() {
+    for entry in ENTRIES.iter() {
+        let refuses = |name: &str, value: &str, words: &str| {
+            let faults = faults(name, value);
+            assert!(faults.iter().any(|fault| fault.problem.contains(words)), "{name}={value}: {faults:?}");
+            assert!(!format!("{faults:?}").contains("hunter2"), "{faults:?}");
+        };
+        refuses(entry.name, "REPLACE-ME", "still holds its placeholder");
+        for quoted in ["\"hunter2\"", "'hunter2'", "“hunter2”", "\"\""] {
+            [Some(entry.name.to_owned()), entry.file_variable()].iter().flatten().for_each(|name| {
+                refuses(name, quoted, "stands in quotation marks, which `docker --env-file` keeps: remove them");
+            });
+        }
     }
 }
 

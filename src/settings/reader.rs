@@ -43,6 +43,13 @@ const PREFIX: &str = "WXMINT_";
 
 /// What the Kubernetes manifests contain where only the operator knows the value.
 const PLACEHOLDER: &str = "REPLACE-ME";
+const QUOTED: &str = "stands in quotation marks, which `docker --env-file` keeps: remove them";
+
+/// No value has such marks of its own at both ends.
+fn is_quoted(text: &str) -> bool {
+    let marks = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')];
+    marks.iter().any(|&(first, last)| text.strip_prefix(first).is_some_and(|rest| rest.ends_with(last)))
+}
 
 /// Reads one variable after the other.
 pub struct Reader {
@@ -75,6 +82,9 @@ impl Reader {
         }
         if text.contains(PLACEHOLDER) {
             return self.fault(variable, "still holds its placeholder");
+        }
+        if is_quoted(&text) {
+            return self.fault(variable, QUOTED);
         }
         (variable.parse)(&text).or_else(|| self.fault(variable, "is not valid"))
     }
@@ -134,6 +144,7 @@ impl Reader {
             (Some(value), None) => Some(value.to_owned()),
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
+                Err(_) if is_quoted(path) => self.fault(variable, format!("cannot be read: the path {QUOTED}")),
                 Err(error) => self.fault(variable, format!("cannot be read: {error}")),
             },
             (None, None) => {

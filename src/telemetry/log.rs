@@ -54,7 +54,8 @@ fn widen_stderr() {
     let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
 }
 
-const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug";
+const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug; \
+                      no quotation marks, which `docker --env-file` keeps";
 
 /// Returns `None` if `text` cannot be parsed or sets no level for wxmint. `RUST_LOG=warning` is parsed as the name of
 /// another program's module, and would silence every line.
