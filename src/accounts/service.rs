@@ -40,6 +40,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const MAX_IN_FLIGHT: u32 = 256;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
 
+/// What helps if there was no answer.
+const START: &str = "start the service, or set WXMINT_ACCOUNTS to where it is, and let this machine reach it";
+
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The client of the account service for one worker thread.
@@ -247,12 +250,13 @@ impl CallFailure {
 
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
-        Self { reason: failure.to_string(), retry_after: RETRY_AFTER }
+        let cure = if let CallFailure::Unusable(unusable) = &failure { unusable.cure() } else { START };
+        Self { reason: failure.to_string(), cure, retry_after: RETRY_AFTER }
     }
 }
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.reason().into(), retry_after: Closed::RETRY_AFTER }
+        Self { reason: closed.reason().into(), cure: START, retry_after: Closed::RETRY_AFTER }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::{fmt::Display, path::Path};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_verify::KeyError;
 
 use super::Issuer;
 use crate::{findings::Finding, keys::KeySet, secret_files::MAKE_KEYS, store::Redis};
 
+/// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
+const OLD: TimeDelta = TimeDelta::days(365);
 pub(super) const UNREADABLE: &str = "correct the path, or let the user of this process read the file";
 pub(super) const APPS: &str =
     "put into that file the AppSecret that WeChat shows, and nothing else, or remove the file";
@@ -120,14 +122,24 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
     let next = set.lives().iter().find(|life| life.nbf > now);
     let next =
         next.map(|next| format!("; {} from {} on", next.kid, next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let since = set.lives().iter().find(|life| life.kid == signing.kid()).map_or(now, |life| life.nbf);
+    if next.is_none() && now - since > OLD {
+        return Finding::warning(
+            "keys",
+            format!(
+                "{} has signed for {} days, and no other key is published",
+                signing.kid(),
+                (now - since).num_days()
+            ),
+            format!("run: wxmint keys rotate --keys {} (each day, by a job: docs/keys.md)", path.display()),
+        );
+    }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
     Finding::ok("keys", format!("{} keys; {kid} signs ({algorithm}){next}", set.lives().len()))
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {

@@ -55,11 +55,14 @@ pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let content = Zeroizing::new(fs::read(path).map_err(failed)?);
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 && !is_mounted_secret(path) {
-        return Err(FileError::Exposed { path: path.to_owned(), mode });
-    }
-    Ok(content)
+    exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
+}
+
+/// What to say if the mode gives one of these `rights`, and the file is no mounted Secret.
+pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    let is_exposed = mode & rights != 0 && !is_mounted_secret(path);
+    Ok(is_exposed.then(|| FileError::Exposed { path: path.to_owned(), mode }))
 }
 
 /// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the kubelet swaps.

@@ -31,7 +31,7 @@ pub use self::{
     reader::{Fault, Faults, Reader},
     redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,
-    variable::{Variable, unknown_variables},
+    variable::{Variable, unknown_variables, value_files},
 };
 use crate::{
     limits::LoginLimits,

@@ -1,7 +1,7 @@
 //! A variable has its name and parser in `variables.rs`. Everything else is read from `.env.example`, which is part of the
 //! program: so the text of a fault, the defaults and the list of known names are what users read there.
 
-use std::sync::LazyLock;
+use std::{path::PathBuf, sync::LazyLock};
 
 /// A variable whose value becomes a `T`.
 pub struct Variable<T> {
@@ -92,6 +92,13 @@ impl<T> Variable<T> {
             Some(default) => format!("else {}, else {default}", self.name),
         }
     }
+}
+
+/// The files that variables like `WXMINT_APP_SECRET_FILE` name, each with its variable.
+pub fn value_files(vars: impl IntoIterator<Item = (String, String)>) -> Vec<(String, PathBuf)> {
+    let names: Vec<_> = ENTRIES.iter().filter_map(VariableEntry::file_variable).collect();
+    let named = vars.into_iter().filter(|(name, path)| names.contains(name) && !path.is_empty());
+    named.map(|(name, path)| (name, path.into())).collect()
 }
 
 fn known_names() -> impl Iterator<Item = String> {

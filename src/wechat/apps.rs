@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use self::files::Found;
+use self::files::{Found, names_in};
 use super::App;
 use crate::ids::AppId;
 
@@ -154,6 +154,13 @@ impl CurrentApps {
 }
 
 impl AppsSource {
+    /// The files of the folder, if there is one.
+    pub fn files_in_folder(&self) -> Vec<PathBuf> {
+        let Self::Folder(folder) = self else { return Vec::new() };
+        let names = names_in(folder).unwrap_or_default();
+        names.into_iter().map(|name| folder.join(name)).collect()
+    }
+
     /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there are any.
     fn find(&self, known: Option<&Apps>) -> Result<Found, String> {
         let mut found = Found::default();

@@ -172,7 +172,7 @@ async fn what_is_no_answer_is_neither_yes_nor_no_and_repeats_no_secret() {
             client.phone("86", "13800138000").await.expect_err("no answer"),
             client.new_user("one-key").await.expect_err("no answer"),
         ];
-        for AccountsError { reason, retry_after } in reasons {
+        for AccountsError { reason, retry_after, .. } in reasons {
             assert!(!reason.is_empty() && reason.contains(word), "{reply:?}: {reason}");
             for secret in ["alice", "wonderland", "1380", "one-key", "http", "127.0.0.1", "eyJ"] {
                 assert!(!reason.contains(secret), "{secret} in {reason}");

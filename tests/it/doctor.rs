@@ -182,6 +182,11 @@ async fn a_wrong_setting_is_a_fault_whose_advice_has_the_right_form() {
     assert_eq!((report.code, report.status("redis.reach")), (2, "warning"));
     assert!(report.worst("redis.reach")[1].starts_with("not checked"));
     let (_, example) = advice.rsplit_once("WXMINT_TOKEN_TTL=").expect("an example");
+    let mut process = Process::spawn("wxmint", &mut bed.configuration.command_of(&["doctor"]));
+    process.end(PATIENCE).await;
+    let [fault, others] = &process.stdout()[..] else { panic!("one line for all others: {:?}", process.stdout()) };
+    assert!(fault.starts_with("fault    settings"), "{fault}");
+    assert!(others.starts_with(&format!("warning  {}  not checked: ", NAMES[1..].join(", "))), "{others}");
     bed.configuration.set("WXMINT_TOKEN_TTL", example);
     Report::of(&bed.configuration).await.expect_healthy();
 }

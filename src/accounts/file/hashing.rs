@@ -87,7 +87,7 @@ impl Hashing {
 }
 
 fn busy(reason: &str) -> AccountsError {
-    AccountsError { reason: reason.to_owned(), retry_after: PAUSE }
+    AccountsError { reason: reason.to_owned(), cure: "wait", retry_after: PAUSE }
 }
 
 /// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C

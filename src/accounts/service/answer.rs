@@ -37,6 +37,20 @@ pub enum Unusable {
     NotMade,
 }
 
+impl Unusable {
+    pub(crate) fn cure(self) -> &'static str {
+        match self {
+            Self::Status(300..=399 | 404 | 405) => "correct WXMINT_ACCOUNTS",
+            Self::Status(401 | 403) => {
+                "have the service take WXMINT_ISSUER's keys, and its own URL as the audience: docs/accounts.md"
+            }
+            Self::Status(429) => "raise the limit of the service for wxmint",
+            Self::Status(500..=599) => "look at the log of the service",
+            _ => "have the service answer as docs/accounts.openapi.yaml says",
+        }
+    }
+}
+
 /// What an operator should know of a status.
 fn remark(status: u16) -> &'static str {
     match status {

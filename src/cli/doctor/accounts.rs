@@ -53,21 +53,8 @@ fn answered(user: Option<UserId>) -> Finding {
     }
 }
 
-/// What helps if a reason has one of these words.
-const CURES: &[(&str, &str)] = &[
-    ("WXMINT_ACCOUNTS must", "correct WXMINT_ACCOUNTS"),
-    ("our signature", "have the service take WXMINT_ISSUER's keys, and its own URL as the audience: docs/accounts.md"),
-    ("it failed", "look at the log of the service"),
-    ("fewer calls", "raise the limit of the service for wxmint"),
-    ("not JSON", "have the service answer as docs/accounts.openapi.yaml says"),
-    ("members", "have the service answer as docs/accounts.openapi.yaml says"),
-];
-
-fn unanswered(AccountsError { reason, .. }: &AccountsError) -> Finding {
-    let cure = CURES.iter().find(|(words, _)| reason.contains(words)).map(|(_, cure)| *cure);
-    let advice =
-        cure.unwrap_or("start the service, or set WXMINT_ACCOUNTS to where it is, and let this machine reach it");
-    Finding::fault(NAME, format!("the account service gave no usable answer: {reason}"), advice)
+fn unanswered(AccountsError { reason, cure, .. }: &AccountsError) -> Finding {
+    Finding::fault(NAME, format!("the account service gave no usable answer: {reason}"), *cure)
 }
 
 #[cfg(test)]
@@ -86,9 +73,10 @@ mod tests {
             (Unusable::Status(500), "log of the service"),
             (Unusable::Status(429), "raise the limit"),
             (Unusable::NotJson(3), "docs/accounts.openapi.yaml"),
-            (Unusable::Members, "docs/accounts.openapi.yaml"),
+            (Unusable::Contradiction, "docs/accounts.openapi.yaml"),
         ] {
-            let found = unanswered(&AccountsError { reason: unusable.to_string(), retry_after: Duration::ZERO });
+            let (reason, cure) = (unusable.to_string(), unusable.cure());
+            let found = unanswered(&AccountsError { reason, cure, retry_after: Duration::ZERO });
             assert!(found.status == Status::Fault && found.advice.contains(advice), "{found:?}");
         }
         let [yes, no] = [Some("u-1".parse().expect("a user id")), None].map(|user| answered(user).status);

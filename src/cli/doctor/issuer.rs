@@ -1,5 +1,7 @@
 //! What `wxmint serve` needs.
 
+use std::path::PathBuf;
+
 use futures_util::future::join3;
 use ipnet::IpNet;
 
@@ -10,10 +12,11 @@ use super::{
 };
 use crate::{
     cli::serve::{remarks, variables},
-    findings::Finding,
+    findings::{Finding, Status},
     http::now,
     issuer::{Issuer, IssuerStartError, open_redis},
-    settings::Settings,
+    secret_files,
+    settings::{Settings, value_files},
     store::{REDIS_CHECKS, Redis},
     telemetry::{
         Audit, Metrics,
@@ -46,6 +49,8 @@ pub(super) async fn examine(tells: Tells, public: bool) {
             Err(error) => spoilt(error),
         };
         found.extend(audit(&settings.audit));
+        found.extend(exposed(value_files(variables())));
+        found.extend(exposed_apps(settings.apps.files_in_folder()));
         tell(found);
     };
     let redis = async {
@@ -100,6 +105,27 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     }
 }
 
+/// Rights of users who are neither the owner nor of the group: to read and to write.
+const OF_ALL: u32 = 0o006;
+
+/// Files with secrets that wxmint takes whoever can read them.
+fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
+    let warning = |(variable, path): (String, PathBuf)| {
+        let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
+        let told = Finding::told("files", format_args!("{variable}: {exposed}"), "");
+        Some(Finding { status: Status::Warning, ..told })
+    };
+    files.into_iter().filter_map(warning).collect()
+}
+
+fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
+    let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
+    let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
+    let folder = exposed.first()?.parent()?.display();
+    let found = format!("WXMINT_APPS_DIR: {} files with an AppSecret can be read by everybody", exposed.len());
+    Some(Finding::warning("files", found, format!("run: chmod 600 {folder}/*")))
+}
+
 /// Whether the file of audit events could be written. It is not made here.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
@@ -121,7 +147,6 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;
-    use crate::findings::Status;
 
     #[test]
     fn a_link_that_the_file_of_audit_events_may_not_be_is_found() {

@@ -72,7 +72,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     };
     match args.json {
         true => print(json(&Report { checks: &found })),
-        false => found.iter().for_each(|finding| print(line(finding))),
+        false => lines(&found).into_iter().for_each(print),
     }
     complete()?;
     let worst = found.iter().map(|finding| finding.status).max();
@@ -96,13 +96,25 @@ struct Report<'a> {
     checks: &'a [Finding],
 }
 
-fn line(finding: &Finding) -> String {
+/// A line for each finding; checks that have found the same share one.
+fn lines(found: &[Finding]) -> Vec<String> {
+    let mut lines: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    for finding in found {
+        match lines.iter_mut().find(|(other, _)| Finding { name: other.name, ..finding.clone() } == **other) {
+            Some((_, names)) => names.push(finding.name),
+            None => lines.push((finding, vec![finding.name])),
+        }
+    }
+    lines.into_iter().map(|(finding, names)| line(finding, &names.join(", "))).collect()
+}
+
+fn line(finding: &Finding, names: &str) -> String {
     let status = match finding.status {
         Status::Ok => "ok",
         Status::Warning => "warning",
         Status::Fault => "fault",
     };
-    format!("{status:7}  {:18}  {finding}", finding.name)
+    format!("{status:7}  {names:18}  {finding}")
 }
 
 /// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.
@@ -174,10 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_status_name_finding_and_advice() {
+    fn a_line_has_status_names_finding_and_advice() {
         let fault = Finding::fault("redis.reach", "Redis is gone", "start it");
-        assert_eq!(line(&fault), "fault    redis.reach         Redis is gone; start it");
-        assert_eq!(line(&Finding::ok("keys", "one")), "ok       keys                one");
+        let same = ["vault", "accounts"].map(|name| Finding::unchecked(name, "no settings"));
+        assert_eq!(
+            lines(&[fault, same[0].clone(), Finding::ok("keys", "one"), same[1].clone()]),
+            [
+                "fault    redis.reach         Redis is gone; start it",
+                "warning  vault, accounts     not checked: no settings; mend that first, then run the doctor again",
+                "ok       keys                one",
+            ]
+        );
         let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
         assert_eq!(json(&Report { checks: &[Finding::ok("keys", "one")] }), expected);
     }

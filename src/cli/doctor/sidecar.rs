@@ -1,6 +1,7 @@
 //! What `wxmint sidecar` needs.
 
 use chrono::{DateTime, Utc};
+use reqwest::Url;
 use wxmint_verify::{
     PublishedKeys,
     ends::{Feed, PageRefused},
@@ -48,10 +49,17 @@ async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
             Finding::ok("revocations", format!("WXMINT_REVOCATIONS_URL=off: that of {issuer} is not followed"))
         }
     };
-    vec![jwks(issuer, keys), ends, clock("clock", issuer, date, now())]
+    vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", issuer, date, now())]
 }
 
-fn jwks(issuer: &str, keys: Result<PublishedKeys, String>) -> Finding {
+/// A URL without its query, which may hold a secret.
+fn place(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.into()
+}
+
+fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, String>) -> Finding {
     match keys {
         Ok(keys) if keys.refused.is_empty() => Finding::ok("jwks", format!("{} keys of {issuer}", keys.keys.len())),
         Ok(keys) => Finding::warning(
@@ -61,7 +69,7 @@ fn jwks(issuer: &str, keys: Result<PublishedKeys, String>) -> Finding {
         ),
         Err(reason) => Finding::fault(
             "jwks",
-            format!("no keys of {issuer}: {reason}"),
+            format!("no keys of {issuer} at {}: {reason}", place(url)),
             "correct WXMINT_JWKS_URL, and let this machine reach it: DNS, network policy, certificate; or start the issuer",
         ),
     }
@@ -81,7 +89,7 @@ fn revocations(
     };
     let advice =
         "correct WXMINT_REVOCATIONS_URL, and let the proxy pass /revocations to the issuer; `off` follows none";
-    let found = format!("the feed of {issuer} cannot be read: {reason}");
+    let found = format!("the feed of {issuer} cannot be read at {}: {reason}", place(&feed.url));
     match feed.when_stale {
         WhenStale::Open => {
             Finding::warning("revocations", format!("{found}: revoked tokens are accepted until they expire"), advice)

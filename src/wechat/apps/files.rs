@@ -44,13 +44,8 @@ impl Found {
     /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
     /// (`..data`) put there. Fails if the folder cannot be read.
     pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, String> {
-        let entries = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-        let mut names: Vec<OsString> = entries.map_err(|error| unreadable(folder, &error))?;
-        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
-        // Sorted because a folder has no order, and a fault that is logged only once must have the same text each time.
-        names.sort();
         let mut found = Self::default();
-        for name in names {
+        for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
             let path = folder.join(&name);
             match name.to_str().and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
@@ -68,6 +63,15 @@ impl Found {
         }
         Ok(found)
     }
+}
+
+/// Sorted, because a folder has no order, and a fault that is logged only once must have the same text each time.
+pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = fs::read_dir(folder)?;
+    let mut names: Vec<OsString> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+    names.sort();
+    Ok(names)
 }
 
 fn fault(path: &Path, wrong: impl fmt::Display) -> String {

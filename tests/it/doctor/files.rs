@@ -9,10 +9,14 @@ use std::{
 use serde_json::Value;
 
 use super::{ADMIN_SECRET, Report, content, follow, healthy};
-use crate::support::{Configuration, Service, write_private};
+use crate::support::{APP_SECRET, APPID, Configuration, OTHER_APPID, Service, TestBed, write_private};
 
 fn expose(path: &str) {
-    fs::set_permissions(path, Permissions::from_mode(0o644)).expect("our file");
+    set_mode(path, 0o644);
+}
+
+fn set_mode(path: &str, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("our file");
 }
 
 /// Changes the first key of the key file.
@@ -71,6 +75,43 @@ async fn keys_that_cannot_sign_are_mended_by_moving_the_file_away_and_the_comman
     assert!(advice.contains("clock"), "{advice}");
     date_keys(&bed.configuration, -3600);
     Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn a_key_that_has_signed_for_a_year_is_followed_by_another_by_the_command_of_the_advice() {
+    let bed = healthy().await;
+    date_keys(&bed.configuration, -364 * 86_400);
+    Report::of(&bed.configuration).await.expect_healthy();
+    date_keys(&bed.configuration, -2 * 86_400);
+    let advice = Report::of(&bed.configuration).await.advice("keys", "warning", "has signed for 366 days");
+    follow(&advice);
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named() {
+    let mut bed = TestBed::builder().services(0).two_apps().start().await;
+    let apps = Path::new(bed.configuration.value("WXMINT_APPS_DIR")).to_owned();
+    let file = |id: &str| apps.join(id).to_string_lossy().into_owned();
+    [APPID, OTHER_APPID].map(|id| set_mode(&file(id), 0o640));
+    Report::of(&bed.configuration).await.expect_healthy();
+    expose(&file(OTHER_APPID));
+    follow(&Report::of(&bed.configuration).await.advice("files", "warning", "WXMINT_APPS_DIR: 1 files"));
+    Report::of(&bed.configuration).await.expect_healthy();
+
+    for (name, value) in [("WXMINT_APP_SECRET", APP_SECRET.to_owned()), ("WXMINT_REDIS_URL", bed.redis.url())] {
+        let path = bed.configuration.path(name).to_string_lossy().into_owned();
+        fs::write(&path, value).expect("written");
+        expose(&path);
+        if name == "WXMINT_APP_SECRET" {
+            bed.configuration.unset("WXMINT_APPS_DIR");
+            bed.configuration.set("WXMINT_APPID", APPID);
+        }
+        bed.configuration.unset(name);
+        bed.configuration.set(&format!("{name}_FILE"), &path);
+        follow(&Report::of(&bed.configuration).await.advice("files", "warning", &format!("{name}_FILE: {path}")));
+        Report::of(&bed.configuration).await.expect_healthy();
+    }
 }
 
 #[tokio::test]

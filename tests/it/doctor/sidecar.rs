@@ -25,15 +25,16 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     report.expect_healthy();
     assert_eq!(report.names(), ["settings", "jwks", "revocations", "clock"]);
 
-    configuration.set("WXMINT_JWKS_URL", &bed.service().url("/nowhere"));
+    configuration.set("WXMINT_JWKS_URL", &bed.service().url("/nowhere?key=secret"));
     let report = examined(&configuration).await;
-    assert!(report.advice("jwks", "fault", "the answer is 404").contains("correct WXMINT_JWKS_URL"));
+    let found = format!("at {}: the answer is 404", bed.service().url("/nowhere"));
+    assert!(report.advice("jwks", "fault", &found).contains("correct WXMINT_JWKS_URL"));
     assert_eq!((report.code, report.status("revocations")), (2, "warning"));
     configuration.set("WXMINT_JWKS_URL", &right);
 
     configuration.set("WXMINT_REVOCATIONS_URL", &bed.service().url("/nowhere"));
     let report = examined(&configuration).await;
-    let advice = report.advice("revocations", "warning", "the answer is 404");
+    let advice = report.advice("revocations", "warning", &found);
     assert!(advice.contains("correct WXMINT_REVOCATIONS_URL") && report.code == 1, "{advice}");
     configuration.set("WXMINT_REVOCATIONS_FAIL", "closed");
     examined(&configuration).await.advice("revocations", "fault", "all tokens are refused");

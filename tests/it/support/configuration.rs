@@ -110,7 +110,7 @@ impl Configuration {
 /// A folder of AppSecrets as an operator makes it.
 pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    apps.iter().for_each(|(id, secret)| fs::write(folder.path().join(id), format!("{secret}\n")).expect("written"));
+    apps.iter().for_each(|(id, secret)| write_private(&folder.path().join(id), &format!("{secret}\n")));
     folder
 }
 
