@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use actix_web::{HttpRequest, web};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
@@ -33,11 +34,12 @@ pub(super) struct Act<T> {
     pub(super) by: Holder,
     event: Event,
     pub(super) target: T,
+    _room: OwnedSemaphorePermit,
 }
 
 impl<T: Target> Act<T> {
-    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403), and a path that names nothing
-    /// (400). Each refusal is audited.
+    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many requests at
+    /// once (429), and a path that names nothing (400). Each refusal is audited.
     pub(super) fn begin(
         action: &'static str,
         right: Right,
@@ -55,7 +57,9 @@ impl<T: Target> Act<T> {
         event.by = Some(by.name().to_owned());
         by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
-        Ok(Self { action, by, event, target })
+        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
+        let room = by.enter().inspect_err(busy)?;
+        Ok(Self { action, by, event, target, _room: room })
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.

@@ -19,7 +19,7 @@ use crate::http::{
         description = "For operators and for services of the business, never for the public. Each request shows a secret of \
                        WXMINT_ADMIN_TOKENS_FILE that has the right which `security` names. User ids and openids are \
                        encoded for the URL. Times are seconds since 1970, or null. What changes something may be repeated. \
-                       Errors are application/problem+json with a stable `code`; 503 carries Retry-After."
+                       Errors are application/problem+json with a stable `code`; 429 and 503 carry Retry-After."
     ),
     modifiers(&SECURITY, &PROBLEMS),
     paths(users::show, users::wechat_of_user, users::dissolve, users::end, users::block, users::unblock,
@@ -37,17 +37,17 @@ const SECURITY: BearerSecurity = BearerSecurity("a secret of WXMINT_ADMIN_TOKENS
 const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
 
 /// The problems of every route.
-const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, InternalError, StoreUnavailable];
+const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 
 /// Of a route that asks no store.
-const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, InternalError];
+const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
 const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
 /// Of a call of WeChat's API.
 const WECHAT: &[ProblemCode] = &[WechatMisconfigured, WechatUnavailable];
 /// The same for one person.
-const OF_PERSON: &[ProblemCode] = &[UserBlocked, RateLimited];
+const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 
 /// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
 const HEAD: &[u16] = &[421, 431];

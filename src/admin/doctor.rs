@@ -11,7 +11,7 @@ use actix_web::{
     web::{Data, Path},
 };
 use serde::Serialize;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::ToSchema;
 
 use super::{
@@ -20,11 +20,16 @@ use super::{
 };
 use crate::{
     findings::{Doctor, Finding},
-    http::{Answer, Problem, now, private, to_the_end},
+    http::{Answer, Problem, ProblemCode, now, private, to_the_end},
 };
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
 const KEPT: Duration = Duration::from_secs(10);
+
+/// How many may wait for an examination, which takes up to 15 s and holds their connections.
+const MOST_WAITING: usize = 8;
+/// When to ask again.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// What the checks have found.
 #[derive(Serialize, ToSchema)]
@@ -34,23 +39,27 @@ pub(super) struct Diagnosis {
     examined_at: i64,
 }
 
-/// The doctor, and the latest diagnosis. One examination runs at a time, and whoever asks meanwhile waits for it.
+/// The doctor, and the latest diagnosis. One examination runs at a time, and some of those who ask meanwhile wait for it.
 pub(super) struct Consultation {
     doctor: Doctor,
     latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,
+    room: Semaphore,
 }
 
 impl Consultation {
     pub(super) fn of(doctor: Doctor) -> Self {
-        Self { doctor, latest: Mutex::new(None) }
+        Self { doctor, latest: Mutex::new(None), room: Semaphore::new(MOST_WAITING) }
     }
 
-    async fn diagnosis(&self) -> Arc<Diagnosis> {
+    async fn diagnosis(&self) -> Result<Arc<Diagnosis>, Problem> {
+        let busy = "Others are waiting for this examination. Wait, then ask again.";
+        let refused = |_| Problem::new(ProblemCode::RateLimited, busy).retry_after(BUSY);
+        let _place = self.room.try_acquire().map_err(refused)?;
         let mut latest = self.latest.lock().await;
         if let Some((at, diagnosis)) = &*latest
             && at.elapsed() < KEPT
         {
-            return Arc::clone(diagnosis);
+            return Ok(Arc::clone(diagnosis));
         }
         let (doctor, (tells, told)) = (self.doctor, oneshot::channel());
         // Not of the runtime's own, for which the end of the process would wait.
@@ -61,18 +70,18 @@ impl Consultation {
         });
         let diagnosis = Arc::new(Diagnosis { checks, examined_at: now().timestamp() });
         *latest = Some((Instant::now(), Arc::clone(&diagnosis)));
-        diagnosis
+        Ok(diagnosis)
     }
 }
 
 /// Examine the configuration of the running process
 ///
-/// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to 15 s, and an answer is given
-/// again for 10 s.
+/// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to 15 s, in which
+/// few may wait, and an answer is given again for 10 s.
 #[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, consultation: Data<Consultation>) -> Answer {
     let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), &operating)?;
-    let asking = async move { act.done(Ok::<_, Problem>(consultation.diagnosis().await)) };
+    let asking = async move { act.done(consultation.diagnosis().await) };
     Ok(private(&*to_the_end(asking).await?))
 }

@@ -1,6 +1,6 @@
 //! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of each.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
@@ -8,11 +8,17 @@ use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{Digest, SHA256, digest},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token};
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
+/// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for Redis or
+/// WeChat, and the probes and the other secrets need connections too.
+const MOST_AT_ONCE: usize = 400;
+
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What a secret may be used for, by its word in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,7 @@ impl Right {
 pub(super) struct Holder {
     name: String,
     rights: Vec<Right>,
+    room: Arc<Semaphore>,
 }
 
 impl Holder {
@@ -62,6 +69,15 @@ impl Holder {
         let detail =
             format!("The line of this secret in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", right.word());
         Err(Problem::new(ProblemCode::Forbidden, detail))
+    }
+
+    /// Room for one request, until it is dropped.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
+            let detail =
+                format!("{MOST_AT_ONCE} requests of this secret are waiting for an answer. Wait, then try again.");
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
+        })
     }
 }
 
@@ -109,7 +125,8 @@ impl AdminTokens {
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
                 return Err(wrong(TWICE));
             }
-            tokens.push((Holder { name: name.to_owned(), rights }, hash));
+            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+            tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
         }
         // An editor may leave a file empty for a moment. A comment alone is meant.
         if content.trim_ascii().is_empty() { Err(EMPTY.into()) } else { Ok(Self(tokens)) }
@@ -190,6 +207,17 @@ mod tests {
         assert_eq!(rights(SECRET), [true; 3]);
         assert_eq!(rights(OTHER), [true, false, true]);
         assert_eq!(rights(&format!("{SECRET}2")), [false, true, false]);
+    }
+
+    #[test]
+    fn requests_of_one_secret_leave_room_for_those_of_another() {
+        let tokens = AdminTokens::parse(format!("alice {SECRET}\nbob {OTHER}\n").as_bytes()).expect("tokens");
+        let holder = |shown: &str| tokens.holder(shown).cloned().expect("a holder");
+        let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|_| holder(SECRET).enter().expect("room")).collect();
+        assert_eq!(holder(SECRET).enter().expect_err("full").code(), ProblemCode::RateLimited);
+        assert!(holder(OTHER).enter().is_ok());
+        places.pop();
+        assert!(holder(SECRET).enter().is_ok());
     }
 
     #[test]

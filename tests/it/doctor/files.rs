@@ -93,7 +93,7 @@ async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named(
     let mut bed = TestBed::builder().services(0).two_apps().start().await;
     let apps = Path::new(bed.configuration.value("WXMINT_APPS_DIR")).to_owned();
     let file = |id: &str| apps.join(id).to_string_lossy().into_owned();
-    [APPID, OTHER_APPID].map(|id| set_mode(&file(id), 0o640));
+    [APPID, OTHER_APPID].iter().for_each(|id| set_mode(&file(id), 0o640));
     Report::of(&bed.configuration).await.expect_healthy();
     expose(&file(OTHER_APPID));
     follow(&Report::of(&bed.configuration).await.advice("files", "warning", "WXMINT_APPS_DIR: 1 files"));

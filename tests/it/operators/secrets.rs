@@ -1,6 +1,8 @@
 //! Who may ask the admin listener about users.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use futures_util::future::join_all;
 
 use super::{NAME, Office, SECRET, all_of_redis};
 use crate::support::{BUSY, TestBed, eventually, write_private};
@@ -82,4 +84,25 @@ async fn the_file_is_read_again_and_a_bad_one_keeps_the_secrets_before_it() {
     assert_eq!((status(SECRET).await, status(OTHER).await), (200, 401));
     office.bed.service().says("a secret must be at least 32").await;
     assert!(!office.bed.service().log().contains("too-short"), "{}", office.bed.service().log());
+}
+
+/// Each holds a connection, which the probes and the other secrets need.
+#[tokio::test]
+async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
+    let office = Office::of(TestBed::builder().breakable_wechat()).await;
+    office.bed.wechat_link().stall().await;
+    let (http, url) = (office.bed.http.clone(), format!("http://{}/doctor", office.bed.service().admin));
+    let asked = (0..40).map(|_| {
+        let (http, request) = (http.clone(), http.0.get(&url).bearer_auth(SECRET));
+        tokio::spawn(async move { http.send(request).await })
+    });
+    let answers: Vec<_> = join_all(asked).await.into_iter().map(|answer| answer.expect("an answer")).collect();
+    let (busy, answered): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 429);
+    assert!(!busy.is_empty() && !answered.is_empty(), "{} {}", busy.len(), answered.len());
+    for refused in busy {
+        assert_eq!(refused.expect_problem(429, "rate_limited").header("retry-after"), "5");
+    }
+    let examined: BTreeSet<_> = answered.iter().map(|answer| answer.json()["examined_at"].as_i64()).collect();
+    assert_eq!(examined.len(), 1, "{examined:?}");
+    assert_eq!(office.ask("GET", "/doctor").await.status, 200);
 }
