@@ -55,9 +55,10 @@ impl Rate {
         now / self.part_micros()
     }
 
-    /// Whether the events of `other` are counted in `part`. One that is far ahead was counted for a period of another length.
+    /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be in the next
+    /// part already. One that is further ahead was counted before the clock stepped back, or for a period of another length.
     pub fn counts(part: u64, other: u64) -> bool {
-        part.abs_diff(other) <= PARTS
+        other <= part + 1 && part <= other + PARTS
     }
 
     /// The parts that count no more in `part`, and may be remembered still: whatever is remembered ends with its
@@ -155,6 +156,14 @@ mod tests {
         assert_eq!(wait(&mut counts, 60_000), 30_000);
         fill(&mut counts, 7, 90_000);
         assert_eq!(wait(&mut counts, 90_000), 40_000);
+    }
+
+    #[test]
+    fn events_that_are_far_ahead_since_the_clock_has_stepped_back_count_no_more() {
+        let mut counts = Counts::default();
+        fill(&mut counts, 10, 100_000);
+        assert_eq!(wait(&mut counts, 90_000), 100_000, "one part ahead");
+        fill(&mut counts, 10, 80_000);
     }
 
     /// Clients that ask as fast as they can, at times of all kinds.

@@ -23,7 +23,10 @@ mod user_data;
 mod with_token;
 mod worker;
 
+use std::{ops::Range, time::Duration};
+
 use chrono::{DateTime, Utc};
+use wxmint_verify::MAX_LEEWAY;
 
 use self::{binder::contended, with_token::mark_of, worker::new_attempt};
 pub use self::{
@@ -38,7 +41,7 @@ pub use self::{
 };
 use crate::{
     accounts::{Named, NewUserKey},
-    ids::{AppId, LoginCode, Person, UnionId},
+    ids::{AppId, LoginCode, Person, TokenId, UnionId, UserId},
     store::{
         AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
         Recorded, TakenTicket, Ticket, TicketHolder,
@@ -65,6 +68,8 @@ struct Arrival {
     kept_for: Option<u64>,
     /// When the login was recorded, by the store's clock.
     at: DateTime<Utc>,
+    /// Whether an end may name a token that is dated `at`.
+    may_be_ended: bool,
 }
 
 impl LoginWorker {
@@ -100,16 +105,12 @@ impl LoginWorker {
             self.store.keep_session_key(&arrival.person, bound.generation, key, false).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
-        let app = arrival.person.app;
-        if self.policy.one_login {
-            let (user, issued_at) = (bound.user.clone(), arrival.at.timestamp());
-            let expires_at = issued_at + self.minter.ttl().as_secs() as i64;
-            self.store.end_earlier(&Issued { user, app: app.clone(), id: id.clone(), issued_at, expires_at }).await?;
-        }
-        let _signing = Step::work("sign the token");
-        let token = self.minter.mint(&bound.user, &app, &id, &extra, arrival.at, now)?;
         let new_user = bound.new_for == Some(attempt);
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: bound.user, app, new_user })
+        let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
+        let _signing = Step::work("sign the token");
+        let Issued { user, app, id, issued_at, expires_at } = issued;
+        let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;
+        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user, app, new_user })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.
@@ -167,8 +168,8 @@ impl LoginWorker {
             record.newcomer = Newcomer::Intended(binder.intent_for(user, session.unionid.as_ref(), None).await?);
             recorded = self.store.record_login(&record).await?;
         }
-        let (state, at, keeps_key) = match recorded {
-            Recorded::Counted { state, at, keeps_key } => (state, at, keeps_key),
+        let (state, at, may_be_ended, keeps_key) = match recorded {
+            Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(contended().into()),
         };
@@ -176,7 +177,8 @@ impl LoginWorker {
         trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());
         let LoginRecord { person, order, session_key, .. } = record;
-        Ok(Arrival { person, unionid: session.unionid, state, key: Some((order, session_key)), kept_for, at })
+        let (unionid, key) = (session.unionid, Some((order, session_key)));
+        Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
     }
 
     /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.
@@ -199,6 +201,35 @@ impl LoginWorker {
         self.apps.all().choose(Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
         trail.find(&state);
-        Ok(Arrival { person, unionid, state, key, kept_for: None, at })
+        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
+    }
+
+    /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
+    /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
+    ///
+    /// Verifiers accept a token that is dated a minute ahead at most. It expires as if it were dated with the login, because ends
+    /// are kept no longer than such a token lives.
+    async fn date(
+        &self,
+        arrival: &Arrival,
+        user: UserId,
+        id: TokenId,
+        new_user: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Issued, LoginError> {
+        let Arrival { person, at, may_be_ended, .. } = arrival;
+        let Range { start: issued_at, end: expires_at } = self.minter.life(*at);
+        let token = Issued { user, app: person.app.clone(), id, issued_at, expires_at };
+        let latest = ((*at).max(now) + MAX_LEEWAY).timestamp().min(expires_at - 1);
+        let date = match self.policy.one_login {
+            true => self.store.end_earlier(&token, latest).await?,
+            // Nothing has ended the tokens of a user whom this login has made.
+            false if *may_be_ended && !new_user => self.store.date_token(&token, latest).await?,
+            false => issued_at,
+        };
+        match u64::try_from(date - latest) {
+            Ok(seconds @ 1..) => Err(LoginError::EndedAhead(Duration::from_secs(seconds))),
+            _ => Ok(Issued { issued_at: date, ..token }),
+        }
     }
 }

@@ -156,7 +156,7 @@ fn code(error: &LoginError) -> ProblemCode {
         LoginError::SessionKeyMissing => ProblemCode::SessionKeyMissing,
         LoginError::Misconfigured(_) => ProblemCode::WechatMisconfigured,
         LoginError::WeChatUnavailable(_) => ProblemCode::WechatUnavailable,
-        LoginError::StoreUnavailable(_) => ProblemCode::StoreUnavailable,
+        LoginError::StoreUnavailable(_) | LoginError::EndedAhead(_) => ProblemCode::StoreUnavailable,
         LoginError::AccountsUnavailable(_) => ProblemCode::AccountsUnavailable,
         LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => ProblemCode::InternalError,
     }
@@ -206,6 +206,7 @@ fn words(error: &LoginError) -> &'static str {
         }
         LoginError::WeChatUnavailable(_) => "WeChat does not answer, or not as it should. Wait, then try again.",
         LoginError::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
+        LoginError::EndedAhead(_) => "The clock of the session store is wrong. Wait, then call wx.login again.",
         LoginError::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",
         LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
             "The reason is in the log, by the request id."
@@ -226,7 +227,10 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
                 tracing::error!(%cause, code, not_logged, "a request failed, and requests like it will fail until the cause is mended");
             }
         }
-        LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_) | LoginError::AccountsUnavailable(_) => {
+        LoginError::WeChatUnavailable(_)
+        | LoginError::StoreUnavailable(_)
+        | LoginError::EndedAhead(_)
+        | LoginError::AccountsUnavailable(_) => {
             if let Some(not_logged) = admit_line(code) {
                 tracing::warn!(%cause, code, not_logged, "a request failed");
             }

@@ -315,7 +315,9 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
     let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
-    alone_us(TOKENS, || Ok(minter.mint(&user, &app, &new_token_id()?, &Default::default(), now(), now())?))
+    alone_us(TOKENS, || {
+        Ok(minter.mint(&user, &app, &new_token_id()?, &Default::default(), minter.life(now()), now())?)
+    })
 }
 
 /// The part of a verification that depends only on the processor.

@@ -92,7 +92,8 @@ mod tests {
     fn token(issuer: &Issuer) -> String {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         let id = new_token_id().expect("random");
-        issuer.minter.mint(&user, &app, &id, &Default::default(), now(), now()).expect("a token").expose().to_owned()
+        let life = issuer.minter.life(now());
+        issuer.minter.mint(&user, &app, &id, &Default::default(), life, now()).expect("a token").expose().to_owned()
     }
 
     fn bearing(token: &str) -> HttpRequest {

@@ -187,11 +187,9 @@ impl Binder<'_> {
             return Ok(Link::Known);
         };
         let user = &bound.user;
-        let noted = async {
-            let is_noted = bound.others.contains(unionid);
-            if is_noted { Ok(true) } else { self.store.note_unionid(self.person, user, unionid).await }
-        };
-        // Sent together: a link is not made by a process that dies before it has sent the note.
+        // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already may
+        // be one that no replica has confirmed.
+        let noted = self.store.note_unionid(self.person, user, unionid);
         let (_, mut holder) = try_join(noted, self.store.move_unionid(unionid, user, user)).await?;
         if holder != *user && self.is_deserted(&holder).await? {
             holder = self.store.move_unionid(unionid, &holder, user).await?;

@@ -71,6 +71,12 @@ pub enum LoginError {
     /// The store is slow or gone.
     #[error(transparent)]
     StoreUnavailable(#[from] StoreError),
+    /// A token for the user would have to be dated later than verifiers accept: for how much longer.
+    #[error(
+        "the user's tokens are ended up to a time that is more than a minute ahead: a clock of Redis was ahead, or has stepped \
+         back"
+    )]
+    EndedAhead(Duration),
     /// The account backend is slow or gone.
     #[error(transparent)]
     AccountsUnavailable(#[from] AccountsError),
@@ -90,6 +96,7 @@ impl LoginError {
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(WECHAT_PAUSE),
             Self::StoreUnavailable(_) => Some(STORE_PAUSE),
+            Self::EndedAhead(wait) => Some(*wait),
             Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
             _ => None,

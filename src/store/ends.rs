@@ -41,7 +41,7 @@ pub enum TokenState {
     },
     /// The token itself was ended, or all tokens of its user in its app.
     Ended {
-        /// The same.
+        /// Whether the end of the token itself is in the stream.
         told: bool,
     },
 }
@@ -136,8 +136,8 @@ pub struct ReadEnds {
     pub more: bool,
 }
 
-/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once a replica has both. A
-/// repetition takes the steps that are missing.
+/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have both, unless a
+/// login has made it. A repetition takes the steps that are missing.
 #[async_trait(?Send)]
 pub trait Ends {
     /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the longest life
@@ -158,9 +158,15 @@ pub trait Ends {
     /// Ends all tokens that a user was issued in one app up to and in this second of the store's clock.
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
 
-    /// Ends the tokens that the user of a login was issued in its app before: those of earlier seconds, and of the login's own
-    /// second all for which this was called before. So of logins at the same time one token is left.
-    async fn end_earlier(&self, newest: &Issued) -> Result<()>;
+    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no end names. An
+    /// end names such a second if it was made in the very second of the login, or the store's clock has stepped back since.
+    /// Whatever ends the user's tokens later ends this one too. If the date is after `latest`, nothing is noted.
+    async fn date_token(&self, token: &Issued, latest: i64) -> Result<i64>;
+
+    /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its app before:
+    /// those of earlier seconds, and of the token's own second all for which this was called before. So of logins at the same
+    /// time one token is left. A failover may take such an end back.
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64>;
 
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     async fn end_key(&self, kid: &str) -> Result<bool>;

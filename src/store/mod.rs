@@ -200,8 +200,10 @@ pub enum Recorded {
     Counted {
         /// Of the person's binding.
         state: BindingState,
-        /// By the store's clock. It becomes the token's `iat`.
+        /// By the store's clock.
         at: DateTime<Utc>,
+        /// Whether an end may name a token that is dated `at`: [`Ends::date_token`] tells.
+        may_be_ended: bool,
         /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not stored
         /// for anybody else, so the erasure of a person is final, whatever logins are under way or come later, until one of
         /// them binds the person again.

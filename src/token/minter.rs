@@ -1,6 +1,6 @@
 //! Signs access tokens with the current signing key.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
@@ -59,25 +59,30 @@ impl Minter {
         self.ttl
     }
 
-    /// Signs a token for `user`, who logged in through `app` at `issued_at`, with the claims `extra` too. `now` chooses the signing key; it differs
-    /// from `issued_at` if the store dates logins by its own clock.
+    /// `iat` and `exp` of a token that is issued at this time.
+    pub fn life(&self, issued_at: DateTime<Utc>) -> Range<i64> {
+        let iat = issued_at.timestamp();
+        iat..iat + self.ttl.as_secs() as i64
+    }
+
+    /// Signs a token for `user`, who logged in through `app`, with the claims `extra` too. `life`: from `iat` to `exp`. `now` chooses
+    /// the signing key; it differs from `iat` if the store dates logins by its own clock.
     pub fn mint(
         &self,
         user: &UserId,
         app: &AppId,
         id: &TokenId,
         extra: &ExtraClaims,
-        issued_at: DateTime<Utc>,
+        life: Range<i64>,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, MintError> {
-        let iat = issued_at.timestamp();
         let claims = MintedClaims {
             iss: &self.issuer,
             sub: user,
             aud: &self.audience,
             client_id: app,
-            iat,
-            exp: iat + self.ttl.as_secs() as i64,
+            iat: life.start,
+            exp: life.end,
             jti: id,
             extra,
         };
@@ -125,7 +130,7 @@ mod tests {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         // The store has dated the login, and its clock is behind ours.
         let (id, later) = ("jti-1".parse().expect("an id"), now + TimeDelta::seconds(9));
-        let token = minter.mint(&user, &app, &id, extra, now, later).expect("a token");
+        let token = minter.mint(&user, &app, &id, extra, minter.life(now), later).expect("a token");
         (keys, token.expose().to_owned())
     }
 

@@ -37,7 +37,8 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
             let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
             let id = new_token_id().expect("random");
-            let token = minter.mint(&user, &app, &id, &Default::default(), at(NOW), at(NOW)).expect("a token");
+            let token =
+                minter.mint(&user, &app, &id, &Default::default(), minter.life(at(NOW)), at(NOW)).expect("a token");
             let claims = verify(token.expose(), typ, ring.at(at(NOW)).set(), NOW);
             let (issued_at, expires_at) = (at(NOW), at(NOW) + LONGEST_LIFE);
             let expected =
@@ -54,7 +55,7 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
         let minter = Minter::new(ISSUER.into(), vec![API.into()], TokenTyp::AccessToken, DAY, ring(key));
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         let id = new_token_id().expect("random");
-        minter.mint(&user, &app, &id, &Default::default(), at(NOW - 1000), at(NOW)).expect("a token")
+        minter.mint(&user, &app, &id, &Default::default(), minter.life(at(NOW - 1000)), at(NOW)).expect("a token")
     });
     let mut file: Value = serde_json::from_slice(&StoredKeys::content_of(&keys)).expect("JSON");
     file["keys"][0]["exp"] = (NOW + 200).into();

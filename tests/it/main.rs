@@ -40,6 +40,7 @@ mod password_load;
 mod password_timing;
 mod phone;
 mod readme;
+mod redis_clock;
 mod redis_cluster;
 mod redis_confirm;
 mod redis_faults;

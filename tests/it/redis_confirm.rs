@@ -1,6 +1,8 @@
 //! How many replicas have a first login before it is answered: none, one, more, and those that have nothing yet. And a dead
 //! replica, which holds up newcomers until those have noticed who would promote it.
 
+mod one_primary;
+
 use std::time::Duration;
 
 use crate::support::{PATIENCE, RedisCluster, RedisServer, Sentinel, Service, Shape, TestBed, eventually, tell, until};

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::Mutex,
     time::{Duration, Instant},
@@ -19,8 +19,8 @@ use tokio::time::sleep;
 
 use crate::support::{
     APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, Process, RedisCluster, RedisServer, Service, Shape, Sidecar,
-    SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, password_of, repository, tell,
-    until, wxmint,
+    SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock, password_of,
+    repository, tell, until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.
@@ -282,37 +282,15 @@ async fn a_primary_is_killed(watch: &Watch) {
     watch.end("slots", "WxmintRedisSlotsNotCovered", nothing).await;
 }
 
-/// A clock for a Redis server, 30 s ahead where its folder has this file. libfaketime and Redis' jemalloc do not start together.
-const CLOCK_OF_REDIS: &str = r#"
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-  struct timespec at;
-  (void)zone;
-  syscall(SYS_clock_gettime, CLOCK_REALTIME, &at);
-  now->tv_sec = at.tv_sec + (access("clock-is-ahead", F_OK) == 0 ? 30 : 0);
-  now->tv_usec = at.tv_nsec / 1000;
-  return 0;
-}
-"#;
-
 async fn the_clock_of_a_primary_is_wrong(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
-    let [source, library] = ["clock.c", "clock.so"].map(|name| folder.path().join(name));
-    fs::write(&source, CLOCK_OF_REDIS).expect("written");
-    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output();
-    assert!(made.is_ok_and(|made| made.status.success()), "the C compiler is missing; run: make setup");
-    let options = vec![format!("env:LD_PRELOAD={}", library.display())];
+    let options = vec![movable_clock(folder.path())];
     let cluster = RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await;
     let bed = TestBed::builder().start_on(cluster).await;
     watch.issuer("apart", &bed).await;
-    let place: Vec<String> = bed.redis.node(0).command(&["CONFIG", "GET", "dir"]);
-    let ahead = Path::new(&place[1]).join("clock-is-ahead");
-    fs::write(&ahead, "").expect("written");
+    bed.redis.node(0).move_clock(30);
     watch.fire("apart", &["WxmintRedisClocksApart"], nothing).await;
-    fs::remove_file(ahead).expect("our file");
+    bed.redis.node(0).move_clock(0);
     watch.end("apart", "WxmintRedisClocksApart", nothing).await;
 }
 

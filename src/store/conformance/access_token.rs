@@ -137,6 +137,14 @@ async fn a_lease_ends_by_itself(store: Rc<dyn Store>) {
     assert_eq!(lend(&*store, 3).await, Lent::Wait, "it is another's now");
 }
 
+/// The clock of the store has stepped back since it was given.
+async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<dyn Store>) {
+    let ahead = store.lend_access_token(&app(), &attempt_id(1), None, LEASE * 50).await;
+    assert_eq!(ahead, Ok(Lent::Fetch));
+    assert_eq!(lend(&*store, 2).await, Lent::Fetch);
+    assert_eq!(lend(&*store, 3).await, Lent::Wait);
+}
+
 async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<dyn Store>) {
     let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
     shelve(&*store, &token("t1"), AN_HOUR).await;
@@ -188,6 +196,7 @@ conformance! {
     after_a_fetch_that_failed_nobody_tries_for_a_second
     a_bad_token_whose_successor_could_not_be_fetched_stays_bad
     a_lease_ends_by_itself
+    a_lease_that_ends_later_than_one_can_is_none
     a_token_is_lent_with_the_rest_of_its_life
     an_expired_token_is_not_lent
 }

@@ -56,7 +56,10 @@ impl AccessTokenShelf for Memory {
             return Ok(Lent::Token(kept, life));
         }
         let good = good.map(lent);
-        let held = slot.lease.as_ref().filter(|held| held.until > now && held.by.as_ref() != Some(attempt));
+        // One that ends later than a lease can was given before the clock stepped back.
+        let is_held =
+            |held: &&Lease| held.until > now && held.until <= now + lease && held.by.as_ref() != Some(attempt);
+        let held = slot.lease.as_ref().filter(is_held);
         if let Some(held) = held {
             let none = if held.by.is_some() { Lent::Wait } else { Lent::Failed };
             return Ok(good.map_or(none, |(kept, life)| Lent::Token(kept, life)));

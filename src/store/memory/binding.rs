@@ -199,7 +199,6 @@ impl Bindings for Memory {
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
         let now = (self.clock)().timestamp();
-        let before = since.unwrap_or(now);
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
         match list.decided.get(person) {
@@ -208,7 +207,7 @@ impl Bindings for Memory {
             _ if generation <= list.erased(person) => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
-        shelves.ends.entry(user.clone()).or_default().end_app(&person.app, before);
+        let before = shelves.ends.entry(user.clone()).or_default().end_app(&person.app, since.unwrap_or(now));
         shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before }, now);
         Ok(())
     }

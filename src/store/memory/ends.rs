@@ -26,24 +26,39 @@ pub(super) struct StoredEnds {
     before: Option<i64>,
     /// The first second in which the tokens of an app are not ended.
     apps: HashMap<AppId, i64>,
+    /// The latest date ahead of the clock that a token has got.
+    dated: i64,
     /// The tokens of an app's latest login with `WXMINT_ONE_LOGIN`, and of the earlier ones of the very second.
     seconds: HashMap<AppId, Vec<Issued>>,
 }
 
 impl StoredEnds {
-    pub(super) fn end_app(&mut self, app: &AppId, first: i64) {
+    /// Up to this second, or up to the date of a token that was dated ahead of the clock. Returns which second that is.
+    pub(super) fn end_app(&mut self, app: &AppId, second: i64) -> i64 {
+        let before = second.max(self.dated);
+        self.end_before(app, before + 1);
+        before
+    }
+
+    fn end_before(&mut self, app: &AppId, first: i64) {
         let held = self.apps.entry(app.clone()).or_insert(first);
         *held = first.max(*held);
+    }
+
+    fn date(&mut self, token: &Issued, latest: i64) -> i64 {
+        let first = self.before.map_or(i64::MIN, |before| before + 1);
+        let first = first.max(self.apps.get(&token.app).copied().unwrap_or(i64::MIN));
+        let date = first.max(token.issued_at);
+        if token.issued_at < date && date <= latest {
+            self.dated = self.dated.max(date);
+        }
+        date
     }
 
     /// All tokens of the second of `newest` except the last one.
     fn earlier_of_the_second(&mut self, newest: &Issued) -> Vec<Issued> {
         let tokens = self.seconds.entry(newest.app.clone()).or_default();
-        match tokens.first().map(|token| token.issued_at) {
-            Some(second) if second > newest.issued_at => return Vec::new(),
-            Some(second) if second == newest.issued_at => {}
-            _ => tokens.clear(),
-        }
+        tokens.retain(|token| token.issued_at == newest.issued_at);
         if !tokens.iter().any(|token| token.id == newest.id) {
             tokens.push(newest.clone());
         }
@@ -90,11 +105,11 @@ impl Ends for Memory {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
                 return Ok(TokenState::EndedWithUser { told: true });
             }
-            // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
             let with_app = ends.apps.get(&token.app).is_some_and(|first| token.issued_at < *first);
             let now = (self.clock)().timestamp();
-            if with_app || ends.tokens.get(&token.id).is_some_and(|until| *until > now) {
-                return Ok(TokenState::Ended { told: true });
+            let told = ends.tokens.get(&token.id).is_some_and(|until| *until > now);
+            if with_app || told {
+                return Ok(TokenState::Ended { told });
             }
         }
         let people = shelves.users.get(&token.user).into_iter().flat_map(|list| list.admissions());
@@ -102,6 +117,10 @@ impl Ends for Memory {
         Ok(TokenState::People(
             of_app.map(|(person, generation)| Admission { person: person.clone(), generation }).collect(),
         ))
+    }
+
+    async fn date_token(&self, token: &Issued, latest: i64) -> Result<i64> {
+        Ok(self.shelves().ends.entry(token.user.clone()).or_default().date(token, latest))
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
@@ -119,41 +138,43 @@ impl Ends for Memory {
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
-        let held = &mut shelves.ends.entry(user.clone()).or_default().before;
-        if asked_at.is_none() || *held < asked_at {
-            let before = now.max(asked_at.unwrap_or_default()).max(held.unwrap_or_default());
-            *held = Some(before);
+        let held = shelves.ends.entry(user.clone()).or_default();
+        if asked_at.is_none() || held.before < asked_at {
+            let before = now.max(held.dated).max(asked_at.unwrap_or_default()).max(held.before.unwrap_or_default());
+            held.before = Some(before);
             shelves.stream.add(Ended::User { user: user.clone(), before }, now);
         }
         Ok(())
     }
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        let before = (self.clock)().timestamp();
+        let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
-        shelves.ends.entry(user.clone()).or_default().end_app(app, before + 1);
-        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, before);
+        let before = shelves.ends.entry(user.clone()).or_default().end_app(app, now);
+        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, now);
         Ok(())
     }
 
-    async fn end_earlier(&self, newest: &Issued) -> Result<()> {
-        let Issued { user, app, issued_at, .. } = newest;
-        let earlier = {
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
+        let Issued { user, app, .. } = newest;
+        let (date, earlier) = {
             let now = (self.clock)().timestamp();
             let mut shelves = self.shelves();
             let ends = shelves.ends.entry(user.clone()).or_default();
-            let earlier = ends.earlier_of_the_second(newest);
-            if ends.apps.get(app).is_none_or(|first| first < issued_at) {
-                ends.end_app(app, *issued_at);
-                let before = issued_at - 1;
-                shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, now);
+            let date = ends.date(newest, latest);
+            if date > latest {
+                return Ok(date);
             }
-            earlier
+            ends.end_before(app, date);
+            let earlier = ends.earlier_of_the_second(&Issued { issued_at: date, ..newest.clone() });
+            let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
+            shelves.stream.add(ended, now);
+            (date, earlier)
         };
         for token in &earlier {
             self.end_token(token).await?;
         }
-        Ok(())
+        Ok(date)
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {

@@ -99,7 +99,7 @@ impl Store for Memory {
             return Ok(Claim::Taken);
         }
         // Strictly increasing, because two claims of one process never happen at the same time.
-        shelves.last_micros = (now.timestamp_micros().max(0) as u64).max(shelves.last_micros + 1);
+        shelves.last_micros = micros(now).max(shelves.last_micros + 1);
         Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, attempt)))
     }
 
@@ -137,9 +137,10 @@ impl Store for Memory {
             };
         if keeps_key {
             let key = (record.order.clone(), record.session_key.clone());
-            shelves.keep_key(&record.person, key, now + self.session_ttl);
+            shelves.keep_key(&record.person, key, now, self.session_ttl);
         }
-        Ok(counted.map_or_else(Recorded::Limited, |_| Recorded::Counted { state, at: now, keeps_key }))
+        let recorded = Recorded::Counted { state, at: now, may_be_ended: true, keeps_key };
+        Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
@@ -167,11 +168,16 @@ impl Store for Memory {
     }
 }
 
+fn micros(at: DateTime<Utc>) -> u64 {
+    at.timestamp_micros().max(0) as u64
+}
+
 impl Shelves {
-    fn keep_key(&mut self, person: &Person, exchange: ExchangedKey, until: DateTime<Utc>) {
+    fn keep_key(&mut self, person: &Person, exchange: ExchangedKey, now: DateTime<Utc>, ttl: Duration) {
+        let until = now + ttl;
         self.sessions
             .entry(person.clone())
-            .and_modify(|session| session.keep(exchange.clone(), until))
+            .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
             .or_insert(StoredSession { current: exchange, previous: None, until });
     }
 
@@ -193,7 +199,7 @@ impl Shelves {
     fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {
         self.cells.retain(|_, events| events.until > now);
         let events = self.cells.entry(cell).or_insert_with(|| CountedEvents { counts: Counts::default(), until: now });
-        let counted = rate.admit(&mut events.counts, now.timestamp_micros().max(0) as u64)?;
+        let counted = rate.admit(&mut events.counts, micros(now))?;
         events.until = now + rate.life();
         Ok(counted)
     }
@@ -202,6 +208,18 @@ impl Shelves {
 impl StoredSession {
     fn exchanged_at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
+    }
+
+    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
+    /// exchange that is repeated has its place already.
+    fn placed(&self, (order, key): ExchangedKey, now: DateTime<Utc>) -> ExchangedKey {
+        let current = &self.current.0;
+        if order > *current || current.micros <= micros(now) {
+            return (order, key);
+        }
+        let kept = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
+        let own = kept.map(|(kept, _)| kept).find(|kept| kept.attempt == order.attempt).cloned();
+        (own.unwrap_or_else(|| ExchangeOrder::new(current.micros + 1, &order.attempt)), key)
     }
 
     fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {

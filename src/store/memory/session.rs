@@ -10,7 +10,7 @@ use super::{
         AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
         Sealed, Sessions, Tried,
     },
-    Memory,
+    Memory, micros,
 };
 use crate::ids::UserId;
 
@@ -39,7 +39,7 @@ impl Sessions for Memory {
         }
         let kept = shelves.kept_keys(person, now);
         let keys = kept.into_iter().flat_map(|keys| [Some(keys.current), keys.previous]).flatten().collect();
-        let order = ExchangeOrder::new(now.timestamp_micros().max(0) as u64, attempt);
+        let order = ExchangeOrder::new(micros(now), attempt);
         Ok(Opening::Keys(KeptSession { keys, order }))
     }
 
@@ -71,7 +71,7 @@ impl Sessions for Memory {
         let (now, mut shelves) = self.open();
         let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
         if may_have && (!successor || shelves.sessions.get(person).is_some_and(|session| session.until > now)) {
-            shelves.keep_key(person, key.clone(), now + self.session_ttl);
+            shelves.keep_key(person, key.clone(), now, self.session_ttl);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use super::{
     super::{Result, StoreError},
+    clocks::SteppedBack,
     connector::Connector,
     primaries::Primaries,
     tls::{Tls, TlsFiles},
@@ -18,6 +19,7 @@ pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,
     tls: Arc<Tls>,
     confirm: Confirm,
+    pub(super) stepped_back: SteppedBack,
 }
 
 /// How many replicas must confirm a binding, a logout or an unbinding before it is answered.
@@ -36,7 +38,8 @@ impl RedisAccess {
         if url.has_tls() {
             tls.config()?;
         }
-        Ok(Self { current: Arc::new(ArcSwap::from_pointee(url)), tls: Arc::new(tls), confirm })
+        let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
+        Ok(Self { current, tls, confirm, stepped_back: SteppedBack::default() })
     }
 
     /// For tests, in which no replica confirms.

@@ -21,7 +21,7 @@ use crate::ids::{UnionId, UserId};
 
 static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
-static DISMISS: LazyLock<Script> = script!("end_app", "dismiss");
+static DISMISS: LazyLock<Script> = script!("date", "end_app", "dismiss");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.

@@ -12,7 +12,7 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{
     super::{
-        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, StoreError, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
     Call, Redis, Script,
@@ -25,14 +25,16 @@ use crate::ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
-static END_USER: LazyLock<Script> = script!("end_user");
-static END_IN_APP: LazyLock<Script> = script!("end_app", "end_in_app");
-static END_EARLIER: LazyLock<Script> = script!("end_app", "end_earlier");
+static DATE_TOKEN: LazyLock<Script> = script!("date", "date_token");
+static END_USER: LazyLock<Script> = script!("date", "end_user");
+static END_IN_APP: LazyLock<Script> = script!("date", "end_app", "end_in_app");
+static END_EARLIER: LazyLock<Script> = script!("date", "end_app", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 
-/// The value of a token's end before it is in the stream, and then.
+/// The value of a token's end: it is not in the stream yet, it is, and replicas have it there.
 const UNTOLD: &str = "untold";
+const ADDED: &str = "added";
 const TOLD: &str = "told";
 
 #[async_trait(?Send)]
@@ -52,50 +54,30 @@ impl Ends for Redis {
 
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
-        let fields =
-            ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}"), format!("untold:app:{app}")];
+        let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
         // The list comes first. If it was read just before an end, the end is found all the same.
         let mut asked = Call::of("HGETALL", name::user(user));
         asked.cmd("HMGET").text(name::ends(user)).arg(&fields).cmd("GET").text(name::ended(user, id));
-        type Found = (HashMap<String, String>, [Option<i64>; 4], Option<String>);
-        let (people, [before, untold, app_first, app_untold], own): Found = self.link.run("token_state", asked).await?;
+        type Found = (HashMap<String, String>, [Option<i64>; 3], Option<String>);
+        let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
         if before.is_some_and(|before| *issued_at <= before) {
             return Ok(TokenState::EndedWithUser { told: untold.is_none() });
         }
-        // In the very second of an unbinding, the generation of the binding tells older tokens from newer ones.
-        let with_app = app_first.is_some_and(|first| *issued_at < first);
-        if with_app || own.is_some() {
-            let told = own.is_some_and(|state| state == TOLD) || with_app && app_untold.is_none();
-            return Ok(TokenState::Ended { told });
+        if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
+            return Ok(TokenState::Ended { told: own.is_some_and(|state| state == TOLD) });
         }
         let of_app = people.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose());
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
+    async fn date_token(&self, token: &Issued, latest: i64) -> Result<i64> {
+        let mut script = DATE_TOKEN.on(&[&name::ends(&token.user)]);
+        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        self.confirm_date(token, self.link.run("date_token", script).await?, latest).await
+    }
+
     async fn end_token(&self, token: &Issued) -> Result<()> {
-        let key = name::ended(&token.user, &token.id).to_string();
-        // Longer than by the leeway by as much as clocks may differ.
-        let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
-        let mut state = None;
-        // Without a state it has expired already, or a failover took it back between the commands.
-        for _ in 0..3 {
-            let mut ending = Call::at(&key);
-            ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
-            ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
-            let (_, _, found): (Value, Value, Option<String>) = self.link.run_confirmed("end_token", ending).await?;
-            state = found;
-            if state.is_some() {
-                break;
-            }
-        }
-        if state.is_some_and(|state| state != TOLD) {
-            self.put_into_stream(&Ended::Token { id: token.id.clone(), expires_at: token.expires_at }).await?;
-            // A mark that is lost costs a repetition another entry of the stream.
-            let mut mark = Call::of("SET", &key);
-            mark.arg(TOLD).arg("XX").arg("KEEPTTL");
-            _ = self.link.run::<Value>("end_token", mark).await;
-        }
-        Ok(())
+        self.end_one(token, true).await
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
@@ -113,16 +95,26 @@ impl Ends for Redis {
         self.publish_app(user, app, &unpublished).await
     }
 
-    async fn end_earlier(&self, newest: &Issued) -> Result<()> {
+    /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
+    /// would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let mut script = END_EARLIER.on(&[&name::ends(user)]);
-        script.arg(app.as_str()).arg(*issued_at).arg(ENDS_KEPT.as_secs()).arg(id.as_str()).arg(*expires_at);
-        let answer: Vec<String> = self.link.run_confirmed("end_earlier", script).await?;
-        let (unpublished, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
-        self.publish_app(user, app, unpublished).await?;
+        script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at).arg(ENDS_KEPT.as_secs());
+        let answer: Vec<String> = self.link.run("end_earlier", script).await?;
+        let (date, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
+        let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
+        if self.confirm_date(newest, date, latest).await? > latest {
+            return Ok(date);
+        }
+        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
+        let mut expiring = Call::of("EXPIRE", name::ends(user));
+        expiring.arg(self.put_into_stream(&ended, false).await?);
+        self.link.later(expiring);
         let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
         let earlier = earlier.collect::<Result<Vec<_>>>()?;
-        try_join_all(earlier.iter().map(|token| self.end_token(token))).await.map(drop)
+        try_join_all(earlier.iter().map(|token| self.end_one(token, false))).await?;
+        Ok(date)
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {
@@ -193,6 +185,47 @@ type Entry = (String, (String, String));
 type When = (DateTime<Utc>, Duration);
 
 impl Redis {
+    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
+    async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
+        if token.issued_at < date && date <= latest {
+            let mut asked = Call::of("HGET", name::ends(&token.user));
+            asked.arg("dated");
+            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
+            if noted.is_none_or(|noted| noted < date) {
+                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
+            }
+        }
+        Ok(date)
+    }
+
+    /// `confirmed`: once replicas have the end.
+    async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
+        let key = name::ended(&token.user, &token.id).to_string();
+        // Longer than by the leeway by as much as clocks may differ.
+        let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
+        let mut state = None;
+        // Without a state it has expired already, or a failover took it back between the commands.
+        for _ in 0..3 {
+            let mut ending = Call::at(&key);
+            ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
+            ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
+            let (_, _, found): (Value, Value, Option<String>) = self.link.write("end_token", ending, confirmed).await?;
+            state = found;
+            if state.is_some() {
+                break;
+            }
+        }
+        if state.is_some_and(|state| state != TOLD && (confirmed || state != ADDED)) {
+            let ended = Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
+            self.put_into_stream(&ended, confirmed).await?;
+            // A mark that is lost costs a repetition another entry of the stream.
+            let mut mark = Call::of("SET", &key);
+            mark.arg(if confirmed { TOLD } else { ADDED }).arg("XX").arg("KEEPTTL");
+            _ = self.link.run::<Value>("end_token", mark).await;
+        }
+        Ok(())
+    }
+
     pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
         let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
@@ -210,7 +243,7 @@ impl Redis {
             return Ok(());
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
-        let kept = self.put_into_stream(&ended(second)).await?;
+        let kept = self.put_into_stream(&ended(second), true).await?;
         // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
         let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
         script.arg(format!("untold:{name}")).arg(unpublished).arg(kept);
@@ -218,10 +251,10 @@ impl Redis {
     }
 
     /// Returns for how many seconds the stream keeps it.
-    async fn put_into_stream(&self, ended: &Ended) -> Result<u64> {
+    async fn put_into_stream(&self, ended: &Ended, confirmed: bool) -> Result<u64> {
         let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES]);
         script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
-        self.link.run_confirmed("publish_end", script).await
+        self.link.write("publish_end", script, confirmed).await
     }
 
     async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
@@ -231,7 +264,7 @@ impl Redis {
         type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
         let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
-        Ok(((at, kept(lives, second)), entries))
+        Ok(((self.clocks.page_time(at, (self.clock)()), kept(lives, second)), entries))
     }
 }
 

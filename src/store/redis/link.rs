@@ -94,8 +94,18 @@ impl Link {
     }
 
     /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
-    pub(super) async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, mut call: Call) -> Result<T> {
-        if !self.confirms() {
+    pub(super) async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        self.write(step, call, true).await
+    }
+
+    /// The same, or without waiting.
+    pub(super) async fn write<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        mut call: Call,
+        confirmed: bool,
+    ) -> Result<T> {
+        if !confirmed || !self.confirms() {
             return self.run(step, call).await;
         }
         call.cmd("INFO").arg("replication");

@@ -131,14 +131,14 @@ impl Redis {
         Ok(decided)
     }
 
-    /// The counter's own parts among the fields of its key. Other cells of the key lose what counts no more, because an event of
-    /// any of them keeps the whole key.
+    /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps the whole
+    /// key, and what was counted before the clock stepped back would count again.
     async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<BTreeMap<u64, u64>> {
         let (mut own, mut gone) = (BTreeMap::new(), Vec::new());
         for (field, events) in fields {
             let part = field.rsplit(':').next().and_then(|part| part.parse().ok());
             let part = part.ok_or_else(|| unreadable("a limit"))?;
-            if !counter.prefix.is_empty() && !Rate::counts(counter.part(), part) {
+            if !Rate::counts(counter.part(), part) {
                 gone.push(field);
             } else if field.starts_with(&counter.prefix) {
                 own.insert(part, events);

@@ -53,7 +53,7 @@ pub use self::{
 };
 use self::{
     binding::stored_binding,
-    clocks::Clocks,
+    clocks::{Clocks, SteppedBack},
     failure::unreadable,
     link::Link,
     meter::{EarlierParts, sortable},
@@ -87,7 +87,7 @@ pub struct Redis {
 impl Redis {
     /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
     pub fn new(access: &RedisAccess, session_ttl: Duration, clock: fn() -> DateTime<Utc>, metrics: Metrics) -> Self {
-        let clocks = Clocks::new(metrics.clone());
+        let clocks = Clocks::new(SteppedBack::clone(&access.stepped_back), metrics.clone());
         let link = Rc::new(Link::new(access, metrics));
         let (clock, earlier, access) = (Rc::new(clock), EarlierParts::default(), access.clone());
         Self { link, session_ttl, clock, clocks, earlier, access }

@@ -226,7 +226,30 @@ fn names<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::access::RedisAccess, *};
+    use redis::Value;
+    use tokio::task::LocalSet;
+
+    use super::{
+        super::access::{Confirm, RedisAccess},
+        *,
+    };
+
+    /// Those who decide who takes over are away. They have said that every replica that could is known, and has the write.
+    #[tokio::test]
+    async fn what_the_deciders_said_holds_for_half_a_minute() {
+        let access = RedisAccess::fixed("redis+sentinel://127.0.0.1:1/m".parse().expect("a URL"));
+        let is_confirmed_after = async |seconds| {
+            let (primaries, address) = (Primaries::new(access.connector()), Address { host: "a".into(), port: 1 });
+            let said = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer");
+            primaries.put_in_use(vec![Primary { successors: Successors::All(Vec::new()), ..Primary::alone(&address) }]);
+            primaries.found.set(Some(said));
+            let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            primaries.until_confirmed(&primaries.server(&address), &info, Confirm::Auto, deadline).await.is_ok()
+        };
+        let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
+        assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
+    }
 
     #[test]
     fn a_slot_leads_to_its_primary_whose_connection_is_kept() {

@@ -54,7 +54,7 @@ impl Redis {
             let until = u64::from_str_radix(full_until, 16).map_err(|_| unreadable("a limit"))?;
             return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
         }
-        self.recorded(person, now, stored, kept == "+").await
+        self.recorded(person, now, stored, (kept == "+", false)).await
     }
 
     /// Records the login of a person who has a session and is within the limit. `None` if a script must decide.
@@ -67,18 +67,26 @@ impl Redis {
         let sent = Moment::now();
         let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
         let now = self.clocks.told(sent, time);
-        if lines.has(line) && lines.logins(now) <= rate.burst.into() {
+        if lines.has(line) && !lines.have_later(line, now) && lines.logins(now) <= rate.burst.into() {
             self.tidy(record, &lines, now);
-            return self.recorded(person, now, stored, true).await.map(Some);
+            return self.recorded(person, now, stored, (true, true)).await.map(Some);
         }
         let is_newcomer = lines.0.is_empty() && stored.is_newcomer();
         Ok((is_newcomer && *newcomer == Newcomer::Told).then_some(Recorded::Newcomer))
     }
 
-    async fn recorded(&self, person: &Person, now: u64, stored: StoredBinding, keeps_key: bool) -> Result<Recorded> {
+    async fn recorded(
+        &self,
+        person: &Person,
+        now: u64,
+        stored: StoredBinding,
+        (keeps_key, has_session): (bool, bool),
+    ) -> Result<Recorded> {
+        let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
+        let may_be_ended = !has_session || has_stepped_back || stored.dropped_since(now / 1_000_000);
         let at = DateTime::from_timestamp((now / 1_000_000) as i64, 0).ok_or_else(|| unreadable("the time"))?;
         self.clocks.compare((self.clock)(), at);
-        Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, keeps_key })
+        Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, may_be_ended, keeps_key })
     }
 
     /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew at the first login in each
@@ -109,6 +117,11 @@ impl Redis {
 impl Lines {
     fn has(&self, line: &str) -> bool {
         self.0.iter().any(|other| other == line)
+    }
+
+    /// Whether the latest exchange is another one that began after `now`: the clock of Redis has stepped back since.
+    fn have_later(&self, line: &str, now: u64) -> bool {
+        self.0.last().is_some_and(|last| last != line && *last > sortable(now).to_string())
     }
 
     /// How many logins count at `now`, in microseconds since 1970.

@@ -10,6 +10,9 @@ use super::{
     unreadable,
 };
 
+/// In seconds: how long after the keys are dropped tokens are ended, and how far apart the clocks of a Cluster may be.
+const JUST_BEFORE: u64 = 2;
+
 /// The fields that `change_binding.lua` writes.
 pub(super) struct StoredBinding(HashMap<String, String>);
 
@@ -32,6 +35,14 @@ impl StoredBinding {
     /// Whether the person was never bound, and has dissolved nothing.
     pub(super) fn is_newcomer(&self) -> bool {
         self.0.keys().all(|field| field.starts_with("block"))
+    }
+
+    /// Whether the session keys were dropped in this second or later, or just before: then the user's tokens may have been ended up
+    /// to this second.
+    pub(super) fn dropped_since(&self, second: u64) -> bool {
+        self.field("dropped")
+            .and_then(|dropped| dropped.parse::<u64>().ok())
+            .is_some_and(|at| at + JUST_BEFORE >= second)
     }
 
     /// Where the person stands.

@@ -84,7 +84,7 @@ impl Example {
         let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
         let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
         let access = minter
-            .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), now(), now())
+            .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), minter.life(now()), now())
             .expect("a token");
         vec![
             ("no token", String::new()),

@@ -62,7 +62,7 @@ pub(crate) use self::{
     ports::free_port,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
-    redis::RedisServer,
+    redis::{RedisServer, movable_clock},
     redis_cluster::{RedisCluster, Shape},
     sentinel::Sentinel,
     service::Service,

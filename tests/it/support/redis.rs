@@ -15,6 +15,7 @@ use super::{PATIENCE, Process, Signal, eventually, ports::free_port, repository,
 
 /// In each server's folder. Sentinel writes its configuration to the file that it was started with.
 pub(super) const EMPTY_FILE: &str = "written-by-itself.conf";
+const CLOCK: &str = "tests/it/support/clock_of_redis.c";
 
 pub(crate) struct RedisServer {
     port: u16,
@@ -171,6 +172,11 @@ impl RedisServer {
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
+    /// Its clock is ahead of the true one by so much from now on, or behind. The options have [`movable_clock`].
+    pub(crate) fn move_clock(&self, seconds: i64) {
+        fs::write(self.folder.path().join("clock"), (seconds * 1_000_000).to_ne_bytes()).expect("its own folder");
+    }
+
     /// SIGKILL, and gone when this returns.
     pub(crate) fn kill(&mut self) {
         self.answers.store(false, Ordering::Relaxed);
@@ -194,6 +200,15 @@ impl RedisServer {
         self.process.signal(Signal::CONT);
         self.answers.store(true, Ordering::Relaxed);
     }
+}
+
+/// The option of a server whose clock can be moved. `folder` is there as long as the server.
+pub(crate) fn movable_clock(folder: &Path) -> String {
+    let library = folder.join("clock.so");
+    let mut compiler = Command::new("cc");
+    let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(repository(CLOCK)).status();
+    assert!(made.is_ok_and(|status| status.success()), "the C compiler is missing; run: make setup");
+    format!("env:LD_PRELOAD={}", library.display())
 }
 
 fn url(port: u16, password: &str) -> String {

@@ -61,10 +61,12 @@ pub(crate) enum Scope {
 pub(crate) struct End {
     pub(crate) scope: Scope,
     pub(crate) before: i64,
+    /// A failover may take it back.
+    pub(crate) by_login: bool,
 }
 
 impl End {
-    fn names(&self, token: &Token) -> bool {
+    pub(crate) fn names(&self, token: &Token) -> bool {
         let in_scope = match &self.scope {
             Scope::User(user) => token.user == *user,
             Scope::App(user, app) => token.user == *user && token.app() == *app,
@@ -86,6 +88,9 @@ pub(crate) struct Books {
 
 impl World<'_> {
     pub(crate) fn check(&mut self) -> Result<(), String> {
+        if let Some(token) = &self.dead_on_arrival {
+            return Err(format!("{token} was issued although it was ended"));
+        }
         for number in 0..self.verifiers.len() {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];

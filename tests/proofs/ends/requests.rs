@@ -4,7 +4,7 @@ use wxmint::store::{Decision, Intent, Issued, Store, StoreError, TokenState};
 
 use super::{
     laws::{End, Scope, Token},
-    store::{Call, Fate},
+    store::{Call, Fate, SECOND},
     world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id},
 };
 
@@ -34,8 +34,8 @@ pub(crate) enum Wish {
 enum Stage {
     Begin,
     Admit,
-    /// Something is being ended. Whether that has been written down.
-    End(Call<()>, bool),
+    /// Something is being ended, or a token dated. Whether that has been written down.
+    End(Call<Option<i64>>, bool),
     Issue,
 }
 
@@ -44,8 +44,13 @@ pub(crate) struct Request {
     stage: Stage,
     /// Names a login's token.
     number: usize,
-    /// A login's, by the store's clock.
+    /// When a login was recorded, by the store's clock.
+    at: i64,
+    /// The date of its token, and the latest one that verifiers accept.
     iat: i64,
+    latest: i64,
+    /// How many ends were in the books when the token was dated. None of them may name it.
+    dated: usize,
     generation: u64,
     /// What it has ended, and after how many failovers.
     ended: Option<(i64, u32)>,
@@ -99,7 +104,17 @@ impl World<'_> {
         self.note(format!("begins {wish:?}"));
         self.begun += 1;
         let number = self.begun;
-        self.requests.push(Request { wish, stage: Stage::Begin, number, iat: 0, generation: 0, ended: None });
+        self.requests.push(Request {
+            wish,
+            stage: Stage::Begin,
+            number,
+            at: 0,
+            iat: 0,
+            latest: 0,
+            dated: 0,
+            generation: 0,
+            ended: None,
+        });
     }
 
     /// One of the requests takes its next step.
@@ -108,7 +123,7 @@ impl World<'_> {
             return;
         }
         let mut request = self.requests.swap_remove(self.draws.index(self.requests.len()));
-        let next = match std::mem::replace(&mut request.stage, Stage::Issue) {
+        let next = match std::mem::replace(&mut request.stage, Stage::Begin) {
             Stage::Begin => self.prepare(&mut request),
             Stage::Admit => self.admit(&mut request),
             Stage::End(call, is_noted) => return self.end(request, call, is_noted),
@@ -128,7 +143,8 @@ impl World<'_> {
             Wish::Login { person, user } => {
                 let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
                 let state = self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await);
-                request.iat = self.store_second();
+                request.at = self.store_second();
+                request.latest = request.at.max(self.now.div_euclid(SECOND)) + 60;
                 (!state.blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
@@ -160,7 +176,7 @@ impl World<'_> {
             }
             Binding::Free | Binding::Leaving(..) => return None,
         }
-        Some(if self.one_login { self.begin_to_end(request) } else { Stage::Issue })
+        Some(self.begin_to_end(request))
     }
 
     fn issued(&self, token: usize) -> Issued {
@@ -168,8 +184,23 @@ impl World<'_> {
     }
 
     fn token_of(&self, request: &Request, person: usize, user: usize) -> Token {
-        let (id, iat, generation) = (format!("token-{}", request.number), request.iat, request.generation);
-        Token { user, person, generation, id, iat, exp: iat + self.life, key: 0 }
+        let Request { number, at, iat, generation, .. } = *request;
+        Token { user, person, generation, id: format!("token-{number}"), iat, exp: at + self.life, key: 0 }
+    }
+
+    /// A login's token before it is dated.
+    fn recorded(&self, request: &Request, person: usize, user: usize) -> Issued {
+        Issued { issued_at: request.at, ..issued(&self.token_of(request, person, user)) }
+    }
+
+    /// The date that the store is about to give a login's token.
+    fn date(&mut self, request: &mut Request) {
+        let Wish::Login { person, user } = request.wish else { return };
+        let token = self.recorded(request, person, user);
+        request.iat = self.directly(async move |store: &dyn Store| store.date_token(&token, i64::MIN).await);
+        if request.at < request.iat && request.iat <= request.latest {
+            self.dated[user] = self.dated[user].max(request.iat);
+        }
     }
 
     fn state_of(&self, issued: Issued) -> TokenState {
@@ -191,39 +222,48 @@ impl World<'_> {
         let call = match request.wish {
             Wish::Token(token) => {
                 let issued = self.issued(token);
-                self.call(async move |store: &dyn Store| store.end_token(&issued).await)
+                self.call(async move |store: &dyn Store| store.end_token(&issued).await.map(|()| None))
             }
             Wish::Everywhere(token) => {
                 let Issued { user, issued_at, .. } = self.issued(token);
                 let asked_at = Some(issued_at).filter(|_| self.rules.a_repetition_ends_nothing_newer);
-                self.call(async move |store: &dyn Store| store.end_user(&user, asked_at).await)
+                self.call(async move |store: &dyn Store| store.end_user(&user, asked_at).await.map(|()| None))
             }
             Wish::User(user) | Wish::Block { user, .. } => {
-                self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await)
+                self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await.map(|()| None))
             }
             Wish::Login { person, user } => {
-                let newest = issued(&self.token_of(request, person, user));
-                self.call(async move |store: &dyn Store| store.end_earlier(&newest).await)
+                let (newest, latest) = (self.recorded(request, person, user), request.latest);
+                match self.one_login {
+                    true => {
+                        self.call(async move |store: &dyn Store| store.end_earlier(&newest, latest).await.map(Some))
+                    }
+                    false => {
+                        self.call(async move |store: &dyn Store| store.date_token(&newest, latest).await.map(Some))
+                    }
+                }
             }
             Wish::Unbind { user, person, generation } => self.call(async move |store: &dyn Store| {
-                store.dismiss(&user_id(user), &person_id(person), generation, None).await
+                store.dismiss(&user_id(user), &person_id(person), generation, None).await.map(|()| None)
             }),
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
-                self.call(async move |store: &dyn Store| store.end_key(&kid).await.map(drop))
+                self.call(async move |store: &dyn Store| store.end_key(&kid).await.map(|_| None))
             }
         };
         Stage::End(call, false)
     }
 
-    fn end(&mut self, mut request: Request, mut call: Call<()>, is_noted: bool) {
+    fn end(&mut self, mut request: Request, mut call: Call<Option<i64>>, is_noted: bool) {
         let fate = match if self.is_calm { 0 } else { self.draws.below(8) } {
             7 => Fate::NotTaken,
             6 => Fate::AnswerLost,
             _ => Fate::Taken,
         };
         if !is_noted && fate != Fate::NotTaken {
+            self.date(&mut request);
             self.write_down(&mut request);
+            request.dated = self.books.begun.len();
         }
         self.note(format!("a step of {:?}: {fate:?}", request.wish));
         match self.runtime.block_on(call.go_on(fate)) {
@@ -232,10 +272,18 @@ impl World<'_> {
                 self.requests.push(Request { stage, ..request });
             }
             Some(Err(StoreError { reason })) => self.failed(request, &reason),
-            Some(Ok(())) if matches!(request.wish, Wish::Login { .. }) => {
+            Some(Ok(None)) => self.answered(&request),
+            Some(Ok(Some(iat))) if iat > request.latest => self.failed(request, "its date would be too late"),
+            Some(Ok(Some(iat))) => {
+                assert_eq!(iat, request.iat);
+                if let Wish::Login { user, .. } = request.wish
+                    && iat > request.at
+                {
+                    self.confirmed[user] = self.confirmed[user].max(iat);
+                    self.dated[user] = self.dated[user].max(iat);
+                }
                 self.requests.push(Request { stage: Stage::Issue, ..request });
             }
-            Some(Ok(())) => self.answered(&request),
         }
     }
 
@@ -255,25 +303,27 @@ impl World<'_> {
         let (scope, second) = (self.scope_of(&request.wish), self.store_second());
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
-            Wish::User(_) | Wish::Block { .. } => second,
-            // Of its own second those that came before it.
+            Wish::User(user) | Wish::Block { user, .. } => second.max(self.dated[user]),
+            Wish::Login { .. } if !self.one_login => return,
+            // Of the second of its own token those that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
-                let iat = self.tokens[token].0.iat;
+                let Token { user, iat, .. } = self.tokens[token].0;
                 let is_ended = matches!(self.state_of(self.issued(token)), TokenState::EndedWithUser { .. });
-                if is_ended { iat } else { second.max(iat) }
+                if is_ended { iat } else { second.max(iat).max(self.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
                 let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
-                if is_there && left == generation { second } else { i64::MIN }
+                if is_there && left == generation { second.max(self.dated[user]) } else { i64::MIN }
             }
         };
         let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
         let ends_anew = matches!(request.wish, Wish::User(_) | Wish::Block { .. });
         let before = first.filter(|_| !ends_anew).unwrap_or(before);
-        self.books.begun.push(End { scope, before });
+        let by_login = matches!(request.wish, Wish::Login { .. });
+        self.books.begun.push(End { scope, before, by_login });
         request.ended = Some((before, self.failovers));
     }
 
@@ -293,20 +343,27 @@ impl World<'_> {
         let key = self.issuers[number].key(self.now);
         let token = Token { key, ..self.token_of(request, person, user) };
         self.note(format!("issues {}, iat {}, for user {user} by person {person}, key {key}", token.id, token.iat));
+        let is_ended_since = self.books.begun[request.dated..].iter().any(|end| end.names(&token));
+        if !is_ended_since && !matches!(self.state_of(issued(&token)), TokenState::People(_)) {
+            self.dead_on_arrival = Some(token.id.clone());
+        }
         let endable = token.endable(&self.keys.kids[key]);
         self.tokens.push((token, endable));
     }
 
     fn answered(&mut self, request: &Request) {
-        let (scope, before) = (self.scope_of(&request.wish), request.ended.map_or(i64::MIN, |(before, _)| before));
-        let before = if matches!(request.wish, Wish::Login { .. }) { before.min(request.iat - 1) } else { before };
+        let Some((before, failovers)) = request.ended else { return };
+        let (scope, by_login) = (self.scope_of(&request.wish), matches!(request.wish, Wish::Login { .. }));
+        let before = if by_login { request.iat - 1 } else { before };
         if let Wish::Unbind { person, generation, .. } = request.wish
             && matches!(self.bindings[person], Binding::Leaving(_, left) if left == generation)
         {
             self.bindings[person] = Binding::Free;
         }
         self.note(format!("answers {:?}: {scope:?} up to {before}", request.wish));
-        self.books.answered.push((End { scope, before }, self.now));
+        if !by_login || failovers == self.failovers {
+            self.books.answered.push((End { scope, before, by_login }, self.now));
+        }
     }
 }
 

@@ -83,6 +83,12 @@ pub(crate) struct World<'a> {
     pub(crate) requests: Vec<Request>,
     pub(crate) tokens: Vec<(Token, Endable)>,
     pub(crate) books: Books,
+    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a failover
+    /// would take back.
+    pub(crate) dated: [i64; USERS],
+    pub(crate) confirmed: [i64; USERS],
+    /// A token that nobody should have been given.
+    pub(crate) dead_on_arrival: Option<String>,
     /// Every page that was made, and its key, for whoever plays it again.
     pages: Vec<(usize, EndsPage)>,
     pub(crate) accepted: usize,
@@ -131,6 +137,9 @@ impl<'a> World<'a> {
             requests: Vec::new(),
             tokens: Vec::new(),
             books: Books::default(),
+            dated: [i64::MIN; USERS],
+            confirmed: [i64::MIN; USERS],
+            dead_on_arrival: None,
             pages: Vec::new(),
             accepted: 0,
             is_hectic,
@@ -202,12 +211,16 @@ impl<'a> World<'a> {
         self.check()
     }
 
+    /// The store in memory has another clock from now on, and loses nothing.
     fn fail_over(&mut self) {
-        let Some(replica) = self.stores.replica() else { return };
         self.active = 1 - self.active;
-        self.failovers += 1;
         self.set_clock();
-        replica.fail_over();
+        if let Some(replica) = self.stores.replica() {
+            self.failovers += 1;
+            self.dated = self.confirmed;
+            self.books.answered.retain(|(end, _)| !end.by_login);
+            replica.fail_over();
+        }
         self.note("the store fails over".into());
     }
 

@@ -6,7 +6,8 @@
 --     is new), unionid_others (the unionid that is about to be linked), unconfirmed (if replicas may be asked to confirm: a
 --     login that finds this mark waits for them too).
 --   'drop': intended -> free, without session keys.
---   'leave': bound -> leaving, without session keys. User, the greatest time of all primaries of a Cluster ('' elsewhere).
+--   'leave': bound -> leaving, without session keys. User, the second up to which clocks of Redis may have dated tokens ('' for the
+--     present one).
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.
@@ -36,7 +37,7 @@ if user then
     local since = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[4]) or 0)
     redis.call('HSET', KEYS[1], 'leaving_user', user, 'leaving_since', since)
     redis.call('HDEL', KEYS[1], 'user_id', 'bound_at', 'unionid', 'unionid_others', 'unionid_conflict', 'new_for',
-      'last_login', 'block_of', 'block', 'unconfirmed')
+      'last_login', 'dropped', 'block_of', 'block', 'unconfirmed')
   end
 elseif intended then
   if step == 'bind' then

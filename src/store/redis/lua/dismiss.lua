@@ -1,4 +1,4 @@
--- Takes a person off a user's list, and ends the user's tokens of that app. Needs end_app.lua.
+-- Takes a person off a user's list, and ends the user's tokens of that app. Needs date.lua and end_app.lua.
 -- KEYS: the user's ends, the list, who is gone from it, and the number of the person if the person was struck off (one hash
 -- slot). ARGV: person, generation, appid, seconds for which ends are kept, when the person left ('' if an earlier version did not
 -- note it).
@@ -10,8 +10,7 @@ if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then
-  local since = tonumber(ARGV[5]) or tonumber(redis.call('TIME')[1])
-  end_app(ARGV[3], since, since)
+  end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[5]) or tonumber(redis.call('TIME')[1]), latest_dated()))
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. '-')
 end

@@ -14,7 +14,9 @@ if good and tonumber(kept[3] or 0) > now then
   return {'token', kept[1], kept[2], life}
 end
 
-if tonumber(kept[6] or 0) > now and kept[5] ~= attempt then
+-- One that ends later than a lease can was given before the clock stepped back.
+local till = tonumber(kept[6] or 0)
+if till > now and till <= now + ARGV[3] and kept[5] ~= attempt then
   if good then
     return {'token', kept[1], kept[2], life}
   end
@@ -22,7 +24,7 @@ if tonumber(kept[6] or 0) > now and kept[5] ~= attempt then
   return {kept[5] == '' and 'failed' or 'wait'}
 end
 
-local till = now + ARGV[3]
+till = now + ARGV[3]
 redis.call('HSET', KEYS[1], 'holder', attempt, 'until', till, 'renews', good and 1 or 0)
 redis.call('PEXPIREAT', KEYS[1], math.max(till, expires))
 if good then

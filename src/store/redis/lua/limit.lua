@@ -10,14 +10,19 @@ local function add_all(counts, text)
   end
 end
 
+-- The present time, as the texts that it is compared with.
+local function present()
+  local time = redis.call('TIME')
+  return string.format('%016x', time[1] * 1000000 + time[2])
+end
+
 -- The times until which logins count that have not passed, the earliest first.
 local function times(counts)
   local left = {}
   if not next(counts) then
     return left
   end
-  local time = redis.call('TIME')
-  local now = string.format('%016x', time[1] * 1000000 + time[2])
+  local now = present()
   for till in pairs(counts) do
     if till > now then
       table.insert(left, till)

@@ -47,13 +47,29 @@ local function shorten()
   end
 end
 
+-- The line with the place of its exchange. If the latest exchange that is stored began after the present time, the clock has
+-- stepped back since, and the line's place is behind it. A line that is repeated has its place already.
+local function placed(line)
+  local _, current, previous = session()
+  if not current or line > current or string.sub(current, 1, 16) <= present() then
+    return line
+  end
+  local attempt, place = string.sub(line, 17, 25), tonumber(string.sub(current, 1, 16), 16) + 1
+  for _, kept in ipairs({current, previous}) do
+    if string.sub(kept, 17, 25) == attempt then
+      place = tonumber(string.sub(kept, 1, 16), 16)
+    end
+  end
+  return string.format('%016x', place) .. string.sub(line, 17)
+end
+
 -- Keeps a line. `counts`: how many logins count, if it is the first one. A session of many lines is made short.
 local function keep_line(line, counts, seconds)
   local earlier = counts and as_text(counts) or ''
   if earlier ~= '' then
     redis.call('RPUSH', KEYS[2], earlier)
   end
-  redis.call('RPUSH', KEYS[2], line)
+  redis.call('RPUSH', KEYS[2], placed(line))
   redis.call('EXPIRE', KEYS[2], seconds)
   if not counts and redis.call('LLEN', KEYS[2]) > 16 then
     shorten()
@@ -65,13 +81,17 @@ local function is_blocked(user, block_of, block)
   return user and block_of == user and string.sub(block, -2) == 'on'
 end
 
--- Drops the session keys. If the person is bound, the second of the last exchange stays with the binding. How often the person
--- has logged in lately goes on in a cell of its own, so that a logout gives nobody more logins.
+-- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended with the
+-- keys, and the second of the last exchange. How often the person has logged in lately goes on in a cell of its own, so that a
+-- logout gives nobody more logins.
 local function drop_keys()
   local counts, current = session()
-  if current and redis.call('HEXISTS', KEYS[1], 'user_id') == 1 then
-    local second = math.floor(tonumber(string.sub(current, 1, 16), 16) / 1000000)
-    redis.call('HSET', KEYS[1], 'last_login', string.format('%.0f', second))
+  if redis.call('HEXISTS', KEYS[1], 'user_id') == 1 then
+    redis.call('HSET', KEYS[1], 'dropped', redis.call('TIME')[1])
+    if current then
+      local second = math.floor(tonumber(string.sub(current, 1, 16), 16) / 1000000)
+      redis.call('HSET', KEYS[1], 'last_login', string.format('%.0f', second))
+    end
   end
   if current then
     keep_counts(counts)

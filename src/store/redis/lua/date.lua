@@ -1,0 +1,16 @@
+-- Dates a token: with the second of its login, or with the first one after it that no end names, if that is not after `latest`. An
+-- end names seconds ahead of the clock if it was made in this very second, or the clock has stepped back since. `dated` is the
+-- latest date ahead of the clock that a token has got: later ends name it too.
+-- In front of the scripts that date tokens or end them, whose KEYS[1] is the user's ends.
+local function latest_dated()
+  return tonumber(redis.call('HGET', KEYS[1], 'dated') or '-1')
+end
+
+local function date(app, second, latest)
+  local held = redis.call('HMGET', KEYS[1], 'before', 'app:' .. app)
+  local iat = math.max(second, tonumber(held[1] or '-1') + 1, tonumber(held[2] or '-1'))
+  if second < iat and iat <= latest then
+    redis.call('HSET', KEYS[1], 'dated', math.max(iat, latest_dated()))
+  end
+  return iat
+end

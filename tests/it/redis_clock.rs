@@ -1,0 +1,186 @@
+//! The clock of Redis steps back, as in a failover to a machine whose clock is behind: that costs nobody a login, a token or a
+//! session key, and an end ends what the clock has dated before.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    Answer, BUSY, PATIENCE, RedisServer, SidecarSettings, TestBed, command_on, decoded, eventually, movable_clock,
+    until, write_private,
+};
+
+/// The clock of its Redis can be moved.
+async fn bed(variables: &[(&str, &str)]) -> (TestBed, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let builder = TestBed::builder().redis_options(&[&movable_clock(folder.path())]);
+    (builder.envs(variables).start().await, folder)
+}
+
+fn seconds(login: &Answer, claim: &str) -> i64 {
+    login.claims()[claim].as_i64().expect("seconds")
+}
+
+async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
+    let asked = json!({"everywhere": everywhere});
+    let answer = bed.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+/// What verifiers know of the ends: a follower of the feed.
+async fn sidecar(bed: &TestBed) -> crate::support::Sidecar {
+    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
+    settings.with("WXMINT_ISSUER", bed.configuration.value("WXMINT_ISSUER")).ready().await
+}
+
+/// `ended` is known to be ended by then.
+async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, ended: &Answer) {
+    let follower = sidecar(bed).await;
+    until("the follower knows the end", BUSY + Duration::from_secs(10), async || {
+        follower.verify(&ended.member("access_token")).await.status == 401
+    })
+    .await;
+    let answer = follower.verify(&login.member("access_token")).await;
+    assert_eq!(answer.status, 200, "{answer:?} {}", login.claims());
+}
+
+#[tokio::test]
+async fn logins_that_end_earlier_tokens_get_good_ones() {
+    let (bed, _folder) = bed(&[("WXMINT_ONE_LOGIN", "true")]).await;
+    let mut before = bed.log_in("lin").await.expect_login();
+    let first = before.clone();
+    for _ in 0..3 {
+        bed.redis.move_clock(-300);
+        let login = bed.log_in("lin").await.expect_login();
+        assert!(bed.accepts(&login).await && !bed.accepts(&before).await, "{}", login.claims());
+        assert_eq!(seconds(&login, "iat"), seconds(&first, "iat"), "no later than it has to be");
+        assert!(seconds(&login, "exp") < seconds(&first, "exp"), "as if it were not dated ahead");
+        before = login;
+    }
+    is_accepted_by_followers(&bed, &before, &first).await;
+}
+
+#[tokio::test]
+async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
+    let (bed, _folder) = bed(&[]).await;
+    let first = bed.log_in("lin").await.expect_login();
+    log_out(&bed, &first, true).await;
+    let mut last = first.clone();
+    // In the second of the logout, and then long before it.
+    for behind in [0, -300] {
+        bed.redis.move_clock(behind);
+        for _ in 0..3 {
+            last = bed.log_in("lin").await.expect_login();
+            assert!(bed.accepts(&last).await, "{behind} s: {}", last.claims());
+        }
+    }
+    is_accepted_by_followers(&bed, &last, &first).await;
+    log_out(&bed, &last, true).await;
+    assert!(!bed.accepts(&last).await, "its end names it, though it is dated ahead");
+}
+
+#[tokio::test]
+async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_until_then() {
+    let (bed, _folder) = bed(&[]).await;
+    let user = bed.log_in("lin").await.expect_login().member("user_id");
+    bed.redis.move_clock(300);
+    let ended = command_on(&bed.redis.url(), &["users", "end", &user]).output().expect("wxmint runs");
+    assert!(ended.status.success(), "{ended:?}");
+    bed.redis.move_clock(0);
+    let refused = bed.log_in("lin").await.expect_problem(503, "store_unavailable");
+    let wait = refused.header("retry-after").parse::<u64>().expect("seconds");
+    assert!((230..=241).contains(&wait), "{wait}");
+    bed.log_in("mei").await.expect_login();
+    bed.redis.move_clock(280);
+    let login = bed.log_in("lin").await.expect_login();
+    assert!(seconds(&login, "iat") > wxmint::http::now().timestamp() + 250, "{}", login.claims());
+}
+
+/// As far as the process has seen the clock before: a command that is started afterwards has not.
+#[tokio::test]
+async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secrets = folder.path().join("admin.tokens");
+    write_private(&secrets, "on-call planted-secret-of-an-operator-77e1\n");
+    let (bed, _clock) = bed(&[("WXMINT_ADMIN_TOKENS_FILE", &secrets.to_string_lossy())]).await;
+    let login = bed.log_in("lin").await.expect_login();
+    bed.redis.move_clock(-20);
+    bed.log_in("mei").await.expect_login();
+    let url = format!("http://{}/users/{}/block", bed.service().admin, login.member("user_id"));
+    let request = bed.http.0.put(url).bearer_auth("planted-secret-of-an-operator-77e1");
+    assert_eq!(bed.http.send(request).await.status, 204);
+    assert!(!bed.accepts(&login).await);
+}
+
+#[tokio::test]
+async fn the_session_key_of_the_newest_login_is_the_current_one() {
+    let (bed, _folder) = bed(&[]).await;
+    for _ in 0..2 {
+        bed.log_in("lin").await.expect_login();
+    }
+    bed.redis.move_clock(-300);
+    for _ in 0..2 {
+        let token = bed.log_in("lin").await.expect_login().member("access_token");
+        let session = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+        assert_eq!((session.status, session.json()), (200, json!({"valid": true})), "WeChat knows this key alone");
+    }
+}
+
+/// Verifiers take no page that is dated a minute before one that they have.
+#[tokio::test]
+async fn verifiers_go_on_learning_of_ends() {
+    let (bed, _folder) = bed(&[]).await;
+    let login = bed.log_in("lin").await.expect_login();
+    let follower = sidecar(&bed).await;
+    bed.redis.move_clock(-300);
+    bed.log_in("mei").await.expect_login();
+    log_out(&bed, &login, false).await;
+    until("the follower knows the end", BUSY + Duration::from_secs(10), async || {
+        follower.verify(&login.member("access_token")).await.status == 401
+    })
+    .await;
+    let page = bed.http.get(&bed.service().url("/revocations")).await.body;
+    let behind = wxmint::http::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
+    assert!((-1..=10).contains(&behind), "{behind} s");
+}
+
+#[tokio::test]
+async fn an_address_is_not_limited_by_what_was_counted_before() {
+    let (bed, _folder) = bed(&[("WXMINT_LIMIT_IP", "3/5m")]).await;
+    for _ in 0..3 {
+        bed.log_in("lin").await.expect_login();
+    }
+    bed.log_in("lin").await.expect_problem(429, "rate_limited");
+    bed.redis.move_clock(-300);
+    // The first one is counted by what this process knows of the time, and says that the clock has stepped back.
+    eventually("a login", PATIENCE, async || (bed.log_in("lin").await.status == 200).then_some(())).await;
+    bed.redis.move_clock(0);
+    bed.log_in("lin").await.expect_login();
+}
+
+/// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
+#[tokio::test]
+async fn with_one_login_a_login_waits_for_no_replica() {
+    let bed = TestBed::builder().env("WXMINT_ONE_LOGIN", "true").start().await;
+    bed.log_in("lin").await.expect_login();
+    let replica = RedisServer::replica_of(&bed.redis).await;
+    replica.freeze();
+    let before = bed.log_in("lin").await.expect_login();
+    let login = bed.log_in("lin").await.expect_login();
+    assert!(bed.accepts(&login).await && !bed.accepts(&before).await);
+    // What was answered as logged out is certain, although its token was ended before.
+    let refused = bed.service().ask("POST", "/logout", &before.member("access_token"), &Value::Null).await;
+    refused.expect_problem(503, "store_unavailable");
+    replica.thaw();
+    log_out_once_confirmed(&bed, &before).await;
+    is_accepted_by_followers(&bed, &login, &before).await;
+}
+
+async fn log_out_once_confirmed(bed: &TestBed, login: &Answer) {
+    eventually("the logout is confirmed", PATIENCE, async || {
+        let answer = bed.service().ask("POST", "/logout", &login.member("access_token"), &Value::Null).await;
+        (answer.status == 204).then_some(())
+    })
+    .await;
+}

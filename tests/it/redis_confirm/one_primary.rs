@@ -1,0 +1,141 @@
+//! On a Cluster each step of a request is confirmed where its key lies: the replicas of that primary are frozen, and all others
+//! confirm.
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::support::{APPID, Answer, UsersFile, password_of, write_private};
+
+const SECRET: &str = "planted-secret-of-an-operator-19c3";
+/// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.
+const USERS_AT: usize = 1;
+const PEOPLE_AT: usize = 2;
+
+/// What is asked, at which node the replica is frozen, and the step that must wait for it.
+const ASKED: [(&str, usize, &str); 10] = [
+    ("first login", USERS_AT, "admit"),
+    ("first login", PEOPLE_AT, "settle"),
+    ("logout", USERS_AT, "end_token"),
+    ("logout everywhere", USERS_AT, "end_user"),
+    ("unbinding", USERS_AT, "dismiss"),
+    ("unbinding", PEOPLE_AT, "leave"),
+    ("block", PEOPLE_AT, "note_block"),
+    ("unblock of a user without people", USERS_AT, "set_blocked"),
+    ("end in one app", USERS_AT, "end_in_app"),
+    ("login with a unionid that is new", PEOPLE_AT, "note_unionid"),
+];
+
+struct Scene {
+    bed: TestBed<RedisCluster>,
+    /// Of users whose keys lie at [`USERS_AT`].
+    names: Vec<String>,
+    _files: (UsersFile, TempDir),
+}
+
+/// Somebody whose keys lie at [`PEOPLE_AT`], and a user whose keys lie at [`USERS_AT`].
+struct Pair {
+    person: String,
+    openid: String,
+    name: String,
+    token: String,
+}
+
+/// The node that has the keys with this tag.
+fn lies_at(cluster: &RedisCluster, tag: &str) -> Option<usize> {
+    cluster.primary_of(cluster.slot(&format!("{{{tag}}}")))
+}
+
+impl Scene {
+    async fn start() -> Self {
+        // Nobody takes a frozen replica for dead.
+        let shape = Shape { node_timeout: Duration::from_secs(60), ..Shape::default() };
+        let cluster = RedisCluster::of(shape).await;
+        let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
+        let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
+        let users = UsersFile::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let secrets = tempfile::tempdir().expect("a folder");
+        let file = secrets.path().join("admin.tokens");
+        write_private(&file, &format!("on-call {SECRET}\n"));
+        let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting());
+        let builder = builder.env("WXMINT_ADMIN_TOKENS_FILE", &file.to_string_lossy());
+        Self { bed: builder.start_on(cluster).await, names, _files: (users, secrets) }
+    }
+
+    /// Whether WeChat names unionids.
+    async fn unionids(&self, given: bool) {
+        self.bed.wechat.change_app(json!({"appid": APPID, "unionid": given})).await;
+    }
+
+    /// They are bound, unless the binding is what is asked for.
+    async fn pair(&self, number: usize, what: &str) -> Pair {
+        let name = self.names[number].clone();
+        self.unionids(true).await;
+        let mut pair = Pair { person: String::new(), openid: String::new(), name, token: String::new() };
+        for attempt in 0.. {
+            pair.person = format!("person-{number}-{attempt}");
+            self.bed.mint_code(&pair.person).await;
+            let account = self.bed.wechat.account(&pair.person).await;
+            let text = |name: &str| account[name].as_str().expect("known after a login").to_owned();
+            pair.openid = text("openid");
+            let is_there = lies_at(&self.bed.redis, &format!("{APPID}:{}", pair.openid)) == Some(PEOPLE_AT);
+            if is_there && lies_at(&self.bed.redis, &text("unionid")) != Some(PEOPLE_AT) {
+                break;
+            }
+        }
+        self.unionids(false).await;
+        if !["first login", "unblock of a user without people"].contains(&what) {
+            let login = self.log_in(&pair).await.expect_login();
+            pair.token = login.member("access_token");
+        }
+        pair
+    }
+
+    async fn log_in(&self, Pair { person, name, .. }: &Pair) -> Answer {
+        self.bed.log_in_with(person, password_of(name)).await
+    }
+
+    async fn operate(&self, method: &str, path: &str) -> Answer {
+        let url = format!("http://{}{path}", self.bed.service().admin);
+        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
+        self.bed.http.send(request.bearer_auth(SECRET)).await
+    }
+
+    async fn ask(&self, what: &str, pair: &Pair) -> Answer {
+        let Pair { person, openid, name, token } = pair;
+        let log_out = async |everywhere: bool| {
+            self.bed.service().ask("POST", "/logout", token, &json!({"everywhere": everywhere})).await
+        };
+        match what {
+            "first login" => self.log_in(pair).await,
+            "logout" => log_out(false).await,
+            "logout everywhere" => log_out(true).await,
+            "unbinding" => self.bed.service().unbind(token).await,
+            "block" => self.operate("PUT", &format!("/users/id-of-{name}/block")).await,
+            "unblock of a user without people" => self.operate("DELETE", &format!("/users/id-of-{name}/block")).await,
+            "end in one app" => self.operate("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await,
+            _ => self.bed.log_in(person).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
+    let scene = Scene::start().await;
+    for (number, (what, node, step)) in ASKED.into_iter().enumerate() {
+        let pair = scene.pair(number, what).await;
+        scene.unionids(step == "note_unionid").await;
+        let replica = scene.bed.redis.replicas_of(node)[0];
+        scene.bed.redis.freeze(replica);
+        scene.ask(what, &pair).await.expect_problem(503, "store_unavailable");
+        let ends = format!("wxmint:user:{{id-of-{}}}:ends", pair.name);
+        let exist: i64 = scene.bed.redis.node(USERS_AT).command(&["EXISTS", &ends]);
+        assert!(step != "leave" || exist == 0, "what comes after it has not begun");
+        // An unbinding that was refused late, or twice, has ended its own token: the person's next login finishes it.
+        let again = if step == "dismiss" { 401 } else { 503 };
+        let done = if what == "unbinding" { [401, 401] } else { [200, 204] };
+        assert_eq!(scene.ask(what, &pair).await.status, again, "{what}, repeated: {step}");
+        scene.bed.redis.thaw(replica);
+        until(what, PATIENCE, async || done.contains(&scene.ask(what, &pair).await.status)).await;
+    }
+}
