@@ -33,7 +33,7 @@ pub use self::{
     binder::{Binder, Link, SettledState, Vacancy},
     error::{LoginError, SessionError},
     for_peers::UserSignature,
-    operator::{Erased, Operator, ShownBinding, ShownPerson, ShownUser},
+    operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
     shared_access_token::{AccessTokenError, AccessTokens, Usable},
     user_data::UserDataRequest,
     with_token::Asking,

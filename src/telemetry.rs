@@ -4,6 +4,7 @@ pub mod audit;
 mod json_lines;
 mod log;
 mod per_minute;
+pub mod recent;
 mod redis;
 mod requests;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use self::{
     audit::Audit,
     log::LogFormat,
     per_minute::admit_line,
+    recent::Recent,
     redis::RedisState,
     requests::RouteMetrics,
     traces::{Step, Trace, TraceSettings, Traces},
@@ -97,6 +99,7 @@ struct Inner {
     requests: Requests,
     redis: RedisMetrics,
     logins: Logins,
+    recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
@@ -124,6 +127,7 @@ impl Default for Inner {
             requests: Requests::registered(&mut new),
             redis: RedisMetrics::registered(&mut new),
             logins: Logins::registered(&mut new),
+            recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
@@ -167,7 +171,12 @@ impl Metrics {
 
     /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        self.0.recent.count(app.clone(), outcome);
         self.0.logins.ended(app, outcome, took);
+    }
+
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 
     /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.

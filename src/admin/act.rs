@@ -7,10 +7,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
-    http::{Problem, origin},
+    http::{Problem, now, origin},
     ids::{AppId, InvalidId, Person, UserId},
     login::{LoginWorker, Operator},
-    telemetry::audit::{Activity, Event},
+    telemetry::{
+        Metrics,
+        audit::{Activity, Event},
+        recent::{UserEvent, Whose},
+    },
     vault::Vault,
 };
 
@@ -35,6 +39,7 @@ pub(super) struct Act<T> {
     event: Event,
     pub(super) target: T,
     _room: OwnedSemaphorePermit,
+    metrics: Metrics,
 }
 
 impl<T: Target> Act<T> {
@@ -59,7 +64,7 @@ impl<T: Target> Act<T> {
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
         let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
         let room = by.enter().inspect_err(busy)?;
-        Ok(Self { action, by, event, target, _room: room })
+        Ok(Self { action, by, event, target, _room: room, metrics: operating.worker.metrics.clone() })
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
@@ -73,10 +78,24 @@ impl<T: Target> Act<T> {
         let refused = outcome.as_ref().err().map(|problem| problem.code().as_str().into());
         let event = Event { refused, ..self.event.clone() };
         if let Some(activity) = Activity::changing_account(self.action) {
+            self.note(activity, outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok"));
             Event { activity, ..event.clone() }.tell();
         }
         event.tell();
         outcome
+    }
+
+    /// Notes the act for whoever looks the user up.
+    fn note(&self, activity: Activity, outcome: &'static str) {
+        let Some(whose) = self.target.whose() else { return };
+        let (appid, by) = (self.event.app.clone(), Some(self.by.name().into()));
+        let act = UserEvent { at: now(), event: activity.code(), appid, outcome, by };
+        self.metrics.recent().note(whose, act);
+    }
+
+    /// Names in the audit log whom the act has turned out to be about.
+    pub(super) fn names(&mut self, user: Option<&UserId>) {
+        self.event.user = user.cloned();
     }
 }
 
@@ -86,6 +105,11 @@ pub(super) trait Target: Sized {
     type Path;
     /// The audit event names the user, the app and the person, and never an openid.
     fn named_by(path: Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
+
+    /// Who has something done to them by an act that changes an account.
+    fn whose(&self) -> Option<Whose<'_>> {
+        None
+    }
 }
 
 fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Problem> {
@@ -107,6 +131,10 @@ impl Target for UserId {
     fn named_by(user: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
         part("user id", &user).inspect(|user| event.user = Some(Self::clone(user)))
     }
+
+    fn whose(&self) -> Option<Whose<'_>> {
+        Some(Whose::User(self))
+    }
 }
 
 impl Target for AppId {
@@ -125,6 +153,10 @@ impl Target for (UserId, AppId) {
         (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
         Ok((user, app))
     }
+
+    fn whose(&self) -> Option<Whose<'_>> {
+        Some(Whose::User(&self.0))
+    }
 }
 
 impl Target for Person {
@@ -134,5 +166,9 @@ impl Target for Person {
         let person = Self { app: part("AppID", &app)?, openid: part("openid", &openid)? };
         (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
         Ok(person)
+    }
+
+    fn whose(&self) -> Option<Whose<'_>> {
+        Some(Whose::Person(self))
     }
 }

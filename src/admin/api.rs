@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use actix_web::{HttpResponse, web::Bytes};
 use utoipa::{OpenApi, openapi::Server};
 
-use super::{console, doctor, people, users, wechat};
+use super::{console, doctor, people, recent, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
@@ -24,7 +24,8 @@ use crate::http::{
     modifiers(&SECURITY, &PROBLEMS),
     paths(users::show, users::wechat_of_user, users::dissolve, users::end, users::block, users::unblock,
         wechat::sign, wechat::encrypt_keys, wechat::access_token, wechat::replace_access_token,
-        people::look_up, people::end, people::erase, console::whoami, doctor::doctor),
+        people::look_up, people::end, people::erase, console::whoami, doctor::doctor,
+        recent::find, recent::events, recent::activity),
     components(schemas(ProblemDocument)),
     tags((name = "users", description = "By the id that a user has in your own system"),
         (name = "wechat", description = "What takes a session key or the AppSecret, which never leave wxmint"),
@@ -53,7 +54,7 @@ const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 const HEAD: &[u16] = &[421, 431];
 const BODY: &[u16] = &[408, 413, 421, 431];
 
-const ROUTES: [DescribedRoute; 15] = [
+const ROUTES: [DescribedRoute; 18] = [
     ("/users/{user_id}", GET, &[ANY], HEAD),
     ("/users/{user_id}/wechat", GET, &[ANY], HEAD),
     ("/users/{user_id}/wechat/{appid}", DELETE, &[ANY], HEAD),
@@ -67,6 +68,9 @@ const ROUTES: [DescribedRoute; 15] = [
     ("/wechat/{appid}/people/{openid}", GET, &[ANY, PERSON], HEAD),
     ("/wechat/{appid}/people/{openid}/end", POST, &[ANY], HEAD),
     ("/wechat/{appid}/people/{openid}", DELETE, &[ANY], HEAD),
+    ("/find", GET, &[ANY], HEAD),
+    ("/users/{user_id}/events", GET, &[ANY], HEAD),
+    ("/activity", GET, &[SECRET, APP], HEAD),
     ("/whoami", GET, &[SECRET], HEAD),
     ("/doctor", GET, &[SECRET], HEAD),
 ];

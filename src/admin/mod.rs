@@ -6,6 +6,7 @@ mod api;
 mod console;
 mod doctor;
 mod people;
+mod recent;
 mod tokens;
 mod users;
 mod wechat;
@@ -70,6 +71,9 @@ fn user_routes(config: &mut ServiceConfig) {
         .service(readable("/users/{user_id}/wechat/{appid}/encrypt-keys", OrProblem(wechat::encrypt_keys)))
         .service(sign.default_service(otherwise("POST")))
         .service(access_token.default_service(otherwise("GET, HEAD, POST")))
+        .service(readable("/activity", OrProblem(recent::activity)))
+        .service(readable("/find", OrProblem(recent::find)))
+        .service(readable("/users/{user_id}/events", OrProblem(recent::events)))
         .service(readable("/users/{user_id}", OrProblem(users::show)))
         .service(readable("/users/{user_id}/wechat", OrProblem(users::wechat_of_user)))
         .service(dissolve.default_service(otherwise("DELETE")))

@@ -13,7 +13,10 @@ use crate::{
     ids::Person,
     login::SessionError,
     refusals::Refusal,
-    telemetry::audit::{Activity, Event},
+    telemetry::{
+        audit::{Activity, Event},
+        recent::{UserEvent, Whose},
+    },
 };
 
 /// The body of `POST /logout`, which may be left out.
@@ -81,6 +84,14 @@ fn told(
     let event = Event { person, ..event };
     let address = event.origin.address.clone().unwrap_or_default();
     let Err(error) = done else {
+        let left = UserEvent {
+            at: now(),
+            event: event.activity.code(),
+            appid: Some(token.app.clone()),
+            outcome: "ok",
+            by: None,
+        };
+        worker.issuer.metrics.recent().note(Whose::User(&token.user), left);
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
         return Ok(());
     };

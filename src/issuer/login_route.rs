@@ -16,7 +16,10 @@ use crate::{
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
     refusals::Refusal,
-    telemetry::audit::{self, Activity, Event, Origin},
+    telemetry::{
+        audit::{self, Activity, Event, Origin},
+        recent::{UserEvent, Whose},
+    },
     token::SignedToken,
     wechat::app_of_referer,
 };
@@ -156,8 +159,21 @@ async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Pro
     if let Err(refusal) = &outcome {
         refusal.log(took);
     }
+    note_login(&worker, &trail, result);
     audit_login(&worker, trail, outcome.as_ref(), origin);
     Ok(welcome(&worker, outcome.map_err(|refusal| refusal.problem)?, took))
+}
+
+/// Notes the login for whoever looks the user up. Of a stranger whom WeChat has not named, nobody can ask.
+fn note_login(worker: &IssuerWorker, trail: &LoginTrail, outcome: &'static str) {
+    let of_person = || trail.person.as_ref().map(Whose::Person);
+    let Some(whose) = trail.user.as_ref().map(Whose::User).or_else(of_person) else { return };
+    let login = UserEvent { at: now(), event: Activity::Login.code(), appid: trail.app.clone(), outcome, by: None };
+    let recent = worker.issuer.metrics.recent();
+    if trail.bound.is_some() {
+        recent.note(whose, UserEvent { event: Activity::Bind.code(), outcome: "ok", ..login.clone() });
+    }
+    recent.note(whose, login);
 }
 
 /// Tells of the login, of the binding that it has made, and of limits that let in again.

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::{
-    ids::{AppId, Person, UnionId, UserId},
+    ids::{AppId, OpenId, Person, UnionId, UserId},
     store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState},
+    wechat::{App, Apps},
 };
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because
@@ -15,6 +16,9 @@ use crate::{
 pub struct Operator<'a> {
     pub store: &'a dyn Store,
 }
+
+/// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
+const APPS_AT_A_TIME: usize = 50;
 
 /// What is stored of a user, for operators. Times are seconds since 1970.
 #[derive(Serialize, ToSchema)]
@@ -43,6 +47,19 @@ pub struct ShownPerson {
     blocked: bool,
     #[schema(required)]
     last_login: Option<i64>,
+}
+
+/// A user who was looked for.
+#[derive(Serialize, ToSchema)]
+pub struct FoundUser {
+    /// `user_id` or `openid`: what the text is.
+    #[schema(value_type = String, example = "user_id")]
+    by: &'static str,
+    /// The mini program of the openid.
+    #[schema(required, value_type = Option<String>)]
+    appid: Option<AppId>,
+    #[schema(value_type = String)]
+    pub user_id: UserId,
 }
 
 /// What [`Operator::forget`] has erased.
@@ -228,6 +245,27 @@ impl Operator<'_> {
         Ok(())
     }
 
+    /// The user who has this id, and those whose people have this openid in one of these apps.
+    pub async fn find(&self, id: &UserId, apps: &Apps) -> Result<Vec<FoundUser>, StoreError> {
+        let mut found = Vec::new();
+        if self.knows(id).await? {
+            found.push(FoundUser { by: "user_id", appid: None, user_id: id.clone() });
+        }
+        let Ok(openid) = id.as_str().parse::<OpenId>() else { return Ok(found) };
+        let person = |app: &App| Person { app: app.id.clone(), openid: openid.clone() };
+        let people: Vec<_> = apps.iter().map(person).collect();
+        for people in people.chunks(APPS_AT_A_TIME) {
+            let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
+            let of = |Binding { user, person, .. }: Binding| FoundUser {
+                by: "openid",
+                appid: Some(person.app),
+                user_id: user,
+            };
+            found.extend(bindings.into_iter().flatten().map(of));
+        }
+        Ok(found)
+    }
+
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, ended_before } = self.store.user_state(user).await?;
         let bindings = self.read_bindings(user).await?;
@@ -251,7 +289,7 @@ impl Operator<'_> {
         Ok(bindings)
     }
 
-    async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
+    pub async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
         Ok(self.store.people_of(user).await?.unwrap_or_default())
     }
 }

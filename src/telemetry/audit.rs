@@ -60,6 +60,11 @@ pub enum Activity {
 }
 
 impl Activity {
+    /// Our own name of the event.
+    pub fn code(self) -> &'static str {
+        self.row().3
+    }
+
     /// What a request of the admin listener or a command changes in an account.
     pub fn changing_account(operation: &str) -> Option<Self> {
         Some(match operation {

@@ -5,6 +5,7 @@ mod commands;
 mod forgetting;
 mod lookup;
 mod people;
+mod recent;
 mod secrets;
 
 use std::{fs, path::PathBuf, process::Output};

@@ -66,7 +66,7 @@ impl Serialize for Json<'_> {
 
 impl Activity {
     /// Class, activity, its name, and our own name of the event.
-    fn row(self) -> (i64, i64, &'static str, &'static str) {
+    pub(super) fn row(self) -> (i64, i64, &'static str, &'static str) {
         match self {
             Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
             Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
@@ -78,11 +78,11 @@ impl Activity {
             Self::End => (ACCOUNT_CHANGE, OTHER, "End Tokens", "end"),
             Self::Forget => (ACCOUNT_CHANGE, 6, "Delete", "forget"),
             Self::Request(operation) => match operation {
-                "show" | "look_up" | "look_up_person" | "access_token" | "encrypt_keys" => {
-                    (API_ACTIVITY, 2, "Read", operation)
-                }
                 "dissolve" | "erase_person" => (API_ACTIVITY, 4, "Delete", operation),
-                _ => (API_ACTIVITY, 3, "Update", operation),
+                "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => {
+                    (API_ACTIVITY, 3, "Update", operation)
+                }
+                _ => (API_ACTIVITY, 2, "Read", operation),
             },
             Self::Reload(_) => (PROCESS_ACTIVITY, OTHER, "Reload", "reload"),
             Self::KeyChange => (PROCESS_ACTIVITY, OTHER, "Key Change", "key_change"),

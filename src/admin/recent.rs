@@ -1,0 +1,79 @@
+//! The handlers of what the process remembers of late, and the search for a user, for the person on duty.
+
+use actix_web::{HttpRequest, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    act::{Act, OperatingData},
+    tokens::Right,
+};
+use crate::{
+    http::{Answer, Problem, now, pairs, parse, private, to_the_end},
+    ids::{AppId, UserId},
+    login::{FoundUser, LoginError},
+    telemetry::recent::{LastHour, UserEvents},
+};
+
+/// Count the logins of the last hour
+///
+/// Those that this process has answered, by outcome and minute. Another process, and this one after a restart, has its own.
+#[utoipa::path(get, path = "/activity", operation_id = "activity", tag = "duty", security(("bearer" = ["read"])),
+    params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
+    responses((status = 200, description = "The logins", body = LastHour)))]
+pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), &operating)?;
+    let read = || {
+        let app: Option<AppId> = parse("appid", parameter(&request, "appid"))?;
+        if app.is_some() {
+            operating.worker.apps.all().choose(app.as_ref(), None).map_err(LoginError::from)?;
+        }
+        Ok::<_, Problem>(operating.worker.metrics.recent().last_hour(app.as_ref(), now()))
+    };
+    Ok(private(act.done(read())?))
+}
+
+/// List the last events of a user
+///
+/// Logins, refusals, logouts and what operators did on this listener, as far as this process knows them: other processes have
+/// seen others, and commands (`wxmint users …`) are seen by none. A refusal before the person was bound is among them.
+#[utoipa::path(get, path = "/users/{user_id}/events", operation_id = "events", tag = "users", security(("bearer" = ["read"])),
+    params(("user_id" = String, Path)), responses((status = 200, description = "The events", body = UserEvents)))]
+pub(super) async fn events(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
+    let act = Act::<UserId>::begin("events", Right::Read, &request, user, &operating)?;
+    let reading = async move {
+        let people = act.done(operating.operator().people_of(&act.target).await)?;
+        Ok(private(operating.worker.metrics.recent().events_of(&act.target, &people, now())))
+    };
+    to_the_end(reading).await
+}
+
+/// The answer of `GET /find`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FoundUsers {
+    /// Usually one. Empty if nobody is known by this text.
+    found: Vec<FoundUser>,
+}
+
+/// Find a user by user id or by openid
+///
+/// An openid is looked for in every mini program that is configured.
+#[utoipa::path(get, path = "/find", operation_id = "find", tag = "duty", security(("bearer" = ["read"])),
+    params(("q" = String, Query, description = "A user id or an openid")),
+    responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
+pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
+    let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), &operating)?;
+    let missing = || Problem::invalid("The query lacks `q`, a user id or an openid.");
+    let asked = parameter(&request, "q").ok_or_else(missing).and_then(|text| Ok(parse("q", Some(text))?));
+    let Some(id) = act.may_go_on(asked)? else { return Err(missing()) };
+    let finding = async move {
+        let found = operating.operator().find(&id, &operating.worker.apps.all()).await;
+        act.names(found.as_ref().ok().and_then(|found| found.first()).map(|found| &found.user_id));
+        act.done(found)
+    };
+    Ok(private(FoundUsers { found: to_the_end(finding).await? }))
+}
+
+fn parameter(request: &HttpRequest, wanted: &str) -> Option<String> {
+    pairs(request.query_string()).into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
+}

@@ -1,0 +1,270 @@
+//! What this process remembers of late: the logins of the last hour, by mini program and outcome, and the last events of users. Both
+//! are in memory alone: they end with the process, and other processes have their own.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::ids::{AppId, Person, UserId};
+
+const OK: &str = "ok";
+const MINUTES: u64 = 60;
+/// The events of one room, in about 0.7 MB.
+const MOST: usize = 8192;
+/// The events of one user that are told.
+const MOST_TOLD: usize = 100;
+
+/// What is remembered. Minutes are counted from its beginning by a clock that nobody sets.
+pub struct Recent {
+    begun: Instant,
+    hour: Mutex<Hour>,
+    rooms: [Mutex<Room>; 5],
+    /// Has a random key, so that users and persons are found again, and none is named.
+    hasher: RandomState,
+}
+
+/// Logins by mini program and outcome.
+#[derive(Default)]
+struct Hour(HashMap<Option<AppId>, Vec<(&'static str, Counts)>>);
+
+/// Logins by minute: those of minute `m` stand at `m % 60`.
+struct Counts {
+    newest: u64,
+    by_minute: [u32; MINUTES as usize],
+}
+
+/// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other forgotten.
+#[derive(Default)]
+struct Room {
+    events: VecDeque<Noted>,
+    is_overfull: bool,
+}
+
+struct Noted {
+    /// A hash of the user, or if the user was not known, of the person.
+    whose: u64,
+    event: UserEvent,
+}
+
+/// Whom an event is about. A person belongs to the user whom the person is bound to when somebody asks.
+#[derive(Clone, Copy)]
+pub enum Whose<'a> {
+    User(&'a UserId),
+    Person(&'a Person),
+}
+
+/// Something that happened to a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UserEvent {
+    #[serde(serialize_with = "seconds")]
+    #[schema(value_type = i64)]
+    pub at: DateTime<Utc>,
+    /// `login`, `bind`, `logout`, `unbind`, or what an operator did: `end`, `block`, `unblock`, `unbind`, `forget`.
+    #[schema(value_type = String, example = "login")]
+    pub event: &'static str,
+    #[schema(required, value_type = Option<String>)]
+    pub appid: Option<AppId>,
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    pub outcome: &'static str,
+    /// The name of the operator's secret.
+    #[schema(required, value_type = Option<String>)]
+    pub by: Option<Arc<str>>,
+}
+
+/// The last events of a user, as far as this process knows them.
+#[derive(Serialize, ToSchema)]
+pub struct UserEvents {
+    /// From then on, the list has every event that this process has seen, or the newest 100 of them.
+    known_since: i64,
+    /// Newest first.
+    events: Vec<UserEvent>,
+}
+
+/// The logins of the last hour, as far as this process has answered them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LastHour {
+    /// When the first minute of `logins` began.
+    since: i64,
+    logins: Vec<OutcomeByMinute>,
+    /// By mini program.
+    apps: Vec<LoginsOfApp>,
+}
+
+/// How many logins ended so.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OutcomeByMinute {
+    /// `ok`, or the code of the refusal.
+    #[schema(value_type = String, example = "ok")]
+    outcome: &'static str,
+    /// Oldest first; at most 60. The last minute is not over.
+    minutes: Vec<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LoginsOfApp {
+    /// Null for logins that named no mini program of this process.
+    #[schema(required, value_type = Option<String>)]
+    appid: Option<AppId>,
+    ok: u64,
+    refused: u64,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        let (hour, rooms, hasher) = Default::default();
+        Self { begun: Instant::now(), hour, rooms, hasher }
+    }
+}
+
+impl Recent {
+    fn minute(&self) -> u64 {
+        self.begun.elapsed().as_secs() / 60
+    }
+
+    /// Counts a login of an app that is configured.
+    pub(super) fn count(&self, app: Option<AppId>, outcome: &'static str) {
+        let mut hour = lock(&self.hour);
+        // Read now, so that no thread brings an earlier minute than the one before it.
+        hour.count(self.minute(), app, outcome);
+    }
+
+    /// The last hour of all apps, or of one.
+    pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
+        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut hour = lock(&self.hour);
+        let minute = self.minute();
+        let (logins, apps) = hour.until(minute, app);
+        LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
+    }
+
+    /// Notes what happened to somebody.
+    pub fn note(&self, whose: Whose<'_>, event: UserEvent) {
+        let room = match (&event, whose) {
+            (UserEvent { by: Some(_), .. }, _) => 0,
+            (UserEvent { event: "logout" | "unbind", .. }, _) => 1,
+            (UserEvent { outcome: OK, .. }, _) => 2,
+            (_, Whose::User(_)) => 3,
+            (_, Whose::Person(_)) => 4,
+        };
+        let noted = Noted { whose: self.hash(whose), event };
+        let mut room = lock(&self.rooms[room]);
+        if room.events.len() >= MOST {
+            room.events.pop_front();
+            room.is_overfull = true;
+        }
+        room.events.push_back(noted);
+    }
+
+    /// The events of a user, who has these people now.
+    pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
+        let whose: Vec<_> =
+            people.iter().map(Whose::Person).chain([Whose::User(user)]).map(|whose| self.hash(whose)).collect();
+        let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut events = Vec::new();
+        for room in &self.rooms {
+            let room = lock(room);
+            if let Some(oldest) = room.events.front().filter(|_| room.is_overfull) {
+                known_since = known_since.max(oldest.event.at);
+            }
+            let own = room.events.iter().filter(|noted| whose.contains(&noted.whose));
+            events.extend(own.map(|noted| noted.event.clone()));
+        }
+        // Of one login, the binding comes first.
+        events.sort_by_key(|event| event.at);
+        events.reverse();
+        events.truncate(MOST_TOLD);
+        UserEvents { known_since: known_since.timestamp(), events }
+    }
+
+    fn hash(&self, whose: Whose<'_>) -> u64 {
+        match whose {
+            Whose::User(user) => self.hasher.hash_one(user),
+            Whose::Person(person) => self.hasher.hash_one(person),
+        }
+    }
+}
+
+impl Hour {
+    fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
+        let mut of_app = self.0.get_mut(&app).into_iter().flatten();
+        if let Some((_, counts)) = of_app.find(|(known, _)| *known == outcome) {
+            return counts.add(minute);
+        }
+        // Of apps and outcomes that come no more.
+        self.0.retain(|_, of_app| {
+            of_app.retain(|(_, counts)| counts.newest + MINUTES > minute);
+            !of_app.is_empty()
+        });
+        let mut counts = Counts { newest: minute, by_minute: [0; _] };
+        counts.add(minute);
+        self.0.entry(app).or_default().push((outcome, counts));
+    }
+
+    /// The hour that ends with this minute. Adds whole arrays, because logins wait meanwhile.
+    fn until(&mut self, minute: u64, app: Option<&AppId>) -> (Vec<OutcomeByMinute>, Vec<LoginsOfApp>) {
+        let (mut by_outcome, mut apps) = (BTreeMap::new(), Vec::new());
+        for (appid, of_app) in self.0.iter_mut().filter(|(of, _)| app.is_none_or(|app| of.as_ref() == Some(app))) {
+            let mut logins = LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 };
+            for (outcome, counts) in of_app {
+                counts.turn_to(minute);
+                let sums = by_outcome.entry(*outcome).or_insert([0; MINUTES as usize]);
+                let total = if *outcome == OK { &mut logins.ok } else { &mut logins.refused };
+                for (sum, count) in sums.iter_mut().zip(counts.by_minute.map(u64::from)) {
+                    *sum += count;
+                    *total += count;
+                }
+            }
+            apps.push(logins);
+        }
+        by_outcome.retain(|_, sums| *sums != [0; _]);
+        apps.retain(|logins| logins.ok + logins.refused > 0);
+        apps.sort_by(|one, other| one.appid.cmp(&other.appid));
+        let in_order = |sums: [u64; _]| (first(minute)..=minute).map(|minute| sums[slot(minute)]).collect();
+        let logins = by_outcome.into_iter().map(|(outcome, sums)| OutcomeByMinute { outcome, minutes: in_order(sums) });
+        (logins.collect(), apps)
+    }
+}
+
+/// The first minute of the hour that ends with this one.
+fn first(minute: u64) -> u64 {
+    minute.saturating_sub(MINUTES - 1)
+}
+
+fn slot(minute: u64) -> usize {
+    (minute % MINUTES) as usize
+}
+
+impl Counts {
+    fn add(&mut self, minute: u64) {
+        self.turn_to(minute);
+        let count = &mut self.by_minute[slot(minute)];
+        *count = count.saturating_add(1);
+    }
+
+    /// Forgets what is older than the hour that ends with this minute.
+    fn turn_to(&mut self, minute: u64) {
+        for passed in (self.newest + 1..=minute).rev().take(MINUTES as usize) {
+            self.by_minute[slot(passed)] = 0;
+        }
+        self.newest = minute;
+    }
+}
+
+fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.timestamp())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,105 @@
+use super::*;
+
+fn app(id: &str) -> AppId {
+    id.parse().expect("an AppID")
+}
+
+fn person(openid: &str) -> Person {
+    Person { app: app("wx1"), openid: openid.parse().expect("an openid") }
+}
+
+fn event(event: &'static str, outcome: &'static str) -> UserEvent {
+    UserEvent { at: DateTime::UNIX_EPOCH, event, appid: None, outcome, by: None }
+}
+
+#[test]
+fn each_minute_of_the_last_hour_has_its_logins_and_no_earlier_ones() {
+    let mut hour = Hour::default();
+    let minutes = |hour: &mut Hour, minute, outcome| {
+        let found = hour.until(minute, None).0.into_iter().find(|found| found.outcome == outcome);
+        let minutes = found.map(|found| found.minutes).unwrap_or_default();
+        let counted = minutes.iter().enumerate().filter(|(_, count)| **count > 0);
+        (minutes.len(), counted.map(|(index, count)| (index, *count)).collect::<Vec<_>>())
+    };
+    let ok = |hour: &mut Hour, minute| hour.count(minute, Some(app("wx1")), OK);
+    ok(&mut hour, 0);
+    ok(&mut hour, 0);
+    hour.count(1, None, "invalid_request");
+    ok(&mut hour, 2);
+    assert_eq!(minutes(&mut hour, 2, OK), (3, vec![(0, 2), (2, 1)]));
+    assert_eq!(minutes(&mut hour, 2, "invalid_request"), (3, vec![(1, 1)]));
+    ok(&mut hour, 61);
+    assert_eq!(minutes(&mut hour, 61, OK), (60, vec![(0, 1), (59, 1)]));
+    assert_eq!(minutes(&mut hour, 61, "invalid_request"), (0, vec![]), "an hour ago");
+    assert_eq!(minutes(&mut hour, 120, OK), (60, vec![(0, 1)]));
+    assert_eq!(hour.until(121, None), (vec![], vec![]));
+    // What has been silent for hours begins anew.
+    ok(&mut hour, 1000);
+    assert_eq!(minutes(&mut hour, 1000, OK), (60, vec![(59, 1)]));
+}
+
+#[test]
+fn logins_are_told_apart_by_mini_program_and_one_that_is_gone_takes_no_memory_for_long() {
+    let mut hour = Hour::default();
+    for (id, outcome) in [("wx1", OK), ("wx1", "code_used"), ("wx1", "code_used"), ("wx2", OK)] {
+        hour.count(7, Some(app(id)), outcome);
+    }
+    hour.count(7, None, "invalid_request");
+    let of = |id: &str, ok, refused| LoginsOfApp { appid: Some(app(id)), ok, refused };
+    let nameless = LoginsOfApp { appid: None, ok: 0, refused: 1 };
+    assert_eq!(hour.until(7, None).1, [nameless, of("wx1", 1, 2), of("wx2", 1, 0)]);
+    let (logins, apps) = hour.until(7, Some(&app("wx1")));
+    assert_eq!((logins.len(), apps), (2, vec![of("wx1", 1, 2)]));
+    hour.count(67, Some(app("wx3")), OK);
+    assert_eq!(hour.0.len(), 1);
+}
+
+/// Whoever is refused, logs out or acts without end makes nothing else forgotten.
+#[test]
+fn no_flood_of_one_kind_of_event_makes_another_kind_forgotten() {
+    let (recent, user) = (Recent::default(), "u".parse().expect("a user"));
+    let act = UserEvent { by: Some("alice".into()), ..event("block", OK) };
+    let kinds = [act, event("logout", OK), event("login", OK), event("login", "user_blocked")];
+    let told = |people: &[Person]| {
+        let told = recent.events_of(&user, people, DateTime::UNIX_EPOCH + TimeDelta::hours(1)).events;
+        told.into_iter().map(|event| (event.event, event.outcome)).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = kinds.iter().map(|event| (event.event, event.outcome)).collect();
+    for spared in 0..kinds.len() {
+        for kind in &kinds {
+            recent.note(Whose::User(&user), kind.clone());
+        }
+        let others = kinds.iter().enumerate().filter(|(number, _)| *number != spared);
+        for (_, kind) in others {
+            (0..MOST).for_each(|_| recent.note(Whose::User(&"other".parse().expect("a user")), kind.clone()));
+        }
+        (0..MOST).for_each(|_| recent.note(Whose::Person(&person("oStranger")), event("login", "rate_limited")));
+        assert_eq!(told(&[]), [all[spared]]);
+        (0..MOST).for_each(|_| recent.note(Whose::User(&"other".parse().expect("a user")), kinds[spared].clone()));
+        assert_eq!(told(&[]), []);
+    }
+    assert!(recent.rooms.iter().all(|room| lock(room).events.len() == MOST));
+}
+
+#[test]
+fn a_user_has_the_refusals_of_a_person_before_the_binding_and_is_told_from_when_on_all_is_known() {
+    let (recent, user, lin) = (Recent::default(), "u".parse().expect("a user"), person("oLin"));
+    let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a date");
+    recent.note(Whose::Person(&lin), UserEvent { at: at(1), ..event("login", "binding_required") });
+    recent.note(Whose::User(&user), UserEvent { at: at(2), ..event("login", OK) });
+    recent.note(Whose::Person(&person("oChen")), UserEvent { at: at(3), ..event("login", "binding_required") });
+    let told = |people: &[Person]| {
+        let UserEvents { events, known_since } = recent.events_of(&user, people, at(60));
+        (events.iter().map(|event| event.at.timestamp() - at(0).timestamp()).collect::<Vec<_>>(), known_since)
+    };
+    assert_eq!(told(&[]).0, [2]);
+    let (events, known_since) = told(std::slice::from_ref(&lin));
+    assert_eq!(events, [2, 1], "newest first");
+    assert!(known_since <= at(60).timestamp());
+    // The process began just now, and yet does not know all that it has seen.
+    for _ in 0..MOST {
+        recent.note(Whose::User(&user), UserEvent { at: at(100), ..event("login", OK) });
+    }
+    let (events, known_since) = told(&[lin]);
+    assert_eq!((events.len(), known_since), (MOST_TOLD, at(100).timestamp()));
+}

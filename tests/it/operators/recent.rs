@@ -1,0 +1,117 @@
+//! What the process remembers of late, and the search for a user: what the console shows.
+
+use serde_json::{Value, json};
+
+use super::{NAME, Office};
+use crate::support::{APPID, OTHER_APPID, TestBed};
+
+/// The events without their times, newest first.
+async fn events(office: &Office, user: &str) -> Vec<Value> {
+    let answer = office.ask("GET", &format!("/users/{user}/events")).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let mut told = answer.json();
+    assert!(told["known_since"].as_i64().is_some_and(|since| since > 1_700_000_000), "{told}");
+    let events = told["events"].as_array_mut().expect("a list");
+    events.iter_mut().for_each(|event| assert!(event["at"].take().as_i64() >= Some(1_700_000_000), "{event}"));
+    std::mem::take(events)
+}
+
+/// An event of this app, without its time.
+fn event(name: &str, outcome: &str, by: Option<&str>) -> Value {
+    json!({"at": null, "event": name, "appid": APPID, "outcome": outcome, "by": by})
+}
+
+#[tokio::test]
+async fn a_users_last_events_are_told_with_the_refusals_and_acts_but_no_look_ups() {
+    let office = Office::start().await;
+    let first = office.bed.log_in("lin").await.expect_login();
+    let user = first.member("user_id");
+    let token = first.member("access_token");
+    assert_eq!(office.bed.service().ask("POST", "/logout", &token, &Value::Null).await.status, 204);
+    office.done("PUT", &format!("/users/{user}/block")).await;
+    office.bed.log_in("lin").await.expect_problem(403, "user_blocked");
+    office.bed.log_in("chen").await.expect_login();
+    office.show(&user).await;
+    let act = |name: &str, app: Value| json!({"at": null, "event": name, "appid": app, "outcome": "ok", "by": NAME});
+    let expected = [
+        event("login", "user_blocked", None),
+        act("block", Value::Null),
+        event("logout", "ok", None),
+        event("login", "ok", None),
+        event("bind", "ok", None),
+    ];
+    assert_eq!(events(&office, &user).await, expected);
+    assert_eq!(events(&office, "nobody").await, [json!(null); 0]);
+    let openid = office.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    office.done("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
+    assert_eq!(events(&office, &user).await[0], act("end", APPID.into()), "by openid");
+    let elsewhere = format!("/users/{user}/events");
+    office.bed.service().get(&elsewhere).await.expect_problem(404, "invalid_request");
+}
+
+#[tokio::test]
+async fn the_logins_of_the_last_hour_are_counted_by_outcome_minute_and_mini_program() {
+    let office = Office::of(TestBed::builder().two_apps()).await;
+    for (app, person) in [(APPID, "lin"), (OTHER_APPID, "lin"), (APPID, "chen")] {
+        office.bed.log_in_at(app, person, json!({})).await.expect_login();
+    }
+    let refused = json!({"code": "made-up", "appid": APPID});
+    office.bed.service().log_in_with(&refused).await.expect_problem(400, "code_invalid");
+    office
+        .bed
+        .service()
+        .log_in_with(&json!({"code": "made-up", "appid": "wx0"}))
+        .await
+        .expect_problem(400, "unknown_app");
+    let counted = async |query: &str| {
+        let answer = office.ask("GET", &format!("/activity{query}")).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+        let told = answer.json();
+        let sum = |row: &Value| {
+            row["minutes"].as_array().expect("a list").iter().map(|count| count.as_u64()).sum::<Option<u64>>()
+        };
+        let logins = told["logins"].as_array().expect("a list").iter().map(|row| json!([row["outcome"], sum(row)]));
+        (logins.collect::<Vec<_>>(), told["apps"].clone())
+    };
+    let of = |app: Value, ok, refused| json!({"appid": app, "ok": ok, "refused": refused});
+    let apps = json!([of(Value::Null, 0, 1), of(APPID.into(), 2, 1), of(OTHER_APPID.into(), 1, 0)]);
+    let outcomes = [json!(["code_invalid", 1]), json!(["ok", 3]), json!(["unknown_app", 1])];
+    assert_eq!(counted("").await, (outcomes.to_vec(), apps));
+    let one = (vec![json!(["ok", 1])], json!([of(OTHER_APPID.into(), 1, 0)]));
+    assert_eq!(counted(&format!("?appid={OTHER_APPID}")).await, one);
+    office.ask("GET", "/activity?appid=wx0").await.expect_problem(400, "unknown_app");
+    office.ask("GET", "/activity?appid=a%20b").await.expect_problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn one_search_finds_a_user_by_user_id_and_by_the_openid_of_any_mini_program() {
+    let office = Office::of(TestBed::builder().two_apps()).await;
+    let mut users = Vec::new();
+    for app in [APPID, OTHER_APPID] {
+        users.push(office.bed.log_in_at(app, "lin", json!({})).await.expect_login().member("user_id"));
+    }
+    let person = office.bed.wechat.person("lin").await;
+    let found = async |text: &str| {
+        let answer = office.ask("GET", &format!("/find?q={text}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["found"].clone()
+    };
+    let of = |by: &str, app: Value, user: &str| json!([{"by": by, "appid": app, "user_id": user}]);
+    assert_eq!(found(&users[0]).await, of("user_id", Value::Null, &users[0]));
+    for (app, user) in [APPID, OTHER_APPID].into_iter().zip(&users) {
+        let openid = person["apps"][app]["openid"].as_str().expect("a text");
+        assert_eq!(found(openid).await, of("openid", app.into(), user));
+    }
+    assert_eq!(found("nobody").await, json!([]));
+    for wrong in ["/find", "/find?q=", "/find?q=a%20b", "/find?Q=lin"] {
+        let refused = office.ask("GET", wrong).await.expect_problem(400, "invalid_request");
+        assert!(refused.member("detail").contains("`q`"), "{wrong}: {refused:?}");
+    }
+    // A business may have made openids its user ids.
+    let openid = person["apps"][APPID]["openid"].as_str().expect("a text");
+    office.done("PUT", &format!("/users/{openid}/block")).await;
+    let both = found(openid).await;
+    assert_eq!([&both[0]["by"], &both[1]["by"]], ["user_id", "openid"], "{both}");
+    let log = office.bed.service().log();
+    assert!(!log.contains(&format!("q={openid}")), "{log}");
+}
