@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     mem,
-    os::unix::fs::{MetadataExt, fchown},
+    os::unix::fs::{FileTypeExt, MetadataExt, fchown},
     path::{Path, PathBuf},
     sync::{atomic::Ordering, mpsc::Receiver},
     thread,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, open, openat},
+    fs::{Mode, OFlags, fcntl_setfl, open, openat},
     io::Errno,
     process::geteuid,
 };
@@ -72,9 +72,8 @@ impl AuditFile {
 
     /// Writes these lines, and before them how many were lost.
     fn write(&mut self, lines: &[u8]) {
-        // Nobody can read what is written to a file that was deleted, and no error would tell.
-        if self.file.metadata().is_ok_and(|file| file.nlink() == 0) {
-            self.reopen();
+        if let Err(error) = self.replace_deleted() {
+            return self.lose(ends(lines), &error);
         }
         // Nobody else takes from it: until the line is written, they count as untold.
         let untold = UNTOLD.load(Ordering::Relaxed);
@@ -88,11 +87,30 @@ impl AuditFile {
             }
         }
         if let Err((events, error)) = self.append(lines) {
-            lost(events);
-            if self.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
-                self.warned = Some(Instant::now());
-                tracing::warn!(%error, file = %self.path.display(), "audit events are lost, because their file cannot be written");
-            }
+            self.lose(events, &error);
+        }
+    }
+
+    /// Nobody can read what is written to a file that was deleted, and no error would tell.
+    fn replace_deleted(&mut self) -> io::Result<()> {
+        let is_deleted = |file: &File| file.metadata().is_ok_and(|file| file.nlink() == 0);
+        if !is_deleted(&self.file) {
+            return Ok(());
+        }
+        let opened = Self::open(&self.path)?;
+        // A link such as /dev/stdout leads to the deleted file again.
+        if is_deleted(&opened.file) {
+            return Err(io::Error::other("is deleted"));
+        }
+        self.take(opened);
+        Ok(())
+    }
+
+    fn lose(&mut self, events: u64, error: &io::Error) {
+        lost(events);
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(%error, file = %self.path.display(), "audit events are lost, because their file cannot be written");
         }
     }
 
@@ -119,12 +137,14 @@ impl AuditFile {
         Ok(())
     }
 
+    fn take(&mut self, opened: Self) {
+        *self = opened;
+        tracing::info!(file = %self.path.display(), "the file of audit events was opened again");
+    }
+
     fn reopen(&mut self) {
         match Self::open(&self.path) {
-            Ok(opened) => {
-                *self = opened;
-                tracing::info!(file = %self.path.display(), "the file of audit events was opened again");
-            }
+            Ok(opened) => self.take(opened),
             Err(error) => {
                 tracing::error!(%error, file = %self.path.display(), "the file of audit events cannot be opened again; the previous one stays in use");
             }
@@ -155,11 +175,23 @@ fn opened(path: &Path) -> io::Result<File> {
             return Ok(made);
         }
     }
-    open_file(if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW }).map_err(|error| match error {
+    // Without waiting: to open a pipe that nobody reads would last until somebody does.
+    let follow = if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let file = open_file(follow | OFlags::NONBLOCK).map_err(|error| match error {
         Errno::LOOP => io::Error::other(FOREIGN_LINK),
+        Errno::NXIO => io::Error::other(UNREAD),
         error => error.into(),
-    })
+    })?;
+    if file.metadata()?.file_type().is_block_device() {
+        return Err(io::Error::other(DISK));
+    }
+    // To write waits for a reader that is slow, in the file's own thread.
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
 }
+
+const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
+const DISK: &str = "is a disk; name a file on it";
 
 pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
 

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read,
     os::unix::fs::{MetadataExt, chown, lchown, symlink},
+    path::Path,
 };
 
 use rustix::{
@@ -14,7 +15,7 @@ use rustix::{
 use serde_json::Value;
 
 use super::Watched;
-use crate::support::{BUSY, PATIENCE, Signal, TestBed, command_on, eventually, said, until};
+use crate::support::{BUSY, PATIENCE, Process, Signal, TestBed, command_on, eventually, said, until};
 
 async fn lost(bed: &TestBed) -> f64 {
     bed.service().metric("wxmint_audit_lost_total").await
@@ -27,13 +28,30 @@ fn lost_at_the_end(bed: &TestBed) -> Option<u64> {
     bed.service().events().into_iter().find(told)?["events"].as_u64()
 }
 
+/// A pipe is taken if somebody reads it: /dev/stdout is one in most containers.
 #[tokio::test]
-async fn a_file_that_cannot_be_opened_is_named() {
-    let bed = TestBed::start().await;
-    let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
-    let output = command.env("WXMINT_AUDIT", "file:/none/audit.jsonl").output().expect("wxmint runs");
-    let said = said(&output);
-    assert!(said.contains("WXMINT_AUDIT: /none/audit.jsonl: No such file"), "{said}");
+async fn what_cannot_be_opened_at_once_is_refused_by_name() {
+    let (folder, bed) = (tempfile::tempdir().expect("a folder"), TestBed::start().await);
+    let [pipe, link] = ["pipe", "link"].map(|name| folder.path().join(name));
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
+    symlink(&pipe, &link).expect("a link");
+    let show = async |path: &Path| {
+        let mut command = command_on(&bed.redis.url(), &["users", "show", "user-1"]);
+        let mut process = Process::spawn("wxmint", command.env("WXMINT_AUDIT", format!("file:{}", path.display())));
+        (process.end(PATIENCE).await.success(), process.log())
+    };
+    let missing = Path::new("/none/audit.jsonl");
+    for (path, why) in [
+        (missing, "No such file"),
+        (folder.path(), "Is a directory"),
+        (&pipe, "is a pipe that nobody reads"),
+        (&link, "is a pipe that nobody reads"),
+    ] {
+        let (succeeded, said) = show(path).await;
+        assert!(!succeeded && said.contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{said}");
+    }
+    let (succeeded, said) = show(Path::new("/dev/stdout")).await;
+    assert!(succeeded && said.contains("\"class_uid\":6003"), "{said}");
 }
 
 #[tokio::test]
@@ -154,6 +172,33 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_no_event_is_lost
     assert_eq!((logins(aside), logins(watched.path()), lost(&watched.bed).await), (2, 1, 0.0));
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(watched.path()).expect("a file").permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Deleted with its file, so that nothing can be made anew: what is lost is counted, and told once there is a folder again.
+#[tokio::test]
+async fn events_whose_folder_is_gone_are_counted_as_lost() {
+    let around = tempfile::tempdir().expect("a folder");
+    let folder = around.path().join("audit");
+    let path = folder.join("audit.jsonl");
+    fs::create_dir(&folder).expect("a folder");
+    let bed = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display())).start().await;
+    bed.log_in("lin").await.expect_login();
+    let text = || fs::read_to_string(&path).unwrap_or_default();
+    until("the first login", BUSY, async || text().contains("\"login\"")).await;
+    fs::remove_dir_all(&folder).expect("deleted");
+    for _ in 0..3 {
+        bed.log_in("lin").await.expect_login();
+    }
+    until("all are counted", BUSY, async || lost(&bed).await >= 3.0).await;
+    fs::create_dir(&folder).expect("a folder");
+    bed.log_in("lin").await.expect_login();
+    until("the last login", BUSY, async || text().contains("\"login\"")).await;
+    let first: Value = serde_json::from_str(text().lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&first["metadata"]["event_code"], &first["count"]), (&"loss".into(), &3.into()), "{first}");
+    assert_eq!(lost(&bed).await, 3.0);
+    let warnings =
+        bed.service().events().into_iter().filter(|line| line["file"].is_string() && line["level"] != "INFO");
+    assert_eq!(warnings.count(), 2, "once a minute, and that it is over");
 }
 
 /// By whoever clears a full disk, or tidies up without SIGHUP. What was in the file is gone, and nothing after it.
