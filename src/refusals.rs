@@ -153,6 +153,7 @@ fn code(error: &LoginError) -> ProblemCode {
         LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
         LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
         LoginError::AlreadyBound => ProblemCode::AlreadyBound,
+        LoginError::UnknownPerson => ProblemCode::UnknownPerson,
         LoginError::SessionKeyMissing => ProblemCode::SessionKeyMissing,
         LoginError::Misconfigured(_) => ProblemCode::WechatMisconfigured,
         LoginError::WeChatUnavailable(_) => ProblemCode::WechatUnavailable,
@@ -196,6 +197,9 @@ fn words(error: &LoginError) -> &'static str {
         LoginError::AlreadyBound => {
             "Another account holds this WeChat identity, or this account holds another one. \
              Dissolve that binding first (DELETE /binding)."
+        }
+        LoginError::UnknownPerson => {
+            "In this app, this user has no WeChat identity, or this openid belongs to no user."
         }
         LoginError::SessionKeyMissing => {
             "No session key of this user in this app is kept, or WeChat no longer accepts it. Have the mini program log in \

@@ -24,6 +24,6 @@ def wxmint(user, act, body=None):
             return json.load(answer)
     except HTTPError as error:
         said = json.load(error)
-        if said["code"] == "session_key_missing":
+        if said["code"] in ("session_key_missing", "unknown_person"):
             raise LogInAgain(said["detail"]) from error
         raise RuntimeError(f"wxmint: {said['code']}, request {said['request_id']}") from error

@@ -7,9 +7,9 @@ use super::{
     tokens::Right,
 };
 use crate::{
-    http::{Answer, Problem, ProblemCode, private, to_the_end},
+    http::{Answer, private, to_the_end},
     ids::Person,
-    login::ShownPerson,
+    login::{LoginError, ShownPerson},
 };
 
 type PersonPath = web::Path<(String, String)>;
@@ -21,10 +21,12 @@ type PersonPath = web::Path<(String, String)>;
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
     let act = Act::<Person>::begin("look_up_person", Right::Read, &request, path, &operating)?;
-    let unknown = || Problem::new(ProblemCode::UnknownPerson, "This openid is bound to no user in this app.");
     let reading = async move {
-        let found = operating.operator().look_up(&act.target).await.map_err(Problem::from);
-        act.done(found.and_then(|person| person.ok_or_else(unknown)))
+        let found = operating.operator().look_up(&act.target).await.map_err(LoginError::from);
+        act.done(found.and_then(|found| {
+            operating.worker.check_app(&act.target.app, found.is_some())?;
+            found.ok_or(LoginError::UnknownPerson)
+        }))
     };
     Ok(private(to_the_end(reading).await?))
 }
@@ -37,7 +39,11 @@ pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: O
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Ended")))]
 pub(super) async fn end(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
     let act = Act::<Person>::begin("end_person", Right::Operate, &request, path, &operating)?;
-    to_the_end(async move { act.done(operating.operator().end_person(&act.target).await) }).await?;
+    let ending = async move {
+        let known = operating.operator().end_person(&act.target).await;
+        act.done(known.and_then(|known| operating.worker.check_app(&act.target.app, known)))
+    };
+    to_the_end(ending).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -49,6 +55,10 @@ pub(super) async fn end(request: HttpRequest, path: PersonPath, operating: Opera
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
     let act = Act::<Person>::begin("erase_person", Right::Operate, &request, path, &operating)?;
-    to_the_end(async move { act.done(operating.operator().erase(&act.target).await) }).await?;
+    let erasing = async move {
+        let known = operating.operator().erase(&act.target).await;
+        act.done(known.and_then(|known| operating.worker.check_app(&act.target.app, known)))
+    };
+    to_the_end(erasing).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     http::{Answer, Problem, now, pairs, parse, private, to_the_end},
     ids::{AppId, UserId},
-    login::{FoundUser, LoginError},
+    login::FoundUser,
     telemetry::recent::{LastHour, UserEvents},
 };
 
@@ -25,9 +25,7 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
     let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), &operating)?;
     let read = || {
         let app: Option<AppId> = parse("appid", parameter(&request, "appid"))?;
-        if app.is_some() {
-            operating.worker.apps.all().choose(app.as_ref(), None).map_err(LoginError::from)?;
-        }
+        app.iter().try_for_each(|app| operating.worker.check_app(app, false))?;
         Ok::<_, Problem>(operating.worker.metrics.recent().last_hour(app.as_ref(), now()))
     };
     Ok(private(act.done(read())?))

@@ -57,7 +57,12 @@ pub(super) async fn dissolve(
     operating: OperatingData,
 ) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("dissolve", Right::Operate, &request, path, &operating)?;
-    to_the_end(async move { act.done(operating.operator().dissolve(&act.target.0, &act.target.1).await) }).await?;
+    let dissolving = async move {
+        let (user, app) = &act.target;
+        let dissolved = operating.operator().dissolve(user, app).await;
+        act.done(dissolved.and_then(|dissolved| operating.worker.check_app(app, dissolved > 0)))
+    };
+    to_the_end(dissolving).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

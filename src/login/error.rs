@@ -55,6 +55,8 @@ pub enum LoginError {
     TooMany { limit: &'static str, refused: TooMany },
     #[error("this person is bound to nobody")]
     BindingRequired(Ticket),
+    #[error("nobody in this app is bound to this user, or this openid is bound to nobody")]
+    UnknownPerson,
     /// None of the user's people in the app has one, or WeChat has refused it.
     #[error("no session key of this user is kept that WeChat accepts")]
     SessionKeyMissing,

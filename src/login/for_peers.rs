@@ -62,17 +62,26 @@ impl LoginWorker {
         })
     }
 
+    /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration still has
+    /// people, who are looked up and erased as before.
+    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), LoginError> {
+        let is_configured = self.apps.all().choose(Some(app), None).map(drop);
+        if is_kept { Ok(()) } else { Ok(is_configured?) }
+    }
+
     /// Remembers that WeChat has refused a session key, as long as the key itself is kept.
     pub(super) async fn note_stale(&self, person: &Person, sealed: &Sealed) -> Result<(), StoreError> {
         if sealed.is_stale() { Ok(()) } else { self.store.reseal(person, sealed, &sealed.stale()).await }
     }
 
     async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(PersonSession, SessionKey), LoginError> {
-        self.apps.all().choose(Some(app), None)?;
+        self.check_app(app, false)?;
         let people = self.store.people_of(user).await?.unwrap_or_default();
         let of_app = people.into_iter().filter(|person| person.app == *app);
         let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;
-        let latest = sessions.into_iter().flatten().max_by_key(|session| session.at);
+        let mut of_bound = sessions.into_iter().flatten().peekable();
+        of_bound.peek().ok_or(LoginError::UnknownPerson)?;
+        let latest = of_bound.flatten().max_by_key(|session| session.at);
         let PersonSession { person, sealed, at } =
             latest.filter(|session| !session.sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
         let unsealed = self.unseal(&self.vault.load_full(), &sealed, &person).await;
@@ -80,12 +89,14 @@ impl LoginWorker {
         Ok((PersonSession { person, sealed, at }, key))
     }
 
-    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<PersonSession>, StoreError> {
+    /// `None` for a person who is not bound to the user, and in it `None` for one without a session key.
+    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<Option<PersonSession>>, StoreError> {
         let at = self.store.last_login(&person).await?;
         let kept = self.store.session_keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one meanwhile.
         let bound = self.store.binding(&person).await?;
         let is_bound = bound.is_some_and(|bound| bound.user == *user);
-        Ok(kept.zip(at).filter(|_| is_bound).map(|(kept, at)| PersonSession { person, sealed: kept.current, at }))
+        let session = kept.zip(at).map(|(kept, at)| PersonSession { person, sealed: kept.current, at });
+        Ok(is_bound.then_some(session))
     }
 }

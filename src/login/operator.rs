@@ -39,9 +39,8 @@ pub struct ShownUser {
 pub struct ShownPerson {
     #[schema(value_type = String)]
     user_id: UserId,
-    /// Missing where WeChat has named none.
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Null if WeChat has named none.
+    #[schema(required)]
     unionid: Option<String>,
     bound_at: i64,
     blocked: bool,
@@ -94,9 +93,8 @@ pub struct ShownBinding {
     #[schema(value_type = String)]
     appid: AppId,
     openid: String,
-    /// Missing where WeChat has named none.
-    #[schema(nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Null if WeChat has named none.
+    #[schema(required)]
     unionid: Option<String>,
     /// Seconds since 1970.
     bound_at: i64,
@@ -221,16 +219,17 @@ impl Operator<'_> {
     }
 
     /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the session keys of
-    /// the user's people there.
-    pub async fn end_person(&self, person: &Person) -> Result<(), LoginError> {
+    /// the user's people there. Returns whether there is such a user.
+    pub async fn end_person(&self, person: &Person) -> Result<bool, LoginError> {
         let state = self.store.binding_state(person).await?;
-        let Some(user) = user_of(&state) else { return Ok(()) };
+        let Some(user) = user_of(&state) else { return Ok(false) };
         for other in self.people_of(user).await? {
             if other.app == person.app {
                 self.store.forget(&other).await?;
             }
         }
-        Ok(self.store.end_in_app(user, &person.app).await?)
+        self.store.end_in_app(user, &person.app).await?;
+        Ok(true)
     }
 
     /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays, with the
@@ -238,11 +237,11 @@ impl Operator<'_> {
     /// are erased last.
     ///
     /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new binding, which
-    /// stays.
-    pub async fn erase(&self, person: &Person) -> Result<(), LoginError> {
-        self.dissolve_one(person, None).await?;
-        self.erase_stranger(person).await?;
-        Ok(())
+    /// stays. Returns whether there was anything to erase.
+    pub async fn erase(&self, person: &Person) -> Result<bool, LoginError> {
+        let was_bound = self.dissolve_one(person, None).await?;
+        let erased = self.erase_stranger(person).await?;
+        Ok(was_bound || erased.is_some_and(|erased| erased != ErasedPerson::default()))
     }
 
     /// The user who has this id, and those whose people have this openid in one of these apps.

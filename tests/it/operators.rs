@@ -7,6 +7,7 @@ mod lookup;
 mod people;
 mod recent;
 mod secrets;
+mod unknown;
 
 use std::{fs, path::PathBuf, process::Output};
 
@@ -143,7 +144,7 @@ async fn an_operator_dissolves_a_binding_as_its_owner_can() {
     let login = office.bed.log_in("lin").await.expect_login();
     let user = login.member("user_id");
     let path = format!("/users/{user}/wechat/{APPID}");
-    office.done("DELETE", &format!("/users/{user}/wechat/wxfedcba9876543210")).await;
+    office.ask("DELETE", &format!("/users/{user}/wechat/wxfedcba9876543210")).await.expect_problem(400, "unknown_app");
     assert!(office.accepts(&login).await, "another app's binding");
     office.done("DELETE", &path).await;
     assert!(!office.accepts(&login).await);
@@ -153,7 +154,8 @@ async fn an_operator_dissolves_a_binding_as_its_owner_can() {
     office.done("DELETE", &path).await;
     let again = office.log_in_for_good("lin").await;
     assert_ne!(again.member("user_id"), user, "a new user, as after DELETE /binding");
-    office.expect_audited(&[("dissolve", user.as_str(), "ok"); 3]).await;
+    let [refused, done] = ["unknown_app", "ok"].map(|outcome| ("dissolve", user.as_str(), outcome));
+    office.expect_audited(&[refused, done, done]).await;
 }
 
 #[tokio::test]

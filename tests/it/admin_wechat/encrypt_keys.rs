@@ -44,7 +44,7 @@ async fn the_last_three_keys_are_those_of_the_phone_newest_first() {
 async fn whatever_wechat_answers_has_a_problem_of_its_own() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
-    shop.encrypt_keys("nobody").await.expect_problem(409, "session_key_missing");
+    shop.encrypt_keys("nobody").await.expect_problem(404, "unknown_person");
     assert_eq!(shop.bed.wechat.asked(GIVES_KEYS).await, 0, "WeChat is not asked without a session key");
     for (fault, status, code) in [
         (json!({"kind": "errcode", "errcode": 40001}), 503, "wechat_unavailable"),

@@ -1,0 +1,132 @@
+//! Unknown users, people and mini programs: one answer each, on all routes of the admin listener.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::{Value, json};
+
+use super::{Office, SECRET};
+use crate::support::{APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, until};
+
+const UNCONFIGURED: &str = "wx0000000000000000";
+const PERSON: &str = "unknown_person";
+const APP: &str = "unknown_app";
+const NONE: &str = "";
+
+/// What is answered about an unknown user or openid, about one who has nobody in this app, and in an app that is not configured.
+/// Nothing where the path does not name it.
+const ROUTES: [(&str, &str, [&str; 3]); 17] = [
+    ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
+    ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
+    ("GET", "/users/{user_id}/events", ["ok", "ok", NONE]),
+    ("POST", "/users/{user_id}/end", ["ok", "ok", NONE]),
+    ("PUT", "/users/{user_id}/block", ["ok", "ok", NONE]),
+    ("DELETE", "/users/{user_id}/block", ["ok", "ok", NONE]),
+    ("GET", "/find", ["ok", "ok", NONE]),
+    ("DELETE", "/users/{user_id}/wechat/{appid}", ["ok", "ok", APP]),
+    ("POST", "/users/{user_id}/wechat/{appid}/signature", [PERSON, PERSON, APP]),
+    ("GET", "/users/{user_id}/wechat/{appid}/encrypt-keys", [PERSON, PERSON, APP]),
+    ("GET", "/wechat/{appid}/access-token", ["ok", "ok", APP]),
+    ("POST", "/wechat/{appid}/access-token", ["ok", "ok", APP]),
+    ("GET", "/wechat/{appid}/people/{openid}", [PERSON, PERSON, APP]),
+    ("POST", "/wechat/{appid}/people/{openid}/end", ["ok", "ok", APP]),
+    ("DELETE", "/wechat/{appid}/people/{openid}", ["ok", "ok", APP]),
+    ("GET", "/activity", ["ok", "ok", APP]),
+    ("GET", "/doctor", ["ok", NONE, NONE]),
+];
+
+async fn ask(office: &Office, method: &str, path: &str) -> Answer {
+    let url = format!("http://{}{path}", office.bed.service().admin);
+    let request = office.bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(SECRET);
+    let body = if path.ends_with("signature") { json!({"data": "x"}) } else { json!({"invalid": "x"}) };
+    office.bed.http.send(if method == "POST" { request.json(&body) } else { request }).await
+}
+
+#[track_caller]
+fn assert_outcome(answer: &Answer, expected: &str, of: &str) {
+    let found = match answer.status {
+        200 | 204 => (answer.status, "ok".to_owned()),
+        status => (status, answer.member("code")),
+    };
+    let status = match expected {
+        PERSON => 404,
+        APP => 400,
+        _ => found.0,
+    };
+    assert_eq!(found, (status, expected.to_owned()), "{of}: {answer:?}");
+}
+
+#[tokio::test]
+async fn unknown_users_people_and_mini_programs_get_one_answer_each_on_all_routes() {
+    let office = Office::of(TestBed::builder().two_apps()).await;
+    let user = office.bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    let openid = office.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    let cases = [("nobody", "oNobody", APPID), (&user, &openid, OTHER_APPID), (&user, &openid, UNCONFIGURED)];
+    for (method, route, outcomes) in ROUTES {
+        let query = match route {
+            "/find" => "?q={user_id}",
+            "/activity" => "?appid={appid}",
+            _ => "",
+        };
+        for ((user, openid, app), outcome) in cases.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome != NONE) {
+            let path = format!("{route}{query}").replace("{user_id}", user).replace("{openid}", openid);
+            let path = path.replace("{appid}", app);
+            assert_outcome(&ask(&office, method, &path).await, outcome, &format!("{method} {path}"));
+        }
+    }
+    let document = office.ask("GET", "/openapi.json").await.json();
+    let described = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
+        let methods = item.as_object().expect("operations").keys();
+        methods.map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    let mut tried: BTreeSet<_> = ROUTES.map(|(method, route, _)| format!("{method} {route}")).into();
+    tried.insert("GET /whoami".to_owned());
+    assert_eq!(described.collect::<BTreeSet<_>>(), tried);
+}
+
+#[tokio::test]
+async fn a_unionid_that_is_unknown_is_null() {
+    let office = Office::start().await;
+    office.bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
+    let openid = office.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    let command: Value = serde_json::from_str(&office.must(&["show", &user])).expect("JSON");
+    let [of_user, identities, person] =
+        [format!("/users/{user}"), format!("/users/{user}/wechat"), format!("/wechat/{APPID}/people/{openid}")];
+    let [of_user, identities] = [office.ask("GET", &of_user).await.json(), office.ask("GET", &identities).await.json()];
+    let person = office.ask("GET", &person).await.json();
+    for shown in [&command["wechat"][0], &of_user["wechat"][0], &identities["wechat"][0], &person] {
+        assert_eq!(shown.get("unionid"), Some(&Value::Null), "{shown}");
+    }
+}
+
+/// The data of people are the business's duty for longer than the mini program.
+#[tokio::test]
+async fn what_is_kept_of_a_mini_program_that_has_left_the_configuration_is_found_and_erased() {
+    let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
+    let office = Office::of(TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path())).await;
+    let mut people = Vec::new();
+    for name in ["lin", "mei"] {
+        let user = office.bed.log_in_at(OTHER_APPID, name, json!({})).await.expect_login().member("user_id");
+        let openid =
+            office.bed.wechat.account_in(OTHER_APPID, name).await["openid"].as_str().expect("a text").to_owned();
+        people.push((user, format!("/wechat/{OTHER_APPID}/people/{openid}")));
+    }
+    let [(lin, of_lin), (_, of_mei)] = &people[..] else { panic!("two") };
+    fs::remove_file(folder.path().join(OTHER_APPID)).expect("our file");
+    let is_gone = async || office.bed.service().log().contains("the mini programs have changed");
+    until("the mini program is gone", PATIENCE, is_gone).await;
+    let binding = format!("/users/{lin}/wechat/{OTHER_APPID}");
+    for (method, path, outcome) in [
+        ("GET", of_lin, "ok"),
+        ("POST", &format!("{of_lin}/end"), "ok"),
+        ("POST", &format!("{binding}/signature"), APP),
+        ("DELETE", &binding, "ok"),
+        ("DELETE", &binding, APP),
+        ("GET", of_lin, APP),
+        ("DELETE", of_mei, "ok"),
+        ("DELETE", of_mei, APP),
+        ("POST", &format!("{of_mei}/end"), APP),
+    ] {
+        assert_outcome(&ask(&office, method, path).await, outcome, &format!("{method} {path}"));
+    }
+}
