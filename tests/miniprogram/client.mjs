@@ -227,14 +227,23 @@ const stories = {
     world.phone.later((refused.retryAfter - 1) * 1000);
     const early = await outcome(client.token());
     world.phone.later(1000);
+    const late = await outcome(client.request({ url: ORDERS }));
+    // A proxy in wxmint's place asks for a day, and gets 5 minutes.
+    world.login.meets("/login", { ...HTML, status: 503, headers: { "retry-after": "86400" } });
+    const proxy = [await outcome(client.login())];
+    for (const seconds of [299, 1]) {
+      world.phone.later(seconds * 1000);
+      proxy.push((await client.login().catch(({ code }) => code)).userId ? "logged in" : "waits");
+    }
     return {
+      proxy,
       code: refused.code,
       status: refused.status,
       waits: refused.retryAfter > 0,
       same,
       asked,
       early,
-      late: await outcome(client.request({ url: ORDERS })),
+      late,
     };
   },
 
@@ -467,6 +476,7 @@ const expected = {
     state: "logged_in",
   },
   retry_after_is_obeyed_by_every_call_that_would_log_in: {
+    proxy: [["unavailable", 503], "waits", "logged in"],
     code: "rate_limited",
     status: 429,
     waits: true,

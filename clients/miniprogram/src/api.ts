@@ -156,7 +156,7 @@ export class WxmintError extends Error {
   readonly code: string
   /** Of the answer; 0 without one. */
   readonly status: number
-  /** Seconds to wait, if wxmint has said so. */
+  /** `Retry-After` of the answer, in seconds: of wxmint, or of a proxy. After a login, the client obeys it for 5 minutes at most. */
   readonly retryAfter?: number
   /** Finds the line in wxmint's log. */
   readonly requestId?: string

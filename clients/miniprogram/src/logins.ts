@@ -7,6 +7,9 @@ import { LOGGED_OUT, readSession, removeSession, writeSession } from './storage'
 /** Of a token's life, in ms for each second: a tenth is left for the way to the service. */
 const USED_FOR = 900
 
+/** In seconds. Whoever says more, a faulty proxy or a limit of hours, is asked again after this. */
+const LONGEST_WAIT = 300
+
 /** A login in flight. */
 export interface Login {
   account: any
@@ -196,7 +199,9 @@ export function createLogins(options: ClientOptions, platform: Platform) {
   function noteWait(error: WxmintError): void {
     const { status, retryAfter } = error
     const seen = now()
-    if (retryAfter && (status === 429 || status === 503)) wait = { error, seen, until: seen + retryAfter * 1000 }
+    if (retryAfter && (status === 429 || status === 503)) {
+      wait = { error, seen, until: seen + Math.min(retryAfter, LONGEST_WAIT) * 1000 }
+    }
   }
 
   /** Two refusals are final: another login would end the same way until the user has said who he is, or is let in again. */

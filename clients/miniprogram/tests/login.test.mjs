@@ -300,6 +300,24 @@ test("Retry-After is obeyed however its header is spelled, by a proxy's 503 too,
   }
 });
 
+test("nobody, wxmint itself included, can keep a phone out for longer than 5 minutes with Retry-After", async () => {
+  for (const given of [
+    answer(503, "<html>", { "Retry-After": "86400" }),
+    answer(503, "<html>", { "Retry-After": "Infinity" }),
+    problem(429, "rate_limited", { retry_after: 3600 }),
+  ]) {
+    const phone = new Phone();
+    const client = phone.client();
+    phone.answers("/login", given);
+    const first = await rejected(client.token());
+    assert.ok(first.retryAfter >= 3600, "as it was said");
+    phone.later(299.9);
+    assert.equal(await rejected(client.login()), first);
+    phone.later(0.1);
+    assert.equal(await client.token(), "token-0001");
+  }
+});
+
 test("other answers with Retry-After, and a date in place of seconds, make nobody wait", async () => {
   for (const given of [
     answer(502, "<html>", { "Retry-After": "60" }),
