@@ -30,7 +30,7 @@ async function logInAtWxmint(request, response) {
   const answer = await fetch(`${WXMINT_URL}/login`, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Forwarded-For": forwardedFor(request) },
-    body: JSON.stringify({ code: request.body.code }),
+    body: JSON.stringify({ code: request.body.code, appid: APPID }),
   });
   const said = await answer.json();
   if (!answer.ok) return response.status(answer.status).json({ error: said.detail, code: said.code });

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc, Mutex,
@@ -18,7 +18,10 @@ use tokio::{sync::RwLock, task::JoinSet};
 
 use crate::{
     readme::blocks,
-    support::{APP_SECRET, APPID, Answer, Http, PATIENCE, Process, TestBed, WXMINT, repository, tools, until},
+    support::{
+        APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, WXMINT, repository,
+        tools, until,
+    },
 };
 
 const USERS: usize = 1000;
@@ -39,6 +42,11 @@ struct BackEnd {
 
 impl BackEnd {
     async fn start(bed: &TestBed) -> Self {
+        Self::of(bed, APPID, APP_SECRET).await
+    }
+
+    /// Of this mini program, by the page's commands with its AppID.
+    async fn of(bed: &TestBed, app: &str, secret: &str) -> Self {
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
         let files = fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file"));
@@ -49,8 +57,8 @@ impl BackEnd {
         let environment = [
             ("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default())),
             ("PORT", "0".to_owned()),
-            ("APPID", APPID.to_owned()),
-            ("APP_SECRET", APP_SECRET.to_owned()),
+            ("APPID", app.to_owned()),
+            ("APP_SECRET", secret.to_owned()),
             ("OLD_SECRET", "a secret that every service has".to_owned()),
             ("WECHAT_URL", bed.wechat.url()),
             ("WXMINT_URL", bed.service().url("")),
@@ -61,9 +69,14 @@ impl BackEnd {
         let (page, chinese) = (page("docs/move.md"), page("docs/move.zh-CN.md"));
         let steps: BTreeMap<_, _> = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
         assert!(blocks(&chinese).into_iter().eq(steps.iter().map(|(name, text)| (name.as_str(), text.clone()))));
+        let steps = steps.into_iter().map(|(name, text)| (name, text.replace(APPID, app))).collect();
         let running = deployed(folder.path(), &environment, "").await;
         let running = Arc::new(RwLock::new(running));
         Self { folder, environment, steps, settings: String::new(), http: bed.http.clone(), running }
+    }
+
+    fn table(&self) -> PathBuf {
+        self.folder.path().join("users.ndjson")
     }
 
     /// Deploys with the settings of this step of the page, beside those of the steps before.
@@ -83,7 +96,7 @@ impl BackEnd {
 
     /// The token and the user id of a login, as the published pages read them.
     async fn log_in(&self, bed: &TestBed, person: &str) -> (String, String) {
-        let code = bed.mint_code(person).await;
+        let code = bed.wechat.mint_code_in(&self.environment["APPID"], person).await;
         log_in(&self.running, &self.http, &code).await
     }
 }
@@ -183,6 +196,38 @@ async fn everybody_logs_in(bed: &TestBed, back_end: &BackEnd) -> Vec<(String, St
         }
     }
     logins
+}
+
+/// Each has a table of its own, whose ids are not those of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
+    let bed = TestBed::builder().two_apps().start().await;
+    let mut back_ends =
+        [BackEnd::of(&bed, APPID, APP_SECRET).await, BackEnd::of(&bed, OTHER_APPID, OTHER_SECRET).await];
+    fs::write(back_ends[1].table(), "{\"id\":1000}\n").expect("a file");
+    let (mut before, mut newcomers) = (Vec::new(), Vec::new());
+    for back_end in &mut back_ends {
+        before.push(back_end.log_in(&bed, "lin").await.1);
+        back_end.run("import");
+        back_end.deploy("accept").await;
+        back_end.deploy("switch").await;
+    }
+    assert_eq!(before, ["1", "1001"]);
+    for (back_end, before) in back_ends.iter().zip(&before) {
+        let (token, user) = back_end.log_in(&bed, "lin").await;
+        assert_eq!((&user, orders(&back_end.running, &bed.http, &token).await.status), (before, 200));
+        newcomers.push(back_end.log_in(&bed, &format!("newcomer of {before}")).await.1);
+    }
+    for (back_end, newcomer) in back_ends.iter_mut().zip(&newcomers) {
+        back_end.run("take-back");
+        let table = fs::read_to_string(back_end.table()).expect("readable");
+        assert_eq!(newcomers.iter().filter(|other| table.contains(*other)).collect::<Vec<_>>(), [newcomer]);
+        back_end.deploy("roll-back").await;
+    }
+    for ((back_end, before), newcomer) in back_ends.iter().zip(&before).zip(&newcomers) {
+        assert_eq!(back_end.log_in(&bed, "lin").await.1, *before);
+        assert_eq!(back_end.log_in(&bed, &format!("newcomer of {before}")).await.1, *newcomer);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

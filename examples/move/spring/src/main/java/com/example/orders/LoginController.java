@@ -38,9 +38,14 @@ class LoginController {
 
 	record Login(String code) { }
 
+	record LoginAtWxmint(String code, String appid) { }
+
 	private final RestClient wxmint;
 
-	LoginController(@Value("${wxmint.issuer}") String issuer) {
+	private final String appid;
+
+	LoginController(@Value("${wxmint.issuer}") String issuer, @Value("${appid}") String appid) {
+		this.appid = appid;
 		HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).connectTimeout(Duration.ofSeconds(3)).build();
 		JdkClientHttpRequestFactory requests = new JdkClientHttpRequestFactory(client);
 		requests.setReadTimeout(Duration.ofSeconds(10));
@@ -52,7 +57,7 @@ class LoginController {
 	ResponseEntity<Map<String, Object>> login(@RequestBody Login login, HttpServletRequest request) {
 		return wxmint.post().uri("/login").contentType(MediaType.APPLICATION_JSON)
 			.header("X-Forwarded-For", forwardedFor(request))
-			.body(Collections.singletonMap("code", login.code()))
+			.body(new LoginAtWxmint(login.code(), appid))
 			.exchange((asked, answer) -> {
 				Map<String, Object> said = answer.bodyTo(new ParameterizedTypeReference<Map<String, Object>>() { });
 				boolean in = answer.getStatusCode().is2xxSuccessful();

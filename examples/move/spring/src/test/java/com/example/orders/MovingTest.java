@@ -80,7 +80,7 @@ class MovingTest {
 		HttpResponse<String> answer = logIn("{\"code\":\"good\"}");
 		assertEquals(200, answer.statusCode());
 		assertTrue(answer.body().contains("\"token\":\"a.b.c\"") && answer.body().contains("\"userId\":\"7\""), answer.body());
-		assertEquals("198.51.100.7, 127.0.0.1 {\"code\":\"good\"}", ASKED.get(ASKED.size() - 1));
+		assertEquals("198.51.100.7, 127.0.0.1 {\"code\":\"good\",\"appid\":\"wx1\"}", ASKED.get(ASKED.size() - 1));
 		HttpResponse<String> refused = logIn("{\"code\":\"spent\"}");
 		assertEquals(400, refused.statusCode());
 		assertTrue(refused.body().contains("\"code\":\"invalid_code\""), refused.body());
