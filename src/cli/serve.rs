@@ -24,12 +24,12 @@ use crate::{
 const SETTINGS: &str = "\
 Settings, from the environment or from a file .env in the working directory, over which the environment wins:
   WXMINT_ISSUER          the https URL at which mini programs reach wxmint; the token's `iss`
-  WXMINT_APPID           the mini program's AppID
-  WXMINT_APP_SECRET      its AppSecret; or WXMINT_APP_SECRET_FILE, a file with it
+  WXMINT_APPS_DIR        a folder with a file for each mini program, named by its AppID, with the AppSecret in it;
+                         or, for one, WXMINT_APPID and WXMINT_APP_SECRET (WXMINT_APP_SECRET_FILE, a file with it)
   WXMINT_REDIS_URL       redis://…, or memory: for a trial
   WXMINT_KEYS            the file of the signing keys
   WXMINT_VAULT_KEY_FILE  the file of the vault keys
-`wxmint init` makes the two files, and a .env that explains all other variables too; so does docs/settings.md.";
+`wxmint init` makes these files, and a .env that explains all other variables too; so does docs/settings.md.";
 
 #[derive(Args)]
 #[command(after_help = SETTINGS)]

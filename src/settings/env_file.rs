@@ -89,10 +89,17 @@ fn is_taken(name: &str) -> bool {
     name.to_ascii_uppercase().starts_with("WXMINT_") || name.starts_with("OTEL_") || name == "RUST_LOG"
 }
 
-/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`.
+/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`, one mini program for the
+/// folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
-    env::var_os(name).is_some() || env::var_os(other).is_some_and(|value| !value.is_empty())
+    let instead = match name {
+        "WXMINT_APPS_DIR" => "WXMINT_APPID",
+        "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => "WXMINT_APPS_DIR",
+        _ => name,
+    };
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    env::var_os(name).is_some() || is_set(other.as_str()) || is_set(instead)
 }
 
 /// The variables of a file's text, in their order.
@@ -155,6 +162,8 @@ pub fn filled(example: &str, values: &[(&str, String)]) -> String {
         let name = line.strip_prefix("# ").unwrap_or(line).split_once('=').map(|(name, _)| name);
         match values.iter().find(|(known, _)| Some(*known) == name) {
             Some((name, value)) => format!("{name}={}\n", quoted(value)),
+            // A variable that must be set unless another one is.
+            None if line.starts_with("WXMINT_") => format!("# {line}\n"),
             None => format!("{line}\n"),
         }
     };

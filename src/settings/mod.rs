@@ -150,7 +150,9 @@ fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -
 fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
     if let Some(folder) = reader.read(&APPS_DIR)? {
         return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
-            true => reader.fault(&APPS_DIR, "is set beside WXMINT_APPID or WXMINT_APP_SECRET"),
+            true => {
+                reader.fault(&APPS_DIR, "is set beside WXMINT_APPID or WXMINT_APP_SECRET; unset these, or this one")
+            }
             false => Some(AppsSource::Folder(folder)),
         };
     }

@@ -69,7 +69,7 @@ impl<T> Variable<T> {
     }
 
     /// The same variable in another form, for a command that takes another type.
-    pub(super) fn taking<U>(&self, form: &'static str, parse: fn(&str) -> Option<U>) -> Variable<U> {
+    pub fn taking<U>(&self, form: &'static str, parse: fn(&str) -> Option<U>) -> Variable<U> {
         Variable { name: self.name, parse, form: Some(form), is_required: self.is_required }
     }
 

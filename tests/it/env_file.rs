@@ -14,7 +14,9 @@ use rustix::{
 
 use crate::{
     memory::without_rights,
-    support::{Configuration, Process, said, write_private, wxmint},
+    support::{
+        APP_SECRET, APPID, Configuration, OTHER_APPID, OTHER_SECRET, Process, apps_folder, said, write_private, wxmint,
+    },
 };
 
 /// A configuration whose settings are in `.env`, and the command in its folder.
@@ -67,6 +69,34 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     let mut sidecar = of(&configuration.path(""), &["sidecar"]);
     let sidecar = said(&sidecar.output().expect("wxmint runs"));
     assert!(sidecar.contains("WXMINT_JWKS_URL is not set") && !sidecar.contains("WXMINT_ISSUER is"), "{sidecar}");
+}
+
+/// Whoever has told `wxmint init` the mini program by variables may have them set still.
+#[tokio::test]
+async fn one_mini_program_of_the_environment_replaces_the_folder_of_the_file_and_the_reverse() {
+    let mut configuration = Configuration::new("ES256");
+    let folder = apps_folder(&[(OTHER_APPID, OTHER_SECRET)]);
+    let folder = folder.path().to_str().expect("UTF-8");
+    let apps = async |command: &mut Command| {
+        let mut service = Process::spawn("wxmint serve", command);
+        service.listens(["public"]).await;
+        let events = service.events();
+        let listening = events.iter().find(|event| event["message"] == "listening").expect("listening");
+        listening["apps"].as_str().expect("names").to_owned()
+    };
+    let mut command = in_file(&configuration, "", &["serve"]);
+    assert_eq!(apps(&mut command).await, APPID);
+    assert_eq!(apps(command.env("WXMINT_APPS_DIR", folder)).await, OTHER_APPID);
+    fs::remove_file(configuration.path(".env")).expect("our file");
+    ["WXMINT_APPID", "WXMINT_APP_SECRET"].into_iter().for_each(|name| configuration.set(name, ""));
+    let mut command = in_file(&configuration, &format!("WXMINT_APPS_DIR={folder}\n"), &["serve"]);
+    let refused = said(&command.env("WXMINT_APP_SECRET", APP_SECRET).output().expect("wxmint runs"));
+    assert!(
+        refused.contains("WXMINT_APPS_DIR is set beside WXMINT_APPID or WXMINT_APP_SECRET; unset these"),
+        "{refused}"
+    );
+    assert_eq!(apps(command.env("WXMINT_APPID", APPID)).await, APPID);
+    assert_eq!(apps(command.env_remove("WXMINT_APPID").env_remove("WXMINT_APP_SECRET")).await, OTHER_APPID);
 }
 
 #[test]

@@ -10,12 +10,17 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{
-    APP_SECRET, APPID, Configuration, ISSUER, Process, RedisServer, Signal, Terminal, on_a_full_disk, said,
-    write_private, wxmint,
+use crate::{
+    readme::blocks,
+    support::{
+        APP_SECRET, APPID, Configuration, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal, on_a_full_disk,
+        repository, said, write_private, wxmint,
+    },
 };
 
-const FILES: [&str; 3] = ["keys.json", "vault.key", ".env"];
+/// What it writes, in the order in which it names what is in the way.
+const FILES: [&str; 4] = ["keys.json", "vault.key", "apps", ".env"];
+const SECRET_FILE: &str = "apps/wx0123456789abcdef";
 const REDIS: &str = "redis://127.0.0.1:1";
 
 fn folder() -> TempDir {
@@ -81,8 +86,12 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
     let place = parent.path().join("a/b");
     let said = made(init(parent.path()).args(["--dir", "a/b", "--app-secret-file", "-"]), &format!("{APP_SECRET}\n"));
     assert!(said.ends_with("Next:\n  cd a/b\n  wxmint doctor\n  wxmint serve\n"), "{said}");
-    assert_eq!(names(&place), [".env", "keys.json", "vault.key"]);
-    assert_eq!((mode(&place), FILES.map(|name| mode(&place.join(name)))), (0o700, [0o600; 3]));
+    assert_eq!(names(&place), [".env", "apps", "keys.json", "vault.key"]);
+    assert_eq!((mode(&place), FILES.map(|name| mode(&place.join(name)))), (0o700, [0o600, 0o600, 0o700, 0o600]));
+    let secret = place.join(SECRET_FILE);
+    let content = fs::read_to_string(&secret).expect("a file");
+    assert_eq!((mode(&secret), content), (0o600, format!("{APP_SECRET}\n")));
+    assert!(!fs::read_to_string(place.join(".env")).expect("a file").contains(APP_SECRET));
     let mut serve = wxmint();
     serve.arg("serve").env_clear().current_dir(&place);
     serve.env("WXMINT_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
@@ -104,9 +113,10 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
 fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
     let place = folder();
     made(&mut init_with_secret(place.path()), "");
-    let before = FILES.map(|name| fs::read(place.path().join(name)).expect("a file"));
-    refused(&mut init_with_secret(place.path()), "", 64, "has these already: keys.json, vault.key, .env.");
-    assert_eq!(FILES.map(|name| fs::read(place.path().join(name)).expect("a file")), before);
+    let files = ["keys.json", "vault.key", SECRET_FILE, ".env"];
+    let before = files.map(|name| fs::read(place.path().join(name)).expect("a file"));
+    refused(&mut init_with_secret(place.path()), "", 64, "has these already: keys.json, vault.key, apps, .env.");
+    assert_eq!(files.map(|name| fs::read(place.path().join(name)).expect("a file")), before);
 
     let elsewhere = folder();
     fs::write(elsewhere.path().join("target"), "precious").expect("written");
@@ -192,20 +202,55 @@ fn a_secret_that_is_an_argument_is_taken_with_a_warning_that_does_not_repeat_it(
             "{told}"
         );
         assert!(!told.contains(APP_SECRET) && !told.contains("hunter2"), "{told}");
-        assert_eq!(names(place.path()), [".env", "keys.json", "vault.key"]);
+        assert_eq!(names(place.path()), [".env", "apps", "keys.json", "vault.key"]);
     }
     let place = folder();
     let told = refused(init(place.path()).args(["--app-secret", "-hunter2"]), "", 64, "WXMINT_APP_SECRET");
     assert!(!told.contains("hunter2"), "{told}");
 }
 
+/// A simulator has AppIDs of any form.
 #[test]
-fn an_appid_of_another_form_is_taken_with_a_warning() {
+fn an_appid_that_is_none_of_wechats_is_refused_before_anything_is_written_but_for_a_trial() {
     let place = folder();
-    let mut command = wxmint();
-    command.args(["init", "--appid", "wx123", "--issuer", ISSUER, "--redis-url", REDIS, "--app-secret", APP_SECRET]);
-    let output = run(command.env_clear().current_dir(place.path()), "");
+    let with = |words: &[&str]| {
+        let mut command = wxmint();
+        command.args(["init", "--appid", "hello"]).args(words).env_clear().current_dir(place.path());
+        command
+    };
+    let told = refused(
+        &mut with(&["--issuer", ISSUER, "--redis-url", REDIS, "--app-secret", APP_SECRET]),
+        "",
+        64,
+        "nothing was written\n\nWXMINT_APPID is not valid\n    wanted:  the AppID that WeChat's console shows: wx and 16",
+    );
+    assert!(!told.contains("hello"), "{told}");
+    assert_eq!(names(place.path()), [""; 0]);
+    let output = run(&mut with(&["--demo"]), "");
     assert!(output.status.success() && said(&output).contains("does not look like WeChat's"), "{}", said(&output));
+    assert!(place.path().join("apps/hello").exists(), "{:?}", names(place.path()));
+}
+
+/// The command is that of docs/operation.md.
+#[tokio::test]
+async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
+    const SECOND: &str = "wxfedcba9876543210";
+    let place = folder();
+    made(&mut init_with_secret(place.path()), "");
+    let mut serve = wxmint();
+    serve.arg("serve").env_clear().current_dir(place.path());
+    serve.env("WXMINT_LISTEN", "127.0.0.1:0").env("WXMINT_ADMIN_LISTEN", "127.0.0.1:0");
+    let mut service = Process::spawn("wxmint serve", &mut serve);
+    service.listens(["public"]).await;
+    let page = fs::read_to_string(repository("docs/operation.md")).expect("a page");
+    let command = &blocks(&page)["second"];
+    assert!(command.contains(&format!("apps/{SECOND}")), "{command}");
+    let mut shell = Command::new("bash");
+    shell.args(["-euc", command]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    made(shell.current_dir(place.path()), &format!("{OTHER_SECRET}\n"));
+    assert_eq!(mode(&place.path().join("apps").join(SECOND)), 0o600);
+    let changed = service.says("the mini programs have changed").await;
+    assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 
 /// Of the characters that a URL takes as they are, and that shells and readers of `.env` take for something else.
@@ -241,7 +286,7 @@ fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
     assert_eq!(git(&["status", "--porcelain", "-uall"]), "?? login/.gitignore\n");
     fs::write(place.path().join(".gitignore"), "/keys.json\n.env\n").expect("written");
     let output = run(&mut init_with_secret(place.path()), "");
-    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key .env .*.lock";
+    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key apps/ .env .*.lock";
     assert!(output.status.success() && said(&output).contains(advice), "{}", said(&output));
     assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("a file"), "/keys.json\n.env\n");
 }
@@ -263,7 +308,8 @@ async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() 
     let place = folder();
     let mut terminal = Terminal::of(&["init"], place.path());
     terminal.answer("AppID of the mini program", true, "what?\n").await;
-    terminal.answer("WXMINT_APPID is not valid", true, &format!("{APPID}\n")).await;
+    terminal.answer("WXMINT_APPID is not valid", true, "hello\n").await;
+    terminal.answer("another one is taken with --demo", true, &format!("{APPID}\n")).await;
     terminal.answer("URL at which mini programs reach wxmint", true, "\n").await;
     terminal.answer("WXMINT_ISSUER is not set", true, &format!(" {ISSUER} \n")).await;
     terminal.answer("URL of Redis", true, &format!("{REDIS}\n")).await;
@@ -271,7 +317,7 @@ async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() 
     terminal.answer("WXMINT_APP_SECRET is not valid", false, &format!("{APP_SECRET}\n")).await;
     let (code, shown) = terminal.end("  wxmint serve").await;
     assert!(code == Some(0) && !shown.contains(APP_SECRET) && !shown.contains("short"), "{shown}");
-    let expected = [("ISSUER", ISSUER), ("APPID", APPID), ("APP_SECRET", APP_SECRET), ("REDIS_URL", REDIS)];
+    let expected = [("ISSUER", ISSUER), ("APPS_DIR", "apps"), ("REDIS_URL", REDIS)];
     let expected = expected.into_iter().chain([("KEYS", "keys.json"), ("VAULT_KEY_FILE", "vault.key")]);
     assert_eq!(
         set_in_env(place.path()),
@@ -301,12 +347,12 @@ async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_type
 async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
     let place = folder();
     let mut terminal = Terminal::of(&["init", "--lang", "zh"], place.path());
-    terminal.answer("小程序的 AppID", true, "wx123\n").await;
+    terminal.answer("小程序的 AppID", true, &format!("{APPID}\n")).await;
     terminal.answer("小程序访问 wxmint 的 URL", true, &format!("{ISSUER}\n")).await;
     terminal.answer("Redis 的地址", true, &format!("{REDIS}\n")).await;
     terminal.answer("小程序的 AppSecret（输入时不显示）", false, &format!("{APP_SECRET}\n")).await;
     let (code, shown) = terminal.end("  wxmint serve").await;
-    assert!(code == Some(0) && shown.contains("警告：AppID 通常是") && shown.contains("请另外备份"), "{shown}");
+    assert!(code == Some(0) && shown.contains("请另外备份"), "{shown}");
     let written = |folder: &Path| fs::read_to_string(folder.join(".env")).expect("a file");
     let (english, chinese) = (folder(), written(place.path()));
     made(init_with_secret(english.path()).env("LANG", "zh_CN.UTF-8").args(["--lang", "en"]), "");
@@ -314,13 +360,13 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
         written(english.path()).starts_with("# The settings") && chinese.starts_with("# wxmint 的配置"),
         "{chinese}"
     );
-    assert_eq!(set_in_env(place.path()).len(), 6);
+    assert_eq!(set_in_env(place.path()).len(), 5);
     let mut again = init_with_secret(place.path());
     refused(
         again.env("LC_MESSAGES", "zh_CN.UTF-8"),
         "",
         64,
-        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, .env。",
+        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, apps, .env。",
     );
     refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
 }

@@ -1,4 +1,4 @@
-//! `wxmint init`: the signing keys, a vault key and `.env` for a first `wxmint serve`.
+//! `wxmint init`: the signing keys, a vault key, the AppSecret and `.env` for a first `wxmint serve`.
 
 mod values;
 
@@ -14,6 +14,7 @@ use clap::Args;
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
+use self::values::Answers;
 use super::{
     Failure,
     keys::checked,
@@ -30,12 +31,14 @@ use crate::{
 
 const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";
-/// What git must not add: the three files, and those with which commands lock them.
-const SECRETS: [&str; 4] = [KEYS, VAULT, env_file::NAME, ".*.lock"];
+/// The folder of `WXMINT_APPS_DIR`, so that a second mini program is one more file.
+const APPS: &str = "apps";
+/// What git must not add: all of these, and the files with which commands lock them.
+const SECRETS: [&str; 5] = [KEYS, VAULT, "apps/", env_file::NAME, ".*.lock"];
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// The folder for keys.json, vault.key and .env; it is made if it is missing
+    /// The folder for keys.json, vault.key, apps and .env; it is made if it is missing
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     dir: PathBuf,
     /// The mini program's AppID; else WXMINT_APPID, else asked for
@@ -66,8 +69,8 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     let folder = args.dir.clone();
     let language = args.lang.unwrap_or_else(Language::of_locale);
     refuse_existing(&folder, language)?;
-    let values = values::gather(args, language)?;
-    let contents = contents(&values, language)?;
+    let answers = values::gather(args, language)?;
+    let contents = contents(&answers, language)?;
     let is_new = !folder.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.map_err(|error| Failure::from(error).at(folder.display()))?;
@@ -76,13 +79,13 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
         _ = is_new.then(|| fs::remove_dir(&folder));
         return Err(failure);
     }
-    let place = place(&folder, language);
+    let (place, appid, settings) = (place(&folder, language), &answers.appid, env_file::NAME);
     print(language.pick([
-        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {} (settings)", env_file::NAME),
-        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{}（配置）", env_file::NAME),
+        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {APPS}/{appid} (AppSecret), {settings} (settings)"),
+        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{APPS}/{appid}（AppSecret）、{settings}（配置）"),
     ]));
     hide_from_git(&folder, language)?;
-    introduce(&folder, values.iter().any(|(name, _)| *name == values::WECHAT), language);
+    introduce(&folder, answers.is_demo(), language);
     Ok(())
 }
 
@@ -96,7 +99,7 @@ fn place(folder: &Path, language: Language) -> String {
 /// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way too.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
-    let existing: Vec<_> = [KEYS, VAULT, env_file::NAME].into_iter().filter(exists).collect();
+    let existing: Vec<_> = [KEYS, VAULT, APPS, env_file::NAME].into_iter().filter(exists).collect();
     if existing.is_empty() {
         return Ok(());
     }
@@ -112,22 +115,31 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     ])))
 }
 
-type Contents = [(&'static str, Zeroizing<Vec<u8>>); 3];
+type Contents = [(String, Zeroizing<Vec<u8>>); 4];
 
-fn contents(values: &[(&str, String)], language: Language) -> Result<Contents, Failure> {
+fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?);
     checked(&keys)?;
     let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
-    Ok([(KEYS, keys.content()), (VAULT, text(vault)), (env_file::NAME, text(filled(example, values)))])
+    Ok([
+        (KEYS.to_owned(), keys.content()),
+        (VAULT.to_owned(), text(vault)),
+        (format!("{APPS}/{}", answers.appid), text(format!("{}\n", *answers.secret))),
+        (env_file::NAME.to_owned(), text(filled(example, &answers.settings))),
+    ])
 }
 
 /// Writes all files or none.
 fn write_all(folder: &Path, contents: &Contents) -> Result<(), Failure> {
+    let apps = folder.join(APPS);
+    let made = DirBuilder::new().mode(0o700).create(&apps);
+    made.map_err(|error| Failure::from(error).at(apps.display()).at("nothing was written"))?;
     for (index, (name, content)) in contents.iter().enumerate() {
         if let Err(error) = create_private(&folder.join(name), content) {
             contents[..index].iter().for_each(|(name, _)| _ = fs::remove_file(folder.join(name)));
+            _ = fs::remove_dir(&apps);
             return Err(Failure::from(error).at("nothing was written"));
         }
     }

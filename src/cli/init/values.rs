@@ -9,10 +9,14 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
-use crate::{ids::AppId, settings::Settings, wechat::UNUSUAL_APPID};
+use super::{APPS, Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
+use crate::{
+    ids::AppId,
+    settings::{Fault, Faults, Settings, read_one, variables},
+    wechat::UNUSUAL_APPID,
+};
 
-pub(super) const WECHAT: &str = "WXMINT_WECHAT_URL";
+const WECHAT: &str = "WXMINT_WECHAT_URL";
 const ISSUER: &str = "WXMINT_ISSUER";
 const APPID: &str = "WXMINT_APPID";
 const SECRET: &str = "WXMINT_APP_SECRET";
@@ -49,10 +53,54 @@ const EXPOSED: [&str; 2] = [
 ];
 const UNUSUAL: &str = "警告：AppID 通常是 wx 加 16 个十六进制数字，这个不是";
 
+/// Of an AppID for WeChat itself. That of a simulator may have any form.
+const USUAL_FORM: &str =
+    "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
+
 type Values = Vec<(&'static str, String)>;
 
-/// Values with which `wxmint serve` would start. At a terminal it asks until they are such.
-pub(super) fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
+/// Values with which `wxmint serve` would start.
+pub(super) struct Answers {
+    pub(super) appid: String,
+    pub(super) secret: Zeroizing<String>,
+    /// The variables of `.env`.
+    pub(super) settings: Values,
+}
+
+impl Answers {
+    fn of(mut values: Values) -> Self {
+        let mut take = |name| {
+            let known = values.iter().position(|(known, _)| *known == name);
+            known.map(|known| values.remove(known).1).unwrap_or_default()
+        };
+        let (appid, secret) = (take(APPID), Zeroizing::new(take(SECRET)));
+        values.push(("WXMINT_APPS_DIR", APPS.to_owned()));
+        Self { appid, secret, settings: values }
+    }
+
+    pub(super) fn is_demo(&self) -> bool {
+        is_demo(&self.settings)
+    }
+}
+
+fn is_demo(values: &Values) -> bool {
+    values.iter().any(|(name, _)| *name == WECHAT)
+}
+
+/// What is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
+fn faults_of(values: &Values) -> Vec<Fault> {
+    let vars = || values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let mut faults = Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());
+    if !is_demo(values) && faults.iter().all(|fault| fault.variable != APPID) {
+        let usual = |text: &str| text.parse::<AppId>().ok().filter(AppId::is_usual);
+        let unusual = read_one(&variables::APPID.taking(USUAL_FORM, usual), vars()).err();
+        faults.extend(unusual.into_iter().flat_map(|Faults(faults)| faults));
+    }
+    faults
+}
+
+/// At a terminal it asks until nothing is wrong.
+pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Failure> {
     let has_password = args.redis_url.as_ref().is_some_and(|url| url.contains('@'));
     if has_password || args.app_secret.is_some() {
         say(language.pick(EXPOSED));
@@ -61,14 +109,14 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Values, Failu
     let mut values = given(args)?;
     values.extend([("WXMINT_KEYS", KEYS.to_owned()), ("WXMINT_VAULT_KEY_FILE", VAULT.to_owned())]);
     loop {
-        let vars = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let Err(faults) = Settings::from_vars(vars) else {
-            let appid = values.iter().find_map(|(name, value)| (*name == APPID).then_some(value));
-            if appid.and_then(|appid| appid.parse::<AppId>().ok()).is_some_and(|appid| !appid.is_usual()) {
+        let faults = Faults(faults_of(&values));
+        if faults.0.is_empty() {
+            let answers = Answers::of(values);
+            if answers.appid.parse::<AppId>().is_ok_and(|appid| !appid.is_usual()) {
                 say(language.pick([&format!("warning: {UNUSUAL_APPID}"), UNUSUAL]));
             }
-            return Ok(values);
-        };
+            return Ok(answers);
+        }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
         let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
         let asked = questions.find_map(|(name, question)| Some((name, question, fault_of(name)?)));
