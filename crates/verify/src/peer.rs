@@ -25,6 +25,8 @@ mod http;
 mod remote;
 mod schedule;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod trusted_issuer;
 
 use std::{sync::Arc, time::Duration};

@@ -265,3 +265,35 @@ pub(super) fn jitter() -> f64 {
     let _ = rand::fill(&mut bits);
     f64::from(u32::from_le_bytes(bits)) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Algorithm, verifier::tests::Forge};
+
+    #[test]
+    fn an_edition_has_its_number_until_the_keys_change() {
+        let shared = Shared {
+            edition: ArcSwapOption::empty(),
+            schedule: Mutex::new(Schedule::starting(Instant::now())),
+            wanted: Notify::new(),
+            ended: watch::Sender::new(0),
+            waiting: Semaphore::new(STRANGERS_WAITING),
+        };
+        let [one, other] = [(); 2].map(|()| Forge::of(Algorithm::EdDsa).keys);
+        let mut confirmed = DateTime::UNIX_EPOCH;
+        for (keys, number) in [
+            (None, None),
+            (Some(&one), Some(1)),
+            (Some(&one), Some(1)),
+            (None, Some(1)),
+            (Some(&other), Some(2)),
+            (Some(&one), Some(3)),
+        ] {
+            confirmed += Duration::from_secs(1);
+            shared.publish(keys.cloned(), confirmed);
+            let published = shared.edition.load().as_ref().map(|edition| (edition.number, edition.confirmed));
+            assert_eq!(published, number.map(|number| (number, confirmed)), "{keys:?}");
+        }
+    }
+}
