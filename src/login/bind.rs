@@ -208,3 +208,36 @@ impl LoginWorker {
 fn digest_of(name: &Username) -> String {
     short_digest(&name.as_str().to_lowercase()).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::ids::UnionId;
+
+    #[test]
+    fn the_people_of_a_unionid_have_one_idempotency_key_and_others_one_of_their_own() {
+        let person = |app: &str, openid: &str| Person {
+            app: app.parse().expect("an AppID"),
+            openid: openid.parse().expect("an openid"),
+        };
+        let (lin, mei, elsewhere) = (person("wx1", "lin"), person("wx1", "mei"), person("wx2", "lin"));
+        let (one, other): (UnionId, UnionId) = ("u1".parse().expect("a unionid"), "u2".parse().expect("a unionid"));
+        let left: UserId = "left".parse().expect("a user id");
+        let key = |person, generation, unionid, deserted| {
+            new_user_key(person, &Vacancy { generation, dissolved: generation > 0, unionid, deserted }).0
+        };
+        let keys = [
+            key(&lin, 0, None, None),
+            key(&lin, 1, None, None),
+            key(&mei, 0, None, None),
+            key(&elsewhere, 0, None, None),
+            key(&lin, 0, Some(&one), None),
+            key(&lin, 0, Some(&other), None),
+            key(&lin, 0, Some(&one), Some(&left)),
+        ];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        assert_eq!(key(&elsewhere, 0, Some(&one), None), keys[4]);
+    }
+}

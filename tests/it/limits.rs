@@ -59,7 +59,7 @@ fn exact_waits(period: Duration, first: &Answer, refused: &Answer) -> RangeInclu
 }
 
 #[track_caller]
-fn expect_exact_wait(period: Duration, first: &Answer, refused: &Answer) {
+pub(crate) fn expect_exact_wait(period: Duration, first: &Answer, refused: &Answer) {
     let (waits, told) = (exact_waits(period, first, refused), wait_told(refused).as_secs());
     assert!(waits.contains(&told), "{told} s is not in {waits:?}");
 }

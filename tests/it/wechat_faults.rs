@@ -35,12 +35,15 @@ const ERRCODES: [(i64, (u16, &str)); 18] = [
     (61024, UNAVAILABLE),
 ];
 
-/// A login under this fault, and how often WeChat was asked. Afterwards all is well again.
+/// A login under this fault, and how often WeChat was asked. Afterwards all is well again, but the code is used: WeChat may have
+/// received it.
 async fn login_under(bed: &TestBed, fault: &Value) -> (Answer, u64) {
     let before = bed.wechat.exchanges().await;
     bed.faults(json!([fault])).await;
-    let answer = bed.log_in("lin").await;
+    let code = bed.mint_code("lin").await;
+    let answer = bed.login(&code).await;
     bed.faults(json!([])).await;
+    bed.login(&code).await.expect_problem(400, "code_used");
     let asked = bed.wechat.exchanges().await - before;
     bed.log_in("lin").await.expect_login();
     (answer, asked)

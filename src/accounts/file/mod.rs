@@ -128,7 +128,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_who_is_gone_or_disabled_under_all_names_is_not_admitted() {
-        let file = file(&format!("alice !{HASH} u-1\nalice2 {HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"));
+        let file = file(&format!(
+            "alice !{HASH} u-1\nalice2 {HASH} u-1\nalice3 !{HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"
+        ));
         let (accounts, provisioning) = (FileAccounts::new(&file, 1, false), FileAccounts::new(&file, 1, true));
         for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
         {

@@ -72,6 +72,18 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
 }
 
 #[tokio::test]
+async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user() {
+    let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
+    bind_and_leave(&store, &person("mei"), "deserted").await;
+    store.claim_unionid(&unionid, Some(&user("deserted"))).await.expect("claimed");
+    bind(&store, &lin, "own").await;
+    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
+    assert_eq!(binder.link(&bound).await, Ok(Link::Known));
+    assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
+}
+
+#[tokio::test]
 async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
     bind_and_leave(&store, &person("mei"), "deserted").await;

@@ -1,10 +1,10 @@
 //! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
 
-use std::sync::Arc;
 use std::{
     cell::Cell,
     io,
     net::{SocketAddr, TcpListener},
+    sync::{Arc, LazyLock},
     thread::{self, JoinHandle},
     time::Instant,
 };
@@ -29,13 +29,16 @@ const SECRET: &str = "00112233445566778899aabbccddeeff";
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
 
+static STARTED: LazyLock<DateTime<Utc>> = LazyLock::new(crate::http::now);
+
 thread_local! {
     /// By how much the store's clock is ahead.
     static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
 }
 
+/// Stands still, so that no pause ends by itself on a busy machine.
 fn clock() -> DateTime<Utc> {
-    crate::http::now() + AHEAD.get()
+    *STARTED + AHEAD.get()
 }
 
 /// A running simulator, and what two replicas share.
@@ -288,20 +291,22 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
     let bed = Bed::start();
     bed.phone(0).await.expect("a phone number");
     AHEAD.set(TimeDelta::seconds(7200 - 260));
-    for (fault, longest) in [
-        (json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN}), Duration::from_secs(1)),
-        (json!({"kind": "stall", "path": STABLE_TOKEN}), Duration::from_secs(3)),
-    ] {
+    let refusal = json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN});
+    for fault in [refusal.clone(), json!({"kind": "stall", "path": STABLE_TOKEN})] {
         bed.fault(fault).await;
-        let before = (bed.asked(STABLE_TOKEN).await, Instant::now());
-        bed.phone(0).await.expect("a phone number");
-        assert!(before.1.elapsed() < longest, "{:?}", before.1.elapsed());
+        let before = bed.asked(STABLE_TOKEN).await;
+        // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at first.
+        let (tokens, attempt) = (bed.tokens(0), new_attempt());
+        let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(&bed.app, &attempt)).await;
+        lent.expect("a renewal that stalls is not waited for").expect("the old token");
         bed.twenty_phones().await;
-        assert_eq!(bed.asked(STABLE_TOKEN).await, before.0 + 1, "and nobody tries for a while");
-        AHEAD.set(AHEAD.get() + TimeDelta::seconds(25));
+        AHEAD.set(AHEAD.get() + TimeDelta::seconds(15));
+        bed.twenty_phones().await;
+        assert_eq!(bed.asked(STABLE_TOKEN).await, before + 1, "and nobody tries for 20 s");
+        AHEAD.set(AHEAD.get() + TimeDelta::seconds(10));
     }
     AHEAD.set(TimeDelta::seconds(7201));
-    bed.fault(json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN})).await;
+    bed.fault(refusal).await;
     assert_eq!(verdict(bed.phone(0).await), Some(Verdict::Misconfigured));
 }
 
@@ -322,7 +327,7 @@ async fn whoever_waits_for_another_gives_up_after_two_seconds() {
     assert_eq!(lent, Ok(Lent::Fetch));
     let began = Instant::now();
     assert!(not_sent(bed.phone(0).await).contains("still being fetched"));
-    assert!((1900..3000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(2) && PAUSES.iter().sum::<u64>() == 2000, "{:?}", began.elapsed());
     assert_eq!(bed.asked(STABLE_TOKEN).await, 0);
 }
 

@@ -6,7 +6,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{SHOP, Shop};
-use crate::support::{APPID, Answer, BUSY, PATIENCE, TestBed, tell, until};
+use crate::limits::expect_exact_wait;
+use crate::support::{APPID, Answer, BUSY, PATIENCE, TestBed, eventually, tell, until};
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PATH: &str = "/wechat/wx0123456789abcdef/access-token";
@@ -35,11 +36,9 @@ impl Shop {
     /// A thousand askers over both replicas, each by its number. What they got. On a busy machine Redis may answer too late, and
     /// they ask again.
     async fn thousand(&self, ask: impl AsyncFn(usize) -> Answer) -> Vec<Answer> {
-        let answered = async |asker| loop {
-            let answer = ask(asker).await;
-            if answer.status != 503 {
-                return answer;
-            }
+        let answered = async |asker| {
+            let answer = async || Some(ask(asker).await).filter(|answer| answer.status != 503);
+            eventually("an answer", 3 * PATIENCE, answer).await
         };
         stream::iter(0..ASKERS).map(answered).buffer_unordered(2 * AT_ONCE).collect().await
     }
@@ -115,11 +114,11 @@ async fn what_is_not_the_token_in_use_renews_nothing() {
 async fn a_renewal_is_forced_as_often_as_wechat_allows_and_said_when_it_may_be_again() {
     let shop = two_replicas().await;
     let first = shop.token(0).await;
-    let second = shop.refused(0, &first).await.member("access_token");
+    let forced = shop.refused(0, &first).await;
+    let second = forced.member("access_token");
     // Within 30 s WeChat would give the same one again, whoever asks.
     let refused = shop.refused(1, &second).await.expect_problem(503, "wechat_unavailable");
-    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
-    assert!((25..=34).contains(&wait), "{refused:?}");
+    expect_exact_wait(Duration::from_secs(30), &forced, &refused);
     assert_eq!(shop.token(1).await, second, "who has not been refused gets the one in use");
     assert_eq!(shop.refused(1, &first).await.member("access_token"), second);
     let audited = json!({"action": "replace_access_token", "by": "shop", "app": APPID, "outcome": "ok"});
@@ -140,7 +139,7 @@ async fn where_others_have_used_up_the_forced_renewals_the_asker_is_told_to_wait
     // Somebody else forces it right before, so that wxmint's own force has no effect.
     let elsewhere = shop.bed.wechat.stable_token(true).await;
     let after_pause = async || (shop.refused(0, &first).await.status == 200).then_some(());
-    crate::support::eventually("the pause after a failure is over", PATIENCE, after_pause).await;
+    eventually("the pause after a failure is over", PATIENCE, after_pause).await;
     let refused = shop.refused(1, &elsewhere).await.expect_problem(503, "wechat_unavailable");
     assert_eq!(refused.header("retry-after"), "30", "{refused:?}");
     assert_eq!(shop.token(0).await, elsewhere);

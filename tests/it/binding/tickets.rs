@@ -59,6 +59,16 @@ async fn a_ticket_is_of_the_app_that_gave_it() {
 }
 
 #[tokio::test]
+async fn a_login_by_ticket_counts_for_the_address_and_is_not_spent_where_the_limit_refuses_it() {
+    let business = Business::with(&[("WXMINT_LIMIT_IP", "2/1h")]).await;
+    let ticket = ticket_of(&business, "lin").await;
+    let asked = redeem(&business, &ticket, &json!({})).await.expect_problem(403, "binding_required");
+    for _ in 0..2 {
+        redeem(&business, &asked.member("bind_ticket"), &json!({})).await.expect_problem(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
 async fn a_ticket_alone_or_beside_a_code_is_no_login() {
     let business = Business::start().await;
     let ticket = ticket_of(&business, "lin").await;

@@ -98,18 +98,21 @@ async fn a_person_is_looked_up_by_openid() {
 
 #[tokio::test]
 async fn an_end_by_openid_ends_the_tokens_of_this_app_and_of_this_very_second() {
-    let office = Office::start().await;
+    let office = Office::of(TestBed::builder().two_apps()).await;
+    let log_in = async || office.bed.log_in_at(APPID, "lin", json!({})).await;
+    let elsewhere = office.bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
+    let keys = || office.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]);
+    let of_elsewhere = keys();
     for round in 0..5 {
-        let login = office.log_in_for_good("lin").await;
+        let login = office.bed.for_good(log_in).await;
         let lin = Somebody::named(&office.bed, "lin").await;
         office.done("POST", &format!("{}/end", lin.path())).await;
-        assert!(!office.accepts(&login).await, "round {round}");
-        let keys: Vec<String> = office.bed.redis.command(&["KEYS", "wxmint:*:session"]);
-        assert!(keys.is_empty(), "{keys:?}");
+        assert!(!office.accepts(&login).await && office.accepts(&elsewhere).await, "round {round}");
+        assert_eq!(keys(), of_elsewhere, "the session key of the other app alone");
         assert_eq!(office.ask("GET", &lin.path()).await.member("user_id"), login.member("user_id"), "still bound");
     }
-    let last = office.log_in_for_good("lin").await;
-    assert_eq!(last.json()["new_user"], false);
+    let last = office.bed.for_good(log_in).await;
+    assert_eq!((last.member("user_id"), &last.json()["new_user"]), (elsewhere.member("user_id"), &json!(false)));
 }
 
 #[tokio::test]

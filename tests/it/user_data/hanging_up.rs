@@ -119,6 +119,21 @@ async fn a_reset_keeps_the_key_that_wechat_has_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_logout_is_not_undone_by_a_reset_that_was_on_its_way() {
+    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
+    let lin = replicas.log_in("lin").await;
+    assert_eq!(replicas.session_holds(&lin).await, true);
+    replicas.0.wechat_link().withhold_answers().await;
+    let (_, logout) = tokio::join!(replicas.ask(0, "POST", RESET, &lin.token, &Value::Null), async {
+        replicas.key_after(&lin).await;
+        let logout = replicas.ask(0, "POST", LOGOUT, &lin.token, &Value::Null).await;
+        replicas.0.wechat_link().restore().await;
+        logout
+    });
+    assert_eq!((logout.status, replicas.lines(&lin)), (204, vec![]));
+}
+
+#[tokio::test]
 async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
     let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
     let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);

@@ -103,6 +103,13 @@ async fn a_lost_vault_key_costs_session_keys_alone_and_the_error_says_to_log_in_
     let lin = replicas.log_in("lin").await;
     let sealed = sealed_phone(&lin.key, NUMBER);
     data_of(&replicas.decrypt(0, &lin, &sealed).await);
+    // The vault key of the current session key is lost, and not that of the previous one.
+    let (old, lost) = (replicas.vault_keys().remove(0), new_vault_key());
+    replicas.use_vault_keys(&[&lost, &old]).await;
+    let current = replicas.log_in("lin").await.key;
+    replicas.use_vault_keys(&[&old]).await;
+    expect_undecryptable(replicas.decrypt(0, &lin, &sealed_phone(&current, NUMBER)).await);
+    data_of(&replicas.decrypt(0, &lin, &sealed).await);
     replicas.use_vault_keys(&[&new_vault_key()]).await;
     for replica in 0..2 {
         let answer = expect_undecryptable(replicas.decrypt(replica, &lin, &sealed).await);
