@@ -22,6 +22,9 @@ pub mod settings;
 pub mod sidecar;
 pub mod store;
 pub mod telemetry;
+#[cfg(test)]
+#[path = "../tests/it/support/limit.rs"]
+mod test_limit;
 pub mod token;
 pub mod upstream;
 pub mod vault;

@@ -1679,7 +1679,7 @@ mod redis_server {
     };
 
     use super::*;
-    use crate::telemetry::Metrics;
+    use crate::{telemetry::Metrics, test_limit};
 
     pub(super) struct RedisServer {
         child: Child,
@@ -1693,6 +1693,7 @@ mod redis_server {
         }
 
         async fn start_with(options: &[&str]) -> Self {
+            test_limit::at_most(Duration::from_secs(120));
             let folder = tempfile::tempdir().expect("a folder");
             let port =
                 TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();

@@ -6,6 +6,8 @@
 mod binding;
 mod draws;
 mod ends;
+#[path = "../it/support/limit.rs"]
+mod limit;
 mod redis_server;
 #[path = "../it/clouds/resp.rs"]
 mod resp;
@@ -21,8 +23,11 @@ const SEED: u64 = 0x7763_6d69_6e74;
 /// Within so many cases each fault must be found.
 const CASES_FOR_A_FAULT: u64 = 2_000;
 const DAY: Duration = Duration::from_secs(86_400);
+/// For a whole test, which tries so many cases.
+const LIMIT: Duration = Duration::from_secs(120);
 
 fn runtime() -> Runtime {
+    limit::at_most(LIMIT * from_environment("PROOF_TIMES", 1));
     Runtime::new().expect("a runtime")
 }
 

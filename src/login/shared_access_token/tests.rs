@@ -20,6 +20,7 @@ use crate::{
     ids::{OpenId, Phone},
     store::{AccessTokenShelf, Memory},
     telemetry::Metrics,
+    test_limit,
     upstream::Tls,
     wechat::AppSecret,
 };
@@ -55,6 +56,7 @@ struct Bed {
 
 impl Bed {
     fn start() -> Self {
+        test_limit::at_most(Duration::from_secs(120));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();

@@ -16,6 +16,7 @@ mod connection;
 mod demo;
 mod jwks_server;
 mod keys;
+mod limit;
 mod load;
 mod newcomers;
 mod ports;
@@ -112,6 +113,7 @@ pub(crate) const WXMINT: &str = env!("CARGO_BIN_EXE_wxmint");
 
 /// The program, in a folder where nobody has a `.env`, which a checkout may have.
 pub(crate) fn wxmint() -> Command {
+    limit::at_most(LIMIT);
     let mut command = Command::new(WXMINT);
     command.current_dir("/");
     command
@@ -133,6 +135,13 @@ pub(crate) const BUSY: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
     _ => PATIENCE,
 };
 
+/// For a whole test. The campaign takes as long as it is told to.
+const LIMIT: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
+    b"nightly" => Duration::from_secs(900),
+    b"campaign" => Duration::MAX,
+    _ => Duration::from_secs(120),
+};
+
 /// What a test that has panicked left behind will do for those that go on.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,6 +161,7 @@ pub(crate) async fn until(what: &str, within: Duration, mut condition: impl Asyn
 
 /// Waits until `condition` gives something, and returns that.
 pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    limit::at_most(LIMIT);
     let deadline = Instant::now() + within;
     let mut poll = tokio::time::interval(POLL);
     loop {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 pub(crate) use rustix::process::Signal;
 
-use super::{PATIENCE, eventually, locked};
+use super::{LIMIT, PATIENCE, eventually, limit, locked};
 
 /// Shown of each process when its test fails.
 const LINES_SHOWN: usize = 40;
@@ -34,6 +34,7 @@ struct Output(Arc<Mutex<Vec<String>>>);
 
 impl Process {
     pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
+        limit::at_most(LIMIT);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; try: make setup"));
         let (stdout, stderr) = (Output::default(), Output::default());
