@@ -36,7 +36,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, fuzzing; Spring and PHP by their registries
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP by their registries
 	$(heading)
 	$(SETUP) test cxx valkey promtool php maven
 	$(CARGO) test --locked --test nightly -- --test-threads=1
@@ -47,7 +47,14 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
 	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
+	$(TOOLS)/python/bin/python tests/tools/mutants.py
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
+
+.PHONY: mutants
+mutants: ## plants the faults of tests/mutants.toml, one at a time: each must be noticed by its tests
+	$(heading)
+	$(SETUP) test
+	$(TOOLS)/python/bin/python tests/tools/mutants.py
 
 .PHONY: scale
 scale: ## a day of a billion logins: what it costs, from what is measured here in two to three minutes; benches/README.md
