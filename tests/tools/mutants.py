@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Plants the faults of tests/mutants.toml, one at a time, and fails if the tests that should notice one do not.
 
-    mutants.py [--minutes MINUTES] [--only TEXT]
+    mutants.py [--minutes MINUTES] [--only TEXT] [LIST]
 
 All faults are built into one copy of the tree, below target/mutants. Each function that has faults gets its body several times:
 as it is, and once with each fault. Each process looks up which fault is planted in it by the session that it belongs to, which
 tests and the programs that they start share; so two faults are tried at the same time. A fault outside of a function's body, or
 in a `const fn`, has no choice at run time: it gets a build of its own, which takes a minute. First all tests are run without a
 fault, and have to pass. --only tries the faults whose text or file has this TEXT. After MINUTES (15) no further fault is tried,
-and the exit code is 1, as it is if a test passes with a fault or the text of a fault is no longer there.
+and the exit code is 1, as it is if a fault is not noticed or its text is no longer there. For a fault that names no tests, all are
+run, and those that notice it are named. LIST is another list than tests/mutants.toml.
 """
 
 import argparse
@@ -22,8 +23,9 @@ import sys
 import time
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sizes import block_end, blanked
@@ -66,6 +68,10 @@ pub(crate) fn planted_script(text: &str) -> String {
 SCRIPT = ("pub(super) fn new(text: &str) -> Self {", "\n        let text = &*crate::planted_script(text);")
 
 
+# By name, each with its program and the folder where that runs.
+Tests = dict[str, tuple[Path, Path]]
+
+
 class Wrong(Exception):
     """What is wrong with the list of faults, in words."""
 
@@ -76,17 +82,18 @@ class Fault:
     file: str
     find: str
     replace: str
-    caught_by: list[str]
+    caught_by: list[str] = field(default_factory=list)
     # It gets a build of its own.
     apart: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}: {' '.join(self.find.split())[:70]}"
 
-    def place(self, text: str) -> int:
-        if (times := text.count(self.find)) != 1:
-            raise Wrong(f"{self}: its `find` is {times} times in the file, and has to be there once")
-        return text.index(self.find)
+    def misplaced(self) -> str:
+        """Why it cannot be planted, if it cannot."""
+        path = ROOT / self.file
+        times = path.read_text().count(self.find) if path.is_file() else 0
+        return "" if times == 1 else f"its `find` is {times} times in the file, and has to be there once: {self}"
 
     def within(self, text: str) -> str:
         """`text`, which is the file or a part of it, with the fault."""
@@ -113,15 +120,16 @@ def planted_in_rust(text: str, faults: list[Fault]) -> str:
     """`text` with the choice among its faults in each body that has any."""
     code, bodies = blanked(text), defaultdict(list)
     for fault in faults:
-        start = fault.place(text)
+        start = text.index(fault.find)
         if body := body_of(code, start, start + len(fault.find)):
             bodies[body].append(fault)
         else:
             fault.apart = True
-    # From the last to the first, so that places before stay where they are. A body within another one's is in its copies.
+    for inner in sorted(bodies):
+        if outer := next((body for body in bodies if body[0] < inner[0] and inner[1] < body[1]), None):
+            bodies[outer] += bodies.pop(inner)
+    # From the last to the first, so that places before stay where they are.
     for (start, end), of_body in sorted(bodies.items(), reverse=True):
-        if any(other[0] < start and end < other[1] for other in bodies):
-            raise Wrong(f"{of_body[0]}: another fault is in the function around this one")
         body = text[start:end]
         arms = "".join(f" {fault.number} => {fault.within(body)}" for fault in of_body)
         text = f"{text[:start]}{{ match crate::planted() {{{arms} _ => {body} }} }}{text[end:]}"
@@ -129,8 +137,6 @@ def planted_in_rust(text: str, faults: list[Fault]) -> str:
 
 
 def planted_in_lua(text: str, faults: list[Fault]) -> str:
-    for fault in faults:
-        fault.place(text)
     numbers = " ".join(str(fault.number) for fault in faults)
     ended = [source.rstrip("\n") + "\n" for source in [text, *(fault.within(text) for fault in faults)]]
     faulty = "".join(f"--@only {fault.number}\n{source}" for fault, source in zip(faults, ended[1:]))
@@ -157,8 +163,6 @@ def plant(faults: list[Fault]) -> None:
     for fault in faults:
         of_file[fault.file].append(fault)
     names = sources()
-    if unknown := of_file.keys() - set(names):
-        raise Wrong(f"there is no {', '.join(sorted(unknown))}")
     for name in names:
         content = (ROOT / name).read_bytes()
         if name in of_file or re.fullmatch(r"(crates/[^/]+/)?src/(lib|.*script)\.rs", name):
@@ -186,16 +190,18 @@ def prepare() -> None:
             subprocess.run(["cp", "-a", "--reflink=auto", ROOT / "target/debug" / folder, BUILD / "debug"], check=True)
 
 
-def build() -> dict[str, tuple[Path, Path]]:
-    """Each test by name, with its program and the folder where that runs."""
-    command = [*os.environ.get("CARGO", "cargo").split(), "test", "--no-run", "--locked", "--workspace", "--features", "kubernetes", *TARGETS]
-    command += ["--target-dir", str(BUILD), "--message-format", "json-render-diagnostics"]
+def build() -> Tests:
+    """All tests."""
+    command = [os.environ.get("CARGO", "cargo"), "test", "--no-run", "--locked", "--workspace", "--features", "kubernetes"]
+    command += [*TARGETS, "--target-dir", str(BUILD), "--message-format", "json"]
     built = subprocess.run(command, cwd=TREE, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
     if built.returncode:
-        raise Wrong("the tree with the faults does not build: both forms of a function's body have to compile")
+        told = [message.get("message", {}) for message in messages if message["reason"] == "compiler-message"]
+        errors = "".join(message["rendered"] for message in told if message["level"] == "error")
+        raise Wrong(f"{errors}\nthe tree with the faults does not build: both forms of a function's body have to compile")
     tests = {}
-    for line in built.stdout.splitlines():
-        message = json.loads(line)
+    for message in messages:
         if message.get("executable") and message["profile"]["test"]:
             folder = Path(message["manifest_path"]).parent
             listed = subprocess.run([message["executable"], "--list"], cwd=folder, check=True, capture_output=True, text=True)
@@ -207,10 +213,10 @@ def build() -> dict[str, tuple[Path, Path]]:
 def run(program: Path, folder: Path, names: list[str], number: int, threads: int = 1) -> str:
     """Runs tests of one program with a fault planted. What they said, if they failed or hang."""
     command = ["sh", "-c", f'echo {number} > "{PLANTED}/$$" && exec "$@"', "sh", program, "--exact", "--include-ignored"]
-    command += [f"--test-threads={threads}", *names]
-    with subprocess.Popen(
-        command, cwd=folder, env=os.environ | {"RUST_BACKTRACE": "0"}, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as test:
+    command += ["--format=pretty", f"--test-threads={threads}", *names]
+    environment = os.environ | {"RUST_BACKTRACE": "0"}
+    outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **outputs) as test:
         try:
             said, _ = test.communicate(timeout=LIMIT * len(names))
         except subprocess.TimeoutExpired:
@@ -222,22 +228,22 @@ def run(program: Path, folder: Path, names: list[str], number: int, threads: int
     return "" if test.returncode == 0 else said
 
 
-def noticed(fault: Fault, tests: dict[str, tuple[Path, Path]]) -> str | None:
-    """The first of its tests that fails."""
-    return next((name for name in fault.caught_by if run(*tests[name], [name], fault.number)), None)
-
-
-def pass_without(names: set[str], tests: dict[str, tuple[Path, Path]]) -> None:
-    """All tests that are named, without a fault."""
+def run_all(names: Iterable[str], tests: Tests, number: int) -> str:
+    """The same with tests of all programs."""
     of_program = defaultdict(list)
     for name in sorted(names):
         of_program[tests[name]].append(name)
-    for (program, folder), of_it in of_program.items():
-        if said := run(program, folder, of_it, 0, 2):
-            raise Wrong(f"{said}\nthese tests fail without any fault")
+    return "".join(run(program, folder, of_it, number, 2) for (program, folder), of_it in of_program.items())
 
 
-def try_all(faults: list[Fault], tests: dict[str, tuple[Path, Path]], ends_at: float) -> list[str]:
+def noticed(fault: Fault, tests: Tests) -> str | None:
+    """The first of its tests that fails; of a fault that names none, all tests that fail."""
+    if fault.caught_by:
+        return next((name for name in fault.caught_by if run(*tests[name], [name], fault.number)), None)
+    return ", ".join(re.findall(r"^test (.*) \.\.\. FAILED$", run_all(tests, tests, fault.number), re.M))
+
+
+def try_all(faults: list[Fault], tests: Tests, ends_at: float) -> list[str]:
     """Plants one after the other, and prints a line for each. What is wrong."""
     wrong = []
 
@@ -251,8 +257,8 @@ def try_all(faults: list[Fault], tests: dict[str, tuple[Path, Path]], ends_at: f
             build()
         by = noticed(fault, tests)
         took = time.monotonic() - began
-        if not by:
-            wrong.append(f"not noticed: {fault}")
+        if not by or not fault.caught_by:
+            wrong.append(f"{'names no test' if by else 'not noticed'}: {fault}")
         print(f"{fault.number:4}/{len(faults)} {took:4.0f} s  {fault}\n{'':14}{by or 'NOT NOTICED'}", flush=True)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -266,12 +272,15 @@ def try_all(faults: list[Fault], tests: dict[str, tuple[Path, Path]], ends_at: f
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="plants the faults of tests/mutants.toml")
+    parser.add_argument("list", nargs="?", type=Path, default=ROOT / "tests/mutants.toml")
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    listed = tomllib.loads((ROOT / "tests/mutants.toml").read_text())["fault"]
+    listed = tomllib.loads(options.list.read_text())["fault"]
     chosen = [fault for fault in listed if options.only in fault["file"] + fault["find"]]
     faults = [Fault(number, **fault) for number, fault in enumerate(chosen, 1)]
+    misplaced = [reason for fault in faults if (reason := fault.misplaced())]
+    faults = [fault for fault in faults if not fault.misplaced()]
     try:
         prepare()
         plant(faults)
@@ -280,10 +289,12 @@ def main() -> int:
         if unknown := names - tests.keys():
             raise Wrong(f"there is no test {', '.join(sorted(unknown))}")
         print(f"{len(faults)} faults, {len(names)} tests: without a fault first", flush=True)
-        pass_without(names, tests)
+        if said := run_all(names, tests, 0):
+            raise Wrong(f"{said}\nthese tests fail without any fault")
         wrong = try_all(faults, tests, time.monotonic() + 60 * options.minutes)
     except Wrong as error:
         wrong = [str(error)]
+    wrong += misplaced
     print("\n".join([f"mutants: {text}" for text in wrong] or [f"mutants: all {len(faults)} faults are noticed"]))
     return 1 if wrong else 0
 
