@@ -111,3 +111,15 @@ impl Accounts for Auto {
         Ok(Named { user: fresh_user(now), made: true })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_users_id_tells_when_it_was_made_and_no_two_are_the_same() {
+        let now = DateTime::from_timestamp_millis(1_800_000_000_123).expect("a time");
+        let [one, other] = [fresh_user(now), fresh_user(now)];
+        assert!(one != other && one.as_str().starts_with("01a3185c-507b-7"), "{one}");
+    }
+}

@@ -100,7 +100,7 @@ impl ServiceAccounts {
         Ok(Self {
             http: Upstream::new(tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
             signer,
-            breaker: Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)),
+            breaker: Breaker::new(in_flight_per_worker(workers)),
             metrics,
             clock,
             password_checks: Endpoint::below(base, "password-checks", "check_password"),
@@ -248,6 +248,10 @@ impl CallFailure {
     }
 }
 
+fn in_flight_per_worker(workers: u32) -> u32 {
+    (MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)
+}
+
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
         let cure = if let CallFailure::Unusable(unusable) = &failure { unusable.cure() } else { START };
@@ -258,5 +262,16 @@ impl From<CallFailure> for AccountsError {
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
         Self { reason: closed.reason().into(), cure: START, retry_after: Closed::RETRY_AFTER }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/accounts.md says so.
+    #[test]
+    fn a_process_has_256_calls_in_flight_and_from_eight_workers_on_each_has_32() {
+        assert_eq!([0, 1, 3, 8, 9, 300].map(in_flight_per_worker), [256, 256, 85, 32, 32, 32]);
     }
 }

@@ -1,7 +1,7 @@
 //! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's whole life through each.
 
 mod lua;
-mod proxy;
+pub(crate) mod proxy;
 mod resp;
 
 use std::{collections::BTreeSet, fs, path::Path};

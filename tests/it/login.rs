@@ -151,6 +151,7 @@ async fn both_metadata_documents_name_the_issuer_byte_for_byte() {
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{path}");
         assert_eq!(answer.member("issuer"), ISSUER);
         assert_eq!(answer.member("jwks_uri"), format!("{ISSUER}/.well-known/jwks.json"));
+        assert_eq!(answer.json()["id_token_signing_alg_values_supported"], serde_json::json!(["ES256"]));
     }
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     assert_eq!(decoded(&token).1["iss"], ISSUER);

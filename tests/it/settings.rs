@@ -76,3 +76,13 @@ async fn a_port_that_is_taken_hides_no_other_fault() {
     }
     assert!(missing.iter().all(|name| outcome.contains(&format!("{name}: /nowhere"))), "{outcome}");
 }
+
+#[tokio::test]
+async fn of_files_that_are_read_at_the_start_each_one_that_is_missing_is_told() {
+    let mut configuration = Configuration::new("ES256");
+    ["WXMINT_APPID", "WXMINT_APP_SECRET"].iter().for_each(|name| configuration.set(name, ""));
+    configuration.set("WXMINT_APPS_DIR", "/nowhere/apps");
+    configuration.set("WXMINT_ACCOUNTS", "file:/nowhere/users");
+    let outcome = configuration.refused().await;
+    assert!(outcome.contains("/nowhere/apps") && outcome.contains("/nowhere/users"), "{outcome}");
+}

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::*;
-use crate::{ids::UnionId, store::Memory};
+use super::{super::Operator, *};
+use crate::{
+    ids::UnionId,
+    store::{Ends, Memory},
+};
 
 fn store() -> Memory {
     Memory::new(crate::http::now, Duration::from_secs(86_400))
@@ -47,14 +50,17 @@ async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
 }
 
 #[tokio::test]
-async fn who_finds_a_rivals_intent_for_a_full_user_binds_to_their_own() {
-    let (store, lin, attempt) = (store(), person("lin"), attempt(1));
-    bind(&store, &person("mei"), "full").await;
-    let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
-    store.intend(&lin, 0, &intent("full", false)).await.expect("the rival's");
-    let candidate = Named { user: user("own"), made: false };
-    let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
-    assert_eq!(bound.user, candidate.user);
+async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own() {
+    for refusing in ["full", "blocked"] {
+        let (store, lin, attempt) = (store(), person("lin"), attempt(1));
+        bind(&store, &person("mei"), "full").await;
+        store.set_blocked(&user("blocked"), true).await.expect("blocked");
+        let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
+        store.intend(&lin, 0, &intent(refusing, false)).await.expect("the rival's");
+        let candidate = Named { user: user("own"), made: false };
+        let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
+        assert_eq!(bound.user, candidate.user);
+    }
 }
 
 #[tokio::test]
@@ -95,4 +101,22 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
     assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt)));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
+}
+
+/// A failover took back that the list of the first user has lost the person.
+#[tokio::test]
+async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_users() {
+    let (store, lin) = (store(), person("lin"));
+    bind(&store, &lin, "first").await;
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
+    store.leave(&lin, &bound).await.expect("leaving");
+    let free = store.set_free(&lin, bound.generation).await.expect("free");
+    let attempt = attempt(1);
+    let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
+    let candidate = Named { user: user("second"), made: false };
+    binder.bind(&candidate, binder.settle(free).await.expect("settled")).await.expect("bound");
+    let operator = Operator { store: &store };
+    for (name, count) in [("first", 0), ("second", 1)] {
+        assert_eq!(operator.bindings_of(&user(name)).await.expect("read").len(), count, "{name}");
+    }
 }

@@ -20,7 +20,9 @@ use super::{
 use crate::support::{Reachable, RedisServer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Product {
+pub(crate) enum Product {
+    /// No product: takes what Redis takes.
+    Redis,
     /// Tair (Redis OSS-compatible), cluster, proxy mode.
     Alibaba,
     /// Distributed Cache, cluster architecture.
@@ -72,9 +74,10 @@ impl Product {
 }
 
 /// Listens in front of its shards until it is dropped.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     refused: Arc<Mutex<BTreeSet<String>>>,
+    planted: Arc<Mutex<Planted>>,
     serving: JoinHandle<()>,
 }
 
@@ -83,15 +86,40 @@ struct Rules {
     product: Product,
     shards: Arc<[u16]>,
     refused: Arc<Mutex<BTreeSet<String>>>,
+    planted: Arc<Mutex<Planted>>,
+}
+
+/// A command that is refused for no reason.
+#[derive(Default)]
+enum Planted {
+    #[default]
+    None,
+    /// The one after so many others; 1 is the next.
+    In(u64),
+    /// It was this one.
+    Was(String),
+}
+
+impl Planted {
+    fn is_it(&mut self, words: &[Vec<u8>]) -> bool {
+        let Self::In(left) = self else { return false };
+        *left -= 1;
+        let is_it = *left == 0;
+        if is_it {
+            *self = Self::Was(text(&words[0]).into_owned());
+        }
+        is_it
+    }
 }
 
 impl Proxy {
-    pub(super) async fn before(product: Product, shards: &[RedisServer]) -> Self {
+    pub(crate) async fn before(product: Product, shards: &[RedisServer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let refused = Arc::<Mutex<_>>::default();
         let shards = shards.iter().map(RedisServer::port).collect();
-        let rules = Rules { product, shards, refused: Arc::clone(&refused) };
+        let planted = Arc::<Mutex<_>>::default();
+        let rules = Rules { product, shards, refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -100,7 +128,20 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { port, refused, serving }
+        Self { port, refused, planted, serving }
+    }
+
+    /// Refuses one command, after so many others; 1 is the next.
+    pub(crate) fn refuse(&self, number: u64) {
+        *self.planted.lock().expect("no panic") = Planted::In(number);
+    }
+
+    /// Which command it was, if there were so many. None is refused from now on.
+    pub(crate) fn has_refused(&self) -> Option<String> {
+        match std::mem::take(&mut *self.planted.lock().expect("no panic")) {
+            Planted::Was(command) => Some(command),
+            Planted::None | Planted::In(_) => None,
+        }
     }
 
     /// The errors with which it has refused commands so far.
@@ -130,7 +171,9 @@ async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
     }
     loop {
         let words = command(&mut near).await?;
+        let planted = rules.planted.lock().expect("no panic").is_it(&words);
         let answer = match rules.product.refusal(&words) {
+            _ if planted => b"-ERR of the test\r\n".to_vec(),
             Some(error) => {
                 rules.refused.lock().expect("no panic").insert(error.clone());
                 format!("-{error}\r\n").into_bytes()

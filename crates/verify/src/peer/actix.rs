@@ -121,3 +121,29 @@ impl ResponseError for Rejection {
         response.content_type("text/plain; charset=utf-8").body(format!("{self}\n"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Refused;
+
+    #[test]
+    fn each_rejection_has_its_status_and_says_whether_another_token_or_another_time_helps() {
+        let invalid = Rejection::NotVerified(NotVerified::Refused(Refused::Expired));
+        for (rejection, status, challenge, retry_after) in [
+            (Rejection::NoToken(NoBearer::None), 401, Some("Bearer"), None),
+            (Rejection::NoToken(NoBearer::Several), 400, Some("Bearer error=\"invalid_request\""), None),
+            (Rejection::NoToken(NoBearer::Malformed), 400, Some("Bearer error=\"invalid_request\""), None),
+            (invalid, 401, Some("Bearer error=\"invalid_token\""), None),
+            (Rejection::NotVerified(NotVerified::NoKeys), 503, None, Some("1")),
+            (Rejection::NotVerified(NotVerified::StaleKeys), 503, None, Some("1")),
+            (Rejection::NotVerified(NotVerified::StaleEnds), 503, None, Some("1")),
+            (Rejection::NoPeer, 500, None, None),
+        ] {
+            let response = rejection.error_response();
+            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let found = (response.status().as_u16(), header(WWW_AUTHENTICATE), header(RETRY_AFTER));
+            assert_eq!(found, (status, challenge, retry_after), "{rejection:?}");
+        }
+    }
+}

@@ -162,5 +162,8 @@ mod tests {
         assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Wait, "however long it takes");
         schedule.succeeded(now + seconds(60), None, 0.0);
         assert_eq!(schedule.stranger(now + seconds(60)), Stranger::Fetch, "the last began a minute ago");
+        schedule.succeeded(now + seconds(61), None, 0.0);
+        assert_eq!(schedule.stranger(now + seconds(69)), Stranger::Refuse);
+        assert_eq!(schedule.stranger(now + seconds(70)), Stranger::Fetch, "10 s after the last began");
     }
 }

@@ -44,7 +44,7 @@ impl Shelf {
             is => is.map_err(told)?,
         };
         // Checked before opening the file, because opening a pipe waits for a writer.
-        distrust(&is).map_err(|reason| format!("{}: {reason}", self.0.display()))?;
+        distrust(&is, owners()).map_err(|reason| format!("{}: {reason}", self.0.display()))?;
         let file = File::open(&self.0).map_err(told)?;
         let opened = file.metadata().map_err(told)?;
         if (opened.dev(), opened.ino()) != (is.dev(), is.ino()) {
@@ -78,19 +78,19 @@ impl Shelf {
 
 /// Why the content of a file cannot be trusted: another user owns it or may write it. A link is not trusted either,
 /// because the peer writes only regular files.
-fn distrust(is: &Metadata) -> Result<(), String> {
+fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     let mode = is.mode();
     match () {
         () if !is.is_file() => Err("it is not a file".into()),
         () if mode & 0o022 != 0 => Err(format!("others can write it (mode {:04o})", mode & 0o777)),
-        () if !is_ours(is.uid()) => Err(format!("it belongs to another user ({})", is.uid())),
+        () if !owners.contains(&is.uid()) => Err(format!("it belongs to another user ({})", is.uid())),
         () => Ok(()),
     }
 }
 
-/// Whether the file belongs to this user or to root, against whom no check would help.
-fn is_ours(owner: u32) -> bool {
-    [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw).contains(&owner)
+/// Whose files are trusted: this user's, and root's, against whom no check would help.
+fn owners() -> [u32; 2] {
+    [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw)
 }
 
 /// Each of the sidecars that share a folder writes a temporary file of its own. The process id would not tell them
@@ -148,9 +148,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         let own = rustix::process::geteuid().as_raw();
-        assert_eq!([0, own, own + 1].map(is_ours), [true, true, false]);
+        assert_eq!(owners(), [own, 0]);
         let elsewhere = folder.path().join("elsewhere");
         fs::write(&elsewhere, JWKS).expect("written");
+        let is = fs::metadata(&elsewhere).expect("a file");
+        assert!(distrust(&is, owners()).is_ok() && distrust(&is, [own + 1; 2]).is_err());
         symlink(&elsewhere, &shelf.0).expect("a link");
         assert!(shelf.read().expect_err("a link").contains("not a file"));
         fs::remove_file(&shelf.0).expect("a link");

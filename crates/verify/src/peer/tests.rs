@@ -9,6 +9,7 @@ use std::{
 use chrono::TimeDelta;
 use reqwest::Url;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::*;
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 };
 
 const MAX_AGE: Duration = Duration::from_secs(600);
+/// For what takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Issuer {
     forge: Forge,
@@ -67,7 +70,7 @@ impl Issuer {
         let mut trusted = TrustedIssuer::at(self.jwks_url.clone(), policy());
         change(&mut trusted);
         let peer = Peer::start(vec![trusted]).expect("a peer");
-        peer.has_keys().await;
+        timeout(PATIENCE, peer.has_keys()).await.expect("keys");
         peer
     }
 }
@@ -105,7 +108,7 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
             let revocations = Revocations { max_age: MAX_AGE, when_stale, ..Revocations::beside(&issuer.jwks_url) };
             let peer = issuer.peer(|trusted| trusted.revocations = Some(revocations)).await;
             if feed.is_some() {
-                peer.is_ready().await;
+                timeout(PATIENCE, peer.is_ready()).await.expect("ready");
             }
             let token = issuer.token();
             for (at, refused) in [(now(), at_once), (now() + MAX_AGE + TimeDelta::seconds(1), later)] {

@@ -1,0 +1,188 @@
+//! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done.
+
+use std::{cell::Cell, slice};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    clouds::proxy::{Product, Proxy},
+    support::{APPID, Answer, OTHER_APPID, RedisServer, TestBed, UsersFile, password_of, write_private},
+};
+
+/// More than any request asks Redis.
+const MOST: u64 = 40;
+const SECRET: &str = "planted-secret-of-an-operator-2f7d80";
+
+struct Refusing {
+    bed: TestBed<Proxy>,
+    people: Cell<u32>,
+    _redis: RedisServer,
+    _folder: TempDir,
+}
+
+impl Refusing {
+    async fn start(environment: &[(&str, &str)]) -> Self {
+        let (redis, folder) = (RedisServer::start(&[], "").await, tempfile::tempdir().expect("a folder"));
+        let tokens = folder.path().join("admin.tokens");
+        write_private(&tokens, &format!("desk {SECRET}\n"));
+        // Whether replicas confirm is another matter.
+        let fixed = [("WXMINT_REDIS_CONFIRM", "0"), ("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())];
+        let builder = TestBed::builder().two_apps().envs(&fixed).envs(environment);
+        let bed = builder.start_on(Proxy::before(Product::Redis, slice::from_ref(&redis)).await).await;
+        Self { bed, people: Cell::default(), _redis: redis, _folder: folder }
+    }
+
+    /// Somebody new.
+    fn person(&self) -> String {
+        self.people.set(self.people.get() + 1);
+        format!("person-{}", self.people.get())
+    }
+
+    async fn log_in(&self, person: &str, members: Value) -> Answer {
+        self.bed.log_in_at(APPID, person, members).await
+    }
+
+    /// Somebody who has logged in, in both apps.
+    async fn somebody(&self) -> (String, Answer) {
+        let person = self.person();
+        self.bed.log_in_at(OTHER_APPID, &person, json!({})).await.expect_login();
+        let login = self.log_in(&person, json!({})).await.expect_login();
+        (person, login)
+    }
+
+    /// Repeats `act` with each command of Redis refused in turn: it is answered 503, unless the command is one of `needless`.
+    async fn expect_refused<T>(
+        &self,
+        what: &str,
+        needless: &[&str],
+        prepare: impl AsyncFn() -> T,
+        act: impl AsyncFn(T) -> Answer,
+    ) {
+        // Scripts are loaded, and what is fetched once is there.
+        let first = act(prepare().await).await;
+        assert!(first.status < 300, "{what}: {first:?}");
+        let mut done_without = Vec::new();
+        for number in 1..MOST {
+            // Three times, because the service looks at Redis by itself now and then.
+            for time in 1..=3 {
+                let prepared = prepare().await;
+                self.bed.redis.refuse(number);
+                let answer = act(prepared).await;
+                let Some(refused) = self.bed.redis.has_refused() else {
+                    return assert!(done_without.is_empty() || done_without == needless, "{what}: {done_without:?}");
+                };
+                if answer.status == 503 {
+                    answer.expect_problem(503, "store_unavailable");
+                    break;
+                }
+                assert!(answer.status < 300, "{what} without {refused}: {answer:?}");
+                if time == 3 {
+                    done_without.push(refused);
+                }
+            }
+        }
+        panic!("{what} takes more than {MOST} commands");
+    }
+}
+
+#[tokio::test]
+async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
+    let refusing = Refusing::start(&[]).await;
+    let bed = &refusing.bed;
+    refusing
+        .expect_refused(
+            "a first login",
+            &[],
+            async || refusing.person(),
+            async |person| refusing.log_in(&person, json!({})).await,
+        )
+        .await;
+    refusing
+        .expect_refused(
+            "a login",
+            &[],
+            async || refusing.somebody().await.0,
+            async |person| refusing.log_in(&person, json!({})).await,
+        )
+        .await;
+    for (method, path, body, needless) in [
+        // That the end is in the feed is noted last. Otherwise a repetition writes it there again.
+        ("POST", "/logout", Value::Null, &["SET"][..]),
+        ("POST", "/logout", json!({"everywhere": true}), &[]),
+        // Whether nobody is left, so that what is kept of the user may expire.
+        ("DELETE", "/binding", Value::Null, &["HGETALL", "HLEN"]),
+        ("GET", "/wechat/session", Value::Null, &[]),
+        ("POST", "/wechat/session/reset", Value::Null, &[]),
+    ] {
+        let ask =
+            async |(_, login): (_, Answer)| bed.service().ask(method, path, &login.member("access_token"), &body).await;
+        refusing
+            .expect_refused(&format!("{method} {path} {body}"), needless, async || refusing.somebody().await, ask)
+            .await;
+    }
+    let prepare = async || {
+        let (person, login) = refusing.somebody().await;
+        (login, bed.wechat.hand_over(json!({"person": person, "kind": "user_info"})).await)
+    };
+    let open = async |(login, handed): (Answer, Value)| {
+        let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
+        bed.service().ask("POST", "/wechat/userdata", &login.member("access_token"), &data).await
+    };
+    refusing.expect_refused("user data", &[], prepare, open).await;
+}
+
+#[tokio::test]
+async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
+    let users = UsersFile::of(&["alice"]);
+    let refusing =
+        Refusing::start(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "1000")]).await;
+    let bed = &refusing.bed;
+    let log_in = async |person: String| refusing.log_in(&person, password_of("alice")).await;
+    refusing.expect_refused("a password", &[], async || refusing.person(), log_in).await;
+    let ticket = async || {
+        refusing
+            .log_in(&refusing.person(), json!({}))
+            .await
+            .expect_problem(403, "binding_required")
+            .member("bind_ticket")
+    };
+    let redeem = async |ticket: String| {
+        let mut body = password_of("alice");
+        body["bind_ticket"] = ticket.into();
+        bed.service().log_in_with(&body).await
+    };
+    refusing.expect_refused("a ticket", &[], ticket, redeem).await;
+
+    let refusing = Refusing::start(&[("WXMINT_ONE_LOGIN", "true")]).await;
+    let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
+    // As after a logout, of a token of the same second.
+    refusing.expect_refused("one login", &["SET"], async || refusing.somebody().await.0, log_in).await;
+}
+
+#[tokio::test]
+async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
+    let refusing = Refusing::start(&[]).await;
+    for (method, path) in [
+        ("POST", "/users/USER/end"),
+        ("PUT", "/users/USER/block"),
+        ("DELETE", "/users/USER/block"),
+        ("GET", "/users/USER"),
+        ("DELETE", "/users/USER/wechat/APP"),
+        ("GET", "/wechat/APP/people/PERSON"),
+        ("POST", "/wechat/APP/people/PERSON/end"),
+        ("DELETE", "/wechat/APP/people/PERSON"),
+    ] {
+        let prepare = async || {
+            let (person, login) = refusing.somebody().await;
+            let openid = refusing.bed.wechat.account(&person).await["openid"].as_str().expect("known").to_owned();
+            path.replace("USER", &login.member("user_id")).replace("APP", APPID).replace("PERSON", &openid)
+        };
+        let operate = async |path: String| {
+            let url = format!("http://{}{path}", refusing.bed.service().admin);
+            let request = refusing.bed.http.0.request(method.parse().expect("a method"), url);
+            refusing.bed.http.send(request.bearer_auth(SECRET)).await
+        };
+        refusing.expect_refused(&format!("{method} {path}"), &[], prepare, operate).await;
+    }
+}
