@@ -1,7 +1,7 @@
 # An image of the program, which needs no library, and root certificates: no shell, no package manager.
 # Debug a running pod with: kubectl debug -it POD --image=busybox --target=wxmint
 
-# Where images and crates come from, if not from where they are published: README.md#try-it.
+# Where images and crates come from, if not from where they are published: README.md#mirrors.
 ARG REGISTRY=docker.io
 
 FROM ${REGISTRY}/library/rust:1.95-slim-bookworm AS build

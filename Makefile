@@ -131,7 +131,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: image
-image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: README.md#try-it)
+image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:tag; mirrors: README.md#mirrors)
 	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
 
 .PHONY: release

@@ -19,6 +19,7 @@ mod demo_page;
 mod doctor;
 mod ended_keys;
 mod env_file;
+mod examples;
 mod host_names;
 mod init;
 mod key_files;

@@ -1,7 +1,7 @@
 //! The README's commands do what it says, and the pages of both languages show the same programs.
 //!
 //! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `run`, of
-//! which the last two lines are commands that run on, then `login` beside them.
+//! which the last two lines are commands that run on, then `login` and `console` beside them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,9 @@ use tempfile::TempDir;
 
 use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository, wxmint};
 
-const COMMANDS: [&str; 2] = ["run", "login"];
+const COMMANDS: [&str; 3] = ["run", "login", "console"];
+/// A new user reads no more.
+const MOST_LINES: usize = 200;
 /// The marked blocks that show a file of `tests/verifiers`.
 const FILES: [(&str, &str); 3] =
     [("verify-node", "verify.mjs"), ("verify-python", "verify.py"), ("verify-go", "verify.go")];
@@ -133,6 +135,12 @@ impl Shell {
     }
 }
 
+/// What stands before this path in the README's link.
+fn readme_link<'a>(readme: &'a str, path: &str) -> &'a str {
+    let links = readme.split('<').filter_map(|rest| rest.split('>').next());
+    links.filter_map(|link| link.strip_suffix(path)).next().unwrap_or_else(|| panic!("README.md links to no {path}"))
+}
+
 fn is_event(line: &str, message: &str) -> bool {
     serde_json::from_str::<Value>(line).is_ok_and(|event| event["message"] == message)
 }
@@ -153,13 +161,14 @@ fn left_for_git(shell: &mut Shell) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_readmes_commands_log_a_person_in_and_leave_nothing_for_git_to_add() {
+async fn the_readmes_commands_log_a_person_in_open_the_console_and_leave_nothing_for_git_to_add() {
     let readme = page("README.md");
-    let [run, login] = COMMANDS.map(|name| block(&readme, name));
-    let [init, simulator, serve] = run.lines().collect::<Vec<_>>()[..] else { panic!("three commands: {run}") };
+    let [run, login, console] = COMMANDS.map(|name| block(&readme, name));
+    let lines: Vec<_> = run.lines().collect();
+    let [init @ .., simulator, serve] = &lines[..] else { panic!("two commands that run on: {run}") };
     let mut shell = Shell::new();
 
-    shell.run(init);
+    shell.run(&init.join("\n"));
     let mut simulator = shell.simulator(simulator.strip_suffix(" &").expect("it runs on"));
     has_said(&mut simulator, "the simulator listens", |it| it.stdout().iter().any(|line| line.contains("http://")))
         .await;
@@ -167,6 +176,12 @@ async fn the_readmes_commands_log_a_person_in_and_leave_nothing_for_git_to_add()
     has_said(&mut service, "the service is ready", |it| it.stderr().iter().any(|line| is_event(line, "ready"))).await;
     let printed = shell.run(&login);
     assert!(printed.contains("\"access_token\":\"eyJ"), "{printed}");
+    let [page, whoami] = ["console", "whoami"].map(|path| {
+        let (secret, start) = (console.trim_end(), readme_link(&readme, "/console"));
+        shell.run(&format!("curl -sf -H \"Authorization: Bearer $({secret})\" {start}/{path}"))
+    });
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    assert!(whoami.contains("\"name\":\"me\""), "{whoami}");
     assert_eq!(left_for_git(&mut shell), "");
 }
 
@@ -207,6 +222,16 @@ fn every_marked_block_is_run_or_compared() {
 #[test]
 fn both_languages_show_the_same_blocks() {
     assert_eq!(all_blocks(".md"), all_blocks(".zh-CN.md"));
+}
+
+#[test]
+fn the_readme_is_short_and_shows_the_demo_before_anything_else_that_is_run() {
+    for name in ["README.md", "README.zh-CN.md"] {
+        let page = page(name);
+        assert!(page.lines().count() <= MOST_LINES, "{name} has {} lines", page.lines().count());
+        let first = page.split("```sh\n").nth(1).and_then(|rest| rest.lines().next());
+        assert_eq!(first, Some("make demo"), "{name}");
+    }
 }
 
 /// The pages of the repository, by path.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
-#   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK, Node with npm's packages, a Python environment,
+#   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
 #   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq kustomize promtool oci cargo-deny php maven cross
@@ -44,7 +44,10 @@ missing_packages() {
       have node || echo nodejs
       have npm || echo npm
       ;;
-    java) have javac || echo default-jdk-headless ;;
+    java)
+      have javac || echo default-jdk-headless
+      [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5
+      ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     # /usr/sbin is not in everybody's PATH.
     nginx)
@@ -72,10 +75,7 @@ missing_packages() {
       php -m 2>/dev/null | grep -q pdo_sqlite || echo php-sqlite3
       have composer || echo composer
       ;;
-    maven)
-      have mvn || echo maven
-      [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5
-      ;;
+    maven) have mvn || echo maven ;;
     # For aarch64, and to run what it has made.
     cross)
       have aarch64-linux-gnu-gcc || printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross
