@@ -167,7 +167,7 @@ fn code(error: &LoginError) -> ProblemCode {
 fn words(error: &LoginError) -> &'static str {
     match error {
         LoginError::UnknownApp(_) => "",
-        LoginError::NotAccepted(_) => "This service's account backend has no use for it.",
+        LoginError::NotAccepted(_) => "The account backend of this service does not use it.",
         LoginError::CodeInvalid => {
             "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
              Call wx.login again, once."
@@ -182,7 +182,7 @@ fn words(error: &LoginError) -> &'static str {
              code with a new one of wx.login."
         }
         LoginError::TicketInvalid => {
-            "This `bind_ticket` is spent or older than 5 minutes. Call wx.login and send its code in place of the ticket."
+            "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the ticket."
         }
         LoginError::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
         LoginError::Blocked | LoginError::ShutOut => "The business does not let this user log in. Do not try again.",
@@ -202,13 +202,15 @@ fn words(error: &LoginError) -> &'static str {
             "In this app, this user has no WeChat identity, or this openid belongs to no user."
         }
         LoginError::SessionKeyMissing => {
-            "No session key of this user in this app is kept, or WeChat no longer accepts it. Have the mini program log in \
-             again, then ask again."
+            "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log \
+             in again, then ask again."
         }
         LoginError::Misconfigured(_) => {
             "WeChat refuses this service. Its operator finds the reason in the log, by the request id."
         }
-        LoginError::WeChatUnavailable(_) => "WeChat does not answer, or not as it should. Wait, then try again.",
+        LoginError::WeChatUnavailable(_) => {
+            "WeChat does not answer, or its answer cannot be used. Wait, then try again."
+        }
         LoginError::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
         LoginError::EndedAhead(_) => "The clock of the session store is wrong. Wait, then call wx.login again.",
         LoginError::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",

@@ -116,7 +116,7 @@ fn part<T: FromStr<Err = InvalidId>>(name: &str, text: &str) -> Result<T, Proble
     text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
 }
 
-/// Of an act that is about nobody.
+/// The target of an act that concerns neither a user nor a person.
 impl Target for () {
     type Path = ();
 

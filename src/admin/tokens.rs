@@ -146,7 +146,7 @@ impl AdminTokens {
     }
 }
 
-/// `None` if a word is no right's.
+/// `None` if a word names no right.
 fn rights(words: &str) -> Option<Vec<Right>> {
     let right = |word: &str| Right::ALL.into_iter().find(|right| right.word() == word);
     words.split(',').map(right).collect()

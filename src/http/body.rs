@@ -73,7 +73,7 @@ pub(super) struct RequestBody(Rc<RefCell<Arriving>>);
 struct Arriving {
     payload: dev::Payload,
     begun: Instant,
-    /// Begins when somebody waits for bytes, because most bodies come with their head, and a timer would cost more than they.
+    /// Begins when somebody waits for bytes, because most bodies come with their head and need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
     connection: Option<Rc<ClientConnection>>,
     is_over: bool,

@@ -91,8 +91,8 @@ fn warn_of_stranger(peer: IpAddr) {
     WARNED.call_once(|| {
         tracing::warn!(
             %peer,
-            "X-Forwarded-For counts for nothing here, because WXMINT_TRUSTED_PROXIES does not name the address that sent it; \
-             if that is your proxy's, add it there, or all clients of the proxy share one limit"
+            "X-Forwarded-For is ignored, because WXMINT_TRUSTED_PROXIES does not name the address that sent it; if that is \
+             your proxy's, add it there, or all clients of the proxy share one limit"
         );
     });
 }

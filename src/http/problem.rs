@@ -71,7 +71,7 @@ problem_codes! {
     AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
     KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment";
     /// It is not known which tokens have been ended.
-    RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "What has been revoked is not known at the moment";
+    RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "The revocations are not known at the moment";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
 }
 

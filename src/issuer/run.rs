@@ -164,7 +164,7 @@ async fn watch_redis(issuer: Arc<Issuer>) {
         let state = redis.status().await.unwrap_or_default();
         issuer.metrics.redis_is(&state);
         if state.primaries.is_empty() && state.slots.is_none() {
-            // Nothing is known of what was missing.
+            // No primary answers, so it is unknown whether anything is still missing.
             continue;
         }
         let warning = warning(&state);

@@ -78,7 +78,7 @@ impl Wanted {
 
 impl AccessTokens<'_> {
     /// Makes a call with the access token of `app`. If WeChat refuses the token it is replaced, unless another has done
-    /// so already, and the call is made once more. `claim` is of this call alone.
+    /// so already, and the call is made once more. `attempt` identifies this call.
     pub async fn with<T>(
         &self,
         app: &App,
@@ -203,7 +203,7 @@ impl AccessTokens<'_> {
         }
     }
 
-    /// A failure is no failure of the call: it has its token, and only the next has to fetch again.
+    /// A failure does not fail the call, which has its token; only the next call must fetch again.
     async fn keep(&self, app: &App, attempt: &AttemptId, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
         let sealed = match self.vault.seal_access_token(&fetched.token, &app.id) {
             Ok(sealed) => sealed,
@@ -223,8 +223,8 @@ impl AccessTokens<'_> {
     }
 }
 
-/// When a token that lives so long is renewed: in the last tenth of what is left to it when that is little, so that
-/// WeChat is not asked over and over while it gives the same one.
+/// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not asked
+/// again and again while it gives the same token.
 fn life(expires_in: Duration) -> TokenLife {
     TokenLife { renew_in: expires_in - RENEWED_BEFORE_END.min(expires_in / 10), expires_in }
 }

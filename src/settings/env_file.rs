@@ -19,9 +19,9 @@ pub const NAME: &str = ".env";
 /// What `wxmint init` writes, with values of its own.
 pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
-/// In bytes, many times `.env.example`.
+/// In bytes: many times as long as `.env.example`.
 const LARGEST: u64 = 256 * 1024;
-/// Of whose variables the values are secrets, or may be.
+/// Variables whose values are secrets, or contain one.
 const SECRETS: [&str; 4] =
     ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "WXMINT_WECHAT_PROXY", "OTEL_EXPORTER_OTLP_HEADERS"];
 

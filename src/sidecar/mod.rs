@@ -21,7 +21,7 @@ use wxmint_verify::peer::Peer;
 use self::{claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
 use crate::settings::SidecarSettings;
 
-/// What a header says of nobody, or of nothing.
+/// The value of a header if there is no user, or no such claim.
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
 struct Sidecar {

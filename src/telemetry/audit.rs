@@ -121,7 +121,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Who can cause it, where no secret and no person is known.
+    /// Whom the event is counted for if neither a secret nor a person is known.
     pub fn address(&self) -> &str {
         self.origin.address.as_deref().unwrap_or_default()
     }

@@ -37,13 +37,13 @@ fn every_folder_of_examples_has_a_readme_and_is_in_the_index_in_both_languages()
     let is_example = |name: &String| name != "peers" && examples.join(name).is_dir();
     let folders: Vec<_> = folders.into_iter().flatten().filter(is_example).collect();
     assert!(folders.len() > 20, "{folders:?}");
-    for ending in ["md", "zh-CN.md"] {
-        let index = &pages[&examples.join(format!("README.{ending}"))];
+    for ending in ["", ".zh-CN"] {
+        let index = &pages[&examples.join(format!("README{ending}.md"))];
         for folder in &folders {
-            assert!(index.contains(&format!("]({folder})")), "{folder} is not in examples/README.{ending}");
+            assert!(index.contains(&format!("]({folder})")), "{folder} is not in examples/README{ending}.md");
             assert!(
-                pages.contains_key(&examples.join(format!("{folder}/README.{ending}"))),
-                "{folder}/README.{ending}"
+                pages.contains_key(&examples.join(format!("{folder}/README{ending}.md"))),
+                "{folder}/README{ending}.md"
             );
         }
     }

@@ -20,7 +20,7 @@ func main() {
 	if err != nil {
 		log.Fatalln("refused:", err)
 	}
-	// Signed by now, so written as wxmint writes it.
+	// The signature is good, so the header is written as wxmint writes it.
 	header, _ := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])
 	if !strings.Contains(string(header), `"typ":"at+jwt"`) || !strings.Contains(string(header), `"kid":"`) {
 		log.Fatalln("refused: not an access token, or no kid")

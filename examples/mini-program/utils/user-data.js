@@ -3,9 +3,9 @@ const { request, failure } = require('./login.js')
 
 const WXMINT = 'https://login.example.com'
 
-// What WeChat seals for the server, opened there. `ask` asks WeChat for it, as () => wx.getWeRunData() does.
+// Has wxmint decrypt what WeChat encrypts for the server. `ask` gets it from WeChat, as () => wx.getWeRunData() does.
 async function userData(ask, attempts = 2) {
-  await request({ url: `${WXMINT}/wechat/session` }) // whoever has no token logs in here, before WeChat seals anything
+  await request({ url: `${WXMINT}/wechat/session` }) // without a token, logs in here, before WeChat encrypts anything
   const { encryptedData, iv } = await ask()
   const url = `${WXMINT}/wechat/userdata`
   const answer = await request({ url, method: 'POST', data: { encryptedData, iv } })

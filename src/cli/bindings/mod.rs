@@ -27,9 +27,9 @@ pub(super) enum BindingsCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Make the bindings that a file lists; a person who is bound to another user stays so. May be run again
+    /// Make the bindings that a file lists; a person who is bound to another user keeps that binding. May be run again
     Import(ImportArgs),
-    /// List the people whose unionid belongs to another user than they do
+    /// List the people who are bound to one user although their unionid belongs to another
     Conflicts {
         /// As NDJSON
         #[arg(long)]

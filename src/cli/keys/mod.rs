@@ -45,7 +45,7 @@ pub(super) enum KeysCommand {
     Generate {
         #[command(flatten)]
         place: KeysPlaceArgs,
-        /// Every verifier we know supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and with
+        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and with
         /// --replace that of the last key
         #[arg(long, value_name = "ES256|EdDSA|RS256")]
         alg: Option<Algorithm>,
@@ -91,7 +91,7 @@ pub(super) enum KeysCommand {
         /// The key, as `keys list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Required, because `keys rotate` retires keys that have not leaked by itself
+        /// Required, because a key that has not leaked is better left to `keys rotate`, which retires it when it is due
         #[arg(long)]
         now: bool,
         /// Do not ask for confirmation

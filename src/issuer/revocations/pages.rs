@@ -1,4 +1,4 @@
-//! The pages of the last second, so that nobody who asks for many keeps the others from theirs.
+//! The pages of the last second, in lanes, so that a client that asks for many pages does not delay the others.
 
 use std::{
     collections::{HashMap, VecDeque},

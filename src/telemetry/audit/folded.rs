@@ -12,10 +12,10 @@ use super::{Activity, Event, Origin, Several, now, write};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
-/// So many kinds are told apart, in about 10 MB. Further refusals are counted together, by their reason. There is as much room
+/// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is as much room
 /// again for what succeeds (logouts), so that strangers who are refused cannot take the names away from it.
 const MOST: usize = 10_000;
-/// For so long after a limit lets in again is it remembered whom the limit has refused.
+/// After a limit lets in again, wxmint remembers for this long whom it has refused.
 const LIMIT_KEPT: TimeDelta = TimeDelta::hours(1);
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);

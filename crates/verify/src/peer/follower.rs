@@ -227,11 +227,11 @@ impl Follower {
         }
         match &fault {
             Some(fault) if self.told != reason => {
-                tracing::warn!(issuer = self.issuer, reason = %fault, "the revocation feed is not known as a whole; keeping the revocations that are known");
+                tracing::warn!(issuer = self.issuer, reason = %fault, "not all of the revocation feed is known; keeping the revocations that are known");
             }
             None if self.told.is_some() => {
                 let held = self.feed.ends().count();
-                tracing::info!(issuer = self.issuer, held, "the revocation feed is known as a whole again");
+                tracing::info!(issuer = self.issuer, held, "all of the revocation feed is known again");
             }
             _ => {}
         }
