@@ -1,9 +1,13 @@
 //! What was found of a configuration, and what to do about it: for readiness, and for `wxmint doctor`.
 
+mod chinese;
+
 use std::fmt::{self, Display};
 
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub use self::chinese::in_chinese;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -43,9 +47,12 @@ impl Finding {
 
     /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
-        let word = if ahead > 0.0 { "ahead of" } else { "behind" };
-        let found = format!("the clock of this machine is {:.0} s {word} {other}", ahead.abs());
-        if ahead.abs() > far { Self::warning(name, found, "set both by NTP") } else { Self::ok(name, found) }
+        let far_off = ahead.abs();
+        let found = match ahead > 0.0 {
+            true => format!("the clock of this machine is {far_off:.0} s ahead of {other}"),
+            false => format!("the clock of this machine is {far_off:.0} s behind {other}"),
+        };
+        if far_off > far { Self::warning(name, found, "set both by NTP") } else { Self::ok(name, found) }
     }
 
     /// A warning that another failure has made the check impossible.

@@ -4,7 +4,7 @@ use std::{fmt::Display, io, process::ExitCode};
 
 use wxmint_verify::KeyError;
 
-use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, output::say};
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say};
 use crate::{
     keys::rotation::Refusal,
     login::LoginError,
@@ -62,7 +62,7 @@ impl Failure {
     /// Says the reason, and returns the exit code.
     pub(super) fn tell(self) -> ExitCode {
         if let Some(reason) = self.reason {
-            say(format_args!("wxmint: {reason}"));
+            say(format_args!("wxmint: {}", Language::of_locale().told(&reason)));
         }
         ExitCode::from(self.code)
     }
@@ -71,6 +71,7 @@ impl Failure {
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         let note = env_file::note().map(|note| format!("\n{note}")).unwrap_or_default();
+        let faults = Language::of_locale().faults(&faults);
         Self::usage(format_args!("the settings cannot be used\n\n{faults}{note}"))
     }
 }

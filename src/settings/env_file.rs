@@ -25,6 +25,14 @@ const LARGEST: u64 = 256 * 1024;
 const SECRETS: [&str; 4] =
     ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "WXMINT_WECHAT_PROXY", "OTEL_EXPORTER_OTLP_HEADERS"];
 
+/// What the Chinese example says about a variable: the comments above it, but for examples and pages.
+pub fn explained_in_chinese(variable: &str) -> Option<String> {
+    let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
+    let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
+    let comments = paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
+    Some(comments.filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect())
+}
+
 static NOTE: OnceLock<String> = OnceLock::new();
 
 /// What is unusual about the file that was loaded, and what to do.

@@ -348,7 +348,10 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
     let place = folder();
     let mut terminal = Terminal::of(&["init", "--lang", "zh"], place.path());
     terminal.answer("小程序的 AppID", true, &format!("{APPID}\n")).await;
-    terminal.answer("小程序访问 wxmint 的 URL", true, &format!("{ISSUER}\n")).await;
+    terminal.answer("小程序访问 wxmint 的 URL", true, "nonsense\n").await;
+    terminal
+        .answer("WXMINT_ISSUER 不是 URL；应以 https:// 和主机名开头（is not a URL", true, &format!("{ISSUER}\n"))
+        .await;
     terminal.answer("Redis 的地址", true, &format!("{REDIS}\n")).await;
     terminal.answer("小程序的 AppSecret（输入时不显示）", false, &format!("{APP_SECRET}\n")).await;
     let (code, shown) = terminal.end("  wxmint serve").await;

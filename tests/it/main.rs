@@ -10,6 +10,7 @@ mod backup;
 mod bad_input;
 mod binding;
 mod bindings_command;
+mod chinese;
 mod closed_pipes;
 mod clouds;
 mod connections;

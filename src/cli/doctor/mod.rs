@@ -28,7 +28,7 @@ use super::{
     serve::Remark,
 };
 use crate::{
-    findings::{Finding, Status},
+    findings::{Finding, Status, in_chinese},
     http::run_to_end,
     settings::{Fault, Faults, env_file},
 };
@@ -70,14 +70,15 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         (Some(Patient::Sidecar), Ok(())) => gather(&names, sidecar::examine),
         (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public)),
     };
+    let language = Language::of_locale();
     match args.json {
         true => print(json(&Report { checks: &found })),
-        false => lines(&found).into_iter().for_each(print),
+        false => lines(&found, language).into_iter().for_each(print),
     }
     complete()?;
     let worst = found.iter().map(|finding| finding.status).max();
-    if worst > Some(Status::Ok) && !args.json && Language::of_locale() == Language::Zh {
-        say("各检查项的含义和处理办法：docs/operation.zh-CN.md 的“体检”");
+    if worst > Some(Status::Ok) && !args.json && language == Language::Zh {
+        say("各检查项的说明：docs/operation.zh-CN.md 的“体检”；英文原文：加 --json");
     }
     match worst {
         Some(Status::Fault) => Err(Failure::diagnosed(EXIT_FAULTS)),
@@ -97,7 +98,7 @@ struct Report<'a> {
 }
 
 /// A line for each finding; checks that have found the same share one.
-fn lines(found: &[Finding]) -> Vec<String> {
+fn lines(found: &[Finding], language: Language) -> Vec<String> {
     let mut lines: Vec<(&Finding, Vec<&str>)> = Vec::new();
     for finding in found {
         match lines.iter_mut().find(|(other, _)| Finding { name: other.name, ..finding.clone() } == **other) {
@@ -105,16 +106,22 @@ fn lines(found: &[Finding]) -> Vec<String> {
             None => lines.push((finding, vec![finding.name])),
         }
     }
-    lines.into_iter().map(|(finding, names)| line(finding, &names.join(", "))).collect()
+    lines.into_iter().map(|(finding, names)| line(finding, &names.join(", "), language)).collect()
 }
 
-fn line(finding: &Finding, names: &str) -> String {
+fn line(finding: &Finding, names: &str, language: Language) -> String {
     let status = match finding.status {
         Status::Ok => "ok",
         Status::Warning => "warning",
         Status::Fault => "fault",
     };
-    format!("{status:7}  {names:18}  {finding}")
+    let said = match (language, finding.advice.as_str()) {
+        (Language::Zh, advice) if !advice.is_empty() => {
+            format!("{}；{}", in_chinese(&finding.found), in_chinese(advice))
+        }
+        _ => language.told(&finding.to_string()),
+    };
+    format!("{status:7}  {names:18}  {said}")
 }
 
 /// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.
@@ -190,13 +197,15 @@ mod tests {
         let fault = Finding::fault("redis.reach", "Redis is gone", "start it");
         let same = ["vault", "accounts"].map(|name| Finding::unchecked(name, "no settings"));
         assert_eq!(
-            lines(&[fault, same[0].clone(), Finding::ok("keys", "one"), same[1].clone()]),
+            lines(&[fault, same[0].clone(), Finding::ok("keys", "one"), same[1].clone()], Language::En),
             [
                 "fault    redis.reach         Redis is gone; start it",
                 "warning  vault, accounts     not checked: no settings; mend that first, then run the doctor again",
                 "ok       keys                one",
             ]
         );
+        let late = Finding::fault("vault", "no answer within 13 s", "set both by NTP");
+        assert_eq!(line(&late, late.name, Language::Zh), "fault    vault               13 秒内没有响应；两边都用 NTP 校时");
         let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
         assert_eq!(json(&Report { checks: &[Finding::ok("keys", "one")] }), expected);
     }

@@ -121,10 +121,11 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Fail
         let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
         let asked = questions.find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
+            let faults = language.faults(&faults);
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{}", language.pick(HOW))));
         };
         if values.iter().any(|(known, _)| *known == name) {
-            say(fault);
+            say(language.fault(fault));
         }
         values.retain(|(known, _)| *known != name);
         let typed = if name == SECRET { ask_hidden(question) } else { ask(question).map(Zeroizing::new) };
