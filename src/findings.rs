@@ -55,6 +55,11 @@ impl Finding {
         if far_off > far { Self::warning(name, found, "set both by NTP") } else { Self::ok(name, found) }
     }
 
+    /// The same in Chinese, as far as it is in sentences of wxmint's own.
+    pub fn in_chinese(&self) -> Self {
+        Self { found: in_chinese(&self.found), advice: in_chinese(&self.advice), ..*self }
+    }
+
     /// A warning that another failure has made the check impossible.
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
         Self::warning(name, format!("not checked: {because}"), "mend that first, then run the doctor again")

@@ -35,6 +35,8 @@ const BUSY: Duration = Duration::from_secs(5);
 #[derive(Serialize, ToSchema)]
 pub(super) struct Diagnosis {
     checks: Vec<Finding>,
+    /// The same in Chinese.
+    checks_zh: Vec<Finding>,
     /// When they ended.
     examined_at: i64,
 }
@@ -68,7 +70,8 @@ impl Consultation {
             let advice = "read why in the log, and run `wxmint doctor` where wxmint runs";
             vec![Finding::fault("doctor", "a check of wxmint's own has failed, and nothing was examined", advice)]
         });
-        let diagnosis = Arc::new(Diagnosis { checks, examined_at: now().timestamp() });
+        let checks_zh = checks.iter().map(Finding::in_chinese).collect();
+        let diagnosis = Arc::new(Diagnosis { checks, checks_zh, examined_at: now().timestamp() });
         *latest = Some((Instant::now(), Arc::clone(&diagnosis)));
         Ok(diagnosis)
     }

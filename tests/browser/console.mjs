@@ -245,6 +245,11 @@ async function watches(page) {
   await seen(page, "[data-check='redis.reach'][data-status=ok]");
   const [answer] = await Promise.all([page.waitForResponse(`${origin}/doctor`), page.locator("#examine").click()]);
   expect((await answer.json()).checks.length > 15, true, "checks");
+  const found = page.locator("[data-check=settings] .found");
+  for (const said of ["齐全", "complete"]) {
+    await page.locator("#language").click();
+    expect(await found.textContent(), said, "a finding in the language of the page");
+  }
 }
 
 async function forgets(page) {

@@ -152,5 +152,9 @@ async fn the_doctor_examines_once_for_all_who_ask_and_holds_up_neither_logins_no
         checks.map(|check| (check["name"].clone(), check["status"].clone())).collect()
     };
     assert_eq!(of(&first.json()), of(&by_command));
+    assert_eq!(
+        first.json()["checks_zh"][0],
+        json!({"name": "settings", "status": "ok", "found": "齐全", "advice": ""})
+    );
     duty.bed.service().expect_no_faults().await;
 }

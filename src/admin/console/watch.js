@@ -19,7 +19,7 @@ export function watch({ ask, session }) {
   const since = Date.now();
   let looks = []; // { bar, outcome, value }: what has come, and the number of its bar since 1970
   let before = null; // counts of the last look, by outcome
-  let [ready, version, keys, checks, examinedAt, trouble, busy] = [null, "", null, null, 0, null, false];
+  let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
     if (session.gone.signal.aborted) return;
@@ -119,7 +119,7 @@ export function watch({ ask, session }) {
     busy = true;
     drawDoctor();
     try {
-      ({ checks, examined_at: examinedAt } = await ask("GET", "/doctor"));
+      ({ checks, checks_zh: checksZh, examined_at: examinedAt } = await ask("GET", "/doctor"));
       trouble = null;
     } catch (problem) {
       if (problem.code === "left") return;
@@ -134,8 +134,8 @@ export function watch({ ask, session }) {
     byId("examine").setAttribute("aria-disabled", String(busy));
     const row = ({ name, status, found, advice }) => el("li", { "data-check": name, "data-status": status },
       el("span", { className: `pill ${status}` }, text.statuses[status]), el("code", {}, name),
-      el("span", { className: "found", lang: "en" }, found, advice && el("strong", {}, advice)));
-    const of = (wanted) => (checks ?? []).filter(({ status }) => wanted === (status === "ok"));
+      el("span", { className: "found" }, found, advice && el("strong", {}, advice)));
+    const of = (wanted) => ((text.inChinese ? checksZh : checks) ?? []).filter(({ status }) => wanted === (status === "ok"));
     const [bad, good] = [of(false).sort((a, b) => (a.status > b.status) - (a.status < b.status)), of(true)];
     const parts = busy ? [el("p", { className: "empty" }, text.examining)] : [
       trouble && el("p", { className: "note bad" }, told(trouble)),

@@ -9,13 +9,13 @@ const en = {
   standing: (version, name, rights) => `wxmint ${version} · ${name} (${rights.join(", ")})`,
   findHeading: "A user", findBy: "Find by", byUser: "User id", byOpenid: "openid", userId: "User id, the sub of tokens", appid: "AppID", find: "Find",
   blocked: "blocked", notBlocked: "not blocked", lastLogin: "Last login", endedBefore: "Tokens revoked up to", none: "none", boundAt: "Bound at",
-  unknownUser: "wxmint knows nothing of this user. Only your own system knows which users exist. A block holds all the same for whoever logs in as this user later.",
+  unknownUser: "wxmint knows nothing of this user. Only your own system knows which users exist. You can block the user all the same: wxmint then refuses every later login as this user.",
   bindings: (count) => (count ? `Bindings (${count})` : "No binding"), readOnly: "This secret may only look: its line lacks the right operate.", cancel: "Cancel",
   acts: {
-    end: { button: "Revoke all tokens", asks: "Revoke all tokens of this user?", done: "All tokens are revoked of", says: "wxmint refuses every token issued until now at once, and verifiers that follow the feed within 10 s. The user can log in again." },
+    end: { button: "Revoke all tokens", asks: "Revoke all tokens of this user?", done: "Revoked all tokens of", says: "wxmint refuses every token issued until now at once, and verifiers that follow the feed within 10 s. The user can log in again." },
     block: { button: "Block", asks: "Block this user?", done: "Blocked:", says: "Revokes all tokens for good, and refuses the user's logins until somebody lifts the block." },
-    unblock: { button: "Lift the block", asks: "Lift the block of this user?", done: "The block is lifted of", says: "The user can log in again. Revoked tokens stay revoked." },
-    dissolve: { button: "Dissolve", asks: "Dissolve a binding of this user?", done: "The binding is dissolved of", says: (app) => `Unbinds the WeChat identity in ${app} and revokes the user's tokens there. The next login asks who it is; under WXMINT_ACCOUNTS=auto it is a new user. This cannot be taken back here.` },
+    unblock: { button: "Lift the block", asks: "Lift the block of this user?", done: "Lifted the block of", says: "The user can log in again. Revoked tokens stay revoked." },
+    dissolve: { button: "Dissolve", asks: "Dissolve a binding of this user?", done: "Dissolved the binding of", says: (app) => `Unbinds the WeChat identity in ${app} and revokes the user's tokens there. The next login asks who it is; under WXMINT_ACCOUNTS=auto it is a new user. This cannot be taken back here.` },
   },
   problems: {
     other: "wxmint refused this.", unreachable: "wxmint does not answer. Look whether the port-forward still runs and the process is up, then try again.",
@@ -34,7 +34,7 @@ const en = {
   noNext: "No further key is published. The next rotation publishes one: wxmint keys rotate.", states: { published: "published", signing: "signs", retired: "retired" }, legend: "Solid: the key signs. Pale: it stays in the JWKS for tokens that it signed. The line is now.",
   life: (state, age, left) => `${{ published: `Begins to sign in ${age}`, signing: `Has signed for ${age}`, retired: `Signed first ${age} ago` }[state]}${left ? `; leaves the JWKS in ${left}` : ""}`,
   doctorHeading: "What the doctor says", examine: "Examine again", examining: "Examining: up to 15 s…", statuses: { ok: "ok", warning: "warning", fault: "fault" },
-  examined: (at, bad) => `Examined at ${at}. ${bad ? `${bad} to look at.` : "Nothing to mend."}`, allOk: (count) => `${count} are ok`,
+  examined: (at, bad) => `Examined at ${at}. ${bad ? `${bad} to look at.` : "Nothing to mend."}`, allOk: (count) => `${count} are ok`, inChinese: false,
   number: (value) => value.toLocaleString("en"), units: [" d", " h", " min", " s"],
 };
 
@@ -47,7 +47,7 @@ const zh = {
   standing: (version, name, rights) => `wxmint ${version} · ${name}（${rights.join("、")}）`,
   findHeading: "用户", findBy: "查找方式", byUser: "用户 ID", byOpenid: "openid", userId: "用户 ID，即 token 的 sub", appid: "AppID", find: "查找",
   blocked: "已封禁", notBlocked: "未封禁", lastLogin: "最近登录", endedBefore: "此前的 token 均已吊销", none: "无", boundAt: "绑定时间",
-  unknownUser: "wxmint 没有这个用户的任何记录。用户是否存在，只有你自己的系统知道。封禁仍然有效：以后以该用户身份登录都会被拒绝。",
+  unknownUser: "wxmint 没有这个用户的任何记录。用户是否存在，只有你自己的系统知道。仍然可以封禁：此后以该用户身份登录都会被拒绝。",
   bindings: (count) => (count ? `绑定（${count}）` : "没有绑定"), readOnly: "此访问密钥只能查看：它没有 operate 权限。", cancel: "取消",
   acts: {
     end: { button: "吊销全部 token", asks: "吊销该用户的全部 token？", done: "已吊销全部 token，用户：", says: "此前签发的 token，wxmint 立即拒绝，跟踪 feed 的验证方在 10 秒内拒绝。用户可以重新登录。" },
@@ -65,14 +65,14 @@ const zh = {
   counted: (at) => `仅限当前进程，自 ${at} 打开本页起统计。每根柱表示 10 秒。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
-    already_bound: "已绑定其他账号", code_invalid: "微信不认这个 code", code_used: "code 重复使用", unknown_app: "AppID 未配置", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
+    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
     wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
   },
   keysHeading: "签名密钥", nextHeading: "接下来", begins: "开始签名：", leaves: "移出 JWKS：", within: (wait) => `${wait}后`,
   noNext: "没有已公开的后续密钥。下次轮换时公开：wxmint keys rotate。", states: { published: "已公开", signing: "签名中", retired: "已停用" }, legend: "实色：签名；淡色：为已签发的 token 保留在 JWKS 中；竖线：现在。",
   life: (state, age, left) => `${{ published: `${age}后开始签名`, signing: `已签名 ${age}`, retired: `${age}前首次签名` }[state]}${left ? `；${left}后移出 JWKS` : ""}`,
   doctorHeading: "体检结果", examine: "重新体检", examining: "正在体检，最多 15 秒……", statuses: { ok: "正常", warning: "警告", fault: "故障" },
-  examined: (at, bad) => `体检时间 ${at}。${bad ? `有 ${bad} 项需要处理。` : "没有需要处理的问题。"}`, allOk: (count) => `${count} 项正常`,
+  examined: (at, bad) => `体检时间 ${at}。${bad ? `有 ${bad} 项需要处理。` : "没有需要处理的问题。"}`, allOk: (count) => `${count} 项正常`, inChinese: true,
   number: (value) => value.toLocaleString("zh-CN"), units: [" 天", " 小时", " 分钟", " 秒"],
 };
 

@@ -28,7 +28,7 @@ use super::{
     serve::Remark,
 };
 use crate::{
-    findings::{Finding, Status, in_chinese},
+    findings::{Finding, Status},
     http::run_to_end,
     settings::{Fault, Faults, env_file},
 };
@@ -115,12 +115,11 @@ fn line(finding: &Finding, names: &str, language: Language) -> String {
         Status::Warning => "warning",
         Status::Fault => "fault",
     };
-    let said = match (language, finding.advice.as_str()) {
-        (Language::Zh, advice) if !advice.is_empty() => {
-            format!("{}；{}", in_chinese(&finding.found), in_chinese(advice))
-        }
-        _ => language.told(&finding.to_string()),
+    let chinese = || {
+        let Finding { found, advice, .. } = finding.in_chinese();
+        if advice.is_empty() { found } else { format!("{found}；{advice}") }
     };
+    let said = if language == Language::Zh { chinese() } else { finding.to_string() };
     format!("{status:7}  {names:18}  {said}")
 }
 

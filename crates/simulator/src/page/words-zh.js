@@ -204,7 +204,7 @@ export const zh = {
   shouldDo: "小程序该怎么办",
   advice: {
     code_used: ["这个 code 用过了", "重新调用 wx.login，只一次，把新 code 发来。旧 code 永远不要重发。"],
-    code_invalid: ["微信不认这个 code", "重新调用 wx.login，只一次。code 写错、超过五分钟、或是别的小程序的，处理都一样。"],
+    code_invalid: ["微信判定 code 无效", "重新调用 wx.login，只一次。code 写错、超过五分钟、或是别的小程序的，处理都一样。"],
     wechat_unavailable: ["微信暂时不可用", "按 Retry-After 等一会儿，再从 wx.login 重来。已签发的 token 仍然有效，各服务照常验证。"],
     store_unavailable: ["存储暂时不可用", "按 Retry-After 等一会儿，再从 wx.login 重来。"],
     accounts_unavailable: ["账号服务暂时不可用", "按 Retry-After 等一会儿，再从 wx.login 重来。"],
