@@ -204,7 +204,10 @@ mod tests {
             ]
         );
         let late = Finding::fault("vault", "no answer within 13 s", "set both by NTP");
-        assert_eq!(line(&late, late.name, Language::Zh), "fault    vault               13 秒内没有响应；两边都用 NTP 校时");
+        assert_eq!(
+            line(&late, late.name, Language::Zh),
+            "fault    vault               13 秒内没有响应；两边都用 NTP 校时"
+        );
         let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
         assert_eq!(json(&Report { checks: &[Finding::ok("keys", "one")] }), expected);
     }
