@@ -51,6 +51,7 @@ async function token() {
   }
   await check("each character of the token in turn, and each spelling of a part's last one, is refused", () => refusesEverySpelling(page));
   await check("a person's data is decrypted on the server, and no session_key comes to the phone", () => countsSteps(page));
+  await check("the words of both languages have the same names, and no long sentence stands twice", () => saysNothingTwice(page));
   await check("the keyboard alone spoils and restores", () => spoilsByKeyboard(page));
   await page.emulateMedia({ reducedMotion: "reduce" });
   await check("the same person keeps the same user id", () => keepsUserId(page));
@@ -79,7 +80,7 @@ async function wechatDown() {
 
 /** Narrow screens, while everybody is unbound; then accounts, phone numbers, two mini programs. */
 async function bindings() {
-  await check("360 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
+  await check("320 px wide, in both languages, nothing scrolls sideways", fitsNarrowScreens);
   const page = await open({ ...DESK, locale: "zh-CN" });
   await check("who is bound to nobody is asked who it is, and WeChat's part has been done", () => isAsked(page));
   await check("a wrong password is refused, and its ticket is spent", () => guessesWrong(page));
@@ -100,8 +101,8 @@ async function bindings() {
 /** Each way to end a token, and how long a service goes on accepting it that verifies by itself. */
 async function ends() {
   const page = await open({ ...DESK, viewport: { width: 1280, height: 720 }, locale: "en-US" });
-  await check("a service that verifies by itself serves the user of the token", () => isServed(page));
-  await check("it refuses the token within seconds after its logout, and the phone has no token", () => logsOut(page));
+  await check("the services serve the user of the token", () => isServed(page));
+  await check("they refuse the token within seconds after its logout, and the phone has no token", () => logsOut(page));
   await check("after a login on a second phone, by the keyboard alone, the first phone logs in again without a word", () => logsInElsewhere(page));
   await check("a phone whose token was ended elsewhere notices when it is looked at, and when it asks", () => noticesEnd(page));
   await check("a banned user's token is refused, and so is the login that the phone then tries", () => isBanned(page));
@@ -151,7 +152,7 @@ async function opensStep(page) {
 
 async function verifies(page) {
   await seen(page, "[data-testid=verdict][data-verdict=accepted]");
-  for (const id of ["form", "typ", "kid", "alg", "signature", "iss", "aud", "exp"]) {
+  for (const id of ["form", "typ", "kid", "alg", "signature", "iss", "aud", "exp", "ended"]) {
     expect(await page.getByTestId(`check-${id}`).getAttribute("data-state"), "passed", `check ${id}`);
   }
   for (const claim of ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"]) {
@@ -170,7 +171,7 @@ async function holdsNoIdentifiers(page) {
 async function refusesSpoiled(page, part) {
   await press(page, `spoil-${part}`);
   await seen(page, "[data-testid=verdict][data-verdict=refused]");
-  if (part === "claims") expect(await page.getByTestId("verdict").getAttribute("data-failed"), "signature", "the failed check");
+  if (part === "claims") expect(await page.getByTestId("verdict").getAttribute("data-by"), "signature", "the failed check");
   if (part === "claims") await picture(page, "spoiled");
   await press(page, "restore");
   await seen(page, "[data-testid=verdict][data-verdict=accepted]");
@@ -224,6 +225,18 @@ async function countsSteps(page) {
 /** The last request or answer of a step. */
 function shownIn(page, step) {
   return page.locator(`[data-step=${step}] pre`).last().textContent();
+}
+
+async function saysNothingTwice(page) {
+  const found = await page.evaluate(async () => {
+    const all = (words, name) =>
+      words && typeof words === "object" ? Object.entries(words).flatMap(([key, value]) => all(value, `${name}.${key}`)) : [[name, words]];
+    const [en, zh] = [all((await import("/demo/words-en.js")).en, ""), all((await import("/demo/words-zh.js")).zh, "")];
+    const names = (list) => list.map(([name]) => name).join();
+    const sentences = [...en, ...zh].map(([, text]) => text).filter((text) => typeof text === "string" && text.length > 70);
+    return [names(en) === names(zh), ...sentences.filter((text, n) => sentences.indexOf(text) !== n)].join();
+  });
+  expect(found, "true", "the same names, and the sentences that stand twice");
 }
 
 async function spoilsByKeyboard(page) {
@@ -388,12 +401,12 @@ async function readsApiInChinese() {
 
 async function fitsNarrowScreens() {
   for (const [locale, colorScheme] of [["zh-CN", "dark"], ["en-US", "light"]]) {
-    const page = await open({ viewport: { width: 360, height: 740 }, locale, colorScheme, reducedMotion: "reduce" });
+    const page = await open({ viewport: { width: 320, height: 640 }, locale, colorScheme, reducedMotion: "reduce" });
     await press(page, "login");
     await seen(page, "[data-testid=verdict][data-verdict=accepted]");
     for (const summary of await page.locator(".step summary").all()) await (await show(summary)).click();
     await atRest(page);
-    await fits(page, 360);
+    await fits(page, 320);
     await press(page, "same-code");
     await seen(page, "[data-testid=problem][data-code=code_used]");
     await press(page, "close-sheet");
@@ -402,7 +415,7 @@ async function fitsNarrowScreens() {
     await press(page, "login");
     await seen(page, "[data-testid=ask]");
     await atRest(page);
-    await fits(page, 360);
+    await fits(page, 320);
     await picture(page, `narrow-${locale}`);
     await page.context().close();
   }
@@ -552,33 +565,35 @@ async function findsAccountByPhone(page) {
 }
 
 async function isServed(page) {
-  expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a logout without a token, disabled");
+  expect(await page.getByTestId("end-logout").getAttribute("aria-disabled"), "true", "a logout without a token, disabled");
   await press(page, "login");
   await isAccepted(page);
-  expect(/user-lin/.test(await page.getByTestId("peer-verdict").textContent()), true, "the user id in the service's answer");
-  expect(await page.getByTestId("peer-clock").getAttribute("data-state"), "idle", "the clock");
+  expect(/user-lin/.test(await page.getByTestId("answer-service").textContent()), true, "the user id in the service's answer");
+  expect(/x-user-id: user-lin/.test(await page.getByTestId("answer-sidecar").textContent()), true, "X-User-Id in the sidecar's");
+  expect(await page.getByTestId("end-clock").textContent(), "", "a time before anything was revoked");
 }
 
 async function logsOut(page) {
-  await press(page, "peer-logout");
-  await seen(page, "[data-testid=peer-clock]:not([data-state=idle])"); // the service may have read the ends just now
+  await press(page, "end-logout");
+  await seen(page, "[data-testid=end-clock]:not([data-state=idle], [data-state=asking])"); // the services may have read it just now
   await seen(page, "[data-testid=login]");
   await picture(page, "ends-running");
-  await isRefused(page, "logout");
-  await press(page, "peer-ask");
-  await seen(page, "[data-testid=peer-verdict][data-status='401']");
-  expect(/it was revoked before it expired/.test(await page.getByTestId("peer-verdict").textContent()), true, "the reason");
-  expect(await page.getByTestId("peer-logout").getAttribute("aria-disabled"), "true", "a second logout, disabled");
+  await isRefused(page, "log out");
+  await press(page, "ask-services");
+  await seen(page, "[data-testid=verdict][data-verdict=refused][data-by=ended]");
+  expect(/it was revoked before it expired/.test(await page.getByTestId("answer-service").textContent()), true, "the reason");
+  expect(/www-authenticate: Bearer error="invalid_token"/.test(await page.getByTestId("answer-sidecar").textContent()), true, "a challenge");
+  expect(await page.getByTestId("end-logout").getAttribute("aria-disabled"), "true", "a second logout, disabled");
 }
 
 async function logsInElsewhere(page) {
   await press(page, "login");
   await isAccepted(page);
-  await (await show(page.getByTestId("peer-everywhere"))).focus();
+  await (await show(page.getByTestId("end-everywhere"))).focus();
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
-  await isRefused(page, "elsewhere");
-  expect(/the second phone’s token: 200/.test(await page.getByTestId("peer-results").textContent()), true, "the second phone's token accepted");
+  await isRefused(page, "log in on a second phone");
+  expect(/the second phone’s token: 200/.test(await page.getByTestId("end-result").textContent()), true, "the second phone's token accepted");
   await loggedIn(page, { how: "renewed", userId: "user-lin", isNew: false });
 }
 
@@ -601,12 +616,14 @@ async function noticesEnd(page) {
 
 async function isBanned(page) {
   await isAccepted(page);
-  await press(page, "peer-ban");
+  await press(page, "end-ban");
   await seen(page, "[data-testid=banned-user-lin]");
-  await isRefused(page, "ban");
+  await isRefused(page, "ban the user");
   await outcome(page, "user_blocked");
   await seen(page, "[data-testid=phone-message]");
+  await seen(page, "[data-testid=verdict][data-verdict=refused][data-by=ended]");
   expect(await page.getByTestId("member-user-id").count(), 0, "member's cards of a banned user");
+  expect(await page.getByTestId("retry").count(), 0, "buttons that try again what stays refused");
   await picture(page, "ends-banned");
 }
 
@@ -631,19 +648,19 @@ async function fitsWithResults() {
     await isAccepted(page);
     await atRest(page);
     await fits(page, width);
-    await press(page, "peer-everywhere");
-    await isRefused(page, "everywhere");
+    await press(page, "end-everywhere");
+    await isRefused(page, locale === "en-US" ? "log out everywhere" : "退出所有设备");
     await fits(page, width);
     await picture(page, `ends-${width}-${locale}`);
     await page.context().close();
   }
 }
 
-/** Waits until the clock that `act` has started stands still, at the service's refusal. */
+/** Waits until the clock that `act` has started stands still, when both services refuse. */
 async function isRefused(page, act) {
-  await seen(page, `[data-testid=peer-results] li:first-child[data-act=${act}][data-status='401']`);
-  await seen(page, "[data-testid=peer-clock][data-state=stopped]");
-  const [seconds] = (await page.getByTestId("peer-clock").textContent()).match(/^\d+\.\d(?= )/);
+  await seen(page, "[data-testid=end-clock][data-state=stopped]");
+  expect((await page.getByTestId("end-result").textContent()).startsWith(act), true, `a time of "${act}"`);
+  const [seconds] = (await page.getByTestId("end-clock").textContent()).match(/^\d+\.\d(?= )/);
   expect(Number(seconds) <= LATEST_REFUSAL, true, `a refusal after at most ${LATEST_REFUSAL} s, not ${seconds} s`);
   console.log(`    ${act}: refused after ${seconds} s`);
 }

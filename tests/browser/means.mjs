@@ -25,6 +25,8 @@ export const browser = await chromium.launch({
 export async function open(options, path = "/") {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(PATIENCE);
+  await context.exposeFunction("contradicts", (text) => faults.push(`the page contradicts itself: ${text}`));
+  await context.addInitScript(watchAgreement);
   const page = await context.newPage();
   watch(page);
   await load(page, path);
@@ -34,6 +36,45 @@ export async function open(options, path = "/") {
 export async function load(page, path = "/") {
   await page.goto(`${origin}${path}`);
   await seen(page, "html[data-ready]");
+}
+
+/** Runs in the page: after each change of it, all places that say something of the token in the box must say the same. */
+function watchAgreement() {
+  const one = (id) => document.querySelector(`[data-testid=${id}]`);
+  const found = () => {
+    const token = document.getElementById("token-view")?.hidden === false && one("token");
+    if (!token || !one("verdict")) return [];
+    const said = one("verdict").dataset.verdict;
+    const statuses = ["service", "sidecar"].map((name) => one(`answer-${name}`)?.dataset.status ?? "none").join();
+    const ended = one("check-ended")?.dataset.state;
+    const mayEnd = one("end-logout").getAttribute("aria-disabled") === "false";
+    const clock = one("end-clock");
+    const { app, sessions = {} } = JSON.parse(sessionStorage.getItem("wxmint.phone") ?? "{}");
+    const user = one("verdict").querySelector("p").textContent.split(/[:：]/)[0];
+    const spoiled = one("spoiled-count").textContent !== "";
+    const rules = {
+      "accepted, and a check failed": said === "accepted" && document.querySelector("[data-testid=checks] .failed"),
+      "accepted, and not all services serve": said === "accepted" && statuses !== "200,200",
+      "accepted, and a line of the checks is open": said === "accepted" && ended !== "passed",
+      "accepted, and spoiled": said === "accepted" && spoiled,
+      "accepted, and the phone has another token": said === "accepted" && sessions[app] && sessions[app].answer.access_token !== token.textContent,
+      "accepted, and the card names another user": said === "accepted" && one("member-user-id") && one("member-user-id").textContent !== user,
+      "accepted, and the user is banned": said === "accepted" && one(`banned-${user}`),
+      "refused, and a service serves": said === "refused" && statuses.includes("200"),
+      "refused, and no check says why": said === "refused" && !document.querySelector("[data-testid=checks] .failed"),
+      "revoked, and every service refuses": said === "ending" && !statuses.includes("200"),
+      "can be revoked, and is not accepted": mayEnd && said !== "accepted",
+      "a time before anything was revoked": clock.dataset.state === "idle" && clock.textContent,
+      "the clock runs for a token that is accepted": clock.dataset.state === "running" && said === "accepted",
+    };
+    return Object.keys(rules).filter((rule) => rules[rule]);
+  };
+  let last = "";
+  new MutationObserver(() => {
+    const now = found().join(", ");
+    if (now && now !== last) globalThis.contradicts(now);
+    last = now;
+  }).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
 }
 
 /** Notes whatever a page must not do. A refusal by `REFUSING` is an answer, though the console reports it as an error. */
@@ -167,8 +208,8 @@ export async function tokenInView(page, top) {
   expect(await page.evaluate(() => scrollY), top, "how far the page is scrolled");
 }
 
-/** Waits until the service accepts the token of the login that has just been made. */
+/** Waits until the services accept the token of the login that has just been made. */
 export async function isAccepted(page) {
-  await seen(page, "[data-testid=peer-verdict][data-status='200']");
-  await seen(page, "[data-testid=peer-logout][aria-disabled=false]");
+  await seen(page, "[data-testid=verdict][data-verdict=accepted]");
+  await seen(page, "[data-testid=end-logout][aria-disabled=false]");
 }

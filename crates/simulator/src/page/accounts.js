@@ -1,6 +1,6 @@
 // The users of the business, and which WeChat is bound to each: what a login leaves behind.
 
-import { el } from "./dom.js";
+import { el, onChange } from "./dom.js";
 import { APPS, nameOf } from "./people.js";
 import { words } from "./words.js";
 
@@ -11,20 +11,21 @@ export class AccountsTable {
   constructor(box) {
     this.box = box;
     this.known = null;
+    this.show = onChange(marksOf, (accounts) => this.build(accounts));
   }
 
   draw(accounts) {
-    const marks = accounts.flatMap((account) => [account.user_id, ...(account.blocked ? [`${account.user_id} blocked`] : []), ...account.links.map((link) => markOf(account, link))]);
-    const shown = JSON.stringify([document.documentElement.lang, marks]);
-    if (shown === this.shown) return;
-    this.shown = shown;
+    this.show(accounts);
+  }
+
+  build(accounts) {
     const text = words().accountsColumns;
     const heads = COLUMNS.map((name) => el("th", { scope: "col", role: "columnheader" }, text[name]));
     const rows = accounts.map((account) => this.row(account));
     // The roles say what it is where the style sheet makes blocks of the rows.
     const table = { className: "accounts", role: "table", "aria-label": words().tabs.users };
     this.box.replaceChildren(el("table", table, el("thead", {}, el("tr", { role: "row" }, heads)), el("tbody", {}, rows)));
-    if (accounts.length) this.known = new Set(marks);
+    if (accounts.length) this.known = new Set(marksOf(accounts));
   }
 
   row(account) {
@@ -54,3 +55,7 @@ export class AccountsTable {
 }
 
 const markOf = (account, link) => `${account.user_id} ${link.appid} ${link.openid}`;
+
+function marksOf(accounts) {
+  return accounts.flatMap((account) => [account.user_id, account.blocked && `${account.user_id} blocked`, ...account.links.map((link) => markOf(account, link))]);
+}

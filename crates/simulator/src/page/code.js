@@ -1,6 +1,6 @@
 // Code to copy, filled in with the reader's AppID and host. Nothing is sent, and no secret is asked for.
 
-import { byId, copyText, el } from "./dom.js";
+import { button, byId, copyText, el, onChange } from "./dom.js";
 import { highlighted } from "./highlight.js";
 import { Tabs } from "./tabs.js";
 import { keep, kept } from "./theme.js";
@@ -12,15 +12,15 @@ const FIELDS = {
   host: { form: /^[a-z0-9-]+(\.[a-z0-9-]+)+$/i, example: "login.example.com", stands: /http:\/\/127\.0\.0\.1:8080|https:\/\/login\.example\.com/g },
 };
 
-/** By tab: a file below examples, the file with its settings, and where the reader begins; or a text. */
+/** By tab: files below examples, and the lines that the reader came for in the first of them; or a text. */
 const CODE = {
-  Java: { file: "peers/java-spring/src/main/java/com/example/orders/SecurityConfig.java", more: "peers/java-spring/src/main/resources/application.yml", at: "JwtDecoder decoder(" },
-  Go: { file: "peers/go/token.go", more: "peers/go/main.go", at: "func (v *verifier) verify(" },
-  Node: { file: "peers/node/app.mjs", at: "async function currentUser(" },
-  Python: { file: "peers/python/app.py", at: "def verified(token):" },
-  Rust: { file: "peers/rust/actix.rs", at: "async fn orders(" },
+  Java: { files: ["peers/java-spring/src/main/java/com/example/orders/SecurityConfig.java", "peers/java-spring/src/main/resources/application.yml"], at: "JwtDecoder decoder(" },
+  Go: { files: ["peers/go/token.go", "peers/go/main.go"], at: "func (v *verifier) verify(" },
+  Node: { files: ["peers/node/app.mjs"], at: "async function currentUser(" },
+  Python: { files: ["peers/python/app.py"], at: "def verified(token):" },
+  Rust: { files: ["peers/rust/actix.rs"], at: "async fn orders(" },
   "mini-program": { text: client },
-  "login.js": { file: "mini-program/utils/login.js" },
+  "login.js": { files: ["mini-program/utils/login.js"] },
   settings: { text: settings },
 };
 
@@ -52,7 +52,7 @@ wxmint serve
 export class CodePanel {
   constructor() {
     this.typed = { appid: "", host: "" };
-    this.texts = {};
+    this.boxes = []; // of the files that are shown: { text, pre, at }
     this.tabs = new Tabs(byId("code-tabs"), {
       names: Object.keys(CODE),
       panelOf: () => "code-panel",
@@ -60,23 +60,22 @@ export class CodePanel {
       start: kept("code"),
       shown: (name) => this.show(name),
     });
-    byId("copy-code").addEventListener("click", () => copyText(byId("code-text").textContent, byId("copy-code"), byId("code-text"), words().copied));
+    this.build = onChange(() => 0, () => {
+      byId("code-fields").replaceChildren(...Object.keys(FIELDS).map((name) => this.field(name)));
+      this.tabs.label(words().tabs.code, (name) => words().code.tabs[name] ?? name);
+    });
   }
 
   draw() {
-    if (this.lang === document.documentElement.lang) return;
-    this.lang = document.documentElement.lang;
-    byId("code-fields").replaceChildren(...Object.keys(FIELDS).map((name) => this.field(name)));
-    this.tabs.label(words().tabs.code, (name) => words().code.tabs[name] ?? name);
+    this.build();
   }
 
   field(name) {
     const text = words().code;
     const { form, example } = FIELDS[name];
     const wrong = el("small", { id: `yours-${name}-wrong`, role: "status", "data-testid": `yours-${name}-wrong` });
-    const input = el("input", { type: "text", value: this.typed[name], placeholder: example, autocomplete: "off", spellcheck: false, "data-testid": `yours-${name}` });
-    input.setAttribute("autocapitalize", "none");
-    input.setAttribute("aria-describedby", wrong.id);
+    const names = { autocomplete: "off", autocapitalize: "none", spellcheck: false, "aria-describedby": wrong.id, "data-testid": `yours-${name}` };
+    const input = el("input", { type: "text", value: this.typed[name], placeholder: example, ...names });
     input.addEventListener("input", () => {
       this.typed[name] = input.value.trim();
       this.fill();
@@ -90,31 +89,42 @@ export class CodePanel {
   }
 
   async show(name) {
-    const { file, more, text } = CODE[name];
+    const { files = [], text, at } = CODE[name];
     keep("code", name);
-    byId("code-file").textContent = file ? [file, more].filter(Boolean).map((path) => `examples/${path}`).join(", ") : "";
     byId("code-says").textContent = words().code.says[name] ?? words().code.says.service;
-    const read = async (path) => (await fetch(`/demo/examples/${path}`)).text();
-    this.texts[name] = text ? text() : (this.texts[name] ?? [await read(file), ...(more ? [await read(more)] : [])].join("\n"));
-    if (this.tabs.open === name) this.fill();
+    const read = async (path) => ({ path: `examples/${path}`, text: await (await fetch(`/demo/examples/${path}`)).text() });
+    const shown = text ? [{ path: "", text: text() }] : await Promise.all(files.map(read));
+    if (this.tabs.open !== name) return; // the reader has gone on meanwhile
+    this.boxes = shown.map(({ path, text }, n) => this.box(path, text, n === 0 && at));
+    byId("code-files").replaceChildren(...this.boxes.map(({ root }) => root));
+    this.fill();
+  }
+
+  /** A file with a button that copies it, and nothing else. */
+  box(path, text, at) {
+    const pre = el("pre", { className: "code", tabIndex: 0, "data-testid": "code" });
+    const copy = button("quiet", "copy-code", () => copyText(pre.textContent, copy, pre, words().copied), words().copy);
+    const head = el("div", { className: "heading-row" }, el("code", { className: "small", "data-testid": "code-file" }, path), copy);
+    return { root: el("div", { className: "file" }, head, pre), text, pre, at };
   }
 
   /** Takes from what was typed only what has the right form, because the text is for a shell. */
   fill() {
-    const { open } = this.tabs;
     const { host, appid } = Object.fromEntries(Object.entries(FIELDS).map(([name, { form }]) => [name, form.test(this.typed[name]) && this.typed[name]]));
-    let text = this.texts[open] ?? "";
-    if (host) text = text.replace(FIELDS.host.stands, `https://${host}`);
-    if (appid) text = text.replace(FIELDS.appid.stands, appid);
-    const [at] = [host && `https://${host}`, appid, CODE[open].at].map((sought) => (sought ? text.indexOf(sought) : -1)).filter((found) => found >= 0);
-    this.begin = el("span", { "data-testid": "code-begin" });
-    const line = text.lastIndexOf("\n", at ?? 0) + 1;
-    byId("code-text").replaceChildren(...highlighted(text.slice(0, line)), this.begin, ...highlighted(text.slice(line)));
+    for (const box of this.boxes) {
+      let { text } = box;
+      if (host) text = text.replace(FIELDS.host.stands, `https://${host}`);
+      if (appid) text = text.replace(FIELDS.appid.stands, appid);
+      const [at] = [host && `https://${host}`, appid, box.at].map((sought) => (sought ? text.indexOf(sought) : -1)).filter((found) => found >= 0);
+      const line = text.lastIndexOf("\n", at ?? 0) + 1;
+      box.begin = el("span", { "data-testid": "code-begin" });
+      box.pre.replaceChildren(...highlighted(text.slice(0, line)), box.begin, ...highlighted(text.slice(line)));
+    }
     this.toBegin();
   }
 
-  /** Shows the file from the lines that the reader came for: what was filled in, or else what verifies. */
+  /** Shows each file from the lines that the reader came for: what was filled in, or else what verifies. */
   toBegin() {
-    byId("code-text").scrollTop = (this.begin?.offsetTop ?? 0) - 40; // .code is what offsets are counted from
+    for (const { pre, begin } of this.boxes) pre.scrollTop = begin.offsetTop - 40; // .code is what offsets are counted from
   }
 }

@@ -11,7 +11,7 @@ const LOUD = "-sS -i -w '\\n'"; // with status and headers, and a line's end whe
 const TOKEN = "grep -oE 'eyJ[^\"]+'";
 
 /** One request. `$name` in `body` or `bearer` is the shell's variable. */
-export function curl(method, path, { body, bearer, quiet } = {}) {
+function curl(method, path, { body, bearer, quiet } = {}) {
   const parts = ["curl", quiet ? "-sS" : LOUD];
   if (method !== (body ? "POST" : "GET")) parts.push("-X", method); // which curl does not know by itself
   if (bearer) parts.push("-H", inShell(`Authorization: Bearer ${bearer}`));
@@ -35,16 +35,21 @@ function logInLines({ person, appid, by, username, password }, quiet) {
 
 const logIn = (attempt) => logInLines(attempt).join("\n");
 
+/** By WeChat alone: who is bound gets a token, and anybody else is asked who it is. */
+const logInByWeChat = ({ person, appid }) => logIn({ person, appid });
+
 function tokenLines(attempt) {
   const lines = logInLines(attempt, true);
   return [...lines.slice(0, -1), `token=$(${lines.at(-1)} | ${TOKEN})`];
 }
 
 /** Logs in, and sends one more request with the token. */
-const withToken = (attempt, method, path) =>
-  [...tokenLines(attempt), curl(method, path, { bearer: "$token" })].join("\n");
+const withToken = (attempt, method, path) => [...tokenLines(attempt), curl(method, path, { bearer: "$token" })].join("\n");
 
-/** Binds again first, because the attempt has dissolved the binding and ended its token. */
+/** Logs in and sends the request, or shows how the login was refused. */
+const ifLoggedIn = (attempt, path) => (succeeded(attempt.reply) ? withToken(attempt, "GET", path) : logIn(attempt));
+
+/** Binds again first, because the attempt has dissolved the binding and revoked its token. */
 function unbind({ person, appid, credentials }) {
   const by = credentials.username ? "password" : "phone";
   return withToken({ person, appid, by, ...credentials }, "DELETE", "/binding");
@@ -57,37 +62,36 @@ function sendAgain({ appid, code, ticket }) {
 }
 
 const journal = ({ since }) => curl("GET", `/_simulator/journal?since=${since}`);
-const accounts = () => curl("GET", "/demo/accounts");
+const simulated = (path) => ({ person, appid }) => curl("POST", path, { body: { person, appid } });
 const sendSealed = ({ handed, token }) => {
   const { encryptedData, iv } = handed.answer.body;
   return curl("POST", "/wechat/userdata", { body: { encryptedData, iv }, bearer: token });
 };
 
-/** By step: its own request, or the one that shows what the step has left behind. */
+/** By step: its own request, or one of wxmint's API that shows what the step has left behind. */
 const COMMANDS = {
-  phoneCode: ({ person, appid }) => curl("POST", "/_simulator/phone-codes", { body: { person, appid } }),
-  code: ({ person, appid }) => curl("POST", "/_simulator/codes", { body: { person, appid } }),
+  phoneCode: simulated("/_simulator/phone-codes"),
+  code: simulated("/_simulator/codes"),
   post: logIn,
   claim: sendAgain,
   ticket: sendAgain,
   session: journal,
-  record: accounts,
+  record: (attempt) => ifLoggedIn(attempt, "/wechat/session"),
   number: journal,
   account: journal,
-  bind: accounts,
-  answer: (attempt) => (succeeded(attempt.reply) ? withToken(attempt, "GET", "/verify") : logIn(attempt)),
+  bind: logInByWeChat,
+  answer: (attempt) => ifLoggedIn(attempt, "/verify"),
   verify: () => curl("GET", "/.well-known/jwks.json"),
   unbind,
-  dissolve: accounts,
+  dissolve: logInByWeChat,
   unbound: unbind,
-  handed: ({ person, appid, handedBody }) =>
-    curl("POST", "/_simulator/user-data", { body: { person, appid, ...handedBody } }),
+  handed: ({ person, appid, handedBody }) => curl("POST", "/_simulator/user-data", { body: { person, appid, ...handedBody } }),
   userData: sendSealed,
   unseal: ({ token }) => curl("GET", "/wechat/session", { bearer: token }),
   opened: sendSealed,
 };
 
-/** A token that a service serves, until it hears that the token was ended. */
+/** A token that a service serves, until it reads that the token was revoked. */
 export function ending() {
   const asking = curl("GET", "/demo/orders", { bearer: "$token" });
   return [
@@ -107,11 +111,11 @@ export const verifying = (token) => curl("GET", "/verify", { bearer: token });
 /** The command of a step that has been taken. */
 export const commandOf = (step, attempt) => COMMANDS[step](attempt);
 
-/** A button that copies what `command()` returns, and shows it. */
-export function asCurl(testid, command) {
+/** A button that copies what `command()` returns, and shows it. `label` says what it does, if there are several. */
+export function asCurl(testid, command, label = words().asCurl) {
   const shown = el("pre", { className: "command", tabIndex: 0, "data-testid": `curl-${testid}-command` });
   const box = el("div", { className: "as-curl" });
-  const button = chip(`curl-${testid}`, words().asCurl, () => {
+  const button = chip(`curl-${testid}`, label, () => {
     shown.textContent = command();
     box.append(shown);
     copyText(shown.textContent, button, shown, words().copied);

@@ -6,28 +6,28 @@ import { tookOf } from "./steps.js";
 import { words } from "./words.js";
 
 const [MINI_PROGRAM, WXMINT, WECHAT, STORE, ACCOUNTS, SERVICES] = [0, 1, 2, 3, 4, 5];
-
-/** Who speaks to whom; `both` where the answer belongs to the same step. */
+/** Who speaks to whom: there and back in one step, or one way. */
+const BOTH = true;
 const ROUTES = {
-  phoneCode: { from: MINI_PROGRAM, to: WECHAT, both: true },
-  code: { from: MINI_PROGRAM, to: WECHAT, both: true },
-  post: { from: MINI_PROGRAM, to: WXMINT },
-  claim: { from: WXMINT, to: STORE, both: true },
-  ticket: { from: WXMINT, to: STORE, both: true },
-  session: { from: WXMINT, to: WECHAT, both: true },
-  record: { from: WXMINT, to: STORE, both: true },
-  number: { from: WXMINT, to: WECHAT, both: true },
-  account: { from: WXMINT, to: ACCOUNTS, both: true },
-  bind: { from: WXMINT, to: STORE, both: true },
-  answer: { from: WXMINT, to: MINI_PROGRAM, answer: true },
-  verify: { from: SERVICES, to: WXMINT, both: true },
-  unbind: { from: MINI_PROGRAM, to: WXMINT },
-  dissolve: { from: WXMINT, to: STORE, both: true },
-  unbound: { from: WXMINT, to: MINI_PROGRAM, answer: true },
-  handed: { from: MINI_PROGRAM, to: WECHAT, both: true },
-  userData: { from: MINI_PROGRAM, to: WXMINT },
-  unseal: { from: WXMINT, to: STORE, both: true },
-  opened: { from: WXMINT, to: MINI_PROGRAM, answer: true },
+  phoneCode: [MINI_PROGRAM, WECHAT, BOTH],
+  code: [MINI_PROGRAM, WECHAT, BOTH],
+  post: [MINI_PROGRAM, WXMINT],
+  claim: [WXMINT, STORE, BOTH],
+  ticket: [WXMINT, STORE, BOTH],
+  session: [WXMINT, WECHAT, BOTH],
+  record: [WXMINT, STORE, BOTH],
+  number: [WXMINT, WECHAT, BOTH],
+  account: [WXMINT, ACCOUNTS, BOTH],
+  bind: [WXMINT, STORE, BOTH],
+  answer: [WXMINT, MINI_PROGRAM],
+  verify: [SERVICES, WXMINT, BOTH],
+  unbind: [MINI_PROGRAM, WXMINT],
+  dissolve: [WXMINT, STORE, BOTH],
+  unbound: [WXMINT, MINI_PROGRAM],
+  handed: [MINI_PROGRAM, WECHAT, BOTH],
+  userData: [MINI_PROGRAM, WXMINT],
+  unseal: [WXMINT, STORE, BOTH],
+  opened: [WXMINT, MINI_PROGRAM],
 };
 
 /** Made once for a language and a course of steps, then brought up to date in place, so that opened steps stay open. */
@@ -51,12 +51,11 @@ export class Diagram {
 
   build(steps) {
     for (const { name, root } of this.rows) root.open ? this.open.add(name) : this.open.delete(name);
-    this.heads = words().parties.map(([name, caption]) =>
-      el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)),
-    );
+    this.heads = words().parties.map(([name, caption]) => el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)));
     this.rows = steps.map(({ name }, n) => buildRow(name, n + 1, this.open.has(name)));
     const list = el("ol", { className: "steps" }, this.rows.map((row) => el("li", {}, row.root)));
-    this.container.replaceChildren(el("ul", { className: "parties" }, this.heads), list);
+    // Read out by each step's own words.
+    this.container.replaceChildren(el("ul", { className: "parties", "aria-hidden": "true" }, this.heads), list);
   }
 
   /** Marks WeChat's head while a fault is on. */
@@ -67,35 +66,33 @@ export class Diagram {
 }
 
 function buildRow(name, number, open) {
-  const route = ROUTES[name];
-  const label = el("span", { className: "label" });
-  const ms = el("span", { className: "ms" });
+  const [from, to, both] = ROUTES[name];
+  const [label, ms] = ["label", "ms"].map((className) => el("span", { className }));
   const state = el("span", { className: "hidden" });
-  const arrow = buildArrow(route);
-  const body = el("div", { className: "step-body" });
-  const [from, to] = [route.from, route.to].map((party) => words().parties[party][0]);
+  const names = [from, to].map((party) => words().parties[party][0]);
+  const arrow = buildArrow(from, to, both);
+  // Set from script: the page's Content-Security-Policy allows no style attributes.
+  arrow.style.setProperty("--left", Math.min(from, to));
+  arrow.style.setProperty("--span", Math.abs(from - to));
   const summary = el(
     "summary",
     {},
     el("span", { className: "number", "aria-hidden": "true" }, String(number)),
     label,
     el("span", { className: "track" }, arrow),
-    el("span", { className: "hidden" }, `, ${words().fromTo(from, to)}, `),
+    el("span", { className: "route" }, names.join(both ? " ⇄ " : " → ")),
     state,
     el("span", { className: "aside" }, ms, el("i", { className: "chevron", "aria-hidden": "true" })),
   );
-  // Set from script: the page's Content-Security-Policy allows no style attributes.
-  arrow.style.setProperty("--left", Math.min(route.from, route.to));
-  arrow.style.setProperty("--span", Math.abs(route.from - route.to));
+  const body = el("div", { className: "step-body" });
   const root = el("details", { className: "step", open, "data-testid": `step-${number}`, "data-step": name }, summary, body);
   return { name, root, label, ms, state, body };
 }
 
-function buildArrow({ from, to, both, answer }) {
-  const direction = from < to ? "rightward" : "leftward";
-  const lines = el("i", { className: answer ? "line dashed" : "line" });
-  const back = both ? el("i", { className: "line dashed back" }) : null;
-  return el("span", { className: `arrow ${direction}`, "aria-hidden": "true" }, lines, back, el("i", { className: "dot" }));
+function buildArrow(from, to, both) {
+  const line = el("i", { className: to === MINI_PROGRAM ? "line dashed" : "line" });
+  const back = both && el("i", { className: "line dashed back" });
+  return el("span", { className: `arrow ${from < to ? "rightward" : "leftward"}`, "aria-hidden": "true" }, line, back, el("i", { className: "dot" }));
 }
 
 function drawRow(row, step, state, revealed, attempt) {
@@ -104,24 +101,23 @@ function drawRow(row, step, state, revealed, attempt) {
   row.state.textContent = words().states[state];
   row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : (words().asides[state] ?? "");
   const exchanges = revealed || state === "active" ? step.exchanges.map(drawExchange) : [];
-  const quiet = exchanges.length || step.notes.length ? null : el("p", { className: "small" }, words().nothingYet);
-  const command = revealed && step.state !== "idle" ? [asCurl(step.name, () => commandOf(step.name, attempt))] : [];
-  const notes = step.notes.map((note) => el("p", {}, note));
-  row.body.replaceChildren(...notes, ...exchanges, ...(quiet ? [quiet] : []), ...command);
+  const command = revealed && step.state !== "idle" && asCurl(step.name, () => commandOf(step.name, attempt));
+  row.body.replaceChildren(...[step.notes.map((note) => el("p", {}, note)), exchanges, command].flat().filter(Boolean));
 }
 
 /** One request with its answer, or the half that belongs here. */
-export function drawExchange({ request, answer, silent }) {
+function drawExchange({ request, answer, silent }) {
   return el(
     "div",
     { className: "exchange" },
-    request ? drawMessage(words().request, `${request.method} ${request.path}`, request.headers, request.body) : null,
-    answer ? drawMessage(words().answer, String(answer.status), answer.headers, answer.body ?? answer.text) : null,
-    silent ? el("p", { className: "small silent" }, words().noAnswer) : null,
+    request && drawMessage(words().request, `${request.method} ${request.path}`, request.headers, request.body),
+    answer && drawMessage(words().answer, String(answer.status), answer.headers, answer.body ?? answer.text),
+    silent && el("p", { className: "small silent" }, words().noAnswer),
   );
 }
 
-function drawMessage(title, firstLine, headers, body) {
+/** A request or an answer as it goes over the line. */
+export function drawMessage(title, firstLine, headers, body) {
   const head = Object.entries(headers).map(([name, value]) => [el("span", { className: "head" }, `${name}: ${value}`), "\n"]);
   const text = body === undefined || body === null ? [] : typeof body === "string" ? [body] : prettyJson(body);
   return el(

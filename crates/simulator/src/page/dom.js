@@ -8,16 +8,19 @@ export function el(tag, properties = {}, ...children) {
     if (name in element && !name.startsWith("aria")) element[name] = value;
     else element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  element.append(...children.flat().filter((child) => child || child === 0));
   return element;
 }
 
-/** A small button. `testid` names it for the tests. */
-export function chip(testid, label, onPress) {
-  const button = el("button", { type: "button", className: "chip", "data-testid": testid }, label);
-  button.addEventListener("click", () => onPress());
-  return button;
+/** A button. `testid` names it for the tests. */
+export function button(className, testid, onPress, ...content) {
+  const element = el("button", { type: "button", className, "data-testid": testid }, content);
+  element.addEventListener("click", () => onPress());
+  return element;
 }
+
+/** A small button. */
+export const chip = (testid, label, onPress) => button("chip", testid, onPress, label);
 
 /** Buttons under a label that is also read aloud. */
 export function group(label, ...buttons) {
@@ -26,6 +29,16 @@ export function group(label, ...buttons) {
 
 /** The element with this id; the page is static, so a missing one is a mistake in index.html. */
 export const byId = (id) => document.getElementById(id);
+
+/** `draw`, but only when `shows` says something else or the language has changed: focus and what is read aloud are not lost. */
+export function onChange(shows, draw) {
+  let last;
+  return (view) => {
+    const next = JSON.stringify([document.documentElement.lang, shows(view)]);
+    if (next !== last) draw(view);
+    last = next;
+  };
+}
 
 /** Text of JSON with its member names set apart from its values. */
 export function prettyJson(value) {
@@ -40,11 +53,7 @@ export function duration(ms) {
   return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 }
 
-/** Resolves after `ms`; at once for people who asked for less motion. */
-export function beat(ms) {
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  return new Promise((resolve) => setTimeout(resolve, still ? 0 : ms));
-}
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Copies `text` and lets `button` say so for a moment; where copying is not allowed, selects `source` instead. */
 export async function copyText(text, button, source, done) {
@@ -56,20 +65,4 @@ export async function copyText(text, button, source, done) {
   } catch {
     getSelection().selectAllChildren(source);
   }
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A drawing of paths, each `[class, d]`; it says nothing to people who listen. */
-export function drawing(viewBox, paths) {
-  const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", viewBox);
-  picture.setAttribute("aria-hidden", "true");
-  for (const [name, d] of paths) {
-    const path = document.createElementNS(SVG, "path");
-    path.setAttribute("class", name);
-    path.setAttribute("d", d);
-    picture.append(path);
-  }
-  return picture;
 }

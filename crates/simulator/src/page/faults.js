@@ -1,6 +1,6 @@
 // The panel that makes a login go wrong, and says what came of it.
 
-import { byId, chip, el, group, prettyJson } from "./dom.js";
+import { byId, chip, el, group, onChange, prettyJson } from "./dom.js";
 import { CODE2SESSION } from "./asking.js";
 import { words } from "./words.js";
 
@@ -25,11 +25,13 @@ export function inventCode() {
 export class FaultPanel {
   constructor(actions) {
     this.actions = actions;
-    this.box = byId("faults-box");
+    this.frame = onChange(() => 0, () => this.build());
+    this.tell = onChange(({ failure }) => failure?.id, ({ failure }) => drawProblem(failure));
   }
 
-  draw({ fault, lastCode, failure, busy }) {
-    if (this.box.lang !== document.documentElement.lang) this.build();
+  draw(view) {
+    const { fault, lastCode, busy } = view;
+    this.frame();
     for (const button of [this.sameCode, this.wrongCode, this.wrongPassword, this.othersAccount, ...this.ills]) button.setAttribute("aria-disabled", String(busy));
     this.sameCode.disabled = !lastCode;
     this.hint.hidden = Boolean(lastCode);
@@ -38,7 +40,7 @@ export class FaultPanel {
     const pulse = byId("pulse");
     pulse.textContent = fault ? words().ill(words().wechatState[fault]) : words().well;
     pulse.dataset.state = fault ? "ill" : "well";
-    drawProblem(failure);
+    this.tell(view);
   }
 
   build() {
@@ -51,15 +53,13 @@ export class FaultPanel {
     this.ills = Object.keys(FAULTS).map((name) => chip(`fault-${name}`, text.faults[name], () => this.actions.breakWeChat(name)));
     this.healButton = chip("heal", text.heal, this.actions.heal);
     this.healButton.className = "solid";
-    this.box.lang = document.documentElement.lang;
-    this.box.replaceChildren(
+    byId("faults-box").replaceChildren(
       group(text.codesGroup, this.sameCode, this.wrongCode, this.hint),
       group(text.accountsGroup, this.wrongPassword, this.othersAccount),
       group(text.wechatGroup, ...this.ills, this.healButton),
     );
   }
 }
-
 
 function drawProblem(failure) {
   const box = byId("problem");

@@ -1,8 +1,8 @@
 // The drawn phone: which mini program is open, which of its screens, and what lies over it.
 
-import { byId, el } from "./dom.js";
+import { button, byId, el, onChange } from "./dom.js";
 import { APPS } from "./people.js";
-import { bindingScreen, button, memberScreen, welcomeScreen } from "./screens.js";
+import { bindingScreen, memberScreen, welcomeScreen } from "./screens.js";
 import { words } from "./words.js";
 
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
@@ -18,43 +18,35 @@ export class Phone {
     this.actions = actions;
     this.screen = byId("screen");
     this.sheet = byId("sheet");
+    this.build = onChange(() => 0, (view) => this.buildApps(view.app));
+    this.show = onChange(subjectOf, (view) => this.drawScreen(view));
+    this.say = onChange(({ app, failure, consent }) => [app, spoken(failure)?.id, consent], (view) => this.drawSheet(view));
     setInterval(() => this.drawRetry(), 250);
   }
 
   draw(view) {
-    this.drawApps(view);
-    this.drawScreen(view);
-    this.drawPrimary(view.busy);
-    this.drawSheet(view);
-  }
-
-  drawApps({ app, busy }) {
-    const { lang } = document.documentElement;
-    if (this.appsLang !== lang) this.buildApps(app);
-    this.appsLang = lang;
+    const { app, busy } = view;
+    this.build(view);
     for (const input of this.apps) Object.assign(input, { disabled: busy, checked: input.value === app });
     byId("shop").textContent = words().shops[app].name;
     byId("phone").dataset.app = app;
+    this.show(view);
+    this.drawPrimary(busy);
+    this.say(view);
   }
 
   buildApps(chosen) {
-    const box = byId("apps");
     const options = Object.keys(APPS).map((app) => {
       const input = el("input", { type: "radio", name: "app", value: app, checked: app === chosen, "data-testid": `app-${app}` });
       input.addEventListener("change", () => this.actions.open(app));
       return el("label", {}, input, el("span", {}, words().shops[app].name));
     });
-    box.replaceChildren(el("legend", { className: "hidden" }, words().appsLabel), ...options);
-    this.apps = [...box.querySelectorAll("input")];
+    byId("apps").replaceChildren(el("legend", { className: "hidden" }, words().appsLabel), ...options);
+    this.apps = [...byId("apps").querySelectorAll("input")];
   }
 
-  /** Redraws only what shows something else now, so that focus, choices and what was typed are not lost. */
   drawScreen(view) {
-    const { app, person, personId, session, asking, accounts } = view;
-    const subject = session ?? asking?.opened ?? accounts.map((account) => account.links);
-    const shown = JSON.stringify([document.documentElement.lang, app, person, personId, subject]);
-    if (shown === this.shownScreen) return;
-    this.shownScreen = shown;
+    const { session, asking } = view;
     const focused = this.screen.contains(document.activeElement) ? document.activeElement : null;
     const build = session ? memberScreen : asking ? bindingScreen : welcomeScreen;
     this.screen.replaceChildren(...build(view, this.actions));
@@ -78,11 +70,7 @@ export class Phone {
 
   /** The mini program's own message, or WeChat's question about the phone number, over whatever the screen shows. */
   drawSheet({ app, failure, consent }) {
-    // Being asked who one is is no failure to the person: the screen does it.
-    const said = failure?.closed || failure?.code === "binding_required" ? null : failure;
-    const shown = JSON.stringify([said?.id, consent, app, document.documentElement.lang]);
-    if (shown === this.shownSheet) return;
-    this.shownSheet = shown;
+    const said = spoken(failure);
     this.failure = said;
     this.retry = null;
     this.sheet.hidden = !said && !consent;
@@ -107,7 +95,7 @@ export class Phone {
     const line = SAYINGS[code] ?? (WAIT_CODES.includes(code) ? "wait" : AGAIN_CODES.includes(code) ? "again" : "refused");
     const close = button("plain", "close-sheet", this.actions.close, words().close);
     const content = [el("p", { id: "sheet-says", "data-testid": "phone-message" }, text[line]), close];
-    if (SAYINGS[code]) return content;
+    if (SAYINGS[code] || code === "user_blocked") return content; // to try the same again does not help
     this.retry = button("solid", "retry", () => this.retry.dataset.ready === "true" && again());
     return [content[0], this.retry, close];
   }
@@ -121,4 +109,12 @@ export class Phone {
     this.retry.dataset.ready = String(left <= 0);
     this.retry.setAttribute("aria-disabled", String(left > 0));
   }
+}
+
+/** Being asked who one is is no failure to the person: the screen does it. */
+const spoken = (failure) => (failure?.closed || failure?.code === "binding_required" ? null : failure);
+
+/** What the screen shows. */
+function subjectOf({ app, person, personId, session, asking, accounts }) {
+  return [app, person, personId, session ?? asking?.opened ?? accounts.map((account) => account.links)];
 }

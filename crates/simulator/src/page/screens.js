@@ -1,6 +1,6 @@
 // What the mini program shows: who may log in, the question who that is, the member's card.
 
-import { drawing, el } from "./dom.js";
+import { button, el } from "./dom.js";
 import { accountOf, AWAY, nameOf, PEOPLE, standingOf, WRONG_PASSWORD } from "./people.js";
 import { words } from "./words.js";
 
@@ -23,10 +23,13 @@ const PICTURES = {
   ],
 };
 
-export function button(className, testid, onPress, ...content) {
-  const element = el("button", { type: "button", className, "data-testid": testid }, content);
-  element.addEventListener("click", () => onPress());
-  return element;
+/** A drawing of paths, each `[class, d]`; it says nothing to people who listen. */
+function drawing(viewBox, paths) {
+  const [picture, ...lines] = ["svg", ...paths.map(() => "path")].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  for (const [name, value] of [["viewBox", viewBox], ["aria-hidden", "true"]]) picture.setAttribute(name, value);
+  paths.forEach(([name, d], n) => [["class", name], ["d", d]].forEach((pair) => lines[n].setAttribute(...pair)));
+  picture.append(...lines);
+  return picture;
 }
 
 const spinner = () => el("i", { className: "spinner", "aria-hidden": "true" });

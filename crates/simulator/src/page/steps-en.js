@@ -20,15 +20,13 @@ export const steps = {
   },
   claim: {
     label: "claim the code",
-    note: "wxmint writes a hash of the code to the store unless it is there already, in one round trip. However many copies of the code arrive at however many replicas, one of them goes on. The page cannot look inside the store; this is a description.",
+    note: "wxmint writes a hash of the code to the store unless it is there already, in one round trip. However many copies of the code arrive at however many replicas, one of them goes on.",
     refused: "The code was there already, so it went no further. The simulator’s journal shows no request with this code since: WeChat was not asked.",
-    unseen: "wxmint stopped before asking WeChat. Whether the code was claimed cannot be seen from here.",
   },
   ticket: {
     label: "take the ticket",
-    note: "wxmint takes the ticket out of the store, because it is valid for one attempt, right or wrong. The ticket names the WeChat identity, so WeChat is not asked again. The page cannot look inside the store; this is a description.",
+    note: "wxmint takes the ticket out of the store, because it is valid for one attempt, right or wrong. The ticket names the WeChat identity, so WeChat is not asked again.",
     refused: "The ticket was not there any more: it has been used, or is older than 5 minutes.",
-    unseen: "Whether the ticket was taken cannot be seen from here.",
   },
   session: {
     label: "code2Session",
@@ -40,11 +38,10 @@ export const steps = {
   },
   record: {
     label: "seal session_key · openid → user id",
-    note: "One atomic step: the session_key is stored, encrypted with AES-256-GCM, so that only wxmint can read it, and the openid is looked up. The page cannot look inside; this is a description.",
+    note: "One atomic step: the session_key is stored, encrypted with AES-256-GCM, so that only wxmint can read it, and the openid is looked up.",
     nobody: "The openid is bound to nobody. wxmint puts a bind_ticket into the store and asks who it is.",
     unionid: "This openid is new, but WeChat’s unionid is known from the other mini program: the openid is bound to the same user, and nobody is asked.",
     skipped: "Nothing to keep: WeChat gave no session_key and no openid.",
-    unseen: "Whether it came to this cannot be seen from here.",
   },
   number: {
     label: "getuserphonenumber",
@@ -64,15 +61,14 @@ export const steps = {
   },
   bind: {
     label: "bind openid → user id",
-    note: "The store now says which user this WeChat identity belongs to; from now on wx.login alone is enough. Each step can be repeated, so that a crash at any point loses nothing. The page cannot look inside; this is a description.",
+    note: "The store now says which user this WeChat identity belongs to; from now on wx.login alone is enough. Each step can be repeated, so that a crash at any point loses nothing.",
     refused: "Refused: this WeChat identity is another user’s, or this user has another WeChat identity. Nothing is changed.",
     skipped: "There is nobody to bind to.",
-    unseen: "Whether it came to this cannot be seen from here.",
   },
-  answer: { label: "200, a token", refused: (status) => `${status}, a problem`, silent: "no answer" },
+  answer: { label: "200, a token" },
   verify: {
     label: "JWKS, then verify",
-    note: "A service of yours fetches the published keys, keeps them, and verifies each token by itself. wxmint is not asked about a token. Here this page is that service; the checks are below.",
+    note: "A service of yours fetches the published keys, keeps them, and verifies each token by itself. wxmint is not asked about a token. Here this page is that service; the checks are in the tab Token.",
     skipped: "There is no token to verify.",
   },
   unbind: {
@@ -81,11 +77,10 @@ export const steps = {
   },
   dissolve: {
     label: "dissolve the binding",
-    note: "Binding and session_key leave the store. A known unionid does not bring the binding back by itself: the next login asks. The page cannot look inside; this is a description.",
+    note: "Binding and session_key leave the store. A known unionid does not bring the binding back by itself: the next login asks.",
     skipped: "Nothing was dissolved.",
-    unseen: "Whether it came to this cannot be seen from here.",
   },
-  unbound: { label: "204, done", refused: (status) => `${status}, a problem`, silent: "no answer" },
+  unbound: { label: "204, done" },
   handed: {
     label: "wx.getWeRunData → encryptedData, iv",
     note: "WeChat seals the data with the session_key of the last login. The mini program cannot read it: the session_key never came to the phone. A phone gets 31 days; here the page asks the simulator for 7.",
@@ -96,9 +91,8 @@ export const steps = {
   },
   unseal: {
     label: "unseal the session_key, open the data",
-    note: "The session_key has been in the store, encrypted, since the login. wxmint decrypts the data with it, and accepts the data only if its watermark names this app and is recent. The page cannot look inside; this is a description.",
+    note: "The session_key has been in the store, encrypted, since the login. wxmint decrypts the data with it, and accepts the data only if its watermark names this app and is recent.",
     refused: "The stored session_key does not decrypt the data, or the watermark is wrong or too old.",
-    unseen: "Whether it came to this cannot be seen from here.",
   },
-  opened: { label: "200, the data", refused: (status) => `${status}, a problem`, silent: "no answer" },
+  opened: { label: "200, the data" },
 };

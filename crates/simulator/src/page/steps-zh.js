@@ -20,15 +20,13 @@ export const steps = {
   },
   claim: {
     label: "占用 code",
-    note: "wxmint 把 code 的哈希写进存储，已有则不写，一个来回。同一个 code 无论发来多少份、落到哪个副本，只有一份能往下走。本页看不到存储内部，这里是文字说明。",
+    note: "wxmint 把 code 的哈希写进存储，已有则不写，一个来回。同一个 code 无论发来多少份、落到哪个副本，只有一份能往下走。",
     refused: "这个 code 已被占用，到此为止。模拟器的流水里没有再出现它：没有去问微信。",
-    unseen: "wxmint 没有去问微信就停下了。code 是否已占用，从这里看不到。",
   },
   ticket: {
     label: "取走 bind_ticket",
-    note: "wxmint 把它从存储里取走：不论对错，只能用一次。里面记着是哪个微信，所以不用再问微信。本页看不到存储内部，这里是文字说明。",
+    note: "wxmint 把它从存储里取走：不论对错，只能用一次。里面记着是哪个微信，所以不用再问微信。",
     refused: "存储里已经没有它：用过了，或者超过五分钟。",
-    unseen: "是否已取走，从这里看不到。",
   },
   session: {
     label: "code2Session",
@@ -40,11 +38,10 @@ export const steps = {
   },
   record: {
     label: "加密 session_key · openid → 用户 ID",
-    note: "一步完成，不可拆分：session_key 用 AES-256-GCM 加密后存入，只有 wxmint 能解密；再按 openid 找用户 ID。本页看不到内部，这里是文字说明。",
+    note: "一步完成，不可拆分：session_key 用 AES-256-GCM 加密后存入，只有 wxmint 能解密；再按 openid 找用户 ID。",
     nobody: "这个 openid 还没有绑定任何用户。wxmint 在存储里放一个 bind_ticket，请小程序询问是谁。",
     unionid: "这个 openid 是第一次来，但微信给的 unionid 在另一个小程序里见过：直接绑定到同一个用户，不再询问。",
     skipped: "没有东西可存：微信没给 session_key，也没给 openid。",
-    unseen: "是否走到了这一步，从这里看不到。",
   },
   number: {
     label: "getuserphonenumber",
@@ -64,15 +61,14 @@ export const steps = {
   },
   bind: {
     label: "绑定 openid → 用户 ID",
-    note: "存储里从此记着这个微信是哪个用户，以后只要 wx.login。每一步都可以重做，在哪里崩溃都不会丢。本页看不到内部，这里是文字说明。",
+    note: "存储里从此记着这个微信是哪个用户，以后只要 wx.login。每一步都可以重做，中途崩溃也不会丢失绑定。",
     refused: "拒绝：这个微信已是别的用户的，或者这个用户已绑了别的微信。什么都没有改。",
     skipped: "没有用户可绑。",
-    unseen: "是否走到了这一步，从这里看不到。",
   },
-  answer: { label: "200 token", refused: (status) => `${status} 出错说明`, silent: "没有响应" },
+  answer: { label: "200 token" },
   verify: {
     label: "取 JWKS，自行验证",
-    note: "你的服务取一次公钥并保存，此后自行验证每个 token，不再请求 wxmint。这里由本页代替那个服务，逐项检查见下文。",
+    note: "你的服务取一次公钥并保存，此后自行验证每个 token，不再请求 wxmint。这里由本页代替那个服务，逐项检查见“token”页。",
     skipped: "没有 token 可以验证。",
   },
   unbind: {
@@ -81,11 +77,10 @@ export const steps = {
   },
   dissolve: {
     label: "解除绑定",
-    note: "绑定和 session_key 从存储里删去。即使 unionid 已知，也不会自行恢复绑定：下次登录会再问。本页看不到内部，这里是文字说明。",
+    note: "绑定和 session_key 从存储里删去。即使 unionid 已知，也不会自行恢复绑定：下次登录会再问。",
     skipped: "什么也没有解除。",
-    unseen: "是否走到了这一步，从这里看不到。",
   },
-  unbound: { label: "204 完成", refused: (status) => `${status} 出错说明`, silent: "没有响应" },
+  unbound: { label: "204 完成" },
   handed: {
     label: "wx.getWeRunData → encryptedData、iv",
     note: "微信用上次登录的 session_key 加密数据。小程序自己无法解密：session_key 从没到过手机上。真机上给 31 天；这里由本页向模拟器要 7 天。",
@@ -96,9 +91,8 @@ export const steps = {
   },
   unseal: {
     label: "取出 session_key，解密数据",
-    note: "session_key 从登录起就加密保存在存储里。wxmint 取出后解密数据，还要看水印：是不是这个小程序的，够不够新。本页看不到内部，这里是文字说明。",
+    note: "session_key 从登录起就加密保存在存储里。wxmint 取出后解密数据，还要看水印：是不是这个小程序的，够不够新。",
     refused: "保存的 session_key 无法解密这份数据，或者水印不对、太旧。",
-    unseen: "是否走到了这一步，从这里看不到。",
   },
-  opened: { label: "200 数据", refused: (status) => `${status} 出错说明`, silent: "没有响应" },
+  opened: { label: "200 数据" },
 };

@@ -31,8 +31,9 @@ export function readSteps(attempt) {
   return courseOf(attempt).map((name) => {
     const text = words().steps[name];
     const plan = text.label[attempt?.by] ?? text.label;
-    const step = { name, plan, label: plan, state: "idle", ms: null, notes: text.note ? [text.note] : [], exchanges: [] };
-    return attempt ? { ...step, ...READERS[name](attempt, text) } : step;
+    const step = { name, plan, label: plan, state: "idle", ms: null, notes: [text.note], exchanges: [] };
+    const read = { ...step, ...(attempt && READERS[name](attempt, text)) };
+    return { ...read, notes: read.notes.filter((note) => typeof note === "string") };
   });
 }
 
@@ -40,21 +41,23 @@ const READERS = {
   phoneCode: ({ phoneMinted }) => readMinted(phoneMinted),
   code: ({ given, minted }, text) => (given ? { state: "skipped", notes: [text[given]] } : readMinted(minted)),
   post: readRequest,
-  claim: readClaim,
-  ticket: readTicket,
+  claim: (attempt, text) =>
+    inStore(attempt, text, { done: attempt.journal.session.length > 0, refusal: "code_used" }),
+  ticket: (attempt, text) =>
+    inStore(attempt, text, { done: attempt.journal.account.length + attempt.journal.number.length > 0, refusal: "code_used" }),
   session: readSession,
   record: readRecord,
   number: readNumber,
   account: readAccount,
-  bind: readBinding,
+  bind: (attempt, text) => inStore(attempt, text, { refusal: "already_bound", skipped: attempt.reply?.answer?.status < 500 }),
   answer: readAnswer,
   verify: readVerifying,
   unbind: readSent,
-  dissolve: readDissolving,
+  dissolve: (attempt, text) => inStore(attempt, text, { skipped: attempt.reply?.answer?.status < 500 }),
   unbound: readAnswer,
   handed: ({ handed }) => readMinted(handed),
   userData: readSent,
-  unseal: readUnsealing,
+  unseal: (attempt, text) => inStore(attempt, text, { refusal: "data_undecryptable" }),
   opened: readAnswer,
 };
 
@@ -63,58 +66,51 @@ function readMinted(minted) {
   return { state: minted.answer?.status === 200 ? "done" : "failed", ms: minted.ms, exchanges: [minted] };
 }
 
-const asSent = (sent) => ({ exchanges: sent ? [{ request: sent }] : [] });
-
 function readSent({ sent, reply }) {
-  return reply ? { state: reply.answer ? "done" : "failed", exchanges: [{ request: reply.request }] } : asSent(sent);
+  if (!reply) return { exchanges: sent ? [{ request: sent }] : [] };
+  return { state: reply.answer ? "done" : "failed", exchanges: [{ request: reply.request }] };
 }
 
-function readRequest({ by, ticket, reply, sent, journal }, text) {
-  const notes = [ticket ? text.ticket : text.note, by && text[by]].filter(Boolean);
-  if (!reply) return { state: journal.session.length ? "done" : "idle", notes, ...asSent(sent) };
-  return { state: reply.answer ? "done" : "failed", notes, exchanges: [{ request: reply.request }] };
+function readRequest(attempt, text) {
+  const notes = [attempt.ticket ? text.ticket : text.note, text[attempt.by]];
+  const arrived = attempt.journal.session.length ? { state: "done" } : {};
+  return { ...arrived, ...readSent(attempt), notes };
 }
 
-function readClaim({ reply, journal }, text) {
-  if (journal.session.length || succeeded(reply)) return { state: "done" };
-  if (!reply?.answer) return { state: reply ? "unseen" : "idle" };
-  if (codeOf(reply) === "code_used") return { state: "failed", notes: [text.note, text.refused] };
-  return { state: "unseen", notes: [text.note, text.unseen] };
-}
-
-function readTicket({ reply, journal }, text) {
-  if (!reply) return {};
-  if (succeeded(reply) || journal.account.length || journal.number.length) return { state: "done" };
-  if (codeOf(reply) === "code_used") return { state: "failed", notes: [text.note, text.refused] };
-  return { state: "unseen", notes: [text.note, text.unseen] };
+/**
+ * What happens in the store, which the page cannot look into: it concludes it from the answer. `refusal` is the code of a
+ * problem that this step leads to; `skipped` says that the step was not reached.
+ */
+function inStore({ reply }, text, { done = false, refusal, skipped = false, note }) {
+  const description = [text.note, words().insideStore];
+  if (done || (reply && succeeded(reply))) return { state: "done", notes: [...description, note] };
+  if (!reply) return { notes: description };
+  if (refusal && codeOf(reply) === refusal) return { state: "failed", notes: [...description, text.refused] };
+  return skipped ? { state: "skipped", notes: [text.skipped] } : { state: "unseen", notes: [...description, words().unseen] };
 }
 
 function readSession({ reply, journal: { session } }, text) {
   if (reply && !reply.answer) return { state: "unseen" };
   if (!session.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
-  const notes = [text.note];
-  if (session.length > 1) notes.push(text.twice);
-  const last = session.at(-1);
-  if (last.fault === "latency") notes.push(text.slow);
-  else if (last.fault) notes.push(text.fault(typeof last.fault === "string" ? last.fault : JSON.stringify(last.fault)));
-  return { state: gaveOpenid(last) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
+  const { fault } = session.at(-1);
+  const caused = fault === "latency" ? text.slow : fault && text.fault(typeof fault === "string" ? fault : JSON.stringify(fault));
+  const notes = [text.note, session.length > 1 && text.twice, caused];
+  return { state: gaveOpenid(session.at(-1)) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
 }
 
-function readRecord({ reply, journal: { session }, viaUnionid }, text) {
-  if (!reply) return {};
-  if (succeeded(reply)) return { state: "done", notes: [text.note, viaUnionid && text.unionid].filter(Boolean) };
-  if (session.length && !session.some(gaveOpenid)) return { state: "skipped", notes: [text.skipped] };
-  if (codeOf(reply) === "binding_required") return { state: "done", notes: [text.note, text.nobody] };
-  if (!session.length && reply.answer) return { state: "skipped", notes: [text.skipped] };
+function readRecord(attempt, text) {
+  const { reply, viaUnionid, journal: { session } } = attempt;
+  const code = reply && codeOf(reply);
   // The business was asked, so WeChat's answer had been kept.
-  if (["invalid_credentials", "already_bound"].includes(codeOf(reply))) return { state: "done" };
-  return { state: "unseen", notes: [text.note, text.unseen] };
+  const done = ["binding_required", "invalid_credentials", "already_bound"].includes(code);
+  const note = code === "binding_required" ? text.nobody : viaUnionid && text.unionid;
+  return inStore(attempt, text, { done, note, skipped: Boolean(reply?.answer) && !session.some(gaveOpenid) });
 }
 
 function readNumber({ reply, journal: { number } }, text) {
   if (!number.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
-  const notes = [text.note, number.length > 1 && text.token].filter(Boolean);
   const given = parseJson(number.at(-1).body)?.errcode === 0;
+  const notes = [text.note, number.length > 1 && text.token];
   return { state: given ? "done" : "failed", ms: tookOf(number), notes, exchanges: number.map(asExchange) };
 }
 
@@ -122,36 +118,14 @@ function readAccount({ by, reply, journal: { account } }, text) {
   const note = text.note[by];
   if (!account.length) return { state: reply ? "skipped" : "idle", notes: [reply ? text.skipped : note] };
   const named = Boolean(parseJson(account.at(-1).body)?.user_id);
-  const notes = [note, text.signed, !named && text.refused].filter(Boolean);
+  const notes = [note, text.signed, !named && text.refused];
   return { state: named ? "done" : "failed", ms: tookOf(account), notes, exchanges: account.map(asExchange) };
-}
-
-function readBinding({ reply }, text) {
-  if (!reply) return {};
-  if (succeeded(reply)) return { state: "done" };
-  if (codeOf(reply) === "already_bound") return { state: "failed", notes: [text.note, text.refused] };
-  if (reply.answer?.status < 500) return { state: "skipped", notes: [text.skipped] };
-  return { state: "unseen", notes: [text.note, text.unseen] };
-}
-
-function readDissolving({ reply }, text) {
-  if (!reply) return {};
-  if (succeeded(reply)) return { state: "done" };
-  if (reply.answer?.status < 500) return { state: "skipped", notes: [text.skipped] };
-  return { state: "unseen", notes: [text.note, text.unseen] };
-}
-
-function readUnsealing({ reply }, text) {
-  if (!reply) return {};
-  if (succeeded(reply)) return { state: "done" };
-  if (codeOf(reply) === "data_undecryptable") return { state: "failed", notes: [text.note, text.refused] };
-  return { state: "unseen", notes: [text.note, text.unseen] };
 }
 
 function readAnswer({ reply }, text) {
   if (!reply) return {};
   const { answer, ms } = reply;
-  const label = succeeded(reply) ? text.label : answer ? text.refused(answer.status) : text.silent;
+  const label = succeeded(reply) ? text.label : answer ? words().refusedWith(answer.status) : words().noAnswer;
   return { state: succeeded(reply) ? "done" : "failed", ms, label, exchanges: [{ answer, silent: !answer }] };
 }
 

@@ -1,0 +1,119 @@
+// The token in the box: the one that the phone has in the open mini program, or the last one that it had there.
+
+import { call, fetchTrust, knownAbout } from "./asking.js";
+import { pause } from "./dom.js";
+import { useService } from "./login.js";
+import { APPS } from "./people.js";
+import { ACTS, blockOf } from "./services.js";
+import { draw, personId, refreshAccounts, say, state } from "./state.js";
+import { succeeded } from "./steps.js";
+import { examine, verdictOf } from "./verdict.js";
+import { words } from "./words.js";
+
+const GLANCE = 250; // ms between two questions to services that have not read of a revocation
+const PATIENCE = 60_000; // ms, after which nobody asks any more whether they have
+
+/** What holds for the token; nothing is said of it while a request of the phone is under way. */
+export const verdict = () => (state.busy ? { state: "none" } : verdictOf(state.held));
+export const mayEnd = () => verdict().state === "accepted" && state.ending?.ms !== null;
+const hasToken = ({ app, token }) => state.sessions[app]?.answer.access_token === token;
+
+/** Takes up the token of a login. What the services are asked for first becomes part of its `evidence`. */
+export async function hold(app, evidence = {}) {
+  const [session, person] = [state.sessions[app], personId()];
+  const [trust, known] = [await fetchTrust(evidence), await knownAbout(person, APPS[app])];
+  if (session !== state.sessions[state.app]) return; // another person or mini program was chosen meanwhile
+  const { at, answer: { access_token: token, user_id: userId } } = session;
+  if (state.ending?.ms === null) state.ending = null; // the token that its clock runs for is not shown any more
+  state.held = { token, text: token, at, userId, person, app, trust, known };
+}
+
+/** Puts another text into the box. */
+export async function spoil(text) {
+  Object.assign(state.held, { text, checks: null });
+  draw();
+  await reexamine();
+}
+
+/** Asks again what holds for the text in the box. */
+export async function reexamine() {
+  const { held } = state;
+  if (!held) return;
+  await examine(held);
+  draw();
+  await settle(held);
+}
+
+/** Asks again and again while a service has not read that the token was revoked. */
+export function settle(held) {
+  if (held) held.watching ??= watch(held).finally(() => (held.watching = null));
+  return held?.watching;
+}
+
+async function watch(held) {
+  const began = performance.now();
+  while (held === state.held && verdictOf(held).state === "ending" && performance.now() - began < PATIENCE) {
+    await pause(GLANCE);
+    await examine(held);
+    draw();
+  }
+}
+
+/** Revokes the token by one of ACTS, and watches until no service accepts it. Then the phone, if it still has it, notices. */
+export async function end(act) {
+  if (!mayEnd()) return;
+  const { held } = state;
+  state.ending = { act, ms: null };
+  draw();
+  const reply = await ACTS[act](held);
+  if (!succeeded(reply)) {
+    state.ending = { act, failed: reply.answer?.body?.code ?? reply.answer?.status ?? words().noAnswer };
+    return draw();
+  }
+  await ended(act, held);
+  const other = reply.answer.body?.access_token;
+  if (other && state.ending?.held === held) state.ending.other = (await call("GET", "/demo/orders", undefined, other)).answer?.status;
+  draw();
+  await settle(held);
+  if (state.held === held && hasToken(held)) await useService();
+}
+
+/** wxmint has answered that this token is revoked. After a logout or an unbinding the phone has it no more. */
+export async function ended(act, held) {
+  held.ended = true;
+  state.ending = held === state.held ? { act, held, ms: null, began: performance.now() } : null;
+  const isOver = {
+    logout: ({ answer }) => answer.access_token === held.token,
+    unbind: ({ answer }) => answer.access_token === held.token,
+    everywhere: ({ answer }) => answer.user_id === held.userId,
+  };
+  for (const [app, session] of Object.entries(state.sessions)) if (isOver[act]?.(session)) delete state.sessions[app];
+  draw();
+  await refreshAccounts();
+  draw();
+}
+
+export async function lift(userId) {
+  await call("DELETE", blockOf(userId));
+  await refreshAccounts();
+  say(words().services.lifted);
+  draw();
+  document.querySelector("[data-testid=ask-services]").focus(); // the button that was pressed is gone
+}
+
+/** The clock stands still when no service accepts the token any more. */
+export function stopClock() {
+  const { ending, held } = state;
+  if (ending?.ms !== null || ending.held !== held || verdictOf(held).by !== "ended") return;
+  ending.ms = performance.now() - ending.began;
+  say(words().services.clock.stopped(words().services.acts[ending.act], ending.other));
+}
+
+/** Shows the token that the phone has in the open mini program. If it was revoked meanwhile, the phone notices. */
+export async function takeUp() {
+  const { app } = state;
+  if (!state.sessions[app]) return;
+  await hold(app);
+  await reexamine();
+  if (state.held && hasToken(state.held)) await useService();
+}

@@ -1,0 +1,50 @@
+// What the page knows, and what every part of it does with that. All that is shown is drawn from here at once, by `draw`.
+
+import { readAccounts } from "./asking.js";
+import { byId } from "./dom.js";
+import { accountOf, meetStranger } from "./people.js";
+
+export const state = {
+  app: "tea",
+  person: "lin",
+  stranger: meetStranger(), // whoever "someone new" is this time
+  accounts: [], // the business's users, and who is bound to them
+  attempt: null, // the evidence of the latest login or unbinding, see readSteps
+  reveal: 0, // how many of its steps are shown
+  busy: false,
+  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }, and `steps` once asked for
+  held: null, // the token in the box: { token, text, at, userId, person, app, trust, known, ended } and what `examine` has found
+  ending: null, // the latest act that revoked a token: { act, held, began, ms, other }, or { act, failed }
+  asking: {}, // by app, while it asks who the person is: { ticket, opened }, the ticket null once it is spent
+  form: { username: "", password: "" }, // what is typed there
+  consent: null, // while WeChat asks whether to give the phone number: { number }
+  failure: null, // the latest attempt that failed: { id, code, answer, readyAt, again, closed }
+  fault: null, // which of FAULTS is on
+  lastCodes: {}, // by app
+};
+
+let drawAll = () => {};
+
+/** Draws what the page knows. */
+export const draw = () => drawAll();
+
+/** Names what draws. */
+export const drawWith = (draws) => (drawAll = draws);
+
+/** Who holds the phone. */
+export const personId = () => (state.person === "new" ? state.stranger : state.person);
+
+/** The account and password of a person who has them. */
+export function credentialsOf(person) {
+  const { username, password } = accountOf(state.accounts, person) ?? {};
+  return username ? { username, password } : {};
+}
+
+export async function refreshAccounts() {
+  state.accounts = (await readAccounts()) ?? state.accounts;
+}
+
+/** Tells people who listen to the page instead of looking at it. */
+export function say(text) {
+  byId("said").textContent = text;
+}
