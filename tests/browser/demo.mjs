@@ -12,12 +12,12 @@ import {
   DESK, PATIENCE, address, atRest, browser, changePerson, check, expect, faults, fits, isAccepted, load, loggedIn, only, open,
   origin, outcome, picture, press, seen, show, shots, shown, states, tokenInView,
 } from "./means.mjs";
-import { docs, panels, steps, views } from "./panels.mjs";
+import { docs, docsInChinese, panels, steps, views } from "./panels.mjs";
 
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 const LATEST_REFUSAL = 10; // s from the end of a token to a refusal by a peer that reads the ends each 5 s
 
-const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels, docs };
+const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels, docs, "docs-zh": docsInChinese };
 
 const stories = only ? [STORIES[only]] : Object.values(STORIES);
 if (!address || stories.includes(undefined)) {
@@ -348,7 +348,7 @@ async function healsOnLoad(page) {
 }
 
 async function offersSnippet(page) {
-  const file = await (await page.request.get(`${origin}/demo/examples/mini-program/utils/login.js`)).text();
+  const file = await (await page.request.get(`${origin}/pages/examples/mini-program/utils/login.js`)).text();
   expect(file.includes("wx.setStorageSync(KEPT"), true, "a login that keeps its token");
   await press(page, "tab-login.js");
   await seen(page, "[data-testid=code]:has-text('wx.setStorageSync(KEPT')");

@@ -80,9 +80,12 @@ export async function steps() {
 }
 
 /** The pages of docs. */
-export async function docs() {
-  await check("1280×720, dark: every page of docs, in both languages", () => readsPages({ width: 1280, height: 720 }, "dark"));
-  await check("390×844, light: the same, and nothing scrolls sideways", () => readsPages({ width: 390, height: 844 }, "light"));
+export const docs = () => check("dark, in English: every page, from 320 to 1600 px, whole tables, notes and links to examples", () => readsPages("en", "dark"));
+
+export async function docsInChinese() {
+  await check("light, in Chinese: every page, in the same ways", () => readsPages("zh", "light"));
+  await check("an address without a language leads to the browser's", () => speaksBrowsersLanguage());
+  await check("the search finds a part of a page in both languages, by the keyboard alone", () => searchesPages());
 }
 
 /** The panels beside the login. */
@@ -324,7 +327,7 @@ async function readsPeers(page) {
     const paths = await page.getByTestId("code-file").allTextContents();
     expect(paths.map((path) => path.split("/").at(-1)).join(), files.join(), `the files of ${name}`);
     for (const [n, path] of paths.entries()) {
-      const text = await (await page.request.get(`${origin}/demo/${path}`)).text();
+      const text = await (await page.request.get(`${origin}/pages/${path}`)).text();
       await page.getByTestId("copy-code").nth(n).click();
       await page.getByTestId("copy-code").nth(n).filter({ hasText: "Copied" }).waitFor();
       expect(await page.evaluate(() => navigator.clipboard.readText()), text, `what is copied of ${path}`);
@@ -393,31 +396,64 @@ async function linksPages(page) {
   }
 }
 
-/** Every page of docs in both languages, in a window of each size. src/cli/demo/files.rs follows the links. */
-async function readsPages(viewport, colorScheme) {
-  const page = await open({ viewport, colorScheme, reducedMotion: "reduce", locale: "en-US" });
-  const index = async (path) => {
-    await page.goto(origin + path);
-    return page.locator(".index a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
-  };
-  const [english, chinese] = [await index("/pages/"), await index("/pages/zh/")];
-  expect(english.length > 15 && english.length === chinese.length, true, "the same pages in both languages");
-  for (const path of [...english, ...chinese]) {
-    await page.goto(origin + path);
-    const language = path.startsWith("/pages/zh/") ? "zh-CN" : "en";
-    const [lang, width, current] = await page.evaluate(() => [
-      document.documentElement.lang,
-      document.documentElement.scrollWidth,
-      document.querySelector(".index [aria-current]")?.getAttribute("href"),
-    ]);
-    expect(lang, language, `the language of ${path}`);
-    expect(width <= viewport.width, true, `${path} of at most ${viewport.width} px, not ${width} px`);
-    expect(current, path, "the page that the index marks");
+/** Every page of docs in windows of each size. src/cli/demo/files.rs follows the links. */
+async function readsPages(language, colorScheme) {
+  const page = await open({ ...DESK, colorScheme }, `/pages/${language}/`);
+  const index = await page.locator(".index :is(a, p)").evaluateAll((all) => all.map((one) => [one.textContent, one.getAttribute("href")]));
+  const names = index.map(([name]) => name);
+  expect(names.filter((name, n) => names.indexOf(name) !== n).join(), "", "names that the index has twice");
+  const paths = index.map(([, path]) => path).filter(Boolean);
+  expect(paths.length > 15, true, "pages");
+  for (const path of [...paths, `/pages/${language}/examples/peers/`]) {
+    await load(page, path);
+    // The pages with the widest tables at every width.
+    for (const width of /settings|verify/.test(path) ? WIDTHS : [320, 768, 1280]) {
+      await page.setViewportSize({ width, height: 900 });
+      const wrong = await page.evaluate(async () => {
+        for (const _ of "12") await new Promise(requestAnimationFrame); // the page hears of its new size
+        const text = (element) => element.textContent.slice(0, 40);
+        const cut = [...document.querySelectorAll(".wide")].filter((box) => box.scrollWidth > box.clientWidth).map(text);
+        const grey = [...document.querySelectorAll(".file")].filter((file) => /examples/.test(file.dataset.file ?? file.textContent)).map(text);
+        const notes = document.querySelector("article").textContent.match(/\[\^\w+\]/g) ?? [];
+        return [document.documentElement.scrollWidth <= innerWidth, ...cut, ...grey, ...notes].join("; ");
+      });
+      expect(wrong, "true", `${path} at ${width} px: a page that fits, and what is cut, grey or no note`);
+    }
+    const current = await page.locator(".index [aria-current]").getAttribute("href").catch(() => path);
+    if (paths.includes(path)) expect(current, path, "the page that the index marks");
     await axe(page, path);
   }
   await page.locator("#language").click();
-  await seen(page, "html[lang=en] .index [aria-current]");
+  await seen(page, `html[lang=${language === "en" ? "zh-CN" : "en"}] .text h1`);
   await page.context().close();
+}
+
+async function speaksBrowsersLanguage() {
+  for (const [locale, language] of [["zh-CN", "zh"], ["en-US", "en"], ["de-DE", "en"]]) {
+    const page = await open({ ...DESK, locale });
+    for (const [path, place] of [["/pages", ""], ["/pages/keys", "keys"]]) {
+      await load(page, path);
+      expect(new URL(page.url()).pathname, `/pages/${language}/${place}`, `where ${path} leads with ${locale}`);
+    }
+    await page.context().close();
+  }
+}
+
+async function searchesPages() {
+  for (const [language, sought, heading] of [["en", "open Closed", "Open or closed"], ["zh", "open closed", "open 还是 closed"]]) {
+    const page = await open({ ...DESK, locale: "en-US" }, `/pages/${language}/`);
+    await page.keyboard.press("/");
+    await page.keyboard.type(sought);
+    await seen(page, `#found li:first-child b >> text=${heading}`);
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/pages/**#**");
+    expect(await page.evaluate(() => document.querySelector(decodeURIComponent(location.hash)).textContent), heading, "the part that was found");
+    await page.locator("#search").fill("qwertyuiop <b>");
+    await seen(page, "#found li:not(:has(*))");
+    await page.locator("#search").fill("");
+    await seen(page, "#found[hidden]");
+    await page.context().close();
+  }
 }
 
 async function fitsPanels() {

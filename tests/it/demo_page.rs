@@ -51,5 +51,7 @@ stories! {
     #[ignore = "slow; make nightly runs it"]
     the_demos_page_shows_the_sidecar_keys_that_rotate_services_and_settings_that_start_wxmint: "panels";
     #[ignore = "slow; make nightly runs it"]
-    the_demo_shows_every_page_of_docs_in_both_languages: "docs";
+    the_demo_shows_every_page_of_docs_whole_at_all_widths: "docs";
+    #[ignore = "slow; make nightly runs it"]
+    the_demo_shows_every_page_of_docs_in_chinese_and_finds_what_is_sought: "docs-zh";
 }

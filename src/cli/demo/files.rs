@@ -2,59 +2,78 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{ACCEPT_LANGUAGE, AcceptLanguage, Header, LOCATION, VARY},
+    web,
+};
 use include_dir::{Dir, include_dir};
 use wxmint_simulator::Docs;
 
-use crate::{http::page, issuer::Routes};
+use crate::{
+    http::{not_found, page},
+    issuer::Routes,
+};
 
-static DOCS: Dir = include_dir!("$CARGO_MANIFEST_DIR/docs");
-const README: [(&str, &str); 2] =
-    [("README.md", include_str!("../../../README.md")), ("README.zh-CN.md", include_str!("../../../README.zh-CN.md"))];
+static FOLDERS: [(&str, Dir); 2] =
+    [("docs", include_dir!("$CARGO_MANIFEST_DIR/docs")), ("examples", include_dir!("$CARGO_MANIFEST_DIR/examples"))];
 
-macro_rules! examples {
+macro_rules! files {
     ($($path:literal)*) => {
-        /// Path below `examples`, and content.
-        const EXAMPLES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../../examples/", $path)))),*];
+        /// Path and content.
+        const FILES: &[(&str, &str)] = &[$(($path, include_str!(concat!("../../../", $path)))),*];
     };
 }
 
-// Those that the page's code.js shows.
-examples! {
-    "mini-program/utils/login.js" "peers/java-spring/src/main/java/com/example/orders/SecurityConfig.java" "peers/java-spring/src/main/resources/application.yml" "peers/go/token.go" "peers/go/main.go" "peers/node/app.mjs"
-    "peers/python/app.py" "peers/rust/actix.rs"
+files! {
+    "README.md" "README.zh-CN.md" "CHANGELOG.md" "SECURITY.md" "CONTRIBUTING.md" "CONTRIBUTING.zh-CN.md" "k8s/README.md" "k8s/README.zh-CN.md"
 }
 
-/// The pages below `/pages/`, and the examples below `/demo/examples/`.
+/// The pages and files below `/pages/`.
 pub(super) fn routes() -> Routes {
     let docs = Arc::new(docs());
     Arc::new(move |config| {
-        for &(path, content) in EXAMPLES {
-            let answer = move || async move { page::answer("text/plain; charset=utf-8", content) };
-            config.route(&format!("/demo/examples/{path}"), web::get().to(answer));
-        }
-        for place in docs.places().map(str::to_owned) {
-            let docs = Arc::clone(&docs);
-            let path = format!("/pages/{place}");
-            let answer = move || {
-                let answer = docs.answer(&place).map(|(kind, content)| page::answer(kind, content.into_owned()));
-                async move { answer }
-            };
-            config.route(&path, web::get().to(answer));
-        }
-        let index = || async { HttpResponse::Found().insert_header((header::LOCATION, "/pages/")).finish() };
+        let docs = Arc::clone(&docs);
+        let answer =
+            move |request: HttpRequest, place: web::Path<String>| shown(Arc::clone(&docs), request, place.into_inner());
+        config.route("/pages/{place:.*}", web::get().to(answer));
+        let index = || async { HttpResponse::PermanentRedirect().insert_header((LOCATION, "/pages/")).finish() };
         config.route("/pages", web::get().to(index));
     })
 }
 
-fn docs() -> Docs {
-    let readme = README.map(|(path, text)| (path.to_owned(), text.as_bytes()));
-    Docs::new(readme.into_iter().chain(files_of(&DOCS)))
+/// What lies there. Where an address names no language, the browser's decides.
+async fn shown(docs: Arc<Docs>, request: HttpRequest, place: String) -> HttpResponse {
+    if let Some((kind, content)) = docs.answer(&place) {
+        return page::answer(kind, content.into_owned());
+    }
+    let place = format!("{}/{place}", language(&request));
+    if docs.answer(&place).is_none() {
+        return not_found("The pages are at /pages/.")(request).await;
+    }
+    let mut found = HttpResponse::Found();
+    found.insert_header((LOCATION, format!("/pages/{place}"))).insert_header((VARY, ACCEPT_LANGUAGE.as_str())).finish()
 }
 
-fn files_of(folder: &'static Dir) -> Vec<(String, &'static [u8])> {
-    let files = folder.files().map(|file| (format!("docs/{}", file.path().display()), file.contents()));
-    files.chain(folder.dirs().flat_map(files_of)).collect()
+/// The folder of the language that the browser prefers.
+fn language(request: &HttpRequest) -> &'static str {
+    let preferred = AcceptLanguage::parse(request).map(|languages| languages.ranked()).unwrap_or_default();
+    let mut tags = preferred.iter().filter_map(|range| range.item()).map(|tag| tag.primary_language());
+    tags.find_map(|tag| ["en", "zh"].into_iter().find(|known| *known == tag)).unwrap_or("en")
+}
+
+fn docs() -> Docs {
+    let single = FILES.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes()));
+    Docs::new(single.chain(FOLDERS.iter().flat_map(|(name, folder)| files_of(name, folder))))
+}
+
+/// Not what somebody who has tried an example here has left in its folder: hidden files, and what was installed.
+fn files_of(name: &'static str, folder: &'static Dir) -> Vec<(String, &'static [u8])> {
+    let files = folder.files().map(|file| (format!("{name}/{}", file.path().display()), file.contents()));
+    let is_ours = |(path, _): &(String, _)| {
+        !path.contains("/.") && !path.contains("/node_modules/") && !path.contains("/target/")
+    };
+    files.chain(folder.dirs().flat_map(|folder| files_of(name, folder))).filter(is_ours).collect()
 }
 
 #[cfg(test)]
@@ -67,14 +86,19 @@ mod tests {
         let docs = docs();
         for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).expect("the folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-            let place = match name.strip_suffix(".zh-CN.md") {
-                Some(stem) => format!("zh/{stem}"),
-                None => name.strip_suffix(".md").unwrap_or(&name).to_owned(),
+            let place = match (name.strip_suffix(".zh-CN.md"), name.strip_suffix(".md")) {
+                (Some(stem), _) => format!("zh/{stem}"),
+                (None, Some(stem)) => format!("en/{stem}"),
+                (None, None) => format!("docs/{name}"),
             };
             let is_index = name.starts_with("README.") || name == "decisions";
             assert!(is_index || docs.answer(&place).is_some(), "{name}; cargo clean -p wxmint reads the folder again");
         }
-        assert!(docs.answer("zh/").is_some() && docs.answer("zh/readme").is_some());
+        for place in
+            ["zh/", "zh/readme", "en/examples/peers/", "zh/examples/peers/node/", "examples/peers/node/app.mjs"]
+        {
+            assert!(docs.answer(place).is_some(), "{place}");
+        }
     }
 
     /// tests/it/readme.rs follows the anchors.
@@ -83,7 +107,11 @@ mod tests {
         let docs = docs();
         let mut followed = 0;
         for place in docs.places() {
-            let (_, page) = docs.answer(place).expect("a page or a file");
+            let (kind, page) = docs.answer(place).expect("a page or a file");
+            // The pages of a mini program have links too.
+            if kind != page::HTML {
+                continue;
+            }
             let page = String::from_utf8_lossy(&page);
             for link in page.split("=\"/pages/").skip(1).filter_map(|rest| rest.split(['"', '#']).next()) {
                 assert!(docs.answer(link).is_some(), "{place} links to /pages/{link}");

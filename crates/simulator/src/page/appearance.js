@@ -30,7 +30,7 @@ function speak() {
   for (const link of document.querySelectorAll("a[href^='/docs']")) link.setAttribute("href", `/docs/?lang=${lang}`);
   for (const link of document.querySelectorAll("[data-page]")) {
     const { page } = link.dataset;
-    link.href = `/pages/${lang === "en" ? "" : "zh/"}${page}`;
+    link.href = `/pages/${lang === "en" ? "en" : "zh"}/${page}`;
     if (page) link.textContent = text.pages[page];
   }
   byId("language").textContent = text.language;

@@ -92,7 +92,7 @@ export class CodePanel {
     const { files = [], text, at } = CODE[name];
     keep("code", name);
     byId("code-says").textContent = words().code.says[name] ?? words().code.says.service;
-    const read = async (path) => ({ path: `examples/${path}`, text: await (await fetch(`/demo/examples/${path}`)).text() });
+    const read = async (path) => ({ path: `examples/${path}`, text: await (await fetch(`/pages/examples/${path}`)).text() });
     const shown = text ? [{ path: "", text: text() }] : await Promise.all(files.map(read));
     if (this.tabs.open !== name) return; // the reader has gone on meanwhile
     this.boxes = shown.map(({ path, text }, n) => this.box(path, text, n === 0 && at));
