@@ -1,15 +1,19 @@
-//! `/openapi.json` of the admin listener.
+//! `/openapi.json` of the admin listener, the same in Chinese, and `/docs`. They need no secret, because they say nothing of anybody.
 
 use std::sync::LazyLock;
 
-use actix_web::{HttpResponse, web::Bytes};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Bytes, Path},
+};
 use utoipa::{OpenApi, openapi::Server};
 
 use super::{console, doctor, people, recent, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
-    described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, PUT, RouteProblems},
+    described::{BearerSecurity, Chinese, DELETE, DescribedRoute, GET, POST, PUT, RouteProblems},
+    not_found, viewer,
 };
 
 #[derive(OpenApi)]
@@ -34,7 +38,15 @@ use crate::http::{
 )]
 struct AdminDescription;
 
-const SECURITY: BearerSecurity = BearerSecurity("a secret of WXMINT_ADMIN_TOKENS_FILE");
+const SECURITY: BearerSecurity = BearerSecurity {
+    format: "a secret of WXMINT_ADMIN_TOKENS_FILE",
+    description: "A secret of the file of `WXMINT_ADMIN_TOKENS_FILE`: the second word of one of its lines. This page keeps it \
+                  until it is closed or loaded again.",
+};
+const CHINESE: Chinese = Chinese {
+    tags: &[("users", "用户"), ("wechat", "微信"), ("people", "微信身份"), ("duty", "值班")],
+    paragraphs: include_str!("chinese.json"),
+};
 const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
 
 /// The problems of every route.
@@ -75,13 +87,41 @@ const ROUTES: [DescribedRoute; 18] = [
     ("/doctor", GET, &[SECRET], HEAD),
 ];
 
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+fn described() -> String {
     let mut api = AdminDescription::openapi();
     api.servers = Some(vec![Server::new("/")]);
-    api.to_json().expect("a description that is known when compiling serializes").into()
-});
+    api.to_json().expect("a description that is known when compiling serializes")
+}
 
-/// `GET /openapi.json`. It needs no secret, because it says nothing of anybody.
+static ENGLISH_DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| described().into());
+static CHINESE_DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| CHINESE.of(&described()).into());
+
+/// `GET /openapi.json`
 pub(super) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone())
+    HttpResponse::Ok().content_type("application/json").body(ENGLISH_DOCUMENT.clone())
+}
+
+/// `GET /openapi.zh-CN.json`
+pub(super) async fn openapi_in_chinese() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(CHINESE_DOCUMENT.clone())
+}
+
+/// `GET /docs/…`
+pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
+    match viewer::file(&path, "admin") {
+        Some(file) => file,
+        None => not_found(super::PATHS)(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::described::chinese_tests;
+
+    #[test]
+    fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
+        chinese_tests::says_everything(&described(), &CHINESE);
+        chinese_tests::changes_nothing_else(&described(), &CHINESE);
+    }
 }

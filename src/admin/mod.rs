@@ -22,12 +22,12 @@ pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::Consultation};
 use crate::{
     findings::Doctor,
-    http::{OrProblem, Readiness, not_allowed, readable, serve_admin},
+    http::{OrProblem, Readiness, not_allowed, readable, serve_admin, viewer},
     login::LoginWorker,
 };
 
-const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, what its \
-                     /openapi.json describes.";
+const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \
+                     console at /console and what /docs describes.";
 
 /// Starts the listener, which runs until the handle stops it. `tokens` are the secrets of operators, without which there are no
 /// paths about users; `worker` makes a worker with connections of its own, and `doctor` examines the configuration.
@@ -48,7 +48,7 @@ pub fn start(
     serve_admin(listener, readiness, metrics, users, PATHS)
 }
 
-/// Each handler but the description asks for a secret that has the right.
+/// Each handler but those of the description asks for a secret that has the right.
 fn user_routes(config: &mut ServiceConfig) {
     let otherwise = |methods| web::to(not_allowed(methods));
     let dissolve = resource("/users/{user_id}/wechat/{appid}").route(delete().to(OrProblem(users::dissolve)));
@@ -66,6 +66,9 @@ fn user_routes(config: &mut ServiceConfig) {
         .route(post().to(OrProblem(wechat::replace_access_token)));
     config
         .service(readable("/openapi.json", api::openapi))
+        .service(readable("/openapi.zh-CN.json", api::openapi_in_chinese))
+        .service(readable("/docs", viewer::folder))
+        .service(readable("/docs/{file:.*}", api::docs_file))
         .service(readable("/whoami", OrProblem(console::whoami)))
         .service(readable("/doctor", OrProblem(doctor::doctor)))
         .service(readable("/users/{user_id}/wechat/{appid}/encrypt-keys", OrProblem(wechat::encrypt_keys)))

@@ -31,12 +31,12 @@ pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: O
     Ok(private(to_the_end(reading).await?))
 }
 
-/// End the tokens of a person's user in this mini program
+/// Revoke the tokens of a person's user in this mini program
 ///
-/// For WeChat's push `user_authorization_revoke`. Tokens of this very second are ended, too.
+/// For WeChat's push `user_authorization_revoke`. Tokens of this very second are revoked, too.
 #[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", operation_id = "end_person",
     tag = "people", security(("bearer" = ["operate"])),
-    params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Ended")))]
+    params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
     let act = Act::<Person>::begin("end_person", Right::Operate, &request, path, &operating)?;
     let ending = async move {

@@ -66,9 +66,9 @@ pub(super) async fn dissolve(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// End all tokens of a user
+/// Revoke all tokens of a user
 #[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
-    params(("user_id" = String, Path)), responses((status = 204, description = "Ended")))]
+    params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("end", Right::Operate, &request, user, &operating)?;
     to_the_end(async move { act.done(operating.operator().end(&act.target).await) }).await?;
@@ -77,7 +77,7 @@ pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating
 
 /// Block a user
 ///
-/// Refuses the user's logins, and ends all tokens for good.
+/// Refuses the user's logins, and revokes all tokens for good.
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {

@@ -1,6 +1,8 @@
 //! What the descriptions of both listeners say of every route: who may ask, and a response for each status of a problem, with an
 //! example for each code.
 
+mod chinese;
+
 use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
@@ -14,6 +16,9 @@ use utoipa::{
     },
 };
 
+pub use self::chinese::Chinese;
+#[cfg(test)]
+pub(crate) use self::chinese::tests as chinese_tests;
 use super::problem::{
     Problem,
     ProblemCode::{self, *},
@@ -42,12 +47,17 @@ impl Modify for RouteProblems {
     }
 }
 
-/// Describes how a request shows its token or secret, in this format, and which requests need none.
-pub struct BearerSecurity(pub &'static str);
+/// Describes how a request shows its token or secret, and which requests need none.
+pub struct BearerSecurity {
+    pub format: &'static str,
+    /// What the viewer of the API says beside the field for it.
+    pub description: &'static str,
+}
 
 impl Modify for BearerSecurity {
     fn modify(&self, api: &mut OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(self.0).build();
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(self.format);
+        let scheme = scheme.description(Some(self.description)).build();
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
         for item in api.paths.paths.values_mut() {

@@ -18,6 +18,7 @@ mod server;
 mod to_the_end;
 mod trace;
 mod unread;
+pub mod viewer;
 
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
 use chrono::{DateTime, Utc};

@@ -1,22 +1,20 @@
 //! `/openapi.json`, the same in Chinese, and `/docs`.
 
-mod chinese;
-mod viewer;
-
 use std::sync::OnceLock;
 
 use actix_web::{
-    HttpResponse,
-    web::{Bytes, Data},
+    HttpRequest, HttpResponse,
+    http::header::LOCATION,
+    web::{Bytes, Data, Path},
 };
 use utoipa::{OpenApi, openapi::Server};
 
-pub(super) use self::viewer::{docs_file, docs_folder, root};
 use super::{build::IssuerWorker, leave_routes, login_route, metadata, revocations, session_key_routes};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
-    described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, RouteProblems},
+    described::{BearerSecurity, Chinese, DELETE, DescribedRoute, GET, POST, RouteProblems},
+    not_found, viewer,
 };
 
 /// Tells clients that ask for an unknown path where the API is described.
@@ -42,7 +40,21 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
 )]
 struct ApiDescription;
 
-const SECURITY: BearerSecurity = BearerSecurity("JWT");
+const SECURITY: BearerSecurity = BearerSecurity {
+    format: "JWT",
+    description: "The `access_token` of an answer of `POST /login`: the text that begins with eyJ, without the word Bearer. A \
+                  login that you send from this page fills it in.",
+};
+const CHINESE: Chinese = Chinese {
+    tags: &[
+        ("login", "登录"),
+        ("wechat", "微信"),
+        ("keys", "验证 token"),
+        ("older pages", "旧页面"),
+        ("leave", "退出"),
+    ],
+    paragraphs: include_str!("api/chinese.json"),
+};
 const PROBLEMS: RouteProblems = RouteProblems(&ROUTES);
 
 /// The problems of every route with a handler that asks the store.
@@ -105,8 +117,22 @@ pub(super) async fn openapi(worker: Data<IssuerWorker>) -> HttpResponse {
 /// `GET /openapi.zh-CN.json`
 pub(super) async fn openapi_in_chinese(worker: Data<IssuerWorker>) -> HttpResponse {
     let issuer = &worker.issuer;
-    let translated = || chinese::translated(&described(issuer.settings.issuer.as_str())).into();
+    let translated = || CHINESE.of(&described(issuer.settings.issuer.as_str())).into();
     document(issuer.documents.chinese.get_or_init(translated))
+}
+
+/// `GET /`: leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
+pub(super) async fn root() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish()
+}
+
+/// `GET /docs/…`
+pub(super) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
+    let place = if request.app_data::<InDemo>().is_some() { "demo" } else { "issuer" };
+    match viewer::file(&path, place) {
+        Some(file) => file,
+        None => not_found(PLACE)(request).await,
+    }
 }
 
 fn document(json: &Bytes) -> HttpResponse {
@@ -119,7 +145,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        http::{Problem, ProblemCode},
+        http::{Problem, ProblemCode, described::chinese_tests},
         issuer::LoginFields,
     };
 
@@ -142,6 +168,12 @@ mod tests {
         }
         found.sort_by_key(|(order, _)| *order);
         found.into_iter().map(|(_, operation)| operation).collect()
+    }
+
+    #[test]
+    fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
+        chinese_tests::says_everything(&openapi_json(), &CHINESE);
+        chinese_tests::changes_nothing_else(&openapi_json(), &CHINESE);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use actix_web::{
 
 use super::{api, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
 use crate::{
-    http::{Answer, OrProblem, ProblemCode, not_allowed, readable},
+    http::{Answer, OrProblem, ProblemCode, not_allowed, readable, viewer},
     settings::PublicPath as Path,
     telemetry::{Metrics, RouteMetrics},
 };
@@ -36,7 +36,7 @@ pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl F
             .service(readable(Path::ROOT.as_str(), api::root))
             .service(readable(Path::OPENAPI.as_str(), api::openapi))
             .service(readable(Path::OPENAPI_IN_CHINESE.as_str(), api::openapi_in_chinese))
-            .service(readable(Path::DOCS.as_str(), api::docs_folder))
+            .service(readable(Path::DOCS.as_str(), viewer::folder))
             .service(readable(Path::DOCS_FILE.as_str(), api::docs_file));
     }
 }

@@ -26,7 +26,7 @@ pub struct ShownUser {
     #[schema(value_type = String)]
     user_id: UserId,
     blocked: bool,
-    /// The second up to which all tokens are ended.
+    /// The second up to which all tokens are revoked.
     #[schema(required)]
     ended_before: Option<i64>,
     #[schema(required)]

@@ -370,7 +370,17 @@ async function executesLogin() {
     expect(answer.status(), 200, `the answer to the ${time} login`);
   }
   await login.locator(".live-responses-table .response-col_status", { hasText: "200" }).waitFor();
+  expect(await login.locator(".response[data-code^='4'] pre:visible").count(), 0, "examples of errors, which are all alike");
+  expect((await login.locator(".response[data-code='403']").textContent()).includes("binding_required"), true, "the codes of a status");
   if (shots) await page.screenshot({ path: join(shots, "viewer.png") });
+  // The login has filled in its token.
+  const session = page.locator(".opblock", { hasText: "/wechat/session" }).filter({ hasText: "GET" }).first();
+  await session.locator(".opblock-summary-control").click();
+  await session.locator(".try-out__btn").click();
+  const [answer] = await Promise.all([page.waitForResponse(`${origin}/wechat/session`), session.locator(".execute").click()]);
+  expect(answer.status(), 200, "the answer to a request with the token");
+  await page.locator(".btn.authorize").first().click();
+  expect(/access_token.*POST \/login/.test(await page.locator(".modal-ux").textContent()), true, "what the dialog asks for, and where it comes from");
   await page.context().close();
 }
 

@@ -1,19 +1,12 @@
-//! `/docs/`: Swagger UI in a page of our own. The page chooses its language by itself.
+//! `/docs/`: Swagger UI in a page of our own, on both listeners. The page chooses its language by itself, and shows the
+//! `openapi.json` or `openapi.zh-CN.json` that lies beside its folder.
 
 use std::{borrow::Cow, sync::Arc};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
-    web::{Bytes, Path},
-};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
 use utoipa_swagger_ui::Config;
 
-use super::{InDemo, PLACE};
-use crate::http::{
-    not_found,
-    page::{self, CSS, HTML, JS},
-};
+use super::page::{self, CSS, HTML, JS};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
@@ -22,36 +15,29 @@ const FILES: [(&str, &str, &str); 5] = [
     ("look.css", CSS, page::LOOK),
     ("viewer.css", CSS, include_str!("viewer/viewer.css")),
     ("viewer.js", JS, include_str!("viewer/viewer.js")),
-    ("words-zh.js", JS, include_str!("viewer/words-zh.js")),
+    ("words.js", JS, include_str!("viewer/words.js")),
 ];
-
-/// `GET /`: leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
-pub(in crate::issuer) async fn root() -> HttpResponse {
-    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "docs/")).finish()
-}
 
 /// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
 /// holds behind a proxy that adds a path prefix.
-pub(in crate::issuer) async fn docs_folder(request: HttpRequest) -> HttpResponse {
+pub async fn folder(request: HttpRequest) -> HttpResponse {
     let query = request.query_string();
     let place = if query.is_empty() { "docs/".to_owned() } else { format!("docs/?{query}") };
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, place)).finish()
 }
 
-/// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.
-pub(in crate::issuer) async fn docs_file(request: HttpRequest, path: Path<String>) -> HttpResponse {
-    match path.as_str() {
-        "" | "index.html" => {
-            let in_demo = request.app_data::<InDemo>().is_some().to_string();
-            page::answer(HTML, PAGE.replace("{demo}", &in_demo))
+/// `GET /docs/…`: the page and its files. `place` is `issuer`, `demo` or `admin`. The viewer's own route is not used, because
+/// its 404 has no body.
+pub fn file(name: &str, place: &str) -> Option<HttpResponse> {
+    Some(match name {
+        "" | "index.html" => page::answer(HTML, PAGE.replace("{place}", place)),
+        "swagger-ui.css" => page::answer(CSS, of_swagger_ui(name)),
+        "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(name)),
+        name => {
+            let (_, kind, content) = FILES.iter().find(|(file, ..)| *file == name)?;
+            page::answer(kind, *content)
         }
-        "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&path)),
-        "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&path)),
-        path => match FILES.iter().find(|(name, ..)| *name == path) {
-            Some((_, kind, content)) => page::answer(kind, *content),
-            None => not_found(PLACE)(request).await,
-        },
-    }
+    })
 }
 
 /// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
@@ -71,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_served() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/issuer/api/viewer");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/viewer");
         for entry in std::fs::read_dir(folder).expect("the page's folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
             assert!(name == "index.html" || FILES.iter().any(|(served, ..)| *served == name), "{name}");

@@ -1,11 +1,12 @@
-// Starts Swagger UI, and says in Chinese what it can say only in English.
+// Starts Swagger UI, and says in other words what it can say only in its own.
 
-import { zh } from "./words-zh.js";
+import { words } from "./words.js";
 
 const root = document.documentElement;
 const [viewer, theme, home, back, language] = ["viewer", "theme", "home", "back", "language"].map((id) => document.getElementById(id));
 const inChinese = root.lang === "zh-CN";
-const inDemo = root.dataset.demo === "true";
+const { place } = root.dataset;
+const inDemo = place === "demo";
 const openapi = inChinese ? "../openapi.zh-CN.json" : "../openapi.json";
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -27,35 +28,41 @@ theme.addEventListener("click", () => {
 systemDark.addEventListener("change", () => root.dataset.theme || draw(systemDark.matches));
 draw(root.classList.contains("dark-mode"));
 
-if (inDemo) {
-  home.href = back.href = "../";
+/** By place: where the header leads, and what that is called. */
+const BACK = { demo: ["../", "Demo", "演示"], admin: ["../console", "Console", "控制台"] };
+if (BACK[place]) {
+  const [href, ...names] = BACK[place];
+  home.href = back.href = href;
+  back.textContent = names[Number(inChinese)];
   back.hidden = false;
 }
 if (inChinese) {
   document.title = "wxmint 接口文档";
   Object.assign(language, { href: "?lang=en", lang: "en", hreflang: "en", textContent: "English" });
-  back.textContent = "演示";
   theme.title = "深色";
 }
+
+const said = words(inChinese, place === "admin");
 
 /** Replaces Swagger UI's own words below a node; the words of the API are Chinese already. */
 function translate(node) {
   const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
   for (let text = node.nodeType === Node.TEXT_NODE ? node : texts.nextNode(); text; text = texts.nextNode()) {
-    const words = zh[text.data.trim()];
-    if (words && !text.parentElement?.closest("pre, textarea")) text.data = words;
+    const better = said[text.data.trim()];
+    if (better && !text.parentElement?.closest("pre, textarea")) text.data = better;
   }
 }
 
-if (inChinese) {
-  const watcher = new MutationObserver((changes) => {
-    for (const { target, addedNodes } of changes) [target, ...addedNodes].forEach(translate);
-  });
-  watcher.observe(viewer, { childList: true, characterData: true, subtree: true });
-}
+const watcher = new MutationObserver((changes) => {
+  for (const { target, addedNodes } of changes) [target, ...addedNodes].forEach(translate);
+});
+watcher.observe(viewer, { childList: true, characterData: true, subtree: true });
 
-/** The requests of this page go to where the page came from, which need not be the issuer's address. */
-function withServerHere(response) {
+/** The requests of this page go to where the page came from, which need not be the issuer's address. A login fills in its token. */
+function read(response) {
+  if (place !== "admin" && response.status === 200 && new URL(response.url).pathname.endsWith("/login")) {
+    ui.preauthorizeApiKey("bearer", JSON.parse(response.text).access_token);
+  }
   if (response.url !== new URL(openapi, location).href) return response;
   const servers = [{ url: new URL("..", location).href.replace(/\/$/, "") }];
   response.text = JSON.stringify({ ...JSON.parse(response.text), servers });
@@ -93,7 +100,7 @@ async function withFreshCodes(request) {
   return request;
 }
 
-SwaggerUIBundle({
+const ui = SwaggerUIBundle({
   domNode: viewer,
   url: openapi,
   deepLinking: true,
@@ -102,5 +109,5 @@ SwaggerUIBundle({
   layout: "BaseLayout",
   syntaxHighlight: { activated: false },
   requestInterceptor: withFreshCodes,
-  responseInterceptor: withServerHere,
+  responseInterceptor: read,
 });

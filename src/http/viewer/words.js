@@ -1,9 +1,7 @@
-// What Swagger UI says by itself, in Chinese.
+// What Swagger UI says by itself, in better words: in English where it names nothing, in Chinese all of it.
 
-export const zh = {
+const zh = {
   "API key": "API 密钥",
-  "Authorize": "设置 token",
-  "Available authorizations": "请求使用的 token",
   "Cancel": "取消",
   "Clear": "清空",
   "Close": "关闭",
@@ -46,7 +44,13 @@ export const zh = {
   "Server response": "服务器的响应",
   "Try it out": "试一试",
   "Undocumented": "没有说明",
-  "Value:": "值：",
   "header.": "。",
   "required": "必填",
 };
+
+/** Swagger UI's words and ours, in this language; requests to the admin listener show a secret, and others a token. */
+export function words(inChinese, isAdmin) {
+  if (!inChinese) return { "Value:": isAdmin ? "Secret:" : "Token:" };
+  const shown = isAdmin ? "访问密钥" : "token";
+  return { ...zh, "Authorize": `填写 ${shown}`, "Available authorizations": `请求使用的 ${shown}`, "Value:": `${shown}：` };
+}
