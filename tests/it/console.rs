@@ -122,6 +122,13 @@ async fn the_console_is_there_where_secrets_are_and_tells_browsers_what_they_may
         without.service().admin(file).await.expect_problem(404, "invalid_request");
         duty.bed.service().get(file).await.expect_problem(404, "invalid_request");
     }
+    for file in ["/docs/", "/docs/viewer.js", "/docs/swagger-ui-bundle.js", "/openapi.zh-CN.json"] {
+        let page = duty.bed.service().admin(file).await;
+        let is_json = page.header("content-type") == "application/json";
+        let policy = page.header("content-security-policy");
+        assert!(page.status == 200 && (is_json || policy.contains("default-src 'none'")), "{file}: {page:?}");
+        without.service().admin(file).await.expect_problem(404, "invalid_request");
+    }
     let holder = duty.ask("/whoami", SECRET).await.json();
     assert_eq!(holder, json!({"name": "on-call", "rights": ["read", "operate"]}));
 }

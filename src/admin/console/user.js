@@ -15,51 +15,63 @@ const ACTS = {
 };
 
 export function userPanel({ ask, mayOperate }) {
-  let user = null; // as GET /users/{user_id} has it
+  let user = null; // as GET /users/{user_id} has it, with `events` and `known_since` of GET /users/{user_id}/events
+  let choices = []; // several users who are known by the text that was sought
   let said = null; // { kind, parts() } of the line above the user
   let asked = 0; // the search that is shown; a slower one from before is not
   let busy = false; // whether an act is under way
 
-  const by = () => byId("find").elements.by.value;
-
+  /** What is sought is a user id or an openid. A text that nobody is known by may be the id of a user who comes later. */
   async function find(event) {
     event.preventDefault();
-    const [search, sought, app] = [++asked, byId("sought").value.trim(), byId("app").value.trim()];
-    const byOpenid = by() === "openid";
-    if (!sought || (byOpenid && !app)) return;
+    const sought = byId("sought").value.trim();
+    if (!sought) return;
+    await search(async () => {
+      const { found } = await ask("GET", `/find?q=${encodeURIComponent(sought)}`);
+      if (found.length > 1) return { choices: found };
+      return { user: await read(found[0]?.user_id ?? sought) };
+    });
+  }
+
+  /** Shows what `asking` brings, unless somebody seeks another user meanwhile. */
+  async function search(asking) {
+    const search = ++asked;
     show(null, null);
     try {
-      if ([sought, app].some(isDots)) throw { code: "dots" };
-      const person = `/wechat/${encodeURIComponent(app)}/people/${encodeURIComponent(sought)}`;
-      const found = byOpenid ? (await ask("GET", person)).user_id : sought;
-      if (isDots(found)) throw { code: "dots" };
-      const shown = await ask("GET", pathOf(found));
-      if (search === asked) show(shown, null);
+      const { user = null, choices = [] } = await asking();
+      if (search === asked) show(user, null, choices);
     } catch (problem) {
       if (problem.code !== "left" && search === asked) show(null, { kind: "bad", parts: () => told(problem) });
     }
   }
 
-  function show(nextUser, nextSaid) {
-    [user, said] = [nextUser, nextSaid];
+  async function read(id) {
+    if (isDots(id)) throw { code: "dots" };
+    const [kept, events] = await Promise.all([ask("GET", pathOf(id)), ask("GET", `${pathOf(id)}/events`)]);
+    return { ...kept, ...events };
+  }
+
+  function show(nextUser, nextSaid, nextChoices = []) {
+    [user, said, choices] = [nextUser, nextSaid, nextChoices];
     draw();
   }
 
   function draw() {
-    const byOpenid = by() === "openid";
-    byId("app-field").hidden = !byOpenid;
-    byId("app").required = byOpenid;
-    byId("sought-label").textContent = byOpenid ? "openid" : words().userId;
     byId("said").hidden = !said;
     byId("said").className = `note ${said?.kind ?? ""}`;
     byId("said").replaceChildren(...(said?.parts() ?? []));
-    byId("user").replaceChildren(...(user ? drawn() : []));
+    byId("user").replaceChildren(...(user ? drawn() : choices.map(choice)));
   }
 
-  /** What is kept of the user, and what can be done. */
+  function choice({ by, appid, user_id: id }) {
+    const onclick = () => search(async () => ({ user: await read(id) }));
+    return el("button", { type: "button", className: "chip", onclick }, words().knownBy[by](appid), " ", el("code", {}, id));
+  }
+
+  /** What is kept of the user, what happened of late, and what can be done. */
   function drawn() {
     const text = words();
-    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat } = user;
+    const { user_id: id, blocked, last_login: login, ended_before: ended, wechat, events, known_since: since } = user;
     const isUnknown = !wechat.length && !blocked && !login && !ended;
     return [
       el("div", { className: "row whom-row" },
@@ -71,7 +83,18 @@ export function userPanel({ ask, mayOperate }) {
       el("ul", { className: "bindings" }, wechat.map((binding) => bindingRow(id, binding))),
       el("div", { className: "row" }, actButton("end", id), actButton(blocked ? "unblock" : "block", id)),
       !mayOperate && el("p", { className: "soft small" }, text.readOnly),
+      el("h4", {}, text.eventsHeading),
+      events.length > 0 && el("ol", { className: "events", id: "events" }, events.map(eventRow)),
+      el("p", { className: "soft small" }, events.length ? "" : `${text.noEvents} `, text.eventsKnown(moment(since))),
     ].filter(Boolean);
+  }
+
+  function eventRow({ at, event, appid, outcome, by }) {
+    const text = words();
+    const failed = outcome !== "ok" && [el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft" }, text.outcomes[outcome])];
+    return el("li", { className: failed ? "bad" : "", "data-event": event },
+      el("time", {}, moment(at)), el("b", {}, text.events[event] ?? event), ...(failed || []),
+      appid && el("code", { className: "soft" }, appid), by && el("span", { className: "soft" }, text.by(by)));
   }
 
   const facts = (pairs) => el("dl", { className: "facts" }, pairs.map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact ?? words().none))));
@@ -128,8 +151,7 @@ export function userPanel({ ask, mayOperate }) {
     const at = Date.now() / 1000;
     const done = { kind: "good", parts: () => [words().acts[act].done, el("code", {}, id), moment(at)] };
     try {
-      const shown = await ask("GET", pathOf(id));
-      show(again(shown), done);
+      show(again(await read(id)), done);
     } catch (problem) {
       if (problem.code === "left") throw problem;
       show(again(null), { kind: "bad", parts: () => [...done.parts(), ...told(problem)] });
@@ -137,6 +159,5 @@ export function userPanel({ ask, mayOperate }) {
   }
 
   byId("find").addEventListener("submit", find);
-  byId("find").addEventListener("change", draw);
   return { draw };
 }

@@ -1,11 +1,12 @@
-// What goes on in this process: readiness, logins by outcome, the keys, and what the doctor says. All but the doctor is read
-// from /metrics and /readyz, which need no secret.
+// What goes on in this process: readiness, the logins of the last hour, the keys, and what the doctor says. Readiness and keys
+// are read from /readyz and /metrics, which need no secret, and so is whether there was another login: each look with the
+// secret is an audit event.
 
 import { clock, el, span, told, words } from "./words.js";
 
 const EVERY = 5_000; // ms between two looks
-const BAR = 10_000; // ms
-const BARS = 60;
+const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
+const BARS = 60; // minutes
 const READ = /^wxmint_(logins_total|key_age_seconds|key_leaves_in_seconds|build_info)\{(.*)\} (\S+)$/gm;
 const byId = (id) => document.getElementById(id);
 
@@ -16,9 +17,9 @@ function samples(text) {
 }
 
 export function watch({ ask, session }) {
-  const since = Date.now();
-  let looks = []; // { bar, outcome, value }: what has come, and the number of its bar since 1970
-  let before = null; // counts of the last look, by outcome
+  let logins = null; // as GET /activity has them
+  let app = ""; // whose logins, or all
+  let [total, seen, lookedAt] = [0, 0, 0]; // how many logins there were since the start, by now and when they were read, and when that was
   let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
@@ -29,29 +30,26 @@ export function watch({ ask, session }) {
       const found = samples(metrics);
       ready = readyz.trim();
       version = found.find(({ name }) => name === "build_info")?.version ?? "";
-      count(found.filter(({ name }) => name === "logins_total"));
+      total = found.filter(({ name }) => name === "logins_total").reduce((sum, { value }) => sum + value, 0);
       const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
       keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
     } catch {
       ready = null;
     }
+    if (ready !== null && (!logins || total !== seen) && Date.now() - lookedAt >= LOGINS_EVERY) await count();
     if (session.gone.signal.aborted) return;
-    // What somebody is about to copy stays.
-    if (getSelection().isCollapsed) [drawStanding, drawLogins, drawKeys].forEach((draw) => draw());
+    // What somebody is about to copy or to choose stays.
+    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawKeys].forEach((draw) => draw());
     setTimeout(look, EVERY);
   }
 
-  /** Adds what has come since the last look. A count that fell is of a new process, and begins at 0. */
-  function count(logins) {
-    const now = {};
-    for (const { outcome, value } of logins) now[outcome] = (now[outcome] ?? 0) + value;
-    const bar = Math.floor(Date.now() / BAR);
-    for (const [outcome, value] of before ? Object.entries(now) : []) {
-      const earlier = before[outcome] ?? 0;
-      looks.push({ bar, outcome, value: value < earlier ? value : value - earlier });
-    }
-    looks = looks.filter((look) => look.value && look.bar > bar - BARS);
-    before = now;
+  /** Reads the logins of the last hour. What is wrong, the other parts of the page say. */
+  async function count() {
+    [seen, lookedAt] = [total, Date.now()];
+    const asked = app;
+    const answer = await ask("GET", asked ? `/activity?appid=${encodeURIComponent(asked)}` : "/activity").catch(() => null);
+    // The list of mini programs stays that of all.
+    if (answer && asked === app) logins = { ...answer, apps: asked ? logins.apps : answer.apps };
   }
 
   function drawStanding() {
@@ -64,28 +62,37 @@ export function watch({ ask, session }) {
     if (byId("standing").textContent !== parts.map((part) => part.textContent).join("")) byId("standing").replaceChildren(...parts);
   }
 
-  function drawLogins() {
-    const text = words();
-    const last = Math.floor(Date.now() / BAR);
-    const total = (bars, wanted) => looks.filter(({ bar, outcome }) => bar > last - bars && wanted(outcome)).reduce((sum, { value }) => sum + value, 0);
-    const of = (outcome, bars) => total(bars, (other) => other === outcome);
-    const outcomes = [...new Set(looks.map(({ outcome }) => outcome))].sort((a, b) => (b === "ok") - (a === "ok") || of(b, BARS) - of(a, BARS));
-    const row = (outcome) => el("tr", { className: outcome === "ok" ? "good" : "" },
-      el("th", { scope: "row" }, el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft small" }, text.outcomes[outcome])),
-      el("td", {}, text.number(of(outcome, 6))), el("td", {}, text.number(of(outcome, BARS))));
-    const head = el("tr", {}, el("th", { scope: "col" }, text.outcome), el("th", { scope: "col" }, text.lastMinute), el("th", { scope: "col" }, text.lastTen));
-    byId("logins").replaceChildren(
-      ...(outcomes.length ? [chart(last, text.chart(of("ok", BARS), total(BARS, (outcome) => outcome !== "ok"))), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)]),
-      el("p", { className: "soft small" }, text.counted(clock(since))));
+  async function choose(chosen) {
+    app = chosen;
+    await count();
+    drawLogins();
+    byId("app")?.focus();
   }
 
-  /** A bar for each ten seconds: logins from below, refusals on top of them. */
-  function chart(last, label) {
+  function drawLogins() {
+    if (!logins) return;
+    const text = words();
+    const sum = (minutes) => minutes.reduce((all, value) => all + value, 0);
+    const row = ({ outcome, minutes }) => el("tr", { className: outcome === "ok" ? "good" : "" },
+      el("th", { scope: "row" }, el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft small" }, text.outcomes[outcome])),
+      el("td", {}, text.number(sum(minutes.slice(-10)))), el("td", {}, text.number(sum(minutes))));
+    const head = el("tr", {}, [text.outcome, text.lastTen, text.lastHour].map((name) => el("th", { scope: "col" }, name)));
+    const outcomes = [...logins.logins].sort((a, b) => (b.outcome === "ok") - (a.outcome === "ok") || sum(b.minutes) - sum(a.minutes));
+    const shown = outcomes.length ? [chart(outcomes), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)];
+    const apps = [{ appid: "" }, ...logins.apps.filter(({ appid }) => appid)];
+    const option = ({ appid, ok, refused }) => el("option", { value: appid, selected: appid === app }, appid ? text.appLogins(appid, ok, refused) : text.allApps);
+    const select = el("select", { id: "app", "aria-label": text.whoseLogins, onchange: ({ target }) => void choose(target.value) }, apps.map(option));
+    byId("logins").replaceChildren(...[apps.length > 2 && select, ...shown, el("p", { className: "soft small" }, text.counted(clock(logins.since * 1000)))].filter(Boolean));
+  }
+
+  /** A bar for each minute: logins from below, refusals on top of them. */
+  function chart(outcomes) {
     const sums = Array.from({ length: BARS }, () => [0, 0]);
-    for (const { bar, outcome, value } of looks.filter(({ bar }) => bar > last - BARS)) sums[bar - last + BARS - 1][Number(outcome === "ok")] += value;
+    for (const { outcome, minutes } of outcomes) minutes.forEach((value, n) => (sums[n + BARS - minutes.length][Number(outcome === "ok")] += value));
     const most = Math.max(1, ...sums.map(([refused, ok]) => refused + ok));
+    const [refused, ok] = [0, 1].map((n) => sums.reduce((all, parts) => all + parts[n], 0));
     const part = (value, n) => el("i", { className: n ? "ok" : "refused", style: `height: ${(value / most) * 100}%` });
-    return el("div", { className: "chart", role: "img", "aria-label": label }, sums.map((parts) => el("span", {}, parts.map(part))));
+    return el("div", { className: "chart", role: "img", "aria-label": words().chart(ok, refused) }, sums.map((parts) => el("span", {}, parts.map(part))));
   }
 
   function drawKeys() {

@@ -1,15 +1,16 @@
 // What the page says, in both languages, and how it writes times and makes elements.
 
 const en = {
-  title: "wxmint console", language: "中文", themeLabel: "Dark colours", leave: "Sign out", enter: "Sign in", secret: "Secret",
+  title: "wxmint console", language: "中文", themeLabel: "Dark colours", leave: "Sign out", enter: "Sign in", secret: "Secret", api: "API",
   doorLead: "For the person on duty: find a user, revoke tokens or block, and see what wxmint is doing.",
   doorNote: "A secret of the file of WXMINT_ADMIN_TOKENS_FILE, with the right read; to act, also operate. It stays in the memory of this page alone, and is forgotten when you sign out, leave or reload the page, or do nothing for 15 minutes.",
   left: { left: "You are signed out.", idle: "Signed out, because nothing was done here for 15 minutes.", refused: "This secret is not valid, or not any more: no line of the file has it." },
   ready: "ready", readyBut: "ready, with a warning", notReady: "not ready",
   standing: (version, name, rights) => `wxmint ${version} · ${name} (${rights.join(", ")})`,
-  findHeading: "A user", findBy: "Find by", byUser: "User id", byOpenid: "openid", userId: "User id, the sub of tokens", appid: "AppID", find: "Find",
+  findHeading: "A user", sought: "User id (the sub of tokens) or openid", find: "Find",
+  knownBy: { user_id: () => "user id", openid: (app) => `openid in ${app}:` },
   blocked: "blocked", notBlocked: "not blocked", lastLogin: "Last login", endedBefore: "Tokens revoked up to", none: "none", boundAt: "Bound at",
-  unknownUser: "wxmint knows nothing of this user. Only your own system knows which users exist. You can block the user all the same: wxmint then refuses every later login as this user.",
+  unknownUser: "Nobody is known by this text, neither as a user id nor as an openid. Only your own system knows which users exist: if this is the id of one, you can block the user all the same: wxmint then refuses every later login as this user.",
   bindings: (count) => (count ? `Bindings (${count})` : "No binding"), readOnly: "This secret may only look: its line lacks the right operate.", cancel: "Cancel",
   acts: {
     end: { button: "Revoke all tokens", asks: "Revoke all tokens of this user?", done: "Revoked all tokens of", says: "wxmint refuses every token issued until now at once, and verifiers that follow the feed within 10 s. The user can log in again." },
@@ -17,14 +18,18 @@ const en = {
     unblock: { button: "Lift the block", asks: "Lift the block of this user?", done: "Lifted the block of", says: "The user can log in again. Revoked tokens stay revoked." },
     dissolve: { button: "Dissolve", asks: "Dissolve a binding of this user?", done: "Dissolved the binding of", says: (app) => `Unbinds the WeChat identity in ${app} and revokes the user's tokens there. The next login asks who it is; under WXMINT_ACCOUNTS=auto it is a new user. This cannot be taken back here.` },
   },
+  eventsHeading: "Last events", noEvents: "None.", by: (name) => `by ${name}`,
+  eventsKnown: (at) => `As far as this process knows, since ${at}. Other processes have seen other events, and what was done by command (wxmint users …) is in none of them.`,
+  events: { login: "login", bind: "bound", logout: "logout", unbind: "unbound", end: "tokens revoked", block: "blocked", unblock: "block lifted", forget: "data erased" },
   problems: {
     other: "wxmint refused this.", unreachable: "wxmint does not answer. Look whether the port-forward still runs and the process is up, then try again.",
-    forbidden: "This secret lacks the right.", unknown_person: "Nobody is bound to this openid in this mini program. Look whether the AppID is right.",
+    forbidden: "This secret lacks the right.",
     store_unavailable: "Redis does not answer, so it is not certain what was done. An act may be repeated: try again in a moment, and look at the doctor.",
     invalid_request: "This cannot be an id.", internal_error: "wxmint failed; the log has the request id.", dots: "A URL cannot name this user. Use the command: wxmint users show, end, block.",
   },
-  loginsHeading: "Logins of the last ten minutes", outcome: "Outcome", lastMinute: "1 min", lastTen: "10 min", noLogins: "No login yet.",
-  counted: (at) => `Of this process alone, counted since ${at} while this page was open. Each bar is 10 s.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
+  loginsHeading: "Logins of the last hour", outcome: "Outcome", lastTen: "10 min", lastHour: "1 h", noLogins: "None.",
+  whoseLogins: "Whose logins", allApps: "All mini programs", appLogins: (app, ok, refused) => `${app}: ${ok} ok, ${refused} refused`,
+  counted: (at) => `Of this process alone, since ${at}; another process has counted others. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
     already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", invalid_request: "malformed", credentials_in_query: "password in the URL",
@@ -39,15 +44,16 @@ const en = {
 };
 
 const zh = {
-  title: "wxmint 控制台", language: "English", themeLabel: "深色", leave: "退出", enter: "登录", secret: "访问密钥",
+  title: "wxmint 控制台", language: "English", themeLabel: "深色", leave: "退出", enter: "登录", secret: "访问密钥", api: "接口文档",
   doorLead: "供值班人员使用：查找用户，吊销 token 或封禁用户，并查看 wxmint 的运行情况。",
   doorNote: "填写 WXMINT_ADMIN_TOKENS_FILE 文件中的一个访问密钥，需有 read 权限；要执行操作，还需 operate 权限。访问密钥只保存在本页的内存中；退出、离开或刷新页面，或 15 分钟没有操作，都会清除。",
   left: { left: "已退出。", idle: "15 分钟没有操作，已自动退出。", refused: "访问密钥无效或已停用：文件里没有这个访问密钥。" },
   ready: "就绪", readyBut: "就绪，但有警告", notReady: "未就绪",
   standing: (version, name, rights) => `wxmint ${version} · ${name}（${rights.join("、")}）`,
-  findHeading: "用户", findBy: "查找方式", byUser: "用户 ID", byOpenid: "openid", userId: "用户 ID，即 token 的 sub", appid: "AppID", find: "查找",
+  findHeading: "用户", sought: "用户 ID（token 的 sub）或 openid", find: "查找",
+  knownBy: { user_id: () => "用户 ID", openid: (app) => `${app} 中的 openid：` },
   blocked: "已封禁", notBlocked: "未封禁", lastLogin: "最近登录", endedBefore: "此前的 token 均已吊销", none: "无", boundAt: "绑定时间",
-  unknownUser: "wxmint 没有这个用户的任何记录。用户是否存在，只有你自己的系统知道。仍然可以封禁：此后以该用户身份登录都会被拒绝。",
+  unknownUser: "没有找到：它既不是已知的用户 ID，也不是已知的 openid。用户是否存在，只有你自己的系统知道；如果它是一个用户 ID，现在封禁，该用户以后登录就会被拒绝。",
   bindings: (count) => (count ? `绑定（${count}）` : "没有绑定"), readOnly: "此访问密钥只能查看：它没有 operate 权限。", cancel: "取消",
   acts: {
     end: { button: "吊销全部 token", asks: "吊销该用户的全部 token？", done: "已吊销全部 token，用户：", says: "此前签发的 token，wxmint 立即拒绝，跟踪 feed 的验证方在 10 秒内拒绝。用户可以重新登录。" },
@@ -55,14 +61,18 @@ const zh = {
     unblock: { button: "解除封禁", asks: "解除对该用户的封禁？", done: "已解除封禁，用户：", says: "用户可以重新登录。已吊销的 token 不会恢复。" },
     dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该小程序的 token。下一次登录会重新确认此人是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
   },
+  eventsHeading: "最近的事件", noEvents: "没有。", by: (name) => `操作者 ${name}`,
+  eventsKnown: (at) => `仅限该进程自 ${at} 起所知。其他进程看到的是另一些事件；用命令（wxmint users …）执行的操作不在其中。`,
+  events: { login: "登录", bind: "绑定", logout: "退出登录", unbind: "解除绑定", end: "吊销 token", block: "封禁", unblock: "解除封禁", forget: "清除数据" },
   problems: {
     other: "wxmint 拒绝了该请求。", unreachable: "wxmint 没有响应。请检查端口转发是否仍在运行、进程是否正常，然后重试。",
-    forbidden: "此访问密钥没有所需的权限。", unknown_person: "在该小程序中，没有用户绑定此 openid。请检查 AppID 是否正确。",
+    forbidden: "此访问密钥没有所需的权限。",
     store_unavailable: "Redis 没有响应，无法确定操作是否完成。操作可以重复执行：请稍后重试，并查看体检结果。",
     invalid_request: "这不是有效的 ID。", internal_error: "wxmint 内部出错，请按请求 ID 查日志。", dots: "URL 无法表示该用户。请改用命令 wxmint users show、end、block。",
   },
-  loginsHeading: "最近十分钟的登录", outcome: "结果", lastMinute: "1 分钟", lastTen: "10 分钟", noLogins: "还没有登录。",
-  counted: (at) => `仅限当前进程，自 ${at} 打开本页起统计。每根柱表示 10 秒。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
+  loginsHeading: "最近一小时的登录", outcome: "结果", lastTen: "10 分钟", lastHour: "1 小时", noLogins: "没有。",
+  whoseLogins: "统计哪个小程序", allApps: "全部小程序", appLogins: (app, ok, refused) => `${app}：成功 ${ok}，被拒 ${refused}`,
+  counted: (at) => `仅限该进程，自 ${at} 起统计；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
     already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",

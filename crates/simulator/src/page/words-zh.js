@@ -125,7 +125,7 @@ export const zh = {
     lift: (user) => `解封 ${user}`,
     lifted: "已解封，可以重新登录。",
     oneLogin: "演示开启了 WXMINT_ONE_LOGIN=true，所以在另一部手机上登录，会吊销前一部手机的 token；默认两个都有效。",
-    service: "自行验签",
+    service: "自行验证",
     sidecar: "由代理询问 sidecar",
     seconds: (seconds) => `${seconds.toFixed(1)} 秒`,
     clock: {
