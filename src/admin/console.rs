@@ -17,14 +17,15 @@ use super::{
 };
 use crate::http::{
     Answer, Problem,
-    page::{CSS, EARLY, HTML, JS, LOOK, answer},
+    page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer},
     private, readable,
 };
 
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     ("/console", HTML, include_str!("console/index.html")),
     ("/console/early.js", JS, EARLY),
     ("/console/look.css", CSS, LOOK),
+    ("/console/theme.js", JS, THEME),
     ("/console/console.css", CSS, include_str!("console/console.css")),
     ("/console/console.js", JS, include_str!("console/console.js")),
     ("/console/user.js", JS, include_str!("console/user.js")),

@@ -10,9 +10,10 @@ use super::page::{self, CSS, HTML, JS};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("early.js", JS, page::EARLY),
     ("look.css", CSS, page::LOOK),
+    ("theme.js", JS, page::THEME),
     ("viewer.css", CSS, include_str!("viewer/viewer.css")),
     ("viewer.js", JS, include_str!("viewer/viewer.js")),
     ("words.js", JS, include_str!("viewer/words.js")),

@@ -72,10 +72,11 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     assert!(![SECRET, WATCHER, PEER].iter().any(|secret| duty.bed.service().log().contains(secret)));
 }
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "/console",
     "/console/early.js",
     "/console/look.css",
+    "/console/theme.js",
     "/console/console.css",
     "/console/console.js",
     "/console/user.js",

@@ -1,4 +1,5 @@
-//! The demo's page, which plays the phone. It is served at the issuer's own origin, and loads nothing from elsewhere.
+//! The demo's page, which plays the phone. It is served at the issuer's own origin, whose `/docs` has the look and the theme of all
+//! pages, and loads nothing from elsewhere.
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -42,7 +43,6 @@ files! {
     "/demo/steps-zh.js", JS, "steps-zh.js";
     "/demo/steps.js", JS, "steps.js";
     "/demo/tabs.js", JS, "tabs.js";
-    "/demo/theme.js", JS, "theme.js";
     "/demo/token.js", JS, "token.js";
     "/demo/verdict.js", JS, "verdict.js";
     "/demo/verify.js", JS, "verify.js";

@@ -2,13 +2,13 @@
 //
 // What strangers have written reaches the page as text alone: nothing here makes markup of a string.
 
+import { keep, themeSwitch } from "./theme.js";
 import { userPanel } from "./user.js";
 import { watch } from "./watch.js";
 import { fill, told, words } from "./words.js";
 
 const IDLE = 15 * 60_000; // ms without a key, a click or a touch, after which the secret is forgotten
 const byId = (id) => document.getElementById(id);
-const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
 let session = null; // { secret, name, rights, used, gone }: the one place of the secret
 let redraw = () => {};
@@ -80,14 +80,6 @@ function show(template) {
   fill();
 }
 
-function keep(name, value) {
-  try {
-    localStorage.setItem(`wxmint.${name}`, value);
-  } catch {
-    // storage is switched off: the choice lasts as long as the page
-  }
-}
-
 function speak() {
   fill();
   const { language, themeLabel, title } = words();
@@ -104,12 +96,7 @@ byId("language").addEventListener("click", () => {
   keep("language", document.documentElement.lang);
   speak();
 });
-byId("theme").addEventListener("click", () => {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches;
-  root.dataset.theme = dark ? "light" : "dark";
-  keep("theme", root.dataset.theme);
-});
+themeSwitch();
 byId("leave").addEventListener("click", () => leave(() => [words().left.left]));
 
 const isIdle = () => session && Date.now() - session.used > IDLE;

@@ -1,5 +1,6 @@
 // Starts Swagger UI, and says in other words what it can say only in its own.
 
+import { themeSwitch } from "./theme.js";
 import { words } from "./words.js";
 
 const root = document.documentElement;
@@ -8,25 +9,7 @@ const inChinese = root.lang === "zh-CN";
 const { place } = root.dataset;
 const inDemo = place === "demo";
 const openapi = inChinese ? "../openapi.zh-CN.json" : "../openapi.json";
-const systemDark = matchMedia("(prefers-color-scheme: dark)");
-
-function draw(dark) {
-  root.classList.toggle("dark-mode", dark);
-  theme.setAttribute("aria-pressed", String(dark));
-}
-
-theme.addEventListener("click", () => {
-  const dark = !root.classList.contains("dark-mode");
-  root.dataset.theme = dark ? "dark" : "light";
-  draw(dark);
-  try {
-    localStorage.setItem("wxmint.theme", root.dataset.theme);
-  } catch {
-    // storage is switched off: the choice lasts as long as the page
-  }
-});
-systemDark.addEventListener("change", () => root.dataset.theme || draw(systemDark.matches));
-draw(root.classList.contains("dark-mode"));
+themeSwitch();
 
 /** By place: where the header leads, and what that is called. */
 const BACK = { demo: ["../", "Demo", "演示"], admin: ["../console", "Console", "控制台"] };

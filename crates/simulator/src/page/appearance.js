@@ -1,7 +1,7 @@
 // The page's language and clock, and the texts that never change but by language.
 
 import { byId } from "./dom.js";
-import { keep, themeSwitch } from "./theme.js";
+import { keep, themeSwitch } from "/docs/theme.js";
 import { words } from "./words.js";
 
 /** Makes the switches work; `onLanguage` is called at once, and after each change of language. */

@@ -3,7 +3,7 @@
 import { button, byId, copyText, el, onChange } from "./dom.js";
 import { highlighted } from "./highlight.js";
 import { Tabs } from "./tabs.js";
-import { keep, kept } from "./theme.js";
+import { keep, kept } from "/docs/theme.js";
 import { words } from "./words.js";
 
 /** Forms of what is typed, and what stands for it in the files. */

@@ -2,7 +2,7 @@
 
 import { byId, copyText, el } from "./dom.js";
 import { highlighted } from "./highlight.js";
-import { themeSwitch } from "./theme.js";
+import { themeSwitch } from "/docs/theme.js";
 import { words } from "./words.js";
 
 const WIDE = matchMedia("(min-width: 1024px)");

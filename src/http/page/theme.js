@@ -1,7 +1,6 @@
-// The switch between light and dark, which every page has.
+// The switch between light and dark, which every page has, and what the pages of this origin remember.
 
-import { byId } from "./dom.js";
-
+const root = document.documentElement;
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
 /** Remembers a choice for all pages of this origin; early.js obeys it before the first paint. */
@@ -21,13 +20,15 @@ export function kept(name) {
   }
 }
 
+/** Makes the button with the id `theme` work. Swagger UI knows the theme by a class. */
 export function themeSwitch() {
-  const root = document.documentElement;
+  const button = document.getElementById("theme");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
   const draw = () => {
-    byId("theme").setAttribute("aria-pressed", String(isDark()));
+    button.setAttribute("aria-pressed", String(isDark()));
+    root.classList.toggle("dark-mode", isDark());
   };
-  byId("theme").addEventListener("click", () => {
+  button.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     keep("theme", root.dataset.theme);
     draw();
