@@ -31,10 +31,10 @@ async fn ask(http: &Http, method: &str, url: &str, secret: &str, body: &Value) -
     http.send(if body.is_null() { request } else { request.json(body) }).await
 }
 
-/// The paths that the code of the admin listener names, but for the probes and the description itself.
+/// The paths that the code of the admin listener names, but for the probes, the description itself and its viewer.
 fn paths_of_the_code() -> BTreeSet<String> {
     let code = fs::read_to_string(repository("src/admin/mod.rs")).expect("our own file");
-    let others = ["/livez", "/readyz", "/metrics", "/openapi.json"];
+    let others = ["/livez", "/readyz", "/metrics", "/openapi.json", "/openapi.zh-CN.json", "/docs", "/docs/{file:.*}"];
     let texts =
         code.split('"').filter(|text| text.starts_with('/') && !text.starts_with("//") && !others.contains(text));
     texts.map(str::to_owned).collect()
