@@ -85,7 +85,7 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
         let id = new_token_id().expect("random bits");
-        minter.mint(black_box(&user), &app, &id, &Default::default(), now(), now()).expect("a token")
+        minter.mint(black_box(&user), &app, &id, &Default::default(), minter.life(now()), now()).expect("a token")
     });
 }
 
@@ -96,7 +96,7 @@ mod verify {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
         let id = new_token_id().expect("random bits");
-        let token = minter.mint(&user(), &app(), &id, &Default::default(), now(), now()).expect("a token");
+        let token = minter.mint(&user(), &app(), &id, &Default::default(), minter.life(now()), now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -162,7 +162,8 @@ mod ended {
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
                 let id = new_token_id().expect("random bits");
-                let token = minter.mint(&user, &app(), &id, &Default::default(), now(), now()).expect("a token");
+                let token =
+                    minter.mint(&user, &app(), &id, &Default::default(), minter.life(now()), now()).expect("a token");
                 Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
             })
             .collect();

@@ -185,7 +185,7 @@ async fn redis_is_killed(watch: &Watch) {
     bed.log_in("lin").await.expect_login();
     bed.redis.kill();
     let suffer = async |bed: &TestBed| (bed.log_in("lin").await, bed.service().get("/revocations").await);
-    let alerts = ["WxmintLoginsUnavailable", "WxmintEndsFeedUnavailable", "WxmintSidecarEndsOld"];
+    let alerts = ["WxmintLoginsUnavailable", "WxmintRevocationFeedUnavailable", "WxmintSidecarRevocationsOld"];
     watch.fire("redis", &alerts, async || suffer(&bed).await).await;
     bed.redis.start_again().await;
     for alert in alerts {
@@ -309,7 +309,7 @@ async fn redis_is_full(watch: &Watch) {
     let token = bed.log_in("lin").await.expect_login().member("access_token");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     let log_out = async || bed.service().ask("POST", "/logout", &token, &Value::Null).await;
-    watch.fire("full", &["WxmintEndsNotPublished"], log_out).await;
+    watch.fire("full", &["WxmintRevocationsNotPublished"], log_out).await;
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(log_out().await.status, 204);
 }
@@ -364,7 +364,7 @@ async fn the_issuer_is_out_of_reach(watch: &Watch) {
     watch.sidecar("no-keys", &without).await;
     watch.sidecar("old-keys", &with).await;
     watch.fire("no-keys", &["WxmintSidecarHasNoKeys"], nothing).await;
-    watch.fire("old-keys", &["WxmintSidecarKeysOld", "WxmintSidecarEndsOld"], nothing).await;
+    watch.fire("old-keys", &["WxmintSidecarKeysOld", "WxmintSidecarRevocationsOld"], nothing).await;
     link.restore().await;
     watch.end("no-keys", "WxmintSidecarHasNoKeys", nothing).await;
     watch.end("old-keys", "WxmintSidecarKeysOld", nothing).await;
@@ -387,7 +387,7 @@ async fn the_feed_is_anothers(watch: &Watch) {
     let feed = other.service().url("/revocations");
     let sidecar = follower(&bed).with("WXMINT_REVOCATIONS_URL", &feed).start().await;
     watch.sidecar("feed", &sidecar).await;
-    watch.fire("feed", &["WxmintSidecarEndsRefused"], nothing).await;
+    watch.fire("feed", &["WxmintSidecarRevocationsRefused"], nothing).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,10 +54,10 @@ pub(crate) const APACHE: Kind = Kind {
 pub(crate) const HAPROXY: Kind = Kind {
     name: "haproxy",
     folder: "keys",
-    // As wxmint-ends.py leaves it, which tests/peers/ended starts.
+    // As wxmint-revocations.py leaves it, which tests/peers/ended starts.
     prepares: |folder| {
         let now = now().timestamp();
-        fs::write(folder.join("keys/ends.map"), format!("page {now}\nkeys {now}\nversion 1\n")).expect("a file");
+        fs::write(folder.join("keys/revocations.map"), format!("page {now}\nkeys {now}\nversion 1\n")).expect("a file");
     },
     keys: "keys",
     signal: "-USR2",

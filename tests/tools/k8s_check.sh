@@ -57,7 +57,7 @@ $python tests/tools/k8s_monitoring.py $all/monitoring.yaml tests/tools/alerts_te
 promtool check rules $alerts/rules.yaml $alerts/panels.yaml
 promtool test rules $alerts/alerts_test.yaml
 
-for overlay in istio istio-ends; do
+for overlay in istio istio-revocations; do
   $python tests/tools/istio_filter_check.py --self-test $envoy $all/$overlay.yaml
   $python tests/tools/istio_filter_check.py $envoy $all/$overlay.yaml
 done

@@ -253,7 +253,7 @@ def of_mesh(m):
 
 def of_ends(m):
     """Istio with the sidecar."""
-    where = "EnvoyFilter/wxmint-ends"
+    where = "EnvoyFilter/wxmint-revocations"
     asks = lambda s: s["configPatches"][1]["patch"]["value"]["typed_config"]
     yield m.spec("while the sidecar is away", where, lambda s: asks(s).pop("failure_mode_allow"))
     yield m.spec("while the sidecar is away", where, lambda s: asks(s).update(failure_mode_allow=True))
@@ -276,7 +276,7 @@ FAULTS = {
     "tke": of_ingress,
     "ack": of_ingress,
     "istio": of_mesh,
-    "istio-ends": of_ends,
+    "istio-revocations": of_ends,
 }
 
 

@@ -23,9 +23,9 @@ else
     jars=/usr/share/java/$jar.jar:$jars
   done
   (cd "$work/java-spring" &&
-    javac -nowarn -proc:none -d target/classes -cp "$jars" -sourcepath src/main/java src/test/java/com/example/orders/EndsTest.java &&
-    java -cp "target/classes:$jars" org.junit.platform.console.ConsoleLauncher --disable-banner --disable-ansi-colors -c com.example.orders.EndsTest)
-  told+=("Spring: Maven's registry is out of reach. Ends.java, Keys.java and EndsTest.java were run, with Debian's JUnit; what needs Spring was not.")
+    javac -nowarn -proc:none -d target/classes -cp "$jars" -sourcepath src/main/java src/test/java/com/example/orders/RevocationsTest.java &&
+    java -cp "target/classes:$jars" org.junit.platform.console.ConsoleLauncher --disable-banner --disable-ansi-colors -c com.example.orders.RevocationsTest)
+  told+=("Spring: Maven's registry is out of reach. Revocations.java, Keys.java and RevocationsTest.java were run, with Debian's JUnit; what needs Spring was not.")
 fi
 
 export COMPOSER_ALLOW_SUPERUSER=1

@@ -21,10 +21,10 @@ func main() {
 	keys := &keySet{url: issuer + "/.well-known/jwks.json"}
 	keys.refresh() // the issuer may still be down: then 503 until it is there
 	go keys.keepFresh()
-	ends := &ends{issuer: issuer, keys: keys, held: map[string]int64{}}
-	go ends.follow()
+	revocations := &revocations{issuer: issuer, keys: keys, held: map[string]int64{}}
+	go revocations.follow()
 
-	guard := guard{tokens: &verifier{issuer: issuer, audience: audience, keys: keys, ends: ends}}
+	guard := guard{tokens: &verifier{issuer: issuer, audience: audience, keys: keys, revocations: revocations}}
 	routes := http.NewServeMux()
 	routes.HandleFunc("/orders", guard.user(orders))
 	routes.HandleFunc("/public/hello", hello)

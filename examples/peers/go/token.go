@@ -27,7 +27,7 @@ type identity struct {
 type verifier struct {
 	issuer, audience string
 	keys             *keySet
-	ends             *ends
+	revocations      *revocations
 }
 
 // The library checks the signature. The claims are checked below: it takes tokens without exp, iss and aud, and knows
@@ -55,7 +55,7 @@ func (v *verifier) verify(token string, now time.Time) (identity, error) {
 		return identity{}, err
 	}
 	kid, _ := parsed.Header["kid"].(string)
-	return who, v.ends.check(kid, claims, now)
+	return who, v.revocations.check(kid, claims, now)
 }
 
 // key is the one that the header names, if the rest of the header is a wxmint token's.

@@ -109,7 +109,7 @@ def main(url, folder, *command):
     keys = usable(fetch(url))
     loaded, state = os.path.join(folder, "loaded.json"), json.dumps(keys, sort_keys=True)
     if read(loaded) == state:
-        os.utime(loaded)  # wxmint-ends.py looks at when they were confirmed.
+        os.utime(loaded)  # wxmint-revocations.py looks at when they were confirmed.
         return
     load = "".join(f'    http-request set-var(txn.x) str(),jwt_verify({keys[kid][0]},"keys/{kid}.pem")\n' for kid in keys)
     for kid, (_, pem) in keys.items():

@@ -1,7 +1,7 @@
 // Verifies wxmint's access tokens inside nginx. For njs 0.7.9 (Debian 12) and newer, which is why it keeps the keys in
 // a file: all workers see it, a restart and an outage of the issuer leave it there.
 import fs from 'fs';
-import ends from 'wxmint-ends.js';
+import revocations from 'wxmint-revocations.js';
 
 const LEEWAY = 60; // seconds, for clocks that differ
 const LONGEST_LIFE = 86400; // seconds: the issuer's WXMINT_TOKEN_TTL
@@ -33,14 +33,14 @@ async function verify(r) {
     }
 }
 
-// Keeps the ends fresh: to be asked every 5 seconds. Answers 200, or 503 with what is wrong.
+// Keeps the revocations fresh: to be asked every 5 seconds. Answers 200, or 503 with what is wrong.
 async function look(r) {
-    const trouble = await ends.look(r, (page) => signed(r, page));
-    const age = ends.age(r.variables.document_root);
+    const trouble = await revocations.look(r, (page) => signed(r, page));
+    const age = revocations.age(r.variables.document_root);
     if (trouble) {
-        r.warn(`wxmint: ends are ${age} s old: ${trouble}`);
+        r.warn(`wxmint: revocations are ${age} s old: ${trouble}`);
     }
-    r.return(trouble ? 503 : 200, `ends are ${age} s old${trouble && ': '}${trouble}\n`);
+    r.return(trouble ? 503 : 200, `revocations are ${age} s old${trouble && ': '}${trouble}\n`);
 }
 
 function bearer(credentials) {
@@ -54,7 +54,7 @@ async function verified(r, token) {
     const parsed = await signed(r, token);
     const header = parsed.header;
     const claims = parsed.claims;
-    // Not a page of the feed of ends, which the same keys sign.
+    // Not a page of the revocation feed, which the same keys sign.
     check(/^(application\/)?at\+jwt$/i.test(header.typ), 'typ');
     const now = Math.floor(Date.now() / 1000);
     check(claims.iss === r.variables.wxmint_issuer, 'iss');
@@ -68,8 +68,8 @@ async function verified(r, token) {
         check(typeof claims[name] === 'string' && /^[!-~]{1,128}$/.test(claims[name]), name);
     });
     const folder = r.variables.document_root;
-    check(!ends.have(folder, header, claims), 'ended');
-    check(!ends.unavailable(folder, age(`${folder}/jwks.json`)), 'no news');
+    check(!revocations.have(folder, header, claims), 'ended');
+    check(!revocations.unavailable(folder, age(`${folder}/jwks.json`)), 'no news');
     return claims;
 }
 

@@ -1,7 +1,7 @@
 // An API that takes wxmint's tokens: Express and jose.
 import express from "express";
 import { createLocalJWKSet, jwtVerify } from "jose";
-import { Ends } from "./ends.mjs";
+import { Revocations } from "./revocations.mjs";
 
 // wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 const ISSUER = "http://127.0.0.1:8080";
@@ -26,8 +26,8 @@ const KEYS_MAX_AGE = 86_400_000; // ms; keys that the issuer has not confirmed f
 let keys;
 let confirmed;
 
-// What was ended before it expired: ends.mjs asks for it every 5 s.
-const ends = new Ends(ISSUER, () => keys, refresh);
+// What was ended before it expired: revocations.mjs asks for it every 5 s.
+const revocations = new Revocations(ISSUER, () => keys, refresh);
 
 async function refresh() {
   const late = new AbortController();
@@ -41,7 +41,7 @@ async function refresh() {
     if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
     const byName = createLocalJWKSet({ keys: objects });
     keys = (header, token) => {
-      // jose would try a key that nobody has named, and ends.mjs would not know which key was used.
+      // jose would try a key that nobody has named, and revocations.mjs would not know which key was used.
       if (typeof header.kid !== "string") throw new Error("no kid");
       return byName(header, token);
     };
@@ -63,14 +63,14 @@ async function currentUser(request, response, next) {
   // Node's `headers` has the first of two, where a proxy before us may have looked at the other one.
   const sent = request.headersDistinct.authorization;
   if (!sent) return response.set("WWW-Authenticate", "Bearer").sendStatus(401);
-  if (!keys || ends.unavailable) return response.set("Retry-After", "2").sendStatus(503);
+  if (!keys || revocations.unavailable) return response.set("Retry-After", "2").sendStatus(503);
   try {
     const [, token] = (sent.length === 1 && /^Bearer ([\w.-]+)$/i.exec(sent[0])) || [];
     if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
     // Refuses every `crit`; obeys no jwk, jku, x5u.
     const { payload, protectedHeader } = await jwtVerify(token, keys, EXPECTED);
     if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
-    if (ends.has(protectedHeader, payload)) throw new Error("ended");
+    if (revocations.has(protectedHeader, payload)) throw new Error("ended");
     request.user = { user_id: payload.sub, client_id: payload.client_id };
   } catch (error) {
     console.info(`refused: ${error.message}`);
@@ -85,5 +85,5 @@ app.get("/orders", currentUser, (request, response) => response.json(request.use
 app.get("/public/hello", (request, response) => response.json({ hello: "everybody" }));
 
 await keepFresh();
-await ends.follow();
+await revocations.follow();
 app.listen(8000, "127.0.0.1");

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import jwt
 from fastapi import Depends, FastAPI, HTTPException, Request
 
-from ends import Ends
+from revocations import Revocations
 
 # wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 ISSUER = "http://127.0.0.1:8080"
@@ -71,12 +71,12 @@ def usable(jwk_set):
 
 
 keys = Keys()
-ends = Ends(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was revoked before it expired; ends.py asks every 5 s
+revocations = Revocations(ISSUER, lambda: keys.by_kid, keys.refresh)  # what was revoked before it expired; revocations.py asks every 5 s
 
 
 @asynccontextmanager
 async def lifespan(_):
-    refreshing = [asyncio.create_task(keys.keep_fresh()), asyncio.create_task(ends.follow())]
+    refreshing = [asyncio.create_task(keys.keep_fresh()), asyncio.create_task(revocations.follow())]
     yield
     for task in refreshing:
         task.cancel()
@@ -104,7 +104,7 @@ def verified(token):
         raise jwt.InvalidTokenError("crit")
     if not isinstance(claims["client_id"], str):
         raise jwt.InvalidTokenError("client_id")
-    if ends.has(header, claims):
+    if revocations.has(header, claims):
         raise jwt.InvalidTokenError("ended")
     return claims
 
@@ -114,7 +114,7 @@ async def current_user(request: Request) -> User:
     authorization = request.headers.getlist("authorization")
     if not authorization:
         raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-    if not keys.by_kid or ends.unavailable:
+    if not keys.by_kid or revocations.unavailable:
         raise HTTPException(503, headers={"Retry-After": "2"})
     try:
         # Of two headers, a proxy before us may have looked at the other one.

@@ -26,14 +26,14 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 
 /**
- * Stands in for Spring and Nimbus around Ends.java, Keys.java and OldTokens.java, with the JDK alone: an ES256 verifier that
+ * Stands in for Spring and Nimbus around Revocations.java, Keys.java and OldTokens.java, with the JDK alone: an ES256 verifier that
  * checks what SecurityConfig has Nimbus check. Arguments: port, issuer, and the old secret with its end, if there is one.
  */
 final class Orders {
 
 	private final String issuer;
 	private final Keys<PublicKey> keys;
-	private final Ends ends;
+	private final Revocations revocations;
 	private OldTokens old;
 
 	public static void main(String[] arguments) throws Exception {
@@ -51,14 +51,14 @@ final class Orders {
 	private Orders(String issuer) {
 		this.issuer = issuer;
 		keys = new Keys<>(issuer, Orders::usable);
-		ends = new Ends(issuer, keys, (page) -> {
+		revocations = new Revocations(issuer, keys, (page) -> {
 			String kid = (String) header(page).get("kid");
 			if (keys.get(kid) == null) {
 				throw new NoSuchElementException("a page of an unknown key");
 			}
-			return new Ends.Page(kid, verified(page, "revocations+jwt"));
+			return new Revocations.Page(kid, verified(page, "revocations+jwt"));
 		});
-		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
+		Executors.newSingleThreadScheduledExecutor().scheduleWithFixedDelay(revocations, 0, Revocations.EVERY, TimeUnit.MILLISECONDS);
 	}
 
 	private static Map<String, PublicKey> usable(String set) throws Exception {
@@ -96,14 +96,14 @@ final class Orders {
 		catch (GeneralSecurityException e) {
 			return 401;
 		}
-		return ends.unavailable() ? 503 : isGood(token) ? 200 : 401;
+		return revocations.unavailable() ? 503 : isGood(token) ? 200 : 401;
 	}
 
 	private boolean isGood(String token) {
 		try {
 			Map<String, Object> claims = verified(token, "at+jwt");
 			String kid = (String) header(token).get("kid");
-			return claims.get("iss").equals(issuer) && !ends.have(kid, (String) claims.get("sub"),
+			return claims.get("iss").equals(issuer) && !revocations.have(kid, (String) claims.get("sub"),
 					(String) claims.get("client_id"), (String) claims.get("jti"), (Long) claims.get("iat"));
 		}
 		catch (Exception e) {

@@ -1,4 +1,4 @@
-//! examples/peers/haproxy/wxmint-ends.py.
+//! examples/peers/haproxy/wxmint-revocations.py.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// HAProxy starts once there is a map.
-const START: &str = "until [ -e keys/ends.map ]; do sleep 0.1; done; \
+const START: &str = "until [ -e keys/revocations.map ]; do sleep 0.1; done; \
                      exec /usr/sbin/haproxy -W -C . -f haproxy.cfg -f keys/keys.cfg";
 
 const OFTEN: [(&str, &str); 4] = [
@@ -47,10 +47,10 @@ impl Haproxy {
         let folder = HAPROXY.folder(&[&addresses[..], settings].concat());
         let written = HAPROXY.write_keys(folder.path(), &format!("{url}/.well-known/jwks.json"), &[]);
         assert!(written.status.success(), "{written:?}");
-        let mut follower = Command::new(folder.path().join("wxmint-ends.py"));
+        let mut follower = Command::new(folder.path().join("wxmint-revocations.py"));
         // A proxy of the machine's would be asked for the feed.
         follower.current_dir(&folder).args([&*url, "keys", "keys/admin.sock"]).env("no_proxy", "127.0.0.1");
-        let follower = Process::spawn("wxmint-ends.py", &mut follower);
+        let follower = Process::spawn("wxmint-revocations.py", &mut follower);
         let process = Process::spawn("haproxy", Command::new("sh").current_dir(&folder).args(["-c", START]));
         Self { example: Example::new("haproxy", port), _follower: follower, process, _folder: folder }
     }

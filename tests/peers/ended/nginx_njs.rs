@@ -1,4 +1,4 @@
-//! examples/peers/nginx-njs/wxmint-ends.js.
+//! examples/peers/nginx-njs/wxmint-revocations.js.
 
 use super::{issuer::Issuer, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::{back_end::BackEnd, nginx_njs::Nginx};

@@ -66,7 +66,7 @@ const PYTHON: Service = Service {
     old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
 };
 
-/// Ends.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
+/// Revocations.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
 const JAVA: Service = Service {
     start: |issuer, settings| java(issuer, settings, &[]),
     often: &[

@@ -163,7 +163,7 @@ export const en = {
   pages: {
     api: "Calls and error codes",
     accounts: "Connect your users",
-    ends: "Logouts and bans that services obey",
+    revocation: "Logouts and bans that services obey",
     sidecar: "The sidecar, which verifies for a service",
     keys: "Keys and their rotation",
   },

@@ -163,7 +163,7 @@ export const zh = {
   pages: {
     api: "接口与错误码",
     accounts: "对接自己的用户",
-    ends: "让退出登录和封禁在各服务生效",
+    revocation: "让退出登录和封禁在各服务生效",
     sidecar: "用 sidecar 替服务验证",
     keys: "密钥与轮换",
   },

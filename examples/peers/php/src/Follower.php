@@ -19,7 +19,7 @@ final class Follower
     private const LONGEST_SET = 65_536; // bytes
     private const LONGEST_PAGE = 2 << 20; // bytes
     private const MOST_PAGES = 1_000; // in one look
-    private const MOST_ENDS = 1_000_000; // on disk; of more, the oldest of the kind with most are dropped, but no key
+    private const MOST_REVOCATIONS = 1_000_000; // on disk; of more, the oldest of the kind with most are dropped, but no key
 
     private array $known;
     private int $warned = 0;
@@ -44,11 +44,11 @@ final class Follower
         $known = $this->state->known();
         $complete = (int) ($known['complete'] ?? 0);
         if (time() < (int) ($known['lacking_until'] ?? 0)) {
-            $trouble ??= 'too many ends; the oldest were dropped';
+            $trouble ??= 'too many revocations; the oldest were dropped';
         }
         if (($trouble || time() - $complete > Settings::MAX_AGE) && time() - $this->warned > 60) {
             $age = $complete ? 'are ' . (time() - $complete) . ' s old' : 'are not known';
-            error_log("wxmint: ends $age: " . ($trouble ?? "the issuer's newest page is old"));
+            error_log("wxmint: revocations $age: " . ($trouble ?? "the issuer's newest page is old"));
             $this->warned = time();
         }
     }
@@ -134,13 +134,13 @@ final class Follower
             throw new \UnexpectedValueException('a malformed page');
         }
         $kid = $header['kid'];
-        $isEnded = $this->state->db->prepare("SELECT 1 FROM ends WHERE kind = 'kid' AND name = ?");
+        $isEnded = $this->state->db->prepare("SELECT 1 FROM revocations WHERE kind = 'kid' AND name = ?");
         $isEnded->execute([$kid]);
         $named = array_map(fn ($end) => array_slice($end, 0, 2), $page['ended']);
         if ($isEnded->fetchColumn() || in_array(['kid', $kid], $named, true)) {
             throw new \UnexpectedValueException("the page's key is ended");
         }
-        $learn = $this->state->db->prepare('INSERT INTO ends VALUES (?, ?, ?)
+        $learn = $this->state->db->prepare('INSERT INTO revocations VALUES (?, ?, ?)
             ON CONFLICT DO UPDATE SET at = max(at, excluded.at) WHERE kind <> \'kid\'');
         $this->state->db->beginTransaction();
         foreach ($page['ended'] as $end) {
@@ -176,18 +176,18 @@ final class Follower
     {
         $db = $this->state->db;
         [$now, $keep, $leeway] = [time(), (int) ($this->known['keep'] ?? 0), Settings::LEEWAY];
-        $db->exec("DELETE FROM ends WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
-        $counts = fn () => $db->query('SELECT kind, count(*) FROM ends GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
-        while (array_sum($held = $counts()) > self::MOST_ENDS) {
+        $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
+        $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
+        while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {
             unset($held['kid']);
             if (!$held) {
                 return;
             }
             $kind = array_search($most = max($held), $held, true);
-            $oldest = "SELECT name, at FROM ends WHERE kind = '$kind' ORDER BY at LIMIT " . intdiv($most + 7, 8);
+            $oldest = "SELECT name, at FROM revocations WHERE kind = '$kind' ORDER BY at LIMIT " . intdiv($most + 7, 8);
             $until = $db->query("SELECT max(at) FROM ($oldest)")->fetchColumn() + ($kind === 'jti' ? $leeway : $keep);
             $this->state->learn('lacking_until', max($until, (int) ($this->known['lacking_until'] ?? 0)));
-            $db->exec("DELETE FROM ends WHERE kind = '$kind' AND name IN (SELECT name FROM ($oldest))");
+            $db->exec("DELETE FROM revocations WHERE kind = '$kind' AND name IN (SELECT name FROM ($oldest))");
             $this->known = $this->state->known();
         }
     }

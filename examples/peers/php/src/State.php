@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Wxmint;
 
-/** What is known of the issuer, in SQLite: follow.php writes it, each request reads it. A page of ends counts as a whole. */
+/** What is known of the issuer, in SQLite: follow.php writes it, each request reads it. A page of revocations counts as a whole. */
 final class State
 {
     public readonly \PDO $db;
@@ -19,8 +19,8 @@ final class State
     {
         $this->db->exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
             CREATE TABLE IF NOT EXISTS known (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS ends (kind TEXT, name TEXT, at INTEGER, PRIMARY KEY (kind, name)) WITHOUT ROWID;
-            CREATE INDEX IF NOT EXISTS oldest ON ends (kind, at);');
+            CREATE TABLE IF NOT EXISTS revocations (kind TEXT, name TEXT, at INTEGER, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+            CREATE INDEX IF NOT EXISTS oldest ON revocations (kind, at);');
     }
 
     /** @return array<string, string> keys, confirmed, began, cursor, newest, complete, keep, lacking_until */
@@ -60,7 +60,7 @@ final class State
     /** Whether a verified token was ended. To be asked about each request. */
     public function ended(string $kid, array $claims): bool
     {
-        $query = $this->db->prepare("SELECT EXISTS (SELECT 1 FROM ends
+        $query = $this->db->prepare("SELECT EXISTS (SELECT 1 FROM revocations
             WHERE kind = 'sub' AND name = ? AND at >= ? OR kind = 'app' AND name = ? AND at >= ?
             OR kind = 'jti' AND name = ? OR kind = 'kid' AND name = ?)");
         $app = self::hash("{$claims['sub']}\0{$claims['client_id']}");

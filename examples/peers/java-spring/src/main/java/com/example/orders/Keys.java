@@ -9,7 +9,7 @@ import java.util.Map;
 
 /**
  * The issuer's public keys by kid. A key is published half an hour before it signs, so that no token makes us fetch: a
- * stranger could otherwise have us ask as often as he likes, or wait for an issuer that is away. Ends.java calls
+ * stranger could otherwise have us ask as often as he likes, or wait for an issuer that is away. Revocations.java calls
  * {@link #look}. Needs the JDK alone.
  */
 final class Keys<K> {

@@ -101,10 +101,10 @@ class SecurityConfig {
 	}
 
 	@Bean
-	JwtDecoder decoder(Keys<JWK> keys, Ends ends, @Value("${wxmint.issuer}") String issuer,
+	JwtDecoder decoder(Keys<JWK> keys, Revocations revocations, @Value("${wxmint.issuer}") String issuer,
 			@Value("${wxmint.audience}") String audience) {
 		NimbusJwtDecoder decoder = new NimbusJwtDecoder(processor(keys, "at+jwt", "application/at+jwt"));
-		OAuth2TokenValidator<Jwt> notEnded = (token) -> ends.have((String) token.getHeaders().get("kid"),
+		OAuth2TokenValidator<Jwt> notEnded = (token) -> revocations.have((String) token.getHeaders().get("kid"),
 				token.getSubject(), token.getClaimAsString("client_id"), token.getId(),
 				token.getIssuedAt().getEpochSecond())
 						? OAuth2TokenValidatorResult.failure(new OAuth2Error("invalid_token", "ended", null))
@@ -116,7 +116,7 @@ class SecurityConfig {
 			return result.hasErrors() ? result : notEnded.validate(token);
 		});
 		return (token) -> {
-			if (ends.unavailable()) {
+			if (revocations.unavailable()) {
 				throw new JwtException("keys or revocations are not known");
 			}
 			return decoder.decode(token);
@@ -130,9 +130,9 @@ class SecurityConfig {
 
 	/** What was ended before it expired. One thread asks for the keys and for this. */
 	@Bean
-	Ends ends(Keys<JWK> keys, @Value("${wxmint.issuer}") String issuer) {
+	Revocations revocations(Keys<JWK> keys, @Value("${wxmint.issuer}") String issuer) {
 		DefaultJWTProcessor<SecurityContext> processor = processor(keys, "revocations+jwt");
-		Ends ends = new Ends(issuer, keys, (page) -> {
+		Revocations revocations = new Revocations(issuer, keys, (page) -> {
 			SignedJWT jwt = SignedJWT.parse(page);
 			String kid = jwt.getHeader().getKeyID();
 			if (keys.get(kid) == null) {
@@ -143,15 +143,15 @@ class SecurityConfig {
 			if (!jwt.getHeader().getType().getType().equals("revocations+jwt")) {
 				throw new IllegalArgumentException("not a page");
 			}
-			return new Ends.Page(kid, jwt.getPayload().toJSONObject());
+			return new Revocations.Page(kid, jwt.getPayload().toJSONObject());
 		});
 		ScheduledExecutorService follower = Executors.newSingleThreadScheduledExecutor((task) -> {
 			Thread thread = new Thread(task, "wxmint");
 			thread.setDaemon(true);
 			return thread;
 		});
-		follower.scheduleWithFixedDelay(ends, 0, Ends.EVERY, TimeUnit.MILLISECONDS);
-		return ends;
+		follower.scheduleWithFixedDelay(revocations, 0, Revocations.EVERY, TimeUnit.MILLISECONDS);
+		return revocations;
 	}
 
 	private static DefaultJWTProcessor<SecurityContext> processor(Keys<JWK> keys, String... types) {
@@ -170,7 +170,7 @@ class SecurityConfig {
 		// Nimbus would take "JWT" alone.
 		processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(
 				Arrays.stream(types).map(JOSEObjectType::new).toArray(JOSEObjectType[]::new)));
-		processor.setJWTClaimsSetVerifier((claims, context) -> { }); // by the validators below, and by Ends
+		processor.setJWTClaimsSetVerifier((claims, context) -> { }); // by the validators below, and by Revocations
 		return processor;
 	}
 

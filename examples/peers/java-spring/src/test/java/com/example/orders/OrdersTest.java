@@ -67,7 +67,7 @@ class OrdersTest {
 		wxmint.start();
 		orders = SpringApplication.run(OrdersApplication.class, "--server.port=0", "--wxmint.issuer=" + issuer,
 				"--wxmint.audience=" + issuer);
-		for (int tries = 0; orders.getBean(Ends.class).unavailable() && tries < 200; tries++) {
+		for (int tries = 0; orders.getBean(Revocations.class).unavailable() && tries < 200; tries++) {
 			Thread.sleep(50);
 		}
 	}
@@ -147,7 +147,7 @@ class OrdersTest {
 		return claims;
 	}
 
-	/** The user was-ended has no valid tokens; H(sub) as docs/ends.md has it. */
+	/** The user was-ended has no valid tokens; H(sub) as docs/revocation.md has it. */
 	private static String page() {
 		try {
 			byte[] hash = MessageDigest.getInstance("SHA-256").digest((issuer + "\0was-ended").getBytes(StandardCharsets.UTF_8));

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Tells HAProxy which tokens were revoked before they expire: follows the issuer's signed revocation feed. Runs all the time:
 
-    wxmint-ends.py ISSUER FOLDER SOCKET
+    wxmint-revocations.py ISSUER FOLDER SOCKET
 
-FOLDER is that of wxmint-keys.py, seen from where HAProxy starts. It gets ends.map, which HAProxy reads when it starts. The
+FOLDER is that of wxmint-keys.py, seen from where HAProxy starts. It gets revocations.map, which HAProxy reads when it starts. The
 running HAProxy is told by SOCKET, its stats socket, and changes from one whole map to the next. Whatever goes wrong, the
-ends that are known stay. Python 3.9 or newer, openssl, nothing else.
+revocations that are known stay. Python 3.9 or newer, openssl, nothing else.
 """
 
 import base64
@@ -24,7 +24,7 @@ EVERY = 5  # seconds between two looks
 DEADLINE = 4  # seconds for one page
 LONGEST_PAGE = 2 << 20  # bytes
 MOST_PAGES = 1_000  # in one look
-MOST_ENDS = 1_000_000  # of more, the oldest of the kind with most are dropped, but no key
+MOST_REVOCATIONS = 1_000_000  # of more, the oldest of the kind with most are dropped, but no key
 FIRST_PAGE_WITHIN = 10  # seconds; HAProxy may start without a first page after that
 LEEWAY = 60  # seconds by which clocks may differ
 
@@ -73,10 +73,10 @@ def is_time(value):
     return type(value) is int and value >= 0
 
 
-class Ends:
+class Revocations:
     def __init__(self, issuer, folder, admin):
         self.issuer, self.folder, self.admin = issuer, folder, admin
-        self.map = os.path.join(folder, "ends.map")
+        self.map = os.path.join(folder, "revocations.map")
         self.held = {}  # sub-HASH, app-HASH: BEFORE; jti-HASH: EXP; kid-KID: when it was first seen
         self.keep, self.cursor, self.newest, self.complete = 2_592_060, "", 0, 0
         self.told, self.version, self.written = None, 0, 0
@@ -120,7 +120,7 @@ class Ends:
         for name, value in filter(None, learnt):
             known = self.held.get(name)
             self.held[name] = value if known is None else known if name.startswith("kid-") else max(value, known)
-        if len(self.held) > MOST_ENDS:
+        if len(self.held) > MOST_REVOCATIONS:
             self.forget()
         moved = cursor != self.cursor
         self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
@@ -144,7 +144,7 @@ class Ends:
         """Drops what can end no valid token any more, and what is too much."""
         now, lasts = time.time(), {"jti": LEEWAY}
         self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[:3], self.keep) >= now}
-        while len(self.held) > MOST_ENDS:
+        while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end.startswith(kind)] for kind in ("sub", "app", "jti")]
             most = sorted(max(kinds, key=len), key=self.held.get)
             if not most:
@@ -153,7 +153,7 @@ class Ends:
                 self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[:3], self.keep))
 
     def tell(self):
-        """Brings ends.map and the running HAProxy up to date."""
+        """Brings revocations.map and the running HAProxy up to date."""
         self.forget()
         now = time.time()
         confirmed = int(os.path.getmtime(os.path.join(self.folder, "loaded.json")))
@@ -196,21 +196,21 @@ class Ends:
 
 
 def main(issuer, folder, admin):
-    ends, began, troubles = Ends(issuer, folder, admin), time.time(), []
+    revocations, began, troubles = Revocations(issuer, folder, admin), time.time(), []
     while True:
         before, troubles = troubles, []
-        for step in (ends.look, ends.tell):
-            if step == ends.tell and not ends.complete and time.time() - began <= FIRST_PAGE_WITHIN:
+        for step in (revocations.look, revocations.tell):
+            if step == revocations.tell and not revocations.complete and time.time() - began <= FIRST_PAGE_WITHIN:
                 continue
             try:
                 step()
             except Exception as error:  # What is known stays, whatever it was.
                 troubles.append(f"{type(error).__name__}: {error}")
-        if time.time() < ends.lacking_until:
-            troubles.append("too many ends; the oldest were dropped")
+        if time.time() < revocations.lacking_until:
+            troubles.append("too many revocations; the oldest were dropped")
         if troubles != before:
-            age = time.time() - ends.complete
-            print(f"wxmint-ends: {'; '.join(troubles) or 'all is well'}; ends are {age:.0f} s old", file=sys.stderr, flush=True)
+            age = time.time() - revocations.complete
+            print(f"wxmint-revocations: {'; '.join(troubles) or 'all is well'}; revocations are {age:.0f} s old", file=sys.stderr, flush=True)
         time.sleep(EVERY)
 
 

@@ -15,7 +15,7 @@ EVERY = 5  # seconds between two looks
 DEADLINE = 4  # seconds for one page
 LONGEST_PAGE = 2 << 20  # bytes
 MOST_PAGES = 1_000  # in one look
-MOST_ENDS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
+MOST_REVOCATIONS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
 MAX_AGE = 60  # seconds; what to do when the knowledge is older:
 FAIL = "open"  # "open" goes on and warns; "closed" answers 503
 FIRST_PAGE_WITHIN = 10  # seconds; "open" goes on without a first page after that
@@ -30,7 +30,7 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-class Ends:
+class Revocations:
     def __init__(self, issuer, keys, refresh):
         """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
         self.issuer, self.keys, self.refresh = issuer, keys, refresh
@@ -83,16 +83,16 @@ class Ends:
                 return await self.look()
         self.forget()
         if time.time() < self.lacking_until:
-            trouble = trouble or "too many ends; the oldest were dropped"
+            trouble = trouble or "too many revocations; the oldest were dropped"
         if (trouble or self.age > MAX_AGE) and time.time() - self.warned > 60:
-            log.warning("ends are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
+            log.warning("revocations are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
             self.warned = time.time()
 
     def forget(self):
         """Drops what can end no valid token any more, and what is too much."""
         now, lasts = time.time(), {"jti": LEEWAY}
         self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= now}
-        while len(self.held) > MOST_ENDS:
+        while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
             most = sorted(max(kinds, key=len), key=self.held.get)
             if not most:
@@ -138,7 +138,7 @@ class Ends:
                 self.held.setdefault((kind, value), time.time())
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
                 self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
-        if len(self.held) > MOST_ENDS:
+        if len(self.held) > MOST_REVOCATIONS:
             self.forget()
         moved = cursor != self.cursor
         self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor

@@ -24,7 +24,7 @@ const (
 	maxPage         = 2 << 20          // bytes
 	maxPages        = 1_000            // in one look
 	refreshKeys     = 10 * time.Second // at most, for a page of a key that is not known
-	maxEnds         = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
+	maxRevocations  = 1_000_000        // held; of more, the oldest of the kind with most are dropped, but no key
 	maxAge          = 60 * time.Second // what to do when the knowledge is older:
 	failClosed      = false            // false goes on and warns; true answers 503
 	firstPageWithin = 10 * time.Second // unless failClosed, goes on without a first page after that
@@ -36,8 +36,8 @@ var (
 	isHash    = regexp.MustCompile(`^[A-Za-z0-9_-]{16}$`)
 )
 
-// ends knows which tokens were ended before they expire: it follows the issuer's signed feed of ends.
-type ends struct {
+// revocations knows which tokens were ended before they expire: it follows the issuer's signed revocation feed.
+type revocations struct {
 	issuer string
 	keys   *keySet
 
@@ -54,7 +54,7 @@ type ends struct {
 }
 
 // check is nil for a verified token that was not ended. Ask about each request, also where a token is remembered as good.
-func (e *ends) check(kid string, token jwt.MapClaims, now time.Time) error {
+func (e *revocations) check(kid string, token jwt.MapClaims, now time.Time) error {
 	user := text(token, "sub")
 	ofUser, ofApp := "sub "+e.hash(user), "app "+e.hash(user+"\x00"+text(token, "client_id"))
 	ofToken := "jti " + e.hash(text(token, "jti"))
@@ -74,7 +74,7 @@ func (e *ends) check(kid string, token jwt.MapClaims, now time.Time) error {
 	return nil
 }
 
-func (e *ends) follow() {
+func (e *revocations) follow() {
 	for ; !e.keys.believed(time.Now()); time.Sleep(lookEvery / 25) {
 	}
 	e.lock.Lock()
@@ -94,16 +94,16 @@ func (e *ends) follow() {
 		e.forget(now)
 		e.lock.Unlock()
 		if err == nil && now.Before(e.lacking) {
-			err = errors.New("too many ends; the oldest were dropped")
+			err = errors.New("too many revocations; the oldest were dropped")
 		}
 		if (err != nil || now.Sub(e.complete) > maxAge) && now.Sub(warned) > time.Minute {
-			log.Printf("ends: known up to %v; error: %v", e.complete, err) // what is known stays, whatever it was
+			log.Printf("revocations: known up to %v; error: %v", e.complete, err) // what is known stays, whatever it was
 			warned = now
 		}
 	}
 }
 
-func (e *ends) look() error {
+func (e *revocations) look() error {
 	for number := 0; number < maxPages; number++ {
 		kid, page, err := e.fetch()
 		if err != nil {
@@ -117,7 +117,7 @@ func (e *ends) look() error {
 }
 
 // fetch gets the next page, and checks that the issuer's key of this kid has signed it as a page.
-func (e *ends) fetch() (kid string, page jwt.MapClaims, err error) {
+func (e *revocations) fetch() (kid string, page jwt.MapClaims, err error) {
 	where, err := url.Parse(e.issuer)
 	if err != nil {
 		return "", nil, err
@@ -154,7 +154,7 @@ func (e *ends) fetch() (kid string, page jwt.MapClaims, err error) {
 }
 
 // take counts a page as a whole or not at all, and tells whether there is more.
-func (e *ends) take(kid string, page jwt.MapClaims, now time.Time) (bool, error) {
+func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool, error) {
 	issued, hasIssued := seconds(page, "iat")
 	expires, hasExpires := seconds(page, "exp")
 	keep, hasKeep := seconds(page, "keep")
@@ -193,7 +193,7 @@ func (e *ends) take(kid string, page jwt.MapClaims, now time.Time) (bool, error)
 	}
 	moved := cursor != e.cursor
 	e.keep, e.cursor = keep.Unix(), cursor
-	if len(e.held) > maxEnds {
+	if len(e.held) > maxRevocations {
 		e.forget(now)
 	}
 	if issued.After(e.newest) {
@@ -233,13 +233,13 @@ func read(end any, now time.Time, learnt map[string]int64) error {
 }
 
 // forget drops what can end no valid token any more, and what is too much. The lock is held.
-func (e *ends) forget(now time.Time) {
+func (e *revocations) forget(now time.Time) {
 	for name := range e.held {
 		if e.needed(name) < now.Unix() {
 			delete(e.held, name)
 		}
 	}
-	for len(e.held) > maxEnds {
+	for len(e.held) > maxRevocations {
 		kinds := map[string][]string{}
 		for name := range e.held {
 			kinds[name[:3]] = append(kinds[name[:3]], name)
@@ -264,7 +264,7 @@ func (e *ends) forget(now time.Time) {
 }
 
 // needed is the second until which an end that is held can end a valid token.
-func (e *ends) needed(name string) int64 {
+func (e *revocations) needed(name string) int64 {
 	if strings.HasPrefix(name, "jti ") {
 		return e.held[name] + int64(leeway.Seconds())
 	}
@@ -272,7 +272,7 @@ func (e *ends) needed(name string) int64 {
 }
 
 // hash stands for a value in the feed, which names nobody.
-func (e *ends) hash(value string) string {
+func (e *revocations) hash(value string) string {
 	digest := sha256.Sum256([]byte(e.issuer + "\x00" + value))
 	return base64.RawURLEncoding.EncodeToString(digest[:12])
 }

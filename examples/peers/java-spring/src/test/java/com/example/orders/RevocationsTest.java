@@ -19,14 +19,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-/** Ends and Keys with an issuer of the test's own, whose pages are not signed; those of OrdersTest are. */
-class EndsTest {
+/** Revocations and Keys with an issuer of the test's own, whose pages are not signed; those of OrdersTest are. */
+class RevocationsTest {
 
 	private final long now = System.currentTimeMillis() / 1000;
 	private final Map<String, Object> page = new HashMap<>();
 	private HttpServer server;
 	private String issuer;
-	private Ends ends;
+	private Revocations revocations;
 	private int setsGiven;
 
 	@BeforeEach
@@ -41,7 +41,7 @@ class EndsTest {
 		this.server.start();
 		this.issuer = "http://127.0.0.1:" + this.server.getAddress().getPort();
 		Keys<String> keys = new Keys<>(this.issuer, (set) -> Map.of("kid-1", "a key"));
-		this.ends = new Ends(this.issuer, keys, (text) -> new Ends.Page("kid-1", Map.copyOf(this.page)));
+		this.revocations = new Revocations(this.issuer, keys, (text) -> new Revocations.Page("kid-1", Map.copyOf(this.page)));
 		this.page.putAll(Map.of("iss", this.issuer, "iat", this.now, "exp", this.now + 300, "after", "", "cursor", "1",
 				"more", false, "keep", 90_000L, "ended", List.of()));
 	}
@@ -53,9 +53,9 @@ class EndsTest {
 
 	@Test
 	void judgesNoTokenBeforeItHasKeysAndAPage() {
-		assertTrue(this.ends.unavailable());
+		assertTrue(this.revocations.unavailable());
 		look();
-		assertFalse(this.ends.unavailable());
+		assertFalse(this.revocations.unavailable());
 	}
 
 	@Test
@@ -90,7 +90,7 @@ class EndsTest {
 		for (Map.Entry<String, Object> wrong : Map.<String, Object>of("iss", "https://other.example", "iat", this.now - 600,
 				"exp", this.now - 600, "after", "another", "more", "no", "keep", "1", "cursor", 1).entrySet()) {
 			Object right = this.page.put(wrong.getKey(), wrong.getValue());
-			this.ends.run();
+			this.revocations.run();
 			assertFalse(has("kid-1", "lin", "wx1", "j", this.now), wrong.getKey());
 			this.page.put(wrong.getKey(), right);
 		}
@@ -110,11 +110,11 @@ class EndsTest {
 
 	private void look(Object... ended) {
 		this.page.put("ended", List.of(ended));
-		this.ends.run();
+		this.revocations.run();
 	}
 
 	private boolean has(String kid, String sub, String app, String jti, long iat) {
-		return this.ends.have(kid, sub, app, jti, iat);
+		return this.revocations.have(kid, sub, app, jti, iat);
 	}
 
 	private String hash(String value) throws Exception {

@@ -1,4 +1,4 @@
-// Knows which of wxmint's tokens were ended before they expire: follows the issuer's signed feed of ends. For njs 0.7.9
+// Knows which of wxmint's tokens were ended before they expire: follows the issuer's signed revocation feed. For njs 0.7.9
 // (Debian 12) and newer, which is why it keeps them in files, one for each end: all workers see them at once.
 import fs from 'fs';
 import crypto from 'crypto';
@@ -96,12 +96,12 @@ function age(folder) {
 
 // No token that one of these ended can be valid any more.
 function forget(folder, number) {
-    const ends = `${folder}/ends-${number}`;
+    const revocations = `${folder}/revocations-${number}`;
     const keep = state(folder).keep;
-    names(ends).forEach((name) => {
+    names(revocations).forEach((name) => {
         const lasts = name.startsWith('jti-') ? LEEWAY : keep;
-        if (!name.endsWith('.new') && Number(fs.readFileSync(`${ends}/${name}`, 'utf8')) + lasts < now()) {
-            fs.unlinkSync(`${ends}/${name}`);
+        if (!name.endsWith('.new') && Number(fs.readFileSync(`${revocations}/${name}`, 'utf8')) + lasts < now()) {
+            fs.unlinkSync(`${revocations}/${name}`);
         }
     });
 }
@@ -147,7 +147,7 @@ function names(folder) {
 // In one of the folders, by the first letter of the hash.
 function path(folder, name) {
     const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-    return `${folder}/ends-${letters.indexOf(name[4]) % FOLDERS}/${name}`;
+    return `${folder}/revocations-${letters.indexOf(name[4]) % FOLDERS}/${name}`;
 }
 
 function read(folder, name) {

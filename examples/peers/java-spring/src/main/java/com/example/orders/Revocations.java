@@ -18,13 +18,13 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
 /** Knows which tokens were ended before they expire: follows the issuer's signed feed. Needs Keys.java and the JDK alone. */
-final class Ends implements Runnable {
+final class Revocations implements Runnable {
 
 	static final long EVERY = 5_000; // ms between two looks
 	private static final int LONGEST_PAGE = 2 << 20; // bytes
 	private static final int MOST_PAGES = 1_000; // in one look
 	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
-	private static final int MOST_ENDS = 1_000_000;
+	private static final int MOST_REVOCATIONS = 1_000_000;
 	private static final long MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 	private static final boolean FAIL_CLOSED = false; // false goes on and warns; true answers 503
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless FAIL_CLOSED, goes on without a first page then
@@ -51,7 +51,7 @@ final class Ends implements Runnable {
 	private long warned;
 	private volatile long lackingUntil; // until when an end that was dropped may be needed
 
-	Ends(String issuer, Keys<?> keys, Pages pages) {
+	Revocations(String issuer, Keys<?> keys, Pages pages) {
 		this.issuer = issuer;
 		this.keys = keys;
 		this.pages = pages;
@@ -97,12 +97,12 @@ final class Ends implements Runnable {
 		}
 		forget();
 		if (trouble == null && now() < lackingUntil) {
-			trouble = "too many ends; the oldest were dropped";
+			trouble = "too many revocations; the oldest were dropped";
 		}
 		if ((trouble != null || age() > MAX_AGE) && now() - warned > 60) {
 			String why = trouble != null ? trouble : "the issuer's newest page is old";
 			String age = complete == 0 ? "are not known" : "are " + age() + " s old";
-			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "ends " + age + ": " + why);
+			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "revocations " + age + ": " + why);
 			warned = now();
 		}
 	}
@@ -110,7 +110,7 @@ final class Ends implements Runnable {
 	/** Drops what can end no valid token any more, and what is too much. */
 	private void forget() {
 		held.entrySet().removeIf((end) -> needed(end) < now());
-		while (held.size() > MOST_ENDS) {
+		while (held.size() > MOST_REVOCATIONS) {
 			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
 				.filter((end) -> !end.getKey().startsWith("kid "))
 				.collect(Collectors.groupingBy((end) -> end.getKey().substring(0, 3)));
@@ -169,7 +169,7 @@ final class Ends implements Runnable {
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
 		keep = time(page.get("keep"));
 		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
-		if (held.size() > MOST_ENDS) {
+		if (held.size() > MOST_REVOCATIONS) {
 			forget();
 		}
 		boolean moved = !cursor.equals(next);

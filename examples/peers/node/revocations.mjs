@@ -1,4 +1,4 @@
-// Refuses wxmint's tokens that were ended before they expire: follows the issuer's signed feed of ends.
+// Refuses wxmint's tokens that were ended before they expire: follows the issuer's signed revocation feed.
 import { createHash } from "node:crypto";
 import { jwtVerify } from "jose";
 
@@ -6,7 +6,7 @@ const EVERY = 5_000; // ms between two looks
 const DEADLINE = 4_000; // ms for one page
 const LONGEST_PAGE = 2 << 20; // bytes
 const MOST_PAGES = 1_000; // in one look
-const MOST_ENDS = 1_000_000; // held in memory; of more, the oldest of the kind with most are dropped, but no key
+const MOST_REVOCATIONS = 1_000_000; // held in memory; of more, the oldest of the kind with most are dropped, but no key
 const MAX_AGE = 60; // seconds; what to do when the knowledge is older:
 const FAIL = "open"; // "open" goes on and warns; "closed" answers 503
 const FIRST_PAGE_WITHIN = 10; // seconds; "open" goes on without a first page after that
@@ -23,7 +23,7 @@ const isHash = (value) => typeof value === "string" && /^[\w-]{16}$/.test(value)
 const isTime = (value) => Number.isSafeInteger(value) && value >= 0;
 const now = () => Date.now() / 1000;
 
-export class Ends {
+export class Revocations {
   #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
   #keep = 0; // seconds, of the last page
   #cursor = "";
@@ -77,9 +77,9 @@ export class Ends {
       }
     }
     this.#forget();
-    if (now() < this.#lackingUntil) trouble ??= "too many ends; the oldest were dropped";
+    if (now() < this.#lackingUntil) trouble ??= "too many revocations; the oldest were dropped";
     if ((trouble || this.age > MAX_AGE) && now() - this.#warned > 60) {
-      console.warn(`ends are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);
+      console.warn(`revocations are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);
       this.#warned = now();
     }
   }
@@ -128,7 +128,7 @@ export class Ends {
     }
     [this.#newest, this.#keep] = [Math.max(iat, this.#newest), keep];
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
-    if (this.#held.size > MOST_ENDS) this.#forget();
+    if (this.#held.size > MOST_REVOCATIONS) this.#forget();
     const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
     return more && moved;
@@ -138,7 +138,7 @@ export class Ends {
   #forget() {
     const needed = ([name, time]) => time + (name.startsWith("jti ") ? LEEWAY : this.#keep);
     for (const end of this.#held) if (needed(end) < now()) this.#held.delete(end[0]);
-    while (this.#held.size > MOST_ENDS) {
+    while (this.#held.size > MOST_REVOCATIONS) {
       const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));
       const most = kinds.sort((a, b) => b.length - a.length)[0].sort((a, b) => a[1] - b[1]);
       if (!most.length) return;
