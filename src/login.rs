@@ -15,6 +15,7 @@
 
 mod bind;
 mod binder;
+mod date;
 mod error;
 mod for_peers;
 mod operator;
@@ -23,10 +24,7 @@ mod user_data;
 mod with_token;
 mod worker;
 
-use std::{ops::Range, time::Duration};
-
 use chrono::{DateTime, Utc};
-use wxmint_verify::MAX_LEEWAY;
 
 use self::{binder::contended, with_token::mark_of, worker::new_attempt};
 pub use self::{
@@ -41,7 +39,7 @@ pub use self::{
 };
 use crate::{
     accounts::{Named, NewUserKey},
-    ids::{AppId, LoginCode, Person, TokenId, UnionId, UserId},
+    ids::{AppId, LoginCode, Person, UnionId},
     store::{
         AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
         Recorded, TakenTicket, Ticket, TicketHolder,
@@ -202,34 +200,5 @@ impl LoginWorker {
         let state = self.store.binding_state(&person).await?;
         trail.find(&state);
         Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
-    }
-
-    /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
-    /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
-    ///
-    /// Verifiers accept a token that is dated a minute ahead at most. It expires as if it were dated with the login, because ends
-    /// are kept no longer than such a token lives.
-    async fn date(
-        &self,
-        arrival: &Arrival,
-        user: UserId,
-        id: TokenId,
-        new_user: bool,
-        now: DateTime<Utc>,
-    ) -> Result<Issued, LoginError> {
-        let Arrival { person, at, may_be_ended, .. } = arrival;
-        let Range { start: issued_at, end: expires_at } = self.minter.life(*at);
-        let token = Issued { user, app: person.app.clone(), id, issued_at, expires_at };
-        let latest = ((*at).max(now) + MAX_LEEWAY).timestamp().min(expires_at - 1);
-        let date = match self.policy.one_login {
-            true => self.store.end_earlier(&token, latest).await?,
-            // Nothing has ended the tokens of a user whom this login has made.
-            false if *may_be_ended && !new_user => self.store.date_token(&token, latest).await?,
-            false => issued_at,
-        };
-        match u64::try_from(date - latest) {
-            Ok(seconds @ 1..) => Err(LoginError::EndedAhead(Duration::from_secs(seconds))),
-            _ => Ok(Issued { issued_at: date, ..token }),
-        }
     }
 }

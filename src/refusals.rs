@@ -165,58 +165,52 @@ fn code(error: &LoginError) -> ProblemCode {
 
 /// What to do about a refused login.
 fn words(error: &LoginError) -> &'static str {
+    use LoginError as Error;
+
     match error {
-        LoginError::UnknownApp(_) => "",
-        LoginError::NotAccepted(_) => "The account backend of this service does not use it.",
-        LoginError::CodeInvalid => {
-            "WeChat does not accept this code: it is wrong, expired, or another mini program's. \
-             Call wx.login again, once."
+        Error::UnknownApp(_) => "",
+        Error::NotAccepted(_) => "The account backend of this service does not use it.",
+        Error::CodeInvalid => {
+            "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once."
         }
-        LoginError::CodeUsed => "This code has been sent before. Call wx.login again, once.",
-        LoginError::PhoneCodeInvalid => {
+        Error::CodeUsed => "This code has been sent before. Call wx.login again, once.",
+        Error::PhoneCodeInvalid => {
             "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
              Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login."
         }
-        LoginError::PhoneCodeUsed => {
+        Error::PhoneCodeUsed => {
             "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
              code with a new one of wx.login."
         }
-        LoginError::TicketInvalid => {
+        Error::TicketInvalid => {
             "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the ticket."
         }
-        LoginError::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
-        LoginError::Blocked | LoginError::ShutOut => "The business does not let this user log in. Do not try again.",
-        LoginError::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
-        LoginError::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
-        LoginError::TooMany { .. } => "Too many logins or wrong passwords. Wait, then try again.",
-        LoginError::BindingRequired(_) => {
+        Error::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
+        Error::Blocked | Error::ShutOut => "The business does not let this user log in. Do not try again.",
+        Error::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
+        Error::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
+        Error::TooMany { .. } => "Too many logins or wrong passwords. Wait, then try again.",
+        Error::BindingRequired(_) => {
             "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
              `bind_ticket` in place of `code`: once, within 5 minutes."
         }
-        LoginError::InvalidCredentials => "User name or password is wrong.",
-        LoginError::AlreadyBound => {
-            "Another account holds this WeChat identity, or this account holds another one. \
-             Dissolve that binding first (DELETE /binding)."
+        Error::InvalidCredentials => "User name or password is wrong.",
+        Error::AlreadyBound => {
+            "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first (DELETE /binding)."
         }
-        LoginError::UnknownPerson => {
-            "In this app, this user has no WeChat identity, or this openid belongs to no user."
-        }
-        LoginError::SessionKeyMissing => {
+        Error::UnknownPerson => "In this app, this user has no WeChat identity, or this openid belongs to no user.",
+        Error::SessionKeyMissing => {
             "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log \
              in again, then ask again."
         }
-        LoginError::Misconfigured(_) => {
+        Error::Misconfigured(_) => {
             "WeChat refuses this service. Its operator finds the reason in the log, by the request id."
         }
-        LoginError::WeChatUnavailable(_) => {
-            "WeChat does not answer, or its answer cannot be used. Wait, then try again."
-        }
-        LoginError::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
-        LoginError::EndedAhead(_) => "The clock of the session store is wrong. Wait, then call wx.login again.",
-        LoginError::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",
-        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
-            "The reason is in the log, by the request id."
-        }
+        Error::WeChatUnavailable(_) => "WeChat does not answer, or its answer cannot be used. Wait, then try again.",
+        Error::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
+        Error::EndedAhead(_) => "The clock of the session store is wrong. Wait, then call wx.login again.",
+        Error::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",
+        Error::Vault(_) | Error::Mint(_) | Error::NoRandomness => "The reason is in the log, by the request id.",
     }
 }
 

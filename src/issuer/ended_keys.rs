@@ -3,7 +3,7 @@
 //! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not: the file may
 //! be the wrong one for a moment, and no later file could revive what the key has signed.
 
-use std::{path::Path, rc::Rc, time::Duration};
+use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_verify::MAX_LEEWAY;
@@ -117,7 +117,7 @@ impl Issuer {
     /// the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and leaving would take the JWKS from
     /// verifiers for nothing: that is a warning. A process that starts is not ready in either case, so that a rollout of a wrong file
     /// stops at its first replica.
-    pub(super) async fn follow_ended_keys(&self) {
+    pub(super) async fn follow_ended_keys(self: Arc<Self>) {
         let (store, mut told) = (self.store(), None);
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {

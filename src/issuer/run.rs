@@ -12,6 +12,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
+use futures_util::FutureExt;
 use tracing_actix_web::TracingLogger;
 
 use super::{Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, reload::watch_files, routes::public_routes};
@@ -52,17 +53,15 @@ pub async fn run(
     let admin = start_admin(&issuer, listeners.admin, doctor)?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
-    let follower = Arc::clone(&issuer);
-    actix_web::rt::spawn(async move { follower.follow_ended_keys().await });
+    actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
     actix_web::rt::spawn(audit::attend());
     watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();
-    let stop = async move {
-        shutdown.await;
+    let stop = shutdown.map(move |()| {
         tracing::info!("stopping: requests in flight are answered");
         readiness.stopping();
-    };
+    });
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
     let app = move || {
         let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);

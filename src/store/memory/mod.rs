@@ -38,7 +38,7 @@ pub struct Memory {
 #[derive(Default)]
 struct Shelves {
     codes: HashMap<(AppId, LoginCode), ClaimedCode>,
-    sessions: HashMap<Person, StoredSession>,
+    sessions: HashMap<Person, session::StoredSession>,
     bindings: HashMap<Person, binding::StoredBinding>,
     users: HashMap<UserId, list::StoredList>,
     unionids: HashMap<UnionId, UserId>,
@@ -58,12 +58,6 @@ struct CountedEvents {
 
 struct ClaimedCode {
     by: AttemptId,
-    until: DateTime<Utc>,
-}
-
-struct StoredSession {
-    current: ExchangedKey,
-    previous: Option<ExchangedKey>,
     until: DateTime<Utc>,
 }
 
@@ -178,7 +172,7 @@ impl Shelves {
         self.sessions
             .entry(person.clone())
             .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
-            .or_insert(StoredSession { current: exchange, previous: None, until });
+            .or_insert(session::StoredSession { current: exchange, previous: None, until });
     }
 
     /// If the person is bound, the time of the last login stays with the binding.
@@ -202,32 +196,5 @@ impl Shelves {
         let counted = rate.admit(&mut events.counts, micros(now))?;
         events.until = now + rate.life();
         Ok(counted)
-    }
-}
-
-impl StoredSession {
-    fn exchanged_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
-    }
-
-    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
-    /// exchange that is repeated has its place already.
-    fn placed(&self, (order, key): ExchangedKey, now: DateTime<Utc>) -> ExchangedKey {
-        let current = &self.current.0;
-        if order > *current || current.micros <= micros(now) {
-            return (order, key);
-        }
-        let kept = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
-        let own = kept.map(|(kept, _)| kept).find(|kept| kept.attempt == order.attempt).cloned();
-        (own.unwrap_or_else(|| ExchangeOrder::new(current.micros + 1, &order.attempt)), key)
-    }
-
-    fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {
-        if exchange.0 > self.current.0 {
-            self.previous = Some(std::mem::replace(&mut self.current, exchange));
-        } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {
-            self.previous = Some(exchange);
-        }
-        self.until = until;
     }
 }

@@ -1,6 +1,6 @@
 //! Ends of tokens, and session keys, in memory.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, mem};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -18,6 +18,39 @@ pub(super) struct StoredTries {
     failed: u32,
     under_way: HashSet<AttemptId>,
     until: DateTime<Utc>,
+}
+
+pub(super) struct StoredSession {
+    pub(super) current: ExchangedKey,
+    pub(super) previous: Option<ExchangedKey>,
+    pub(super) until: DateTime<Utc>,
+}
+
+impl StoredSession {
+    pub(super) fn exchanged_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
+    }
+
+    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
+    /// exchange that is repeated has its place already.
+    pub(super) fn placed(&self, (order, key): ExchangedKey, now: DateTime<Utc>) -> ExchangedKey {
+        let current = &self.current.0;
+        if order > *current || current.micros <= micros(now) {
+            return (order, key);
+        }
+        let kept = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
+        let own = kept.map(|(kept, _)| kept).find(|kept| kept.attempt == order.attempt).cloned();
+        (own.unwrap_or_else(|| ExchangeOrder::new(current.micros + 1, &order.attempt)), key)
+    }
+
+    pub(super) fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {
+        if exchange.0 > self.current.0 {
+            self.previous = Some(mem::replace(&mut self.current, exchange));
+        } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {
+            self.previous = Some(exchange);
+        }
+        self.until = until;
+    }
 }
 
 #[async_trait(?Send)]
