@@ -325,7 +325,7 @@ async fn a_token_that_another_vault_sealed_is_fetched_anew() {
 async fn whoever_waits_for_another_gives_up_after_two_seconds() {
     let bed = Bed::start();
     let rival = AttemptId::new([0; 16]);
-    let lent = bed.shelf.lend_access_token(&bed.app.id, &rival, None, Duration::from_secs(60)).await;
+    let lent = bed.shelf.lend_access_token(&bed.app.id, &rival, None, LEASE).await;
     assert_eq!(lent, Ok(Lent::Fetch));
     let began = Instant::now();
     assert!(not_sent(bed.phone(0).await).contains("still being fetched"));
