@@ -125,7 +125,8 @@ async fn what_wechat_answers_to_one_app_keeps_no_other_out() {
 #[tokio::test]
 async fn answers_that_one_app_waits_for_leave_room_for_another() {
     raise_open_files();
-    let limits = [("WXMINT_LIMIT_IP", "9999/5m"), ("WXMINT_LIMIT_OPENID", "9999/5m")];
+    let limits =
+        [("WXMINT_LIMIT_IP", "9999/5m"), ("WXMINT_LIMIT_OPENID", "9999/5m"), ("WXMINT_MAX_CONNECTIONS", "9999")];
     let bed = TestBed::builder().two_apps().envs(&limits).start().await;
     let crowd = 1024.max(128 * thread::available_parallelism().map_or(1, NonZero::get));
     let codes = bed.wechat.mint_codes(json!({"person": "lin", "count": crowd, "distinct_people": true})).await;

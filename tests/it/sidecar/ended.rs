@@ -119,7 +119,7 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     open.ready_within(WITHOUT_FEED).await;
     assert_eq!(open.verify(&signer.token()).await.status, 200);
     assert!(refused_pages(&open, "status").await >= 1.0);
-    open.says("the revocation feed is not known as a whole").await;
+    open.says("not all of the revocation feed is known").await;
     open.says("tokens that were revoked since are accepted").await;
     let lacks = async || open.admin("/readyz").await.body.contains("warning: the revocations of");
     assert!(lacks().await);
@@ -127,7 +127,7 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     issuer.feed().instead = None;
     closed.ready_within(NEXT_PAGE).await;
     until("nothing is lacking", NEXT_PAGE, async || !lacks().await).await;
-    closed.says("the revocation feed is known as a whole again").await;
+    closed.says("all of the revocation feed is known again").await;
     assert_eq!(closed.verify(&signer.token()).await.status, 200);
 }
 

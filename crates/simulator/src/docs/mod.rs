@@ -224,14 +224,14 @@ mod tests {
             ("docs/README.md".to_owned(), index),
             ("docs/README.zh-CN.md".to_owned(), "# 文档".as_bytes()),
             ("examples/peers/app.mjs".to_owned(), b"run()".as_slice()),
-            ("examples/peers/README.md".to_owned(), b"# Node".as_slice()),
+            ("examples/peers/node/README.md".to_owned(), b"# Node".as_slice()),
         ]);
         for (place, has) in [
             ("examples/peers/app.mjs", "run()"),
             ("en/examples/", "<a href=\"/pages/examples/peers/app.mjs\">peers/app.mjs</a>"),
-            ("en/examples/peers/", "<h1 id=\"node\">Node</h1>"),
-            ("zh/examples/peers/", "<h1>examples/peers</h1>"),
-            ("en/search.json", "[\"en/examples/peers/\",\"Node\",\"\",\"Node \"]"),
+            ("en/examples/peers/node/", "<h1 id=\"node\">Node</h1>"),
+            ("zh/examples/peers/node/", "<h1>examples/peers/node</h1>"),
+            ("en/search.json", "[\"en/examples/peers/node/\",\"Node\",\"\",\"Node \"]"),
         ] {
             let (_, found) = docs.answer(place).unwrap_or_else(|| panic!("{place}"));
             assert!(String::from_utf8_lossy(&found).contains(has), "{place}");
@@ -273,7 +273,7 @@ mod tests {
             "<span class=\"file\" data-file=\"k8s/README.md\">k</span>",
             "<span class=\"file\">Dockerfile</span>",
             "src=\"/pages/docs/keys.svg\"",
-            "href=\"/pages/en/examples/peers/\"",
+            "href=\"/pages/en/examples/peers/node/\"",
             "href=\"/pages/examples/peers/app.mjs\"",
             "<sup class=\"footnote-reference\"><a href=\"#n\">1</a></sup>",
             "<div class=\"footnote-definition\" id=\"n\">",
