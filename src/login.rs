@@ -89,7 +89,6 @@ impl LoginWorker {
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
                 trail.app = Some(app.id.clone());
                 let order = self.claim(app, code, &attempt, &meter).await?;
-                trail.passed.push(IP);
                 let session = self.exchange(app, code, &attempt).await?;
                 self.record(app, session, order, &attempt, trail, now).await?
             }
@@ -171,7 +170,6 @@ impl LoginWorker {
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Newcomer => return Err(contended().into()),
         };
-        trail.passed.push(OPENID);
         trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());
         let LoginRecord { person, order, session_key, .. } = record;
@@ -190,7 +188,6 @@ impl LoginWorker {
     ) -> Result<Arrival, LoginError> {
         self.note_life().await?;
         self.store.count(meter).await?.map_err(LoginError::too_many(IP))?;
-        trail.passed.push(IP);
         let taken = self.store.take_ticket(ticket, attempt).await?;
         let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
         let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =

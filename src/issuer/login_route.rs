@@ -191,9 +191,6 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&Logged
         USERNAME => [person.as_deref(), trail.tried.as_deref()].map(Option::unwrap_or_default).join(" "),
         _ => address.clone(),
     };
-    for limit in trail.passed {
-        audit::let_in(limit, || counted(limit), || login.clone());
-    }
     if let Some(new_user) = trail.bound {
         Event { activity: Activity::Bind, new_user, ..login.clone() }.tell();
     }

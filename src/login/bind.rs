@@ -168,7 +168,6 @@ impl LoginWorker {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let meter = Meter { cell, rate: self.policy.limits.username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
-        trail.passed.push(USERNAME);
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;

@@ -64,8 +64,6 @@ pub struct LoginTrail {
     pub user: Option<UserId>,
     /// Of a login that has bound the person: whether the user was made.
     pub bound: Option<bool>,
-    /// The limits that have let it pass.
-    pub passed: Vec<&'static str>,
     /// A hash of the user name whose password was tried.
     pub tried: Option<String>,
 }

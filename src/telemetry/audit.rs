@@ -14,7 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(super) use self::output::LOST;
 pub use self::{
     file::{FOREIGN_LINK, folder_of, is_ours},
-    folded::let_in,
     output::{close, init, is_in_log, is_on},
 };
 use self::{
@@ -41,7 +40,6 @@ pub enum Audit {
 pub enum Activity {
     Login,
     /// A limit that has refused a client or person lets them pass again.
-    LetIn,
     Logout,
     Bind,
     Unbind,

@@ -1,5 +1,4 @@
-//! Events that strangers can cause without end are told as counts, and a limit that has refused somebody is told when it lets
-//! them in again.
+//! Events that strangers can cause without end are told as counts.
 
 use std::{
     collections::HashMap,
@@ -8,15 +7,13 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Activity, Event, Origin, Several, now, write};
+use super::{Event, Origin, Several};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
 /// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is as much room
 /// again for what succeeds (logouts), so that strangers who are refused cannot take the names away from it.
 const MOST: usize = 10_000;
-/// After a limit lets in again, wxmint remembers for this long whom it has refused.
-const LIMIT_KEPT: TimeDelta = TimeDelta::hours(1);
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);
 
@@ -24,14 +21,8 @@ pub(super) struct Folded(Mutex<HashMap<String, Kind>>);
 struct Kind {
     /// When one was told last.
     told: DateTime<Utc>,
-    first: DateTime<Utc>,
-    /// Since the limit was told to let in again, if it was.
-    count: u32,
-    let_in: DateTime<Utc>,
     /// The last of those that wait to be told.
     held: Option<Event>,
-    /// Until when it is remembered whom a limit has refused.
-    kept: Option<DateTime<Utc>>,
 }
 
 impl Folded {
@@ -48,14 +39,7 @@ impl Folded {
             key = format!("{activity:?} {refused:?} {limit:?}");
             event = Event { refused, limit, ..Event::new(activity, Origin::default()) };
         }
-        let never = DateTime::<Utc>::MIN_UTC;
-        let kind = Kind { told: never, first: now, count: 0, let_in: never, held: None, kept: None };
-        let kind = kinds.entry(key).or_insert(kind);
-        if kind.count == 0 {
-            kind.first = now;
-        }
-        kind.kept = event.until.map(|until| until + LIMIT_KEPT);
-        kind.count = kind.count.saturating_add(1);
+        let kind = kinds.entry(key).or_insert(Kind { told: DateTime::<Utc>::MIN_UTC, held: None });
         if kind.held.is_none() && is_over(kind.told, now) {
             kind.told = now;
             return Some(event);
@@ -78,50 +62,14 @@ impl Folded {
             if !is_over(kind.told, now) {
                 return true;
             }
-            match kind.held.take() {
-                Some(held) => {
-                    kind.told = now;
-                    due.push(held);
-                    true
-                }
-                None => kind.kept.is_some_and(|kept| now < kept),
-            }
+            let held = kind.held.take();
+            let is_kept = held.is_some();
+            kind.told = now;
+            due.extend(held);
+            is_kept
         });
         due
     }
-
-    /// Forgets that the limit has refused `who`. What waits is told first. At most once a minute, because a client at its limit is
-    /// refused and let in every second.
-    fn let_in(
-        &self,
-        limit: &'static str,
-        who: impl FnOnce() -> String,
-        event: impl FnOnce() -> Event,
-        now: impl FnOnce() -> DateTime<Utc>,
-    ) -> Option<[Option<Event>; 2]> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kinds.is_empty() {
-            return None;
-        }
-        let (kind, now) = (kinds.get_mut(&limit_key(limit, &who()))?, now());
-        if kind.count == 0 || !is_over(kind.let_in, now) {
-            return None;
-        }
-        let several = Some(Several { count: kind.count, first: kind.first, last: kind.told });
-        let event = Event { activity: Activity::LetIn, limit: Some(limit), several, ..event() };
-        let held = kind.held.take();
-        if held.is_some() {
-            kind.told = now;
-        }
-        (kind.count, kind.let_in, kind.kept) = (0, now, None);
-        Some([held, Some(event)])
-    }
-}
-
-/// Tells the first request of `who` that this limit admits after it has refused some. `event` names the request.
-pub fn let_in(limit: &'static str, who: impl FnOnce() -> String, event: impl FnOnce() -> Event) {
-    let told = FOLDED.let_in(limit, who, event, now);
-    told.into_iter().flatten().flatten().for_each(|event| write(&event, now()));
 }
 
 /// The event without what differs from an earlier one, so that nobody is charged with what somebody else has done. Request and
@@ -146,27 +94,23 @@ fn is_over(told: DateTime<Utc>, now: DateTime<Utc>) -> bool {
 
 fn key(event: &Event, who: &str) -> String {
     match event.limit {
-        Some(limit) => limit_key(limit, who),
+        Some(limit) => format!("limit {limit} {who}"),
         None => format!("{:?} {:?} {who}", event.activity, event.refused),
     }
 }
 
-fn limit_key(limit: &str, who: &str) -> String {
-    format!("limit {limit} {who}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Activity, *};
 
-    fn refused(limit: Option<&'static str>, until: Option<DateTime<Utc>>) -> Event {
-        Event { refused: Some("code".into()), limit, until, ..Event::new(Activity::Login, Origin::default()) }
+    fn refused() -> Event {
+        Event { refused: Some("code".into()), ..Event::new(Activity::Login, Origin::default()) }
     }
 
     #[test]
     fn each_kind_is_told_at_once_and_then_once_a_minute_with_the_count() {
         let (folded, at) = (Folded(Mutex::default()), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-        let admitted = |who, seconds| folded.admit(who, refused(None, None), at(seconds)).is_some();
+        let admitted = |who, seconds| folded.admit(who, refused(), at(seconds)).is_some();
         assert_eq!(
             [admitted("a", 0), admitted("a", 1), admitted("b", 2), admitted("a", 59)],
             [true, false, true, false]
@@ -186,7 +130,7 @@ mod tests {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
         for user in ["mei", "alice", "alice", "bob"] {
             let origin = Origin { address: Some("192.0.2.1".into()), ..Origin::default() };
-            folded.admit("a", Event { user: user.parse().ok(), origin, ..refused(None, None) }, now);
+            folded.admit("a", Event { user: user.parse().ok(), origin, ..refused() }, now);
         }
         let [event] = &folded.due(now + TimeDelta::minutes(1))[..] else { panic!("one event") };
         assert_eq!(event.several.map(|several| several.count), Some(3));
@@ -196,8 +140,7 @@ mod tests {
     #[test]
     fn refusals_without_number_take_bounded_memory_and_are_counted_all_the_same() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        let told =
-            (0..MOST + 50).filter(|who| folded.admit(&who.to_string(), refused(None, None), now).is_some()).count();
+        let told = (0..MOST + 50).filter(|who| folded.admit(&who.to_string(), refused(), now).is_some()).count();
         assert_eq!(told, MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
         assert_eq!((due.len(), due[0].several.map(|several| several.count)), (1, Some(49)));
@@ -208,7 +151,7 @@ mod tests {
     fn what_succeeds_keeps_its_name_however_many_strangers_are_refused() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
         for who in 0..MOST + 50 {
-            folded.admit(&who.to_string(), refused(None, None), now);
+            folded.admit(&who.to_string(), refused(), now);
         }
         let logout = || Event { user: "u-1".parse().ok(), ..Event::new(Activity::Logout, Origin::default()) };
         for token in 0..MOST + 50 {
@@ -219,39 +162,5 @@ mod tests {
         assert!(folded.0.lock().expect("not poisoned").len() <= 2 * MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
         assert!(due.iter().filter(|event| event.activity == Activity::Logout).all(|event| event.user.is_some()));
-    }
-
-    #[test]
-    fn a_client_that_stays_at_its_limit_is_told_a_few_times_a_minute() {
-        let (folded, at) = (Folded(Mutex::default()), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-        let let_in = |now| folded.let_in("ip", || "a".into(), || refused(None, None), || now).into_iter().flatten();
-        let (mut told, mut refusals) = (Vec::new(), 0);
-        for now in (0..600).map(at) {
-            for _ in 0..3 {
-                told.extend(folded.admit("a", refused(Some("ip"), Some(now)), now));
-            }
-            told.extend(let_in(now).flatten());
-            told.extend(folded.due(now));
-        }
-        assert!((20..=50).contains(&told.len()), "{}", told.len());
-        told.extend(let_in(at(700)).flatten());
-        for event in told.iter().filter(|event| event.activity == Activity::LetIn) {
-            refusals += event.several.expect("a count").count;
-        }
-        assert_eq!(refusals, 1800, "and every refusal is counted");
-        assert!(let_in(at(800)).next().is_none(), "nobody was refused since");
-    }
-
-    #[test]
-    fn a_limit_is_remembered_for_an_hour_after_it_lets_in_again() {
-        let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        let until = now + TimeDelta::hours(2);
-        assert!(folded.admit("a", refused(Some("ip"), Some(until)), now).is_some());
-        let is_known = |minutes| {
-            folded.due(now + TimeDelta::minutes(minutes));
-            !folded.0.lock().expect("not poisoned").is_empty()
-        };
-        assert_eq!([179, 180].map(is_known), [true, false]);
-        assert!(folded.let_in("ip", || "a".into(), || refused(None, None), || until).is_none());
     }
 }

@@ -70,7 +70,6 @@ impl Activity {
         match self {
             Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
             Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
-            Self::LetIn => (AUTHENTICATION, OTHER, "Let In", "let_in"),
             Self::Bind => (ACCOUNT_CHANGE, OTHER, "Bind", "bind"),
             Self::Unbind => (ACCOUNT_CHANGE, OTHER, "Unbind", "unbind"),
             Self::Block => (ACCOUNT_CHANGE, 9, "Lock", "block"),
@@ -113,14 +112,10 @@ fn process() -> Members<'static, 2> {
 impl Event {
     /// In a few words, for a person.
     pub(super) fn message(&self) -> String {
-        let limit = self.limit.unwrap_or_default();
-        let mut message = match (self.activity, self.several) {
-            (Activity::LetIn, Some(several)) => {
-                return format!("the limit {limit} lets in again; refused before: {}", several.count);
-            }
-            (Activity::Reload(what), _) => format!("reload of {what}"),
-            (Activity::Request(operation), _) => format!("request {operation}"),
-            (activity, _) => activity.row().3.replace('_', " "),
+        let mut message = match self.activity {
+            Activity::Reload(what) => format!("reload of {what}"),
+            Activity::Request(operation) => format!("request {operation}"),
+            activity => activity.row().3.replace('_', " "),
         };
         match (&self.refused, self.limit) {
             (Some(_), Some(limit)) => message += &format!(" refused by the limit {limit}"),
@@ -136,7 +131,6 @@ impl Event {
     pub(super) fn write_ocsf(&self, message: &str, now: DateTime<Utc>, line: &mut Vec<u8>) -> io::Result<()> {
         let (class, activity, activity_name, code) = self.activity.row();
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
-        let counted = self.several.filter(|_| self.activity != Activity::LetIn);
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Whoever has no name changes the own account, or has shown a secret that is nobody's.
         let actor = user(user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none()), self.by.as_deref());
@@ -150,13 +144,13 @@ impl Event {
                 ("activity_name", Text(activity_name)),
                 ("type_uid", Number(class * 100 + activity)),
                 ("severity_id", Number(self.severity(class))),
-                ("time", milliseconds(Some(counted.map_or(now, |several| several.first)))),
+                ("time", milliseconds(Some(self.several.map_or(now, |several| several.first)))),
                 ("message", Text(message)),
                 ("status_id", Number(if self.refused.is_some() { 2 } else { 1 })),
                 ("status_detail", text(self.refused.as_deref())),
-                ("count", counted.map_or(Absent, |several| Number(several.count.into()))),
-                ("start_time", milliseconds(counted.map(|several| several.first))),
-                ("end_time", milliseconds(counted.map(|several| several.last))),
+                ("count", self.several.map_or(Absent, |several| Number(several.count.into()))),
+                ("start_time", milliseconds(self.several.map(|several| several.first))),
+                ("end_time", milliseconds(self.several.map(|several| several.last))),
                 ("user", only(&[AUTHENTICATION, ACCOUNT_CHANGE], Object(&user(user_id, None)))),
                 (
                     "actor",
@@ -209,8 +203,7 @@ impl Event {
         [("ip", text(address)), ("hostname", if is_command { Text(&HOST) } else { Absent })]
     }
 
-    fn unmapped(&self) -> Members<'_, 9> {
-        let refusals = self.several.filter(|_| self.activity == Activity::LetIn);
+    fn unmapped(&self) -> Members<'_, 7> {
         let what = if let Activity::Reload(what) = self.activity { Text(what) } else { Absent };
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
@@ -219,8 +212,6 @@ impl Event {
             ("limit", text(self.limit)),
             ("until", milliseconds(self.until)),
             ("trace_id", text(self.origin.trace_id.as_deref())),
-            ("refusals", refusals.map_or(Absent, |several| Number(several.count.into()))),
-            ("since", milliseconds(refusals.map(|several| several.first))),
             ("what", what),
         ]
     }
