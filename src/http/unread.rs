@@ -2,7 +2,7 @@
 //! it loses the answer that has waited longest, and the newcomer is served.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -63,14 +63,15 @@ impl Unread {
     }
 }
 
-/// `None` if there is room for all of them. Bytes that several answers share are in memory once, and each has its share.
+/// `None` if there is room for all of them. Bytes that several answers share are in memory once. Each client that has such an answer
+/// holds all of them: otherwise two addresses that share what they do not read would hold less than one that reads.
 fn one_too_many(answers: &[Arc<Answer>]) -> Option<Arc<Answer>> {
-    let mut shares = HashMap::new();
-    answers.iter().for_each(|answer| *shares.entry(answer.bytes).or_insert(0) += 1);
-    if shares.keys().map(|(_, bytes)| bytes).sum::<usize>() <= MOST_UNREAD {
+    let copies: HashSet<_> = answers.iter().map(|answer| answer.bytes).collect();
+    if copies.iter().map(|(_, bytes)| bytes).sum::<usize>() <= MOST_UNREAD {
         return None;
     }
-    let held =
-        answers.iter().map(|answer| (answer.client, answer.bytes.1 / shares[&answer.bytes], answer.since, answer));
+    let mut seen = HashSet::new();
+    let mut amount = |answer: &Answer| if seen.insert((answer.client, answer.bytes)) { answer.bytes.1 } else { 0 };
+    let held = answers.iter().map(|answer| (answer.client, amount(answer), answer.since, answer));
     longest_of_who_holds_most(held).cloned()
 }

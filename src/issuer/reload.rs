@@ -13,7 +13,7 @@ use super::{
 use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
-    http::now,
+    http::{Readiness, now},
     keys::{KeyRing, StoredKeys},
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
@@ -78,7 +78,8 @@ fn watch(
     name: &'static str,
     mut reload: impl AsyncFnMut() -> Result<bool, String> + 'static,
 ) {
-    let mut told = ChangedFile { what, name, metrics: issuer.metrics.clone(), fault: None };
+    let (metrics, readiness) = (issuer.metrics.clone(), issuer.readiness.clone());
+    let mut told = ChangedFile { what, name, metrics, readiness, fault: None };
     actix_web::rt::spawn(async move {
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
@@ -88,22 +89,24 @@ fn watch(
     });
 }
 
-/// What log and metrics say of a file.
+/// What log, metrics and `/readyz` say of a file.
 struct ChangedFile {
     what: &'static str,
     name: &'static str,
     metrics: Metrics,
+    readiness: Readiness,
     /// Why the content was refused last, so that each fault is logged once.
     fault: Option<String>,
 }
 
 impl ChangedFile {
     fn look(&mut self, reloaded: Result<bool, String>) {
-        let Self { what, name, metrics, fault } = self;
+        let Self { what, name, metrics, readiness, fault } = self;
         match reloaded {
             Ok(changed) => {
                 let is_mended = fault.take().is_some();
                 if is_mended {
+                    readiness.warns(name, None);
                     tracing::info!("the {name} can be used again");
                 }
                 if is_mended || changed {
@@ -117,6 +120,7 @@ impl ChangedFile {
                 let refused = Some(reason.clone().into());
                 Event { refused, ..Event::of_process(Activity::Reload(what), None) }.tell();
                 tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
+                readiness.warns(name, Some(format!("the changed {name} cannot be used: {reason}")));
                 *fault = Some(reason);
             }
         }
@@ -273,9 +277,18 @@ mod tests {
         let found =
             [Ok(false), Err("line 1"), Err("line 1"), Err("line 2"), Ok(false), Ok(true), Ok(false), Err("line 1")];
         let counts = [(0, 0, 0), (0, 1, 1), (0, 1, 1), (0, 2, 1), (1, 2, 0), (2, 2, 0), (2, 2, 0), (2, 3, 1)];
-        let mut told = ChangedFile { what: "users", name: "users file", metrics: Metrics::default(), fault: None };
+        let mut told = ChangedFile {
+            what: "users",
+            name: "users file",
+            metrics: Metrics::default(),
+            readiness: Readiness::starting(""),
+            fault: None,
+        };
+        told.readiness.ready(None);
         for (found, (ok, refused, gauge)) in found.into_iter().zip(counts) {
             told.look(found.map_err(str::to_owned));
+            let warnings = told.fault.iter().map(|fault| format!("the changed users file cannot be used: {fault}"));
+            assert_eq!(told.readiness.check(), Ok(warnings.collect()));
             let text = told.metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");

@@ -13,7 +13,7 @@ pub(super) use self::pages::FeedPages;
 use self::pages::{Lane, Made};
 use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Problem, ProblemCode, now, pairs, to_the_end},
+    http::{Answer, Problem, ProblemCode, limit_key, now, pairs, to_the_end},
     store::{Ended, ReadEnds, StoreError},
 };
 
@@ -39,10 +39,11 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
         .map(|(_, cursor)| cursor)
         .unwrap_or_default();
     let after = cursor::known(&after, &worker.issuer.vault.load_full());
-    let body = match page(after, &worker).await? {
+    let client = limit_key(worker.issuer.proxies.client_of(&request));
+    let body = match page(after, &client, &worker).await? {
         Some(body) => body,
         // The cursor is too old. Everybody with such a cursor shares the page that begins at the oldest end.
-        None => page("", &worker).await?.unwrap_or_default(),
+        None => page("", &client, &worker).await?.unwrap_or_default(),
     };
     Ok(HttpResponse::Ok()
         .content_type(PAGE_MEDIA_TYPE)
@@ -50,9 +51,9 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
         .body(body))
 }
 
-async fn page(cursor: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<web::Bytes>, Problem> {
+async fn page(cursor: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<web::Bytes>, Problem> {
     let lane = worker.issuer.pages.lane(cursor, now());
-    let Some(page) = worker.issuer.pages.page(cursor, lane) else {
+    let Some(page) = worker.issuer.pages.page(cursor, lane, client) else {
         return Err(later("Too many pages of the feed are asked for at once."));
     };
     let (worker, cursor) = (web::Data::clone(worker), cursor.to_owned());

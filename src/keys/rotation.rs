@@ -309,7 +309,7 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
 }
 
 /// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is seen as a mistake.
-fn is_thumbprint(kid: &str) -> bool {
+pub(super) fn is_thumbprint(kid: &str) -> bool {
     URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
 }
 

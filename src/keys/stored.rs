@@ -9,8 +9,11 @@ use zeroize::Zeroizing;
 
 use super::{
     KeySet, PrivateJwk, SigningKey,
-    rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor},
+    rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint},
 };
+
+/// The characters of a `kid`.
+const KID_CHARS: usize = 43;
 
 /// A private JWK Set with all members. Every key has a `kid`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -46,6 +49,14 @@ impl StoredKeys {
             key.name_itself(index)?;
         }
         let Self { keys, ended } = &mut stored;
+        // Half of a kid would end nothing, and a long text would make the feed's pages longer than verifiers read.
+        if let Some(EndedKey { kid, .. }) = ended.iter().find(|ended| !is_thumbprint(&ended.kid)) {
+            let key = format!("{} in `ended`", kid.chars().take(KID_CHARS).collect::<String>());
+            return Err(KeyError::Unusable {
+                key,
+                reason: "`kid` must be the whole id, as `keys list` prints it".into(),
+            });
+        }
         keys.retain(|key| ended.iter().all(|ended| ended.kid != key.kid()));
         Ok(stored)
     }
@@ -143,6 +154,21 @@ mod tests {
 
     use super::*;
     use crate::keys::rotation::retire;
+
+    #[test]
+    fn an_end_that_names_no_whole_kid_is_refused() {
+        let key = PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH).expect("a key");
+        let kid = key.kid().to_owned();
+        for (named, shown) in [(&kid[..20], &kid[..20]), ("", ""), (&"x".repeat(1_000_000), &*"x".repeat(KID_CHARS))] {
+            let mut stored = StoredKeys::of(key.clone());
+            stored.ended.push(EndedKey { kid: named.to_owned(), at: 0 });
+            let refused = StoredKeys::parse(&stored.content()).expect_err("no kid").to_string();
+            assert_eq!(
+                refused,
+                format!("key {shown} in `ended`: `kid` must be the whole id, as `keys list` prints it")
+            );
+        }
+    }
 
     #[test]
     fn an_end_is_noted_once_with_its_latest_time_until_no_token_of_the_key_can_be_left() {

@@ -1,6 +1,6 @@
 //! Over real sockets: connections that actix-web itself would hold for ever.
 
-use std::{future::pending, net::SocketAddr};
+use std::{future::pending, net::SocketAddr, sync::LazyLock};
 
 use actix_web::{App, web};
 use tokio::{
@@ -22,7 +22,8 @@ const LARGE: usize = 3 * 1024 * 1024;
 const DROP: usize = 4 * 1024;
 
 const MEBIBYTE: usize = 1024 * 1024;
-static SHARED: [u8; MEBIBYTE] = [b'x'; MEBIBYTE];
+static SHARED: LazyLock<Vec<web::Bytes>> =
+    LazyLock::new(|| (0..MOST_UNREAD / MEBIBYTE).map(|_| vec![b'x'; MEBIBYTE].into()).collect());
 
 fn server() -> SocketAddr {
     server_with(ServerLimits { keep_alive: KEEP_ALIVE, answer: 2 * LATEST, ..ServerLimits::default() })
@@ -35,7 +36,7 @@ fn server_with(limits: ServerLimits) -> SocketAddr {
     let mebibyte = async || vec![b'x'; MEBIBYTE];
     let app = move || {
         let small = App::new().route("/small", web::get().to(async || "small"));
-        let small = small.route("/shared", web::get().to(async || &SHARED[..]));
+        let small = small.route("/shared/{copy}", web::get().to(async |copy: web::Path<usize>| SHARED[*copy].clone()));
         small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
     };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
@@ -124,7 +125,7 @@ async fn when_unread_answers_fill_their_room_who_holds_most_loses_the_oldest_and
     let (address, room) = (server(), MOST_UNREAD / MEBIBYTE);
     let mut shared = Vec::new();
     for _ in 0..3 * room {
-        shared.push(asked_from(HONEST, address, "shared").await);
+        shared.push(asked_from(HONEST, address, "shared/0").await);
     }
     let mut honest = asked_from(HONEST, address, "mebibyte").await;
     let mut greedy = Vec::new();
@@ -139,6 +140,20 @@ async fn when_unread_answers_fill_their_room_who_holds_most_loses_the_oldest_and
     assert!(rest(&mut honest).await > MEBIBYTE);
     for mut stream in kept.into_iter().chain(shared) {
         assert!(rest(&mut stream).await > MEBIBYTE);
+    }
+}
+
+#[actix_web::test]
+async fn clients_that_share_what_they_do_not_read_hold_no_less_than_one_that_reads() {
+    let (address, mut greedy) = (server(), Vec::new());
+    for client in 0..2 * SHARED.len() {
+        let path = format!("shared/{}", client / 2);
+        greedy.push(asked_from([127, 0, 1, client as u8], address, &path).await);
+    }
+    let mut honest = asked_from(HONEST, address, "mebibyte").await;
+    assert!(rest(&mut honest).await > MEBIBYTE);
+    for mut longest in greedy.drain(..2) {
+        assert!(rest(&mut longest).await < MEBIBYTE);
     }
 }
 

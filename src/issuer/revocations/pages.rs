@@ -12,7 +12,7 @@ use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
 
 use super::{CACHED, cursor};
 
-/// The most pages of a lane that are kept or made at once.
+/// The most pages of a lane that are kept, or made at once for one client.
 const MAX_PAGES: usize = 32;
 /// For how long a cursor that was the newest one is remembered, and how old the end may be that a recent cursor names.
 /// Verifiers ask every 5 s.
@@ -36,9 +36,16 @@ pub(super) type Made = Result<Option<Bytes>, String>;
 /// A page for all who ask for it within a second, also those of other workers. One of them makes it.
 pub(super) type FeedPage = Arc<OnceCell<Made>>;
 
+/// A page, when it was begun, and the client who asked for it first.
+struct Begun {
+    at: Instant,
+    client: String,
+    page: FeedPage,
+}
+
 /// The pages of all workers, so that each page is in memory once for whoever reads it however slowly.
 pub(in crate::issuer) struct FeedPages {
-    lanes: [Mutex<HashMap<String, (Instant, FeedPage)>>; 3],
+    lanes: [Mutex<HashMap<String, Begun>>; 3],
     /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
     reading: [Semaphore; 3],
     /// The cursors that led to the end of the stream, and when they last did. The newest one is the last.
@@ -62,22 +69,22 @@ impl FeedPages {
     }
 
     /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages of the lane are being made as may
-    /// be.
-    pub(super) fn page(&self, cursor: &str, lane: Lane) -> Option<FeedPage> {
+    /// be, and one of them for this client. A verifier asks for one page after another, so nobody else keeps it waiting.
+    pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
         let mut pages = lock(&self.lanes[lane as usize]);
-        pages.retain(|_, (begun, _)| begun.elapsed() < CACHED);
-        if let Some((_, page)) = pages.get(cursor) {
-            return Some(Arc::clone(page));
+        pages.retain(|_, begun| begun.at.elapsed() < CACHED);
+        if let Some(begun) = pages.get(cursor) {
+            return Some(Arc::clone(&begun.page));
         }
         if pages.len() >= MAX_PAGES {
             // A verifier that begins asks for thousands of pages, each once.
-            pages.retain(|_, (_, page)| !page.initialized());
+            pages.retain(|_, begun| !begun.page.initialized());
         }
-        if pages.len() >= MAX_PAGES && lane != Lane::Shared {
+        if pages.len() >= MAX_PAGES && lane != Lane::Shared && pages.values().any(|begun| begun.client == client) {
             return None;
         }
-        let (_, page) = pages.entry(cursor.to_owned()).or_insert((Instant::now(), FeedPage::default()));
-        Some(Arc::clone(page))
+        let begun = Begun { at: Instant::now(), client: client.to_owned(), page: FeedPage::default() };
+        Some(Arc::clone(&pages.entry(cursor.to_owned()).or_insert(begun).page))
     }
 
     pub(super) async fn turn(&self, lane: Lane) -> Result<SemaphorePermit<'_>, AcquireError> {
@@ -113,14 +120,16 @@ mod tests {
         for number in 3..3 + MAX_PAGES {
             let cursor = format!("{number}-0.x.y");
             assert_eq!(pages.lane(&cursor, now), Lane::Old);
-            assert!(pages.page(&cursor, Lane::Old).is_some());
+            assert!(pages.page(&cursor, Lane::Old, "greedy").is_some());
         }
         assert_eq!(pages.lane("1-0.x.y", now), Lane::Old);
-        assert!(pages.page("1-0.x.y", Lane::Old).is_none(), "all places of old pages are taken");
+        assert!(pages.page("1-0.x.y", Lane::Old, "greedy").is_none(), "all places of old pages are taken");
+        assert!(pages.page("1-0.x.y", Lane::Old, "honest").is_some(), "by another client");
+        assert!(pages.page("2-0.x.z", Lane::Old, "honest").is_none(), "one at a time");
         let _reading = pages.turn(Lane::Old).await;
         for (cursor, lane) in [("", Lane::Shared), ("2-0.x.y", Lane::Shared), ("86399000-0.x.y", Lane::Recent)] {
             assert_eq!(pages.lane(cursor, now), lane, "{cursor}");
-            assert!(pages.page(cursor, lane).is_some(), "{cursor}");
+            assert!(pages.page(cursor, lane, "greedy").is_some(), "{cursor}");
             assert!(pages.turn(lane).now_or_never().is_some(), "{cursor} does not wait for old pages");
         }
     }
@@ -130,11 +139,11 @@ mod tests {
         let pages = FeedPages::default();
         let mut copies = Vec::new();
         for bytes in [b"one", b"two"] {
-            let page = pages.page("", Lane::Shared).expect("a place");
+            let page = pages.page("", Lane::Shared, "client").expect("a place");
             let made = page.get_or_init(async || Ok(Some(Bytes::from_static(bytes)))).await;
             copies.push(made.clone().expect("made"));
         }
         assert_eq!(copies[0], copies[1]);
-        assert_eq!(Arc::strong_count(&pages.page("", Lane::Shared).expect("kept")), 2);
+        assert_eq!(Arc::strong_count(&pages.page("", Lane::Shared, "client").expect("kept")), 2);
     }
 }
