@@ -32,7 +32,7 @@ impl LoginWorker {
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
-            false if *may_be_ended && !new_user => self.store.date_token(&token, latest).await?,
+            false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
             false => issued_at,
         };
         match u64::try_from(date - latest) {

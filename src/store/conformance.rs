@@ -766,7 +766,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
 async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<dyn Store>) {
     let store = &*store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::http::now().timestamp());
-    let date = async |latest| store.date_token(&token("a", now), now + latest).await.expect("dated") - now;
+    let date = async |latest| store.date_token(&owner, &token("a", now), now + latest).await.expect("dated") - now;
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
     assert_eq!(date(60).await, 0, "nothing was ended");
     logged_in(store, "b", now + 10).await;
@@ -1244,7 +1244,7 @@ mod redis_only {
 
     /// Whoever logs in again and again pays nothing for it.
     #[actix_web::test]
-    async fn a_login_asks_for_ends_only_if_the_session_keys_were_dropped_just_before() {
+    async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let asks = async |key: &str| {
@@ -1254,17 +1254,21 @@ mod redis_only {
                 other => panic!("{other:?}"),
             }
         };
+        let now = crate::http::now().timestamp();
+        let date = async |second| store.date_token(&person("o1"), &token("a", second), i64::MAX).await.expect("dated");
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", 1).await;
-        assert!(!asks("k2").await);
+        assert!(!asks("k2").await, "wxmint has made the user");
         store.forget(&person("o1")).await.expect("forgotten");
-        assert!(asks("k3").await && asks("k4").await);
-        let binding = format!("wxmint:{{{}:o1}}:binding", app());
-        let dropped: u64 = server.cli(&["HGET", &binding, "dropped"]).parse().expect("a second");
-        server.cli(&["HSET", &binding, "dropped", &(dropped - 60).to_string()]);
-        assert!(!asks("k5").await);
-        server.cli(&["HSET", &binding, "dropped", &(dropped + 60).to_string()]);
-        assert!(asks("k6").await, "the clock has stepped back since");
+        assert_eq!((date(now + 1).await, asks("k3").await), (now + 1, true), "it may be ended with its keys");
+        store.end_user(&user("user-1"), Some(now + 60)).await.expect("ended");
+        for (second, dated, asked) in [(now, now + 61, true), (now + 50, now + 61, true), (now + 61, now + 61, false)] {
+            assert_eq!((date(second).await, asks("k4").await), (dated, asked), "{second}");
+        }
+        unbind(&store, "o1", "user-1", 1).await;
+        recorded(&store, &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1")).await;
+        bind(&store, "o1", "user-1", 2).await;
+        assert!(asks("k6").await && asks("k7").await, "the user was there before");
     }
 
     /// Somebody who logs in so often that the last login has always just been.

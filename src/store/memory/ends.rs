@@ -119,7 +119,7 @@ impl Ends for Memory {
         ))
     }
 
-    async fn date_token(&self, token: &Issued, latest: i64) -> Result<i64> {
+    async fn date_token(&self, _: &Person, token: &Issued, latest: i64) -> Result<i64> {
         Ok(self.shelves().ends.entry(token.user.clone()).or_default().date(token, latest))
     }
 

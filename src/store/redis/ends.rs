@@ -26,6 +26,7 @@ use crate::ids::{AppId, Person, UserId};
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
 static DATE_TOKEN: LazyLock<Script> = script!("date", "date_token");
+static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
 static END_USER: LazyLock<Script> = script!("date", "end_user");
 static END_IN_APP: LazyLock<Script> = script!("date", "end_app", "end_in_app");
 static END_EARLIER: LazyLock<Script> = script!("date", "end_app", "end_earlier");
@@ -70,10 +71,16 @@ impl Ends for Redis {
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
-    async fn date_token(&self, token: &Issued, latest: i64) -> Result<i64> {
+    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
         let mut script = DATE_TOKEN.on(&[&name::ends(&token.user)]);
         script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        self.confirm_date(token, self.link.run("date_token", script).await?, latest).await
+        let date = self.link.run("date_token", script).await?;
+        if date == token.issued_at {
+            let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
+            script.arg(date);
+            self.link.later(script);
+        }
+        self.confirm_date(token, date, latest).await
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {

@@ -83,7 +83,7 @@ impl Redis {
         (keeps_key, has_session): (bool, bool),
     ) -> Result<Recorded> {
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
-        let may_be_ended = !has_session || has_stepped_back || stored.dropped_since(now / 1_000_000);
+        let may_be_ended = !has_session || has_stepped_back || stored.may_be_ended();
         let at = DateTime::from_timestamp((now / 1_000_000) as i64, 0).ok_or_else(|| unreadable("the time"))?;
         self.clocks.compare((self.clock)(), at);
         Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, may_be_ended, keeps_key })

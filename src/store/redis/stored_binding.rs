@@ -10,9 +10,6 @@ use super::{
     unreadable,
 };
 
-/// In seconds: how long after the keys are dropped tokens are ended, and how far apart the clocks of a Cluster may be.
-const JUST_BEFORE: u64 = 2;
-
 /// The fields that `change_binding.lua` writes.
 pub(super) struct StoredBinding(HashMap<String, String>);
 
@@ -37,12 +34,10 @@ impl StoredBinding {
         self.0.keys().all(|field| field.starts_with("block"))
     }
 
-    /// Whether the session keys were dropped in this second or later, or just before: then the user's tokens may have been ended up
-    /// to this second.
-    pub(super) fn dropped_since(&self, second: u64) -> bool {
-        self.field("dropped")
-            .and_then(|dropped| dropped.parse::<u64>().ok())
-            .is_some_and(|at| at + JUST_BEFORE >= second)
+    /// Whether no login since has found that no end names its token. The session keys were dropped, and the user's tokens ended, or
+    /// the person came to a user who was there before.
+    pub(super) fn may_be_ended(&self) -> bool {
+        self.field("dropped").is_some()
     }
 
     /// Where the person stands.

@@ -196,8 +196,8 @@ impl World<'_> {
     /// The date that the store is about to give a login's token.
     fn date(&mut self, request: &mut Request) {
         let Wish::Login { person, user } = request.wish else { return };
-        let token = self.recorded(request, person, user);
-        request.iat = self.directly(async move |store: &dyn Store| store.date_token(&token, i64::MIN).await);
+        let (whose, token) = (person_id(person), self.recorded(request, person, user));
+        request.iat = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
         if request.at < request.iat && request.iat <= request.latest {
             self.dated[user] = self.dated[user].max(request.iat);
         }
@@ -233,15 +233,12 @@ impl World<'_> {
                 self.call(async move |store: &dyn Store| store.end_user(&user_id(user), None).await.map(|()| None))
             }
             Wish::Login { person, user } => {
-                let (newest, latest) = (self.recorded(request, person, user), request.latest);
-                match self.one_login {
-                    true => {
-                        self.call(async move |store: &dyn Store| store.end_earlier(&newest, latest).await.map(Some))
-                    }
-                    false => {
-                        self.call(async move |store: &dyn Store| store.date_token(&newest, latest).await.map(Some))
-                    }
-                }
+                let (whose, newest, latest) = (person_id(person), self.recorded(request, person, user), request.latest);
+                let one_login = self.one_login;
+                self.call(async move |store: &dyn Store| match one_login {
+                    true => store.end_earlier(&newest, latest).await.map(Some),
+                    false => store.date_token(&whose, &newest, latest).await.map(Some),
+                })
             }
             Wish::Unbind { user, person, generation } => self.call(async move |store: &dyn Store| {
                 store.dismiss(&user_id(user), &person_id(person), generation, None).await.map(|()| None)
