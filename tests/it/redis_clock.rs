@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, BUSY, PATIENCE, RedisServer, SidecarSettings, TestBed, command_on, decoded, eventually, movable_clock,
-    until, write_private,
+    APPID, Answer, BUSY, PATIENCE, RedisServer, Service, SidecarSettings, TestBed, command_on, decoded, eventually,
+    movable_clock, until, write_private,
 };
 
 /// The clock of its Redis can be moved.
@@ -34,13 +34,16 @@ async fn sidecar(bed: &TestBed) -> crate::support::Sidecar {
     settings.with("WXMINT_ISSUER", bed.configuration.value("WXMINT_ISSUER")).ready().await
 }
 
+async fn until_refused(follower: &crate::support::Sidecar, ended: &Answer) {
+    let token = ended.member("access_token");
+    let is_refused = async || follower.verify(&token).await.status == 401;
+    until("the follower knows the end", BUSY + Duration::from_secs(10), is_refused).await;
+}
+
 /// `ended` is known to be ended by then.
 async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, ended: &Answer) {
     let follower = sidecar(bed).await;
-    until("the follower knows the end", BUSY + Duration::from_secs(10), async || {
-        follower.verify(&ended.member("access_token")).await.status == 401
-    })
-    .await;
+    until_refused(&follower, ended).await;
     let answer = follower.verify(&login.member("access_token")).await;
     assert_eq!(answer.status, 200, "{answer:?} {}", login.claims());
 }
@@ -65,14 +68,18 @@ async fn logins_that_end_earlier_tokens_get_good_ones() {
 async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
     let (bed, _folder) = bed(&[]).await;
     let first = bed.log_in("lin").await.expect_login();
-    log_out(&bed, &first, true).await;
     let mut last = first.clone();
-    // In the second of the logout, and then long before it.
     for behind in [0, -300] {
         bed.redis.move_clock(behind);
-        for _ in 0..3 {
-            last = bed.log_in("lin").await.expect_login();
-            assert!(bed.accepts(&last).await, "{behind} s: {}", last.claims());
+        bed.log_in("mei").await.expect_login();
+        log_out(&bed, &last, true).await;
+        // A process that has not seen the clock from before.
+        let other = Service::start(&bed.configuration, bed.http.clone()).await;
+        other.ready().await;
+        for later in [0, 5, 10] {
+            bed.redis.move_clock(behind + later);
+            last = other.login(&bed.mint_code("lin").await).await.expect_login();
+            assert!(bed.accepts(&last).await, "{behind} s, and {later} s later: {}", last.claims());
         }
     }
     is_accepted_by_followers(&bed, &last, &first).await;
@@ -97,18 +104,25 @@ async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_u
     assert!(seconds(&login, "iat") > wxmint::http::now().timestamp() + 250, "{}", login.claims());
 }
 
-/// As far as the process has seen the clock before: a command that is started afterwards has not.
+/// The ban, as far as the process has seen the clock before: a command that is started afterwards has not.
 #[tokio::test]
-async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before() {
+async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before_and_an_access_token_from_before_is_renewed_once() {
+    const SECRET: &str = "planted-secret-of-an-operator-77e1";
     let folder = tempfile::tempdir().expect("a folder");
     let secrets = folder.path().join("admin.tokens");
-    write_private(&secrets, "on-call planted-secret-of-an-operator-77e1\n");
+    write_private(&secrets, &format!("on-call {SECRET}\n"));
     let (bed, _clock) = bed(&[("WXMINT_ADMIN_TOKENS_FILE", &secrets.to_string_lossy())]).await;
-    let login = bed.log_in("lin").await.expect_login();
+    let url = |path: &str| format!("http://{}{path}", bed.service().admin);
+    let access_token = async || {
+        let request = bed.http.0.get(url(&format!("/wechat/{APPID}/access-token"))).bearer_auth(SECRET);
+        let left = bed.http.send(request).await.json()["expires_in"].as_u64().expect("seconds");
+        (left <= 7200, bed.wechat.asked("/cgi-bin/stable_token").await)
+    };
+    let (login, (_, fetched)) = (bed.log_in("lin").await.expect_login(), access_token().await);
     bed.redis.move_clock(-20);
     bed.log_in("mei").await.expect_login();
-    let url = format!("http://{}/users/{}/block", bed.service().admin, login.member("user_id"));
-    let request = bed.http.0.put(url).bearer_auth("planted-secret-of-an-operator-77e1");
+    assert_eq!([access_token().await, access_token().await], [(true, fetched + 1); 2]);
+    let request = bed.http.0.put(url(&format!("/users/{}/block", login.member("user_id")))).bearer_auth(SECRET);
     assert_eq!(bed.http.send(request).await.status, 204);
     assert!(!bed.accepts(&login).await);
 }
@@ -136,27 +150,26 @@ async fn verifiers_go_on_learning_of_ends() {
     bed.redis.move_clock(-300);
     bed.log_in("mei").await.expect_login();
     log_out(&bed, &login, false).await;
-    until("the follower knows the end", BUSY + Duration::from_secs(10), async || {
-        follower.verify(&login.member("access_token")).await.status == 401
-    })
-    .await;
+    until_refused(&follower, &login).await;
     let page = bed.http.get(&bed.service().url("/revocations")).await.body;
     let behind = wxmint::http::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
     assert!((-1..=10).contains(&behind), "{behind} s");
 }
 
 #[tokio::test]
-async fn an_address_is_not_limited_by_what_was_counted_before() {
-    let (bed, _folder) = bed(&[("WXMINT_LIMIT_IP", "3/5m")]).await;
-    for _ in 0..3 {
-        bed.log_in("lin").await.expect_login();
+async fn neither_an_address_nor_a_person_is_limited_by_what_was_counted_before() {
+    for limit in ["WXMINT_LIMIT_IP", "WXMINT_LIMIT_OPENID"] {
+        let (bed, _folder) = bed(&[(limit, "3/5m")]).await;
+        for _ in 0..3 {
+            bed.log_in("lin").await.expect_login();
+        }
+        bed.log_in("lin").await.expect_problem(429, "rate_limited");
+        bed.redis.move_clock(-400);
+        // The first one is counted by what this process knows of the time, and says that the clock has stepped back.
+        eventually("a login", PATIENCE, async || (bed.log_in("lin").await.status == 200).then_some(())).await;
+        bed.redis.move_clock(0);
+        bed.log_in("mei").await.expect_login();
     }
-    bed.log_in("lin").await.expect_problem(429, "rate_limited");
-    bed.redis.move_clock(-300);
-    // The first one is counted by what this process knows of the time, and says that the clock has stepped back.
-    eventually("a login", PATIENCE, async || (bed.log_in("lin").await.status == 200).then_some(())).await;
-    bed.redis.move_clock(0);
-    bed.log_in("lin").await.expect_login();
 }
 
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.
@@ -173,14 +186,10 @@ async fn with_one_login_a_login_waits_for_no_replica() {
     let refused = bed.service().ask("POST", "/logout", &before.member("access_token"), &Value::Null).await;
     refused.expect_problem(503, "store_unavailable");
     replica.thaw();
-    log_out_once_confirmed(&bed, &before).await;
-    is_accepted_by_followers(&bed, &login, &before).await;
-}
-
-async fn log_out_once_confirmed(bed: &TestBed, login: &Answer) {
     eventually("the logout is confirmed", PATIENCE, async || {
-        let answer = bed.service().ask("POST", "/logout", &login.member("access_token"), &Value::Null).await;
+        let answer = bed.service().ask("POST", "/logout", &before.member("access_token"), &Value::Null).await;
         (answer.status == 204).then_some(())
     })
     .await;
+    is_accepted_by_followers(&bed, &login, &before).await;
 }

@@ -35,10 +35,12 @@ impl Redis {
         let person = &record.person;
         let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
         let rate = record.rate;
-        let until = rate.until(rate.part_at(self.now_micros()));
+        let part = rate.part_at(self.now_micros());
+        let until = rate.until(part);
         let line = line(&record.order, until, &record.session_key);
         let mut script = RECORD_LOGIN.on(&[&binding, &session, &name::logins(person)]);
-        script.arg(&line).arg(self.session_ttl.as_secs()).arg(rate.burst).text(sortable(until));
+        script.arg(&line).arg(self.session_ttl.as_secs()).arg(rate.burst);
+        script.text(sortable(until)).text(sortable(rate.until(part + 1)));
         if let Newcomer::Intended(Intent { user, made, by_unionid }) = &record.newcomer {
             script.arg(user.as_str()).arg(flag(*made)).arg(flag(*by_unionid));
         } else if let Some(recorded) = self.appended(record, &line).await? {

@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if #ARGV == 5 then
   redis.call('HSET', KEYS[1], 'sealed', ARGV[2], 'fingerprint', ARGV[3],
-    'renew_from', now + ARGV[4], 'expires', now + ARGV[5])
+    'renew_from', now + ARGV[4], 'expires', now + ARGV[5], 'life', ARGV[5])
   redis.call('HDEL', KEYS[1], 'holder', 'until', 'renews')
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
 elseif kept[2] == '1' then

@@ -6,8 +6,13 @@ local attempt, bad = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local kept = redis.call('HMGET', KEYS[1], 'sealed', 'fingerprint', 'renew_from', 'expires', 'holder', 'until')
+local kept = redis.call('HMGET', KEYS[1], 'sealed', 'fingerprint', 'renew_from', 'expires', 'holder', 'until', 'life')
 local expires = tonumber(kept[4] or 0)
+-- One that has longer to live than it ever had was fetched before the clock stepped back: nobody knows when it expires at WeChat.
+if kept[7] and expires > now + kept[7] then
+  expires, kept[3] = now + kept[7], 0
+  redis.call('HSET', KEYS[1], 'expires', expires, 'renew_from', 0)
+end
 local good = kept[1] and kept[2] and expires > now and kept[2] ~= bad
 local life = string.format('%.0f', expires - now)
 if good and tonumber(kept[3] or 0) > now then

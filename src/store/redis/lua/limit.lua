@@ -48,8 +48,14 @@ local function keep_counts(counts)
   end
 end
 
--- Until when no other login is within the limit, or nil if one is.
-local function full_until(counts, limit)
+-- Until when no other login is within the limit, or nil if one is. A login that would count beyond `latest` was counted before the
+-- clock stepped back, and is forgotten.
+local function full_until(counts, limit, latest)
+  for till in pairs(counts) do
+    if till > latest then
+      counts[till] = nil
+    end
+  end
   local total, left = 0, times(counts)
   for _, till in ipairs(left) do
     total = total + counts[till]
