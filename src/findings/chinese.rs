@@ -86,10 +86,18 @@ mod tests {
                 "Redis at h:1 takes no writes: the user {2} lacks rights that wxmint needs: +get",
                 "Redis h:1 拒绝写入：用户 {2} 缺少 wxmint 需要的权限：+get",
             ),
-            ("the clock of this machine is 9 s behind that of WeChat", "本机时钟慢 9 秒，对照的是微信的时钟"),
+            ("the clock of this machine is 9 s behind that of WeChat", "本机时钟比微信的时钟慢 9 秒"),
             ("WXMINT_KEYS: /k: is empty; correct the file", "WXMINT_KEYS: /k: 为空；改正该文件"),
             ("WXMINT_KEYS_FILE names a file whose content is empty", "WXMINT_KEYS_FILE 指定的文件，内容为空"),
             ("correct the file; umask 077; openssl rand: x", "改正该文件; umask 077; openssl rand: x"),
+            (
+                "take it out of the file; run: wxmint keys retire k --now --keys f (in Kubernetes: --secret NAMESPACE/NAME)",
+                "请把它从文件里移除；运行：wxmint keys retire k --now --keys f（在 Kubernetes 里：--secret NAMESPACE/NAME）",
+            ),
+            (
+                "cannot be read: the path stands in quotation marks, which `docker --env-file` keeps: remove them",
+                "不能读取：文件路径带有引号，而 `docker --env-file` 会保留引号：请去掉引号",
+            ),
             ("nothing of the kind", "nothing of the kind"),
             ("", ""),
         ] {
