@@ -92,7 +92,7 @@ mod tests {
             ("correct the file; umask 077; openssl rand: x", "改正该文件; umask 077; openssl rand: x"),
             (
                 "take it out of the file; run: wxmint keys retire k --now --keys f (in Kubernetes: --secret NAMESPACE/NAME)",
-                "请把它从文件里移除；运行：wxmint keys retire k --now --keys f（在 Kubernetes 里：--secret NAMESPACE/NAME）",
+                "请把它从文件里移除；执行：wxmint keys retire k --now --keys f（在 Kubernetes 里用 --secret NAMESPACE/NAME）",
             ),
             (
                 "cannot be read: the path stands in quotation marks, which `docker --env-file` keeps: remove them",

@@ -131,7 +131,7 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
                 signing.kid(),
                 (now - since).num_days()
             ),
-            format!("run: wxmint keys rotate --keys {} (each day, by a job: docs/keys.md)", path.display()),
+            format!("run: wxmint keys rotate --keys {} (every 10 minutes, by a job: docs/keys.md)", path.display()),
         );
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());

@@ -644,6 +644,12 @@ async function liftsBan(page) {
   expect(await page.getByTestId("banned-user-lin").count(), 0, "marks of a ban");
   await press(page, "login");
   await isAccepted(page);
+  await press(page, "end-ban");
+  await outcome(page, "user_blocked");
+  await seen(page, "[data-testid=phone-message]");
+  await press(page, "lift-user-lin");
+  await page.getByTestId("lift-user-lin").waitFor({ state: "detached" });
+  expect(await page.getByTestId("phone-message").isVisible(), false, "the phone's refusal in view of a user who is no longer banned");
 }
 
 async function fitsWithResults() {
@@ -658,6 +664,12 @@ async function fitsWithResults() {
     await isAccepted(page);
     await atRest(page);
     await fits(page, width);
+    await press(page, "spoil-claims");
+    await seen(page, "[data-testid=verdict][data-verdict=refused]");
+    const { width: room } = await page.getByTestId("verdict").boundingBox();
+    expect(room >= 190, true, `a verdict of at least 190 px, not ${room} px`);
+    await press(page, "restore");
+    await isAccepted(page);
     await press(page, "end-everywhere");
     await isRefused(page, locale === "en-US" ? "log out everywhere" : "退出所有设备");
     await fits(page, width);

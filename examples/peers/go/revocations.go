@@ -50,7 +50,7 @@ type revocations struct {
 	newest time.Time // the greatest iat of a page
 	keep   int64     // seconds, of the last page
 
-	lacking time.Time // until when an end that was dropped may be needed
+	lacking time.Time // until when a revocation that was dropped may be needed
 }
 
 // check is nil for a verified token that was not ended. Ask about each request, also where a token is remembered as good.
@@ -205,7 +205,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	return more && moved, nil
 }
 
-// read adds one end of a page to those that are learnt from it.
+// read adds one revocation of a page to those that are learnt from it.
 func read(end any, now time.Time, learnt map[string]int64) error {
 	list, _ := end.([]any)
 	parts := [3]any{}
@@ -232,7 +232,7 @@ func read(end any, now time.Time, learnt map[string]int64) error {
 	return nil
 }
 
-// forget drops what can end no valid token any more, and what is too much. The lock is held.
+// forget drops what can concern no valid token any more, and what is too much. The lock is held.
 func (e *revocations) forget(now time.Time) {
 	for name := range e.held {
 		if e.needed(name) < now.Unix() {
@@ -263,7 +263,7 @@ func (e *revocations) forget(now time.Time) {
 	}
 }
 
-// needed is the second until which an end that is held can end a valid token.
+// needed is the second until which a revocation that is held can concern a valid token.
 func (e *revocations) needed(name string) int64 {
 	if strings.HasPrefix(name, "jti ") {
 		return e.held[name] + int64(leeway.Seconds())

@@ -80,7 +80,7 @@ class Revocations:
         self.held = {}  # sub-HASH, app-HASH: BEFORE; jti-HASH: EXP; kid-KID: when it was first seen
         self.keep, self.cursor, self.newest, self.complete = 2_592_060, "", 0, 0
         self.told, self.version, self.written = None, 0, 0
-        self.lacking_until = 0  # until when an end that was dropped may be needed
+        self.lacking_until = 0  # until when a revocation that was dropped may be needed
         if os.path.exists(self.map):
             with open(self.map, encoding="ascii") as file:
                 entries = {name: int(value) for name, value in map(str.split, file)}
@@ -130,7 +130,7 @@ class Revocations:
 
     @staticmethod
     def entry(kind, value=None, at=None, *_):
-        """The name and value of an end, which become words of a command: strictly of the right form."""
+        """The name and value of a revocation, which become words of a command: strictly of the right form."""
         if kind in ("sub", "app", "jti"):
             if not is_time(at) or not re.fullmatch(r"[A-Za-z0-9_-]{16}", value):
                 raise ValueError("a malformed end")
@@ -141,7 +141,7 @@ class Revocations:
         return (f"kid-{value}", int(time.time())) if kind == "kid" and re.fullmatch(r"[\w-]{1,128}", value, re.A) else None
 
     def forget(self):
-        """Drops what can end no valid token any more, and what is too much."""
+        """Drops what can concern no valid token any more, and what is too much."""
         now, lasts = time.time(), {"jti": LEEWAY}
         self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[:3], self.keep) >= now}
         while len(self.held) > MOST_REVOCATIONS:
@@ -157,7 +157,7 @@ class Revocations:
         self.forget()
         now = time.time()
         confirmed = int(os.path.getmtime(os.path.join(self.folder, "loaded.json")))
-        # HAProxy takes what lacks an end for too old.
+        # HAProxy takes what lacks a revocation for too old.
         state = {"page": self.complete if now >= self.lacking_until else 0, "keys": confirmed}
         changed = self.held != self.told
         if changed:

@@ -32,7 +32,7 @@ export class Revocations {
   #began; // when there were keys for the first time
   #warned = 0;
   #refreshed = 0;
-  #lackingUntil = 0; // until when an end that was dropped may be needed
+  #lackingUntil = 0; // until when a revocation that was dropped may be needed
 
   // `keys` returns what jose verifies with, or undefined while there are none. `refresh` fetches them anew.
   constructor(issuer, keys, refresh) {

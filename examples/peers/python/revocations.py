@@ -40,7 +40,7 @@ class Revocations:
         self.complete = None  # the greatest `iat` of a page after which there was no more
         self.began = None  # when there were keys for the first time
         self.warned = self.refreshed = 0
-        self.lacking_until = 0  # until when an end that was dropped may be needed
+        self.lacking_until = 0  # until when a revocation that was dropped may be needed
 
     def has(self, header, claims):
         """Whether a verified token was ended. Ask about each request, also where a token is remembered as good."""
@@ -89,7 +89,7 @@ class Revocations:
             self.warned = time.time()
 
     def forget(self):
-        """Drops what can end no valid token any more, and what is too much."""
+        """Drops what can concern no valid token any more, and what is too much."""
         now, lasts = time.time(), {"jti": LEEWAY}
         self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= now}
         while len(self.held) > MOST_REVOCATIONS:

@@ -22,7 +22,8 @@ impl Chinese {
                 .replace(&format!(r#"{{"name":"{english}","desc"#), &format!(r#"{{"name":"{chinese}","desc"#));
         }
         let said: HashMap<_, _> = serde_json::from_str(self.paragraphs).expect("our own file");
-        [r#""summary":"#, r#""description":"#].into_iter().fold(text, |text, member| with_chinese(&text, member, &said))
+        let members = [r#""info":{"title":"#, r#""summary":"#, r#""description":"#];
+        members.into_iter().fold(text, |text, member| with_chinese(&text, member, &said))
     }
 }
 
@@ -77,9 +78,10 @@ pub(crate) mod tests {
         match value {
             Value::Array(items) => items.iter_mut().flat_map(words).collect(),
             Value::Object(members) => {
-                let said = ["summary", "description"]
-                    .into_iter()
-                    .filter_map(|name| members.get_mut(name).filter(|said| said.is_string()).map(Value::take))
+                let is_info = members.contains_key("license");
+                let said = ["title", "summary", "description"][usize::from(!is_info)..]
+                    .iter()
+                    .filter_map(|&name| members.get_mut(name).filter(|said| said.is_string()).map(Value::take))
                     .map(|said| said.as_str().expect("a string").to_owned())
                     .collect::<Vec<_>>();
                 said.into_iter().chain(members.values_mut().flat_map(words)).collect()

@@ -51,6 +51,6 @@ const zh = {
 /** Swagger UI's words and ours, in this language; requests to the admin listener show a secret, and others a token. */
 export function words(inChinese, isAdmin) {
   if (!inChinese) return { "Value:": isAdmin ? "Secret:" : "Token:" };
-  const shown = isAdmin ? "访问密钥" : "token";
-  return { ...zh, "Authorize": `填写 ${shown}`, "Available authorizations": `请求使用的 ${shown}`, "Value:": `${shown}：` };
+  const shown = isAdmin ? "访问密钥" : " token";
+  return { ...zh, "Authorize": `填写${shown}`, "Available authorizations": `请求使用的${shown}`, "Value:": `${shown.trim()}：` };
 }

@@ -114,7 +114,7 @@ pub fn lacks(state: &RedisState) -> Vec<Finding> {
     if state.clock_difference.is_some_and(|seconds| seconds > CLOCKS_APART) {
         found.push(Finding::warning(
             "redis.clock",
-            "the clocks of the primaries of Redis are more than a second apart, and they date tokens and their ends",
+            "the clocks of the primaries of Redis are more than a second apart, and they date tokens and revocations",
             "set them by NTP",
         ));
     }

@@ -96,6 +96,7 @@ export async function ended(act, held) {
 export async function lift(userId) {
   await call("DELETE", blockOf(userId));
   await refreshAccounts();
+  if (state.failure?.code === "user_blocked") state.failure.closed = true; // the phone may log in again
   say(words().services.lifted);
   draw();
   document.querySelector("[data-testid=ask-services]").focus(); // the button that was pressed is gone

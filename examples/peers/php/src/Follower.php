@@ -171,7 +171,7 @@ final class Follower
         };
     }
 
-    /** Drops what can end no valid token any more, and what is too much. */
+    /** Drops what can concern no valid token any more, and what is too much. */
     private function forget(): void
     {
         $db = $this->state->db;

@@ -49,7 +49,7 @@ final class Revocations implements Runnable {
 	private long newest; // the greatest iat of a page
 	private long keep; // seconds, of the last page
 	private long warned;
-	private volatile long lackingUntil; // until when an end that was dropped may be needed
+	private volatile long lackingUntil; // until when a revocation that was dropped may be needed
 
 	Revocations(String issuer, Keys<?> keys, Pages pages) {
 		this.issuer = issuer;
@@ -107,7 +107,7 @@ final class Revocations implements Runnable {
 		}
 	}
 
-	/** Drops what can end no valid token any more, and what is too much. */
+	/** Drops what can concern no valid token any more, and what is too much. */
 	private void forget() {
 		held.entrySet().removeIf((end) -> needed(end) < now());
 		while (held.size() > MOST_REVOCATIONS) {

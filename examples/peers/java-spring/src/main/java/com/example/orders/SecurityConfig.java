@@ -110,7 +110,7 @@ class SecurityConfig {
 						? OAuth2TokenValidatorResult.failure(new OAuth2Error("invalid_token", "ended", null))
 						: OAuth2TokenValidatorResult.success();
 		OAuth2TokenValidator<Jwt> valid = validator(issuer, audience);
-		// Only a token that is valid otherwise has all that an end can name.
+		// Only a token that is valid otherwise has all that a revocation can name.
 		decoder.setJwtValidator((token) -> {
 			OAuth2TokenValidatorResult result = valid.validate(token);
 			return result.hasErrors() ? result : notEnded.validate(token);
