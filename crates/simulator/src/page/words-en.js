@@ -19,7 +19,7 @@ export const en = {
     tea: { name: "Mint Tea Room", welcome: "Tea is ready", small: "A leaf with every cup." },
     bakery: { name: "Mint Bakery", welcome: "Buns are warm", small: "Your leaves count here, too." },
   },
-  who: "Who holds the phone?",
+  who: "Who are you here?",
   someoneNew: "Someone new",
   standing: { bound: "bound", nextDoor: "bound next door", hasAccount: "has an account", noAccount: "no account" },
   logIn: "Log in with WeChat",
