@@ -28,16 +28,45 @@ impl LoginWorker {
         let Arrival { person, at, may_be_ended, .. } = arrival;
         let Range { start: issued_at, end: expires_at } = self.minter.life(*at);
         let token = Issued { user, app: person.app.clone(), id, issued_at, expires_at };
-        let latest = ((*at).max(now) + MAX_LEEWAY).timestamp().min(expires_at - 1);
+        let latest = latest(*at, now, expires_at);
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
             false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
             false => issued_at,
         };
-        match u64::try_from(date - latest) {
-            Ok(seconds @ 1..) => Err(LoginError::EndedAhead(Duration::from_secs(seconds))),
-            _ => Ok(Issued { issued_at: date, ..token }),
+        dated(token, date, latest)
+    }
+}
+
+/// The latest second that verifiers accept, and before the token's `exp`.
+fn latest(at: DateTime<Utc>, now: DateTime<Utc>, expires_at: i64) -> i64 {
+    (at.max(now) + MAX_LEEWAY).timestamp().min(expires_at - 1)
+}
+
+fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
+    let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
+    if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_a_minute_ahead_of_the_later_clock_at_most_and_before_exp_which_it_does_not_move() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
+        for (redis, own, exp, expected) in [(100, 100, 700, 160), (100, 90, 700, 160), (90, 100, 700, 160)] {
+            assert_eq!(latest(at(redis), at(own), exp), expected, "{redis} {own}");
         }
+        assert_eq!(latest(at(100), at(100), 110), 109);
+        let [app, id, user] = ["wx1", "a", "u1"];
+        let (app, id, user) =
+            (app.parse().expect("an AppID"), id.parse().expect("an id"), user.parse().expect("an id"));
+        let token = Issued { user, app, id, issued_at: 100, expires_at: 700 };
+        for date in [100, 160] {
+            assert_eq!(dated(token.clone(), date, 160).ok(), Some(Issued { issued_at: date, ..token.clone() }));
+        }
+        assert!(matches!(dated(token, 161, 160), Err(LoginError::EndedAhead(wait)) if wait == Duration::from_secs(1)));
     }
 }

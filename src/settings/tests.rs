@@ -400,3 +400,21 @@ fn an_unknown_variable_is_named_with_its_nearest_and_not_read() {
     assert_eq!(remarks, ["unknown variable; did you mean WXMINT_ISSUER?"]);
     assert!(with("WXMINT_Listen", "not an address").is_ok());
 }
+
+#[test]
+fn a_url_of_redis_that_is_read_again_is_one_that_a_start_would_accept() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let with = |more: &[(&str, &str)]| {
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::from_vars(valid().into_iter().chain(more)).expect("settings").store
+    };
+    let read = |settings: &StoreSettings, url: &str| {
+        std::fs::write(&file, url).expect("written");
+        settings.read_again(file.path()).map(drop)
+    };
+    let plain = with(&[("WXMINT_REDIS_URL", "redis://one")]);
+    let tls = with(&[("WXMINT_REDIS_URL", "rediss://one"), ("WXMINT_REDIS_CA_FILE", "ca.pem")]);
+    assert_eq!((read(&plain, "redis://two\n"), read(&tls, "rediss://two")), (Ok(()), Ok(())));
+    assert!(read(&tls, "redis://two").is_err_and(|refused| refused.contains("does not begin with rediss")));
+    assert!(read(&plain, "memory:").is_err_and(|refused| refused.contains("only a new start")));
+}

@@ -4,11 +4,11 @@
 
 mod access_token;
 
-use std::{collections::BTreeSet, rc::Rc, time::Duration};
+use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
-use chrono::{DateTime, SubsecRound};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use super::*;
+use super::{ends::LIFE_NOTED_EVERY, *};
 use crate::{
     findings::Status,
     ids::{UnionId, UserId},
@@ -752,14 +752,15 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
     let refused = store.end_earlier(&token("too-late", now - 100), now - 40).await;
     assert_eq!(refused, Ok(now + 1), "verifiers would not accept it");
     assert!(is_left("later", now + 1).await);
+    assert_eq!(logged_in(store, "last", now + 1).await, now + 1);
     let ended = read_after(store, "").await.0;
     let tokens: BTreeSet<_> = ended
         .iter()
         .filter_map(|end| if let Ended::Token { id, .. } = end { Some(id.as_str()) } else { None })
         .collect();
-    assert_eq!(tokens, BTreeSet::from(["a", "b", "c", "late"]));
-    let before = |end: &Ended| matches!(end, Ended::UserInApp { before, .. } if [now - 1, now].contains(before));
-    assert!(ended.iter().all(|end| matches!(end, Ended::Token { .. }) || before(end)), "{ended:?}");
+    assert_eq!(tokens, BTreeSet::from(["a", "b", "c", "late", "later"]), "and none that was refused");
+    let before = |end: &Ended| if let Ended::UserInApp { before, .. } = end { Some(before - now) } else { None };
+    assert_eq!(ended.iter().filter_map(before).collect::<Vec<_>>(), [-1, -1, -1, -1, -1, -1, -1, 0, 0], "{ended:?}");
 }
 
 /// The clock of the store has stepped back since the ends were made.
@@ -1047,6 +1048,10 @@ async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
     assert_eq!((read.ends.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
     assert_eq!(rest, [Ended::Key { kid: "kid-3".into() }]);
+    for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
+        let read = store.ends_after(cursor, most).await.expect("read").expect("a cursor of the stream");
+        assert_eq!((read.ends.len(), read.more), (most, false), "just full");
+    }
 }
 
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the same.
@@ -1269,6 +1274,33 @@ mod redis_only {
         recorded(&store, &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1")).await;
         bind(&store, "o1", "user-1", 2).await;
         assert!(asks("k6").await && asks("k7").await, "the user was there before");
+        let binding = format!("wxmint:{{{}:o1}}:binding", app());
+        server.cli(&["HDEL", &binding, "dropped"]);
+        assert!(!asks("k8").await);
+        store.had_told(crate::http::now().timestamp() as u64 + 60);
+        assert!(asks("k9").await, "so have ends that were made before");
+        let last = store.last_login(&person("o1")).await.expect("an answer").expect("a login");
+        for (seconds, later) in [(-60, 0), (60, 60)] {
+            let noted = (last.timestamp() + seconds).to_string();
+            server.cli(&["HSET", &binding, "last_login", &noted]);
+            assert_eq!(store.last_login(&person("o1")).await, Ok(Some(last + TimeDelta::seconds(later))));
+        }
+        let BindingState::Bound(bound) = store.binding_state(&person("o1")).await.expect("a state") else { panic!() };
+        store.leave(&person("o1"), &bound).await.expect("left");
+        let fields: BTreeSet<_> = server.cli(&["HKEYS", &binding]).lines().map(str::to_owned).collect();
+        assert_eq!(fields, BTreeSet::from(["generation", "leaving_since", "leaving_user"].map(str::to_owned)));
+    }
+
+    /// A line that was appended before it was known that the clock has stepped back.
+    #[actix_web::test]
+    async fn a_login_after_the_clock_has_stepped_back_counts_once() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::http::now().timestamp_micros() as u64);
+        for (number, micros) in [(1, now + 300_000_000), (2, now)] {
+            let order = ExchangeOrder::new(micros, &attempt_id(number));
+            recorded(&store, &record("o1", &order, "k", "user-1")).await;
+            assert_eq!(server.cli(&["LLEN", &format!("wxmint:{{{}:o1}}:session", app())]), number.to_string());
+        }
     }
 
     /// Somebody who logs in so often that the last login has always just been.
@@ -1397,8 +1429,8 @@ mod redis_only {
         let kept = || ["wxmint:ended", "wxmint:user:{user-1}:ends"].map(ttl);
         new.end_user(&user, None).await.expect("ended");
         assert!(kept().iter().all(|kept| (ENDS_PUBLISHED.as_secs() - 9..=ENDS_PUBLISHED.as_secs()).contains(kept)));
-        new.note_life(Duration::from_secs(600)).await.expect("noted");
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
+        new.note_life(Duration::from_secs(600)).await.expect("noted");
         let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
         let since = until - crate::http::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
@@ -1413,6 +1445,78 @@ mod redis_only {
         assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
         server.store().note_life(Duration::from_secs(60)).await.expect("noted");
         assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
+        server.cli(&["DEL", "wxmint:user:{user-1}:ends"]);
+        logged_in(&new, "a", crate::http::now().timestamp()).await;
+        assert_eq!(ttl("wxmint:user:{user-1}:ends"), ENDS_KEPT.as_secs());
+        granted(new.claim_code(&app(), &code("next"), &attempt_id(1), &often()).await.expect("sends what waits"));
+        assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
+    }
+
+    thread_local! {
+        static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) };
+    }
+
+    #[actix_web::test]
+    async fn the_life_of_tokens_is_noted_again_before_it_is_forgotten() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store_at(|| crate::http::now() + AHEAD.get());
+        let lives = "wxmint:{wxmint:ended}:lives";
+        for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
+        {
+            server.cli(&["DEL", lives]);
+            AHEAD.set(TimeDelta::seconds(seconds as i64));
+            store.note_life(Duration::from_secs(600)).await.expect("noted");
+            assert_eq!(server.cli(&["EXISTS", lives]), is_noted, "{seconds}");
+        }
+    }
+
+    /// The clock has stepped back since they were made.
+    #[actix_web::test]
+    async fn an_end_is_not_moved_back() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, user, later) = (server.store(), user("user-1"), crate::http::now().timestamp() + 100);
+        let [first, untold] = ["app", "untold:app"].map(|field| format!("{field}:{}", app()));
+        let [until, next] = [later, later + 1].map(|second| second.to_string());
+        let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
+        server.cli(&held);
+        store.end_user(&user, None).await.expect("ended");
+        store.end_in_app(&user, &app()).await.expect("ended");
+        let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
+        assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
+        let ends = read_after(&store, "").await.0;
+        let in_app = Ended::UserInApp { user: user.clone(), app: app(), before: later };
+        assert_eq!(ends, [Ended::User { user, before: later }, in_app], "verifiers learn the same");
+    }
+
+    /// With `WXMINT_ONE_LOGIN` a login ends tokens of its second without waiting for replicas. A logout waits for them.
+    #[actix_web::test]
+    async fn a_logout_makes_certain_what_a_login_has_ended() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::http::now().timestamp());
+        for id in ["a", "b"] {
+            logged_in(&store, id, now).await;
+        }
+        let key = server.cli(&["KEYS", "wxmint:*a"]);
+        let state = || (server.cli(&["GET", &key]), server.cli(&["TTL", &key]).parse::<u64>().is_ok());
+        assert_eq!(state(), ("added".into(), true), "{key}");
+        store.end_token(&token("a", now)).await.expect("ended");
+        assert_eq!(state(), ("told".into(), true));
+        let is_of_token = |end: &Ended| matches!(end, Ended::Token { .. });
+        assert_eq!(read_after(&store, "").await.0.into_iter().filter(is_of_token).count(), 2, "once more, confirmed");
+    }
+
+    /// A token is dated ahead of the clock only once that is noted, so that later ends name it too.
+    #[actix_web::test]
+    async fn a_date_that_a_failover_has_taken_back_is_refused() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let confirmed = async |date| store.confirm_date(&token("a", now), date, now + 60).await.is_ok();
+        assert!(confirmed(now).await && confirmed(now + 61).await, "neither is ahead and used");
+        assert!(!confirmed(now + 20).await);
+        for (noted, expected) in [(19, false), (20, true), (21, true)] {
+            server.cli(&["HSET", "wxmint:user:{user-1}:ends", "dated", &(now + noted).to_string()]);
+            assert_eq!(confirmed(now + 20).await, expected, "{noted}");
+        }
     }
 
     #[actix_web::test]
@@ -1478,6 +1582,26 @@ mod redis_only {
             opened(&store, &owner).await;
             assert!(then.contains(&ttl()), "{}", ttl());
         }
+    }
+
+    /// The clock of another primary may be ahead, and that of any one may have stepped back.
+    #[actix_web::test]
+    async fn an_end_covers_what_any_clock_has_dated() {
+        let cluster = redis_server::Cluster::start().await;
+        let (store, user, now) = (cluster.store(), user("user-1"), crate::http::now().timestamp());
+        let owner = with_session(&store, "o1").await;
+        let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
+        store.had_told(now as u64 + 90);
+        store.end_in_app(&user, &app()).await.expect("ended");
+        assert!(cluster.0.iter().all(|server| server.cli(&["INFO", "commandstats"]).contains("cmdstat_time:")));
+        let ahead = token("a", now + 90);
+        assert_eq!(store.token_state(&ahead).await, Ok(TokenState::Ended { told: false }));
+        let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..ahead };
+        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+        store.end_user(&user, None).await.expect("ended");
+        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::EndedWithUser { told: true }));
+        let left = store.leave(&owner, &binding).await.expect("left");
+        assert!(matches!(left, BindingState::Leaving { since: Some(since), .. } if since == now + 90), "{left:?}");
     }
 
     /// A cell that Redis has lost is one without a life, until an event gives it one.
@@ -1728,7 +1852,11 @@ mod redis_server {
         }
 
         pub(super) fn store(&self) -> Redis {
-            store(&format!("redis://127.0.0.1:{}", self.port))
+            self.store_at(crate::http::now)
+        }
+
+        pub(super) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
+            store(&format!("redis://127.0.0.1:{}", self.port), clock)
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {
@@ -1745,13 +1873,13 @@ mod redis_server {
         }
     }
 
-    fn store(url: &str) -> Redis {
+    fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
         let access = RedisAccess::fixed(url.parse().expect("a URL"));
-        Redis::new(&access, DAY, crate::http::now, Metrics::default())
+        Redis::new(&access, DAY, clock, Metrics::default())
     }
 
     /// Three primaries, and no replica.
-    pub(super) struct Cluster([RedisServer; 3]);
+    pub(super) struct Cluster(pub(super) [RedisServer; 3]);
 
     impl Cluster {
         pub(super) async fn start() -> Self {
@@ -1782,7 +1910,7 @@ mod redis_server {
 
         /// That knows one of them.
         pub(super) fn store(&self) -> Redis {
-            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port))
+            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port), crate::http::now)
         }
     }
 }

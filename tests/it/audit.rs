@@ -97,7 +97,9 @@ async fn every_act(watched: &Watched) -> [String; 2] {
     let again = watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
     assert_eq!(service.unbind(&again.member("access_token")).await.status, 204);
     service.unbind(&again.member("access_token")).await.expect_problem(401, "invalid_token");
-    watched.bed.for_good(async || watched.try_password("lin", "mei", PASSWORD).await).await;
+    let last = watched.bed.for_good(async || watched.try_password("lin", "mei", PASSWORD).await).await;
+    service.ask("POST", "/logout", &last.member("access_token"), &json!({"everywhere": true})).await;
+    watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
 
     let openid = watched.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
     let (of_user, of_person) = (format!("/users/{user}"), format!("/wechat/{APPID}/people/{openid}"));
@@ -176,6 +178,7 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
     );
     let text = fs::read_to_string(watched.path()).expect("readable");
     assert!(!secrets.iter().map(String::as_str).chain([SECRET]).any(|secret| text.contains(secret)), "{text}");
+    assert!(found.iter().any(|event| event["message"] == "logout: everywhere"), "{text}");
     // One person, one name, and the name is the same for whoever names the person by openid.
     let people = found.iter().filter_map(|event| event["unmapped"]["person"].as_str());
     assert!(people.clone().count() > 4 && people.clone().all(|person| Some(person) == people.clone().next()), "{text}");

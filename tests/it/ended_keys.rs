@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// docs/keys.md: "reads the file again within 5 s of a change".
-const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
+pub(crate) const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
 const NEXT_PAGE: Duration = BUSY.saturating_add(Duration::from_secs(10));
 
@@ -68,7 +68,7 @@ async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
     [settings.clone().ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
 }
 
-async fn jwks(bed: &TestBed) -> Vec<String> {
+pub(crate) async fn jwks(bed: &TestBed) -> Vec<String> {
     kids_of(&bed.service().get("/.well-known/jwks.json").await.json())
 }
 
@@ -165,7 +165,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
 
 #[tokio::test]
 async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
-    let mut bed = TestBed::start().await;
+    let mut bed = TestBed::builder().breakable_redis().start().await;
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
     let _replica = replica_without(&mut bed, &kid).await;
@@ -178,6 +178,12 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
 
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
     readyz(&restarted, 503, &kid).await;
+    bed.redis_link().cut().await;
+    let failed = "operation=\"ended_keys\",outcome=\"failed\"";
+    until("Redis is away", WITHIN, async || bed.service().metrics().await.contains(failed)).await;
+    readyz(bed.service(), 503, &kid).await;
+    bed.redis_link().restore().await;
+    assert_eq!(bed.service().reasons("ERROR").iter().filter(|reason| reason.contains(&kid)).count(), 1, "told once");
     obey(&said);
     for service in [bed.service(), &restarted] {
         readyz(service, 200, "ok").await;
@@ -308,4 +314,5 @@ async fn a_key_that_is_ended_while_redis_is_away_is_in_the_feed_once_redis_is_ba
     bed.redis_link().restore().await;
     until("Redis is back", WITHIN, async || bed.service().get("/revocations").await.status == 200).await;
     until_ended(&bed, &[&kid]).await;
+    bed.service().says("this key was retired before its time").await;
 }

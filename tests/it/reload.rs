@@ -4,16 +4,16 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::{BUSY, TestBed, keys, kid_of, kids_of, private_parts, until};
+use crate::{
+    ended_keys::{WITHIN, jwks},
+    support::{TestBed, keys, kid_of, kids_of, private_parts, until},
+};
 
-/// docs/keys.md: "reads the file again within 5 s of a change".
-const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const REFUSED: &str = "wxmint_key_reload_refused 1";
 const IN_USE: &str = "wxmint_key_reload_refused 0";
 
@@ -27,9 +27,8 @@ fn new_set(path: &Path, old: Option<&str>) -> String {
 /// What an editor, a copy or a deployment can do to the file, and what the log line then says.
 type Fault = (fn(&Path), &'static str);
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 5] = [
     (half, "not a JWK Set"),
-    (empty, "not a JWK Set"),
     (open_to_all, "can be read by others (mode 0644); run: chmod 600"),
     (gone, "No such file"),
     (off_its_curve, "`x` and `y` are not a point on P-256"),
@@ -39,10 +38,6 @@ const FAULTS: [Fault; 6] = [
 fn half(path: &Path) {
     let content = fs::read(path).expect("a file");
     fs::write(path, &content[..content.len() / 2]).expect("written");
-}
-
-fn empty(path: &Path) {
-    fs::write(path, "").expect("written");
 }
 
 fn open_to_all(path: &Path) {
@@ -78,12 +73,12 @@ fn change_key(path: &Path, change: impl FnOnce(&mut Value)) {
 async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let bed = TestBed::start().await;
     let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
-    let old = kids_of(&jwks(&bed).await).remove(0);
+    let old = jwks(&bed).await.remove(0);
     let mut secrets = private_parts(&fs::read(&path).expect("the keys"));
     fault(&path);
     until(reason, WITHIN, async || gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty()).await;
     assert!(bed.service().reasons("ERROR")[0].contains(reason), "{reason}: {:?}", bed.service().reasons("ERROR"));
-    assert_eq!(kids_of(&jwks(&bed).await), [old.as_str()], "{reason}: the keys of before stay");
+    assert_eq!(jwks(&bed).await, [old.as_str()], "{reason}: the keys of before stay");
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), old, "{reason}: the key of before signs");
 
@@ -91,7 +86,7 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let new = new_set(&mended, Some(&old));
     secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
     fs::rename(&mended, &path).expect("renamed");
-    until("mended", WITHIN, async || kids_of(&jwks(&bed).await) == [new.as_str()]).await;
+    until("mended", WITHIN, async || jwks(&bed).await == [new.as_str()]).await;
     // The keys are in use a moment before the gauge says so.
     until("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await).await;
     let login = bed.log_in("lin").await.expect_login();
@@ -115,14 +110,14 @@ async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
     symlink("..2026_11_20_1", volume.join("..data")).expect("a link");
     symlink("..data/keys.json", volume.join("keys.json")).expect("a link");
     let bed = TestBed::builder().env("WXMINT_KEYS", &volume.join("keys.json").to_string_lossy()).start().await;
-    assert_eq!(kids_of(&jwks(&bed).await), [first.as_str()]);
+    assert_eq!(jwks(&bed).await, [first.as_str()]);
 
     // As the kubelet does it: a new folder, a new link, and a rename over the old one.
     let second = write_version(volume, "..2026_11_20_2", Some(&first));
     symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
     fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
     fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
-    until("the swap", WITHIN, async || kids_of(&jwks(&bed).await) == [second.as_str()]).await;
+    until("the swap", WITHIN, async || jwks(&bed).await == [second.as_str()]).await;
     assert!(gauge(&bed, IN_USE).await);
     bed.log_in("lin").await.expect_login();
 }
@@ -134,10 +129,6 @@ fn write_version(volume: &Path, version: &str, old: Option<&str>) -> String {
     let kid = new_set(&folder.join("keys.json"), old);
     fs::set_permissions(folder.join("keys.json"), Permissions::from_mode(0o644)).expect("our file");
     kid
-}
-
-async fn jwks(bed: &TestBed) -> Value {
-    bed.service().get("/.well-known/jwks.json").await.json()
 }
 
 async fn gauge(bed: &TestBed, line: &str) -> bool {

@@ -21,6 +21,9 @@ const LARGE: usize = 3 * 1024 * 1024;
 /// So little that the whole takes twice as long as anything here.
 const DROP: usize = 4 * 1024;
 
+/// More than the system keeps for a client that reads nothing, and so little that actix-web's buffer has the rest.
+const BUFFERED: usize = 48 * 1024;
+
 const MEBIBYTE: usize = 1024 * 1024;
 static SHARED: LazyLock<Vec<web::Bytes>> =
     LazyLock::new(|| (0..MOST_UNREAD / MEBIBYTE).map(|_| vec![b'x'; MEBIBYTE].into()).collect());
@@ -37,6 +40,7 @@ fn server_with(limits: ServerLimits) -> SocketAddr {
     let app = move || {
         let small = App::new().route("/small", web::get().to(async || "small"));
         let small = small.route("/shared/{copy}", web::get().to(async |copy: web::Path<usize>| SHARED[*copy].clone()));
+        let small = small.route("/buffered", web::get().to(async || vec![b'x'; BUFFERED]));
         small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
     };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
@@ -157,6 +161,21 @@ async fn clients_that_share_what_they_do_not_read_hold_no_less_than_one_that_rea
     }
 }
 
+#[actix_web::test]
+async fn an_answer_that_was_read_takes_no_room() {
+    let address = server_with(ServerLimits::default());
+    let mut streams = Vec::new();
+    for number in 0..=MOST_UNREAD / MEBIBYTE + 1 {
+        streams.push(connected(HONEST, address).await);
+        for stream in [number, 0] {
+            let stream = &mut streams[stream];
+            stream.write_all(b"GET /mebibyte HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+            let read = timeout(LATEST, stream.read_exact(&mut vec![0; MEBIBYTE])).await.expect("in time");
+            read.expect("not broken off");
+        }
+    }
+}
+
 /// What the system keeps of what a server's connections have sent and their clients have not read.
 fn unread_in_the_system(server: SocketAddr) -> u64 {
     let local = format!("0100007F:{:04X}", server.port());
@@ -179,6 +198,25 @@ async fn the_system_keeps_no_more_of_an_unread_answer_than_the_send_buffer_has_r
     }
     let kept = samples[samples.len() - 1];
     assert!((1..32 * 1024).contains(&kept), "{samples:?}");
+}
+
+#[actix_web::test]
+async fn the_system_keeps_nothing_of_an_answer_whose_time_is_over() {
+    let address = server_with(ServerLimits { answer: TICK, ..ServerLimits::default() });
+    for path in ["large", "buffered"] {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let mut stream = socket.connect(address).await.expect("a listener");
+        stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.expect("sent");
+        for is_kept in [true, false] {
+            let changed = async {
+                while (unread_in_the_system(address) > 0) != is_kept {
+                    tokio::time::sleep(TICK / 50).await;
+                }
+            };
+            timeout(LATEST, changed).await.unwrap_or_else(|_| panic!("{path}: kept is not {is_kept}"));
+        }
+    }
 }
 
 #[actix_web::test]

@@ -102,6 +102,12 @@ fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
 }
 
 impl Redis {
+    /// As if its clock had stepped back from this second.
+    #[cfg(test)]
+    pub(in crate::store) fn had_told(&self, second: u64) {
+        self.clocks.stepped_back.store(Some(Arc::new((Moment::now(), second * 1_000_000))));
+    }
+
     /// About the time by the clock of Redis, in microseconds since 1970.
     pub(super) fn now_micros(&self) -> u64 {
         self.clocks.estimate((self.clock)())
@@ -152,6 +158,34 @@ mod tests {
         clocks.told(sent, (200, 0));
         clocks.told(sent, (198, 0));
         assert_eq!(clocks.time_before_step().map(|micros| micros / SECOND), Some(200), "the later one counts");
+    }
+
+    #[test]
+    fn an_answer_that_is_read_late_does_not_put_the_clock_back() {
+        let (clocks, now) = (clocks(), Moment::now());
+        let sent = now.checked_sub(Duration::from_secs(10)).expect("the machine runs for longer");
+        for (sent, second, known) in [(now, 105, 105), (sent, 100, 105), (now, 104, 104), (sent, 106, 106)] {
+            clocks.told(sent, (second, 0));
+            assert_eq!(clocks.estimate(DateTime::UNIX_EPOCH) / SECOND, known, "{second}");
+        }
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_ahead_or_behind_is_counted_each_time_and_warned_about_once_a_minute() {
+        let (clocks, at) = (clocks(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
+        for (now, redis, warned, counted) in [
+            (100, 95, None, 0),
+            (100, 105, None, 0),
+            (101, 107, Some(101), 1),
+            (160, 150, Some(101), 2),
+            (161, 150, Some(161), 3),
+        ] {
+            clocks.compare(at(now), at(redis));
+            assert_eq!(clocks.warned.get(), warned.map(at), "{now}");
+            let line = format!("wxmint_distant_clocks_total {counted}");
+            let text = clocks.metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
     }
 
     #[test]

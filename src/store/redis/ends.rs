@@ -193,7 +193,7 @@ type When = (DateTime<Utc>, Duration);
 
 impl Redis {
     /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
-    async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
+    pub(in crate::store) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
             let mut asked = Call::of("HGET", name::ends(&token.user));
             asked.arg("dated");

@@ -216,3 +216,20 @@ fn ends_torn(path: &Path) -> bool {
     // Opened only if it is a file: a pipe would wait for its writer.
     path.is_file() && last_byte().is_some_and(|last| last != b'\n')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_once_before_the_next_event() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit");
+        let mut file = AuditFile::open(&path).expect("a file");
+        lost(3);
+        (0..2).for_each(|_| file.write(b"{}\n"));
+        let text = fs::read_to_string(&path).expect("readable");
+        let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"), "{loss}");
+    }
+}

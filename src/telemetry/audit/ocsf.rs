@@ -216,3 +216,46 @@ impl Event {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::audit::Origin;
+
+    fn object(event: &Event) -> serde_json::Value {
+        let mut line = Vec::new();
+        event.write_ocsf("", DateTime::UNIX_EPOCH, &mut line).expect("written");
+        serde_json::from_slice(&line).expect("JSON")
+    }
+
+    #[test]
+    fn a_refusal_is_as_severe_as_what_was_refused() {
+        let severity = |activity, refused: Option<&'static str>| {
+            let event = Event { refused: refused.map(Into::into), ..Event::new(activity, Origin::default()) };
+            object(&event)["severity_id"].as_i64()
+        };
+        for (activity, refused) in
+            [(Activity::Login, 2), (Activity::Block, 2), (Activity::Request("show"), 3), (Activity::Reload("keys"), 3)]
+        {
+            assert_eq!(
+                [severity(activity, None), severity(activity, Some("x"))],
+                [Some(1), Some(refused)],
+                "{activity:?}"
+            );
+        }
+        assert_eq!(severity(Activity::Loss, None), Some(4));
+    }
+
+    #[test]
+    fn who_acts_is_the_operator_or_the_user_of_the_account_or_unknown() {
+        let actor = |activity, by: Option<&str>| {
+            let (user, by) = ("u1".parse().ok(), by.map(str::to_owned));
+            object(&Event { user, by, ..Event::new(activity, Origin::default()) })["actor"]["user"].clone()
+        };
+        let named = |name: &str| serde_json::json!({"name": name});
+        assert_eq!(actor(Activity::Unbind, None), serde_json::json!({"uid": "u1"}));
+        assert_eq!(actor(Activity::Unbind, Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::Request("show"), Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::Request("show"), None), named("unknown"));
+    }
+}
