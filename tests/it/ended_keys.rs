@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use crate::{
     doctor::{Report, command_of, follow},
-    support::{BUSY, Service, Sidecar, SidecarSettings, TestBed, decoded, keys, kid_of, kids_of, until, write_private},
+    support::{
+        BUSY, Service, Sidecar, SidecarSettings, TestBed, decoded, eventually, keys, kid_of, kids_of, until,
+        write_private,
+    },
 };
 
 /// docs/keys.md: "reads the file again within 5 s of a change".
@@ -45,6 +48,11 @@ async fn after_the_next_reload(bed: &TestBed, change: impl FnOnce()) {
     let before = reloads(bed).await;
     change();
     until("the file is read again", WITHIN, async || reloads(bed).await > before).await;
+}
+
+/// The log has it a moment after the metrics.
+async fn first_error(bed: &TestBed) -> String {
+    eventually("an error", WITHIN, async || bed.service().reasons("ERROR").first().cloned()).await
 }
 
 async fn pages_asked_for(bed: &TestBed) -> f64 {
@@ -149,7 +157,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
     let kid = kid_of(&old.member("access_token"));
     let [other, _] = wrong_files(&read(&path), path.parent().expect("a folder"));
     after_the_next_reload(&bed, || replace(&path, &other)).await;
-    let refused = bed.service().reasons("ERROR").remove(0);
+    let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {kid} is missing, which signs")), "{refused}");
     assert!(bed.accepts(&old).await && signs(&bed).await == kid, "nothing has changed");
     assert!(!keys(&path, &["list"]).contains("ended"));
@@ -240,7 +248,7 @@ async fn an_emergency_does_not_wait_until_another_mistake_is_corrected() {
     let second = signs(&bed).await;
     edited["keys"].as_array_mut().expect("keys").remove(0);
     after_the_next_reload(&bed, || replace(&path, &edited)).await;
-    let refused = bed.service().reasons("ERROR").remove(0);
+    let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {first} is missing, which has signed tokens")), "{refused}");
 
     keys(&path, &["retire", &second, "--now", "--yes"]);
@@ -262,7 +270,7 @@ async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
     with_both["keys"].as_array_mut().expect("keys").push(old["keys"][0].clone());
     with_both.as_object_mut().expect("a set").remove("ended");
     after_the_next_reload(&bed, || replace(&path, &with_both)).await;
-    let refused = bed.service().reasons("ERROR").remove(0);
+    let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {kid} is back although it was ended")), "{refused}");
     obey(&refused);
     until("the key is out again", WITHIN, async || {
@@ -280,7 +288,7 @@ async fn a_key_that_a_hand_has_written_into_ended_is_ended() {
     edited["ended"] = json!([{"kid": kid, "at": 0}]);
     after_the_next_reload(&bed, || replace(&path, &edited)).await;
     until_ended(&bed, &[&kid]).await;
-    let refused = bed.service().reasons("ERROR").remove(0);
+    let refused = first_error(&bed).await;
     assert!(refused.contains("the set has no key"), "{refused}");
     readyz(bed.service(), 503, &kid).await;
     let listed = keys(&path, &["list"]);
