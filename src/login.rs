@@ -60,8 +60,8 @@ struct Arrival {
     person: Person,
     unionid: Option<UnionId>,
     state: BindingState,
-    /// The code's session key. `None` for a ticket of an earlier version.
-    key: Option<ExchangedKey>,
+    /// The code's session key.
+    key: ExchangedKey,
     /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
     kept_for: Option<u64>,
     /// When the login was recorded, by the store's clock.
@@ -98,8 +98,8 @@ impl LoginWorker {
         let bound = self.bind(&arrival, candidate, &attempt, trail, now).await?;
         let extra = self.admit(&bound).await?;
 
-        if let Some(key) = arrival.key.as_ref().filter(|_| arrival.kept_for != Some(bound.generation)) {
-            self.store.keep_session_key(&arrival.person, bound.generation, key, false).await?;
+        if arrival.kept_for != Some(bound.generation) {
+            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, false).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt);
@@ -173,7 +173,7 @@ impl LoginWorker {
         trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());
         let LoginRecord { person, order, session_key, .. } = record;
-        let (unionid, key) = (session.unionid, Some((order, session_key)));
+        let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
     }
 

@@ -187,8 +187,6 @@ impl Operator<'_> {
                 Some(of_person) => erased.add(of_person),
                 None => erased.elsewhere += 1,
             }
-            // An earlier version has not noted whom a person has left.
-            self.store.strike_off(user, person).await?;
         }
         erased.complete = self.people_of(user).await?.is_empty();
         Ok(erased)

@@ -34,7 +34,7 @@ pub trait Bindings {
 
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`, when the
     /// person left. A request that finishes this later must not end the tokens of a new binding.
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()>;
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()>;
 
     /// Marks the dissolution of this `generation` as complete.
     async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState>;
@@ -83,8 +83,8 @@ pub enum BindingState {
     Leaving {
         generation: u64,
         user: UserId,
-        /// The last second of which a token may be; `None` if an earlier version began it.
-        since: Option<i64>,
+        /// The last second of which a token may be.
+        since: i64,
     },
 }
 

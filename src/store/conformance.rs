@@ -31,6 +31,11 @@ fn person(openid: &str) -> Person {
     Person { app: app(), openid: openid.parse().expect("an openid") }
 }
 
+/// This one.
+fn second() -> i64 {
+    crate::http::now().timestamp()
+}
+
 fn user(name: &str) -> UserId {
     name.parse().expect("a user id")
 }
@@ -228,11 +233,11 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
         async move { store.admit(&person("o2"), generation, &wish(&user("user-1"), false), 1).await.expect("decided") }
     };
     assert_eq!(admit(1).await, Decision::Full);
-    store.dismiss(&user("user-1"), &person("o1"), 1, None).await.expect("dismissed");
+    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
     assert_eq!(admit(1).await, Decision::Full, "although there is room now");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
     assert_eq!(admit(1).await, Decision::Dismissed, "a helper that comes too late");
-    store.dismiss(&user("user-1"), &person("o2"), 1, None).await.expect("a dismissal that comes too late");
+    store.dismiss(&user("user-1"), &person("o2"), 1, second()).await.expect("a dismissal that comes too late");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
 }
 
@@ -243,13 +248,11 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     let wrong = Bound { user: user("user-2"), ..made.clone() };
     assert_eq!(store.leave(&person, &wrong).await, Ok(bound(1, "user-1", true)));
     let leaving = store.leave(&person, &made).await.expect("left");
-    let BindingState::Leaving { generation: 1, user: left, since: Some(since) } = leaving.clone() else {
-        panic!("{leaving:?}")
-    };
+    let BindingState::Leaving { generation: 1, user: left, since } = leaving.clone() else { panic!("{leaving:?}") };
     assert_eq!(left, user("user-1"));
     for _ in 0..2 {
         assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
-        store.dismiss(&user("user-1"), &person, 1, Some(since)).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &person, 1, since).await.expect("dismissed");
     }
     let free = BindingState::Free { generation: 1, dissolved: true };
     for _ in 0..2 {
@@ -282,10 +285,10 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>)
     };
     assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
     assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
-    store.dismiss(&user("user-1"), &person("o1"), 1, None).await.expect("dismissed");
+    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
     assert_eq!(admit("o3", 1).await, Decision::Admitted { first: false }, "one is left");
     for openid in ["o2", "o3"] {
-        store.dismiss(&user("user-1"), &person(openid), 1, None).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &person(openid), 1, second()).await.expect("dismissed");
     }
     assert_eq!(admit("o4", 1).await, Decision::Deserted);
     assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
@@ -349,7 +352,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
     let ticket = Ticket::random().expect("a ticket");
     let key = (ExchangeOrder::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
     let unionid = Some("u1".parse().expect("a unionid"));
-    let holder = TicketHolder { person: person("o1"), unionid, key: Some(key) };
+    let holder = TicketHolder { person: person("o1"), unionid, key };
     assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
@@ -359,7 +362,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
         assert!((crate::http::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
-    let plain = TicketHolder { unionid: None, key: None, ..holder };
+    let plain = TicketHolder { unionid: None, ..holder };
     let other = Ticket::random().expect("a ticket");
     store.keep_ticket(&other, &plain).await.expect("kept");
     assert_eq!(
@@ -647,7 +650,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
     let now = crate::http::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
-        store.dismiss(&user("user-1"), &owner, 1, None).await.expect("dismissed");
+        store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
     }
     assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }));
     store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
@@ -679,7 +682,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
 
     for _ in 0..2 {
         store.end_user(&user, Some(now + 10)).await.expect("ended");
-        store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
+        store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     }
     assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
     for is_new in [true, false] {
@@ -709,7 +712,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
 async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
     let store = &*store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::http::now().timestamp());
-    store.dismiss(&user, &owner, 1, Some(now - 20)).await.expect("dismissed");
+    store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
     let ended = [Ended::UserInApp { user, app: app(), before: now - 20 }];
@@ -782,7 +785,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     assert_eq!((is_left(21).await, date(60).await), (false, 22));
     store.end_user(&user, None).await.expect("ended");
     assert_eq!((is_left(22).await, date(60).await), (false, 23));
-    store.dismiss(&user, &owner, 1, Some(now)).await.expect("dismissed");
+    store.dismiss(&user, &owner, 1, now).await.expect("dismissed");
     let ended = store.token_state(&token("a", now + 23)).await;
     assert_eq!((ended, date(60).await), (Ok(TokenState::Ended { told: false }), 24));
     let named: Vec<_> = read_after(store, "")
@@ -877,7 +880,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     };
     store.leave(&owner, &made).await.expect("left");
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
-    store.dismiss(&user, &owner, 1, None).await.expect("dismissed");
+    store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     store.set_free(&owner, 1).await.expect("free");
     store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), false).await.expect("late");
     let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
@@ -902,7 +905,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "late"
     );
     assert_eq!(store.admit(&owner, 1, &wish(&user, false), 9).await, Ok(Decision::Dismissed), "late");
-    store.dismiss(&user, &owner, 1, None).await.expect("late");
+    store.dismiss(&user, &owner, 1, second()).await.expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert_eq!(
         store.admit(&person("o2"), 2, &wish(&user, true), 9).await,
@@ -935,7 +938,7 @@ async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
     let made =
         Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new_for: None, blocked: false };
     store.leave(&owner, &made).await.expect("left");
-    store.dismiss(&user, &owner, generation, None).await.expect("dismissed");
+    store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
     store.set_free(&owner, generation).await.expect("free");
 }
 
@@ -977,7 +980,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
     }
     assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Dismissed), "late");
-    store.dismiss(&mine, &owner, 2, None).await.expect("late");
+    store.dismiss(&mine, &owner, 2, second()).await.expect("late");
     assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
     store.erase_person(&owner, &[&full]).await.expect("an answer").expect("who is free");
     assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
@@ -1221,32 +1224,6 @@ mod redis_only {
         assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
     }
 
-    #[actix_web::test]
-    async fn what_an_earlier_version_kept_as_a_session_is_replaced_at_the_next_login() {
-        let server = redis_server::RedisServer::start().await;
-        let store = server.store();
-        let [first, second, third] = orders(&store, [0, 1, 2]).await;
-        recorded(&store, &record("o1", &first, "k1", "user-1")).await;
-        bind(&store, "o1", "user-1", 1).await;
-        let session = format!("wxmint:{{{}:o1}}:session", app());
-        for (order, key, command) in [(&second, "k2", "HSET"), (&third, "k3", "SET")] {
-            server.cli(&["DEL", &session]);
-            server.cli(
-                &[&[command, &session, "current_order"][..], &["sealed"][..usize::from(command == "HSET")]].concat(),
-            );
-            assert_eq!(store.session_keys(&person("o1")).await, Ok(None), "{command}");
-            recorded(&store, &record("o1", order, key, "user-1")).await;
-            let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
-            assert_eq!((kept.current, kept.previous), (sealed(key), None));
-        }
-        // Its count of logins, whose parts have numbers and no times.
-        server.cli(&["DEL", &session]);
-        let cell = format!("wxmint:{{{}:o1}}:limit:eighths:logins", app());
-        server.cli(&["SET", &cell, "00064a1b2c3d4e5f 14110293:1000/1125000", "PX", "60000"]);
-        recorded(&store, &record("o1", &third, "k3", "user-1")).await;
-        store.forget(&person("o1")).await.expect("forgotten");
-    }
-
     /// Whoever logs in again and again pays nothing for it.
     #[actix_web::test]
     async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
@@ -1411,7 +1388,7 @@ mod redis_only {
             let other = person(&format!("o{number}"));
             let sign = store.admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2).await.expect("decided");
             if sign != Decision::Full {
-                store.dismiss(&user("user-1"), &other, 1, Some(now - 20)).await.expect("dismissed");
+                store.dismiss(&user("user-1"), &other, 1, now - 20).await.expect("dismissed");
             }
         }
         let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
@@ -1527,7 +1504,7 @@ mod redis_only {
         bind(&store, "o1", "user-1", 1).await;
         store.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
-        store.dismiss(&user, &person("o1"), 1, None).await.expect("dismissed");
+        store.dismiss(&user, &person("o1"), 1, second()).await.expect("dismissed");
         store.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
@@ -1535,7 +1512,7 @@ mod redis_only {
             Ok(Decision::Admitted { first: false })
         );
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
-        store.dismiss(&user, &person("o2"), 1, None).await.expect("dismissed");
+        store.dismiss(&user, &person("o2"), 1, second()).await.expect("dismissed");
         store.set_blocked(&user, true).await.expect("blocked");
         store.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
@@ -1560,7 +1537,8 @@ mod redis_only {
         let code = server.cli(&["KEYS", "wxmint:code:*"]);
         assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
         assert!(!code.contains("clock"), "the code itself is not stored");
-        let holder = TicketHolder { person: person("o1"), unionid: None, key: None };
+        let key = (ExchangeOrder::new(7, &attempt_id(9)), sealed("k"));
+        let holder = TicketHolder { person: person("o1"), unionid: None, key };
         store.keep_ticket(&Ticket::random().expect("a ticket"), &holder).await.expect("kept");
         let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
         assert!((290..=300).contains(&ttl), "{ttl}");
@@ -1601,7 +1579,7 @@ mod redis_only {
         store.end_user(&user, None).await.expect("ended");
         assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::EndedWithUser { told: true }));
         let left = store.leave(&owner, &binding).await.expect("left");
-        assert!(matches!(left, BindingState::Leaving { since: Some(since), .. } if since == now + 90), "{left:?}");
+        assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 90), "{left:?}");
     }
 
     /// A cell that Redis has lost is one without a life, until an event gives it one.

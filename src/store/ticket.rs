@@ -37,8 +37,8 @@ pub struct InvalidTicket;
 pub struct TicketHolder {
     pub person: Person,
     pub unionid: Option<UnionId>,
-    /// What the code's exchange brought, if it is not stored yet.
-    pub key: Option<ExchangedKey>,
+    /// What the code's exchange brought.
+    pub key: ExchangedKey,
 }
 
 /// A ticket that was redeemed.

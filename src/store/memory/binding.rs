@@ -99,9 +99,7 @@ impl StoredBinding {
             State::Bound(bound) => {
                 BindingState::Bound(Bound { blocked: self.is_blocked(&bound.user), ..bound.clone() })
             }
-            State::Leaving(user, since) => {
-                BindingState::Leaving { generation, user: user.clone(), since: Some(*since) }
-            }
+            State::Leaving(user, since) => BindingState::Leaving { generation, user: user.clone(), since: *since },
         }
     }
 
@@ -197,7 +195,7 @@ impl Bindings for Memory {
         Ok(binding.binding_state())
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let list = shelves.users.entry(user.clone()).or_default();
@@ -207,7 +205,7 @@ impl Bindings for Memory {
             _ if generation <= list.erased(person) => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
-        let before = shelves.ends.entry(user.clone()).or_default().end_app(&person.app, since.unwrap_or(now));
+        let before = shelves.ends.entry(user.clone()).or_default().end_app(&person.app, since);
         shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before }, now);
         Ok(())
     }

@@ -89,16 +89,11 @@ impl Bindings for Redis {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Result<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let keys: [&dyn Display; 4] =
             [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
         let mut script = DISMISS.on(&keys);
-        script
-            .text(entry(person))
-            .arg(generation)
-            .arg(person.app.as_str())
-            .arg(ENDS_KEPT.as_secs())
-            .arg(since.map(|second| second.to_string()).unwrap_or_default());
+        script.text(entry(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }

@@ -176,11 +176,7 @@ impl Lines {
 }
 
 impl FromRedisValue for Lines {
-    /// What is no list is of an earlier version of wxmint, and has no lines.
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        if let Value::ServerError(_) = value {
-            return Ok(Self::default());
-        }
         let mut lines: Vec<String> = FromRedisValue::from_redis_value(value)?;
         lines.sort_unstable();
         // A line may have been sent twice.

@@ -64,6 +64,7 @@ impl StoredBinding {
         }
         if let Some(user) = field("leaving_user") {
             let since = field("leaving_since").and_then(|since| since.parse().ok());
+            let since = since.ok_or_else(|| unreadable("when a person left"))?;
             return Ok(BindingState::Leaving { generation, user: parse_user(user)?, since });
         }
         Ok(BindingState::Free { generation, dissolved: is_set("dissolved") })

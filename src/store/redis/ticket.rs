@@ -22,11 +22,9 @@ impl Tickets for Redis {
             .arg(TICKET_TTL.as_secs())
             .arg(person.app.as_str())
             .arg(person.openid.as_str())
-            .arg(unionid.as_ref().map_or("", |unionid| unionid.as_str()));
-        match key {
-            Some((order, sealed)) => script.text(order).arg(sealed.as_bytes()),
-            None => script.arg("").arg(""),
-        };
+            .arg(unionid.as_ref().map_or("", |unionid| unionid.as_str()))
+            .text(&key.0)
+            .arg(key.1.as_bytes());
         self.link.run("keep_ticket", script).await
     }
 
@@ -47,7 +45,7 @@ fn taken(held: &[Vec<u8>]) -> Option<TakenTicket> {
     let [second, app, openid, unionid, order] = texts[..] else { return None };
     let person = Person { app: app.parse().ok()?, openid: openid.parse().ok()? };
     let unionid = if unionid.is_empty() { None } else { Some(unionid.parse().ok()?) };
-    let key = if order.is_empty() { None } else { Some((order.parse().ok()?, Sealed::from_stored(key.clone()))) };
+    let key = (order.parse().ok()?, Sealed::from_stored(key.clone()));
     let at = DateTime::from_timestamp(second.parse().ok()?, 0)?;
     Some(TakenTicket { holder: TicketHolder { person, unionid, key }, at })
 }

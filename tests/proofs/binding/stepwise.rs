@@ -202,7 +202,7 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.leave(&person, &bound).await.map(timeless)).await
     }
 
-    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: Option<i64>) -> Answer<()> {
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Answer<()> {
         let what = of_user("dismiss", user, format!("{} {generation}", person.openid.as_str()));
         let (user, person) = (user.clone(), person.clone());
         self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation, since).await).await
@@ -270,7 +270,7 @@ pub(crate) async fn people_in_order(store: &dyn Store, user: &UserId) -> Answer<
 /// The stores have clocks of their own.
 fn timeless(state: BindingState) -> BindingState {
     match state {
-        BindingState::Leaving { generation, user, .. } => BindingState::Leaving { generation, user, since: None },
+        BindingState::Leaving { generation, user, .. } => BindingState::Leaving { generation, user, since: 0 },
         other => other,
     }
 }

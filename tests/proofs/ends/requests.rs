@@ -240,9 +240,12 @@ impl World<'_> {
                     false => store.date_token(&whose, &newest, latest).await.map(Some),
                 })
             }
-            Wish::Unbind { user, person, generation } => self.call(async move |store: &dyn Store| {
-                store.dismiss(&user_id(user), &person_id(person), generation, None).await.map(|()| None)
-            }),
+            Wish::Unbind { user, person, generation } => {
+                let since = self.store_second();
+                self.call(async move |store: &dyn Store| {
+                    store.dismiss(&user_id(user), &person_id(person), generation, since).await.map(|()| None)
+                })
+            }
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
                 self.call(async move |store: &dyn Store| store.end_key(&kid).await.map(|_| None))

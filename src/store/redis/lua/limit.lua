@@ -3,10 +3,7 @@
 -- In front of the scripts that count logins, whose KEYS[3] is the cell for who has no session.
 local function add_all(counts, text)
   for till, logins in string.gmatch(text, '(%x+):(%d+)') do
-    -- An earlier version has written shorter numbers, which would never pass.
-    if #till == 16 then
-      counts[till] = (counts[till] or 0) + logins
-    end
+    counts[till] = (counts[till] or 0) + logins
   end
 end
 

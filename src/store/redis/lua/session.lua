@@ -3,14 +3,8 @@
 -- that begins with a blank has how many earlier logins count, as limit.lua writes it. A line may be there twice, because it was
 -- sent again. Wants limit.lua, and as KEYS the binding, the session and the cell of logins.
 local function session()
-  local kept = redis.pcall('LRANGE', KEYS[2], 0, -1)
-  if kept.err then
-    -- The text or the hash of an earlier version.
-    redis.call('DEL', KEYS[2])
-    kept = {}
-  end
   local counts, seen, current, previous = {}, {}, nil, nil
-  for _, line in ipairs(kept) do
+  for _, line in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
     local order, till = string.match(line, '^(%S+) (%x+) ')
     if not order then
       add_all(counts, line)

@@ -5,5 +5,4 @@ if not held[1] or (held[6] and held[6] ~= ARGV[1]) then
   return {}
 end
 redis.call('HSET', KEYS[1], 'taken_by', ARGV[1])
--- An earlier version has written neither order nor key.
-return {redis.call('TIME')[1], held[1], held[2], held[3], held[4] or '', held[5] or ''}
+return {redis.call('TIME')[1], held[1], held[2], held[3], held[4], held[5]}
