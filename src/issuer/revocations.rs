@@ -15,6 +15,7 @@ use super::build::IssuerWorker;
 use crate::{
     http::{Answer, Problem, ProblemCode, limit_key, now, pairs, to_the_end},
     store::{Ended, ReadEnds, StoreError},
+    telemetry::admit_line,
 };
 
 /// How long a page is answered again, to whoever asks for the same.
@@ -69,8 +70,11 @@ fn later(reason: &str) -> Problem {
 
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
 async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
-    let made = make_page(worker, cursor, lane).await;
-    made.inspect_err(|error| tracing::warn!(error, "no page of the revocation feed could be made"))
+    make_page(worker, cursor, lane).await.inspect_err(|error| {
+        if let Some(not_logged) = admit_line(error) {
+            tracing::warn!(error, not_logged, "no page of the revocation feed could be made");
+        }
+    })
 }
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {

@@ -12,8 +12,10 @@ use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
 
 use super::{CACHED, cursor};
 
-/// The most pages of a lane that are kept, or made at once for one client.
+/// The most pages of a lane that are kept.
 const MAX_PAGES: usize = 32;
+/// The most pages of a lane that are made at once for one client. A verifier asks for one after another.
+const OF_A_CLIENT: usize = 8;
 /// For how long a cursor that was the newest one is remembered, and how old the end may be that a recent cursor names.
 /// Verifiers ask every 5 s.
 const RECENT: TimeDelta = TimeDelta::seconds(60);
@@ -68,8 +70,8 @@ impl FeedPages {
         }
     }
 
-    /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages of the lane are being made as may
-    /// be, and one of them for this client. A verifier asks for one page after another, so nobody else keeps it waiting.
+    /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages are being made for this client as may
+    /// be: one, if the lane is full. So whoever asks for many pages at once keeps nobody waiting who asks for one.
     pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
         let mut pages = lock(&self.lanes[lane as usize]);
         pages.retain(|_, begun| begun.at.elapsed() < CACHED);
@@ -80,7 +82,9 @@ impl FeedPages {
             // A verifier that begins asks for thousands of pages, each once.
             pages.retain(|_, begun| !begun.page.initialized());
         }
-        if pages.len() >= MAX_PAGES && lane != Lane::Shared && pages.values().any(|begun| begun.client == client) {
+        let most = if pages.len() >= MAX_PAGES { 1 } else { OF_A_CLIENT };
+        let of_client = pages.values().filter(|begun| begun.client == client && !begun.page.initialized());
+        if lane != Lane::Shared && of_client.count() >= most {
             return None;
         }
         let begun = Begun { at: Instant::now(), client: client.to_owned(), page: FeedPage::default() };
@@ -117,15 +121,15 @@ mod tests {
     async fn whoever_asks_for_all_old_pages_keeps_nobody_from_the_first_and_the_newest() {
         let (pages, now) = (FeedPages::default(), DateTime::UNIX_EPOCH + TimeDelta::days(1));
         pages.led_to_the_end("2-0.x.y");
-        for number in 3..3 + MAX_PAGES {
+        let asks = |number: usize, client: &str| {
             let cursor = format!("{number}-0.x.y");
             assert_eq!(pages.lane(&cursor, now), Lane::Old);
-            assert!(pages.page(&cursor, Lane::Old, "greedy").is_some());
-        }
-        assert_eq!(pages.lane("1-0.x.y", now), Lane::Old);
-        assert!(pages.page("1-0.x.y", Lane::Old, "greedy").is_none(), "all places of old pages are taken");
-        assert!(pages.page("1-0.x.y", Lane::Old, "honest").is_some(), "by another client");
-        assert!(pages.page("2-0.x.z", Lane::Old, "honest").is_none(), "one at a time");
+            pages.page(&cursor, Lane::Old, client)
+        };
+        assert_eq!((3..19).filter(|number| asks(*number, "greedy").is_some()).count(), OF_A_CLIENT);
+        assert!(asks(19, "honest").is_some(), "by another client");
+        assert!((20..20 + MAX_PAGES).all(|number| asks(number, &number.to_string()).is_some()));
+        assert!(asks(99, "honest").is_none() && asks(99, "newcomer").is_some(), "one for each while the lane is full");
         let _reading = pages.turn(Lane::Old).await;
         for (cursor, lane) in [("", Lane::Shared), ("2-0.x.y", Lane::Shared), ("86399000-0.x.y", Lane::Recent)] {
             assert_eq!(pages.lane(cursor, now), lane, "{cursor}");
