@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod cli;
+pub mod clock;
 pub mod findings;
 pub mod http;
 pub mod ids;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::{
-    http::{Problem, ProblemCode, no_valid_token, now},
+    clock::now,
+    http::{Problem, ProblemCode, no_valid_token},
     login::{LoginError, SessionError},
     store::StoreError,
     telemetry::{admit_line, audit::Event},

@@ -24,7 +24,7 @@ use tokio::{
     net::TcpStream,
 };
 use uuid::Uuid;
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::{
     Fault,

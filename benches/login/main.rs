@@ -25,7 +25,7 @@ use std::{
 use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::{
-    http::now,
+    clock::now,
     keys::{KeyRing, PrivateJwk, StoredKeys},
     token::{Minter, new_token_id},
 };

@@ -6,7 +6,7 @@ use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use wxmint::{
-    http::now,
+    clock::now,
     keys::{KeyRing, KeySet},
     token::{Minter, new_token_id},
 };

@@ -14,7 +14,7 @@ use std::{
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint::{
-    http::now,
+    clock::now,
     keys::{PrivateJwk, StoredKeys},
     secret_files::create_private,
 };

@@ -7,7 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
-    http::{Problem, now, origin},
+    clock::now,
+    http::{Problem, origin},
     ids::{AppId, InvalidId, Person, UserId},
     login::{LoginWorker, Operator},
     telemetry::{

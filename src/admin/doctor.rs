@@ -19,8 +19,9 @@ use super::{
     tokens::Right,
 };
 use crate::{
+    clock::now,
     findings::{Doctor, Finding},
-    http::{Answer, Problem, ProblemCode, now, private, to_the_end},
+    http::{Answer, Problem, ProblemCode, private, to_the_end},
 };
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.

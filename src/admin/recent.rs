@@ -9,7 +9,8 @@ use super::{
     tokens::Right,
 };
 use crate::{
-    http::{Answer, Problem, now, pairs, parse, private, to_the_end},
+    clock::now,
+    http::{Answer, Problem, pairs, parse, private, to_the_end},
     ids::{AppId, UserId},
     login::FoundUser,
     telemetry::recent::{LastHour, UserEvents},

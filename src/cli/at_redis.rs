@@ -8,8 +8,8 @@ use super::{
     serve::variables,
 };
 use crate::{
+    clock::now,
     findings::Status,
-    http::now,
     settings::{StoreSettings, StoreUrl},
     store::{
         Redis, RedisAccess, Store,

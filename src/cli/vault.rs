@@ -15,7 +15,7 @@ use super::{
     serve::variables,
 };
 use crate::{
-    http::now,
+    clock::now,
     keys::rotation::whole_second,
     secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private},
     settings::{read_one, variables::VAULT_KEY_FILE},

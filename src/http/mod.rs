@@ -21,7 +21,6 @@ mod unread;
 pub mod viewer;
 
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
@@ -37,12 +36,6 @@ pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
 pub use trace::{LogAddresses, RequestSpan, enter, origin, request_id};
-
-/// The clock at the border. Everything inside takes the time as an argument.
-#[expect(clippy::disallowed_methods, reason = "this is the border")]
-pub fn now() -> DateTime<Utc> {
-    Utc::now()
-}
 
 /// An answer for one person, which no cache may keep.
 pub fn private(answer: impl Serialize) -> HttpResponse {

@@ -15,8 +15,9 @@ use super::{
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
+    clock::now,
     findings::Finding,
-    http::{Readiness, TrustedProxies, now},
+    http::{Readiness, TrustedProxies},
     keys::{KeyRing, KeySet},
     login::{self, LoginPolicy},
     secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},

@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        http::now,
+        clock::now,
         keys::{PrivateJwk, StoredKeys},
         token::new_token_id,
         vault::Vault,

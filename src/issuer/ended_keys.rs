@@ -13,8 +13,8 @@ use super::{
     examine::{end_by_hand, ended_keys},
 };
 use crate::{
+    clock::now,
     findings::Finding,
-    http::now,
     keys::{EndedKey, KeySet},
     store::{Store, StoreError},
 };

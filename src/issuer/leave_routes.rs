@@ -9,7 +9,8 @@ use wxmint_verify::{Claims, Verified};
 
 use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Fields, Problem, SMALL_BODY, now, origin, read_body, to_the_end},
+    clock::now,
+    http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end},
     ids::Person,
     login::SessionError,
     refusals::Refusal,

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::{LoginFields, RefusedLogin, build::IssuerWorker};
 use crate::{
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, now, origin, private, read_body, to_the_end},
+    clock::now,
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
     ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
     refusals::Refusal,

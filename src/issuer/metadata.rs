@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use wxmint_verify::Algorithm;
 
 use super::build::IssuerWorker;
-use crate::http::now;
+use crate::clock::now;
 
 /// The public keys (RFC 7517)
 ///

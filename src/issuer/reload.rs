@@ -13,7 +13,8 @@ use super::{
 use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
-    http::{Readiness, now},
+    clock::now,
+    http::Readiness,
     keys::{KeyRing, StoredKeys},
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,

@@ -13,7 +13,8 @@ pub(super) use self::pages::FeedPages;
 use self::pages::{Lane, Made};
 use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Problem, ProblemCode, limit_key, now, pairs, to_the_end},
+    clock::now,
+    http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end},
     store::{Ended, ReadEnds, StoreError},
     telemetry::admit_line,
 };

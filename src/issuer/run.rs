@@ -18,8 +18,9 @@ use tracing_actix_web::TracingLogger;
 use super::{Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, reload::watch_files, routes::public_routes};
 use crate::{
     admin,
+    clock::now,
     findings::{Doctor, Finding, Status},
-    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, now, serve},
+    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, serve},
     store::{Redis, Store, StoreError, redis_lacks},
     telemetry::{RedisState, audit},
 };

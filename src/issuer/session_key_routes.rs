@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 
 use super::build::IssuerWorker;
 use crate::{
-    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, now, parse, private, read_body, to_the_end},
+    clock::now,
+    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, parse, private, read_body, to_the_end},
     ids::{Phone, PhoneCode},
     login::{Asking, SessionError, UserDataRequest},
     wechat::{EncryptedData, RawData},

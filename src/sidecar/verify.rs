@@ -17,7 +17,8 @@ use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::{
-    http::{Problem, ProblemCode, no_token, no_valid_token, now, unreadable_token},
+    clock::now,
+    http::{Problem, ProblemCode, no_token, no_valid_token, unreadable_token},
     path_rules::{Demand, PathSource},
 };
 

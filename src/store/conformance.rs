@@ -33,7 +33,7 @@ fn person(openid: &str) -> Person {
 
 /// This one.
 fn second() -> i64 {
-    crate::http::now().timestamp()
+    crate::clock::now().timestamp()
 }
 
 fn user(name: &str) -> UserId {
@@ -76,7 +76,7 @@ fn wish(user: &UserId, by_unionid: bool) -> Intent {
 async fn recorded(store: &dyn Store, login: &LoginRecord) -> BindingState {
     match log_in(store, login).await {
         Recorded::Counted { state, at, .. } => {
-            assert!((crate::http::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
+            assert!((crate::clock::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
             state
         }
         other => panic!("{other:?}"),
@@ -332,10 +332,10 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
-    let before = crate::http::now().trunc_subsecs(3);
+    let before = crate::clock::now().trunc_subsecs(3);
     let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
     let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
-    assert!(before <= binding.bound_at && binding.bound_at <= crate::http::now(), "{binding:?}");
+    assert!(before <= binding.bound_at && binding.bound_at <= crate::clock::now(), "{binding:?}");
     let plain =
         Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
     assert_eq!((&binding, &binding.others), (&plain, &vec![]));
@@ -359,7 +359,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
         let taken =
             store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer").expect("repeated by its claim");
         assert_eq!(taken.holder, holder);
-        assert!((crate::http::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
+        assert!((crate::clock::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
     let plain = TicketHolder { unionid: None, ..holder };
@@ -603,7 +603,7 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
@@ -617,7 +617,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>
 /// Verifiers accept a token for as long as their leeway after its `exp`.
 async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn Store>) {
     with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     let expired = |seconds: i64| token(&format!("expired {seconds} s ago").replace(' ', "-"), now - 3600 - seconds);
     for ended in [expired(30), expired(180)] {
         store.end_token(&ended).await.expect("ended");
@@ -628,7 +628,7 @@ async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn St
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
@@ -647,7 +647,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
 
 async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
@@ -663,14 +663,14 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
 /// The ends that the stream holds after `cursor`, and where it goes on.
 async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
     let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
-    assert!(!read.more && (crate::http::now() - read.at).num_seconds().abs() <= 5);
+    assert!(!read.more && (crate::clock::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
 
 async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     let store = &*store;
     let owner = with_session(store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     assert_eq!(read_after(store, "").await, (vec![], String::new()));
     let (one, user) = (token("a", now), user("user-1"));
     for _ in 0..2 {
@@ -711,7 +711,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
 
 async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::http::now().timestamp());
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::clock::now().timestamp());
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
@@ -728,7 +728,7 @@ async fn logged_in(store: &dyn Store, id: &str, at: i64) -> i64 {
 
 async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     assert_eq!(logged_in(&*store, "b", now).await, now);
     assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: false }));
     assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
@@ -739,7 +739,7 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store
 /// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, now) = (with_session(store, "o1").await, crate::http::now().timestamp());
+    let (owner, now) = (with_session(store, "o1").await, crate::clock::now().timestamp());
     let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
     for id in ["a", "b", "c", "b", "a"] {
         assert_eq!(logged_in(store, id, now).await, now);
@@ -769,7 +769,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
 /// The clock of the store has stepped back since the ends were made.
 async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::http::now().timestamp());
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::clock::now().timestamp());
     let date = async |latest| store.date_token(&owner, &token("a", now), now + latest).await.expect("dated") - now;
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
     assert_eq!(date(60).await, 0, "nothing was ended");
@@ -1006,7 +1006,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
 
 async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::http::now().timestamp();
+    let now = crate::clock::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
         store.end_in_app(&user("user-1"), &owner.app).await.expect("ended");
@@ -1125,7 +1125,7 @@ macro_rules! conformance {
         mod memory_store {
             $(#[actix_web::test]
             async fn $case() {
-                super::$case(Rc::new(Memory::new(crate::http::now, super::DAY))).await;
+                super::$case(Rc::new(Memory::new(crate::clock::now, super::DAY))).await;
             })*
             use super::*;
         }
@@ -1236,7 +1236,7 @@ mod redis_only {
                 other => panic!("{other:?}"),
             }
         };
-        let now = crate::http::now().timestamp();
+        let now = crate::clock::now().timestamp();
         let date = async |second| store.date_token(&person("o1"), &token("a", second), i64::MAX).await.expect("dated");
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", 1).await;
@@ -1254,7 +1254,7 @@ mod redis_only {
         let binding = format!("wxmint:{{{}:o1}}:binding", app());
         server.cli(&["HDEL", &binding, "dropped"]);
         assert!(!asks("k8").await);
-        store.had_told(crate::http::now().timestamp() as u64 + 60);
+        store.had_told(crate::clock::now().timestamp() as u64 + 60);
         assert!(asks("k9").await, "so have ends that were made before");
         let last = store.last_login(&person("o1")).await.expect("an answer").expect("a login");
         for (seconds, later) in [(-60, 0), (60, 60)] {
@@ -1272,7 +1272,7 @@ mod redis_only {
     #[actix_web::test]
     async fn a_login_after_the_clock_has_stepped_back_counts_once() {
         let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::http::now().timestamp_micros() as u64);
+        let (store, now) = (server.store(), crate::clock::now().timestamp_micros() as u64);
         for (number, micros) in [(1, now + 300_000_000), (2, now)] {
             let order = ExchangeOrder::new(micros, &attempt_id(number));
             recorded(&store, &record("o1", &order, "k", "user-1")).await;
@@ -1351,7 +1351,7 @@ mod redis_only {
     #[actix_web::test]
     async fn an_end_that_did_not_reach_the_stream_is_untold_until_a_repetition_puts_it_there() {
         let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let (store, now) = (server.store(), crate::clock::now().timestamp());
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
         server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
         assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
@@ -1381,7 +1381,7 @@ mod redis_only {
     #[actix_web::test]
     async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
         let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let (store, now) = (server.store(), crate::clock::now().timestamp());
         bind(&store, "owner", "user-1", 1).await;
         for number in 0..20 {
             store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
@@ -1409,7 +1409,7 @@ mod redis_only {
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
         new.note_life(Duration::from_secs(600)).await.expect("noted");
         let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
-        let since = until - crate::http::now().timestamp() - 86_400;
+        let since = until - crate::clock::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
         new.end_user(&user, None).await.expect("ended");
         assert!(kept().iter().all(|kept| (86_511..=86_520).contains(kept)), "{:?}", kept());
@@ -1423,7 +1423,7 @@ mod redis_only {
         server.store().note_life(Duration::from_secs(60)).await.expect("noted");
         assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
         server.cli(&["DEL", "wxmint:user:{user-1}:ends"]);
-        logged_in(&new, "a", crate::http::now().timestamp()).await;
+        logged_in(&new, "a", crate::clock::now().timestamp()).await;
         assert_eq!(ttl("wxmint:user:{user-1}:ends"), ENDS_KEPT.as_secs());
         granted(new.claim_code(&app(), &code("next"), &attempt_id(1), &often()).await.expect("sends what waits"));
         assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
@@ -1436,7 +1436,7 @@ mod redis_only {
     #[actix_web::test]
     async fn the_life_of_tokens_is_noted_again_before_it_is_forgotten() {
         let server = redis_server::RedisServer::start().await;
-        let store = server.store_at(|| crate::http::now() + AHEAD.get());
+        let store = server.store_at(|| crate::clock::now() + AHEAD.get());
         let lives = "wxmint:{wxmint:ended}:lives";
         for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
         {
@@ -1451,7 +1451,7 @@ mod redis_only {
     #[actix_web::test]
     async fn an_end_is_not_moved_back() {
         let server = redis_server::RedisServer::start().await;
-        let (store, user, later) = (server.store(), user("user-1"), crate::http::now().timestamp() + 100);
+        let (store, user, later) = (server.store(), user("user-1"), crate::clock::now().timestamp() + 100);
         let [first, untold] = ["app", "untold:app"].map(|field| format!("{field}:{}", app()));
         let [until, next] = [later, later + 1].map(|second| second.to_string());
         let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
@@ -1469,7 +1469,7 @@ mod redis_only {
     #[actix_web::test]
     async fn a_logout_makes_certain_what_a_login_has_ended() {
         let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let (store, now) = (server.store(), crate::clock::now().timestamp());
         for id in ["a", "b"] {
             logged_in(&store, id, now).await;
         }
@@ -1486,7 +1486,7 @@ mod redis_only {
     #[actix_web::test]
     async fn a_date_that_a_failover_has_taken_back_is_refused() {
         let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::http::now().timestamp());
+        let (store, now) = (server.store(), crate::clock::now().timestamp());
         let confirmed = async |date| store.confirm_date(&token("a", now), date, now + 60).await.is_ok();
         assert!(confirmed(now).await && confirmed(now + 61).await, "neither is ahead and used");
         assert!(!confirmed(now + 20).await);
@@ -1566,7 +1566,7 @@ mod redis_only {
     #[actix_web::test]
     async fn an_end_covers_what_any_clock_has_dated() {
         let cluster = redis_server::Cluster::start().await;
-        let (store, user, now) = (cluster.store(), user("user-1"), crate::http::now().timestamp());
+        let (store, user, now) = (cluster.store(), user("user-1"), crate::clock::now().timestamp());
         let owner = with_session(&store, "o1").await;
         let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
         store.had_told(now as u64 + 90);
@@ -1599,7 +1599,7 @@ mod redis_only {
     async fn what_was_counted_far_ahead_is_deleted() {
         let server = redis_server::RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
-        let ahead = OFTEN.part_at(crate::http::now().timestamp_micros() as u64) + 8;
+        let ahead = OFTEN.part_at(crate::clock::now().timestamp_micros() as u64) + 8;
         server.cli(&["HSET", key, &ahead.to_string(), "99999"]);
         store.count(&often()).await.expect("an answer").expect("the first");
         assert_eq!(server.cli(&["HLEN", key]), "1");
@@ -1830,7 +1830,7 @@ mod redis_server {
         }
 
         pub(super) fn store(&self) -> Redis {
-            self.store_at(crate::http::now)
+            self.store_at(crate::clock::now)
         }
 
         pub(super) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
@@ -1888,7 +1888,7 @@ mod redis_server {
 
         /// That knows one of them.
         pub(super) fn store(&self) -> Redis {
-            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port), crate::http::now)
+            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port), crate::clock::now)
         }
     }
 }

@@ -20,7 +20,10 @@ use self::{
     folded::FOLDED,
     output::{reopen, write},
 };
-use crate::ids::{AppId, UserId};
+use crate::{
+    clock::now,
+    ids::{AppId, UserId},
+};
 
 /// How often what was held back is looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -173,12 +176,4 @@ pub async fn attend() {
             _ = hangup => reopen(),
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an event says when it happened; what decides takes the time as an argument"
-)]
-fn now() -> DateTime<Utc> {
-    Utc::now()
 }

@@ -211,7 +211,7 @@ impl Campaign {
     async fn show_to_verifier(&self, who: usize, token: &Token) {
         let age = self.peer.known().next().and_then(|known| known.ends_age).unwrap_or(Duration::MAX);
         let knows_until = Instant::now().checked_sub(age.saturating_add(WHOLE_SECOND)).unwrap_or(self.books.began);
-        let verdict = self.peer.verify(&token.text, wxmint::http::now()).await;
+        let verdict = self.peer.verify(&token.text, wxmint::clock::now()).await;
         *self.books.pages().counts.entry("verification").or_default() += 1;
         let verdict = match &verdict {
             Ok(claims) => Ok(claims.user.as_str().to_owned()),
@@ -292,5 +292,5 @@ impl Campaign {
 }
 
 pub(crate) fn second() -> i64 {
-    wxmint::http::now().timestamp()
+    wxmint::clock::now().timestamp()
 }

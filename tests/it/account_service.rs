@@ -17,7 +17,7 @@ use wxmint::{
         Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked,
         read_found, read_made,
     },
-    http::now,
+    clock::now,
     ids::{Phone, UserId},
     keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
     telemetry::Metrics,

@@ -9,7 +9,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::support::{Answer, PATIENCE, TestBed, audit::is_audit, eventually, until};
 

@@ -101,7 +101,7 @@ async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_u
     bed.log_in("mei").await.expect_login();
     bed.redis.move_clock(280);
     let login = bed.log_in("lin").await.expect_login();
-    assert!(seconds(&login, "iat") > wxmint::http::now().timestamp() + 250, "{}", login.claims());
+    assert!(seconds(&login, "iat") > wxmint::clock::now().timestamp() + 250, "{}", login.claims());
 }
 
 /// The ban, as far as the process has seen the clock before: a command that is started afterwards has not.
@@ -152,7 +152,7 @@ async fn verifiers_go_on_learning_of_ends() {
     log_out(&bed, &login, false).await;
     until_refused(&follower, &login).await;
     let page = bed.http.get(&bed.service().url("/revocations")).await.body;
-    let behind = wxmint::http::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
+    let behind = wxmint::clock::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
     assert!((-1..=10).contains(&behind), "{behind} s");
 }
 

@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
 
 use crate::support::{

@@ -17,7 +17,7 @@ use tokio::{
     net::TcpListener,
     sync::mpsc,
 };
-use wxmint::http::now;
+use wxmint::clock::now;
 use wxmint_verify::peer::{Peer, TrustedIssuer};
 
 use crate::support::{

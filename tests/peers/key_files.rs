@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::{
     checks,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::{
     back_end::BackEnd,

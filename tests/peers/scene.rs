@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, sync::Arc};
 
 use serde_json::Value;
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::{
     back_end::BackEnd,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accounts::Named,
-    http::now,
+    clock::now,
     ids::{AppId, Person, UnionId, UserId},
     login::{Binder, Link, LoginError, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},

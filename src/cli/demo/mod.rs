@@ -37,7 +37,8 @@ use super::{
     simulator,
 };
 use crate::{
-    http::{Listeners, listen, now, page, run_to_end, serve, stop_signal},
+    clock::now,
+    http::{Listeners, listen, page, run_to_end, serve, stop_signal},
     ids::Person,
     issuer::{self, InDemo, Issuer, Routes},
     keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy},

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use wxmint_simulator::KeyTimes;
 
 use crate::{
-    http::now,
+    clock::now,
     keys::{
         KeyRing, StoredKeys,
         rotation::{self, KeyLife, KeyState, RotationPolicy},

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     cli::serve::{remarks, variables},
+    clock::now,
     findings::{Finding, Status},
-    http::now,
     issuer::{Issuer, IssuerStartError, open_redis},
     secret_files,
     settings::{Settings, value_files},

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
 use crate::{
+    clock::now,
     findings::Finding,
-    http::now,
     issuer::Issuer,
     settings::IssuerUrl,
     upstream::{Fetched, Tls, Upstream},

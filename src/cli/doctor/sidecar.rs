@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     cli::serve::{sidecar_remarks, variables},
+    clock::now,
     findings::Finding,
-    http::now,
     settings::SidecarSettings,
 };
 

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 
 use crate::{
+    clock::now,
     findings::Finding,
-    http::now,
     settings::Settings,
     telemetry::Metrics,
     upstream::{ProxyUrl, Tls},

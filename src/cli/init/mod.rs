@@ -23,7 +23,7 @@ use super::{
     random,
 };
 use crate::{
-    http::now,
+    clock::now,
     keys::{PrivateJwk, StoredKeys},
     secret_files::create_private,
     settings::env_file::{self, filled, quoted},

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Failure, date, place::KeysPlace, print};
 use crate::{
-    http::now,
+    clock::now,
     keys::{
         EndedKey,
         rotation::{self, KeyLife, KeyState},

@@ -26,7 +26,7 @@ use super::{
     serve::variables,
 };
 use crate::{
-    http::now,
+    clock::now,
     keys::{PrivateJwk, StoredKeys, rotation},
     secret_files::read_private,
     settings::{

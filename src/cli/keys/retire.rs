@@ -5,7 +5,7 @@ use wxmint_verify::Algorithm;
 use super::{Failure, place::KeysPlace, print, say};
 use crate::{
     cli::output::confirm,
-    http::now,
+    clock::now,
     keys::{
         PrivateJwk,
         rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor},

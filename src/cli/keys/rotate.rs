@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
 use crate::{
-    http::now,
+    clock::now,
     keys::{
         StoredKeys,
         rotation::{self, KeyLife, RotationPolicy, RotationStep},

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user},
-    http::now,
+    clock::now,
     ids::UserId,
     secret_files::{FileError, Held, MAKE_USERS, read_private},
     settings::{AccountsSource, read_one, variables::ACCOUNTS},

@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn store() -> Memory {
-    Memory::new(crate::http::now, Duration::from_secs(86_400))
+    Memory::new(crate::clock::now, Duration::from_secs(86_400))
 }
 
 fn person(openid: &str) -> Person {

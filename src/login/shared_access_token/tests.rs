@@ -30,7 +30,7 @@ const SECRET: &str = "00112233445566778899aabbccddeeff";
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
 const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
 
-static STARTED: LazyLock<DateTime<Utc>> = LazyLock::new(crate::http::now);
+static STARTED: LazyLock<DateTime<Utc>> = LazyLock::new(crate::clock::now);
 
 thread_local! {
     /// By how much the store's clock is ahead.

@@ -171,7 +171,7 @@ macro_rules! conformance {
         mod memory_store {
             $(#[actix_web::test]
             async fn $case() {
-                super::$case(Rc::new(Memory::new(crate::http::now, super::DAY))).await;
+                super::$case(Rc::new(Memory::new(crate::clock::now, super::DAY))).await;
             })*
             use super::*;
         }

@@ -18,9 +18,10 @@ use rustix::{
 };
 
 use super::{
-    Activity, Event, Several, now,
+    Activity, Event, Several,
     output::{UNTOLD, WAITING, file_line, lost},
 };
+use crate::clock::now;
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;

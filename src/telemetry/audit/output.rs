@@ -19,8 +19,8 @@ use super::{
     Audit, Event,
     file::{AuditFile, Message},
     folded::FOLDED,
-    now,
 };
+use crate::clock::now;
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use wxmint::{
     accounts::{Accounts, LoginCheck, Named, NewUserKey},
-    http::now,
+    clock::now,
     keys::{KeyRing, KeySet},
     token::{Minter, OutgoingRequest, RequestSigner, new_token_id},
 };

@@ -8,7 +8,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use super::{Business, RECEIVER, interpreter};
 use crate::support::{APPID, Answer, BUSY, OTHER_APPID, Process, repository, until};

@@ -172,12 +172,12 @@ async fn tokens_and_ends_are_dated_by_the_clock_of_redis_and_a_distant_clock_is_
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ])
     .await;
-    let before = wxmint::http::now().timestamp();
+    let before = wxmint::clock::now().timestamp();
     let login = business.log_in("lin", &password_of("alice")).await;
     let token = token_of(&login);
     let claims = login.claims();
     let iat = claims["iat"].as_i64().expect("a number");
-    assert!((before..=wxmint::http::now().timestamp()).contains(&iat), "{claims}");
+    assert!((before..=wxmint::clock::now().timestamp()).contains(&iat), "{claims}");
     business.expect_valid(&token).await;
     assert_eq!(business.log_out(&token, true).await.status, 204);
     business.call("GET", SESSION, &token, &Value::Null).await.expect_problem(401, "invalid_token");

@@ -6,7 +6,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::support::APPID;
 

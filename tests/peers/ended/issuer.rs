@@ -9,7 +9,7 @@ use std::{
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use crate::{
     forge::{ForgeKey, merged},

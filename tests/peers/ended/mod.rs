@@ -10,7 +10,7 @@ mod services;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wxmint::http::now;
+use wxmint::clock::now;
 
 use self::issuer::{By, Issuer, Manner, OTHER_APP, PERSON_APP, page};
 use crate::{
