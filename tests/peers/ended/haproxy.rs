@@ -69,7 +69,7 @@ async fn haproxy_refuses_what_was_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn haproxy_keeps_the_newest_ends_when_it_is_full() {
-    let (back_end, full) = (BackEnd::start().await, [("MOST_ENDS = 1_000_000 ", "MOST_ENDS = 20 ")]);
+    let (back_end, full) = (BackEnd::start().await, [("MOST_REVOCATIONS = 1_000_000 ", "MOST_REVOCATIONS = 20 ")]);
     keeps_the_newest(|issuer, closed| start(issuer, &back_end, closed, &full), |haproxy| &haproxy.example).await;
 }
 

@@ -32,7 +32,7 @@ const GO: Service = Service {
         ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
     ],
     closed: ("failClosed      = false ", "failClosed      = true "),
-    full: ("maxEnds         = 1_000_000 ", "maxEnds         = 20 "),
+    full: ("maxRevocations  = 1_000_000 ", "maxRevocations  = 20 "),
     old_keys: &[OFTEN[0], OFTEN[1], ("keysMaxAge   = 24 * time.Hour", "keysMaxAge   = 3 * time.Second")],
 };
 
@@ -45,7 +45,7 @@ const NODE: Service = Service {
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
     ],
     closed: ("FAIL = \"open\";", "FAIL = \"closed\";"),
-    full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
+    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
     old_keys: &[
         ("EVERY = 300_000;", "EVERY = 500;"),
         ("KEYS_MAX_AGE = 86_400_000;", "KEYS_MAX_AGE = 3_000;"),
@@ -62,7 +62,7 @@ const PYTHON: Service = Service {
         ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
     ],
     closed: ("FAIL = \"open\"", "FAIL = \"closed\""),
-    full: ("MOST_ENDS = 1_000_000 ", "MOST_ENDS = 20 "),
+    full: ("MOST_REVOCATIONS = 1_000_000 ", "MOST_REVOCATIONS = 20 "),
     old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
 };
 
@@ -76,7 +76,7 @@ const JAVA: Service = Service {
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
     ],
     closed: ("FAIL_CLOSED = false;", "FAIL_CLOSED = true;"),
-    full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
+    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
     old_keys: &[
         ("EVERY = 5_000;", "EVERY = 100;"),
         ("EVERY = 300_000;", "EVERY = 500;"),
@@ -94,7 +94,7 @@ const PHP: Service = Service {
         ("KEYS_EVERY_FOR_A_PAGE = 10;", "KEYS_EVERY_FOR_A_PAGE = 1;"),
     ],
     closed: ("FAIL = 'open';", "FAIL = 'closed';"),
-    full: ("MOST_ENDS = 1_000_000;", "MOST_ENDS = 20;"),
+    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
     old_keys: &[
         ("EVERY = 5;", "EVERY = 0.1;"),
         ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
