@@ -152,6 +152,11 @@ impl World<'_> {
                 blocked.then(|| self.begin_to_end(request))
             }
             Wish::Everywhere(token) => self.may_end_everything(token).then(|| self.begin_to_end(request)),
+            Wish::Unbind { .. } => {
+                // When the person leaves. A repetition finds it in the binding.
+                request.at = if request.at == 0 { self.store_second() } else { request.at };
+                Some(self.begin_to_end(request))
+            }
             _ => Some(self.begin_to_end(request)),
         }
     }
@@ -241,7 +246,7 @@ impl World<'_> {
                 })
             }
             Wish::Unbind { user, person, generation } => {
-                let since = self.store_second();
+                let since = request.at;
                 self.call(async move |store: &dyn Store| {
                     store.dismiss(&user_id(user), &person_id(person), generation, since).await.map(|()| None)
                 })
@@ -316,7 +321,7 @@ impl World<'_> {
                 let people = self.directly(async move |store: &dyn Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else { return };
-                if is_there && left == generation { second.max(self.dated[user]) } else { i64::MIN }
+                if is_there && left == generation { request.at.max(self.dated[user]) } else { i64::MIN }
             }
         };
         let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);

@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn links_and_pictures_lead_to_what_is_served_and_other_files_are_named() {
         let page = shown(
-            "[i](README.md#a) [z](README.zh-CN.md) [x](https://a.b/c) [k](../k8s/README.md#b) [Dockerfile](../Dockerfile) ![p](keys.svg) [e](../examples/peers) [m](../examples/peers/app.mjs) note[^n]\n\n[^n]: Said.",
+            "[i](README.md#a) [z](README.zh-CN.md) [x](https://a.b/c) [k](../k8s/README.md#b) [Dockerfile](../Dockerfile) ![p](keys.svg) [e](../examples/peers/node) [m](../examples/peers/app.mjs) note[^n]\n\n[^n]: Said.",
         );
         for part in [
             "href=\"/pages/en/#a\"",
