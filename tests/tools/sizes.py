@@ -28,7 +28,7 @@ BOUNDS = {
     "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
 }
 # Of bounds that are not met yet: what may not grow until they are.
-NOT_YET = {"src": 29_310, "tests": 37_240, "pages": 5_180}
+NOT_YET = {"src": 29_300, "tests": 37_260, "pages": 5_180}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(
