@@ -80,6 +80,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) package --locked --allow-dirty -p wxmint-verify
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
+	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
 	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh
 

@@ -113,6 +113,12 @@ async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     replica
 }
 
+/// How often the service has looked whether a key is ended.
+async fn looks(bed: &TestBed, outcome: &str) -> f64 {
+    let labels = format!("{{operation=\"ended_keys\",outcome=\"{outcome}\"}}");
+    bed.service().metric(&format!("wxmint_redis_operation_duration_seconds_count{labels}")).await
+}
+
 async fn readyz(service: &Service, status: u16, words: &str) -> String {
     until(words, WITHIN, async || {
         let answer = service.readyz().await;
@@ -187,10 +193,11 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
     readyz(&restarted, 503, &kid).await;
     bed.redis_link().cut().await;
-    let failed = "operation=\"ended_keys\",outcome=\"failed\"";
-    until("Redis is away", WITHIN, async || bed.service().metrics().await.contains(failed)).await;
+    until("Redis is away", WITHIN, async || looks(&bed, "failed").await > 0.0).await;
     readyz(bed.service(), 503, &kid).await;
     bed.redis_link().restore().await;
+    let before = looks(&bed, "ok").await;
+    until("it has looked again", WITHIN, async || looks(&bed, "ok").await > before + 1.0).await;
     assert_eq!(bed.service().reasons("ERROR").iter().filter(|reason| reason.contains(&kid)).count(), 1, "told once");
     obey(&said);
     for service in [bed.service(), &restarted] {

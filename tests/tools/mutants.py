@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Plants the faults of tests/mutants.toml, one at a time, and fails if the tests that should notice one do not.
 
-    mutants.py [--minutes MINUTES] [--only TEXT] [LIST]
+    mutants.py [--check] [--minutes MINUTES] [--only TEXT] [LIST]
 
 All faults are built into one copy of the tree, below target/mutants. Each function that has faults gets its body several times:
 as it is, and once with each fault. Each process looks up which fault is planted in it by the session that it belongs to, which
@@ -9,7 +9,8 @@ tests and the programs that they start share; so two faults are tried at the sam
 in a `const fn`, has no choice at run time: it gets a build of its own, which takes a minute. First all tests are run without a
 fault, and have to pass. --only tries the faults whose text or file has this TEXT. After MINUTES (15) no further fault is tried,
 and the exit code is 1, as it is if a fault is not noticed or its text is no longer there. For a fault that names no tests, all are
-run, and those that notice it are named. LIST is another list than tests/mutants.toml.
+run, and those that notice it are named. LIST is another list than tests/mutants.toml. --check plants nothing: it says which texts
+and tests are no longer there.
 """
 
 import argparse
@@ -270,16 +271,27 @@ def try_all(faults: list[Fault], tests: Tests, ends_at: float) -> list[str]:
     return wrong
 
 
+def unwritten(faults: list[Fault]) -> set[str]:
+    """The tests that no source has."""
+    written = "".join((ROOT / name).read_text() for name in sources() if name.endswith(".rs"))
+    return {name for fault in faults for name in fault.caught_by if f"fn {name.rsplit('::')[-1]}(" not in written}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="plants the faults of tests/mutants.toml")
     parser.add_argument("list", nargs="?", type=Path, default=ROOT / "tests/mutants.toml")
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--only", default="")
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     listed = tomllib.loads(options.list.read_text())["fault"]
     chosen = [fault for fault in listed if options.only in fault["file"] + fault["find"]]
     faults = [Fault(number, **fault) for number, fault in enumerate(chosen, 1)]
     misplaced = [reason for fault in faults if (reason := fault.misplaced())]
+    if options.check:
+        wrong = misplaced + [f"there is no test {name}" for name in sorted(unwritten(faults))]
+        print("\n".join([f"mutants: {text}" for text in wrong] or [f"mutants: {len(faults)} faults are in their places"]))
+        return 1 if wrong else 0
     faults = [fault for fault in faults if not fault.misplaced()]
     try:
         prepare()

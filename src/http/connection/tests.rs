@@ -3,6 +3,7 @@
 use std::{future::pending, net::SocketAddr, sync::LazyLock};
 
 use actix_web::{App, web};
+use rustix::net::sockopt::socket_linger;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -21,9 +22,6 @@ const LARGE: usize = 3 * 1024 * 1024;
 /// So little that the whole takes twice as long as anything here.
 const DROP: usize = 4 * 1024;
 
-/// More than the system keeps for a client that reads nothing, and so little that actix-web's buffer has the rest.
-const BUFFERED: usize = 48 * 1024;
-
 const MEBIBYTE: usize = 1024 * 1024;
 static SHARED: LazyLock<Vec<web::Bytes>> =
     LazyLock::new(|| (0..MOST_UNREAD / MEBIBYTE).map(|_| vec![b'x'; MEBIBYTE].into()).collect());
@@ -40,7 +38,8 @@ fn server_with(limits: ServerLimits) -> SocketAddr {
     let app = move || {
         let small = App::new().route("/small", web::get().to(async || "small"));
         let small = small.route("/shared/{copy}", web::get().to(async |copy: web::Path<usize>| SHARED[*copy].clone()));
-        let small = small.route("/buffered", web::get().to(async || vec![b'x'; BUFFERED]));
+        let longer = async |more: web::Path<usize>| vec![b'x'; MEBIBYTE + *more];
+        let small = small.route("/longer/{more}", web::get().to(longer));
         small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte))
     };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
@@ -167,9 +166,11 @@ async fn an_answer_that_was_read_takes_no_room() {
     let mut streams = Vec::new();
     for number in 0..=MOST_UNREAD / MEBIBYTE + 1 {
         streams.push(connected(HONEST, address).await);
-        for stream in [number, 0] {
+        for (stream, more) in [(number, 2 * number), (0, 2 * number + 1)] {
             let stream = &mut streams[stream];
-            stream.write_all(b"GET /mebibyte HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+            // No two have one length, so that none is taken for another that had its memory before.
+            let request = format!("GET /longer/{more} HTTP/1.1\r\nHost: a\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("sent");
             let read = timeout(LATEST, stream.read_exact(&mut vec![0; MEBIBYTE])).await.expect("in time");
             read.expect("not broken off");
         }
@@ -203,19 +204,29 @@ async fn the_system_keeps_no_more_of_an_unread_answer_than_the_send_buffer_has_r
 #[actix_web::test]
 async fn the_system_keeps_nothing_of_an_answer_whose_time_is_over() {
     let address = server_with(ServerLimits { answer: TICK, ..ServerLimits::default() });
-    for path in ["large", "buffered"] {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("a small buffer");
-        let mut stream = socket.connect(address).await.expect("a listener");
-        stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.expect("sent");
-        for is_kept in [true, false] {
-            let changed = async {
-                while (unread_in_the_system(address) > 0) != is_kept {
-                    tokio::time::sleep(TICK / 50).await;
-                }
-            };
-            timeout(LATEST, changed).await.unwrap_or_else(|_| panic!("{path}: kept is not {is_kept}"));
-        }
+    let _stream = asked(address, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    for is_kept in [true, false] {
+        let changed = async {
+            while (unread_in_the_system(address) > 0) != is_kept {
+                tokio::time::sleep(TICK / 50).await;
+            }
+        };
+        timeout(LATEST, changed).await.unwrap_or_else(|_| panic!("kept is not {is_kept}"));
+    }
+}
+
+#[actix_web::test]
+async fn a_connection_is_reset_while_its_client_does_not_read_an_answer() {
+    let (address, now) = (server(), Instant::now());
+    let connections = Connections::watched(Places::new(&ServerLimits::default()));
+    let [idle, body, answers, flushes] = [Phase::Idle, Phase::Body, Phase::Answers, Phase::Flushes].map(|of| of(now));
+    for (phase, is_reset) in [(Phase::Works, false), (idle, false), (body, false), (answers, true), (flushes, true)] {
+        let stream = connected(HONEST, address).await;
+        let connection = connections.enter(&stream).expect("a connection");
+        connection.enter(phase);
+        connection.close();
+        let linger = socket_linger(&connection.socket).expect("an option");
+        assert_eq!(linger.is_some(), is_reset, "{phase:?}");
     }
 }
 
