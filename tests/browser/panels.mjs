@@ -366,7 +366,8 @@ async function startsWithAppId(page) {
   const options = { cwd: folder, env: { PATH: process.env.PATH, ...ports, ...secret } };
   const shell = spawn(
     "sh",
-    ["-euc", `wxmint() { exec_=; [ "$1" != serve ] || exec_=exec; $exec_ "$WXMINT" "$@"; }\n${await run()}`],
+    // At a terminal `init` asks for the secret, and it is in no variable.
+    ["-euc", `wxmint() { if [ "$1" = serve ]; then unset WXMINT_APP_SECRET; exec "$WXMINT" "$@"; fi; "$WXMINT" "$@"; }\n${await run()}`],
     { ...options, env: { ...options.env, WXMINT: process.env.WXMINT } },
   );
   shell.stdin.end();
