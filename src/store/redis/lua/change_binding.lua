@@ -43,9 +43,9 @@ elseif intended then
   if step == 'bind' then
     redis.call('HSET', KEYS[1], 'user_id', intended, unpack(ARGV, 3))
     if redis.call('HEXISTS', KEYS[1], 'new_for') == 0 then
-      -- Ends may name the tokens of a user who was there before. They have been made, so that the first login that looks for them
-      -- finds them (note_not_ended.lua).
-      redis.call('HSET', KEYS[1], 'dropped', redis.call('TIME')[1] - 3)
+      -- Ends may name the tokens of a user who was there before. None of them is still to be made, so the first login that
+      -- looks for them finds them (note_not_ended.lua).
+      redis.call('HSET', KEYS[1], 'dropped', 0)
     end
     redis.call('HDEL', KEYS[1], 'dissolved', 'intent_user', 'intent_made', 'intent_by_unionid')
   elseif step == 'drop' then

@@ -1,5 +1,6 @@
 -- Records a login that no plain command could: its person has no session, has logged in too often, or the clock has stepped back
--- since the person's latest login. Counts it, keeps its session key beside a binding, and begins to bind a newcomer. KEYS: binding, session, cell of logins (one hash slot).
+-- since the person's latest login. Counts it, keeps its session key beside a binding, and begins to bind a newcomer. KEYS: binding,
+-- session, cell of logins (one hash slot).
 -- ARGV: the line that the login has appended to the session if there is one, session's seconds, limit, until when the login counts,
 -- until when one of the next part would count, and if there is an intent its user, whether wxmint makes the user, and whether a
 -- unionid names the user. Needs limit.lua, session.lua and intend.lua.

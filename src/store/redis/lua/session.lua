@@ -76,8 +76,8 @@ local function is_blocked(user, block_of, block)
 end
 
 -- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended with the
--- keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes on in a cell of its own, so that a
--- logout gives nobody more logins.
+-- keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes on in
+-- a cell of its own, so that a logout gives nobody more logins.
 local function drop_keys()
   local counts, current = session()
   if redis.call('HEXISTS', KEYS[1], 'user_id') == 1 then
