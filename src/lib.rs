@@ -27,6 +27,7 @@ pub mod telemetry;
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;
 pub mod token;
-pub mod upstream;
 pub mod vault;
 pub mod wechat;
+
+pub use wxmint_upstream as upstream;

@@ -23,8 +23,9 @@ const CALLS_PER_FREE_PLACE: u32 = 7;
 /// How many apps are remembered. Those that have nothing in flight are forgotten beyond.
 const MOST_REMEMBERED: usize = 10_000;
 
+/// What is known of the calls to one service, by app.
 #[derive(Debug)]
-pub(crate) struct Breaker<App: Eq + Hash> {
+pub struct Breaker<App: Eq + Hash> {
     max_in_flight: u32,
     /// Of all apps together. Counts as failures the apps that got no answer.
     all: RefCell<Record>,
@@ -46,7 +47,7 @@ struct Record {
 
 /// Why the breaker rejects a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub enum Closed {
     /// The calls for this app have failed too often in a row.
     Pausing,
     /// Too many apps in a row got no answer.
@@ -56,9 +57,11 @@ pub(crate) enum Closed {
 }
 
 impl Closed {
-    pub(crate) const RETRY_AFTER: Duration = PAUSE;
+    /// After this time another call may be tried.
+    pub const RETRY_AFTER: Duration = PAUSE;
 
-    pub(crate) fn reason(self) -> &'static str {
+    /// For the log.
+    pub fn reason(self) -> &'static str {
         match self {
             Self::Pausing => "the last calls all failed, so none is sent for a second",
             Self::AllPausing => "the last calls of all apps failed, so none is sent for a second",
@@ -68,12 +71,13 @@ impl Closed {
 }
 
 impl<App: Eq + Hash + Clone> Breaker<App> {
-    pub(crate) fn new(max_in_flight: u32) -> Rc<Self> {
+    /// At most `max_in_flight` calls at a time, and seven eighths of them for one app.
+    pub fn new(max_in_flight: u32) -> Rc<Self> {
         Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
     }
 
     /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
-    pub(crate) fn admit(self: &Rc<Self>, app: &App, now: Instant) -> Result<Permit<App>, Closed> {
+    pub fn admit(self: &Rc<Self>, app: &App, now: Instant) -> Result<Permit<App>, Closed> {
         let (mut all, mut each) = (self.all.borrow_mut(), self.each.borrow_mut());
         if each.len() >= MOST_REMEMBERED {
             each.retain(|_, own| own.in_flight > 0);
@@ -117,7 +121,8 @@ impl Record {
 
 /// How a call went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CallOutcome {
+pub enum CallOutcome {
+    /// The service has done what it was asked, or has refused it by its own rules.
     Succeeded,
     /// The service has answered, and fails for this app.
     AppFailed,
@@ -127,7 +132,7 @@ pub(crate) enum CallOutcome {
 
 /// A call in flight. If it is dropped before its end, it counts as neither success nor failure.
 #[derive(Debug)]
-pub(crate) struct Permit<App: Eq + Hash> {
+pub struct Permit<App: Eq + Hash> {
     breaker: Rc<Breaker<App>>,
     app: App,
     /// [`Record::successes`] of the app and of all when the call was admitted.
@@ -137,7 +142,7 @@ pub(crate) struct Permit<App: Eq + Hash> {
 impl<App: Eq + Hash> Permit<App> {
     /// Counts the outcome. A failure counts unless a call has succeeded since this one began: calls that wait for their
     /// timeout when the service comes back neither begin a pause nor prolong one.
-    pub(crate) fn ended(self, outcome: CallOutcome, now: Instant) {
+    pub fn ended(self, outcome: CallOutcome, now: Instant) {
         let (mut all, mut each) = (self.breaker.all.borrow_mut(), self.breaker.each.borrow_mut());
         let Some(own) = each.get_mut(&self.app) else { return };
         match outcome {

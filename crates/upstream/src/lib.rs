@@ -19,7 +19,7 @@ use reqwest::{
 use rustls::RootCertStore;
 use rustls_platform_verifier::ConfigVerifierExt;
 
-pub(crate) use self::breaker::{Breaker, CallOutcome, Closed};
+pub use self::breaker::{Breaker, CallOutcome, Closed};
 pub use self::proxy::ProxyUrl;
 
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
@@ -62,7 +62,7 @@ impl Tls {
 }
 
 /// An HTTP client for one worker thread, with a deadline.
-pub(crate) struct Upstream {
+pub struct Upstream {
     client: Client,
     /// The largest response that is read, in bytes.
     most: usize,
@@ -71,15 +71,18 @@ pub(crate) struct Upstream {
 }
 
 /// A response of any status.
-pub(crate) struct Fetched {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+pub struct Fetched {
+    /// Of the response, whatever it is.
+    pub status: StatusCode,
+    /// Of the response.
+    pub headers: HeaderMap,
+    /// Of the response, whole.
+    pub body: Vec<u8>,
 }
 
 impl Fetched {
     /// The time by the clock of who answered, if the answer says it.
-    pub(crate) fn date(&self) -> Option<DateTime<Utc>> {
+    pub fn date(&self) -> Option<DateTime<Utc>> {
         let date = self.headers.get(DATE)?.to_str().ok()?;
         Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())
     }
@@ -87,7 +90,7 @@ impl Fetched {
 
 /// Why there is no response. The reason is for the log and contains no URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FetchError {
+pub enum FetchError {
     /// No byte of the request left.
     #[error("the request was not sent: {0}")]
     NotSent(String),
@@ -98,12 +101,12 @@ pub(crate) enum FetchError {
 
 impl Upstream {
     /// `total` limits the time from sending a request to the last byte of its response.
-    pub(crate) fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
+    pub fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
         Self::through(None, tls, connect, total)
     }
 
     /// The same, with a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what is sent to an http URL.
-    pub(crate) fn through(
+    pub fn through(
         proxy: Option<&ProxyUrl>,
         tls: &Tls,
         connect: Duration,
@@ -130,13 +133,13 @@ impl Upstream {
     }
 
     /// The same client for responses of another size.
-    pub(crate) fn reading(self, most: usize) -> Self {
+    pub fn reading(self, most: usize) -> Self {
         Self { most, ..self }
     }
 
     /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
     /// never contain the URL, which may hold a secret.
-    pub(crate) async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
+    pub async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.client.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
             let reason = format!("{}{}", self.way, describe(&error.without_url()));

@@ -13,7 +13,7 @@ pub struct ProxyUrl {
 }
 
 impl ProxyUrl {
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.text
     }
 }
