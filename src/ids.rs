@@ -6,21 +6,12 @@
 
 #![warn(missing_docs)]
 
-use wxmint_verify::identifier;
-pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
-
-/// `Debug` hides the value, because a person's WeChat identifiers, one-time codes and secrets must not reach a log.
-macro_rules! unprintable {
-    ($name:ident) => {
-        impl ::std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    };
-}
-
-pub(crate) use unprintable;
+use wxmint_keys::vault::Owner;
+pub use wxmint_verify::{
+    identifier,
+    ids::{AppId, InvalidId, TokenId, UserId},
+    unprintable,
+};
 
 const WORD: &str = "letters, digits, `_` and `-`";
 
@@ -63,6 +54,13 @@ pub struct Person {
     pub app: AppId,
     /// The person's openid in that app.
     pub openid: OpenId,
+}
+
+impl Person {
+    /// Whose a sealed session key is.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner::Person { app: &self.app, openid: self.openid.as_str() }
+    }
 }
 
 /// A phone number that WeChat has verified. It never stands in a token or a log.

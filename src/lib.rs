@@ -13,7 +13,6 @@ pub mod findings;
 pub mod http;
 pub mod ids;
 pub mod issuer;
-pub mod keys;
 pub mod limits;
 pub mod login;
 pub mod path_rules;
@@ -26,8 +25,7 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;
-pub mod token;
-pub mod vault;
 pub mod wechat;
 
+pub use wxmint_keys::{self as keys, token, vault};
 pub use wxmint_upstream as upstream;

@@ -309,7 +309,7 @@ fn start(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
 /// comparable.
 fn mint_alone_us() -> Result<f64, Fault> {
     const TOKENS: u32 = 10_000;
-    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).check()?;
     let keys = KeyRing::new(keys, TimeDelta::minutes(30), now())?;
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
@@ -323,7 +323,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
 /// The part of a verification that depends only on the processor.
 fn check_alone_us() -> Result<f64, Fault> {
     const CHECKS: u32 = 5_000;
-    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).check()?;
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).check()?;
     let key = keys.iter().next().ok_or("no key")?.public();
     let message = [b'x'; 400];
     // The signature is well-formed and wrong, which takes as long as a right one.

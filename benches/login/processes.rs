@@ -343,7 +343,7 @@ impl Files {
         let folder = folder.join(format!("login-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let [keys, vault_key, users, log] = ["keys.json", "vault.key", "users", "log"].map(|name| folder.join(name));
-        create_private(&keys, &StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?).content())?;
+        create_private(&keys, &StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).content())?;
         let mut bits = [0; 32];
         rand::fill(&mut bits).map_err(|_| "no random bits")?;
         create_private(&vault_key, STANDARD.encode(bits).as_bytes())?;

@@ -158,7 +158,8 @@ mod tests {
         let [old, signing, soon, later] = [-7200, -3600, 60, 61].map(key);
         let file = |keys: &[&PrivateJwk], exp: Option<i64>, ended: &[&PrivateJwk]| {
             let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
-            let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::content_of(&keys)).expect("JSON");
+            let mut file: serde_json::Value =
+                serde_json::from_slice(&StoredKeys::of(keys.as_slice()).content()).expect("JSON");
             if let Some(seconds) = exp {
                 file["keys"][0]["exp"] = (now + TimeDelta::seconds(seconds)).timestamp().into();
             }
@@ -199,7 +200,7 @@ mod tests {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let [old, signing] =
             [-2, -1].map(|hours| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key"));
-        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::content_of(keys)).expect("a set");
+        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
         let both = set(&[old.clone(), signing.clone()]);
         for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: if")] {
             let after = set(std::slice::from_ref(left));

@@ -261,13 +261,13 @@ mod tests {
         let path = folder.path().join("keys.json");
         let key = |hours| PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::hours(hours)).expect("a key");
         let (signing, next) = (key(-1), key(1));
-        create_private(&path, &StoredKeys::content_of(std::slice::from_ref(&signing))).expect("written");
+        create_private(&path, &StoredKeys::of(std::slice::from_ref(&signing)).content()).expect("written");
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
         let keys = KeyRing::new(set, TimeDelta::minutes(30), now()).expect("a ring");
         let mut ends = NotedEnds::of(Rc::new(Memory::new(now, Duration::ZERO)));
         fs::remove_file(&path).expect("our file");
-        create_private(&path, &StoredKeys::content_of(&[signing, next])).expect("written");
+        create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);
         assert_eq!([reload(), reload()], [Ok(true), Ok(false)]);
         assert_eq!(keys.at(now()).set().lives().len(), 2);

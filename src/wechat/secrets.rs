@@ -23,6 +23,12 @@ macro_rules! secret {
             }
         }
 
+        impl From<Zeroizing<String>> for $name {
+            fn from(text: Zeroizing<String>) -> Self {
+                Self(text)
+            }
+        }
+
         unprintable!($name);
     };
 }

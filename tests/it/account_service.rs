@@ -38,7 +38,7 @@ struct Client {
 impl Client {
     fn of(base: &str) -> Self {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        Self::with_keys(base, ISSUER, StoredKeys::of(key).check().expect("a set"))
+        Self::with_keys(base, ISSUER, StoredKeys::of([key]).check().expect("a set"))
     }
 
     fn with_keys(base: &str, issuer: &str, keys: KeySet) -> Self {

@@ -19,7 +19,7 @@ const SOURCES: [&str; 22] = [
     "src/settings/forms.rs",
     "src/settings/env_file.rs",
     "src/secret_files/mod.rs",
-    "src/vault/mod.rs",
+    "crates/keys/src/vault/mod.rs",
     "src/wechat/apps/files.rs",
     "src/wechat/call.rs",
     "src/accounts/service/answer.rs",

@@ -98,7 +98,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     }
 
     let policy = policy(args.alg, settings.token_ttl.as_secs().cast_signed());
-    let stored = StoredKeys::of(PrivateJwk::generate(args.alg, now())?);
+    let stored = StoredKeys::of([PrivateJwk::generate(args.alg, now())?]);
     let issuer = Issuer::new(settings, stored.check()?, vault()?)?;
     let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
     run_to_end(async {

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_rotation_publishes_one_key_that_signs_after_the_lead_and_keeps_the_old_one() {
         let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::minutes(1)).expect("a key");
-        let stored = StoredKeys::of(key);
+        let stored = StoredKeys::of([key]);
         let set = stored.check().expect("a set");
         let ring = Arc::new(KeyRing::new(set, LEAD, now()).expect("a ring"));
         let rotator = Rotator { stored: Mutex::new(stored), ring, policy: super::super::policy(Algorithm::Es256, 60) };

@@ -118,7 +118,7 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
 type Contents = [(String, Zeroizing<Vec<u8>>); 4];
 
 fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
-    let keys = StoredKeys::of(PrivateJwk::generate(Algorithm::Es256, now())?);
+    let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     checked(&keys)?;
     let vault = format!("{}\n", STANDARD.encode(*random::<32>()?));
     let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);

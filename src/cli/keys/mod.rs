@@ -212,7 +212,7 @@ fn publishing(
 
 fn generate(place: &KeysPlace, algorithm: Algorithm) -> Result<(), Failure> {
     let key = PrivateJwk::generate(algorithm, now())?;
-    let keys = StoredKeys::of(key);
+    let keys = StoredKeys::of([key]);
     let kid = checked(&keys)?.lives()[0].kid.clone();
     place.create(&keys)?;
     print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
@@ -224,7 +224,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
     let named = |error: KeyError| Failure::from(error).at(file.display());
     if !place.exists()? {
         let key = PrivateJwk::import(&content, now()).map_err(named)?;
-        place.create(&StoredKeys::of(key.clone()))?;
+        place.create(&StoredKeys::of([key.clone()]))?;
         print(format_args!("{place}: key {kid}, signs from now on", kid = key.kid()));
         return Ok(());
     }

@@ -37,7 +37,7 @@ impl Keys {
         for _ in 0..2 {
             let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
             keys.kids.push(key.kid().to_owned());
-            let set = StoredKeys::of(key).check().expect("a set");
+            let set = StoredKeys::of([key]).check().expect("a set");
             let jwks = serde_json::to_vec(&set.visible(at(0)).collect::<PublicKeySet<'_>>()).expect("JSON");
             keys.published.keys.extend(PublishedKeys::read(&jwks).expect("a set").keys);
             let ring = KeyRing::new(set, TimeDelta::minutes(30), at(0)).expect("a ring");

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use wxmint_verify::KeyError;
 
 use super::ExtraClaims;
-use crate::ids::{AppId, TokenId, UserId};
+use wxmint_verify::ids::{AppId, TokenId, UserId};
 
 /// The `jti` of a new token: 128 random bits from the system, in base64url.
 pub fn new_token_id() -> Result<TokenId, KeyError> {

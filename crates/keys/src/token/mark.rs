@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use wxmint_verify::KeyError;
 
 use super::{MintError, Minter};
-use crate::ids::TokenId;
+use wxmint_verify::ids::TokenId;
 
 const RANDOM_LEN: usize = 16;
 /// With the random bytes a multiple of three, so that base64url has no spare bits.
@@ -53,7 +53,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::{KeyRing, KeySet, PrivateJwk, StoredKeys};
+    use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
     use wxmint_verify::{Algorithm, TokenTyp};
 
     fn now() -> DateTime<Utc> {
@@ -62,7 +62,7 @@ mod tests {
 
     fn keys(algorithm: Algorithm) -> KeySet {
         let jwk = PrivateJwk::generate(algorithm, now()).expect("a key");
-        StoredKeys::of(jwk).check().expect("a set")
+        StoredKeys::of([jwk]).check().expect("a set")
     }
 
     fn minter(keys: KeySet) -> Minter {
@@ -88,7 +88,7 @@ mod tests {
     fn a_mark_of_each_key_of_the_set_is_known_through_a_rotation() {
         let [old, new] = [0, 1000]
             .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
-        let both = minter(KeySet::parse(&StoredKeys::content_of(&[old, new])).expect("a set"));
+        let both = minter(KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set"));
         for later in [999, 1000] {
             let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
             assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");

@@ -8,13 +8,12 @@ use serde::Serialize;
 use wxmint_verify::{
     KeyError, TokenTyp,
     ends::{EndsPage, PAGE_TYP},
+    ids::{AppId, TokenId, UserId},
+    unprintable,
 };
 
 use super::{ExtraClaims, claims::MintedClaims};
-use crate::{
-    ids::{AppId, TokenId, UserId, unprintable},
-    keys::{KeyRing, provider::for_jsonwebtoken},
-};
+use crate::{KeyRing, provider::for_jsonwebtoken};
 
 /// Why a token could not be signed. The client is never the cause.
 #[derive(Debug, thiserror::Error)]
@@ -116,13 +115,13 @@ mod tests {
     use serde_json::Value;
 
     use super::{super::new_token_id, *};
-    use crate::keys::{KeySet, PrivateJwk, StoredKeys};
+    use crate::{KeySet, PrivateJwk, StoredKeys};
     use wxmint_verify::Algorithm;
 
     fn minted(algorithm: Algorithm, audience: &[&str], extra: &ExtraClaims) -> (KeySet, String) {
         let now = DateTime::from_timestamp(1_700_000_000, 0).expect("a date");
         let jwk = PrivateJwk::generate(algorithm, now).expect("a key");
-        let keys = StoredKeys::of(jwk).check().expect("a set");
+        let keys = StoredKeys::of([jwk]).check().expect("a set");
         let ring = Arc::new(KeyRing::new(keys.clone(), TimeDelta::minutes(30), now).expect("a ring"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
         let day = Duration::from_secs(86_400);

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn the_pages_name_each_name_that_is_refused() {
         let page = |name: &str| {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
             std::fs::read_to_string(path).expect("a page")
         };
         let in_a_row = REGISTERED.concat().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{MintError, SignedToken, minter::sign};
-use crate::{ids::TokenId, keys::KeyRing};
+use wxmint_verify::ids::TokenId;
+
+use crate::KeyRing;
 
 /// The header's `typ`, which no verifier of access tokens accepts (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
@@ -81,7 +83,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::keys::{KeySet, PrivateJwk, StoredKeys};
+    use crate::{KeySet, PrivateJwk, StoredKeys};
     use wxmint_verify::Algorithm;
 
     const BASE: &str = "https://accounts.example.com/wxmint";
@@ -93,7 +95,7 @@ mod tests {
     }
 
     fn signed(algorithm: Algorithm) -> (KeySet, String) {
-        let keys = StoredKeys::of(PrivateJwk::generate(algorithm, now()).expect("a key")).check().expect("a set");
+        let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
         let ring = KeyRing::new(keys.clone(), TimeDelta::minutes(30), now()).expect("a ring");
         let signer = RequestSigner::new("https://login.example.com".into(), BASE.into(), Arc::new(ring));
         let token = signer.sign(REQUEST, &"jti-1".parse().expect("an id"), now()).expect("a token");

@@ -11,16 +11,13 @@ use aws_lc_rs::{
     rand,
 };
 use chrono::{DateTime, Utc};
+use wxmint_verify::ids::AppId;
 use zeroize::Zeroizing;
 
 pub use self::{file::with_new_key, sealed::Sealed};
 use self::{
     mac::MacKey,
     sealed::{HEADER_LEN, KEY_ID_LEN, KeyId, VERSION},
-};
-use crate::{
-    ids::{AppId, Person},
-    wechat::{AppAccessToken, SessionKey},
 };
 
 /// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
@@ -101,23 +98,33 @@ impl Vault {
         sealed.key_id() == Some(self.keys[self.sealing].id)
     }
 
-    /// Seals with the key whose turn it is (AES-256-GCM, random nonce), bound to the person.
-    pub fn seal(&self, session_key: &SessionKey, person: &Person) -> Result<Sealed, VaultError> {
-        self.seal_text(session_key.expose(), bound_to(person))
+    /// Seals with the key whose turn it is (AES-256-GCM, random nonce), for this owner alone.
+    pub fn seal(&self, secret: &str, owner: Owner<'_>) -> Result<Sealed, VaultError> {
+        let VaultKey { id, key, .. } = &self.keys[self.sealing];
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
+        // Of the final size, because a buffer that grows would leave the text behind.
+        let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
+        for part in [&[VERSION][..], &id.0, &nonce, secret.as_bytes()] {
+            sealed.extend_from_slice(part);
+        }
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = key.seal_in_place_separate_tag(nonce, owner.associated_data(), &mut sealed[HEADER_LEN..]);
+        sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
+        Ok(Sealed(sealed))
     }
 
-    /// Opens what any of the keys sealed for this person.
-    pub fn open(&self, sealed: &Sealed, person: &Person) -> Result<SessionKey, VaultError> {
-        self.open_text(sealed, bound_to(person), SessionKey::new)
-    }
-
-    /// Seals as [`Vault::seal`] does, bound to the app.
-    pub fn seal_access_token(&self, token: &AppAccessToken, app: &AppId) -> Result<Sealed, VaultError> {
-        self.seal_text(token.expose(), bound_to_app(app))
-    }
-
-    pub fn open_access_token(&self, sealed: &Sealed, app: &AppId) -> Result<AppAccessToken, VaultError> {
-        self.open_text(sealed, bound_to_app(app), AppAccessToken::new)
+    /// Opens what any of the keys sealed for this owner.
+    pub fn open(&self, sealed: &Sealed, owner: Owner<'_>) -> Result<Zeroizing<String>, VaultError> {
+        let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
+        let id = sealed.key_id();
+        let known = self.keys.iter().find(|key| Some(key.id) == id);
+        let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
+        let nonce = Nonce::try_assume_unique_for_key(&header[1 + KEY_ID_LEN..]).map_err(|_| VaultError::DoesNotOpen)?;
+        let mut buffer = Zeroizing::new(ciphertext.to_vec());
+        let text = key.open_in_place(nonce, owner.associated_data(), &mut buffer);
+        let text = text.map_err(|_| VaultError::DoesNotOpen)?;
+        str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
     }
 
     /// A MAC of a text that strangers send back to any replica, by the key that seals.
@@ -132,35 +139,9 @@ impl Vault {
 
     /// What audit events call a person: always the same, and nobody without a vault key can find the openid by it. The oldest
     /// key makes it, so that a new key changes nothing until the oldest is taken away.
-    pub fn audit_name(&self, person: &Person) -> String {
+    pub fn audit_name(&self, app: &AppId, openid: &str) -> String {
         let oldest = self.keys.last().expect("a vault has a key");
-        oldest.names.of(&format!("{}:{}", person.app, person.openid.as_str()))
-    }
-
-    fn seal_text(&self, text: &str, bound_to: Vec<u8>) -> Result<Sealed, VaultError> {
-        let VaultKey { id, key, .. } = &self.keys[self.sealing];
-        let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
-        // Of the final size, because a buffer that grows would leave the text behind.
-        let mut sealed = Vec::with_capacity(HEADER_LEN + text.len() + AES_256_GCM.tag_len());
-        for part in [&[VERSION][..], &id.0, &nonce, text.as_bytes()] {
-            sealed.extend_from_slice(part);
-        }
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(bound_to), &mut sealed[HEADER_LEN..]);
-        sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
-        Ok(Sealed(sealed))
-    }
-
-    fn open_text<T>(&self, sealed: &Sealed, bound_to: Vec<u8>, custody: fn(String) -> T) -> Result<T, VaultError> {
-        let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
-        let id = sealed.key_id();
-        let known = self.keys.iter().find(|key| Some(key.id) == id);
-        let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(&header[1 + KEY_ID_LEN..]).map_err(|_| VaultError::DoesNotOpen)?;
-        let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let text = key.open_in_place(nonce, Aad::from(bound_to), &mut buffer).map_err(|_| VaultError::DoesNotOpen)?;
-        str::from_utf8(text).map(|text| custody(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
+        oldest.names.of(&format!("{app}:{openid}"))
     }
 }
 
@@ -170,25 +151,40 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// The associated data. No part of it can hold the separator.
-fn bound_to(person: &Person) -> Vec<u8> {
-    ["wxmint session_key:", person.app.as_str(), ":", person.openid.as_str()].concat().into_bytes()
+/// Whose a secret is: it opens for nobody else.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    /// A person's `session_key`.
+    Person { app: &'a AppId, openid: &'a str },
+    /// The access token of an app.
+    App(&'a AppId),
 }
 
-/// Begins otherwise than a person's, so that neither opens as the other.
-fn bound_to_app(app: &AppId) -> Vec<u8> {
-    format!("wxmint access_token:{app}").into_bytes()
+impl Owner<'_> {
+    /// No part of it can hold the separator, and the two kinds begin differently, so that neither opens as the other.
+    fn associated_data(self) -> Aad<Vec<u8>> {
+        Aad::from(match self {
+            Self::Person { app, openid } => ["wxmint session_key:", app.as_str(), ":", openid].concat().into_bytes(),
+            Self::App(app) => format!("wxmint access_token:{app}").into_bytes(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use base64::{Engine, engine::general_purpose::STANDARD};
     use chrono::TimeDelta;
 
     use super::*;
 
-    fn person(openid: &str) -> Person {
-        Person { app: "wx1".parse().expect("an app"), openid: openid.parse().expect("an openid") }
+    static APP: LazyLock<AppId> = LazyLock::new(|| "wx1".parse().expect("an app"));
+    static OTHER_APP: LazyLock<AppId> = LazyLock::new(|| "wx2".parse().expect("an app"));
+    const SESSION_KEY: &str = "HyVFkGl5F5OQWJZZaNzBBg==";
+
+    fn person(openid: &str) -> Owner<'_> {
+        Owner::Person { app: &APP, openid }
     }
 
     fn line(byte: u8) -> String {
@@ -200,18 +196,14 @@ mod tests {
         Vault::parse(file.join("\n").as_bytes()).expect("a vault")
     }
 
-    fn session_key() -> SessionKey {
-        SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg==")
-    }
-
     #[test]
     fn the_newest_key_seals_and_all_open() {
-        let old = vault(&[1]).seal(&session_key(), &person("o1")).expect("sealed");
+        let old = vault(&[1]).seal(SESSION_KEY, person("o1")).expect("sealed");
         let rotated = vault(&[2, 1]);
-        assert_eq!(rotated.open(&old, &person("o1")).expect("opens").expose(), session_key().expose());
-        let new = rotated.seal(&session_key(), &person("o1")).expect("sealed");
-        assert_eq!(vault(&[1]).open(&new, &person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
-        assert!(vault(&[2]).open(&new, &person("o1")).is_ok());
+        assert_eq!(rotated.open(&old, person("o1")).expect("opens").as_str(), SESSION_KEY);
+        let new = rotated.seal(SESSION_KEY, person("o1")).expect("sealed");
+        assert_eq!(vault(&[1]).open(&new, person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
+        assert!(vault(&[2]).open(&new, person("o1")).is_ok());
     }
 
     #[test]
@@ -222,79 +214,78 @@ mod tests {
 
         let before = vault_at(99);
         assert_eq!((before.sealing_line(), before.changes_at()), (3, Some(at(100))));
-        let sealed = before.seal(&session_key(), &person("o1")).expect("sealed");
+        let sealed = before.seal(SESSION_KEY, person("o1")).expect("sealed");
         assert!(vault(&[1]).is_newest(&sealed) && before.is_newest(&sealed));
 
         let after = vault_at(100);
         assert_eq!((after.sealing_line(), after.changes_at(), after.is_newest(&sealed)), (1, None, false));
-        let resealed = after.seal(&session_key(), &person("o1")).expect("sealed");
-        assert!(before.open(&resealed, &person("o1")).is_ok(), "a replica whose clock is slow");
+        let resealed = after.seal(SESSION_KEY, person("o1")).expect("sealed");
+        assert!(before.open(&resealed, person("o1")).is_ok(), "a replica whose clock is slow");
     }
 
     #[test]
     fn a_file_of_keys_that_all_wait_seals_with_the_last_one() {
         let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z", line(2), line(1));
         let parsed = Vault::parse(file.as_bytes()).expect("a vault");
-        let sealed = parsed.seal(&session_key(), &person("o1")).expect("sealed");
-        assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
+        let sealed = parsed.seal(SESSION_KEY, person("o1")).expect("sealed");
+        assert!(vault(&[1]).open(&sealed, person("o1")).is_ok());
     }
 
     #[test]
     fn a_key_that_is_marked_as_stale_opens_and_no_other_mark_does() {
         let vault = vault(&[1]);
-        let sealed = vault.seal(&session_key(), &person("o1")).expect("sealed");
+        let sealed = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
         let stale = sealed.stale();
         assert_eq!([&sealed, &stale, &stale.stale()].map(Sealed::is_stale), [false, true, true]);
-        assert_eq!(vault.open(&stale, &person("o1")).expect("opens").expose(), session_key().expose());
+        assert_eq!(vault.open(&stale, person("o1")).expect("opens").as_str(), SESSION_KEY);
         assert!(vault.is_newest(&stale));
         let mut unknown = sealed;
         unknown.0[0] = 3;
-        assert!(vault.open(&unknown, &person("o1")).is_err());
+        assert!(vault.open(&unknown, person("o1")).is_err());
         assert!(!Sealed::from_stored(Vec::new()).stale().is_stale());
     }
 
     #[test]
     fn it_opens_for_its_person_alone_and_not_when_changed() {
         let vault = vault(&[1]);
-        let sealed = vault.seal(&session_key(), &person("o1")).expect("sealed");
-        assert!(vault.open(&sealed, &person("o2")).is_err());
+        let sealed = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
+        assert!(vault.open(&sealed, person("o2")).is_err());
         for index in 0..sealed.0.len() {
             let mut changed = sealed.clone();
             changed.0[index] ^= 1;
-            assert!(vault.open(&changed, &person("o1")).is_err(), "byte {index}");
-            assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), &person("o1")).is_err(), "cut at {index}");
+            assert!(vault.open(&changed, person("o1")).is_err(), "byte {index}");
+            assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), person("o1")).is_err(), "cut at {index}");
         }
     }
 
     #[test]
     fn an_access_token_opens_for_its_app_alone_and_never_as_a_session_key() {
         let vault = vault(&[1]);
-        let app = |id: &str| id.parse::<AppId>().expect("an app");
-        let token = vault.seal_access_token(&AppAccessToken::new("80_abc"), &app("wx1")).expect("sealed");
-        assert_eq!(vault.open_access_token(&token, &app("wx1")).expect("opens").expose(), "80_abc");
-        assert!(vault.open_access_token(&token, &app("wx2")).is_err());
-        assert!(vault.open(&token, &person("o1")).is_err());
-        let key = vault.seal(&session_key(), &person("o1")).expect("sealed");
-        assert!(vault.open_access_token(&key, &app("wx1")).is_err());
+        let token = vault.seal("80_abc", Owner::App(&APP)).expect("sealed");
+        assert_eq!(vault.open(&token, Owner::App(&APP)).expect("opens").as_str(), "80_abc");
+        assert!(vault.open(&token, Owner::App(&OTHER_APP)).is_err());
+        assert!(vault.open(&token, person("o1")).is_err());
+        let key = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
+        assert!(vault.open(&key, Owner::App(&APP)).is_err());
     }
 
     #[test]
     fn a_sealed_value_does_not_hold_the_key_and_never_looks_the_same_twice() {
         let vault = vault(&[1]);
-        let [one, other] = [(); 2].map(|()| vault.seal(&session_key(), &person("o1")).expect("sealed"));
+        let [one, other] = [(); 2].map(|()| vault.seal(SESSION_KEY, person("o1")).expect("sealed"));
         assert_ne!(one, other);
-        let text = session_key().expose().as_bytes().to_vec();
+        let text = SESSION_KEY.as_bytes().to_vec();
         assert!(!one.0.windows(text.len()).any(|window| window == text));
     }
 
     #[test]
     fn audit_events_call_a_person_the_same_after_a_new_key_and_no_two_persons_alike() {
-        let name = |lines: &[u8], openid| vault(lines).audit_name(&person(openid));
+        let name = |lines: &[u8], openid| vault(lines).audit_name(&APP, openid);
         assert_eq!(name(&[2, 1], "o1"), name(&[1], "o1"));
         assert_ne!(name(&[2, 1], "o1"), name(&[2], "o1"), "the oldest key is gone");
-        let elsewhere = Person { app: "wx2".parse().expect("an app"), ..person("o1") };
         assert_ne!(name(&[1], "o1"), vault(&[1]).mac("wx1:o1"), "a name is no MAC that wxmint takes from strangers");
-        assert!(name(&[1], "o1") != name(&[1], "o2") && vault(&[1]).audit_name(&elsewhere) != name(&[1], "o1"));
+        assert!(name(&[1], "o1") != name(&[1], "o2"));
+        assert_ne!(vault(&[1]).audit_name(&OTHER_APP, "o1"), name(&[1], "o1"));
     }
 
     #[test]

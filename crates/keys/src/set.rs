@@ -93,7 +93,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::keys::{KeyRing, PrivateJwk};
+    use crate::{KeyRing, PrivateJwk};
     use wxmint_verify::Algorithm;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn file_of(keys: &[PrivateJwk]) -> serde_json::Value {
-        serde_json::from_slice(&StoredKeys::content_of(keys)).expect("JSON")
+        serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON")
     }
 
     fn parse(file: &serde_json::Value) -> Result<KeySet, KeyError> {
@@ -112,7 +112,7 @@ mod tests {
     fn a_generated_key_of_each_algorithm_is_read_back_and_passes_its_self_test() {
         for algorithm in Algorithm::ALL {
             let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
-            let set = KeySet::parse(&StoredKeys::content_of(&[key])).expect("a set");
+            let set = KeySet::parse(&StoredKeys::of(&[key]).content()).expect("a set");
             assert_eq!(set.signing(at(1)).expect("signs").public().algorithm(), algorithm);
             set.self_test().expect("signs and verifies");
         }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_key_with_the_latest_nbf_that_has_come_signs() {
         let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let set = KeySet::parse(&StoredKeys::content_of(&[new, old])).expect("a set");
+        let set = KeySet::parse(&StoredKeys::of(&[new, old]).content()).expect("a set");
         let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
         assert_eq!(
             set.signing(at(99)).expect_err("none yet"),
@@ -169,7 +169,7 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         let twin = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         for (keys, member) in [([key.clone(), key.clone()], "`kid`"), ([key, twin], "`nbf`")] {
-            let error = KeySet::parse(&StoredKeys::content_of(&keys)).expect_err("ambiguous");
+            let error = KeySet::parse(&StoredKeys::of(&keys).content()).expect_err("ambiguous");
             assert!(error.to_string().contains(member), "{error}");
         }
         assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect_err("empty"), KeyError::Empty);
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_key_that_does_not_verify_what_it_signs_is_never_in_use() {
         let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let good = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let good = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let mut spoiled = good.clone();
         spoiled.keys[0].pair = good.keys[1].pair.clone();
         let ring = KeyRing::new(good, TimeDelta::minutes(30), at(300)).expect("a ring");
@@ -202,7 +202,7 @@ mod tests {
     fn no_debug_text_holds_a_private_part() {
         let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
         let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();
-        let set = KeySet::parse(&StoredKeys::content_of(std::slice::from_ref(&key))).expect("a set");
+        let set = KeySet::parse(&StoredKeys::of(std::slice::from_ref(&key)).content()).expect("a set");
         assert!(!format!("{key:?} {set:?}").contains(&d));
     }
 }

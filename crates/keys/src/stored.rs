@@ -61,8 +61,8 @@ impl StoredKeys {
         Ok(stored)
     }
 
-    pub fn of(key: PrivateJwk) -> Self {
-        Self { keys: vec![key], ended: Vec::new() }
+    pub fn of(keys: impl Into<Vec<PrivateJwk>>) -> Self {
+        Self { keys: keys.into(), ended: Vec::new() }
     }
 
     /// Checks the keys against each other and makes a [`KeySet`] of them.
@@ -83,11 +83,6 @@ impl StoredKeys {
         let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
         json.push(b'\n');
         Zeroizing::new(json)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn content_of(keys: &[PrivateJwk]) -> Zeroizing<Vec<u8>> {
-        Self { keys: keys.to_vec(), ended: Vec::new() }.content()
     }
 
     /// The keys that were retired before their time, as long as tokens of theirs may be left.
@@ -153,14 +148,14 @@ mod tests {
     use wxmint_verify::Algorithm;
 
     use super::*;
-    use crate::keys::rotation::retire;
+    use crate::rotation::retire;
 
     #[test]
     fn an_end_that_names_no_whole_kid_is_refused() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH).expect("a key");
         let kid = key.kid().to_owned();
         for (named, shown) in [(&kid[..20], &kid[..20]), ("", ""), (&"x".repeat(1_000_000), &*"x".repeat(KID_CHARS))] {
-            let mut stored = StoredKeys::of(key.clone());
+            let mut stored = StoredKeys::of([key.clone()]);
             stored.ended.push(EndedKey { kid: named.to_owned(), at: 0 });
             let refused = StoredKeys::parse(&stored.content()).expect_err("no kid").to_string();
             assert_eq!(
@@ -174,7 +169,7 @@ mod tests {
     fn an_end_is_noted_once_with_its_latest_time_until_no_token_of_the_key_can_be_left() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
-        let (kid, mut stored) = (key.kid().to_owned(), StoredKeys::of(key));
+        let (kid, mut stored) = (key.kid().to_owned(), StoredKeys::of([key]));
         for now in [100, 200] {
             let retirement = retire(&stored.lives().expect("a set"), &kid, at(now)).expect("a kid");
             stored.retire(&kid, &retirement, at(now)).expect("retired");

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use wxmint_verify::{Algorithm, Claims, KeySource, LONGEST_LIFE, Refused, TokenTyp, Verifier, VerifierPolicy};
 
 use super::{Minter, new_token_id};
-use crate::keys::{KeyRing, KeySet, PrivateJwk, StoredKeys};
+use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 
 const ISSUER: &str = "https://login.example.com";
 const API: &str = "https://api.example.com";
@@ -19,7 +19,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 fn ring(key: &PrivateJwk) -> Arc<KeyRing> {
-    let set = KeySet::parse(&StoredKeys::content_of(std::slice::from_ref(key))).expect("a set");
+    let set = KeySet::parse(&StoredKeys::of(std::slice::from_ref(key)).content()).expect("a set");
     Arc::new(KeyRing::new(set, TimeDelta::minutes(30), at(NOW)).expect("a ring"))
 }
 
@@ -57,7 +57,7 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
         let id = new_token_id().expect("random");
         minter.mint(&user, &app, &id, &Default::default(), minter.life(at(NOW - 1000)), at(NOW)).expect("a token")
     });
-    let mut file: Value = serde_json::from_slice(&StoredKeys::content_of(&keys)).expect("JSON");
+    let mut file: Value = serde_json::from_slice(&StoredKeys::of(&keys).content()).expect("JSON");
     file["keys"][0]["exp"] = (NOW + 200).into();
     let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
     let refused = |token: &str, seconds| verify(token, TokenTyp::AccessToken, &set, NOW + seconds).err();

@@ -135,14 +135,14 @@ impl KeyRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{PrivateJwk, StoredKeys};
+    use crate::{PrivateJwk, StoredKeys};
     use wxmint_verify::Algorithm;
 
     #[test]
     fn a_set_that_is_put_in_use_while_a_document_is_prepared_stays_in_use() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let key = |nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key");
-        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::content_of(keys)).expect("a set");
+        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
         let (old, next, new) = (key(0), key(100), key(50));
         let keys = KeyRing::new(set(&[old, next]), TimeDelta::seconds(10), at(60)).expect("a ring");
 
@@ -157,7 +157,7 @@ mod tests {
     fn a_cache_never_keeps_the_set_past_the_next_keys_first_signature() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
-        let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1)).expect("a ring");
         for (now, max_age) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
             assert_eq!(ring.at(at(now)).max_age(at(now)), max_age, "at {now}");
@@ -170,7 +170,7 @@ mod tests {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].exp = Some(at(2000).timestamp());
-        let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
         let visible = |now| String::from_utf8_lossy(ring.at(at(now)).jwks()).matches("kid").count();
         assert_eq!([1500, 2500, 1500, 500, 1999, 2000].map(visible), [2, 1, 2, 2, 2, 1]);
@@ -182,7 +182,7 @@ mod tests {
         let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].exp = Some(at(2000).timestamp());
         let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
-        let set = KeySet::parse(&StoredKeys::content_of(&keys)).expect("a set");
+        let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, TimeDelta::minutes(30), at(1500)).expect("a ring");
         let noted = |found: &[&String], now| {
             ring.note_ended(found.iter().map(|&kid| kid.clone()).collect(), at(now));

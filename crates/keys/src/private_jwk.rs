@@ -18,7 +18,7 @@ use pkcs1::{
         asn1::{AnyRef, OctetStringRef},
     },
 };
-use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 use wxmint_verify::{Algorithm, KeyError};
 use zeroize::Zeroizing;

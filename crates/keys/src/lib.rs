@@ -1,16 +1,19 @@
-//! The signing keys: sets of private JWKs, and the rules for which key signs when.
+//! The keys of wxmint: [signing keys](KeySet) and their [rotation], the [tokens](token) that they sign, and the [vault] that seals
+//! what is stored.
 //!
-//! The state of a key follows from the set and the clock alone, so all replicas agree without talking to each other. A
+//! The state of a signing key follows from the set and the clock alone, so all replicas agree without talking to each other. A
 //! key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the future,
-//! **retired** until its `exp`, and then gone. This module knows nothing of HTTP servers, Redis or WeChat.
+//! **retired** until its `exp`, and then gone.
 
 mod private_jwk;
-pub(crate) mod provider;
+mod provider;
 mod ring;
 pub mod rotation;
 mod set;
 mod signing_key;
 mod stored;
+pub mod token;
+pub mod vault;
 #[cfg(test)]
 mod vectors;
 
