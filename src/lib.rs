@@ -11,7 +11,6 @@ pub mod cli;
 pub mod clock;
 pub mod findings;
 pub mod http;
-pub mod ids;
 pub mod issuer;
 pub mod limits;
 pub mod login;
@@ -27,5 +26,6 @@ pub mod telemetry;
 mod test_limit;
 pub mod wechat;
 
+pub use wxmint_ids as ids;
 pub use wxmint_keys::{self as keys, token, vault};
 pub use wxmint_upstream as upstream;

@@ -151,7 +151,7 @@ impl LoginWorker {
         trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts().anything();
         let mut record = LoginRecord {
-            session_key: self.vault.load_full().seal(session.session_key.expose(), person.owner())?,
+            session_key: self.vault.load_full().seal(session.session_key.expose(), &person)?,
             newcomer: if has_credentials { Newcomer::Counted } else { Newcomer::Told },
             person,
             order,

@@ -165,8 +165,7 @@ impl Target for Person {
 
     fn named_by((app, openid): Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
         let person = Self { app: part("AppID", &app)?, openid: part("openid", &openid)? };
-        (event.app, event.person) =
-            (Some(person.app.clone()), Some(vault.audit_name(&person.app, person.openid.as_str())));
+        (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
         Ok(person)
     }
 

@@ -88,7 +88,7 @@ impl Issuer {
         let sealed = sealed.unwrap_or_default();
         let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
         let (closed, tried) =
-            (sealed.iter().filter(|(person, key)| vault.open(key, person.owner()).is_err()).count(), sealed.len());
+            (sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count(), sealed.len());
         match closed {
             0 => {
                 let opens = match is_told {

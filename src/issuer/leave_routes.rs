@@ -81,8 +81,7 @@ fn told(
     person: Option<Person>,
     done: Result<(), SessionError>,
 ) -> Result<(), Problem> {
-    let vault = worker.issuer.vault.load_full();
-    let person = person.map(|person| vault.audit_name(&person.app, person.openid.as_str()));
+    let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
     let event = Event { person, ..event };
     let address = event.origin.address.clone().unwrap_or_default();
     let Err(error) = done else {

@@ -182,8 +182,7 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&Logged
     if !audit::is_on() {
         return;
     }
-    let vault = worker.issuer.vault.load_full();
-    let person = trail.person.as_ref().map(|person| vault.audit_name(&person.app, person.openid.as_str()));
+    let person = trail.person.as_ref().map(|person| worker.issuer.vault.load_full().audit_name(person));
     let (app, user) = (trail.app, trail.user);
     let login = Event { app, user, person: person.clone(), ..Event::new(Activity::Login, origin) };
     let address = login.origin.address.clone().unwrap_or_default();

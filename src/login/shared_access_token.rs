@@ -10,7 +10,7 @@ use crate::{
     ids::AppId,
     limits::Rate,
     store::{AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife},
-    vault::{Owner, Vault, VaultError},
+    vault::{Vault, VaultError},
     wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat},
 };
 
@@ -145,7 +145,7 @@ impl AccessTokens<'_> {
     }
 
     fn open(&self, app: &AppId, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
-        let token = self.vault.open(&kept.sealed, Owner::App(app))?.into();
+        let token = self.vault.open(&kept.sealed, app)?.into();
         Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone() })
     }
 
@@ -205,7 +205,7 @@ impl AccessTokens<'_> {
 
     /// A failure does not fail the call, which has its token; only the next call must fetch again.
     async fn keep(&self, app: &App, attempt: &AttemptId, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
-        let sealed = match self.vault.seal(fetched.token.expose(), Owner::App(&app.id)) {
+        let sealed = match self.vault.seal(fetched.token.expose(), &app.id) {
             Ok(sealed) => sealed,
             Err(error) => return tracing::error!(app = %app.id, %error, "an access token could not be sealed"),
         };

@@ -87,7 +87,7 @@ impl LoginWorker {
     /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is stored from
     /// then on, too. If its vault key is lost, the person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<(SessionKey, Sealed)> {
-        let key = match vault.open(sealed, person.owner()) {
+        let key = match vault.open(sealed, person) {
             Ok(key) => SessionKey::from(key),
             Err(error) => {
                 tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
@@ -97,7 +97,7 @@ impl LoginWorker {
         if vault.is_newest(sealed) {
             return Some((key, sealed.clone()));
         }
-        let resealed = match vault.seal(key.expose(), person.owner()) {
+        let resealed = match vault.seal(key.expose(), person) {
             Ok(anew) => {
                 let anew = if sealed.is_stale() { anew.stale() } else { anew };
                 self.store.reseal(person, sealed, &anew).await.map(|()| anew).map_err(|error| error.to_string())

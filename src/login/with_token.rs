@@ -105,7 +105,7 @@ impl LoginWorker {
             self.note_stale(person, &stored).await?;
         }
         let new = replaced?;
-        let sealed = self.vault.load_full().seal(new.expose(), person.owner()).map_err(LoginError::from)?;
+        let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed), true).await?)
     }
 

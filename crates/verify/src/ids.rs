@@ -27,19 +27,6 @@ pub enum InvalidId {
     },
 }
 
-/// `Debug` that hides the value, because secrets, one-time codes and the identifiers of people must not reach a log.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! unprintable {
-    ($name:ident) => {
-        impl ::std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    };
-}
-
 /// A text within a limit and of an alphabet: `identifier! { /// DOCS NAME, LIMIT, "ALPHABET IN WORDS", |byte| … }`.
 #[doc(hidden)]
 #[macro_export]

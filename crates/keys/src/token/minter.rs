@@ -8,9 +8,9 @@ use serde::Serialize;
 use wxmint_verify::{
     KeyError, TokenTyp,
     ends::{EndsPage, PAGE_TYP},
-    ids::{AppId, TokenId, UserId},
-    unprintable,
 };
+
+use wxmint_ids::{AppId, TokenId, UserId, unprintable};
 
 use super::{ExtraClaims, claims::MintedClaims};
 use crate::{KeyRing, provider::for_jsonwebtoken};

@@ -11,7 +11,7 @@ use aws_lc_rs::{
     rand,
 };
 use chrono::{DateTime, Utc};
-use wxmint_verify::ids::AppId;
+use wxmint_ids::{AppId, Person};
 use zeroize::Zeroizing;
 
 pub use self::{file::with_new_key, sealed::Sealed};
@@ -99,7 +99,7 @@ impl Vault {
     }
 
     /// Seals with the key whose turn it is (AES-256-GCM, random nonce), for this owner alone.
-    pub fn seal(&self, secret: &str, owner: Owner<'_>) -> Result<Sealed, VaultError> {
+    pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
         let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
@@ -109,20 +109,20 @@ impl Vault {
             sealed.extend_from_slice(part);
         }
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, owner.associated_data(), &mut sealed[HEADER_LEN..]);
+        let tag = key.seal_in_place_separate_tag(nonce, owner.into().associated_data(), &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
         Ok(Sealed(sealed))
     }
 
     /// Opens what any of the keys sealed for this owner.
-    pub fn open(&self, sealed: &Sealed, owner: Owner<'_>) -> Result<Zeroizing<String>, VaultError> {
+    pub fn open<'a>(&self, sealed: &Sealed, owner: impl Into<Owner<'a>>) -> Result<Zeroizing<String>, VaultError> {
         let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
         let id = sealed.key_id();
         let known = self.keys.iter().find(|key| Some(key.id) == id);
         let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(&header[1 + KEY_ID_LEN..]).map_err(|_| VaultError::DoesNotOpen)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let text = key.open_in_place(nonce, owner.associated_data(), &mut buffer);
+        let text = key.open_in_place(nonce, owner.into().associated_data(), &mut buffer);
         let text = text.map_err(|_| VaultError::DoesNotOpen)?;
         str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
     }
@@ -139,9 +139,9 @@ impl Vault {
 
     /// What audit events call a person: always the same, and nobody without a vault key can find the openid by it. The oldest
     /// key makes it, so that a new key changes nothing until the oldest is taken away.
-    pub fn audit_name(&self, app: &AppId, openid: &str) -> String {
+    pub fn audit_name(&self, person: &Person) -> String {
         let oldest = self.keys.last().expect("a vault has a key");
-        oldest.names.of(&format!("{app}:{openid}"))
+        oldest.names.of(&format!("{}:{}", person.app, person.openid.as_str()))
     }
 }
 
@@ -155,16 +155,30 @@ impl fmt::Debug for Vault {
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
     /// A person's `session_key`.
-    Person { app: &'a AppId, openid: &'a str },
+    Person(&'a Person),
     /// The access token of an app.
     App(&'a AppId),
+}
+
+impl<'a> From<&'a Person> for Owner<'a> {
+    fn from(person: &'a Person) -> Self {
+        Self::Person(person)
+    }
+}
+
+impl<'a> From<&'a AppId> for Owner<'a> {
+    fn from(app: &'a AppId) -> Self {
+        Self::App(app)
+    }
 }
 
 impl Owner<'_> {
     /// No part of it can hold the separator, and the two kinds begin differently, so that neither opens as the other.
     fn associated_data(self) -> Aad<Vec<u8>> {
         Aad::from(match self {
-            Self::Person { app, openid } => ["wxmint session_key:", app.as_str(), ":", openid].concat().into_bytes(),
+            Self::Person(Person { app, openid }) => {
+                ["wxmint session_key:", app.as_str(), ":", openid.as_str()].concat().into_bytes()
+            }
             Self::App(app) => format!("wxmint access_token:{app}").into_bytes(),
         })
     }
@@ -183,8 +197,8 @@ mod tests {
     static OTHER_APP: LazyLock<AppId> = LazyLock::new(|| "wx2".parse().expect("an app"));
     const SESSION_KEY: &str = "HyVFkGl5F5OQWJZZaNzBBg==";
 
-    fn person(openid: &str) -> Owner<'_> {
-        Owner::Person { app: &APP, openid }
+    fn person(openid: &str) -> Person {
+        Person { app: APP.clone(), openid: openid.parse().expect("an openid") }
     }
 
     fn line(byte: u8) -> String {
@@ -198,12 +212,12 @@ mod tests {
 
     #[test]
     fn the_newest_key_seals_and_all_open() {
-        let old = vault(&[1]).seal(SESSION_KEY, person("o1")).expect("sealed");
+        let old = vault(&[1]).seal(SESSION_KEY, &person("o1")).expect("sealed");
         let rotated = vault(&[2, 1]);
-        assert_eq!(rotated.open(&old, person("o1")).expect("opens").as_str(), SESSION_KEY);
-        let new = rotated.seal(SESSION_KEY, person("o1")).expect("sealed");
-        assert_eq!(vault(&[1]).open(&new, person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
-        assert!(vault(&[2]).open(&new, person("o1")).is_ok());
+        assert_eq!(rotated.open(&old, &person("o1")).expect("opens").as_str(), SESSION_KEY);
+        let new = rotated.seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert_eq!(vault(&[1]).open(&new, &person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
+        assert!(vault(&[2]).open(&new, &person("o1")).is_ok());
     }
 
     #[test]
@@ -214,65 +228,65 @@ mod tests {
 
         let before = vault_at(99);
         assert_eq!((before.sealing_line(), before.changes_at()), (3, Some(at(100))));
-        let sealed = before.seal(SESSION_KEY, person("o1")).expect("sealed");
+        let sealed = before.seal(SESSION_KEY, &person("o1")).expect("sealed");
         assert!(vault(&[1]).is_newest(&sealed) && before.is_newest(&sealed));
 
         let after = vault_at(100);
         assert_eq!((after.sealing_line(), after.changes_at(), after.is_newest(&sealed)), (1, None, false));
-        let resealed = after.seal(SESSION_KEY, person("o1")).expect("sealed");
-        assert!(before.open(&resealed, person("o1")).is_ok(), "a replica whose clock is slow");
+        let resealed = after.seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert!(before.open(&resealed, &person("o1")).is_ok(), "a replica whose clock is slow");
     }
 
     #[test]
     fn a_file_of_keys_that_all_wait_seals_with_the_last_one() {
         let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z", line(2), line(1));
         let parsed = Vault::parse(file.as_bytes()).expect("a vault");
-        let sealed = parsed.seal(SESSION_KEY, person("o1")).expect("sealed");
-        assert!(vault(&[1]).open(&sealed, person("o1")).is_ok());
+        let sealed = parsed.seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
     }
 
     #[test]
     fn a_key_that_is_marked_as_stale_opens_and_no_other_mark_does() {
         let vault = vault(&[1]);
-        let sealed = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
+        let sealed = vault.seal(SESSION_KEY, &person("o1")).expect("sealed");
         let stale = sealed.stale();
         assert_eq!([&sealed, &stale, &stale.stale()].map(Sealed::is_stale), [false, true, true]);
-        assert_eq!(vault.open(&stale, person("o1")).expect("opens").as_str(), SESSION_KEY);
+        assert_eq!(vault.open(&stale, &person("o1")).expect("opens").as_str(), SESSION_KEY);
         assert!(vault.is_newest(&stale));
         let mut unknown = sealed;
         unknown.0[0] = 3;
-        assert!(vault.open(&unknown, person("o1")).is_err());
+        assert!(vault.open(&unknown, &person("o1")).is_err());
         assert!(!Sealed::from_stored(Vec::new()).stale().is_stale());
     }
 
     #[test]
     fn it_opens_for_its_person_alone_and_not_when_changed() {
         let vault = vault(&[1]);
-        let sealed = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
-        assert!(vault.open(&sealed, person("o2")).is_err());
+        let sealed = vault.seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert!(vault.open(&sealed, &person("o2")).is_err());
         for index in 0..sealed.0.len() {
             let mut changed = sealed.clone();
             changed.0[index] ^= 1;
-            assert!(vault.open(&changed, person("o1")).is_err(), "byte {index}");
-            assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), person("o1")).is_err(), "cut at {index}");
+            assert!(vault.open(&changed, &person("o1")).is_err(), "byte {index}");
+            assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), &person("o1")).is_err(), "cut at {index}");
         }
     }
 
     #[test]
     fn an_access_token_opens_for_its_app_alone_and_never_as_a_session_key() {
         let vault = vault(&[1]);
-        let token = vault.seal("80_abc", Owner::App(&APP)).expect("sealed");
-        assert_eq!(vault.open(&token, Owner::App(&APP)).expect("opens").as_str(), "80_abc");
-        assert!(vault.open(&token, Owner::App(&OTHER_APP)).is_err());
-        assert!(vault.open(&token, person("o1")).is_err());
-        let key = vault.seal(SESSION_KEY, person("o1")).expect("sealed");
-        assert!(vault.open(&key, Owner::App(&APP)).is_err());
+        let token = vault.seal("80_abc", &*APP).expect("sealed");
+        assert_eq!(vault.open(&token, &*APP).expect("opens").as_str(), "80_abc");
+        assert!(vault.open(&token, &*OTHER_APP).is_err());
+        assert!(vault.open(&token, &person("o1")).is_err());
+        let key = vault.seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert!(vault.open(&key, &*APP).is_err());
     }
 
     #[test]
     fn a_sealed_value_does_not_hold_the_key_and_never_looks_the_same_twice() {
         let vault = vault(&[1]);
-        let [one, other] = [(); 2].map(|()| vault.seal(SESSION_KEY, person("o1")).expect("sealed"));
+        let [one, other] = [(); 2].map(|()| vault.seal(SESSION_KEY, &person("o1")).expect("sealed"));
         assert_ne!(one, other);
         let text = SESSION_KEY.as_bytes().to_vec();
         assert!(!one.0.windows(text.len()).any(|window| window == text));
@@ -280,12 +294,12 @@ mod tests {
 
     #[test]
     fn audit_events_call_a_person_the_same_after_a_new_key_and_no_two_persons_alike() {
-        let name = |lines: &[u8], openid| vault(lines).audit_name(&APP, openid);
+        let name = |lines: &[u8], openid| vault(lines).audit_name(&person(openid));
         assert_eq!(name(&[2, 1], "o1"), name(&[1], "o1"));
         assert_ne!(name(&[2, 1], "o1"), name(&[2], "o1"), "the oldest key is gone");
         assert_ne!(name(&[1], "o1"), vault(&[1]).mac("wx1:o1"), "a name is no MAC that wxmint takes from strangers");
         assert!(name(&[1], "o1") != name(&[1], "o2"));
-        assert_ne!(vault(&[1]).audit_name(&OTHER_APP, "o1"), name(&[1], "o1"));
+        assert_ne!(vault(&[1]).audit_name(&Person { app: OTHER_APP.clone(), ..person("o1") }), name(&[1], "o1"));
     }
 
     #[test]

@@ -6,12 +6,21 @@
 
 #![warn(missing_docs)]
 
-use wxmint_keys::vault::Owner;
-pub use wxmint_verify::{
-    identifier,
-    ids::{AppId, InvalidId, TokenId, UserId},
-    unprintable,
-};
+use wxmint_verify::identifier;
+pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
+
+/// `Debug` that hides the value, because secrets, one-time codes and the identifiers of people must not reach a log.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! unprintable {
+    ($name:ident) => {
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
 
 const WORD: &str = "letters, digits, `_` and `-`";
 
@@ -54,13 +63,6 @@ pub struct Person {
     pub app: AppId,
     /// The person's openid in that app.
     pub openid: OpenId,
-}
-
-impl Person {
-    /// Whose a sealed session key is.
-    pub fn owner(&self) -> Owner<'_> {
-        Owner::Person { app: &self.app, openid: self.openid.as_str() }
-    }
 }
 
 /// A phone number that WeChat has verified. It never stands in a token or a log.
