@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod apps;
 pub mod cli;
 pub mod clock;
 pub mod findings;
@@ -24,8 +25,8 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;
-pub mod wechat;
 
 pub use wxmint_ids as ids;
 pub use wxmint_keys::{self as keys, token, vault};
 pub use wxmint_upstream as upstream;
+pub use wxmint_wechat as wechat;

@@ -3,6 +3,7 @@
 pub mod audit;
 mod json_lines;
 mod log;
+mod observed;
 mod per_minute;
 pub mod recent;
 mod redis;
@@ -49,15 +50,6 @@ use crate::{
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     log::init(format);
     audit::init(audit, format)
-}
-
-/// The outcome of a request to WeChat, for metrics.
-pub enum WeChatOutcome {
-    Succeeded,
-    /// WeChat answered with this `errcode`; from a bounded set.
-    Errcode(String),
-    /// No usable answer came; the reason is from a bounded set.
-    Failed(&'static str),
 }
 
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
@@ -183,18 +175,6 @@ impl Metrics {
     pub fn app_is_gone(&self) {
         self.0.logins.begin_anew();
         self.0.wechat_errcodes.clear();
-    }
-
-    pub fn wechat_answered(&self, api: &'static str, app: &AppId, outcome: WeChatOutcome, took: Duration) {
-        self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
-        match outcome {
-            WeChatOutcome::Succeeded => return,
-            WeChatOutcome::Errcode(errcode) => {
-                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", app.as_str().to_owned())];
-                self.0.wechat_errcodes.get_or_create(&labels).inc()
-            }
-            WeChatOutcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),
-        };
     }
 
     /// One operation of the store, at most two round trips.

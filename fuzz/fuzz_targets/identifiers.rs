@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
     ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId},
-    wechat::app_of_referer,
+    apps::app_of_referer,
 };
 
 /// Seeds contain this in place of a misplaced secret.

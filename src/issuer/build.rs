@@ -15,6 +15,7 @@ use super::{
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
+    apps::CurrentApps,
     clock::now,
     findings::Finding,
     http::{Readiness, TrustedProxies},
@@ -27,7 +28,7 @@ use crate::{
     token::{Minter, RequestSigner},
     upstream::{HttpClientError, Tls},
     vault::{Vault, VaultError},
-    wechat::{CurrentApps, WeChat},
+    wechat::WeChat,
 };
 
 /// Why the issuer cannot start: each finding says what to mend.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::{LoginFields, RefusedLogin, build::IssuerWorker};
 use crate::{
+    apps::app_of_referer,
     clock::now,
     http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
     ids::{AppId, UserId},
@@ -22,7 +23,6 @@ use crate::{
         recent::{UserEvent, Whose},
     },
     token::SignedToken,
-    wechat::app_of_referer,
 };
 
 /// The answer to a login.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::AccessTokenError;
 use crate::{
     accounts::AccountsError,
+    apps::UnknownApp,
     limits::TooMany,
     store::{StoreError, Ticket},
     token::MintError,
     vault::VaultError,
-    wechat::{CallError, Malformed, UnknownApp, Verdict},
+    wechat::{CallError, Malformed, Verdict},
 };
 
 /// `Retry-After` while the store is away.

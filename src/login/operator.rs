@@ -6,9 +6,10 @@ use utoipa::ToSchema;
 
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::{
+    apps::Apps,
     ids::{AppId, OpenId, Person, UnionId, UserId},
     store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState},
-    wechat::{App, Apps},
+    wechat::App,
 };
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because

@@ -7,13 +7,14 @@ use arc_swap::ArcSwap;
 use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
+    apps::CurrentApps,
     ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId},
     limits::LoginLimits,
     store::{AttemptId, BindingState, Store, StoreError, Ticket},
     telemetry::Metrics,
     token::{Minter, SignedToken},
     vault::Vault,
-    wechat::{CurrentApps, WeChat},
+    wechat::WeChat,
 };
 
 #[derive(Debug)]

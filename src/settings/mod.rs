@@ -40,7 +40,7 @@ use crate::{
     wechat::App,
 };
 
-pub use crate::wechat::AppsSource;
+pub use crate::apps::AppsSource;
 
 /// Who knows the business users.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,12 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_verify::Algorithm;
 
-use super::{Audit, LogFormat, Metrics, RedisState, WeChatOutcome};
-use crate::{ids::AppId, keys::rotation::KeyLife};
+use super::{Audit, LogFormat, Metrics, RedisState};
+use crate::{
+    ids::AppId,
+    keys::rotation::KeyLife,
+    wechat::{Observer, Outcome},
+};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.
@@ -45,8 +49,8 @@ fn printed() -> String {
     metrics.route("/logout").timed().answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
-    metrics.wechat_answered("code2session", &app, WeChatOutcome::Errcode("-1".into()), took);
-    metrics.wechat_answered("code2session", &app, WeChatOutcome::Failed("timeout"), took);
+    metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
+    metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
     metrics.redis_answered("begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = RedisState { primaries, slots: Some(16384), wanted: 1, ..RedisState::default() };
@@ -139,7 +143,7 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
         for outcome in ["ok", "code_invalid", "code_used", "rate_limited", "wechat_unavailable"] {
             metrics.login_ended(Some(app.clone()), outcome, took);
         }
-        metrics.wechat_answered("code2session", &app, WeChatOutcome::Errcode("40029".into()), took);
+        metrics.call_ended("code2session", &app, Outcome::Errcode("40029".into()), took);
     }
     let started = Instant::now();
     let text = metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);

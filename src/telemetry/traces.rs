@@ -94,6 +94,11 @@ impl Step {
         })
     }
 
+    /// `None` of a request that is not sampled.
+    pub fn sampled(self) -> Option<Self> {
+        self.0.is_some().then_some(self)
+    }
+
     /// `error` is of a bounded set.
     pub fn end(mut self, error: Option<&str>) {
         if let (Some(span), Some(error)) = (&mut self.0, error) {

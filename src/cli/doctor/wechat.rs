@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 
 use crate::{
+    apps::CurrentApps,
     clock::now,
     findings::Finding,
     settings::Settings,
     telemetry::Metrics,
     upstream::{ProxyUrl, Tls},
-    wechat::{App, CallError, CurrentApps, WeChat},
+    wechat::{App, CallError, WeChat},
 };
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];

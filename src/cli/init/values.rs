@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::{APPS, Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
 use crate::{
+    apps::UNUSUAL_APPID,
     ids::AppId,
     settings::{Fault, Faults, Settings, read_one, variables},
-    wechat::UNUSUAL_APPID,
 };
 
 const WECHAT: &str = "WXMINT_WECHAT_URL";

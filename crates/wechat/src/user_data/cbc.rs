@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::{Zeroizing, zeroize_stack};
 
 use super::Undecryptable;
-use crate::wechat::SessionKey;
+use crate::SessionKey;
 
 /// The length of the cipher's block and of its iv, in bytes.
 pub(super) const BLOCK: usize = 16;

@@ -9,8 +9,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use arc_swap::ArcSwap;
 
 use self::files::{Found, names_in};
-use super::App;
-use crate::ids::AppId;
+use crate::{ids::AppId, wechat::App};
 
 /// Where the mini programs are configured.
 #[derive(Debug, Clone)]
@@ -142,7 +141,7 @@ impl CurrentApps {
     fn put(&self, before: &Apps, apps: Apps) -> bool {
         let without = |these: &Apps, those: &Apps| names(these.0.values().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
-        let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !old.is(app))));
+        let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !are_same(old, app))));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return false;
         }
@@ -174,8 +173,6 @@ impl AppsSource {
     }
 }
 
-impl App {
-    fn is(&self, other: &Self) -> bool {
-        self.id == other.id && self.secret.expose() == other.secret.expose()
-    }
+fn are_same(one: &App, other: &App) -> bool {
+    one.id == other.id && one.secret.expose() == other.secret.expose()
 }

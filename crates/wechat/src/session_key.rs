@@ -9,7 +9,7 @@ use super::{
     call::{believed, read},
     client::Endpoint,
 };
-use crate::ids::OpenId;
+use wxmint_ids::OpenId;
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).
@@ -108,7 +108,7 @@ mod tests {
     /// POST confirms.
     #[test]
     fn the_signature_is_keyed_with_the_base64_text() {
-        let vectors = crate::wechat::vectors();
+        let vectors = crate::vectors();
         let [of_a_body, of_nothing] = [0, 1].map(|number| &vectors["hmac_sha256_session_signature"][number]);
         let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().expect("a text").to_owned();
         let key = SessionKey::new(text(of_nothing, "session_key"));

@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 pub use self::raw_data::RawData;
 use self::{cbc::BLOCK, members::Members};
 use super::SessionKey;
-use crate::ids::{Person, UnionId, unprintable};
+use wxmint_ids::{Person, UnionId, unprintable};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;

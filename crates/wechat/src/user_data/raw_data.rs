@@ -8,7 +8,7 @@ use aws_lc_rs::{
 };
 
 use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members};
-use crate::wechat::{SessionKey, session_key::hex};
+use crate::{SessionKey, session_key::hex};
 
 /// The number of hexadecimal digits of a SHA-1.
 const SIGNATURE_LENGTH: usize = 40;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use crate::ids::unprintable;
+use wxmint_ids::unprintable;
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {

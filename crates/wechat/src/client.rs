@@ -12,13 +12,10 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::Serialize;
+use wxmint_ids::AppId;
+use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
 
 use super::{Api, AppSecret, CallError, Verdict, errcode};
-use crate::{
-    ids::AppId,
-    telemetry::{Metrics, Step, WeChatOutcome},
-    upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream},
-};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -30,6 +27,26 @@ const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is told of each call that is sent, for metrics and traces.
+pub trait Observer {
+    /// A call begins. What this returns is told how it has ended; `None` where nobody wants to know.
+    fn call_begins(&self, api: &'static str) -> Option<Box<dyn FnOnce(&Outcome)>>;
+
+    /// A call for an app has ended after this time.
+    fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration);
+}
+
+/// How a call has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// WeChat did what it was asked.
+    Succeeded,
+    /// WeChat answered with this `errcode`, or `other`: from a bounded set.
+    Errcode(String),
+    /// No usable answer came; the reason is from a bounded set.
+    Failed(&'static str),
+}
 
 /// A mini program.
 #[derive(Debug, Clone)]
@@ -43,7 +60,7 @@ pub struct App {
 pub struct WeChat {
     http: Upstream,
     endpoints: [Endpoint; Api::ALL.len()],
-    metrics: Metrics,
+    observer: Box<dyn Observer>,
 }
 
 /// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
@@ -89,10 +106,14 @@ impl WeChat {
         proxy: Option<&ProxyUrl>,
         tls: &Tls,
         workers: u32,
-        metrics: Metrics,
+        observer: impl Observer + 'static,
     ) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
-        Ok(Self { http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?, endpoints, metrics })
+        Ok(Self {
+            http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
+            endpoints,
+            observer: Box::new(observer),
+        })
     }
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
@@ -139,19 +160,17 @@ impl WeChat {
         request: Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let (step, started) = (Step::call("wechat", api.name()), Instant::now());
+        let (began, started) = (self.observer.call_begins(api.name()), Instant::now());
         // The status is ignored because it says nothing.
         let answer = match self.http.fetch(request).await {
             Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
             Err(error) => Err(error.into()),
         };
         let outcome = counted(&answer);
-        step.end(match &outcome {
-            WeChatOutcome::Succeeded => None,
-            WeChatOutcome::Errcode(errcode) => Some(errcode),
-            WeChatOutcome::Failed(kind) => Some(kind),
-        });
-        self.metrics.wechat_answered(api.name(), &app.id, outcome, started.elapsed());
+        if let Some(ended) = began {
+            ended(&outcome);
+        }
+        self.observer.call_ended(api.name(), &app.id, outcome, started.elapsed());
         answer
     }
 }
@@ -166,12 +185,12 @@ fn pause_before_another(api: Api, error: &CallError) -> Option<Duration> {
     }
 }
 
-fn counted<T>(answer: &Result<T, CallError>) -> WeChatOutcome {
+fn counted<T>(answer: &Result<T, CallError>) -> Outcome {
     match answer {
-        Ok(_) => WeChatOutcome::Succeeded,
-        Err(CallError::Refused { errcode, .. }) => WeChatOutcome::Errcode(errcode::label(*errcode)),
-        Err(CallError::NotSent { .. }) => WeChatOutcome::Failed("not_sent"),
-        Err(CallError::Unanswered { .. }) => WeChatOutcome::Failed("unanswered"),
-        Err(CallError::Unusable { .. }) => WeChatOutcome::Failed("unusable"),
+        Ok(_) => Outcome::Succeeded,
+        Err(CallError::Refused { errcode, .. }) => Outcome::Errcode(errcode::label(*errcode)),
+        Err(CallError::NotSent { .. }) => Outcome::Failed("not_sent"),
+        Err(CallError::Unanswered { .. }) => Outcome::Failed("unanswered"),
+        Err(CallError::Unusable { .. }) => Outcome::Failed("unusable"),
     }
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{Api, Verdict};
-use crate::upstream::{CallOutcome, Closed, FetchError};
+use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -215,8 +215,7 @@ mod tests {
     #[test]
     fn errcode_minus_one_is_the_apps_outage_and_a_body_that_is_not_wechats_is_everybodys() {
         use CallOutcome::{AppFailed, Succeeded, Unanswered};
-        let read =
-            |body: &str| crate::wechat::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
+        let read = |body: &str| crate::read_answer(body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()));
         for (body, outcome) in [
             (r#"{"errcode":-1,"errmsg":"system error"}"#, AppFailed),
             (r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#, Succeeded),

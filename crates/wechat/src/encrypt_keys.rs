@@ -7,7 +7,7 @@ use super::{
     call::{number_or_quoted, read},
     session_signature,
 };
-use crate::ids::{OpenId, unprintable};
+use wxmint_ids::{OpenId, unprintable};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names the
 /// version of its key.

@@ -6,7 +6,7 @@ use super::{
     Api, App, AppAccessToken, CallError, WeChat,
     call::{believed, read},
 };
-use crate::ids::{AppId, OpenId, Phone, PhoneCode};
+use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;

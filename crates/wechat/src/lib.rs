@@ -1,4 +1,4 @@
-//! All knowledge of WeChat's server API. No other module calls WeChat.
+//! A client of WeChat's server API for mini programs, and all that is known of it.
 //!
 //! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
@@ -6,11 +6,9 @@
 //! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
 //! - `code2session`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls with the same
 //!   parameters;
-//! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program;
-//! - `apps`: the configured mini programs.
+//! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
 
 mod api;
-mod apps;
 mod call;
 mod client;
 mod code2session;
@@ -23,9 +21,8 @@ mod stable_token;
 mod user_data;
 
 pub use api::Api;
-pub use apps::{Apps, AppsSource, CurrentApps, UNUSUAL_APPID, UnknownApp, app_of_referer};
 pub use call::CallError;
-pub use client::{App, WeChat};
+pub use client::{App, Observer, Outcome, WeChat};
 pub use code2session::{Session, read_answer};
 pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
@@ -38,5 +35,5 @@ pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Un
 /// The published examples of WeChat's ciphers and signatures, each recomputed by other programs.
 #[cfg(test)]
 fn vectors() -> serde_json::Value {
-    serde_json::from_str(include_str!("../../tests/vectors/wechat.json")).expect("JSON")
+    serde_json::from_str(include_str!("../../../tests/vectors/wechat.json")).expect("JSON")
 }

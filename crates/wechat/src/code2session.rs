@@ -7,7 +7,7 @@ use super::{
     Api, App, CallError, SessionKey, WeChat,
     call::{Text, believed, read},
 };
-use crate::ids::{LoginCode, OpenId, UnionId};
+use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 /// The result of exchanging a login code.
 #[derive(Debug, Clone)]

@@ -1,0 +1,35 @@
+//! What the crates tell of their calls, as metrics and spans.
+
+use std::time::Duration;
+
+use super::{Metrics, Step};
+use crate::{
+    ids::AppId,
+    wechat::{self, Outcome},
+};
+
+impl wechat::Observer for Metrics {
+    fn call_begins(&self, api: &'static str) -> Option<Box<dyn FnOnce(&Outcome)>> {
+        let end = |step: Step, outcome: &Outcome| {
+            step.end(match outcome {
+                Outcome::Succeeded => None,
+                Outcome::Errcode(errcode) => Some(errcode),
+                Outcome::Failed(kind) => Some(kind),
+            });
+        };
+        let step = Step::call("wechat", api).sampled()?;
+        Some(Box::new(move |outcome| end(step, outcome)))
+    }
+
+    fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration) {
+        self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
+        match outcome {
+            Outcome::Succeeded => return,
+            Outcome::Errcode(errcode) => {
+                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", app.as_str().to_owned())];
+                self.0.wechat_errcodes.get_or_create(&labels).inc()
+            }
+            Outcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),
+        };
+    }
+}
