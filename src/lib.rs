@@ -13,14 +13,13 @@ pub mod clock;
 pub mod findings;
 pub mod http;
 pub mod issuer;
-pub mod limits;
 pub mod login;
 pub mod path_rules;
+pub mod redis_checks;
 mod refusals;
 pub mod secret_files;
 pub mod settings;
 pub mod sidecar;
-pub mod store;
 pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
@@ -28,5 +27,7 @@ mod test_limit;
 
 pub use wxmint_ids as ids;
 pub use wxmint_keys::{self as keys, token, vault};
+pub use wxmint_redis_link as redis_link;
+pub use wxmint_store::{self as store, limits};
 pub use wxmint_upstream as upstream;
 pub use wxmint_wechat as wechat;

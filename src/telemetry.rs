@@ -33,7 +33,6 @@ pub use self::{
     log::LogFormat,
     per_minute::admit_line,
     recent::Recent,
-    redis::RedisState,
     requests::RouteMetrics,
     traces::{Step, Trace, TraceSettings, Traces},
 };
@@ -177,26 +176,14 @@ impl Metrics {
         self.0.wechat_errcodes.clear();
     }
 
-    /// One operation of the store, at most two round trips.
-    pub fn redis_answered(&self, operation: &'static str, succeeded: bool, took: Duration) {
-        let outcome = if succeeded { "ok" } else { "failed" };
-        let labels = [("operation", operation), ("outcome", outcome)];
-        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
-    }
-
     /// What Redis looks like now.
-    pub fn redis_is(&self, state: &RedisState) {
+    pub fn redis_is(&self, state: &crate::redis_link::State) {
         self.0.redis.set(state);
     }
 
     /// A unionid was found to belong to two users.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
-    }
-
-    /// The clock of this process was found to be far from the clock of the store.
-    pub fn clock_is_distant(&self) {
-        self.0.distant_clocks.inc();
     }
 
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.

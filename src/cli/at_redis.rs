@@ -10,9 +10,10 @@ use super::{
 use crate::{
     clock::now,
     findings::Status,
-    settings::{StoreSettings, StoreUrl},
+    redis_checks::fitness,
+    settings::StoreSettings,
     store::{
-        Redis, RedisAccess, Store,
+        Redis, RedisAccess,
         walk::{Found, Page, Place, Step},
     },
     telemetry::Metrics,
@@ -25,20 +26,20 @@ const PAUSES: [Duration; 4] =
 
 /// The Redis that `wxmint serve` uses.
 pub(super) fn open() -> Result<Redis, Failure> {
-    let StoreSettings { url, tls, confirm, .. } = StoreSettings::from_vars(variables())?;
-    let StoreUrl::Redis(url) = url else {
+    let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
+    let Some(access) = access else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
         return Err(Failure::usage(reason));
     };
     // The life of session keys is of no importance here, because commands write none.
-    let access = RedisAccess::new(url, tls, confirm).map_err(Failure::usage)?;
-    Ok(Redis::new(&access, Duration::ZERO, now, Metrics::default()))
+    Ok(Redis::new(&RedisAccess::new(access), Duration::ZERO, now, Metrics::default()))
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
-    let found =
-        redis.fitness().await.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
+    let found = fitness(redis.link(), now().timestamp())
+        .await
+        .map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
     unfit.for_each(|finding| say(format_args!("warning: {finding}")));
     Ok(())

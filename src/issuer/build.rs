@@ -22,7 +22,7 @@ use crate::{
     keys::{KeyRing, KeySet},
     login::{self, LoginPolicy},
     secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
-    settings::{AccountsSource, Settings, StoreSettings, StoreUrl},
+    settings::{AccountsSource, Settings},
     store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
     token::{Minter, RequestSigner},
@@ -166,10 +166,16 @@ impl Issuer {
 
     /// Opens a new connection to the store.
     pub(super) fn store(&self) -> Box<dyn Store> {
-        match &self.redis {
+        match self.redis() {
             None => Box::new(self.memory.clone()),
-            Some(access) => Box::new(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone())),
+            Some(redis) => Box::new(redis),
         }
+    }
+
+    /// The same, where the store is Redis.
+    pub(super) fn redis(&self) -> Option<Redis> {
+        let access = self.redis.as_ref()?;
+        Some(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone()))
     }
 
     /// A new client of the account backend.
@@ -277,7 +283,6 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
-    let StoreSettings { url: StoreUrl::Redis(url), tls, confirm, .. } = &settings.store else { return Ok(None) };
     let unusable = |error| IssuerStartError::of_setting(Finding::told("files", error, UNREADABLE));
-    Ok(Some(RedisAccess::new(url.clone(), tls.clone(), *confirm).map_err(unusable)?))
+    Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

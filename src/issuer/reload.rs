@@ -16,9 +16,9 @@ use crate::{
     clock::now,
     http::Readiness,
     keys::{KeyRing, StoredKeys},
+    redis_link::RedisAccess,
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
-    store::RedisAccess,
     telemetry::{
         Metrics,
         audit::{Activity, Event},
@@ -63,7 +63,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
     }
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let settings = issuer.settings.store.clone();
-        let reload = async move || reload_redis_url(&access, &settings, &file).await;
+        let reload = async move || reload_redis_url(&access.link, &settings, &file).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
 }

@@ -21,8 +21,10 @@ use crate::{
     clock::now,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, serve},
-    store::{Redis, Store, StoreError, redis_lacks},
-    telemetry::{RedisState, audit},
+    redis_checks,
+    redis_link::State,
+    store::{Redis, Store, StoreError},
+    telemetry::audit,
 };
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -118,12 +120,12 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
 
 /// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
-    let store = issuer.store();
+    let (store, redis) = (issuer.store(), issuer.redis());
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
     loop {
         interval.tick().await;
-        let reason = match fitness(&issuer, &*store).await {
+        let reason = match fitness(&issuer, &*store, redis.as_ref()).await {
             Ok(found) => match found.iter().find(|finding| finding.status == Status::Fault) {
                 Some(fault) => fault.to_string(),
                 None => return is_ready(&issuer, &found),
@@ -138,8 +140,11 @@ async fn await_fitness(issuer: Arc<Issuer>) {
     }
 }
 
-async fn fitness(issuer: &Issuer, store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
-    let mut found = store.fitness().await?;
+async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> Result<Vec<Finding>, StoreError> {
+    let mut found = match redis {
+        Some(redis) => redis_checks::fitness(redis.link(), now().timestamp()).await?,
+        None => Vec::new(),
+    };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     Ok(found)
 }
@@ -154,14 +159,13 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
 /// Looks at Redis now and then, for metrics, and for a warning where something is missing that logins can do without for a while.
 /// Does nothing if the store is no Redis.
 async fn watch_redis(issuer: Arc<Issuer>) {
-    let Some(access) = &issuer.redis else { return };
-    let redis = Redis::new(access, issuer.settings.session_key_ttl, now, issuer.metrics.clone());
+    let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(REDIS_INTERVAL);
     let mut told = None;
     loop {
         interval.tick().await;
         // Calls that fail have said why.
-        let state = redis.status().await.unwrap_or_default();
+        let state = redis.link().state(now().timestamp_micros() as f64 / 1e6).await.unwrap_or_default();
         issuer.metrics.redis_is(&state);
         if state.primaries.is_empty() && state.slots.is_none() {
             // No primary answers, so it is unknown whether anything is still missing.
@@ -179,8 +183,8 @@ async fn watch_redis(issuer: Arc<Issuer>) {
     }
 }
 
-fn warning(state: &RedisState) -> Option<String> {
-    let lacks = redis_lacks(state).into_iter().filter(|finding| finding.status != Status::Ok);
+fn warning(state: &State) -> Option<String> {
+    let lacks = redis_checks::lacks(state).into_iter().filter(|finding| finding.status != Status::Ok);
     let warnings: Vec<_> = lacks.map(|finding| finding.to_string()).collect();
     (!warnings.is_empty()).then(|| warnings.join("; "))
 }

@@ -307,7 +307,9 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.read_bindings(user).await?;
-        Ok(bindings.iter().any(|binding| binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)))
+        Ok::<_, StoreError>(
+            bindings.iter().any(|binding| binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)),
+        )
     };
     if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
         store.move_unionid(unionid, user, user).await?;

@@ -113,7 +113,7 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
         refused: &AppAccessToken,
     ) -> Result<Usable, AccessTokenError> {
-        in_time(self.obtain(app, attempt, Wanted::OtherByForce(Fingerprint::of(refused)))).await
+        in_time(self.obtain(app, attempt, Wanted::OtherByForce(Fingerprint::of(refused.expose())))).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
@@ -165,7 +165,7 @@ impl AccessTokens<'_> {
     async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
         match self.fetched(app, wanted).await {
             Ok(fetched) => {
-                let fingerprint = Fingerprint::of(&fetched.token);
+                let fingerprint = Fingerprint::of(fetched.token.expose());
                 self.keep(app, attempt, &fetched, &fingerprint).await;
                 Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint })
             }
@@ -179,7 +179,7 @@ impl AccessTokens<'_> {
     async fn fetched(&self, app: &App, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
         let fetched = self.wechat.stable_token(app, false).await?;
         match wanted {
-            Wanted::OtherByForce(refused) if Fingerprint::of(&fetched.token) == *refused => {
+            Wanted::OtherByForce(refused) if Fingerprint::of(fetched.token.expose()) == *refused => {
                 self.force(app, refused).await
             }
             _ => Ok(fetched),
@@ -195,7 +195,7 @@ impl AccessTokens<'_> {
         }
         tracing::warn!(app = %app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(app, true).await {
-            Ok(forced) if Fingerprint::of(&forced.token) != *refused => Ok(forced),
+            Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),
             Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => {
                 Err(not_for("WeChat renews no access token now, because others have forced it", FORCED_ELSEWHERE))
             }

@@ -8,7 +8,10 @@ use super::{
     settings,
     variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL},
 };
-use crate::store::{Confirm, RedisUrl, TlsFiles};
+use crate::{
+    redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles},
+    secret_files::read_private,
+};
 
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
@@ -29,6 +32,12 @@ settings! {
 }
 
 impl StoreSettings {
+    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS cannot be used.
+    pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
+        let StoreUrl::Redis(url) = &self.url else { return Ok(None) };
+        RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
+    }
+
     /// The content of the URL's file, which may have changed. What is wrong with it never quotes it.
     pub fn read_again(&self, file: &Path) -> Result<RedisUrl, String> {
         let text = read_secret_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -49,6 +58,15 @@ const WITHOUT_TLS: &str = "does not begin with rediss, but WXMINT_REDIS_CA_FILE 
 pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
     if text == "memory:" { Ok(StoreUrl::Memory) } else { text.parse().map(StoreUrl::Redis) }
 }
+
+/// What errors of the link to Redis call the settings.
+const PROGRAM: Program = Program {
+    ca_file: "WXMINT_REDIS_CA_FILE",
+    cert_file: "WXMINT_REDIS_CERT_FILE",
+    key_file: "WXMINT_REDIS_KEY_FILE",
+    confirm: "WXMINT_REDIS_CONFIRM",
+    read_secret: |path| read_private(path).map_err(|error| error.to_string()),
+};
 
 /// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.
 fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {

@@ -17,7 +17,7 @@ use crate::{
     ids::AppId,
     limits::Rate,
     path_rules::{PathSource, Prefix},
-    store::Confirm,
+    redis_link::Confirm,
     telemetry::{Audit, LogFormat},
     upstream::ProxyUrl,
     wechat::AppSecret,

@@ -5,11 +5,30 @@ use std::time::Duration;
 use super::{Metrics, Step};
 use crate::{
     ids::AppId,
-    wechat::{self, Outcome},
+    redis_link, store,
+    wechat::{self, OnEnd, Outcome},
 };
 
+impl redis_link::Observer for Metrics {
+    fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
+        let step = Step::call("redis", call).sampled()?;
+        Some(Box::new(|answered| step.end((!answered).then_some("unanswered"))))
+    }
+
+    fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
+        let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
+        self.0.redis_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+impl store::Observer for Metrics {
+    fn clock_is_distant(&self) {
+        self.0.distant_clocks.inc();
+    }
+}
+
 impl wechat::Observer for Metrics {
-    fn call_begins(&self, api: &'static str) -> Option<Box<dyn FnOnce(&Outcome)>> {
+    fn call_begins(&self, api: &'static str) -> Option<OnEnd> {
         let end = |step: Step, outcome: &Outcome| {
             step.end(match outcome {
                 Outcome::Succeeded => None,

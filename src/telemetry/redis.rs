@@ -5,23 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use prometheus_client::metrics::{family::Family, gauge::Gauge};
 
 use super::{Labels, Registering};
-
-/// What the primaries of Redis say of themselves.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct RedisState {
-    /// The primaries that answer, and how many replicas of each are online.
-    pub primaries: Vec<(String, u32)>,
-    /// How many slots of the Cluster these have; `None` where there is no Cluster.
-    pub slots: Option<usize>,
-    /// How many replicas each should have.
-    pub wanted: u32,
-    /// Whether bindings, logouts and unbindings fail where a primary has fewer.
-    pub are_required: bool,
-    /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
-    pub clock_difference: Option<f64>,
-    /// By how many seconds this machine's clock is ahead of the clock of these primaries that is farthest from it.
-    pub own_clock_ahead: Option<f64>,
-}
+use crate::redis_link::State;
 
 pub(super) struct RedisMetrics {
     primaries: Gauge<i64, AtomicI64>,
@@ -47,7 +31,7 @@ impl RedisMetrics {
         }
     }
 
-    pub(super) fn set(&self, state: &RedisState) {
+    pub(super) fn set(&self, state: &State) {
         self.primaries.set(state.primaries.len() as i64);
         self.slots.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
         self.wanted.set(state.wanted.into());

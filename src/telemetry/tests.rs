@@ -13,10 +13,11 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_verify::Algorithm;
 
-use super::{Audit, LogFormat, Metrics, RedisState};
+use super::{Audit, LogFormat, Metrics};
 use crate::{
     ids::AppId,
     keys::rotation::KeyLife,
+    redis_link::{self, State},
     wechat::{Observer, Outcome},
 };
 
@@ -51,10 +52,10 @@ fn printed() -> String {
     metrics.login_ended(Some(app.clone()), "ok", took);
     metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
     metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
-    metrics.redis_answered("begin", true, took);
+    redis_link::Observer::call_ended(&metrics, "begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
-    let state = RedisState { primaries, slots: Some(16384), wanted: 1, ..RedisState::default() };
-    metrics.redis_is(&RedisState { clock_difference: Some(0.0), ..state });
+    let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
+    metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");

@@ -27,7 +27,7 @@ async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {
 
 /// Each script as it is sent: the texts that a `script!` names, one behind the other.
 fn scripts() -> Vec<(String, String)> {
-    let folder = repository("src/store/redis");
+    let folder = repository("crates/store/src/redis");
     let code = rust_code(&folder);
     let named = code.split("= script!(").skip(1).map(|rest| rest.split(')').next().expect("an end"));
     let script = |names: &str| {
@@ -52,7 +52,7 @@ fn rust_code(folder: &Path) -> String {
 fn every_script_names_its_keys_where_a_proxy_finds_them() {
     let scripts = scripts();
     let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split('"').skip(1).step_by(2)).collect();
-    let files = fs::read_dir(repository("src/store/redis/lua")).expect("a folder").count();
+    let files = fs::read_dir(repository("crates/store/src/redis/lua")).expect("a folder").count();
     assert_eq!(texts.len(), files, "each text is in a script: {texts:?}");
     for (names, script) in scripts {
         assert_eq!(lua::refused(&script), Ok(()), "{names}");

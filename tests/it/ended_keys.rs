@@ -11,13 +11,11 @@ use serde_json::{Value, json};
 use crate::{
     doctor::{Report, command_of, follow},
     support::{
-        BUSY, Service, Sidecar, SidecarSettings, TestBed, decoded, eventually, keys, kid_of, kids_of, until,
-        write_private,
+        BUSY, READ_AGAIN_WITHIN, Service, Sidecar, SidecarSettings, TestBed, decoded, eventually, jwks_kids, keys,
+        kid_of, kids_of, until, write_private,
     },
 };
 
-/// docs/keys.md: "reads the file again within 5 s of a change".
-pub(crate) const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
 const NEXT_PAGE: Duration = BUSY.saturating_add(Duration::from_secs(10));
 
@@ -47,12 +45,12 @@ async fn reloads(bed: &TestBed) -> f64 {
 async fn after_the_next_reload(bed: &TestBed, change: impl FnOnce()) {
     let before = reloads(bed).await;
     change();
-    until("the file is read again", WITHIN, async || reloads(bed).await > before).await;
+    until("the file is read again", READ_AGAIN_WITHIN, async || reloads(bed).await > before).await;
 }
 
 /// The log has it a moment after the metrics.
 async fn first_error(bed: &TestBed) -> String {
-    eventually("an error", WITHIN, async || bed.service().reasons("ERROR").first().cloned()).await
+    eventually("an error", READ_AGAIN_WITHIN, async || bed.service().reasons("ERROR").first().cloned()).await
 }
 
 async fn pages_asked_for(bed: &TestBed) -> f64 {
@@ -76,10 +74,6 @@ async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
     [settings.clone().ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
 }
 
-pub(crate) async fn jwks(bed: &TestBed) -> Vec<String> {
-    kids_of(&bed.service().get("/.well-known/jwks.json").await.json())
-}
-
 /// The ids of the keys that the feed calls ended.
 async fn ended(bed: &TestBed) -> Vec<String> {
     let page = decoded(&bed.service().get("/revocations").await.body).1;
@@ -88,7 +82,7 @@ async fn ended(bed: &TestBed) -> Vec<String> {
 }
 
 async fn until_ended(bed: &TestBed, kids: &[&str]) {
-    until("the feed has the ends of the keys", WITHIN, async || ended(bed).await == kids).await;
+    until("the feed has the ends of the keys", READ_AGAIN_WITHIN, async || ended(bed).await == kids).await;
 }
 
 /// Runs the command that a text names, as somebody who is sure.
@@ -120,7 +114,7 @@ async fn looks(bed: &TestBed, outcome: &str) -> f64 {
 }
 
 async fn readyz(service: &Service, status: u16, words: &str) -> String {
-    until(words, WITHIN, async || {
+    until(words, READ_AGAIN_WITHIN, async || {
         let answer = service.readyz().await;
         answer.status == status && answer.body.contains(words)
     })
@@ -151,7 +145,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
     }
     assert!(bed.accepts(&lin).await);
     assert_eq!(signs(&bed).await, kid);
-    assert_eq!((ended(&bed).await, jwks(&bed).await), (Vec::new(), vec![kid]));
+    assert_eq!((ended(&bed).await, jwks_kids(&bed).await), (Vec::new(), vec![kid]));
     let refused = bed.service().reasons("ERROR");
     assert!(refused.iter().all(|reason| reason.contains("is missing")), "{refused:?}");
 }
@@ -169,7 +163,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
     assert!(!keys(&path, &["list"]).contains("ended"));
 
     obey(&refused);
-    until("the other keys are in use", WITHIN, async || jwks(&bed).await == kids_of(&other)).await;
+    until("the other keys are in use", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == kids_of(&other)).await;
     until_ended(&bed, &[&kid]).await;
     assert!(!bed.accepts(&old).await && signs(&bed).await == kids_of(&other)[0]);
     assert!(keys(&path, &["list"]).contains(&format!("{kid}  ended")));
@@ -193,11 +187,11 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
     readyz(&restarted, 503, &kid).await;
     bed.redis_link().cut().await;
-    until("Redis is away", WITHIN, async || looks(&bed, "failed").await > 0.0).await;
+    until("Redis is away", READ_AGAIN_WITHIN, async || looks(&bed, "failed").await > 0.0).await;
     readyz(bed.service(), 503, &kid).await;
     bed.redis_link().restore().await;
     let before = looks(&bed, "ok").await;
-    until("it has looked again", WITHIN, async || looks(&bed, "ok").await > before + 1.0).await;
+    until("it has looked again", READ_AGAIN_WITHIN, async || looks(&bed, "ok").await > before + 1.0).await;
     assert_eq!(bed.service().reasons("ERROR").iter().filter(|reason| reason.contains(&kid)).count(), 1, "told once");
     obey(&said);
     for service in [bed.service(), &restarted] {
@@ -228,7 +222,7 @@ async fn a_published_key_that_is_ended_is_a_warning_but_keeps_a_process_that_sta
     let mut bed = TestBed::start().await;
     let path = key_file(&bed);
     after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
-    let [signing, published] = jwks(&bed).await.try_into().expect("two keys");
+    let [signing, published] = jwks_kids(&bed).await.try_into().expect("two keys");
     let _replica = replica_without(&mut bed, &published).await;
     let said = readyz(bed.service(), 200, &published).await;
     assert!(said.contains("warning: ") && bed.accepts(&bed.log_in("lin").await).await, "{said}");
@@ -236,8 +230,8 @@ async fn a_published_key_that_is_ended_is_a_warning_but_keeps_a_process_that_sta
     readyz(&restarted, 503, &published).await;
     obey(&said);
     readyz(&restarted, 200, "ok").await;
-    until("nothing is wrong", WITHIN, async || bed.service().readyz().await.body == "ok\n").await;
-    assert_eq!(jwks(&bed).await, [signing]);
+    until("nothing is wrong", READ_AGAIN_WITHIN, async || bed.service().readyz().await.body == "ok\n").await;
+    assert_eq!(jwks_kids(&bed).await, [signing]);
 }
 
 /// Somebody has edited the file, which is refused; then a key must go at once.
@@ -280,8 +274,8 @@ async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
     let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {kid} is back although it was ended")), "{refused}");
     obey(&refused);
-    until("the key is out again", WITHIN, async || {
-        bed.service().metric("wxmint_key_reload_refused").await == 0.0 && !jwks(&bed).await.contains(&kid)
+    until("the key is out again", READ_AGAIN_WITHIN, async || {
+        bed.service().metric("wxmint_key_reload_refused").await == 0.0 && !jwks_kids(&bed).await.contains(&kid)
     })
     .await;
 }
@@ -310,13 +304,13 @@ async fn a_leaked_set_is_replaced_in_one_step_that_ends_all_of_its_keys() {
     let bed = TestBed::start().await;
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
-    let [signing, published] = jwks(&bed).await.try_into().expect("two keys");
+    let [signing, published] = jwks_kids(&bed).await.try_into().expect("two keys");
     let said = keys(&path, &["generate", "--replace", "--yes"]);
     assert!(said.contains("EVERY TOKEN BECOMES INVALID"), "{said}");
     until_ended(&bed, &[&signing, &published]).await;
-    until("the new key is in use", WITHIN, async || !jwks(&bed).await.contains(&signing)).await;
+    until("the new key is in use", READ_AGAIN_WITHIN, async || !jwks_kids(&bed).await.contains(&signing)).await;
     assert!(!bed.accepts(&old).await && bed.accepts(&bed.log_in("lin").await).await);
-    assert_eq!(jwks(&bed).await.len(), 1);
+    assert_eq!(jwks_kids(&bed).await.len(), 1);
 }
 
 #[tokio::test]
@@ -327,7 +321,7 @@ async fn a_key_that_is_ended_while_redis_is_away_is_in_the_feed_once_redis_is_ba
     keys(&path, &["retire", &kid, "--now", "--yes"]);
     bed.service().says("verifiers have not been told yet").await;
     bed.redis_link().restore().await;
-    until("Redis is back", WITHIN, async || bed.service().get("/revocations").await.status == 200).await;
+    until("Redis is back", READ_AGAIN_WITHIN, async || bed.service().get("/revocations").await.status == 200).await;
     until_ended(&bed, &[&kid]).await;
     bed.service().says("this key was retired before its time").await;
 }

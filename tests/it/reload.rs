@@ -9,10 +9,7 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::{
-    ended_keys::{WITHIN, jwks},
-    support::{TestBed, keys, kid_of, kids_of, private_parts, until},
-};
+use crate::support::{READ_AGAIN_WITHIN, TestBed, jwks_kids, keys, kid_of, kids_of, private_parts, until};
 
 const REFUSED: &str = "wxmint_key_reload_refused 1";
 const IN_USE: &str = "wxmint_key_reload_refused 0";
@@ -63,12 +60,13 @@ fn change_key(path: &Path, change: impl FnOnce(&mut Value)) {
 async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let bed = TestBed::start().await;
     let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
-    let old = jwks(&bed).await.remove(0);
+    let old = jwks_kids(&bed).await.remove(0);
     let mut secrets = private_parts(&fs::read(&path).expect("the keys"));
     fault(&path);
-    until(reason, WITHIN, async || gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty()).await;
+    until(reason, READ_AGAIN_WITHIN, async || gauge(&bed, REFUSED).await && !bed.service().reasons("ERROR").is_empty())
+        .await;
     assert!(bed.service().reasons("ERROR")[0].contains(reason), "{reason}: {:?}", bed.service().reasons("ERROR"));
-    assert_eq!(jwks(&bed).await, [old.as_str()], "{reason}: the keys of before stay");
+    assert_eq!(jwks_kids(&bed).await, [old.as_str()], "{reason}: the keys of before stay");
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), old, "{reason}: the key of before signs");
 
@@ -76,9 +74,9 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let new = new_set(&mended, Some(&old));
     secrets.extend(private_parts(&fs::read(&mended).expect("the keys")));
     fs::rename(&mended, &path).expect("renamed");
-    until("mended", WITHIN, async || jwks(&bed).await == [new.as_str()]).await;
+    until("mended", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == [new.as_str()]).await;
     // The keys are in use a moment before the gauge says so.
-    until("said to be mended", WITHIN, async || gauge(&bed, IN_USE).await).await;
+    until("said to be mended", READ_AGAIN_WITHIN, async || gauge(&bed, IN_USE).await).await;
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), new, "{reason}: mended");
     assert_eq!(bed.service().reasons("ERROR").len(), 1, "a fault is told once: {:?}", bed.service().reasons("ERROR"));
@@ -100,14 +98,14 @@ async fn a_secret_that_kubernetes_swaps_is_in_use_within_5_s() {
     symlink("..2026_11_20_1", volume.join("..data")).expect("a link");
     symlink("..data/keys.json", volume.join("keys.json")).expect("a link");
     let bed = TestBed::builder().env("WXMINT_KEYS", &volume.join("keys.json").to_string_lossy()).start().await;
-    assert_eq!(jwks(&bed).await, [first.as_str()]);
+    assert_eq!(jwks_kids(&bed).await, [first.as_str()]);
 
     // As the kubelet does it: a new folder, a new link, and a rename over the old one.
     let second = write_version(volume, "..2026_11_20_2", Some(&first));
     symlink("..2026_11_20_2", volume.join("..data_tmp")).expect("a link");
     fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("renamed");
     fs::remove_dir_all(volume.join("..2026_11_20_1")).expect("removed");
-    until("the swap", WITHIN, async || jwks(&bed).await == [second.as_str()]).await;
+    until("the swap", READ_AGAIN_WITHIN, async || jwks_kids(&bed).await == [second.as_str()]).await;
     assert!(gauge(&bed, IN_USE).await);
     bed.log_in("lin").await.expect_login();
 }

@@ -31,11 +31,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Who is told of each call that is sent, for metrics and traces.
 pub trait Observer {
     /// A call begins. What this returns is told how it has ended; `None` where nobody wants to know.
-    fn call_begins(&self, api: &'static str) -> Option<Box<dyn FnOnce(&Outcome)>>;
+    fn call_begins(&self, api: &'static str) -> Option<OnEnd>;
 
     /// A call for an app has ended after this time.
     fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration);
 }
+
+/// Is told how a call has ended.
+pub type OnEnd = Box<dyn FnOnce(&Outcome)>;
 
 /// How a call has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,9 +15,10 @@ use crate::{
     clock::now,
     findings::{Finding, Status},
     issuer::{Issuer, IssuerStartError, open_redis},
+    redis_checks::{self, REDIS_CHECKS},
     secret_files,
     settings::{Settings, value_files},
-    store::{REDIS_CHECKS, Redis},
+    store::Redis,
     telemetry::{
         Audit, Metrics,
         audit::{FOREIGN_LINK, folder_of, is_ours},
@@ -55,7 +56,7 @@ pub(super) async fn examine(tells: Tells, public: bool) {
     };
     let redis = async {
         tell(match &redis {
-            Ok(Some(redis)) => redis.examine().await,
+            Ok(Some(redis)) => redis_checks::examine(redis.link(), now).await,
             Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, "WXMINT_REDIS_URL=memory: needs no Redis")),
             Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, "its TLS files cannot be used")),
         });

@@ -3,12 +3,13 @@
 use std::{
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::wxmint;
+use super::{BUSY, TestBed, wxmint};
 
 /// `wxmint keys WORDS --keys FILE`, with nothing of our environment.
 pub(crate) fn keys_command(file: &Path, words: &[&str]) -> Command {
@@ -49,6 +50,14 @@ pub(crate) fn decoded(token: &str) -> (Value, Value) {
 
 pub(crate) fn kid_of(token: &str) -> String {
     decoded(token).0["kid"].as_str().expect("a kid").to_owned()
+}
+
+/// docs/keys.md: "reads the file again within 5 s of a change".
+pub(crate) const READ_AGAIN_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
+
+/// The ids of the keys that the service publishes.
+pub(crate) async fn jwks_kids(bed: &TestBed) -> Vec<String> {
+    kids_of(&bed.service().get("/.well-known/jwks.json").await.json())
 }
 
 pub(crate) fn kids_of(jwks: &Value) -> Vec<String> {

@@ -57,7 +57,7 @@ pub(crate) use self::{
     connection::Connection,
     demo::Demo,
     jwks_server::{JwksServer, Manner, Step, answer},
-    keys::{decoded, keys, keys_command, kid_of, kids_of, private_parts, said},
+    keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     newcomers::{Newcomers, lost},
     ports::free_port,

@@ -24,7 +24,8 @@ use tokio::{
     time::sleep,
 };
 use wxmint::{
-    store::{self, Confirm, Memory, RedisAccess, Store, StoreError, TlsFiles},
+    redis_link::{self, Confirm, Program, TlsFiles},
+    store::{self, Memory, RedisAccess, Store, StoreError},
     telemetry::Metrics,
 };
 
@@ -338,6 +339,7 @@ async fn gate(
 
 fn store_at(address: SocketAddr, confirm: Confirm) -> store::Redis {
     let url = format!("redis://{address}").parse().expect("a URL");
-    let access = RedisAccess::new(url, TlsFiles::default(), confirm).expect("no files are named");
+    let link = redis_link::RedisAccess::new(url, TlsFiles::default(), confirm, Program::default());
+    let access = RedisAccess::new(link.expect("no files are named"));
     store::Redis::new(&access, DAY, clock, Metrics::default())
 }

@@ -1,0 +1,94 @@
+//! Where Redis is and how the program gets in. One for the whole process: the URL may be replaced while it runs.
+
+use std::{str::FromStr, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    connector::Connector,
+    failure::{Error, Result},
+    primaries::Primaries,
+    program::Program,
+    tls::{Tls, TlsFiles},
+    url::RedisUrl,
+};
+
+/// What all connections of the process share.
+#[derive(Clone)]
+pub struct RedisAccess {
+    current: Arc<ArcSwap<RedisUrl>>,
+    tls: Arc<Tls>,
+    confirm: Confirm,
+    program: Program,
+}
+
+/// How many replicas must confirm a write before it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Confirm {
+    /// Every one that could take over.
+    #[default]
+    Auto,
+    Replicas(u8),
+}
+
+impl RedisAccess {
+    /// Fails if the URL has TLS and a file cannot be used.
+    pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm, program: Program) -> Result<Self, String> {
+        let tls = Tls::new(files, program);
+        if url.has_tls() {
+            tls.config()?;
+        }
+        let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
+        Ok(Self { current, tls, confirm, program })
+    }
+
+    /// For tests, in which no replica confirms.
+    pub fn fixed(url: RedisUrl) -> Self {
+        Self::new(url, TlsFiles::default(), Confirm::Replicas(0), Program::default()).expect("no files are named")
+    }
+
+    /// Connections that are made from now on use `url`, and the others are dropped.
+    pub fn replace(&self, url: RedisUrl) {
+        self.current.store(Arc::new(url));
+    }
+
+    pub fn has(&self, url: &RedisUrl) -> bool {
+        **self.current.load() == *url
+    }
+
+    /// Connects to each primary that `url` leads to, and hangs up.
+    pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
+        let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
+        for primary in primaries.find().await.map_err(|reason| Error { reason })? {
+            let address = &primary.address;
+            let reason = |reason| Error { reason: format!("Redis at {address}: {reason}") };
+            primaries.connector.connect(address).await.map_err(reason)?;
+        }
+        Ok(())
+    }
+
+    /// The present URL. Another one is another `Arc`.
+    pub fn url(&self) -> Arc<RedisUrl> {
+        self.current.load_full()
+    }
+
+    /// For connections by the present URL.
+    pub(crate) fn connector(&self) -> Connector {
+        Connector { url: self.url(), tls: Arc::clone(&self.tls), to_sentinels: false, program: self.program }
+    }
+
+    pub(crate) fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+}
+
+impl FromStr for Confirm {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            number => number.parse().ok().filter(|replicas| *replicas <= 5).map(Self::Replicas).ok_or(()),
+        }
+    }
+}

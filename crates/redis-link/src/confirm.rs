@@ -1,0 +1,264 @@
+//! A write that must survive a failover is answered once every replica that could take over has it.
+//!
+//! The primary is asked together with the write how far its data have come. Then it is told to wait for its replicas, and asked
+//! how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes over, so they are
+//! asked which replicas could. With `redis://` the primary itself is asked.
+
+use std::{
+    rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use redis::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    access::Confirm,
+    cluster::newcomers,
+    failure::{Failure, Problem},
+    info::Replication,
+    primaries::Primaries,
+    primary::Successors,
+    program::Program,
+    server::{DEADLINE, Server, in_background},
+    url::Address,
+};
+
+/// A healthy replica confirms within a millisecond.
+const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
+
+/// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for dead
+/// sooner.
+const FRESH: Duration = Duration::from_secs(1);
+/// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile is not
+/// waited for.
+const HOLDS: Duration = Duration::from_secs(30);
+
+/// Whether it has been said that Redis refuses to wait.
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// Which replicas must confirm a write: each of these, and so many in all.
+#[derive(Debug)]
+struct Required {
+    replicas: Vec<Address>,
+    count: usize,
+}
+
+/// Returns once every replica that could take over has all that the primary had when it answered `INFO replication` with
+/// `info`.
+pub(crate) async fn until_confirmed(
+    primaries: &Rc<Primaries>,
+    primary: &Rc<Server>,
+    info: &Value,
+    confirm: Confirm,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let Some(written) = replication(primary, info) else { return Ok(()) };
+    let confirmed = timeout_at(deadline, confirmation(primaries, primary, &written, confirm)).await;
+    confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".to_owned())).map_err(|reason| {
+        // Perhaps another server has taken over.
+        drop(primaries.search());
+        Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
+    })
+}
+
+/// `written`: what the primary said with the write.
+async fn confirmation(
+    primaries: &Rc<Primaries>,
+    primary: &Rc<Server>,
+    written: &Replication,
+    confirm: Confirm,
+) -> Result<(), String> {
+    let mut required = required_replicas(primaries, primary, written, confirm, false).await?;
+    let count = required.count.min(written.online().count());
+    let mut now = None;
+    if count > 0 {
+        let waited = next_wait(primary, count).await.map_err(|failure| failure.reason)?;
+        let Some(waited) = waited else { return Ok(()) };
+        if !waited.is_of_same_primary(written) {
+            primary.reconnect();
+        }
+        now = Some(waited);
+    }
+    let now = now.as_deref().unwrap_or(written);
+    if !required.are_met(written, now) {
+        // The deciders may have noticed meanwhile that a replica is dead.
+        required = required_replicas(primaries, primary, written, confirm, true).await?;
+    }
+    if required.are_met(written, now) {
+        Ok(())
+    } else {
+        Err(required.missing(written, now, primaries.connector.program))
+    }
+}
+
+async fn required_replicas(
+    primaries: &Rc<Primaries>,
+    primary: &Server,
+    written: &Replication,
+    confirm: Confirm,
+    is_asked_anew: bool,
+) -> Result<Required, String> {
+    if let Confirm::Replicas(count) = confirm {
+        return Ok(Required { replicas: Vec::new(), count: count.into() });
+    }
+    if primaries.is_single() {
+        return Ok(Required::all(written.online().cloned().collect()));
+    }
+    let successors = successors(primaries, primary, is_asked_anew).await?;
+    // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica is back.
+    let mut replicas: Vec<_> = written.live().cloned().collect();
+    if primaries.is_cluster() {
+        // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
+        let count = successors.len().saturating_sub(written.copying).max(replicas.len());
+        return Ok(Required { count, replicas });
+    }
+    replicas.extend(successors.into_iter().filter(|one| !written.live().any(|live| live == one)));
+    Ok(Required::all(replicas))
+}
+
+/// The replicas of a primary that could take over from it, after a write there.
+///
+/// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
+/// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
+/// promoted. `is_asked_anew`: they are asked in any case.
+async fn successors(primaries: &Rc<Primaries>, primary: &Server, is_asked_anew: bool) -> Result<Vec<Address>, String> {
+    let written = Instant::now();
+    if !is_asked_anew {
+        if !primaries.are_known_since(written - FRESH) {
+            // If they do not answer, what was known holds for a while.
+            _ = primaries.search_since(written - FRESH).await;
+        }
+        if let Some(Successors::All(replicas)) = primaries.successors_of(&primary.address)
+            && primaries.are_known_since(written - HOLDS)
+        {
+            return Ok(replicas);
+        }
+    }
+    primaries.search_since(written).await?;
+    match primaries.successors_of(&primary.address) {
+        Some(Successors::All(replicas)) => {
+            primary.newcomers.borrow_mut().clear();
+            Ok(replicas)
+        }
+        Some(Successors::Only(_)) if primaries.is_cluster() => {
+            newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
+        }
+        Some(Successors::Only(replicas)) => Ok(replicas),
+        Some(Successors::Unknown) => {
+            Err(format!("too few of the servers that decide who takes over from {} answer", primary.name))
+        }
+        None => Err(format!("{} is no primary any more", primary.name)),
+    }
+}
+
+impl Required {
+    fn all(replicas: Vec<Address>) -> Self {
+        Self { count: replicas.len(), replicas }
+    }
+
+    fn are_met(&self, written: &Replication, now: &Replication) -> bool {
+        let has_confirmed = |replica: &Address| now.confirmed(written).any(|other| other == replica);
+        self.replicas.iter().all(has_confirmed) && now.confirmed(written).count() >= self.count
+    }
+
+    fn missing(&self, written: &Replication, now: &Replication, program: Program) -> String {
+        let (confirmed, count, setting) = (now.confirmed(written).count(), self.count, program.confirm);
+        format!(
+            "{confirmed} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
+        )
+    }
+}
+
+/// The outcome of a wait that begins after this call. Nothing else is answered on a connection that waits, so all writes that
+/// were made before share the next wait.
+async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+    let running = primary.last_wait.borrow().clone();
+    if let Some(running) = &running {
+        _ = running.clone().await;
+    }
+    let next = {
+        let mut last = primary.last_wait.borrow_mut();
+        // Another write has perhaps begun the next one.
+        let begun = last.take().filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
+        let begin = || {
+            let primary = Rc::clone(primary);
+            in_background(async move { wait(&primary, replicas).await })
+        };
+        last.insert(begun.unwrap_or_else(begin)).clone()
+    };
+    next.await
+}
+
+/// Redis waits for what it had written when the last command came on this connection. Valkey waits only for what this connection
+/// itself has written, which is nothing, so it answers at once. Then it is told to wait for more replicas than any server has,
+/// for a moment: so it asks its replicas how far they are.
+async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+    let begun = Instant::now();
+    let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
+    loop {
+        let mut commands = redis::pipe();
+        commands.cmd("INFO").arg("replication");
+        commands.cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
+        commands.cmd("INFO").arg("replication");
+        let answers = primary.for_waits().send(&commands, Instant::now() + DEADLINE).await?;
+        let [before, waited, now] = &answers[..] else { return Ok(None) };
+        let (Some(before), Some(_), Some(now)) =
+            (replication(primary, before), not_refused(primary, waited), replication(primary, now))
+        else {
+            return Ok(None);
+        };
+        if now.confirmed(&before).count() >= replicas || begun.elapsed() >= CONFIRMED_WITHIN {
+            return Ok(Some(Rc::new(now)));
+        }
+        (wanted, within) = (255, Duration::from_millis(5));
+    }
+}
+
+/// What a server answers to `INFO replication`. `None` if it refuses to tell.
+fn replication(server: &Server, info: &Value) -> Option<Replication> {
+    Replication::parse(&redis::from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
+}
+
+/// The answer, if it is no error.
+fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
+    let Value::ServerError(error) = answer else { return Some(answer) };
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            redis = server.name,
+            code = error.code(),
+            setting = server.connector.program.confirm,
+            "Redis refuses the command WAIT (or INFO), so replicas cannot confirm a write before it is answered: a failover may \
+             lose the last writes; set the setting to 0 if that is meant"
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::{
+        super::{access::RedisAccess, primary::Primary},
+        *,
+    };
+
+    /// Those who decide who takes over are away. They have said that every replica that could is known, and has the write.
+    #[tokio::test]
+    async fn what_the_deciders_said_holds_for_half_a_minute() {
+        let access = RedisAccess::fixed("redis+sentinel://127.0.0.1:1/m".parse().expect("a URL"));
+        let is_confirmed_after = async |seconds| {
+            let (primaries, address) = (Primaries::new(access.connector()), Address { host: "a".into(), port: 1 });
+            let said = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer");
+            primaries
+                .learn(vec![Primary { successors: Successors::All(Vec::new()), ..Primary::alone(&address) }], said);
+            let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            until_confirmed(&primaries, &primaries.server(&address), &info, Confirm::Auto, deadline).await.is_ok()
+        };
+        let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
+        assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes one connection to one server: TCP, TLS, login.
+//!
+//! redis-rs could do this too, but it reads the system's certificates anew for each connection, even if a CA file is named, and
+//! fails if one of them cannot be read. And it runs the connection outside of the worker's `LocalSet`, which is then woken once
+//! more for each answer.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use futures_util::future::select_ok;
+use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, lookup_host},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    failure::not_let_in,
+    program::Program,
+    tls::Tls,
+    url::{Address, RedisUrl},
+};
+
+/// For TCP, TLS and login together.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// Opens connections as one URL says. A failure is a reason for the log.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    pub(crate) url: Arc<RedisUrl>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) program: Program,
+    /// Not to the data servers.
+    pub(crate) to_sentinels: bool,
+}
+
+/// A connection whose clones share one socket, which closes when the last of them is dropped.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    shared: MultiplexedConnection,
+    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has answered
+    /// the last command, which a frozen server never does.
+    _driver: Rc<JoinSet<()>>,
+}
+
+impl Connector {
+    pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, String> {
+        let has_tls = self.url.has_tls();
+        let opening = async {
+            let stream = tcp(to).await.map_err(|error| error.to_string())?;
+            if has_tls {
+                let stream = self.tls.encrypt(stream, &to.host).await?;
+                self.enter(stream, |error| self.tls.describe(error, &to.host)).await
+            } else {
+                self.enter(stream, |error| format!("{error}: it stops, or does it want TLS on this port (rediss)?"))
+                    .await
+            }
+        };
+        let question = if has_tls { ": does it speak TLS on this port?" } else { "" };
+        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(format!("no answer within 400 ms{question}")))
+    }
+
+    /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first command: a
+    /// server says only after the handshake that it wants a certificate.
+    async fn enter(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        describe: impl FnOnce(&io::Error) -> String,
+    ) -> Result<Connection, String> {
+        let answer = ping(&mut stream).await.map_err(|error| describe(&error))?;
+        let login = match self.to_sentinels {
+            false => self.url.login.clone(),
+            // It has no database, and gets the password only if it lets nobody in without one.
+            true if answer.starts_with(b"-NOAUTH") => self.url.login.clone().set_db(0),
+            true => RedisConnectionInfo::default().set_skip_set_lib_name(),
+        };
+        // Each call has a limit of time of its own.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let made = MultiplexedConnection::new_with_config(&login, stream, config).await;
+        let (shared, driver) = made.map_err(|error| not_let_in(&login, &error))?;
+        let mut task = JoinSet::new();
+        task.spawn_local(driver);
+        Ok(Connection { shared, _driver: Rc::new(task) })
+    }
+}
+
+/// At the first of the host's addresses that answers.
+async fn tcp(to: &Address) -> io::Result<TcpStream> {
+    let found: Vec<_> = lookup_host((to.host.as_str(), to.port)).await?.collect();
+    if found.is_empty() {
+        return Err(io::Error::other("the name has no address"));
+    }
+    let (stream, _) = select_ok(found.into_iter().map(|address| Box::pin(TcpStream::connect(address)))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The line that the server answers; no line that it answers to `PING` is as long as the limit.
+async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
+    stream.flush().await?;
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") && line.len() < 1024 {
+        line.push(stream.read_u8().await?);
+    }
+    Ok(line)
+}
+
+impl Connection {
+    pub(crate) async fn send(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        self.shared.send_packed_commands(commands, 0, commands.len()).await
+    }
+}

@@ -1,0 +1,187 @@
+//! What went wrong at a server, and what may help against it.
+
+use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
+
+use super::url::Address;
+
+/// Why Redis has not done what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Error {
+    /// For the log. Contains neither keys nor values.
+    pub reason: String,
+}
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// Host and port of the server.
+    pub(crate) server: String,
+    pub(crate) problem: Problem,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// MOVED: another primary has the slot.
+    Moved(Address),
+    /// ASK: the slot is moving to another primary, which has the key already.
+    Asked(Address),
+    /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
+    Split,
+    /// The connection broke, or this server is not, or no longer, the one to ask, or refuses the login. A new connection
+    /// may reach another server behind the same name, or may be let in again.
+    BadConnection,
+    /// No connection, or no answer in time.
+    Silent,
+    /// This call alone has failed.
+    Refused,
+}
+
+/// What a server answers that is not, or no longer, the one to ask.
+const WRONG_SERVER: &[&str] =
+    &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "UNBLOCKED"];
+
+impl Problem {
+    fn of(error: &RedisError, asked: &Address) -> Self {
+        let to = || redirected(error, asked);
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved) => to().map_or(Self::BadConnection, Self::Moved),
+            ErrorKind::Server(ServerErrorKind::Ask) => to().map_or(Self::BadConnection, Self::Asked),
+            ErrorKind::Server(ServerErrorKind::TryAgain) => Self::Split,
+            _ if is_wrong_server(error) => Self::BadConnection,
+            _ if error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
+            _ => Self::Refused,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(Failure { server, reason, .. }: Failure) -> Self {
+        Self { reason: format!("Redis at {server}: {reason}") }
+    }
+}
+
+impl Failure {
+    /// The first error among answers that concerns more than its command.
+    pub(crate) fn among(answers: &[Value], asked: &Address) -> Option<Self> {
+        answers.iter().find_map(|answer| {
+            let Value::ServerError(error) = answer else { return None };
+            let failure = Self::from_error(&error.clone().into(), asked);
+            (failure.problem != Problem::Refused).then_some(failure)
+        })
+    }
+
+    pub(crate) fn from_error(error: &RedisError, asked: &Address) -> Self {
+        Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error) }
+    }
+}
+
+/// The answers as `T`. One that says that a key holds another type is left to `T`: another version of the program has written it.
+pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
+    let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
+    let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
+    let read = values.into_iter().map(checked).collect::<Result<Vec<_>, _>>().and_then(|mut values| {
+        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        Ok(from_redis_value(value)?)
+    });
+    read.map_err(|error| Failure::from_error(&error, from))
+}
+
+/// `MOVED 3999 host:port`; without a host it is the one that was asked.
+fn redirected(error: &RedisError, asked: &Address) -> Option<Address> {
+    let (text, _) = error.redirect_node()?;
+    let (host, port) = text.rsplit_once(':')?;
+    let host = if host.is_empty() || host == "?" { &asked.host } else { host };
+    Some(Address { host: host.trim_matches(['[', ']']).to_owned(), port: port.parse().ok()? })
+}
+
+fn is_wrong_server(error: &RedisError) -> bool {
+    // Redis 6 wraps the error of a command within a script.
+    let says = |words: &str| error.detail().is_some_and(|detail| detail.contains(words));
+    error.kind() == ErrorKind::AuthenticationFailed
+        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || says(code))
+        || says("WAIT cannot be used with replica")
+}
+
+/// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's words
+/// quote none.
+pub fn describe(error: &RedisError) -> String {
+    match error.code() {
+        Some(code) => format!("it answered {code}{}", meaning(code)),
+        None if error.is_io_error() => error.to_string(),
+        None => error.category().to_owned(),
+    }
+}
+
+/// Why the server refuses the login. Its words may be repeated where it refuses the database: what they could quote is the
+/// database's number.
+pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> String {
+    match (error.kind(), error.detail()) {
+        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
+        (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if login.db() != 0 => {
+            format!("it refuses database {}: {words}", login.db())
+        }
+        _ => describe(error),
+    }
+}
+
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "NOAUTH" => ": it wants a password",
+        "WRONGPASS" => ": it refuses the user name or the password",
+        "NOPERM" => ": the user may not run a command that is needed",
+        "READONLY" => ": it is a replica, or takes no writes",
+        "NOREPLICAS" => ": it takes no writes, because too few replicas are connected (min-replicas-to-write)",
+        "MASTERDOWN" => ": it is a replica without its primary",
+        "CLUSTERDOWN" => ": the Cluster has no primary for some of its slots",
+        "MOVED" | "ASK" => ": it is one server of a Cluster: write redis+cluster:// instead of redis://",
+        "TRYAGAIN" => ": the slot of these keys is moving to another primary",
+        "LOADING" => ": it is still reading its data from disk",
+        "OOM" => ": its memory is full",
+        "MISCONF" => ": it cannot write to its disk",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.into(), port }
+    }
+
+    fn problem(answer: &str) -> Problem {
+        let Ok(Value::ServerError(error)) = redis::parse_redis_value(format!("-{answer}\r\n").as_bytes()) else {
+            panic!("{answer} is no error")
+        };
+        Problem::of(&error.into(), &address("10.0.0.9", 6379))
+    }
+
+    #[test]
+    fn an_answer_says_whether_another_server_is_to_be_asked() {
+        for (answer, expected) in [
+            ("MOVED 3999 10.0.0.1:6381", Problem::Moved(address("10.0.0.1", 6381))),
+            ("MOVED 3999 :6381", Problem::Moved(address("10.0.0.9", 6381))),
+            ("MOVED 3999 2001:db8::1:6381", Problem::Moved(address("2001:db8::1", 6381))),
+            ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381))),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", Problem::Split),
+            ("CLUSTERDOWN The cluster is down", Problem::BadConnection),
+            ("READONLY You can't write against a read only replica.", Problem::BadConnection),
+            ("ERR Error running script: @user_script: READONLY You can't write", Problem::BadConnection),
+            ("ERR WAIT cannot be used with replica instances.", Problem::BadConnection),
+            ("UNBLOCKED force unblock from blocking operation", Problem::BadConnection),
+            ("LOADING Redis is loading the dataset in memory", Problem::BadConnection),
+            ("NOREPLICAS Not enough good replicas to write.", Problem::BadConnection),
+            ("NOAUTH Authentication required.", Problem::BadConnection),
+            ("NOSCRIPT No matching script.", Problem::Refused),
+            ("NOPERM this user has no permissions to run the 'wait' command", Problem::Refused),
+            ("OOM command not allowed when used memory > 'maxmemory'.", Problem::Refused),
+            ("ERR unknown command 'WAIT'", Problem::Refused),
+        ] {
+            assert_eq!(problem(answer), expected, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A link to Redis for programs that must not lose what they write.
+//!
+//! - one server, a primary that Sentinels watch, or a Cluster, by one [`RedisUrl`]; with TLS, whose files may be replaced;
+//! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a deadline;
+//! - [`Link::run_confirmed`] answers once every replica that could take over has the write;
+//! - an [`Observer`] is told of each call.
+//!
+//! From [`Link`] a call goes to the primary of its keys (`route`), then to the connection to that server (`server`), and then to
+//! the socket (`connector`). `cluster` and `sentinel` say which servers are primaries, and who could take over from them.
+
+mod access;
+mod cluster;
+mod confirm;
+mod connector;
+mod failure;
+mod info;
+mod link;
+mod outage;
+mod primaries;
+mod primary;
+mod program;
+mod route;
+pub mod scan;
+mod script;
+mod sentinel;
+mod server;
+mod slot;
+mod state;
+mod tls;
+mod url;
+
+pub use self::{
+    access::{Confirm, RedisAccess},
+    failure::{Error, describe},
+    info::{Replication, member},
+    link::{Link, Observer},
+    primary::Primary,
+    program::Program,
+    script::{Call, Script},
+    server::{DEADLINE, Server},
+    slot::{CLUSTER_SLOTS, slot_of},
+    state::State,
+    tls::TlsFiles,
+    url::{Address, RedisUrl},
+};

@@ -1,0 +1,240 @@
+//! A link: calls with a deadline, which an observer is told of, and which replicas confirm where the caller wants it.
+//!
+//! A call may be sent several times, so every call must be idempotent, or one whose repetition does no harm.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use futures_util::future::join;
+use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value};
+use tokio::{task::spawn_local, time::Instant};
+
+use super::{
+    access::{Confirm, RedisAccess},
+    confirm::until_confirmed,
+    failure::{Error, Failure, Problem, Result, read},
+    outage,
+    primaries::Primaries,
+    primary::Primary,
+    route::{Reply, call as call_primary},
+    script::Call,
+    server::{DEADLINE, Server},
+};
+
+/// Who is told of each call, for metrics and traces.
+pub trait Observer {
+    /// A call begins. What this returns is told whether it was answered; `None` where nobody wants to know.
+    fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>>;
+
+    /// A call has ended after this time.
+    fn call_ended(&self, call: &'static str, answered: bool, took: Duration);
+}
+
+/// Nobody is told.
+impl Observer for () {
+    fn call_begins(&self, _: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
+        None
+    }
+
+    fn call_ended(&self, _: &'static str, _: bool, _: Duration) {}
+}
+
+/// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
+pub struct Link {
+    access: RedisAccess,
+    primaries: RefCell<Rc<Primaries>>,
+    /// See [`Self::later`].
+    later: RefCell<Option<Call>>,
+    observer: Box<dyn Observer>,
+}
+
+impl Link {
+    pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
+        let primaries = RefCell::new(Primaries::new(access.connector()));
+        Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
+    }
+
+    /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
+    pub async fn run<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        self.measured(step, async |primaries, deadline| answer(&primaries, call, deadline).await?.read()).await
+    }
+
+    /// Makes two calls at the same time, in one round trip if one primary has the keys of both.
+    pub async fn run_both<A: FromRedisValue, B: FromRedisValue>(
+        &self,
+        step: &'static str,
+        mut first: Call,
+        second: Call,
+    ) -> Result<(A, B)> {
+        self.measured(step, async |primaries, deadline| {
+            if primaries.is_cluster() && first.slot != second.slot {
+                let alone = |call| answer(&primaries, call, deadline);
+                let (one, other) = Box::pin(join(alone(first), alone(second))).await;
+                return Ok((one?.read()?, other?.read()?));
+            }
+            let count = first.commands.len();
+            first.and(second);
+            let both = first.commands.len();
+            if let Some(later) = self.later.take() {
+                first.and(later);
+            }
+            let Reply { mut values, from } = answer(&primaries, first, deadline).await?;
+            values.truncate(both);
+            let rest = Reply { values: values.split_off(count), from: Rc::clone(&from) };
+            Ok((Reply { values, from }.read()?, rest.read()?))
+        })
+        .await
+    }
+
+    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys. Nobody
+    /// learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
+    pub fn later(self: &Rc<Self>, mut call: Call) {
+        for (place, script) in call.scripts.drain(..) {
+            call.commands[place] = script.by_text(&call.commands[place]);
+        }
+        if self.primaries().is_cluster() {
+            return self.unawaited("later", call);
+        }
+        match &mut *self.later.borrow_mut() {
+            Some(waiting) => waiting.and(call),
+            none => *none = Some(call),
+        }
+    }
+
+    /// Makes a call at once. Nobody learns what becomes of it.
+    pub fn unawaited(self: &Rc<Self>, step: &'static str, call: Call) {
+        let link = Rc::clone(self);
+        spawn_local(async move { link.run::<Value>(step, call).await });
+    }
+
+    /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
+    pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+        self.write(step, call, true).await
+    }
+
+    /// The same, or without waiting.
+    pub async fn write<T: FromRedisValue>(&self, step: &'static str, mut call: Call, confirmed: bool) -> Result<T> {
+        if !confirmed || !self.confirms() {
+            return self.run(step, call).await;
+        }
+        call.cmd("INFO").arg("replication");
+        self.measured(step, async |primaries, deadline| {
+            let mut reply = answer(&primaries, call, deadline).await?;
+            let info = reply.values.pop().unwrap_or(Value::Nil);
+            let confirmation = until_confirmed(&primaries, &reply.from, &info, self.access.confirm(), deadline);
+            Box::pin(confirmation).await?;
+            reply.read()
+        })
+        .await
+    }
+
+    /// Whether replicas may be asked to confirm.
+    pub fn confirms(&self) -> bool {
+        self.access.confirm() != Confirm::Replicas(0)
+    }
+
+    /// Runs reading commands on one server.
+    pub async fn query_at<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        server: &Server,
+        commands: &Pipeline,
+    ) -> Result<T> {
+        self.measured(step, async |_, deadline| read(server.send(commands, deadline).await?, &server.address)).await
+    }
+
+    /// Where it leads.
+    pub fn access(&self) -> &RedisAccess {
+        &self.access
+    }
+
+    /// Whether it is a Cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.primaries().is_cluster()
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        self.primaries().is_single()
+    }
+
+    pub(crate) fn confirm(&self) -> Confirm {
+        self.access.confirm()
+    }
+
+    /// The primaries after a search.
+    pub(crate) async fn searched_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
+        let primaries = self.primaries();
+        primaries.search().await.map_err(|reason| Error { reason })?;
+        Ok(primaries.all())
+    }
+
+    /// The primaries as far as they are known, or after a search. In the order of their addresses.
+    pub async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
+        let primaries = self.primaries();
+        if primaries.all().is_empty() {
+            primaries.search().await.map_err(|reason| Error { reason })?;
+        }
+        Ok(primaries.all())
+    }
+
+    /// What is known of the primaries of the present URL.
+    pub(crate) fn primaries(&self) -> Rc<Primaries> {
+        let mut primaries = self.primaries.borrow_mut();
+        if !Arc::ptr_eq(&primaries.connector.url, &self.access.url()) {
+            *primaries = Primaries::new(self.access.connector());
+        }
+        primaries.keep_up();
+        Rc::clone(&primaries)
+    }
+
+    async fn measured<T>(
+        &self,
+        step: &'static str,
+        call: impl AsyncFnOnce(Rc<Primaries>, Instant) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let (began, started) = (self.observer.call_begins(step), Instant::now());
+        let outcome = call(self.primaries(), started + DEADLINE).await;
+        self.observer.call_ended(step, outcome.is_ok(), started.elapsed());
+        if let Some(ended) = began {
+            ended(outcome.is_ok());
+        }
+        outcome.map_err(|failure| {
+            // An error that concerns one command is told by whoever asked: Redis is there.
+            if !matches!(failure.problem, Problem::Refused | Problem::Split) {
+                outage::failed(&failure.server, &failure.reason);
+            }
+            failure.into()
+        })
+    }
+}
+
+/// The answers to a call, which may contain errors that concern one command. A script that the server does not know is sent
+/// again as text, with the commands behind it.
+async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
+    let Call { slot, commands: sent, scripts } = call;
+    let mut commands = redis::pipe();
+    sent.into_iter().for_each(|command| _ = commands.add_command(command));
+    let mut reply = call_primary(primaries, slot, &commands, deadline).await?;
+    for (place, script) in scripts {
+        if is_unknown_script(&reply.values[place]) {
+            let mut rest = redis::pipe();
+            for (at, command) in commands.cmd_iter().enumerate().skip(place) {
+                rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
+            }
+            let again = Box::pin(call_primary(primaries, slot, &rest, deadline)).await?;
+            reply.from = again.from;
+            reply.values.truncate(place);
+            reply.values.extend(again.values);
+        }
+    }
+    Ok(reply)
+}
+
+fn is_unknown_script(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+}
+
+impl Reply {
+    fn read<T: FromRedisValue>(self) -> Result<T, Failure> {
+        read(self.values, &self.from.address)
+    }
+}

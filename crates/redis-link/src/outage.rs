@@ -1,0 +1,107 @@
+//! Says in the log that Redis cannot be used: when that begins, again while it lasts, and when it is over. Failed requests
+//! come by the thousand a second, and each of a process' connections fails.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How often it is said while it lasts.
+const AGAIN: Duration = Duration::from_secs(30);
+/// No failure for this long, and it is over: until then some calls may succeed and others fail.
+const OVER_AFTER: Duration = Duration::from_secs(2);
+
+type Outages = BTreeMap<String, Outage>;
+
+/// By the address of the server, for all connections of the process.
+static OUTAGES: Mutex<Outages> = Mutex::new(BTreeMap::new());
+/// Whether there are any: most calls succeed, and need not lock the map.
+static ARE_ANY: AtomicBool = AtomicBool::new(false);
+
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    since: Instant,
+    last: Instant,
+    told: Option<Instant>,
+    /// How many calls failed.
+    failed: u64,
+}
+
+/// A call could not reach a Redis that serves it.
+pub(crate) fn failed(redis: &str, reason: &str) {
+    let (mut outages, now) = (outages(), Instant::now());
+    ARE_ANY.store(true, Ordering::Relaxed);
+    let outage = outages.entry(redis.to_owned()).or_insert_with(|| Outage::new(now));
+    if outage.notes_failure(now) {
+        let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
+        tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
+    }
+}
+
+/// A call was answered.
+pub(crate) fn answered(redis: &str) {
+    if ARE_ANY.load(Ordering::Relaxed) {
+        let (mut outages, now) = (outages(), Instant::now());
+        if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
+            tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
+        }
+    }
+}
+
+/// A server is no primary any more, so that nobody asks it.
+pub(crate) fn replaced(redis: &str) {
+    if forget(&mut outages(), redis, |_| true).is_some() {
+        tracing::info!(redis, "this Redis is no primary any more; others do its work");
+    }
+}
+
+fn forget(outages: &mut Outages, redis: &str, condition: impl Fn(&Outage) -> bool) -> Option<Outage> {
+    let outage = outages.get(redis).copied().filter(condition)?;
+    outages.remove(redis);
+    ARE_ANY.store(!outages.is_empty(), Ordering::Relaxed);
+    Some(outage)
+}
+
+fn outages() -> MutexGuard<'static, Outages> {
+    OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outage {
+    fn new(now: Instant) -> Self {
+        Self { since: now, last: now, told: None, failed: 0 }
+    }
+
+    /// Whether it is time to say so.
+    fn notes_failure(&mut self, now: Instant) -> bool {
+        (self.last, self.failed) = (now, self.failed + 1);
+        let is_time = self.told.is_none_or(|told| now - told >= AGAIN);
+        if is_time {
+            self.told = Some(now);
+        }
+        is_time
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now - self.last >= OVER_AFTER
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_a_minute_is_said_three_times_whatever_the_load_and_ends_with_the_last_failure() {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        let mut outage = Outage::new(began);
+        let told: Vec<u64> = (0..=60_000).filter(|millis| outage.notes_failure(at(*millis))).collect();
+        assert_eq!((told, outage.failed), (vec![0, 30_000, 60_000], 60_001));
+        assert!(!outage.is_over(at(61_999)), "others may fail still");
+        assert!(outage.is_over(at(62_000)));
+    }
+}

@@ -1,0 +1,205 @@
+//! What a worker knows of the primaries of one URL. If a call fails because this knowledge is outdated, the worker searches for
+//! the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a search.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    cluster,
+    connector::Connector,
+    outage,
+    primary::{Primary, Successors},
+    sentinel::Sentinels,
+    server::{InBackground, Server, in_background},
+    url::{Address, Layout},
+};
+
+/// The least time from the beginning of one search to that of the next.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A primary that was replaced may take writes for some seconds. Only the Sentinels tell that it was replaced.
+const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Primaries {
+    pub(crate) connector: Rc<Connector>,
+    /// Ordered by address.
+    table: RefCell<Vec<(Primary, Rc<Server>)>>,
+    /// The last search, and when it began.
+    search: RefCell<Option<(Instant, Search)>>,
+    /// When the last search began that found something.
+    found: Cell<Option<Instant>>,
+    sentinels: Option<Sentinels>,
+}
+
+type Search = InBackground<Result<(), String>>;
+
+impl Primaries {
+    /// Only the primary of a single server is known before a search.
+    pub(crate) fn new(connector: Connector) -> Rc<Self> {
+        let sentinels = match &connector.url.layout {
+            Layout::Sentinel { sentinels, master } => Some(Sentinels::new(sentinels, master, &connector)),
+            _ => None,
+        };
+        let (table, search, found) = Default::default();
+        let primaries = Self { connector: Rc::new(connector), table, search, found, sentinels };
+        if let Layout::Single(address) = primaries.layout() {
+            primaries.put_in_use(vec![Primary::alone(address)]);
+        }
+        Rc::new(primaries)
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.connector.url.layout
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(self.layout(), Layout::Single(_))
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.layout(), Layout::Cluster(_))
+    }
+
+    /// What the URL names, for the log.
+    pub(crate) fn name(&self) -> String {
+        names(self.connector.url.named())
+    }
+
+    /// The primary of a slot; `None` if it is not known.
+    pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
+        let has_slot = |(primary, _): &&(Primary, _)| primary.slots.iter().any(|range| range.contains(&slot));
+        self.table.borrow().iter().find(has_slot).map(|(_, server)| Rc::clone(server))
+    }
+
+    /// All of them, in the order of their addresses.
+    pub(crate) fn all(&self) -> Vec<(Primary, Rc<Server>)> {
+        self.table.borrow().clone()
+    }
+
+    /// Who could take over from a primary. `None` if the server is no primary.
+    pub(crate) fn successors_of(&self, address: &Address) -> Option<Successors> {
+        let table = self.table.borrow();
+        table.iter().find(|(primary, _)| primary.address == *address).map(|(primary, _)| primary.successors.clone())
+    }
+
+    /// The server at an address, whether it is known or not.
+    pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
+        let known = self
+            .table
+            .borrow()
+            .iter()
+            .find(|(primary, _)| primary.address == *address)
+            .map(|(_, server)| Rc::clone(server));
+        known.unwrap_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)))
+    }
+
+    /// Asks the Sentinels again if they were asked too long ago.
+    pub(crate) fn keep_up(self: &Rc<Self>) {
+        let is_time = self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY);
+        if is_time && matches!(self.layout(), Layout::Sentinel { .. }) {
+            drop(self.search());
+        }
+    }
+
+    /// The search for the primaries that goes on, or has just been made, or else a new one.
+    pub(crate) fn search(self: &Rc<Self>) -> Search {
+        let mut last = self.search.borrow_mut();
+        if let Some((began, search)) = &*last
+            && (search.peek().is_none() || began.elapsed() < PAUSE)
+        {
+            return search.clone();
+        }
+        let (primaries, began) = (Rc::clone(self), Instant::now());
+        let search = in_background(async move {
+            if primaries.is_single() {
+                return Ok(());
+            }
+            let (found, before) = (primaries.find().await?, primaries.all());
+            let now = names(found.iter().map(|primary| &primary.address));
+            if names(before.iter().map(|(primary, _)| &primary.address)) != now {
+                tracing::info!(primaries = now, "which servers of Redis are primaries");
+            }
+            primaries.learn(found, began);
+            outage::answered(&primaries.name());
+            Ok(())
+        });
+        last.insert((began, search)).1.clone()
+    }
+
+    /// Waits for a search that began then or later.
+    pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<(), String> {
+        loop {
+            let outcome = self.search().await;
+            match self.last_began() {
+                Some(began) if began < since => sleep_until(began + PAUSE).await,
+                _ => return outcome,
+            }
+        }
+    }
+
+    /// When the last search began.
+    fn last_began(&self) -> Option<Instant> {
+        self.search.borrow().as_ref().map(|(began, _)| *began)
+    }
+
+    /// Whether a search that began then or later has found something.
+    pub(crate) fn are_known_since(&self, since: Instant) -> bool {
+        self.found.get().is_some_and(|found| found >= since)
+    }
+
+    /// A search that began then has found these.
+    pub(crate) fn learn(&self, found: Vec<Primary>, began: Instant) {
+        self.put_in_use(found);
+        self.found.set(Some(began));
+    }
+
+    /// Keeps the connections to servers that are still primaries, and drops the others.
+    fn put_in_use(&self, found: Vec<Primary>) {
+        let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));
+        let table: Vec<_> = found.into_iter().map(with_server).collect();
+        let is_left = |server: &&Rc<Server>| !table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
+        self.all().iter().map(|(_, server)| server).filter(is_left).for_each(|server| outage::replaced(&server.name));
+        self.table.replace(table);
+    }
+
+    pub(crate) async fn find(&self) -> Result<Vec<Primary>, String> {
+        match self.layout() {
+            Layout::Single(address) => Ok(vec![Primary::alone(address)]),
+            Layout::Cluster(seeds) => {
+                let known = self.all().into_iter().map(|(_, server)| server);
+                cluster::find(known.chain(seeds.iter().map(|seed| self.server(seed))).collect()).await
+            }
+            Layout::Sentinel { .. } => {
+                let sentinels = self.sentinels.as_ref().expect("made with the layout");
+                Ok(vec![sentinels.find(|address| self.server(address)).await?])
+            }
+        }
+    }
+}
+
+fn names<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
+    addresses.into_iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::access::RedisAccess, *};
+
+    #[test]
+    fn a_slot_leads_to_its_primary_whose_connection_is_kept() {
+        let access = RedisAccess::fixed("redis+cluster://a".parse().expect("a URL"));
+        let primaries = Primaries::new(access.connector());
+        let address = |host: &str| Address { host: host.into(), port: 1 };
+        let primary = |host, slots: &[_]| Primary { slots: slots.to_vec(), ..Primary::alone(&address(host)) };
+        primaries.put_in_use(vec![primary("a", &[0..=1, 4..=16383]), primary("b", &[2..=2])]);
+        let of = |slot| primaries.of(slot).map(|server| server.name.clone()).unwrap_or_default();
+        assert_eq!([0, 1, 2, 3, 4, 16383].map(of), ["a:1", "a:1", "b:1", "", "a:1", "a:1"]);
+        let before = primaries.of(2).expect("b");
+        primaries.put_in_use(vec![primary("a", &[0..=1]), primary("b", &[2..=16383])]);
+        assert!(primaries.of(3).is_some_and(|server| Rc::ptr_eq(&server, &before)));
+    }
+}

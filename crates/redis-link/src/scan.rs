@@ -1,0 +1,118 @@
+//! A walk over all keys of a kind, page by page.
+//!
+//! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted meanwhile
+//! is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is still to be
+//! walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be missed, unless
+//! the walk asks for [`Slots::AtRest`].
+
+use redis::{Value, from_redis_value};
+
+use super::{
+    cluster,
+    failure::{Error, Result},
+    info::member,
+    link::Link,
+};
+
+/// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
+const PAGE: usize = 1000;
+
+/// A place between two pages; the default is the beginning. Holds for one process of Redis: another, or the same one
+/// started again, keeps its keys in another order. On a Cluster it holds as long as each primary has the same slots.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    cursor: u64,
+    /// The number of the primary, in the order of their addresses.
+    primary: usize,
+    /// Which process it is; empty at the beginning of each primary.
+    server: String,
+    /// The fingerprint of all primaries and their slots.
+    layout: u64,
+}
+
+/// What a walk has come to.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// Some of what is looked for.
+    Page(Page<T>),
+    /// The place is one in another Redis. Only the beginning is everywhere. Or slots are moving and should not.
+    Elsewhere,
+}
+
+/// Whether keys may be missed because their slot is on its way to another primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slots {
+    /// They may.
+    MayBeMoving,
+    /// They may not: the walk ends if a slot is moving.
+    AtRest,
+}
+
+/// Some of what is looked for.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// In no order.
+    pub found: Vec<T>,
+    /// How many keys the page looked at, about.
+    pub keys: u64,
+    /// How many keys Redis has, of all kinds.
+    pub of: u64,
+    /// Where the next page begins, if this is not the last.
+    pub next: Option<Place>,
+}
+
+impl Link {
+    /// Reads the page of names of keys like `pattern` that begins at `from`. `call` names it for the observer.
+    pub async fn keys_like(
+        &self,
+        call: &'static str,
+        pattern: &str,
+        from: &Place,
+        slots: Slots,
+    ) -> Result<Step<String>> {
+        let primaries = self.all_primaries().await?;
+        let Some((_, server)) = primaries.get(from.primary) else { return Ok(Step::Elsewhere) };
+        let mut asked = redis::pipe();
+        asked.cmd("INFO").arg("server").cmd("DBSIZE");
+        asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+        let is_cluster = self.is_cluster();
+        if is_cluster {
+            asked.cmd("CLUSTER").arg("SLOTS");
+        }
+        let asks_nodes = is_cluster && slots == Slots::AtRest;
+        if asks_nodes {
+            asked.cmd("CLUSTER").arg("NODES");
+        }
+        let mut answers: Vec<Value> = self.query_at(call, server, &asked).await?;
+        if asks_nodes && slots_are_moving(answers.pop()) {
+            return Ok(Step::Elsewhere);
+        }
+        let layout = match is_cluster {
+            true => {
+                let primaries = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address);
+                cluster::fingerprint(&primaries.map_err(|reason| Error { reason })?)
+            }
+            false => 0,
+        };
+        let unreadable = |_| Error { reason: format!("Redis at {}: its answer to SCAN cannot be read", server.name()) };
+        let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
+        let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
+        // Changes with each start.
+        let process = member(&info, "run_id").unwrap_or_default();
+        if *from != Place::default() && (from.layout != layout || !["", process].contains(&from.server.as_str())) {
+            return Ok(Step::Elsewhere);
+        }
+        let next = match (cursor, from.primary + 1) {
+            (0, next) if next == primaries.len() => None,
+            (0, primary) => Some(Place { primary, layout, ..Place::default() }),
+            (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), ..*from }),
+        };
+        Ok(Step::Page(Page { found, keys: PAGE as u64, of: of * primaries.len() as u64, next }))
+    }
+}
+
+/// By `CLUSTER NODES`: behind the slots of the server itself stand those that it receives and gives away.
+fn slots_are_moving(answer: Option<Value>) -> bool {
+    let nodes: String = answer.and_then(|answer| from_redis_value(answer).ok()).unwrap_or_default();
+    nodes.lines().any(|line| line.contains("myself") && line.contains(" ["))
+}

@@ -1,0 +1,120 @@
+//! A Lua script, and a call of Redis: commands that are sent together, of which some run scripts.
+//!
+//! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server
+//! than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
+
+use std::fmt::{Display, Write};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
+
+use super::slot::slot_of;
+
+/// A Lua script, which servers know by the SHA-1 of its text.
+pub struct Script {
+    text: String,
+    /// SHA-1 in hexadecimal digits: the name by which servers know a script.
+    sha: String,
+}
+
+/// Commands whose keys lie in one slot.
+pub struct Call {
+    pub(crate) slot: u16,
+    pub(crate) commands: Vec<Cmd>,
+    /// The scripts that are run, each with the place of its command.
+    pub(crate) scripts: Vec<(usize, &'static Script)>,
+}
+
+impl Script {
+    /// A script with this text.
+    pub fn new(text: &str) -> Self {
+        let mut sha = String::with_capacity(40);
+        for byte in digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()).as_ref() {
+            write!(sha, "{byte:02x}").expect("a String takes all text");
+        }
+        Self { text: text.to_owned(), sha }
+    }
+
+    /// A call of the script. Its keys lie in one slot.
+    pub fn on(&'static self, keys: &[&dyn Display]) -> Call {
+        let mut by_name = redis::cmd("EVALSHA");
+        by_name.arg(&self.sha).arg(keys.len());
+        keys.iter().for_each(|key| by_name.write_arg_fmt(key));
+        let slots = || members(&by_name).skip(3).map(slot_of);
+        debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
+        let slot = slots().next().unwrap_or_default();
+        Call { slot, commands: vec![by_name], scripts: vec![(0, self)] }
+    }
+
+    /// The same command as `by_name`, for a server that does not know the script.
+    pub(crate) fn by_text(&self, by_name: &Cmd) -> Cmd {
+        let mut by_text = redis::cmd("EVAL");
+        by_text.arg(&self.text);
+        members(by_name).skip(2).for_each(|member| by_text.write_arg(member));
+        by_text
+    }
+}
+
+impl Call {
+    /// Commands will follow, whose keys lie in the slot of this one.
+    pub fn at(key: &str) -> Self {
+        Self { slot: slot_of(key.as_bytes()), commands: Vec::new(), scripts: Vec::new() }
+    }
+
+    /// A command on this key. Others may follow, whose keys lie in the same slot.
+    pub fn of(command: &str, key: impl Display) -> Self {
+        let key = key.to_string();
+        let mut call = Self::at(&key);
+        call.cmd(command).arg(key);
+        call
+    }
+
+    /// Begins another command.
+    pub fn cmd(&mut self, name: &str) -> &mut Self {
+        self.commands.push(redis::cmd(name));
+        self
+    }
+
+    /// Adds an argument, or several, to the last command.
+    pub fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.commands.last_mut().expect("a command was begun").arg(argument);
+        self
+    }
+
+    /// The same with an argument as it is displayed.
+    pub fn text(&mut self, argument: impl Display) -> &mut Self {
+        self.arg(argument.to_string())
+    }
+
+    /// Adds the commands of another call, whose keys lie in the same slot.
+    pub fn and(&mut self, other: Self) {
+        let before = self.commands.len();
+        self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
+        self.commands.extend(other.commands);
+    }
+}
+
+fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
+    command.args_iter().map(|member| match member {
+        Arg::Simple(member) => member,
+        _ => unreachable!("a cursor is no member of a script's command"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
+        let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
+        let mut call = script.on(&[&"{a}1", &"{a}2"]);
+        call.arg(7).text("x");
+        let by_name = call.commands.first().expect("a command");
+        let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
+        let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";
+        let expected = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
+        assert_eq!(sent(by_name), expected);
+        assert_eq!(sent(&script.by_text(by_name)), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+    }
+}

@@ -1,0 +1,224 @@
+//! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer counts,
+//! and the server must say itself that it is a primary.
+
+use std::{
+    cell::Cell,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use redis::{FromRedisValue, Value, from_redis_value};
+
+use super::{
+    connector::Connector,
+    failure::describe,
+    primary::{Primary, Successors},
+    server::Server,
+    url::Address,
+};
+
+/// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
+const LINK_DOWN_FACTOR: u64 = 10;
+
+/// What a Sentinel says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Word {
+    epoch: u64,
+    primary: Address,
+    /// It does not hold the primary for dead, and is not replacing it.
+    is_sure: bool,
+    /// The replicas that it knows, and whether it might promote each.
+    replicas: Vec<(Address, bool)>,
+}
+
+/// The Sentinels of one URL.
+pub(crate) struct Sentinels {
+    servers: Vec<Server>,
+    master: String,
+    /// Of the primary that they have named. It increases with each failover.
+    epoch: Cell<Option<u64>>,
+}
+
+impl Sentinels {
+    pub(crate) fn new(addresses: &[Address], master: &str, connector: &Connector) -> Self {
+        let connector = Rc::new(Connector { to_sentinels: true, ..connector.clone() });
+        let servers = addresses.iter().map(|address| Server::new(address.clone(), &connector)).collect();
+        Self { servers, master: master.to_owned(), epoch: Cell::default() }
+    }
+
+    /// Asks all Sentinels at once, and waits for all of them, unless one names a newer primary than the one until now.
+    pub(crate) async fn find(&self, server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, String> {
+        let asked = self.servers.iter().map(|sentinel| word(sentinel, &self.master));
+        let mut answers = asked.collect::<FuturesUnordered<_>>();
+        let (mut words, mut reason) = (Vec::<Word>::new(), String::new());
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(word) => {
+                    let is_newer = self.epoch.get().is_some_and(|epoch| word.epoch > epoch);
+                    words.push(word);
+                    if is_newer && let Ok(primary) = self.newest(&words, &server).await {
+                        return Ok(primary);
+                    }
+                }
+                Err(error) => reason = error,
+            }
+        }
+        self.newest(&words, &server).await.map_err(|error| {
+            let reason = if words.is_empty() { reason } else { error };
+            format!("the Sentinels name no server that is the primary of {}; {reason}", self.master)
+        })
+    }
+
+    /// The newest server that is named and says of itself that it is a primary.
+    async fn newest(&self, words: &[Word], server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, String> {
+        let named: BTreeSet<_> = words.iter().map(|word| (Reverse(word.epoch), &word.primary)).collect();
+        let mut reason = String::new();
+        for (Reverse(epoch), address) in named {
+            match is_primary(&server(address)).await {
+                Ok(()) => {
+                    self.epoch.set(Some(epoch));
+                    let successors = successors(address, words, self.servers.len());
+                    return Ok(Primary { successors, ..Primary::alone(address) });
+                }
+                Err(error) => reason = error,
+            }
+        }
+        Err(reason)
+    }
+}
+
+/// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because users of
+/// Redis have the right to the first.
+async fn is_primary(server: &Server) -> Result<(), String> {
+    let read = |mut answers: Vec<Value>| {
+        let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
+        let is_primary = info.lines().any(|line| line.trim() == "role:master");
+        is_primary.then_some(()).ok_or_else(|| "it is a replica".to_owned())
+    };
+    server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
+}
+
+/// Who could take over from a primary. One Sentinel that might promote a replica is enough, and if no majority of the
+/// `sentinels` is sure of the primary, any replica may be promoted.
+fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors {
+    let of_it = || words.iter().filter(|word| word.primary == *primary);
+    let mut known = BTreeMap::<&Address, bool>::new();
+    for (replica, is_fit) in of_it().flat_map(|word| &word.replicas) {
+        *known.entry(replica).or_default() |= is_fit;
+    }
+    let is_majority_sure = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
+    let all = || known.keys().map(|&replica| replica.clone()).collect();
+    let fit = || known.iter().filter(|(_, is_fit)| **is_fit).map(|(&replica, _)| replica.clone()).collect();
+    let are_all_fit = known.values().all(|is_fit| *is_fit);
+    match is_majority_sure {
+        true if are_all_fit && !known.is_empty() => Successors::All(all()),
+        true => Successors::Only(fit()),
+        false if known.is_empty() => Successors::Unknown,
+        false => Successors::All(all()),
+    }
+}
+
+async fn word(sentinel: &Server, master: &str) -> Result<Word, String> {
+    let mut question = redis::pipe();
+    for what in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
+        question.cmd("SENTINEL").arg(what).arg(master);
+    }
+    sentinel.ask(&question, |answers| read_word(answers, master)).await
+}
+
+fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, String> {
+    let [named, fields, replicas] = answers.try_into().unwrap_or([const { Value::Nil }; 3]);
+    let named: Option<(String, u16)> = read(named)?;
+    let (host, port) = named.ok_or_else(|| format!("it watches no master named {master}"))?;
+    let fields: Fields = read(fields)?;
+    // A user of the Sentinel may lack this right. Then it is not known who could take over.
+    let replicas: Option<Vec<Fields>> = read(replicas).ok();
+    let promoted = |replica: &Fields| replica.get("role-reported").is_some_and(|role| role == "master");
+    let is_sure = !["s_down", "o_down", "failover_in_progress"].into_iter().any(|flag| has(&fields, flag));
+    Ok(Word {
+        epoch: number(&fields, "config-epoch").unwrap_or_default(),
+        primary: Address { host, port },
+        is_sure: is_sure && replicas.as_ref().is_some_and(|replicas| !replicas.iter().any(promoted)),
+        replicas: replicas.unwrap_or_default().iter().filter_map(replica).collect(),
+    })
+}
+
+type Fields = HashMap<String, String>;
+
+/// Its address, and whether the Sentinel might promote it: by `sentinelSelectSlave` of Redis, a little more generous.
+fn replica(fields: &Fields) -> Option<(Address, bool)> {
+    let address = Address { host: fields.get("ip")?.clone(), port: number(fields, "port")?.try_into().ok()? };
+    let is_down = has(fields, "s_down") || has(fields, "o_down");
+    let is_behind = fields.get("master-link-status").is_some_and(|status| status != "ok")
+        && number(fields, "master-link-down-time")
+            > Some(LINK_DOWN_FACTOR * number(fields, "down-after-milliseconds")?);
+    let is_excluded = number(fields, "slave-priority") == Some(0);
+    Some((address, !is_down && !is_behind && !is_excluded))
+}
+
+fn has(fields: &Fields, flag: &str) -> bool {
+    fields.get("flags").is_some_and(|flags| flags.split(',').any(|one| one == flag))
+}
+
+fn number(fields: &Fields, name: &str) -> Option<u64> {
+    fields.get(name)?.parse().ok()
+}
+
+fn read<T: FromRedisValue>(answer: Value) -> Result<T, String> {
+    let answer = answer.extract_error().map_err(|error| describe(&error))?;
+    from_redis_value(answer).map_err(|error| describe(&error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_majority_of_the_sentinels_says_which_replica_could_not_take_over() {
+        let address = |host: &str| Address { host: host.into(), port: 1 };
+        let word = |is_sure, x: bool, y: bool| Word {
+            epoch: 1,
+            primary: address("a"),
+            is_sure,
+            replicas: vec![(address("x"), x), (address("y"), y)],
+        };
+        let elsewhere = Word { primary: address("b"), ..word(true, true, true) };
+        let all = |hosts: &[&str]| Successors::All(hosts.iter().map(|host| address(host)).collect());
+        let only = |hosts: &[&str]| Successors::Only(hosts.iter().map(|host| address(host)).collect());
+        for (words, expected) in [
+            (vec![word(true, true, true)], all(&["x", "y"])),
+            (vec![word(true, true, false)], all(&["x", "y"])),
+            (vec![word(true, true, false), word(true, true, false)], only(&["x"])),
+            (vec![word(true, false, false), word(true, false, false), word(true, true, false)], only(&["x"])),
+            (vec![word(true, false, false), word(false, false, false)], all(&["x", "y"])),
+            (vec![word(true, false, false), elsewhere], all(&["x", "y"])),
+            (vec![word(true, false, false), word(true, false, false)], only(&[])),
+            (vec![Word { replicas: vec![], ..word(true, true, true) }], Successors::Unknown),
+        ] {
+            assert_eq!(successors(&address("a"), &words, 3), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_is_left_out_if_no_sentinel_would_promote_it() {
+        let fit = |flags: &str, link: &str, down_for: u64, priority: u32| {
+            let (down_for, priority) = (down_for.to_string(), priority.to_string());
+            let fields = [("ip", "10.0.0.1"), ("port", "6379"), ("flags", flags), ("master-link-status", link)];
+            let more = [
+                ("down-after-milliseconds", "1000"),
+                ("master-link-down-time", &down_for),
+                ("slave-priority", &priority),
+            ];
+            let fields = fields.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value.to_owned()));
+            replica(&fields.collect()).expect("a replica").1
+        };
+        assert!(fit("slave", "ok", 0, 100));
+        assert!(fit("slave,disconnected", "ok", 0, 100), "not down yet");
+        assert!(!fit("slave,s_down,disconnected", "ok", 0, 100));
+        assert!(fit("slave", "err", 10_000, 100), "the primary may be cut off");
+        assert!(!fit("slave", "err", 10_001, 100));
+        assert!(!fit("slave", "ok", 0, 0));
+    }
+}

@@ -1,0 +1,257 @@
+//! One server and the connection to it, which is made when it is first needed, and anew when it has become useless.
+//!
+//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
+//! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, Shared},
+};
+use redis::{FromRedisValue, Pipeline, Value};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    connector::{Connection, Connector},
+    failure::{Error, Failure, Problem, read},
+    info::Replication,
+    outage,
+    url::Address,
+};
+
+/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
+/// soon.
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
+
+/// For a call with connecting, looking for the primary, and repetitions.
+pub const DEADLINE: Duration = Duration::from_secs(1);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// For the question where the primaries are.
+const ASKED_FOR: Duration = Duration::from_millis(400);
+
+/// One server of Redis.
+pub struct Server {
+    pub(crate) address: Address,
+    /// The address as text, for the log.
+    pub(crate) name: String,
+    pub(crate) connector: Rc<Connector>,
+    attempt: RefCell<Option<Attempt>>,
+    /// Whether the last call has failed.
+    pub(crate) fails: Cell<bool>,
+    /// See [`Self::for_waits`].
+    second: OnceCell<Rc<Server>>,
+    /// The `WAIT` that was sent last; see `confirm.rs`.
+    pub(crate) last_wait: RefCell<Option<RunningWait>>,
+    /// On a Cluster: the replicas that only this server knows, and since when.
+    pub(crate) newcomers: RefCell<HashMap<Address, Instant>>,
+}
+
+/// An attempt to connect, which all callers share: the connection, or when and why there is none.
+type Attempt = InBackground<Result<Connection, (Instant, String)>>;
+
+/// A wait of a primary for its replicas, and what the primary says of them then. `None` if it refuses to wait.
+pub(crate) type RunningWait = InBackground<Result<Option<Rc<Replication>>, Failure>>;
+
+/// Work whose outcome several callers wait for.
+pub(crate) type InBackground<T> = Shared<LocalBoxFuture<'static, T>>;
+
+/// Does the work in a task of its own, because all callers may give up.
+pub(crate) fn in_background<T: Clone + 'static>(work: impl Future<Output = T> + 'static) -> InBackground<T> {
+    let shared = work.boxed_local().shared();
+    spawn_local(shared.clone());
+    shared
+}
+
+impl Server {
+    pub(crate) fn new(address: Address, connector: &Rc<Connector>) -> Self {
+        Self {
+            name: address.to_string(),
+            address,
+            connector: Rc::clone(connector),
+            attempt: RefCell::default(),
+            fails: Cell::default(),
+            second: OnceCell::new(),
+            last_wait: RefCell::default(),
+            newcomers: RefCell::default(),
+        }
+    }
+
+    /// The address as text, for the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same server by a connection of its own: while a connection waits for replicas, nothing else is answered on it.
+    pub(crate) fn for_waits(&self) -> &Rc<Self> {
+        self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
+    }
+
+    /// Sends reading commands, and reads their answers. Of one command `T` is the answer, and of several a tuple.
+    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Error> {
+        let read = self.send(commands, deadline).await.and_then(|values| read(values, &self.address));
+        read.map_err(Error::from)
+    }
+
+    /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure does not
+    /// name the server.
+    pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, String> {
+        self.send(commands, deadline).await.map_err(|failure| failure.reason)
+    }
+
+    /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is an error
+    /// that does not concern its command alone, like MOVED or READONLY.
+    pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        match self.send_once(commands, deadline).await {
+            Err(failure) if failure.problem == Problem::BadConnection => {
+                Box::pin(self.send_once(commands, deadline)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends the commands to a server that a slot is moving to: it has their keys, but not the slot yet.
+    pub(crate) async fn send_asking(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let mut asking = redis::pipe();
+        commands.cmd_iter().for_each(|command| _ = asking.cmd("ASKING").add_command(command.clone()));
+        Ok(self.send(&asking, deadline).await?.into_iter().skip(1).step_by(2).collect())
+    }
+
+    /// Sends the commands once. An answer that concerns more than its command is a failure of all.
+    async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let attempt = self.attempt();
+        let answers = self.answers_on(&attempt, commands, deadline).await;
+        let answers = answers.and_then(|values| Failure::among(&values, &self.address).map_or(Ok(values), Err));
+        self.fails.set(answers.is_err());
+        match answers.as_ref().map_err(|failure| &failure.problem) {
+            Ok(_) => outage::answered(&self.name),
+            Err(Problem::BadConnection | Problem::Silent) => self.drop_connection(&attempt),
+            Err(_) => {}
+        }
+        answers
+    }
+
+    async fn answers_on(
+        &self,
+        attempt: &Attempt,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Failure> {
+        let silent = |reason| Failure { server: self.name.clone(), problem: Problem::Silent, reason };
+        let late = |_| silent("no answer in time".to_owned());
+        let made = match attempt.peek() {
+            Some(made) => made.clone(),
+            None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
+        };
+        let mut connection = made.map_err(|(_, reason)| silent(reason))?;
+        let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
+        let answers = timeout_at(until, connection.send(commands)).await.map_err(late)?;
+        answers.map_err(|error| Failure::from_error(&error, &self.address))
+    }
+
+    /// Asks what `read` reads, within 400 ms. The reason why it is not told names the server.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: &Pipeline,
+        read: impl FnOnce(Vec<Value>) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let answers = self.send(question, Instant::now() + ASKED_FOR).await.map_err(|failure| failure.reason);
+        answers.and_then(read).map_err(|reason| format!("Redis at {}: {reason}", self.name))
+    }
+
+    /// The attempt that all callers share. One that failed counts for a while.
+    fn attempt(&self) -> Attempt {
+        let mut last = self.attempt.borrow_mut();
+        let is_over = |attempt: &mut Attempt| matches!(attempt.peek(), Some(Err((at, _))) if at.elapsed() >= PAUSE);
+        drop(last.take_if(is_over));
+        let begin = || {
+            let (connector, to) = (Rc::clone(&self.connector), self.address.clone());
+            in_background(async move { connector.connect(&to).await.map_err(|reason| (Instant::now(), reason)) })
+        };
+        last.get_or_insert_with(begin).clone()
+    }
+
+    /// Drops the connection that `attempt` has made, and no newer one. An attempt that goes on, or has failed, stays.
+    fn drop_connection(&self, attempt: &Attempt) {
+        let is_made = matches!(attempt.peek(), Some(Ok(_)));
+        self.attempt.borrow_mut().take_if(|current| is_made && current.ptr_eq(attempt));
+    }
+
+    /// Makes new connections from now on, because the two led to different servers of the same name.
+    pub(crate) fn reconnect(&self) {
+        [Some(self), self.second.get().map(|second| &**second)].into_iter().flatten().for_each(|server| {
+            server.attempt.take();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        task::LocalSet,
+        time::timeout,
+    };
+
+    use super::{super::access::RedisAccess, *};
+
+    /// A server that lets everybody in after it was told to.
+    async fn slow_server() -> (TcpListener, Server) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let access = RedisAccess::fixed(format!("redis://127.0.0.1:{port}").parse().expect("a URL"));
+        let address = Address { host: "127.0.0.1".into(), port };
+        (listener, Server::new(address, &Rc::new(access.connector())))
+    }
+
+    async fn is_refused_by(server: &Server, deadline: Instant) -> Failure {
+        server.send(redis::pipe().cmd("PING"), deadline).await.expect_err("no answer")
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_its_only_caller_gives_up_is_made_all_the_same() {
+        let (listener, server) = slow_server().await;
+        LocalSet::new()
+            .run_until(async {
+                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                let (mut accepted, _) = listener.accept().await.expect("a connection");
+                let mut ping = [0; 14];
+                accepted.read_exact(&mut ping).await.expect("a PING");
+                accepted.write_all(b"+PONG\r\n").await.expect("writable");
+                let made = async {
+                    while !server.attempt.borrow().as_ref().is_some_and(|made| matches!(made.peek(), Some(Ok(_)))) {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                timeout(Duration::from_secs(60), made).await.expect("a connection without a caller");
+            })
+            .await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_failed_fails_nobody_after_a_pause() {
+        let (listener, server) = slow_server().await;
+        LocalSet::new()
+            .run_until(async {
+                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                drop(listener.accept().await.expect("a connection"));
+                let attempt = server.attempt.borrow().clone().expect("an attempt");
+                assert!(attempt.await.is_err());
+                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                tokio::time::sleep(PAUSE).await;
+                let asked = is_refused_by(&server, Instant::now() + Duration::from_secs(60));
+                let (_, accepted) = futures_util::future::join(asked, listener.accept()).await;
+                drop(accepted.expect("another attempt"));
+            })
+            .await;
+    }
+}

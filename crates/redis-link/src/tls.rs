@@ -1,0 +1,182 @@
+//! TLS to Redis: which authorities are trusted, and which certificate is shown.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use zeroize::Zeroizing;
+
+use super::program::Program;
+
+/// Files in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authorities to trust, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// One for the process. New connections use what the files contain by then.
+pub(crate) struct Tls {
+    files: TlsFiles,
+    program: Program,
+    current: Mutex<Option<Current>>,
+}
+
+struct Current {
+    content: Content,
+    config: Arc<ClientConfig>,
+    /// Why the changed files cannot be used, so that the log says it once.
+    told: Option<String>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Content {
+    ca: Option<Vec<u8>>,
+    client: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+impl Tls {
+    pub(crate) fn new(files: TlsFiles, program: Program) -> Self {
+        Self { files, program, current: Mutex::default() }
+    }
+
+    /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key are
+    /// replaced one after the other.
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
+        let current = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = Content::read(&self.files, &self.program).and_then(|content| match current {
+            Some(current) if current.content == content => Ok(None),
+            _ => Ok(Some(Current { config: Arc::new(content.config(&self.program)?), content, told: None })),
+        });
+        match (made, &mut *current) {
+            (Ok(Some(made)), current) => *current = Some(made),
+            (Err(reason), Some(current)) if current.told.as_ref() != Some(&reason) => {
+                tracing::error!(reason, "the changed TLS files for Redis cannot be used; keeping the previous ones");
+                current.told = Some(reason);
+            }
+            (Err(reason), None) => return Err(reason),
+            _ => {}
+        }
+        Ok(Arc::clone(&current.as_ref().expect("made just now or before").config))
+    }
+
+    pub(crate) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, String> {
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_| "its host is no name that a certificate can have")?;
+        let encrypted = TlsConnector::from(self.config()?).connect(name, stream).await;
+        encrypted.map_err(|error| self.describe(&error, host))
+    }
+
+    /// Why there is no connection, and what to do.
+    pub(crate) fn describe(&self, error: &io::Error, host: &str) -> String {
+        let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+            return error.to_string();
+        };
+        match error {
+            Error::InvalidCertificate(error) => self.distrust(error, host),
+            Error::AlertReceived(alert) => self.refusal(*alert),
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                "it does not speak TLS on this port: name its TLS port, or begin the URL with redis".into()
+            }
+            _ => format!("no TLS with it: {error}"),
+        }
+    }
+
+    fn distrust(&self, error: &CertificateError, host: &str) -> String {
+        use CertificateError::*;
+        match (error, &self.files.ca) {
+            // A bad signature is that of another authority with the same name.
+            (UnknownIssuer | BadSignature, Some(_)) => format!(
+                "its certificate is not trusted: no authority in {} has signed it; put the authority that did into that file",
+                self.program.ca_file
+            ),
+            (UnknownIssuer | BadSignature, None) => format!(
+                "its certificate is not trusted: no authority that this system trusts has signed it; set {} to the PEM file of \
+                 the authority that did",
+                self.program.ca_file
+            ),
+            (NotValidForNameContext { presented, .. }, _) => format!(
+                "its certificate is not for {host} but for {}; name it so in the URL (on a Cluster: let it announce that \
+                 name), or give it another certificate",
+                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+            ),
+            (Expired | ExpiredContext { .. }, _) => {
+                "its certificate has expired, or the clock of this machine is fast".into()
+            }
+            (error, _) => format!("its certificate is not trusted: {error}"),
+        }
+    }
+
+    fn refusal(&self, alert: AlertDescription) -> String {
+        match &self.files.client {
+            None if [AlertDescription::CertificateRequired, AlertDescription::HandshakeFailure].contains(&alert) => {
+                let Program { cert_file, key_file, .. } = self.program;
+                format!("it wants a client certificate: set {cert_file} and {key_file}")
+            }
+            Some(_) => format!("it refuses the certificate in {} ({alert:?})", self.program.cert_file),
+            None => format!("it refuses TLS ({alert:?})"),
+        }
+    }
+}
+
+impl Content {
+    fn read(files: &TlsFiles, program: &Program) -> Result<Self, String> {
+        let open =
+            |setting, path: &PathBuf| fs::read(path).map_err(|error| format!("{setting}: {}: {error}", path.display()));
+        let ca = files.ca.as_ref().map(|path| open(program.ca_file, path)).transpose()?;
+        let Some((certificate, key)) = &files.client else { return Ok(Self { ca, client: None }) };
+        let certificate = open(program.cert_file, certificate)?;
+        let key = (program.read_secret)(key).map_err(|error| format!("{}: {error}", program.key_file))?;
+        Ok(Self { ca, client: Some((certificate, key)) })
+    }
+
+    fn config(&self, program: &Program) -> Result<ClientConfig, String> {
+        let Program { ca_file, cert_file, key_file, .. } = program;
+        let failed = |error: Error| format!("TLS to Redis cannot be set up: {error}");
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?;
+        let builder = match &self.ca {
+            None => builder.with_platform_verifier().map_err(failed)?,
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(ca_file, pem)? {
+                    roots.add(certificate).map_err(|error| format!("{ca_file}: {error}"))?;
+                }
+                builder.with_root_certificates(roots)
+            }
+        };
+        let Some((certificate, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| format!("{key_file}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"))?;
+        builder
+            .with_client_auth_cert(certificates(cert_file, certificate)?, key)
+            .map_err(|error| format!("{cert_file} and {key_file}: {error}"))
+    }
+}
+
+/// rustls writes `DnsName("redis.example.com")`.
+fn bare(presented: &str) -> &str {
+    let inner = presented.split_once('(').map_or(presented, |(_, inner)| inner);
+    inner.trim_matches(['(', ')', '"'])
+}
+
+fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect();
+    match found.is_empty() {
+        true => Err(format!("{setting}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")),
+        false => Ok(found),
+    }
+}

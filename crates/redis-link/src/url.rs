@@ -1,0 +1,282 @@
+//! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server; ours may
+//! name several.
+
+use std::{fmt, net::IpAddr, slice, str::FromStr};
+
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use zeroize::Zeroizing;
+
+/// One server. It prints as `host:port`, and an IPv6 address in brackets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Address {
+    /// A name, or an address.
+    pub host: String,
+    /// Not 0.
+    pub port: u16,
+}
+
+/// Which servers there are, and how to find the one that has a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    Single(Address),
+    Cluster(Vec<Address>),
+    Sentinel { sentinels: Vec<Address>, master: String },
+}
+
+/// A checked URL of Redis. It does not print, because it may contain a password.
+#[derive(Clone)]
+pub struct RedisUrl {
+    text: Zeroizing<String>,
+    pub(crate) layout: Layout,
+    /// User, password and database.
+    pub(crate) login: RedisConnectionInfo,
+    tls: bool,
+}
+
+impl RedisUrl {
+    /// Whether connections are encrypted: `rediss`.
+    pub fn has_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether anything is sent to another machine without encryption.
+    pub fn is_exposed(&self) -> bool {
+        !self.tls && !self.named().iter().all(Address::is_loopback)
+    }
+
+    /// As whom the program logs in, if the URL says it.
+    pub fn user(&self) -> Option<&str> {
+        self.login.username()
+    }
+
+    /// The servers that it names.
+    pub(crate) fn named(&self) -> &[Address] {
+        match &self.layout {
+            Layout::Single(server) => slice::from_ref(server),
+            Layout::Cluster(servers) | Layout::Sentinel { sentinels: servers, .. } => servers,
+        }
+    }
+}
+
+impl Address {
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+}
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(…)")
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
+type Fault = &'static str;
+
+const UNREADABLE: Fault = "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an \
+                           IPv6 address in brackets ([2001:db8::1]), and in user and password %40 for @, %3A for :, %2F for \
+                           /, %25 for %";
+
+impl FromStr for RedisUrl {
+    type Err = Fault;
+
+    fn from_str(text: &str) -> Result<Self, Fault> {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let (tls, default_port) = match scheme {
+            "redis" | "redis+cluster" => (false, 6379),
+            "rediss" | "rediss+cluster" => (true, 6379),
+            "redis+sentinel" => (false, 26379),
+            "rediss+sentinel" => (true, 26379),
+            _ => {
+                return Err("begins with none of redis://, rediss://, redis+cluster://, rediss+cluster://, \
+                            redis+sentinel://, rediss+sentinel://");
+            }
+        };
+        if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
+            return Err("contains a space; in a user name or a password it is written as %20");
+        }
+        if rest.contains(['?', '#']) {
+            return Err(
+                "has something after ? or #, which it cannot; in a user name or a password they are written as %3F and %23",
+            );
+        }
+        let kind = scheme.split_once('+').map_or("", |(_, kind)| kind);
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (master, db) = if kind == "sentinel" { path.split_once('/').unwrap_or((path, "")) } else { ("", path) };
+        let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let (mut servers, mut login) = (Vec::new(), RedisConnectionInfo::default());
+        for host in hosts.split(',') {
+            let (server, info) = read_server(user, host, default_port, db)?;
+            login = info;
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        let layout = layout(kind, servers, master, &login)?;
+        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, tls })
+    }
+}
+
+/// redis-rs reads the URL of this server alone.
+fn read_server(user: &str, host: &str, default_port: u16, db: &str) -> Result<(Address, RedisConnectionInfo), Fault> {
+    let has_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
+    let port = if has_port { String::new() } else { format!(":{default_port}") };
+    let url = Zeroizing::new(format!("redis://{user}{host}{port}/{db}"));
+    let info = url.as_str().into_connection_info().map_err(|_| UNREADABLE)?;
+    let (ConnectionAddr::Tcp(host, port), login) = (info.addr(), info.redis_settings()) else { return Err(UNREADABLE) };
+    if host.is_empty() || *port == 0 || login.db() < 0 {
+        return Err(UNREADABLE);
+    }
+    if login.username().is_some() && login.password().is_none() {
+        return Err("has a user name without a password; a password alone is written redis://:PASSWORD@host:port");
+    }
+    // Some proxies refuse CLIENT SETINFO.
+    Ok((Address { host: host.clone(), port: *port }, login.clone().set_skip_set_lib_name()))
+}
+
+fn layout(kind: &str, mut servers: Vec<Address>, master: &str, login: &RedisConnectionInfo) -> Result<Layout, Fault> {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+    match kind {
+        "cluster" if login.db() != 0 => {
+            Err("names a database, but a Cluster has only one: redis+cluster://host:port,host:port")
+        }
+        "cluster" => Ok(Layout::Cluster(servers)),
+        "sentinel" if master.is_empty() || !master.chars().all(is_name) => {
+            Err("does not name the master that the Sentinels watch: redis+sentinel://host:port,host:port/MASTER")
+        }
+        "sentinel" => Ok(Layout::Sentinel { sentinels: servers, master: master.to_owned() }),
+        _ if servers.len() > 1 => Err(
+            "names several servers: that is redis+cluster://host:port,host:port or redis+sentinel://host:port,host:port/MASTER",
+        ),
+        _ => Ok(Layout::Single(servers.remove(0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> RedisUrl {
+        text.parse().unwrap_or_else(|fault| panic!("{text} {fault}"))
+    }
+
+    #[test]
+    fn each_form_is_read() {
+        for (text, layout, user, password, db, tls) in [
+            ("redis://h", "single h:6379", None, None, 0, false),
+            ("redis://127.0.0.1:7000/", "single 127.0.0.1:7000", None, None, 0, false),
+            ("redis://:pw@h/3", "single h:6379", None, Some("pw"), 3, false),
+            ("redis://:@h", "single h:6379", None, None, 0, false),
+            (
+                "redis://me:p%40%3A%2F%3f%25@[2001:db8::1]:7/15",
+                "single [2001:db8::1]:7",
+                Some("me"),
+                Some("p@:/?%"),
+                15,
+                false,
+            ),
+            ("redis://m%C3%A9:a:b@h", "single h:6379", Some("mé"), Some("a:b"), 0, false),
+            ("rediss://redis_1.example.com:6380", "single redis_1.example.com:6380", None, None, 0, true),
+            ("redis+cluster://a,b:7,[::1]", "cluster a:6379 b:7 [::1]:6379", None, None, 0, false),
+            ("rediss+cluster://u:p@a,a:6379,b/", "cluster a:6379 b:6379", Some("u"), Some("p"), 0, true),
+            ("redis+cluster://a/0", "cluster a:6379", None, None, 0, false),
+            ("redis+sentinel://a,b:7/mymaster", "sentinel a:26379 b:7 of mymaster", None, None, 0, false),
+            ("rediss+sentinel://:p@a/my-master_1.x/2", "sentinel a:26379 of my-master_1.x", None, Some("p"), 2, true),
+        ] {
+            let read = url(text);
+            assert_eq!(said(&read.layout), layout, "{text}");
+            assert_eq!(
+                (read.login.username(), read.login.password(), read.login.db(), read.has_tls()),
+                (user, password, db, tls),
+                "{text}"
+            );
+            assert_eq!(format!("{read:?}"), "RedisUrl(…)");
+        }
+    }
+
+    fn said(layout: &Layout) -> String {
+        let all = |servers: &[Address]| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        match layout {
+            Layout::Single(server) => format!("single {server}"),
+            Layout::Cluster(servers) => format!("cluster {}", all(servers)),
+            Layout::Sentinel { sentinels, master } => format!("sentinel {} of {master}", all(sentinels)),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_the_url_is_not_quoted() {
+        for (text, named) in [
+            ("", "begins with none of"),
+            ("127.0.0.1:6379", "begins with none of"),
+            ("redis:", "begins with none of"),
+            ("REDIS://SECRET", "begins with none of"),
+            ("redis+://SECRET", "begins with none of"),
+            ("redis-cluster://SECRET", "begins with none of"),
+            ("redis+cluster+tls://SECRET", "begins with none of"),
+            ("unix:///SECRET.sock", "begins with none of"),
+            ("redis://", "cannot be read"),
+            ("redis:///0", "cannot be read"),
+            ("redis://:SECRET@", "cannot be read"),
+            ("redis+cluster://a,,b", "cannot be read"),
+            ("redis+cluster://a,SECRET@b", "user name without a password"),
+            ("redis://h: 6379", "contains a space"),
+            ("redis://:SEC RET@h", "contains a space"),
+            ("redis://h\n", "contains a space"),
+            ("redis://h?password=SECRET", "after ? or #"),
+            ("redis://:SEC#RET@h", "after ? or #"),
+            ("redis://:%ff@h", "cannot be read"),
+            ("redis://SECRET@h", "user name without a password"),
+            ("redis://h:SECRET", "cannot be read"),
+            ("redis://h:0", "cannot be read"),
+            ("redis://h:65536", "cannot be read"),
+            ("redis://2001:db8::1", "cannot be read"),
+            ("redis://[SECRET]", "cannot be read"),
+            ("redis://[::1", "cannot be read"),
+            ("redis://[::1]6379", "cannot be read"),
+            ("redis://h/SECRET", "cannot be read"),
+            ("redis://h/-1", "cannot be read"),
+            ("redis://h/0/1", "cannot be read"),
+            ("redis://a,b", "names several servers"),
+            ("redis+cluster://a/1", "only one"),
+            ("redis+sentinel://a", "does not name the master"),
+            ("redis+sentinel://a/", "does not name the master"),
+            ("redis+sentinel://a/SEC RET", "contains a space"),
+            ("redis+sentinel://a/SEC%20RET", "does not name the master"),
+            ("redis+sentinel://a/m/SECRET", "cannot be read"),
+        ] {
+            let fault = text.parse::<RedisUrl>().expect_err(text);
+            assert!(fault.contains(named) && !fault.contains("SEC"), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn only_another_machine_without_tls_is_exposed() {
+        for (text, exposed) in [
+            ("redis://localhost", false),
+            ("redis://127.8.9.1", false),
+            ("redis://[::1]", false),
+            ("redis://10.0.0.1", true),
+            ("rediss://10.0.0.1", false),
+            ("redis+cluster://127.0.0.1,redis-2", true),
+            ("redis+sentinel://redis/m", true),
+            ("rediss+sentinel://redis/m", false),
+        ] {
+            assert_eq!(url(text).is_exposed(), exposed, "{text}");
+        }
+    }
+}

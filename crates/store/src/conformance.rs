@@ -1,0 +1,1867 @@
+//! What every store must do, whatever it is made of. Run against both by `cargo test`; the Redis part wants
+//! `redis-server` on the PATH.
+#![cfg(test)]
+
+mod access_token;
+
+use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use wxmint_ids::{UnionId, UserId};
+
+use super::{ends::LIFE_NOTED_EVERY, *};
+
+fn attempt_id(byte: u8) -> AttemptId {
+    AttemptId::new([byte; 16])
+}
+
+fn app() -> AppId {
+    "wx0123456789abcdef".parse().expect("an app")
+}
+
+fn code(text: &str) -> LoginCode {
+    text.parse().expect("a code")
+}
+
+fn person(openid: &str) -> Person {
+    Person { app: app(), openid: openid.parse().expect("an openid") }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the border, in these tests")]
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// This one.
+fn second() -> i64 {
+    now().timestamp()
+}
+
+fn user(name: &str) -> UserId {
+    name.parse().expect("a user id")
+}
+
+fn sealed(text: &str) -> Sealed {
+    Sealed::from_stored(text.as_bytes().to_vec())
+}
+
+fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> LoginRecord {
+    LoginRecord {
+        person: person(openid),
+        session_key: sealed(key),
+        order: order.clone(),
+        rate: OFTEN,
+        newcomer: Newcomer::Intended(intent(candidate)),
+    }
+}
+
+const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
+
+fn visit(address: &str, rate: Rate) -> Meter {
+    Meter { cell: Cell::Address(address.into()), rate }
+}
+
+fn often() -> Meter {
+    visit("192.0.2.1", OFTEN)
+}
+
+fn intent(name: &str) -> Intent {
+    Intent { user: user(name), made: true, by_unionid: false }
+}
+
+fn wish(user: &UserId, by_unionid: bool) -> Intent {
+    Intent { user: user.clone(), made: true, by_unionid }
+}
+
+/// Records a login and tells where the person stands.
+async fn recorded(store: &dyn Store, login: &LoginRecord) -> BindingState {
+    match log_in(store, login).await {
+        Recorded::Counted { state, at, .. } => {
+            assert!((crate::conformance::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
+            state
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
+async fn log_in(store: &dyn Store, login: &LoginRecord) -> Recorded {
+    let newcomer = match login.newcomer {
+        Newcomer::Intended(_) => Newcomer::Told,
+        _ => Newcomer::Counted,
+    };
+    let asked = LoginRecord { newcomer, ..login.clone() };
+    match store.record_login(&asked).await.expect("recorded") {
+        Recorded::Newcomer => store.record_login(login).await.expect("recorded"),
+        recorded => recorded,
+    }
+}
+
+fn granted(attempt: Claim) -> ExchangeOrder {
+    let Claim::Granted(order) = attempt else { panic!("granted") };
+    order
+}
+
+/// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
+async fn orders(store: &dyn Store, micros: [u64; 3]) -> [ExchangeOrder; 3] {
+    let now =
+        granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
+            .micros;
+    let mut attempt = 0;
+    micros.map(|offset| {
+        attempt += 1;
+        ExchangeOrder::new(now + offset, &attempt_id(attempt))
+    })
+}
+
+async fn a_code_is_claimed_once(store: Rc<dyn Store>) {
+    let claim = |byte| {
+        let store = Rc::clone(&store);
+        async move { store.claim_code(&app(), &code("a code"), &attempt_id(byte), &often()).await.expect("an answer") }
+    };
+    granted(claim(1).await);
+    assert_eq!(claim(2).await, Claim::Taken);
+    granted(claim(1).await);
+    let other_app = "wxother".parse().expect("an app");
+    granted(store.claim_code(&other_app, &code("a code"), &attempt_id(2), &often()).await.expect("another app's code"));
+}
+
+async fn a_later_claim_has_a_later_place(store: Rc<dyn Store>) {
+    let mut last = None;
+    for byte in 0..50 {
+        let text = format!("code {byte}");
+        let order =
+            granted(store.claim_code(&app(), &code(&text), &attempt_id(200 - byte), &often()).await.expect("claimed"));
+        assert!(last.as_ref().is_none_or(|last| *last < order), "{last:?} before {order:?}");
+        last = Some(order);
+    }
+}
+
+async fn only_its_claimant_gives_a_code_back(store: Rc<dyn Store>) {
+    granted(store.claim_code(&app(), &code("returned"), &attempt_id(1), &often()).await.expect("claimed"));
+    store.release_code(&app(), &code("returned"), &attempt_id(2)).await.expect("ignored");
+    assert_eq!(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await, Ok(Claim::Taken));
+    store.release_code(&app(), &code("returned"), &attempt_id(1)).await.expect("released");
+    granted(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await.expect("claimed"));
+}
+
+async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
+    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
+    let login = record("o1", &first, "k1", "user-1");
+    let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
+    assert_eq!(recorded(&*store, &login).await, intended);
+    assert_eq!(recorded(&*store, &login).await, intended, "a repetition answers the same");
+    assert_eq!(recorded(&*store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
+    let told = LoginRecord { newcomer: Newcomer::Told, ..record("o2", &first, "k2", "nobody") };
+    assert_eq!(store.record_login(&told).await, Ok(Recorded::Newcomer));
+    let silent = LoginRecord { newcomer: Newcomer::Counted, ..record("o2", &second, "k2", "nobody") };
+    assert_eq!(recorded(&*store, &silent).await, FREE);
+    assert_eq!(store.session_keys(&silent.person).await, Ok(None), "of who is not bound");
+}
+
+const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
+
+fn bound(generation: u64, name: &str, new: bool) -> BindingState {
+    BindingState::Bound(Bound {
+        generation,
+        user: user(name),
+        unionid: None,
+        others: BTreeSet::new(),
+        new_for: new.then(|| attempt_id(7)),
+        blocked: false,
+    })
+}
+
+/// Binds through all steps.
+async fn bind(store: &dyn Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
+    let person = person(openid);
+    store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
+    let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
+    let outcome = match decision {
+        Decision::Admitted { first } => IntentOutcome::Bound { new_for: first.then(|| attempt_id(7)), unionid: None },
+        _ => IntentOutcome::Dropped,
+    };
+    (decision, store.settle(&person, generation, outcome).await.expect("settled"))
+}
+
+async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<dyn Store>) {
+    for _ in 0..2 {
+        let (decision, state) = bind(&*store, "o1", "user-1", 1).await;
+        assert_eq!((decision, state), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
+    }
+    let others = store.binding_state(&person("o1")).await.expect("an answer");
+    assert_eq!(others, bound(1, "user-1", true));
+    let rival = store.intend(&person("o1"), 1, &intent("user-2")).await.expect("an answer");
+    assert_eq!(rival, bound(1, "user-1", true), "no intent over a binding");
+    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("o1")])));
+    assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
+}
+
+async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Store>) {
+    let [order, ..] = orders(&*store, [0, 1, 2]).await;
+    let login = record("o1", &order, "k1", "user-1");
+    recorded(&*store, &login).await;
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    store.leave(&person("o1"), &made).await.expect("left");
+    store.set_free(&person("o1"), 1).await.expect("free");
+    assert_eq!(recorded(&*store, &login).await, BindingState::Free { generation: 1, dissolved: true });
+}
+
+async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<dyn Store>) {
+    let stale = store.intend(&person("o1"), 3, &intent("user-1")).await;
+    assert_eq!(stale, Ok(FREE));
+}
+
+async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let (decision, state) = bind(&*store, "o2", "user-1", 1).await;
+    assert_eq!(decision, Decision::Full);
+    assert_eq!(state, BindingState::Free { generation: 1, dissolved: false });
+    let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
+    let elsewhere = store.admit(&other_app, 1, &wish(&user("user-1"), false), 1).await;
+    assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
+    assert_eq!(
+        store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 2).await,
+        Ok(Decision::Admitted { first: false })
+    );
+}
+
+async fn a_decision_is_made_once_for_a_generation(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let admit = |generation| {
+        let store = Rc::clone(&store);
+        async move { store.admit(&person("o2"), generation, &wish(&user("user-1"), false), 1).await.expect("decided") }
+    };
+    assert_eq!(admit(1).await, Decision::Full);
+    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
+    assert_eq!(admit(1).await, Decision::Full, "although there is room now");
+    assert_eq!(admit(2).await, Decision::Admitted { first: false });
+    assert_eq!(admit(1).await, Decision::Dismissed, "a helper that comes too late");
+    store.dismiss(&user("user-1"), &person("o2"), 1, second()).await.expect("a dismissal that comes too late");
+    assert_eq!(admit(2).await, Decision::Admitted { first: false });
+}
+
+async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<dyn Store>) {
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    let person = person("o1");
+    let wrong = Bound { user: user("user-2"), ..made.clone() };
+    assert_eq!(store.leave(&person, &wrong).await, Ok(bound(1, "user-1", true)));
+    let leaving = store.leave(&person, &made).await.expect("left");
+    let BindingState::Leaving { generation: 1, user: left, since } = leaving.clone() else { panic!("{leaving:?}") };
+    assert_eq!(left, user("user-1"));
+    for _ in 0..2 {
+        assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
+        store.dismiss(&user("user-1"), &person, 1, since).await.expect("dismissed");
+    }
+    let free = BindingState::Free { generation: 1, dissolved: true };
+    for _ in 0..2 {
+        assert_eq!(store.set_free(&person, 1).await, Ok(free.clone()));
+    }
+    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
+    assert_eq!(store.admit(&person, 1, &wish(&user("user-1"), false), 1).await, Ok(Decision::Dismissed));
+    let late = store.leave(&person, &made).await;
+    assert_eq!(late, Ok(free), "a leaving that comes too late");
+    let (again, state) = bind(&*store, "o1", "user-1", 2).await;
+    assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(store.leave(&person, &made).await, Ok(bound(2, "user-1", false)), "of the binding before");
+}
+
+async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Store>) {
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    let person = person("o1");
+    store.leave(&person, &made).await.expect("left");
+    store.set_free(&person, 1).await.expect("free");
+    store.intend(&person, 1, &intent("user-2")).await.expect("intended");
+    let dropped = store.settle(&person, 2, IntentOutcome::Dropped).await;
+    assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
+}
+
+async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<dyn Store>) {
+    let admit = |openid: &'static str, generation| {
+        let store = Rc::clone(&store);
+        async move { store.admit(&person(openid), generation, &wish(&user("user-1"), true), 9).await.expect("decided") }
+    };
+    assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
+    assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
+    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
+    assert_eq!(admit("o3", 1).await, Decision::Admitted { first: false }, "one is left");
+    for openid in ["o2", "o3"] {
+        store.dismiss(&user("user-1"), &person(openid), 1, second()).await.expect("dismissed");
+    }
+    assert_eq!(admit("o4", 1).await, Decision::Deserted);
+    assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
+}
+
+async fn a_unionid_stands_for_one_user(store: Rc<dyn Store>) {
+    let unionid: UnionId = "u1".parse().expect("a unionid");
+    let claim = |name: Option<&'static str>| {
+        let (store, unionid) = (Rc::clone(&store), unionid.clone());
+        async move { store.claim_unionid(&unionid, name.map(user).as_ref()).await.expect("an answer") }
+    };
+    assert_eq!(claim(None).await, None);
+    assert_eq!(claim(Some("user-1")).await, Some(user("user-1")));
+    assert_eq!(claim(Some("user-2")).await, Some(user("user-1")));
+    assert_eq!(store.move_unionid(&unionid, &user("user-3"), &user("user-2")).await, Ok(user("user-1")));
+    for _ in 0..2 {
+        assert_eq!(store.move_unionid(&unionid, &user("user-1"), &user("user-2")).await, Ok(user("user-2")));
+    }
+    assert_eq!(claim(None).await, Some(user("user-2")));
+}
+
+async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Store>) {
+    bind(&*store, "o1", "user-1", 1).await;
+    let link = |name: &'static str, conflict: Option<&'static str>| {
+        let store = Rc::clone(&store);
+        let unionid: UnionId = "u1".parse().expect("a unionid");
+        async move {
+            let conflict = conflict.map(user);
+            store.link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref()).await.expect("an answer")
+        }
+    };
+    assert_eq!(link("user-2", Some("user-3")).await, None, "bound to another");
+    assert_eq!(link("user-1", None).await, Some(false));
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
+    assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
+    assert_eq!(link("user-1", Some("user-3")).await, Some(true));
+    assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
+}
+
+async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    let before = crate::conformance::now().trunc_subsecs(3);
+    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
+    assert!(before <= binding.bound_at && binding.bound_at <= crate::conformance::now(), "{binding:?}");
+    let plain =
+        Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
+    assert_eq!((&binding, &binding.others), (&plain, &vec![]));
+
+    let unionid: UnionId = "u1".parse().expect("a unionid");
+    store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
+    let linked = Binding { unionid: Some(unionid), conflict: Some(user("user-2")), ..plain };
+    assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
+    store.leave(&person("o1"), &made).await.expect("left");
+    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+}
+
+async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
+    let ticket = Ticket::random().expect("a ticket");
+    let key = (ExchangeOrder::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
+    let unionid = Some("u1".parse().expect("a unionid"));
+    let holder = TicketHolder { person: person("o1"), unionid, key };
+    assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
+    store.keep_ticket(&ticket, &holder).await.expect("kept");
+    for _ in 0..2 {
+        let taken =
+            store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer").expect("repeated by its claim");
+        assert_eq!(taken.holder, holder);
+        assert!((crate::conformance::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
+    }
+    assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
+    let plain = TicketHolder { unionid: None, ..holder };
+    let other = Ticket::random().expect("a ticket");
+    store.keep_ticket(&other, &plain).await.expect("kept");
+    assert_eq!(
+        store.take_ticket(&other, &attempt_id(2)).await.map(|taken| taken.map(|taken| taken.holder)),
+        Ok(Some(plain))
+    );
+}
+
+async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
+    let few = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let claim = |text: &'static str, address: &'static str| {
+        let store = Rc::clone(&store);
+        async move { store.claim_code(&app(), &code(text), &attempt_id(1), &visit(address, few)).await.expect("an answer") }
+    };
+    granted(claim("one", "192.0.2.7").await);
+    granted(claim("two", "192.0.2.7").await);
+    let Claim::Limited(refused) = claim("three", "192.0.2.7").await else { panic!("limited") };
+    assert!(
+        (3599..4050).contains(&refused.retry_after.as_secs()),
+        "a period, and what is left of its eighth: {refused:?}"
+    );
+    granted(claim("three", "192.0.2.8").await);
+}
+
+async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
+    let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let meter = |name: &str| Meter { cell: Cell::Attempts(person("o1"), name.into()), rate };
+    let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
+    for _ in 0..5 {
+        store.uncount(&meter("a"), counted("a").await).await.expect("given back");
+    }
+    counted("a").await;
+    let last = counted("a").await;
+    for _ in 0..5 {
+        let refused = store.count(&meter("a")).await.expect("an answer").expect_err("too many");
+        assert!((3599..4050).contains(&refused.retry_after.as_secs()), "{refused:?}");
+    }
+    counted("b").await;
+    store.uncount(&meter("a"), last).await.expect("given back");
+    counted("a").await;
+}
+
+async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<dyn Store>) {
+    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    let few = Rate { burst: 1, period: Duration::from_secs(3600) };
+    let login =
+        |openid, order: &ExchangeOrder, key: &str| LoginRecord { rate: few, ..record(openid, order, key, "user-1") };
+    recorded(&*store, &login("o1", &first, "k1")).await;
+    bind(&*store, "o1", "user-1", 1).await;
+    let refused = log_in(&*store, &login("o1", &second, "k2")).await;
+    let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
+    assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
+    assert_eq!(store.session_keys(&person("o1")).await.expect("kept").expect("a key").current, sealed("k2"));
+    store.forget(&person("o1")).await.expect("forgotten");
+    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
+    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    store.leave(&person("o1"), &made).await.expect("left");
+    let refused = log_in(&*store, &login("o1", &third, "k3")).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
+
+    let unbound = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..login("o2", order, key) };
+    recorded(&*store, &unbound(&second, "k3")).await;
+    let refused = log_in(&*store, &unbound(&third, "k4")).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
+    assert_eq!(store.session_keys(&person("o2")).await, Ok(None));
+}
+
+async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<dyn Store>) {
+    let store = &*store;
+    let [first, second, third] = orders(store, [0, 1, 2]).await;
+    let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
+    let keep = async |generation, order: &ExchangeOrder, key| {
+        store.keep_session_key(&owner, generation, &(order.clone(), sealed(key)), false).await.expect("an answer");
+    };
+    let unasked = |order, key| LoginRecord { newcomer: Newcomer::Counted, ..record("o1", order, key, "nobody") };
+    recorded(store, &unasked(&first, "k1")).await;
+    keep(0, &first, "k1").await;
+    assert_eq!(keys().await, None, "of who is not bound");
+    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    recorded(store, &unasked(&first, "k1")).await;
+    recorded(store, &record("o1", &first, "k1", "user-2")).await;
+    keep(1, &first, "k1").await;
+    assert_eq!(keys().await, None, "another login's intent may come to nothing");
+    store.settle(&owner, 1, IntentOutcome::Bound { new_for: Some(attempt_id(1)), unionid: None }).await.expect("bound");
+    keep(0, &second, "k2").await;
+    keep(2, &second, "k2").await;
+    assert_eq!(keys().await, None, "of another binding");
+    keep(1, &second, "k2").await;
+    keep(1, &first, "k1").await;
+    let kept = keys().await.expect("keys");
+    assert_eq!((kept.current, kept.previous), (sealed("k2"), Some(sealed("k1"))), "by the order of their exchanges");
+    let last_login = store.last_login(&owner).await.expect("an answer");
+    store.note_block(&owner, &user("user-1"), 1, true).await.expect("blocked");
+    assert_eq!(keys().await, None, "a block deletes them");
+    assert_eq!(store.last_login(&owner).await, Ok(last_login), "which stays known");
+    store.forget(&owner).await.expect("forgotten");
+    recorded(store, &unasked(&third, "k3")).await;
+    assert_eq!(keys().await, None, "of who is blocked");
+    keep(1, &third, "k3").await;
+    assert_eq!(keys().await, None, "of who was blocked while the person was bound, or the key reset");
+    store.note_block(&owner, &user("user-1"), 2, false).await.expect("let in again");
+    store.keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), true).await.expect("an answer");
+    assert_eq!(keys().await, None, "of who has logged out while the key was reset");
+
+    let [first, ..] = orders(store, [3, 4, 5]).await;
+    recorded(store, &record("o2", &first, "k1", "user-2")).await;
+    assert!(store.session_keys(&person("o2")).await.expect("an answer").is_some(), "of who is being bound");
+    store.settle(&person("o2"), 1, IntentOutcome::Dropped).await.expect("dropped");
+    assert_eq!(store.session_keys(&person("o2")).await, Ok(None), "a binding that came to nothing");
+}
+
+/// A person bound to user-1 with a session key.
+async fn with_session(store: &dyn Store, openid: &str) -> Person {
+    let [order, ..] = orders(store, [0, 1, 2]).await;
+    recorded(store, &record(openid, &order, "k1", "user-1")).await;
+    bind(store, openid, "user-1", 1).await;
+    person(openid)
+}
+
+async fn opened(store: &dyn Store, person: &Person) -> Opening {
+    opened_by(store, person, 3).await
+}
+
+async fn opened_by(store: &dyn Store, person: &Person, attempt: u8) -> Opening {
+    store.open(person, &user("user-1"), &attempt_id(attempt)).await.expect("an answer")
+}
+
+/// Ends the try that [`opened`] began.
+async fn closed(store: &dyn Store, person: &Person, tried: Tried) -> bool {
+    store.close(person, tried, &attempt_id(3)).await.expect("closed")
+}
+
+async fn keys_open_for_the_user_who_is_bound(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k1")]);
+    closed(&*store, &owner, Tried::Well).await;
+    assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
+    assert_eq!(opened(&*store, &person("stranger")).await, Opening::NotBound);
+    store.keep_session_key(&owner, 1, &(kept.order, sealed("k2")), true).await.expect("kept");
+    let Opening::Keys(kept) = opened(&*store, &owner).await else { panic!("keys") };
+    assert_eq!(kept.keys, [sealed("k2"), sealed("k1")], "newest first");
+    store.forget(&owner).await.expect("forgotten");
+    closed(&*store, &owner, Tried::Well).await;
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+async fn the_eighth_failure_drops_the_session_key(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    for failure in 1..=8 {
+        assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys == [sealed("k1")]));
+        let dropped = closed(&*store, &owner, Tried::Failed).await;
+        assert_eq!(dropped, failure == 8, "failure {failure}");
+    }
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    assert!(matches!(opened(&*store, &owner).await, Opening::Keys(kept) if kept.keys.is_empty()));
+}
+
+/// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
+async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<dyn Store>) {
+    let store = &*store;
+    let owner = with_session(store, "o1").await;
+    let [first, second, third] = orders(store, [10, 20, 30]).await;
+    let failed = async || {
+        assert!(matches!(opened(store, &owner).await, Opening::Keys(_)));
+        closed(store, &owner, Tried::Failed).await
+    };
+    for round in 0..7 {
+        assert!(!failed().await, "after {round} failures");
+        match round {
+            0 => drop(log_in(store, &record("o1", &first, "k2", "user-1")).await),
+            1 => store.keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), false).await.expect("kept"),
+            2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
+            3 => store.forget(&owner).await.expect("forgotten"),
+            _ => store.keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), false).await.expect("kept"),
+        }
+    }
+    assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(kept) if kept.keys == [sealed("k4")]));
+    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(4)).await, Ok(true), "the eighth");
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    for _ in 0..7 {
+        assert!(!failed().await, "counted from the drop on");
+    }
+    assert!(failed().await);
+}
+
+async fn no_more_tries_are_under_way_than_may_fail(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    opened(&*store, &owner).await;
+    closed(&*store, &owner, Tried::Failed).await;
+    for attempt in 0..7 {
+        assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
+    }
+    assert_eq!(opened_by(&*store, &owner, 7).await, Opening::Busy);
+    closed(&*store, &owner, Tried::Well).await;
+    assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(_)), "what went well is not counted");
+}
+
+async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    for attempt in 0..7 {
+        for _ in 0..3 {
+            assert!(matches!(opened_by(&*store, &owner, attempt).await, Opening::Keys(_)));
+        }
+        for _ in 0..3 {
+            let dropped = store.close(&owner, Tried::Failed, &attempt_id(attempt)).await;
+            assert_eq!(dropped, Ok(false), "seven have failed and not more");
+        }
+    }
+    for _ in 0..3 {
+        assert!(matches!(opened_by(&*store, &owner, 7).await, Opening::Keys(kept) if kept.keys.len() == 1));
+        assert_eq!(opened_by(&*store, &owner, 8).await, Opening::Busy);
+    }
+    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(true));
+    assert_eq!(store.close(&owner, Tried::Failed, &attempt_id(7)).await, Ok(false));
+}
+
+async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1"));
+    store.reseal(&owner, &sealed("k1"), &sealed("k1 anew")).await.expect("resealed");
+    assert_eq!(store.session_keys(&owner).await.expect("kept").expect("a key").current, sealed("k1 anew"));
+    store.reseal(&person("stranger"), &sealed("k1"), &sealed("new")).await.expect("ignored");
+    assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
+}
+
+fn token(id: &str, issued_at: i64) -> Issued {
+    let (user, id) = (user("user-1"), id.parse().expect("a token id"));
+    Issued { user, app: app(), id, issued_at, expires_at: issued_at + 3600 }
+}
+
+/// The owner's own binding, the user's first.
+fn of(owner: &Person) -> Result<TokenState, StoreError> {
+    Ok(TokenState::People(vec![Admission { person: owner.clone(), generation: 1 }]))
+}
+
+async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    for _ in 0..2 {
+        store.end_token(&token("a", now)).await.expect("ended");
+        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Ended { told: true }));
+        assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
+    }
+}
+
+/// Verifiers accept a token for as long as their leeway after its `exp`.
+async fn the_end_of_a_token_is_kept_for_the_leeway_of_verifiers(store: Rc<dyn Store>) {
+    with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    let expired = |seconds: i64| token(&format!("expired {seconds} s ago").replace(' ', "-"), now - 3600 - seconds);
+    for ended in [expired(30), expired(180)] {
+        store.end_token(&ended).await.expect("ended");
+    }
+    assert_eq!(store.token_state(&expired(30)).await, Ok(TokenState::Ended { told: true }));
+    assert!(matches!(store.token_state(&expired(180)).await, Ok(TokenState::People(_))), "not kept for ever");
+}
+
+async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    let (asking, newer) = (token("a", now - 100), token("b", now + 60));
+    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
+    for old in [&asking, &token("c", now - 1)] {
+        assert_eq!(store.token_state(old).await, Ok(TokenState::EndedWithUser { told: true }));
+    }
+    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
+    store.end_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
+    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
+    store.end_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
+    assert_eq!(
+        store.token_state(&newer).await,
+        Ok(TokenState::EndedWithUser { told: true }),
+        "even if the clock of the store is behind"
+    );
+}
+
+async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    let (old, newer) = (token("a", now - 1), token("b", now + 60));
+    for _ in 0..2 {
+        store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
+    }
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }));
+    store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
+    assert_eq!(store.token_state(&old).await, Ok(TokenState::Ended { told: false }), "whoever is bound now");
+    assert_eq!(store.token_state(&newer).await, of(&person("o2")));
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
+}
+
+/// The ends that the stream holds after `cursor`, and where it goes on.
+async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
+    let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
+    assert!(!read.more && (crate::conformance::now() - read.at).num_seconds().abs() <= 5);
+    (read.ends, read.cursor)
+}
+
+async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
+    let store = &*store;
+    let owner = with_session(store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    assert_eq!(read_after(store, "").await, (vec![], String::new()));
+    let (one, user) = (token("a", now), user("user-1"));
+    for _ in 0..2 {
+        store.end_token(&one).await.expect("ended");
+    }
+    let (ends, cursor) = read_after(store, "").await;
+    assert_eq!(ends, [Ended::Token { id: one.id.clone(), expires_at: one.expires_at }]);
+    assert_eq!(read_after(store, &cursor).await, (vec![], cursor.clone()), "nothing new");
+
+    for _ in 0..2 {
+        store.end_user(&user, Some(now + 10)).await.expect("ended");
+        store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+    }
+    assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
+    for is_new in [true, false] {
+        assert_eq!(store.end_key("a-kid").await.expect("ended"), is_new);
+    }
+    let kids = ["a-kid", "another"].map(str::to_owned);
+    assert_eq!(store.ended_keys(&kids).await.expect("read"), kids[..1]);
+    assert_eq!(store.ended_keys(&[]).await.expect("read"), [""; 0]);
+    let (ends, last) = read_after(store, &cursor).await;
+    let [
+        Ended::User { before, .. },
+        Ended::UserInApp { before: unbound, .. },
+        Ended::UserInApp { before: earlier, .. },
+        key,
+    ] = &ends[..]
+    else {
+        panic!("{ends:?}")
+    };
+    assert_eq!((*before, *earlier, key), (now + 10, now + 19, &Ended::Key { kid: "a-kid".into() }));
+    assert!((now..now + 5).contains(unbound), "the second of the unbinding");
+    assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
+    for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
+        assert_eq!(store.ends_after(unknown, 100).await, Ok(None), "{unknown}");
+    }
+}
+
+async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::conformance::now().timestamp());
+    store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
+    let (_, state) = bind(store, "o1", "user-1", 1).await;
+    assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
+    let ended = [Ended::UserInApp { user, app: app(), before: now - 20 }];
+    assert_eq!(read_after(store, "").await.0, ended);
+    assert_eq!(store.token_state(&token("a", now - 20)).await, Ok(TokenState::Ended { told: false }));
+    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Ended { told: false }));
+}
+
+/// With `WXMINT_ONE_LOGIN`, the date of the login's token, which may be a minute ahead.
+async fn logged_in(store: &dyn Store, id: &str, at: i64) -> i64 {
+    store.end_earlier(&token(id, at), at + 60).await.expect("dated")
+}
+
+async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    assert_eq!(logged_in(&*store, "b", now).await, now);
+    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: false }));
+    assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
+    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+}
+
+/// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
+async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, now) = (with_session(store, "o1").await, crate::conformance::now().timestamp());
+    let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
+    for id in ["a", "b", "c", "b", "a"] {
+        assert_eq!(logged_in(store, id, now).await, now);
+    }
+    let left = [is_left("a", now).await, is_left("b", now).await, is_left("c", now).await];
+    assert_eq!(left, [false, false, true], "the last, though calls for earlier ones were repeated");
+    for (id, behind, before) in [("late", 1, "c"), ("far", 20, "late")] {
+        assert_eq!(logged_in(store, id, now - behind).await, now);
+        assert!(!is_left(before, now).await && is_left(id, now).await, "{id}");
+    }
+    assert_eq!(logged_in(store, "later", now + 1).await, now + 1);
+    assert!(!is_left("far", now).await && is_left("later", now + 1).await);
+    let refused = store.end_earlier(&token("too-late", now - 100), now - 40).await;
+    assert_eq!(refused, Ok(now + 1), "verifiers would not accept it");
+    assert!(is_left("later", now + 1).await);
+    assert_eq!(logged_in(store, "last", now + 1).await, now + 1);
+    let ended = read_after(store, "").await.0;
+    let tokens: BTreeSet<_> = ended
+        .iter()
+        .filter_map(|end| if let Ended::Token { id, .. } = end { Some(id.as_str()) } else { None })
+        .collect();
+    assert_eq!(tokens, BTreeSet::from(["a", "b", "c", "late", "later"]), "and none that was refused");
+    let before = |end: &Ended| if let Ended::UserInApp { before, .. } = end { Some(before - now) } else { None };
+    assert_eq!(ended.iter().filter_map(before).collect::<Vec<_>>(), [-1, -1, -1, -1, -1, -1, -1, 0, 0], "{ended:?}");
+}
+
+/// The clock of the store has stepped back since the ends were made.
+async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::conformance::now().timestamp());
+    let date = async |latest| store.date_token(&owner, &token("a", now), now + latest).await.expect("dated") - now;
+    let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
+    assert_eq!(date(60).await, 0, "nothing was ended");
+    logged_in(store, "b", now + 10).await;
+    assert_eq!(date(60).await, 10, "the first second that a login elsewhere has left");
+    store.end_user(&user, Some(now + 20)).await.expect("ended");
+    assert_eq!(date(20).await, 21, "later than verifiers accept");
+    store.end_in_app(&user, &owner.app).await.expect("ended");
+    assert!(is_left(21).await, "a token that was not issued is not ended");
+    assert_eq!(date(60).await, 21);
+    assert!(!is_left(20).await && is_left(21).await);
+    store.end_in_app(&user, &owner.app).await.expect("ended");
+    assert_eq!((is_left(21).await, date(60).await), (false, 22));
+    store.end_user(&user, None).await.expect("ended");
+    assert_eq!((is_left(22).await, date(60).await), (false, 23));
+    store.dismiss(&user, &owner, 1, now).await.expect("dismissed");
+    let ended = store.token_state(&token("a", now + 23)).await;
+    assert_eq!((ended, date(60).await), (Ok(TokenState::Ended { told: false }), 24));
+    let named: Vec<_> = read_after(store, "")
+        .await
+        .0
+        .iter()
+        .map(|end| match end {
+            Ended::User { before, .. } | Ended::UserInApp { before, .. } => before - now,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(named[1..2], [20]);
+    assert_eq!(named[3..], [21, 22, 23], "verifiers learn the same");
+}
+
+async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user) = (with_session(store, "o1").await, user("user-1"));
+    let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
+        BindingState::Bound(bound) => bound.blocked,
+        other => panic!("{other:?}"),
+    };
+    assert!(!is_blocked().await);
+    let number = store.set_blocked(&user, true).await.expect("blocked");
+    assert_eq!(store.set_blocked(&user, true).await, Ok(number), "a repetition");
+    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked));
+    store.note_block(&owner, &user, number, true).await.expect("noted");
+    assert!(is_blocked().await);
+    let login = record("o1", &ExchangeOrder::new(9_000_000, &attempt_id(9)), "k9", "user-9");
+    assert!(matches!(recorded(store, &login).await, BindingState::Bound(bound) if bound.blocked));
+
+    let later = store.set_blocked(&user, false).await.expect("lifted");
+    store.note_block(&owner, &user, later, false).await.expect("noted");
+    store.note_block(&owner, &user, number, true).await.expect("late, and ignored");
+    store.note_block(&owner, &super::conformance::user("another"), later + 1, true).await.expect("of another user");
+    assert!(!is_blocked().await);
+    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked), "decided once");
+    assert_eq!(store.admit(&person("o2"), 2, &wish(&user, false), 5).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(store.people_of(&user).await.expect("people").map(|people| people.len()), Some(2));
+    assert_eq!(store.set_blocked(&super::conformance::user("nobody"), true).await, Ok(1));
+    assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
+}
+
+async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<dyn Store>) {
+    let store = &*store;
+    let user = user("user-1");
+    let nothing = UserState { blocked: false, ended_before: None };
+    assert_eq!(store.user_state(&user).await, Ok(nothing));
+    let owner = person("o1");
+    let order = ExchangeOrder::new(1_700_000_000_999_999, &attempt_id(1));
+    recorded(store, &record("o1", &order, "k1", "user-1")).await;
+    assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
+    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else { panic!("bound") };
+    let at = DateTime::from_timestamp(1_700_000_000, 0);
+    for _ in 0..3 {
+        assert_eq!(store.last_login(&owner).await, Ok(at));
+        store.forget(&owner).await.expect("forgotten");
+    }
+    let later = ExchangeOrder::new(1_700_000_009_000_000, &attempt_id(2));
+    recorded(store, &record("o1", &later, "k2", "user-1")).await;
+    assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
+
+    store.set_blocked(&user, true).await.expect("blocked");
+    store.end_user(&user, Some(7_000_000_000)).await.expect("ended");
+    let state = UserState { blocked: true, ended_before: Some(7_000_000_000) };
+    assert_eq!(store.user_state(&user).await, Ok(state));
+    store.set_blocked(&user, false).await.expect("lifted");
+    assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));
+    store.leave(&owner, &made).await.expect("left");
+    assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
+}
+
+async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
+    let unionid: UnionId = "n1".parse().expect("a unionid");
+    store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
+    let cell = Cell::Attempts(owner.clone(), "name".into());
+    let rate = Rate { burst: 10, period: Duration::from_secs(300) };
+    store.count(&Meter { cell, rate }).await.expect("counted").expect("the first");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is bound");
+    store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
+
+    let made = Bound {
+        generation: 1,
+        user: user.clone(),
+        unionid: None,
+        others: BTreeSet::new(),
+        new_for: None,
+        blocked: false,
+    };
+    store.leave(&owner, &made).await.expect("left");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
+    store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+    store.set_free(&owner, 1).await.expect("free");
+    store.keep_session_key(&owner, 1, &(ExchangeOrder::new(9, &attempt), sealed("k9")), false).await.expect("late");
+    let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
+    assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
+    assert_eq!(store.erase_person(&owner, &[]).await, Ok(Some(ErasedPerson::default())), "a repetition");
+    assert_eq!(store.session_keys(&owner).await, Ok(None));
+    assert_eq!(store.unionids_of(&user).await, Ok(vec![unionid.clone()]));
+    assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
+    for erased in [true, false] {
+        assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));
+    }
+    for _ in 0..2 {
+        store.strike_off(&user, &owner).await.expect("struck");
+        assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
+    }
+
+    let free = BindingState::Free { generation: 1, dissolved: false };
+    assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
+    assert_eq!(
+        store.settle(&owner, 1, IntentOutcome::Bound { new_for: Some(attempt_id(1)), unionid: None }).await,
+        Ok(free),
+        "late"
+    );
+    assert_eq!(store.admit(&owner, 1, &wish(&user, false), 9).await, Ok(Decision::Dismissed), "late");
+    store.dismiss(&user, &owner, 1, second()).await.expect("late");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert_eq!(
+        store.admit(&person("o2"), 2, &wish(&user, true), 9).await,
+        Ok(Decision::Deserted),
+        "for the unionid's sake"
+    );
+    let (again, state) = bind(store, "o1", "user-1", 2).await;
+    assert_eq!((again, state), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
+}
+
+/// Whom `openid` has left, by user, with the unionids.
+async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> {
+    let left = store.left_by(&person(openid)).await.expect("an answer");
+    let mut left: Vec<_> = left
+        .into_iter()
+        .map(|(user, unionids)| {
+            let mut unionids: Vec<_> = unionids.iter().map(|unionid| unionid.as_str().to_owned()).collect();
+            unionids.sort();
+            (user.to_string(), unionids)
+        })
+        .collect();
+    left.sort();
+    left
+}
+
+/// Dissolves the binding of this generation.
+async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
+    let (owner, user) = (person(openid), user(name));
+    let made =
+        Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new_for: None, blocked: false };
+    store.leave(&owner, &made).await.expect("left");
+    store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
+    store.set_free(&owner, generation).await.expect("free");
+}
+
+async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<dyn Store>) {
+    let store = &*store;
+    let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
+    let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
+    bind(store, "o2", "user-1", 1).await;
+    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    assert_eq!(store.admit(&owner, 1, &wish(&full, false), 1).await, Ok(Decision::Full));
+    store.settle(&owner, 1, IntentOutcome::Dropped).await.expect("dropped");
+    assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
+
+    store.intend(&owner, 1, &intent("user-2")).await.expect("intended");
+    bind(store, "o3", "user-2", 1).await;
+    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
+    let admitted = IntentOutcome::Bound { new_for: None, unionid: Some(unionid("n1")) };
+    let settled = store.settle(&owner, 2, admitted).await.expect("bound");
+    let BindingState::Bound(made) = settled else { panic!("bound: {settled:?}") };
+    assert_eq!((made.unionid, made.others), (None, BTreeSet::from([unionid("n1")])), "about to be linked");
+    assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");
+    store.link_unionid(&owner, &mine, &unionid("n1"), None).await.expect("linked");
+    store.link_unionid(&owner, &mine, &unionid("n2"), None).await.expect("changed");
+    assert_eq!(store.note_unionid(&owner, &mine, &unionid("n3")).await, Ok(true), "about to be linked");
+    let others = store.binding(&owner).await.expect("an answer").expect("bound").others;
+    assert_eq!(others, [unionid("n1"), unionid("n3")]);
+    store.strike_off(&mine, &owner).await.expect("ignored");
+    assert_eq!(store.people_of(&mine).await.map(|people| people.map(|people| people.len())), Ok(Some(2)), "admitted");
+    unbind(store, "o1", "user-2", 2).await;
+    let both = [("user-1".to_owned(), vec![]), ("user-2".to_owned(), ["n1", "n2", "n3"].map(str::to_owned).to_vec())];
+    assert_eq!(left_by(store, "o1").await, both);
+
+    for _ in 0..2 {
+        store.strike_off(&full, &owner).await.expect("struck");
+        store.strike_off(&mine, &owner).await.expect("struck");
+    }
+    for (user, other) in [(&full, "o2"), (&mine, "o3")] {
+        assert_eq!(store.ever_of(user).await, Ok(vec![person(other)]), "the others stay");
+        assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
+    }
+    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Dismissed), "late");
+    store.dismiss(&mine, &owner, 2, second()).await.expect("late");
+    assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
+    store.erase_person(&owner, &[&full]).await.expect("an answer").expect("who is free");
+    assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
+    store.erase_person(&owner, &[&mine]).await.expect("an answer").expect("who is free");
+    assert_eq!(left_by(store, "o1").await, []);
+    assert_eq!(store.admit(&owner, 3, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
+}
+
+/// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
+async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<dyn Store>) {
+    let store = &*store;
+    for openid in ["o1", "o2"] {
+        bind(store, openid, "user-1", 1).await;
+        unbind(store, openid, "user-1", 1).await;
+    }
+    let user = user("user-1");
+    store.strike_off(&user, &person("o1")).await.expect("struck");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![person("o2")]));
+    store.strike_off(&user, &person("o2")).await.expect("struck");
+    assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
+    assert_eq!(store.admit(&person("o3"), 2, &wish(&user, true), 9).await, Ok(Decision::Deserted));
+}
+
+async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = crate::conformance::now().timestamp();
+    let other: AppId = "wxfedcba9876543210".parse().expect("an app");
+    for _ in 0..2 {
+        store.end_in_app(&user("user-1"), &owner.app).await.expect("ended");
+        let ended = store.token_state(&token("t1", now)).await;
+        assert!(matches!(ended, Ok(TokenState::Ended { .. })), "{ended:?}");
+    }
+    assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
+    let elsewhere = Issued { app: other, ..token("t1", now) };
+    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    let (ends, _) = read_after(&*store, "").await;
+    let is_app = |end: &Ended| matches!(end, Ended::UserInApp { before, .. } if (now..now + 5).contains(before));
+    assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
+}
+
+async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<dyn Store>) {
+    let store = &*store;
+    let user = user("user-1");
+    store.set_blocked(&user, true).await.expect("blocked");
+    assert_eq!(store.admit(&person("o1"), 1, &wish(&user, false), 9).await, Ok(Decision::Blocked));
+    store.strike_off(&user, &person("o1")).await.expect("struck");
+    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert!(store.user_state(&user).await.expect("a state").blocked);
+    assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
+}
+
+async fn ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires(store: Rc<dyn Store>) {
+    let keep = async || store.ends_after("", 1).await.expect("read").expect("the oldest").keep;
+    assert_eq!(keep().await, ENDS_KEPT, "nothing was noted");
+    let [hour, day] = [3600, 86_400].map(Duration::from_secs);
+    for life in [hour, day, hour, hour] {
+        store.note_life(life).await.expect("noted");
+    }
+    assert_eq!(keep().await, day + wxmint_verify::MAX_LEEWAY, "tokens of the longer life may be left");
+}
+
+async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
+    let store = &*store;
+    for number in 0..4 {
+        store.end_key(&format!("kid-{number}")).await.expect("ended");
+    }
+    let read = store.ends_after("", 3).await.expect("read").expect("the oldest");
+    assert_eq!((read.ends.len(), read.more), (3, true));
+    let (rest, _) = read_after(store, &read.cursor).await;
+    assert_eq!(rest, [Ended::Key { kid: "kid-3".into() }]);
+    for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
+        let read = store.ends_after(cursor, most).await.expect("read").expect("a cursor of the stream");
+        assert_eq!((read.ends.len(), read.more), (most, false), "just full");
+    }
+}
+
+/// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the same.
+async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<dyn Store>) {
+    let store = &*store;
+    let [now, ..] = orders(store, [0, 0, 0]).await;
+    let at = |ahead: u64, byte| ExchangeOrder::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
+    let keys = async || {
+        let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
+        (kept.current, kept.previous)
+    };
+    recorded(store, &record("o1", &at(200, 1), "k1", "user-1")).await;
+    recorded(store, &record("o1", &at(300, 2), "k2", "user-1")).await;
+    bind(store, "o1", "user-1", 1).await;
+    for (byte, key, before) in [(3, "k3", "k2"), (4, "k4", "k3")] {
+        for _ in 0..2 {
+            recorded(store, &record("o1", &at(0, byte), key, "user-1")).await;
+            assert_eq!(keys().await, (sealed(key), Some(sealed(before))), "also if it is repeated");
+        }
+    }
+    for _ in 0..2 {
+        let reset = (at(0, 5), sealed("k5"));
+        store.keep_session_key(&person("o1"), 1, &reset, true).await.expect("kept");
+        assert_eq!(keys().await, (sealed("k5"), Some(sealed("k4"))));
+    }
+}
+
+/// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
+async fn a_later_exchange_never_loses(store: Rc<dyn Store>) {
+    let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
+        let orders = orders(&*store, micros).await;
+        for arrival in arrivals {
+            let openid = format!("o-{round}-{}{}{}", arrival[0], arrival[1], arrival[2]);
+            for exchange in arrival {
+                let login = record(&openid, &orders[exchange], &format!("key {exchange}"), "user");
+                recorded(&*store, &login).await;
+                recorded(&*store, &login).await;
+            }
+            let kept = store.session_keys(&person(&openid)).await.expect("an answer").expect("keys");
+            assert_eq!(kept.current, sealed("key 2"), "arrival {arrival:?}");
+            assert_eq!(kept.previous, Some(sealed("key 1")), "arrival {arrival:?}");
+        }
+    }
+}
+
+async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
+    let [now, _, _] = orders(&*store, [0, 0, 0]).await;
+    let ago = |seconds: u64| ExchangeOrder::new(now.micros - seconds * 1_000_000, &attempt_id(9));
+    for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
+        recorded(&*store, &record(openid, &ago(900), "old", "user")).await;
+        recorded(&*store, &record(openid, &ago(replaced), "new", "user")).await;
+        let keys = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
+        assert_eq!((keys.current, keys.previous.is_some()), (sealed("new"), kept), "{openid}");
+    }
+}
+
+async fn a_stranger_has_no_session_key(store: Rc<dyn Store>) {
+    assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
+}
+
+macro_rules! conformance {
+    ($($case:ident)*) => {
+        mod memory_store {
+            $(#[tokio::test(flavor = "local")]
+            async fn $case() {
+                super::$case(Rc::new(Memory::new(crate::conformance::now, super::DAY))).await;
+            })*
+            use super::*;
+        }
+
+        mod redis_store {
+            $(#[tokio::test(flavor = "local")]
+            async fn $case() {
+                let server = super::redis_server::RedisServer::start().await;
+                super::$case(Rc::new(server.store())).await;
+            })*
+            use super::*;
+        }
+
+        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
+        mod redis_cluster {
+            /// One after the other, because a Cluster takes two seconds to form.
+            #[tokio::test(flavor = "local")]
+            async fn every_case() {
+                let cluster = super::redis_server::Cluster::start().await;
+                $(
+                    cluster.forget_all();
+                    eprintln!("{}", stringify!($case));
+                    super::$case(Rc::new(cluster.store())).await;
+                )*
+            }
+            use super::*;
+        }
+    };
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+conformance! {
+    a_code_is_claimed_once
+    a_later_claim_has_a_later_place
+    only_its_claimant_gives_a_code_back
+    a_login_writes_its_intent_down_once
+    a_binding_is_made_in_steps_that_may_be_repeated
+    a_login_that_is_recorded_again_undoes_no_dissolution
+    an_intent_of_an_older_generation_is_not_written_down
+    a_user_takes_as_many_people_of_an_app_as_may_be
+    a_decision_is_made_once_for_a_generation
+    a_dissolved_binding_leaves_the_person_free_and_its_list_without
+    a_dropped_intent_leaves_a_dissolved_person_dissolved
+    for_a_unionids_sake_nobody_joins_who_has_left_all
+    a_unionid_stands_for_one_user
+    a_link_is_of_the_binding_and_a_conflict_is_news_once
+    a_binding_is_read_whole_and_what_is_half_done_is_none
+    a_ticket_is_spent_once
+    an_address_over_its_limit_claims_nothing
+    attempts_are_counted_and_given_back
+    a_person_over_the_limit_has_the_session_key_kept_beside_a_binding
+    a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other
+    a_later_exchange_never_loses
+    a_login_after_the_clock_has_stepped_back_has_the_current_key
+    keys_open_for_the_user_who_is_bound
+    the_eighth_failure_drops_the_session_key
+    failures_are_counted_whatever_becomes_of_the_keys
+    no_more_tries_are_under_way_than_may_fail
+    a_try_that_is_opened_or_closed_again_is_one
+    a_session_key_is_resealed_only_if_it_is_still_the_one
+    a_token_that_was_ended_stays_ended_and_no_other_is
+    the_end_of_a_token_is_kept_for_the_leeway_of_verifiers
+    all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones
+    an_unbinding_ends_the_tokens_of_its_app_for_ever
+    each_end_is_in_the_stream_once_and_in_order
+    an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
+    a_login_can_end_the_earlier_tokens_of_its_app_alone
+    of_logins_in_one_second_the_last_ones_token_is_left
+    a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
+    ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires
+    the_stream_is_read_in_parts
+    a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
+    a_users_state_and_last_login_are_known_as_long_as_something_tells_them
+    what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
+    whom_a_person_has_left_is_known_until_the_person_is_struck_off
+    a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while
+    the_tokens_of_an_app_end_those_of_this_second_too
+    a_block_outlives_the_erasure_of_a_users_list
+    a_replaced_key_is_kept_ten_minutes
+    a_stranger_has_no_session_key
+}
+
+mod redis_only {
+    use super::*;
+
+    #[tokio::test(flavor = "local")]
+    async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        store.end_key("one").await.expect("ended");
+        server.cli(&["XADD", "wxmint:ended", "*", "end", "device 1 abc"]);
+        store.end_key("other").await.expect("ended");
+        let (ends, _) = read_after(&store, "").await;
+        assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+    }
+
+    /// Whoever logs in again and again pays nothing for it.
+    #[tokio::test(flavor = "local")]
+    async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let asks = async |key: &str| {
+            let [order, ..] = orders(&store, [0, 1, 2]).await;
+            match log_in(&store, &record("o1", &order, key, "user-1")).await {
+                Recorded::Counted { may_be_ended, .. } => may_be_ended,
+                other => panic!("{other:?}"),
+            }
+        };
+        let now = crate::conformance::now().timestamp();
+        let date = async |second| store.date_token(&person("o1"), &token("a", second), i64::MAX).await.expect("dated");
+        assert!(asks("k1").await, "the user may have been there before");
+        bind(&store, "o1", "user-1", 1).await;
+        assert!(!asks("k2").await, "wxmint has made the user");
+        store.forget(&person("o1")).await.expect("forgotten");
+        assert_eq!((date(now + 1).await, asks("k3").await), (now + 1, true), "it may be ended with its keys");
+        store.end_user(&user("user-1"), Some(now + 60)).await.expect("ended");
+        for (second, dated, asked) in [(now, now + 61, true), (now + 50, now + 61, true), (now + 61, now + 61, false)] {
+            assert_eq!((date(second).await, asks("k4").await), (dated, asked), "{second}");
+        }
+        unbind(&store, "o1", "user-1", 1).await;
+        recorded(&store, &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1")).await;
+        bind(&store, "o1", "user-1", 2).await;
+        assert!(asks("k6").await && asks("k7").await, "the user was there before");
+        let binding = format!("wxmint:{{{}:o1}}:binding", app());
+        server.cli(&["HDEL", &binding, "dropped"]);
+        assert!(!asks("k8").await);
+        store.had_told(crate::conformance::now().timestamp() as u64 + 60);
+        assert!(asks("k9").await, "so have ends that were made before");
+        let last = store.last_login(&person("o1")).await.expect("an answer").expect("a login");
+        for (seconds, later) in [(-60, 0), (60, 60)] {
+            let noted = (last.timestamp() + seconds).to_string();
+            server.cli(&["HSET", &binding, "last_login", &noted]);
+            assert_eq!(store.last_login(&person("o1")).await, Ok(Some(last + TimeDelta::seconds(later))));
+        }
+        let BindingState::Bound(bound) = store.binding_state(&person("o1")).await.expect("a state") else { panic!() };
+        store.leave(&person("o1"), &bound).await.expect("left");
+        let fields: BTreeSet<_> = server.cli(&["HKEYS", &binding]).lines().map(str::to_owned).collect();
+        assert_eq!(fields, BTreeSet::from(["generation", "leaving_since", "leaving_user"].map(str::to_owned)));
+    }
+
+    /// A line that was appended before it was known that the clock has stepped back.
+    #[tokio::test(flavor = "local")]
+    async fn a_login_after_the_clock_has_stepped_back_counts_once() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::conformance::now().timestamp_micros() as u64);
+        for (number, micros) in [(1, now + 300_000_000), (2, now)] {
+            let order = ExchangeOrder::new(micros, &attempt_id(number));
+            recorded(&store, &record("o1", &order, "k", "user-1")).await;
+            assert_eq!(server.cli(&["LLEN", &format!("wxmint:{{{}:o1}}:session", app())]), number.to_string());
+        }
+    }
+
+    /// Somebody who logs in so often that the last login has always just been.
+    #[tokio::test(flavor = "local")]
+    async fn the_life_of_a_session_begins_anew_however_often_a_person_logs_in() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let session = format!("wxmint:{{{}:o1}}:session", app());
+        let quarter = DAY.as_micros() as u64 / 64;
+        let order =
+            |number: u8| ExchangeOrder::new(1_800_000_000_000_000 + u64::from(number) * quarter, &attempt_id(number));
+        recorded(&store, &record("o1", &order(0), "k", "user-1")).await;
+        bind(&store, "o1", "user-1", 1).await;
+        server.cli(&["EXPIRE", &session, "100"]);
+        for number in 1..=4 {
+            recorded(&store, &record("o1", &order(number), "k", "user-1")).await;
+        }
+        let lives_long = async {
+            while server.cli(&["TTL", &session]).parse::<u64>().expect("seconds") <= 100 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), lives_long).await.expect("a new life of the session");
+    }
+
+    /// The session of a person who logs in often, and of one who logs in again and again when nothing counts any more.
+    #[tokio::test(flavor = "local")]
+    async fn a_session_stays_short_however_often_a_person_logs_in() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        for (openid, burst, period, logins) in [("o1", 40, 3600, 60_u8), ("o2", 1000, 1, 30)] {
+            let rate = Rate { burst, period: Duration::from_secs(period) };
+            let session = format!("wxmint:{{{}:{openid}}}:session", app());
+            let (mut admitted, mut before) = (0, None);
+            for number in 0..logins {
+                if period == 1 {
+                    // As long ago as if it had come two periods before the next one.
+                    let ago =
+                        "redis.call('LSET', KEYS[1], i - 1, (string.gsub(line, ' %x+ ', ' 0000000000000001 ', 1)))";
+                    let all = format!("for i, line in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do {ago} end");
+                    server.cli(&["EVAL", &all, "1", &session]);
+                }
+                let [order, ..] = orders(&store, [0, 1, 2]).await;
+                let key = format!("k{number}");
+                let login = LoginRecord { rate, ..record(openid, &order, &key, openid) };
+                let recorded = log_in(&store, &login).await;
+                admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
+                if number == 0 {
+                    bind(&store, openid, openid, 1).await;
+                }
+                let kept = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
+                assert_eq!((&kept.current, &kept.previous), (&sealed(&key), &before), "{openid}");
+                before = Some(kept.current);
+                let lines: usize = server.cli(&["LLEN", &session]).parse().expect("a number");
+                let most = if period == 1 { 4 } else { 17 };
+                assert!(lines <= most, "{lines} lines after {number} logins of {openid}");
+            }
+            assert_eq!(admitted, burst.min(logins.into()), "{openid}");
+            for number in 0..40 {
+                let [order, ..] = orders(&store, [0, 1, 2]).await;
+                let key = (order, sealed(&format!("reset {number}")));
+                store.keep_session_key(&person(openid), 1, &key, true).await.expect("kept");
+            }
+            let kept = store.session_keys(&person(openid)).await.expect("an answer").expect("keys");
+            assert_eq!((kept.current, kept.previous), (sealed("reset 39"), Some(sealed("reset 38"))));
+            let lines: usize = server.cli(&["LLEN", &session]).parse().expect("a number");
+            assert!(lines <= 17, "{lines} lines after 40 resets of {openid}");
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn an_end_that_did_not_reach_the_stream_is_untold_until_a_repetition_puts_it_there() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
+        server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
+        assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
+        server.cli(&["XADD", "wxmint:ended", "*", "end", "kid k"]);
+        for _ in 0..2 {
+            store.end_token(&own).await.expect("ended");
+            assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: true }));
+            assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "2", "once");
+        }
+        let left: i64 = server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]).parse().expect("seconds");
+        assert!((3600..=3720).contains(&left), "its `exp`, the leeway and what clocks may differ: {left}");
+
+        let ends = "wxmint:user:{user-1}:ends";
+        let app = app();
+        for (end, ended) in [
+            (format!("app:{app}"), TokenState::Ended { told: false }),
+            ("before".into(), TokenState::EndedWithUser { told: false }),
+        ] {
+            let second = now.to_string();
+            server.cli(&["HSET", ends, &end, &second, &format!("untold:{end}"), &second]);
+            assert_eq!(store.token_state(&with_app).await, Ok(ended), "{end}");
+        }
+        store.end_user(&with_user.user, Some(now - 1)).await.expect("a repetition");
+        assert_eq!(store.token_state(&with_user).await, Ok(TokenState::EndedWithUser { told: true }));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        bind(&store, "owner", "user-1", 1).await;
+        for number in 0..20 {
+            store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
+            let other = person(&format!("o{number}"));
+            let sign = store.admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2).await.expect("decided");
+            if sign != Decision::Full {
+                store.dismiss(&user("user-1"), &other, 1, now - 20).await.expect("dismissed");
+            }
+        }
+        let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
+        assert_eq!(lengths, ["2", "1"], "the owner and who was first, and the end of the app");
+        assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
+        assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_life_that_was_shortened_counts_until_its_tokens_have_expired() {
+        let server = redis_server::RedisServer::start().await;
+        // Two replicas, of which one still has the old setting.
+        let (old, new, user) = (server.store(), server.store(), user("user-1"));
+        let ttl = |key: &str| server.cli(&["TTL", key]).parse::<u64>().expect("seconds");
+        let kept = || ["wxmint:ended", "wxmint:user:{user-1}:ends"].map(ttl);
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (ENDS_PUBLISHED.as_secs() - 9..=ENDS_PUBLISHED.as_secs()).contains(kept)));
+        old.note_life(Duration::from_secs(86_400)).await.expect("noted");
+        new.note_life(Duration::from_secs(600)).await.expect("noted");
+        let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
+        let since = until - crate::conformance::now().timestamp() - 86_400;
+        assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (86_511..=86_520).contains(kept)), "{:?}", kept());
+        new.end_key("kid").await.expect("ended");
+        // Were the note kept for longer than the end, nobody could be told that the key has been ended again.
+        assert!((86_511..=86_520).contains(&ttl("wxmint:{wxmint:ended}:kid")));
+        // The last of the old tokens has expired.
+        server.cli(&["HSET", "wxmint:{wxmint:ended}:lives", "86400", "1"]);
+        new.end_user(&user, None).await.expect("ended");
+        assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
+        server.store().note_life(Duration::from_secs(60)).await.expect("noted");
+        assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:ended}:lives", "86400"]), "0");
+        server.cli(&["DEL", "wxmint:user:{user-1}:ends"]);
+        logged_in(&new, "a", crate::conformance::now().timestamp()).await;
+        assert_eq!(ttl("wxmint:user:{user-1}:ends"), ENDS_KEPT.as_secs());
+        granted(new.claim_code(&app(), &code("next"), &attempt_id(1), &often()).await.expect("sends what waits"));
+        assert!(kept().iter().all(|kept| (711..=720).contains(kept)), "{:?}", kept());
+    }
+
+    thread_local! {
+        static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) };
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn the_life_of_tokens_is_noted_again_before_it_is_forgotten() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store_at(|| crate::conformance::now() + AHEAD.get());
+        let lives = "wxmint:{wxmint:ended}:lives";
+        for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
+        {
+            server.cli(&["DEL", lives]);
+            AHEAD.set(TimeDelta::seconds(seconds as i64));
+            store.note_life(Duration::from_secs(600)).await.expect("noted");
+            assert_eq!(server.cli(&["EXISTS", lives]), is_noted, "{seconds}");
+        }
+    }
+
+    /// The clock has stepped back since they were made.
+    #[tokio::test(flavor = "local")]
+    async fn an_end_is_not_moved_back() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, user, later) = (server.store(), user("user-1"), crate::conformance::now().timestamp() + 100);
+        let [first, untold] = ["app", "untold:app"].map(|field| format!("{field}:{}", app()));
+        let [until, next] = [later, later + 1].map(|second| second.to_string());
+        let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
+        server.cli(&held);
+        store.end_user(&user, None).await.expect("ended");
+        store.end_in_app(&user, &app()).await.expect("ended");
+        let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
+        assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
+        let ends = read_after(&store, "").await.0;
+        let in_app = Ended::UserInApp { user: user.clone(), app: app(), before: later };
+        assert_eq!(ends, [Ended::User { user, before: later }, in_app], "verifiers learn the same");
+    }
+
+    /// With `WXMINT_ONE_LOGIN` a login ends tokens of its second without waiting for replicas. A logout waits for them.
+    #[tokio::test(flavor = "local")]
+    async fn a_logout_makes_certain_what_a_login_has_ended() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        for id in ["a", "b"] {
+            logged_in(&store, id, now).await;
+        }
+        let key = server.cli(&["KEYS", "wxmint:*a"]);
+        let state = || (server.cli(&["GET", &key]), server.cli(&["TTL", &key]).parse::<u64>().is_ok());
+        assert_eq!(state(), ("added".into(), true), "{key}");
+        store.end_token(&token("a", now)).await.expect("ended");
+        assert_eq!(state(), ("told".into(), true));
+        let is_of_token = |end: &Ended| matches!(end, Ended::Token { .. });
+        assert_eq!(read_after(&store, "").await.0.into_iter().filter(is_of_token).count(), 2, "once more, confirmed");
+    }
+
+    /// A token is dated ahead of the clock only once that is noted, so that later ends name it too.
+    #[tokio::test(flavor = "local")]
+    async fn a_date_that_a_failover_has_taken_back_is_refused() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let confirmed = async |date| store.confirm_date(&token("a", now), date, now + 60).await.is_ok();
+        assert!(confirmed(now).await && confirmed(now + 61).await, "neither is ahead and used");
+        assert!(!confirmed(now + 20).await);
+        for (noted, expected) in [(19, false), (20, true), (21, true)] {
+            server.cli(&["HSET", "wxmint:user:{user-1}:ends", "dated", &(now + noted).to_string()]);
+            assert_eq!(confirmed(now + 20).await, expected, "{noted}");
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn an_emptied_list_expires_unless_somebody_comes_or_its_user_is_blocked() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, user) = (server.store(), user("user-1"));
+        let ttl = || ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"].map(|key| server.cli(&["TTL", key]));
+        bind(&store, "o1", "user-1", 1).await;
+        store.expire_list(&user).await.expect("ignored");
+        assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
+        store.dismiss(&user, &person("o1"), 1, second()).await.expect("dismissed");
+        store.expire_list(&user).await.expect("expires");
+        assert_eq!(ttl(), ["2592000", "2592000"]);
+        assert_eq!(
+            store.admit(&person("o2"), 1, &wish(&user, false), 9).await,
+            Ok(Decision::Admitted { first: false })
+        );
+        assert_eq!(ttl(), ["-1", "-1"], "somebody came");
+        store.dismiss(&user, &person("o2"), 1, second()).await.expect("dismissed");
+        store.set_blocked(&user, true).await.expect("blocked");
+        store.expire_list(&user).await.expect("ignored");
+        assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
+        store.set_blocked(&user, false).await.expect("lifted");
+        store.expire_list(&user).await.expect("expires");
+        store.set_blocked(&user, true).await.expect("blocked");
+        assert_eq!(ttl(), ["-1", "2592000"], "the user is blocked, and stays so");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn keys_have_the_names_and_lives_of_the_design() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let [order, ..] = orders(&store, [0, 1, 2]).await;
+        recorded(&store, &record("o1", &order, "k1", "user-1")).await;
+        bind(&store, "o1", "user-1", 1).await;
+        let session = "wxmint:{wx0123456789abcdef:o1}:session";
+        let binding = "wxmint:{wx0123456789abcdef:o1}:binding";
+        assert_eq!(server.cli(&["TTL", session]), "86400");
+        assert_eq!(server.cli(&["TTL", binding]), "-1");
+        assert_eq!(server.cli(&["HGET", binding, "user_id"]), "user-1");
+        let code = server.cli(&["KEYS", "wxmint:code:*"]);
+        assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
+        assert!(!code.contains("clock"), "the code itself is not stored");
+        let key = (ExchangeOrder::new(7, &attempt_id(9)), sealed("k"));
+        let holder = TicketHolder { person: person("o1"), unionid: None, key };
+        store.keep_ticket(&Ticket::random().expect("a ticket"), &holder).await.expect("kept");
+        let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
+        assert!((290..=300).contains(&ttl), "{ttl}");
+    }
+
+    /// Tries that are under way, and then those that have failed, for ten minutes.
+    #[tokio::test(flavor = "local")]
+    async fn the_window_of_failures_begins_with_the_first() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let owner = with_session(&store, "o1").await;
+        let tries = "wxmint:{wx0123456789abcdef:o1}:limit:tries";
+        let ttl = || server.cli(&["TTL", tries]).parse::<u64>().expect("seconds");
+        opened(&store, &owner).await;
+        assert!((590..=600).contains(&ttl()), "{}", ttl());
+        for (left, then) in [(100, 590..=600), (100, 90..=100)] {
+            server.cli(&["EXPIRE", tries, &left.to_string()]);
+            closed(&store, &owner, Tried::Failed).await;
+            opened(&store, &owner).await;
+            assert!(then.contains(&ttl()), "{}", ttl());
+        }
+    }
+
+    /// The clock of another primary may be ahead, and that of any one may have stepped back.
+    #[tokio::test(flavor = "local")]
+    async fn an_end_covers_what_any_clock_has_dated() {
+        let cluster = redis_server::Cluster::start().await;
+        let (store, user, now) = (cluster.store(), user("user-1"), crate::conformance::now().timestamp());
+        let owner = with_session(&store, "o1").await;
+        let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
+        store.had_told(now as u64 + 90);
+        store.end_in_app(&user, &app()).await.expect("ended");
+        assert!(cluster.0.iter().all(|server| server.cli(&["INFO", "commandstats"]).contains("cmdstat_time:")));
+        let ahead = token("a", now + 90);
+        assert_eq!(store.token_state(&ahead).await, Ok(TokenState::Ended { told: false }));
+        let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..ahead };
+        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+        store.end_user(&user, None).await.expect("ended");
+        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::EndedWithUser { told: true }));
+        let left = store.leave(&owner, &binding).await.expect("left");
+        assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 90), "{left:?}");
+    }
+
+    /// A cell that Redis has lost is one without a life, until an event gives it one.
+    #[tokio::test(flavor = "local")]
+    async fn a_count_that_was_lost_begins_anew_and_expires() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
+        for _ in 0..3 {
+            store.count(&often()).await.expect("an answer").expect("within the limit");
+            assert!(server.cli(&["PTTL", key]).parse::<u64>().is_ok(), "it expires");
+            server.cli(&["DEL", key]);
+        }
+    }
+
+    /// The clock has stepped back since the other events were counted. They would count again when it has caught up.
+    #[tokio::test(flavor = "local")]
+    async fn what_was_counted_far_ahead_is_deleted() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
+        let ahead = OFTEN.part_at(crate::conformance::now().timestamp_micros() as u64) + 8;
+        server.cli(&["HSET", key, &ahead.to_string(), "99999"]);
+        store.count(&often()).await.expect("an answer").expect("the first");
+        assert_eq!(server.cli(&["HLEN", key]), "1");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn ends_that_nobody_needs_leave_the_stream() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let old = "for i = 1, 300 do redis.call('XADD', KEYS[1], i .. '-1', 'end', 'kid k') end";
+        server.cli(&["EVAL", old, "1", "wxmint:ended"]);
+        store.end_key("new").await.expect("ended");
+        let left: u64 = server.cli(&["XLEN", "wxmint:ended"]).parse().expect("a number");
+        assert!(left <= 101, "{left}: all but a block that is not full");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        bind(&store, "o1", "user-1", 1).await;
+        unbind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o2", "user-1", 1).await;
+        assert_eq!(server.cli(&["TTL", "wxmint:{wx0123456789abcdef:o1}:left"]), "-1");
+        store.strike_off(&user("user-1"), &person("o1")).await.expect("struck");
+        let struck = "wxmint:user:{user-1}:struck:wx0123456789abcdef:o1";
+        assert_eq!(server.cli(&["GET", struck]), "1");
+        assert_eq!(server.cli(&["TTL", struck]), "600");
+        assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}"]), "-1");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_link_to_a_user_without_people_expires_unless_it_is_confirmed() {
+        let server = redis_server::RedisServer::start().await;
+        let (store, unionid) = (server.store(), "n1".parse().expect("a unionid"));
+        store.claim_unionid(&unionid, Some(&user("user-1"))).await.expect("claimed");
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
+        assert_eq!(store.move_unionid(&unionid, &user("user-2"), &user("user-2")).await, Ok(user("user-1")));
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
+        store.move_unionid(&unionid, &user("user-1"), &user("user-1")).await.expect("confirmed");
+        assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "-1");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn failed_passwords_for_many_names_do_not_pile_up() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let meter = |name: &str| {
+            let cell = Cell::Attempts(person("o1"), name.to_owned());
+            Meter { cell, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
+        };
+        let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
+        for (field, events) in [("old:1", "9"), ("lin:2", "9")] {
+            server.cli(&["HSET", key, field, events]);
+        }
+        store.count(&meter("lin")).await.expect("an answer").expect("the first");
+        assert_eq!(server.cli(&["HLEN", key]), "1", "what counts no more is gone");
+        store.count(&meter("mei")).await.expect("an answer").expect("of another name");
+        store.count(&meter("lin")).await.expect("an answer").expect_err("one too many");
+        assert_eq!(server.cli(&["HLEN", key]), "2");
+    }
+
+    /// Everybody whom a walk from `place` on finds, and how many pages it took.
+    async fn walked(store: &Redis, mut place: walk::Place) -> (Vec<walk::Found>, usize) {
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let Ok(walk::Step::Page(page)) = store.walk(&place).await else { panic!("a page") };
+            (found, pages) = ([found, page.found].into_iter().flatten().collect(), pages + 1);
+            let Some(next) = page.next else { return (found, pages) };
+            place = next;
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        assert_eq!(walked(&store, walk::Place::default()).await.0, []);
+        for number in 0..1500 {
+            let name = format!("user-{number}");
+            bind(&store, &format!("o{number}"), &name, 1).await;
+        }
+        let at = DateTime::from_timestamp_millis(1_000_000_000_123).expect("an instant");
+        bind(&store.at(at), "earlier", "user-earlier", 1).await;
+        store.intend(&person("intended"), 0, &intent("user-1")).await.expect("intended");
+        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(true));
+        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(false), "no news");
+        assert_eq!(store.note_dissolved(&person("earlier")).await, Ok(false), "is bound");
+        let gone = store.binding_state(&person("gone")).await;
+        assert_eq!(gone, Ok(BindingState::Free { generation: 0, dissolved: true }));
+
+        let (found, pages) = walked(&store, walk::Place::default()).await;
+        assert!(pages > 1);
+        let bound: std::collections::HashMap<Person, Binding> = found
+            .iter()
+            .filter_map(|found| match found {
+                walk::Found::Bound(binding) => Some((binding.person.clone(), binding.clone())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bound.len(), 1501);
+        assert_eq!(bound[&person("o1499")].user, user("user-1499"));
+        assert_eq!(bound[&person("earlier")].bound_at, at);
+        let others: Vec<_> = found.iter().filter(|found| !matches!(found, walk::Found::Bound(_))).collect();
+        assert_eq!(others.len(), 2);
+        assert!(others.contains(&&walk::Found::HalfDone) && others.contains(&&walk::Found::Dissolved(person("gone"))));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_place_holds_for_one_process_of_redis() {
+        let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
+        for number in 0..3000 {
+            server.store().intend(&person(&format!("o{number}")), 0, &intent("u")).await.expect("intended");
+        }
+        let Ok(walk::Step::Page(page)) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
+        let place = page.next.expect("more than one page");
+        assert!(matches!(server.store().walk(&place).await, Ok(walk::Step::Page(_))));
+        assert!(matches!(other.store().walk(&place).await, Ok(walk::Step::Elsewhere)));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn scripts_survive_a_flush() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        granted(store.claim_code(&app(), &code("before"), &attempt_id(1), &often()).await.expect("claimed"));
+        server.cli(&["SCRIPT", "FLUSH"]);
+        granted(store.claim_code(&app(), &code("after"), &attempt_id(1), &often()).await.expect("claimed"));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let once = Rate { burst: 1, period: Duration::from_secs(3600) };
+        store.count(&visit("192.0.2.7", once)).await.expect("an answer").expect("the first");
+        let claimed = store.claim_code(&app(), &code("first"), &attempt_id(1), &visit("192.0.2.8", once)).await;
+        granted(claimed.expect("an answer"));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let vault = wxmint_keys::vault::Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a vault");
+        let [order, ..] = orders(&store, [0, 1, 2]).await;
+        let sealed = vault.seal("HyVFkGl5F5OQWJZZaNzBBg==", &person("o1")).expect("sealed");
+        let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };
+        recorded(&store, &login).await;
+        let kept = store.session_keys(&person("o1")).await.expect("an answer").expect("keys");
+        assert_eq!(vault.open(&kept.current, &person("o1")).expect("opens").as_str(), "HyVFkGl5F5OQWJZZaNzBBg==");
+    }
+}
+
+/// A real redis-server of the test's own, ended with it.
+mod redis_server {
+    use std::{
+        net::TcpListener,
+        process::{Child, Command, Stdio},
+    };
+
+    use super::*;
+    use crate::test_limit;
+
+    pub(super) struct RedisServer {
+        child: Child,
+        port: u16,
+        _folder: tempfile::TempDir,
+    }
+
+    impl RedisServer {
+        pub(super) async fn start() -> Self {
+            Self::start_with(&[]).await
+        }
+
+        async fn start_with(options: &[&str]) -> Self {
+            test_limit::at_most(Duration::from_secs(120));
+            let folder = tempfile::tempdir().expect("a folder");
+            let port =
+                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+            let child = Command::new("redis-server")
+                .args([
+                    "--port",
+                    &port.to_string(),
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "3600 1000000",
+                    "--appendonly",
+                    "no",
+                ])
+                .args(options)
+                .current_dir(folder.path())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server is needed: apt-get install redis-server");
+            let server = Self { child, port, _folder: folder };
+            let up = async {
+                while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), up).await.expect("redis-server listens within 10 s");
+            server
+        }
+
+        pub(super) fn store(&self) -> Redis {
+            self.store_at(crate::conformance::now)
+        }
+
+        pub(super) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
+            store(&format!("redis://127.0.0.1:{}", self.port), clock)
+        }
+
+        pub(super) fn cli(&self, arguments: &[&str]) -> String {
+            let port = self.port.to_string();
+            let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
+            String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+        }
+    }
+
+    impl Drop for RedisServer {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
+        let access = RedisAccess::fixed(url.parse().expect("a URL"));
+        Redis::new(&access, DAY, clock, ())
+    }
+
+    /// Three primaries, and no replica.
+    pub(super) struct Cluster(pub(super) [RedisServer; 3]);
+
+    impl Cluster {
+        pub(super) async fn start() -> Self {
+            let servers = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
+            let [one, two, three] = servers;
+            let cluster = Self([one.await, two.await, three.await]);
+            for (server, (first, last)) in cluster.0.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+            {
+                server.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
+                server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].port.to_string()]);
+            }
+            let is_up = |server: &RedisServer| {
+                let info = server.cli(&["CLUSTER", "INFO"]);
+                info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
+            };
+            let up = async {
+                while !cluster.0.iter().all(is_up) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
+            cluster
+        }
+
+        pub(super) fn forget_all(&self) {
+            self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
+        }
+
+        /// That knows one of them.
+        pub(super) fn store(&self) -> Redis {
+            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port), crate::conformance::now)
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Whose a token is, how tokens are ended before they expire, the stream from which verifiers learn it, and who is blocked.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
+
+use super::{Person, Result};
+use wxmint_ids::{AppId, TokenId, UserId};
+
+/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens have. It is
+/// forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
+pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
+
+/// How long an end stays in the stream at most: longer by as much as clocks may differ, because a verifier that starts with
+/// nothing and whose clock is behind the store's still accepts tokens then.
+pub const ENDS_PUBLISHED: Duration = ENDS_KEPT.saturating_add(MAX_LEEWAY);
+
+/// How often each replica notes the life of its tokens.
+pub(super) const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
+pub(super) const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
+
+/// How long an end must be kept, by the lives of tokens in seconds, each with the second up to which such a token may be left.
+pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
+    let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
+    longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
+}
+
+/// Whose a token is, and whether it has been ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenState {
+    /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
+    People(Vec<Admission>),
+    /// All tokens of its user were ended, and this one with them.
+    EndedWithUser {
+        /// Whether the end is in the stream, so that a repetition has nothing left to do.
+        told: bool,
+    },
+    /// The token itself was ended, or all tokens of its user in its app.
+    Ended {
+        /// Whether the end of the token itself is in the stream.
+        told: bool,
+    },
+}
+
+/// A person on a user's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Who was admitted.
+    pub person: Person,
+    /// The generation of the person's binding.
+    pub generation: u64,
+}
+
+/// The claims of a token by which it can be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// `sub`
+    pub user: UserId,
+    /// `client_id`
+    pub app: AppId,
+    /// `jti`
+    pub id: TokenId,
+    /// `iat`, in seconds since 1970.
+    pub issued_at: i64,
+    /// `exp`, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+/// What verifiers must no longer accept. Times are seconds since 1970 by the store's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// A user's tokens with `iat` not after `before`.
+    User { user: UserId, before: i64 },
+    /// A user's tokens of one app with `iat` not after `before`.
+    UserInApp { user: UserId, app: AppId, before: i64 },
+    /// One token, and its `exp`.
+    Token { id: TokenId, expires_at: i64 },
+    /// Whatever this key has signed.
+    Key { kid: String },
+}
+
+impl fmt::Display for Ended {
+    /// The form in the stream. No id contains a blank.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { user, before } => write!(f, "sub {before} {}", user.as_str()),
+            Self::UserInApp { user, app, before } => write!(f, "app {before} {app} {}", user.as_str()),
+            Self::Token { id, expires_at } => write!(f, "jti {expires_at} {}", id.as_str()),
+            Self::Key { kid } => write!(f, "kid {kid}"),
+        }
+    }
+}
+
+impl FromStr for Ended {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let parts: Vec<&str> = text.split(' ').collect();
+        let second = |text: &str| text.parse::<i64>().map_err(drop);
+        Ok(match parts[..] {
+            ["sub", before, user] => Self::User { user: user.parse().map_err(drop)?, before: second(before)? },
+            ["app", before, app, user] => {
+                let (user, app) = (user.parse().map_err(drop)?, app.parse().map_err(drop)?);
+                Self::UserInApp { user, app, before: second(before)? }
+            }
+            ["jti", expires_at, id] => Self::Token { id: id.parse().map_err(drop)?, expires_at: second(expires_at)? },
+            ["kid", kid] => Self::Key { kid: kid.to_owned() },
+            _ => return Err(()),
+        })
+    }
+}
+
+/// What a user's records say, whether or not the user has people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserState {
+    pub blocked: bool,
+    /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
+    pub ended_before: Option<i64>,
+}
+
+/// A part of the stream of ends, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadEnds {
+    /// When it was read, by the store's clock.
+    pub at: DateTime<Utc>,
+    pub ends: Vec<Ended>,
+    /// How long an end must be kept: for the longest life of tokens that may be left, and the leeway of verifiers.
+    pub keep: Duration,
+    /// Where to go on; empty if the stream is empty. To the reader it is any text.
+    pub cursor: String,
+    /// Whether the stream goes on.
+    pub more: bool,
+}
+
+/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have both, unless a
+/// login has made it. A repetition takes the steps that are missing.
+#[async_trait(?Send)]
+pub trait Ends {
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the longest life
+    /// requires that any replica has noted, also after the setting was shortened. Costs nothing if it was noted lately.
+    async fn note_life(&self, life: Duration) -> Result<()>;
+
+    /// Whose a token is, and whether it has been ended.
+    async fn token_state(&self, token: &Issued) -> Result<TokenState>;
+
+    /// Ends one token until its `exp` and the leeway of verifiers have passed.
+    async fn end_token(&self, token: &Issued) -> Result<()>;
+
+    /// Ends all tokens that a user was issued up to and in this second of the store's clock. With the `iat` of the token that
+    /// asks for it, this changes nothing if that token has been ended in this way already, so that a repetition does not end
+    /// newer tokens.
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
+
+    /// Ends all tokens that a user was issued in one app up to and in this second of the store's clock.
+    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
+
+    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no end names. An
+    /// end names such a second if it was made in the very second of the login, or the store's clock has stepped back since.
+    /// Whatever ends the user's tokens later ends this one too. If the date is after `latest`, nothing is noted. Once it is the second of
+    /// the login, the next logins of the person need not ask.
+    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64>;
+
+    /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its app before:
+    /// those of earlier seconds, and of the token's own second all for which this was called before. So of logins at the same
+    /// time one token is left. A failover may take such an end back.
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64>;
+
+    /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
+    async fn end_key(&self, kid: &str) -> Result<bool>;
+
+    /// Which of these keys the stream calls ended.
+    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>>;
+
+    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
+    /// returns it again. Answered once a replica has it.
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64>;
+
+    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if the
+    /// person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has it.
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()>;
+
+    /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
+    async fn user_state(&self, user: &UserId) -> Result<UserState>;
+
+    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
+    /// cursor, or no longer.
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_read_as_it_was_written() {
+        let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        for end in [
+            Ended::User { user: user.clone(), before: 1 },
+            Ended::UserInApp { user, app, before: -2 },
+            Ended::Token { id: "jti-1".parse().expect("an id"), expires_at: 3 },
+            Ended::Key { kid: "a-kid".into() },
+        ] {
+            assert_eq!(end.to_string().parse(), Ok(end));
+        }
+        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a b", "nonsense 1 x"] {
+            assert_eq!(wrong.parse::<Ended>(), Err(()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What outlives a request: claimed codes, sealed session keys, bindings, tickets, limits.
+//!
+//! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose answer was
+//! lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival request. Only limits
+//! count a repetition as an event of its own. Each step touches the keys of one person, one user or one unionid, because a Redis
+//! Cluster keeps those in different slots; `login::binder` puts the steps together.
+
+mod access_token;
+mod binding;
+mod conformance;
+mod ends;
+mod erasure;
+pub mod limits;
+mod memory;
+mod redis;
+mod session;
+#[cfg(test)]
+#[path = "../../../tests/it/support/limit.rs"]
+mod test_limit;
+mod ticket;
+
+use std::{
+    fmt::{self, Display},
+    str::FromStr,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::{digest, error::Unspecified, rand};
+use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, LoginCode, Person};
+use wxmint_keys::vault::Sealed;
+
+use self::limits::{Counted, Rate, TooMany};
+pub use self::{
+    access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
+    binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT},
+    ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
+    erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
+    memory::Memory,
+    redis::{CLOCK_IS_FAR, Observer, Redis, RedisAccess, walk},
+    session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
+    ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+};
+
+/// How long a claimed code is remembered: twice as long as WeChat accepts it.
+pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
+pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
+pub fn short_digest(text: &str) -> impl Display + use<> {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
+}
+
+/// Why the store gave no answer. The client has done nothing wrong, so the answer is 503.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store did not answer: {reason}")]
+pub struct StoreError {
+    /// For the log. Contains neither keys nor values.
+    pub reason: String,
+}
+
+impl From<wxmint_redis_link::Error> for StoreError {
+    fn from(error: wxmint_redis_link::Error) -> Self {
+        Self { reason: error.reason }
+    }
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is done once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(u128);
+
+impl AttemptId {
+    pub fn random() -> Result<Self, Unspecified> {
+        let mut bits = [0; 16];
+        rand::fill(&mut bits)?;
+        Ok(Self::new(bits))
+    }
+
+    pub fn new(bits: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bits))
+    }
+}
+
+impl Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for AttemptId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        u128::from_str_radix(text, 16).map(Self).map_err(drop)
+    }
+}
+
+/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that arrives late.
+/// It is taken when the code is claimed, before WeChat is asked.
+///
+/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one microsecond
+/// are ordered by the random bits of their attempts. As text they compare in the same order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExchangeOrder {
+    micros: u64,
+    attempt: AttemptId,
+}
+
+impl ExchangeOrder {
+    /// `micros`: microseconds since 1970.
+    pub fn new(micros: u64, attempt: &AttemptId) -> Self {
+        Self { micros, attempt: attempt.clone() }
+    }
+}
+
+impl Display for ExchangeOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.micros, self.attempt)
+    }
+}
+
+impl FromStr for ExchangeOrder {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (micros, attempt) = text.split_once('-').ok_or(())?;
+        Ok(Self { micros: u64::from_str_radix(micros, 16).map_err(drop)?, attempt: attempt.parse()? })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// This request may send the code to WeChat, once.
+    Granted(ExchangeOrder),
+    /// Another request, perhaps on another replica, has claimed this code.
+    Taken,
+    /// Too many logins from this address. The code is not claimed.
+    Limited(TooMany),
+}
+
+/// An event that is counted, and how often it may happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meter {
+    pub cell: Cell,
+    pub rate: Rate,
+}
+
+/// An event that is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// Logins from an address, or from an IPv6 network of 64 bits.
+    Address(String),
+    Logins(Person),
+    /// Failed passwords of a person for a user name, which is given by its digest.
+    Attempts(Person, String),
+    /// Requests with a person's token, each kind by itself.
+    Calls(Person, PersonalCall),
+    /// Forced renewals of an app's access token, in periods of so many seconds.
+    ForcedRenewals(AppId, u64),
+}
+
+/// A kind of request with a person's token, or in a person's name. The first four have WeChat asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PersonalCall {
+    Phone,
+    Check,
+    Reset,
+    EncryptKeys,
+    Logout,
+    Unbinding,
+}
+
+/// What a login writes, in one atomic step.
+#[derive(Debug, Clone)]
+pub struct LoginRecord {
+    pub person: Person,
+    pub session_key: Sealed,
+    pub order: ExchangeOrder,
+    /// How often one person may log in.
+    pub rate: Rate,
+    pub newcomer: Newcomer,
+}
+
+/// What a record does if the person was never bound and has dissolved nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Newcomer {
+    /// Counts the login, as it does for everybody.
+    Counted,
+    /// Records nothing, and answers [`Recorded::Newcomer`].
+    Told,
+    /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or arrives
+    /// late must not undo it.
+    Intended(Intent),
+}
+
+/// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat has
+/// forgotten the old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    Counted {
+        /// Of the person's binding.
+        state: BindingState,
+        /// By the store's clock.
+        at: DateTime<Utc>,
+        /// Whether an end may name a token that is dated `at`: [`Ends::date_token`] tells.
+        may_be_ended: bool,
+        /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not stored
+        /// for anybody else, so the erasure of a person is final, whatever logins are under way or come later, until one of
+        /// them binds the person again.
+        keeps_key: bool,
+    },
+    /// Too many logins of this person.
+    Limited(TooMany),
+    /// Nothing is recorded: see [`Newcomer::Told`].
+    Newcomer,
+}
+
+/// The stored session keys of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionKeys {
+    pub current: Sealed,
+    /// Kept for [`PREVIOUS_KEY_TTL`] after it was replaced.
+    pub previous: Option<Sealed>,
+}
+
+/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
+#[async_trait(?Send)]
+pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
+    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
+    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
+
+    /// Releases a claimed code that provably was not sent.
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
+
+    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has stored
+    /// one, and returns the state of the person's binding.
+    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
+
+    /// `None` for a person who is not bound, or not yet.
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>>;
+
+    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>>;
+
+    /// Counts an event, unless the limit is reached.
+    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>>;
+
+    /// Uncounts an event.
+    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()>;
+}

@@ -1,0 +1,73 @@
+//! The erasure of what is stored of a user's people, in memory. The scripts in `redis/lua` must behave the same.
+
+use async_trait::async_trait;
+
+use super::{
+    super::{Cell, ErasedPerson, Erasure, Person, Result},
+    Memory, Shelves,
+};
+use wxmint_ids::{UnionId, UserId};
+
+#[async_trait(?Send)]
+impl Erasure for Memory {
+    async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
+        Ok(self.shelves().users.get(user).map(|list| list.ever()).unwrap_or_default())
+    }
+
+    async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
+        let shelves = self.shelves();
+        let left = shelves.bindings.get(person).into_iter().flat_map(|binding| &binding.left);
+        Ok(left.map(|(user, unionids)| (user.clone(), unionids.iter().cloned().collect())).collect())
+    }
+
+    async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
+        if let Some(list) = self.shelves().users.get_mut(user) {
+            list.strike_off(person);
+        }
+        Ok(())
+    }
+
+    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>> {
+        let shelves = &mut *self.shelves();
+        let binding = shelves.bindings.entry(person.clone()).or_default();
+        binding.left.retain(|user, _| !struck.contains(&user));
+        let Some(bindings) = binding.erase() else { return Ok(None) };
+        let of_person = |cell: &Cell| match cell {
+            Cell::Logins(of) | Cell::Calls(of, _) | Cell::Attempts(of, _) => of == person,
+            Cell::Address(_) | Cell::ForcedRenewals(..) => false,
+        };
+        let cells = shelves.erase_cells(of_person);
+        Ok(Some(ErasedPerson {
+            bindings: bindings.into(),
+            session_keys: shelves.sessions.remove(person).is_some().into(),
+            counters: cells + u64::from(shelves.tries.remove(person).is_some()),
+        }))
+    }
+
+    async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
+        let shelves = self.shelves();
+        Ok(shelves.unionids.iter().filter(|(_, linked)| *linked == user).map(|(unionid, _)| unionid.clone()).collect())
+    }
+
+    async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
+        let mut shelves = self.shelves();
+        let linked = shelves.unionids.get(unionid) == Some(user);
+        if linked {
+            shelves.unionids.remove(unionid);
+        }
+        Ok(linked)
+    }
+
+    /// The demo does not live as long.
+    async fn expire_list(&self, _user: &UserId) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Shelves {
+    fn erase_cells(&mut self, wanted: impl Fn(&Cell) -> bool) -> u64 {
+        let before = self.cells.len();
+        self.cells.retain(|cell, _| !wanted(cell));
+        (before - self.cells.len()) as u64
+    }
+}

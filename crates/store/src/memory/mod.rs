@@ -1,0 +1,193 @@
+//! The store of the demo. It lies in memory and is lost with the process. The Redis scripts must behave the same.
+
+mod access_token;
+mod binding;
+mod ends;
+mod erasure;
+mod list;
+mod session;
+mod ticket;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
+
+use super::{
+    AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
+    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
+};
+use crate::limits::{Counted, Counts, Rate, TooMany};
+
+/// Shared by all workers of one process.
+#[derive(Clone)]
+pub struct Memory {
+    shelves: Arc<Mutex<Shelves>>,
+    clock: fn() -> DateTime<Utc>,
+    session_ttl: Duration,
+}
+
+#[derive(Default)]
+struct Shelves {
+    codes: HashMap<(AppId, LoginCode), ClaimedCode>,
+    sessions: HashMap<Person, session::StoredSession>,
+    bindings: HashMap<Person, binding::StoredBinding>,
+    users: HashMap<UserId, list::StoredList>,
+    unionids: HashMap<UnionId, UserId>,
+    tickets: HashMap<Ticket, ticket::StoredTicket>,
+    cells: HashMap<Cell, CountedEvents>,
+    tries: HashMap<Person, session::StoredTries>,
+    ends: HashMap<UserId, ends::StoredEnds>,
+    stream: ends::StoredStream,
+    access_tokens: HashMap<AppId, access_token::Slot>,
+    last_micros: u64,
+}
+
+struct CountedEvents {
+    counts: Counts,
+    until: DateTime<Utc>,
+}
+
+struct ClaimedCode {
+    by: AttemptId,
+    until: DateTime<Utc>,
+}
+
+impl Memory {
+    /// An empty store that tells the time by `clock` and keeps session keys for `session_ttl`.
+    pub fn new(clock: fn() -> DateTime<Utc>, session_ttl: Duration) -> Self {
+        Self { shelves: Arc::default(), clock, session_ttl }
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// With the time.
+    fn open(&self) -> (DateTime<Utc>, MutexGuard<'_, Shelves>) {
+        ((self.clock)(), self.shelves())
+    }
+}
+
+#[async_trait(?Send)]
+impl Store for Memory {
+    async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
+        let (now, mut shelves) = self.open();
+        if let Err(refused) = shelves.count(meter.cell.clone(), meter.rate, now) {
+            return Ok(Claim::Limited(refused));
+        }
+        shelves.codes.retain(|_, claimed| claimed.until > now);
+        let claimed = shelves
+            .codes
+            .entry((app.clone(), code.clone()))
+            .or_insert_with(|| ClaimedCode { by: attempt.clone(), until: now + CLAIM_TTL });
+        if claimed.by != *attempt {
+            return Ok(Claim::Taken);
+        }
+        // Strictly increasing, because two claims of one process never happen at the same time.
+        shelves.last_micros = micros(now).max(shelves.last_micros + 1);
+        Ok(Claim::Granted(ExchangeOrder::new(shelves.last_micros, attempt)))
+    }
+
+    async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
+        let key = (app.clone(), code.clone());
+        let mut shelves = self.shelves();
+        if shelves.codes.get(&key).is_some_and(|claimed| claimed.by == *attempt) {
+            shelves.codes.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
+        let (now, mut shelves) = self.open();
+        let is_newcomer = shelves.bindings.get(&record.person).is_none_or(binding::StoredBinding::is_newcomer);
+        if is_newcomer && record.newcomer == Newcomer::Told {
+            return Ok(Recorded::Newcomer);
+        }
+        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
+        let counted = shelves.count(Cell::Logins(record.person.clone()), record.rate, now);
+        let binding = shelves.bindings.entry(record.person.clone()).or_default();
+        let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
+        if let Some(intent) = intent
+            && is_newcomer
+            && counted.is_ok()
+        {
+            binding.intend(0, intent);
+        }
+        let state = binding.binding_state();
+        let keeps_key = has_session
+            || match &state {
+                BindingState::Bound(bound) => !bound.blocked,
+                BindingState::Intended { intent: held, .. } => intent.is_some_and(|own| own.user == held.user),
+                BindingState::Free { .. } | BindingState::Leaving { .. } => false,
+            };
+        if keeps_key {
+            let key = (record.order.clone(), record.session_key.clone());
+            shelves.keep_key(&record.person, key, now, self.session_ttl);
+        }
+        let recorded = Recorded::Counted { state, at: now, may_be_ended: true, keeps_key };
+        Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
+    }
+
+    async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
+        Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
+    }
+
+    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
+        Ok(self.shelves().kept_keys(person, (self.clock)()))
+    }
+
+    async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
+        let now = (self.clock)();
+        Ok(self.shelves().count(meter.cell.clone(), meter.rate, now))
+    }
+
+    async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
+        if let Some(events) = self.shelves().cells.get_mut(&meter.cell) {
+            events.counts.give_back(counted);
+        }
+        Ok(())
+    }
+}
+
+fn micros(at: DateTime<Utc>) -> u64 {
+    at.timestamp_micros().max(0) as u64
+}
+
+impl Shelves {
+    fn keep_key(&mut self, person: &Person, exchange: ExchangedKey, now: DateTime<Utc>, ttl: Duration) {
+        let until = now + ttl;
+        self.sessions
+            .entry(person.clone())
+            .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
+            .or_insert(session::StoredSession { current: exchange, previous: None, until });
+    }
+
+    /// If the person is bound, the time of the last login stays with the binding.
+    fn drop_keys(&mut self, person: &Person) {
+        if let (Some(session), Some(binding)) = (self.sessions.remove(person), self.bindings.get_mut(person)) {
+            binding.note_login(session.exchanged_at());
+        }
+    }
+
+    fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {
+        let session = self.sessions.get(person).filter(|session| session.until > now)?;
+        let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros as i64).unwrap_or_default();
+        let previous = session.previous.as_ref().filter(|_| now < replaced_at + PREVIOUS_KEY_TTL);
+        let (current, previous) = (session.current.1.clone(), previous.map(|(_, sealed)| sealed.clone()));
+        Some(SessionKeys { current, previous })
+    }
+
+    fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {
+        self.cells.retain(|_, events| events.until > now);
+        let events = self.cells.entry(cell).or_insert_with(|| CountedEvents { counts: Counts::default(), until: now });
+        let counted = rate.admit(&mut events.counts, micros(now))?;
+        events.until = now + rate.life();
+        Ok(counted)
+    }
+}

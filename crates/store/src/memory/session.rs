@@ -1,0 +1,133 @@
+//! Ends of tokens, and session keys, in memory.
+
+use std::{collections::HashSet, mem};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    super::{
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
+        Sealed, Sessions, Tried,
+    },
+    Memory, micros,
+};
+use wxmint_ids::UserId;
+
+pub(super) struct StoredTries {
+    failed: u32,
+    under_way: HashSet<AttemptId>,
+    until: DateTime<Utc>,
+}
+
+pub(super) struct StoredSession {
+    pub(super) current: ExchangedKey,
+    pub(super) previous: Option<ExchangedKey>,
+    pub(super) until: DateTime<Utc>,
+}
+
+impl StoredSession {
+    pub(super) fn exchanged_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
+    }
+
+    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
+    /// exchange that is repeated has its place already.
+    pub(super) fn placed(&self, (order, key): ExchangedKey, now: DateTime<Utc>) -> ExchangedKey {
+        let current = &self.current.0;
+        if order > *current || current.micros <= micros(now) {
+            return (order, key);
+        }
+        let kept = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
+        let own = kept.map(|(kept, _)| kept).find(|kept| kept.attempt == order.attempt).cloned();
+        (own.unwrap_or_else(|| ExchangeOrder::new(current.micros + 1, &order.attempt)), key)
+    }
+
+    pub(super) fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {
+        if exchange.0 > self.current.0 {
+            self.previous = Some(mem::replace(&mut self.current, exchange));
+        } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {
+            self.previous = Some(exchange);
+        }
+        self.until = until;
+    }
+}
+
+#[async_trait(?Send)]
+impl Sessions for Memory {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
+        let (now, mut shelves) = self.open();
+        if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
+            return Ok(Opening::NotBound);
+        }
+        shelves.tries.retain(|_, tries| tries.until > now);
+        let fresh = StoredTries { failed: 0, under_way: HashSet::new(), until: now };
+        let tries = shelves.tries.entry(person.clone()).or_insert(fresh);
+        if tries.failed + tries.under_way.len() as u32 >= MAX_FAILURES && !tries.under_way.contains(attempt) {
+            return Ok(Opening::Busy);
+        }
+        tries.under_way.insert(attempt.clone());
+        if tries.failed == 0 {
+            tries.until = now + FAILURES_WINDOW;
+        }
+        let kept = shelves.kept_keys(person, now);
+        let keys = kept.into_iter().flat_map(|keys| [Some(keys.current), keys.previous]).flatten().collect();
+        let order = ExchangeOrder::new(micros(now), attempt);
+        Ok(Opening::Keys(KeptSession { keys, order }))
+    }
+
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
+        let (now, mut shelves) = self.open();
+        let Some(tries) = shelves.tries.get_mut(person).filter(|tries| tries.until > now) else { return Ok(false) };
+        if !tries.under_way.remove(attempt) || tried != Tried::Failed {
+            return Ok(false);
+        }
+        tries.failed += 1;
+        if tries.failed == 1 {
+            tries.until = now + FAILURES_WINDOW;
+        }
+        let dropped = tries.failed >= MAX_FAILURES;
+        if dropped {
+            shelves.tries.remove(person);
+            shelves.drop_keys(person);
+        }
+        Ok(dropped)
+    }
+
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        generation: u64,
+        key: &ExchangedKey,
+        successor: bool,
+    ) -> Result<()> {
+        let (now, mut shelves) = self.open();
+        let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
+        if may_have && (!successor || shelves.sessions.get(person).is_some_and(|session| session.until > now)) {
+            shelves.keep_key(person, key.clone(), now, self.session_ttl);
+        }
+        Ok(())
+    }
+
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
+        if let Some(session) = self.shelves().sessions.get_mut(person) {
+            let keys = [Some(&mut session.current), session.previous.as_mut()];
+            for (_, key) in keys.into_iter().flatten().filter(|(_, key)| key == old) {
+                *key = new.clone();
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, person: &Person) -> Result<()> {
+        self.shelves().drop_keys(person);
+        Ok(())
+    }
+
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+        let (now, shelves) = self.open();
+        let Some(binding) = shelves.bindings.get(person).filter(|binding| binding.is_bound()) else { return Ok(None) };
+        let session = shelves.sessions.get(person).filter(|session| session.until > now);
+        Ok(session.map(|session| session.exchanged_at()).max(binding.last_login))
+    }
+}

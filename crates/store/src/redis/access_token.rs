@@ -1,0 +1,73 @@
+//! Access tokens in Redis, a hash for each app.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    super::{
+        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
+        UNRENEWED_PAUSE,
+    },
+    Redis, Script, name, script,
+};
+use wxmint_ids::AppId;
+
+static LEND: LazyLock<Script> = script!("lend_access_token");
+static END_LEASE: LazyLock<Script> = script!("end_lease");
+
+#[async_trait(?Send)]
+impl AccessTokenShelf for Redis {
+    async fn lend_access_token(
+        &self,
+        app: &AppId,
+        attempt: &AttemptId,
+        bad: Option<&Fingerprint>,
+        lease: Duration,
+    ) -> Result<Lent> {
+        let mut script = LEND.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
+        read(self.link.run("lend_access_token", script).await?)
+    }
+
+    async fn keep_access_token(
+        &self,
+        app: &AppId,
+        attempt: &AttemptId,
+        token: &KeptToken,
+        life: TokenLife,
+    ) -> Result<()> {
+        let mut script = END_LEASE.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
+        script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
+        Ok(self.link.run("keep_access_token", script).await?)
+    }
+
+    async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
+        let mut script = END_LEASE.on(&[&name::access_token(app)]);
+        script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        Ok(self.link.run("give_up_access_token", script).await?)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+fn read(answer: Vec<Vec<u8>>) -> Result<Lent> {
+    let mut answer = answer.into_iter();
+    let kind = answer.next();
+    let kept = answer.next().zip(answer.next()).zip(answer.next()).and_then(|((sealed, fingerprint), life)| {
+        let fingerprint = Fingerprint(String::from_utf8(fingerprint).ok()?);
+        let life = Duration::from_millis(str::from_utf8(&life).ok()?.parse().ok()?);
+        Some((KeptToken { sealed: Sealed::from_stored(sealed), fingerprint }, life))
+    });
+    match (kind.as_deref(), kept) {
+        (Some(b"token"), Some((kept, life))) => Ok(Lent::Token(kept, life)),
+        (Some(b"renew"), Some((kept, life))) => Ok(Lent::Renew(kept, life)),
+        (Some(b"fetch"), None) => Ok(Lent::Fetch),
+        (Some(b"wait"), None) => Ok(Lent::Wait),
+        (Some(b"failed"), None) => Ok(Lent::Failed),
+        _ => Err(StoreError { reason: "an access token's slot is not as it was written".into() }),
+    }
+}

@@ -1,0 +1,215 @@
+//! The steps of the binding protocol in Redis.
+
+use std::{
+    collections::HashMap,
+    fmt::{self, Display},
+    sync::LazyLock,
+};
+
+use async_trait::async_trait;
+use redis::Value;
+
+use super::{
+    super::{
+        BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+    },
+    Call, Redis, Script, flag, name, replace, script,
+    stored_binding::StoredBinding,
+    unreadable,
+};
+use wxmint_ids::{UnionId, UserId};
+
+static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
+static ADMIT: LazyLock<Script> = script!("admit");
+static DISMISS: LazyLock<Script> = script!("date", "end_app", "dismiss");
+static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
+
+/// The fields of a user's list that name nobody.
+pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
+
+#[async_trait(?Send)]
+impl Bindings for Redis {
+    async fn binding_state(&self, person: &Person) -> Result<BindingState> {
+        self.certain(person, self.link.run("binding_state", stored_binding(person)).await?).await
+    }
+
+    async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
+        let mut script = change(person, "intend", generation);
+        script.arg(intent.user.as_str()).arg(flag(intent.made)).arg(flag(intent.by_unionid));
+        self.certain(person, self.link.run("intend", script).await?).await
+    }
+
+    async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
+        let Intent { user, by_unionid, .. } = intent;
+        let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        script
+            .text(entry(person))
+            .arg(generation)
+            .text(format_args!("{}:", person.app))
+            .arg(per_app)
+            .arg(flag(*by_unionid));
+        let (sign, first): (String, String) = self.link.run_confirmed("admit", script).await?;
+        match sign.as_str() {
+            "+" => Ok(Decision::Admitted { first: first == "1" }),
+            "f" => Ok(Decision::Full),
+            "d" => Ok(Decision::Deserted),
+            "b" => Ok(Decision::Blocked),
+            "-" => Ok(Decision::Dismissed),
+            _ => Err(unreadable("a user's list")),
+        }
+    }
+
+    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
+        match outcome {
+            IntentOutcome::Bound { new_for, unionid } => {
+                let mut script = change(person, "bind", generation);
+                script.arg("bound_at").arg((self.clock)().timestamp_millis());
+                if let Some(attempt) = new_for {
+                    script.arg("new_for").text(attempt);
+                }
+                if let Some(unionid) = unionid {
+                    script.arg("unionid_others").text(format_args!(" {}", unionid.as_str()));
+                }
+                if self.link.confirms() {
+                    script.arg("unconfirmed").arg("1");
+                }
+                let stored = self.link.run_confirmed("settle", script).await?;
+                self.confirmed(person, stored)
+            }
+            IntentOutcome::Dropped => {
+                let script = change(person, "drop", generation);
+                self.certain(person, self.link.run("settle", script).await?).await
+            }
+        }
+    }
+
+    async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
+        let mut script = change(person, "leave", bound.generation);
+        script.arg(bound.user.as_str()).arg(self.latest_second().await?);
+        self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
+    }
+
+    async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
+        let keys: [&dyn Display; 4] =
+            [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
+        let mut script = DISMISS.on(&keys);
+        script.text(entry(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
+        let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
+        self.publish_app(user, &person.app, &unpublished).await
+    }
+
+    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
+        let script = change(person, "free", generation);
+        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
+    }
+
+    async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
+        let mut asked = Call::of("HGETALL", name::user(user));
+        asked.cmd("HLEN").text(name::gone(user));
+        let (list, gone): (HashMap<String, String>, u64) = self.link.run("people_of", asked).await?;
+        let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str()));
+        let admitted = admitted.map(|name| person_of(name)).collect::<Result<Vec<_>>>()?;
+        Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
+    }
+
+    async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
+        let key = name::union(unionid);
+        let Some(candidate) = candidate else {
+            let user: Option<String> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
+            return user.as_deref().map(parse_user).transpose();
+        };
+        let mut claim = Call::of("SET", &key);
+        claim.arg(candidate.as_str()).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
+        claim.cmd("GET").text(&key);
+        let (_, held): (Value, Option<String>) = self.link.run_confirmed("claim_unionid", claim).await?;
+        held.as_deref().map(parse_user).transpose()
+    }
+
+    async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
+        let script = replace(&name::union(unionid), from.as_str(), to.as_str());
+        let held: Option<String> = self.link.run_confirmed("move_unionid", script).await?;
+        let stays = held.filter(|held| held != from.as_str());
+        stays.map_or_else(|| Ok(to.clone()), |user| parse_user(&user))
+    }
+
+    async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
+        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
+        script.arg(user.as_str()).arg(unionid.as_str());
+        let noted: i8 = self.link.run_confirmed("note_unionid", script).await?;
+        Ok(noted >= 0)
+    }
+
+    async fn link_unionid(
+        &self,
+        person: &Person,
+        user: &UserId,
+        unionid: &UnionId,
+        conflict: Option<&UserId>,
+    ) -> Result<Option<bool>> {
+        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
+        script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
+        let news: i8 = self.link.run("link_unionid", script).await?;
+        Ok((news >= 0).then_some(news == 1))
+    }
+}
+
+impl Redis {
+    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made it may
+    /// have been told that it failed.
+    pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+        if !stored.is_unconfirmed() {
+            return stored.state();
+        }
+        let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
+        self.confirmed(person, stored)
+    }
+
+    /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
+    fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+        if stored.is_unconfirmed() {
+            let mut mark = Call::of("HDEL", name::binding(person));
+            mark.arg("unconfirmed");
+            self.link.later(mark);
+        }
+        stored.state()
+    }
+
+    /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
+    pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
+        let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {
+            return Ok(false);
+        };
+        let script = change(person, "dissolve", generation);
+        let stored: StoredBinding = self.link.run("note_dissolved", script).await?;
+        Ok(stored.state()? == BindingState::Free { generation, dissolved: true })
+    }
+}
+
+/// Reads a person's binding.
+pub(super) fn stored_binding(person: &Person) -> Call {
+    Call::of("HGETALL", name::binding(person))
+}
+
+/// A step of the binding protocol, which is taken if the person's binding has this generation still.
+fn change(person: &Person, step: &str, generation: u64) -> Call {
+    let keys: [&dyn Display; 4] =
+        [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
+    let mut script = CHANGE_BINDING.on(&keys);
+    script.arg(step).arg(generation);
+    script
+}
+
+/// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
+pub(super) fn entry(person: &Person) -> impl Display {
+    fmt::from_fn(|f| write!(f, "{}:{}", person.app, person.openid.as_str()))
+}
+
+pub(super) fn person_of(entry: &str) -> Result<Person> {
+    let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
+    let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
+    Ok(Person { app, openid })
+}
+
+pub(super) fn parse_user(text: &str) -> Result<UserId> {
+    text.parse().map_err(|_| unreadable("a user id"))
+}

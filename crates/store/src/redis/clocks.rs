@@ -1,0 +1,217 @@
+//! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the clocks of
+//! several primaries is ahead.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
+
+use arc_swap::ArcSwapOption;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use wxmint_redis_link::{Primary, Server};
+
+use super::{super::Result, Redis, access::Observer};
+
+/// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
+pub const FAR: TimeDelta = TimeDelta::seconds(5);
+const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
+/// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
+const STEP: u64 = 1_000_000;
+/// A primary that does not say its time by then is left out.
+const TIME_WITHIN: Duration = Duration::from_millis(300);
+
+/// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All connections of the
+/// process share what one of them has found.
+pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
+
+#[derive(Clone)]
+pub(super) struct Clocks {
+    warned: Rc<Cell<Option<DateTime<Utc>>>>,
+    /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
+    known: Rc<Cell<Option<(Moment, u64)>>>,
+    stepped_back: SteppedBack,
+    observer: Rc<dyn Observer>,
+}
+
+impl Clocks {
+    pub(super) fn new(stepped_back: SteppedBack, observer: impl Observer + 'static) -> Self {
+        Self { warned: Rc::default(), known: Rc::default(), stepped_back, observer: Rc::new(observer) }
+    }
+
+    /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds. It was so
+    /// at some moment in between: what was known before stays as it is unless that contradicts it, because the answer may be
+    /// read late. Returns the time in microseconds.
+    pub(super) fn told(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
+        let micros = seconds * 1_000_000 + micros;
+        let now = Moment::now();
+        let latest = micros + now.duration_since(sent).as_micros() as u64;
+        let known = self.known.get().map_or(micros, |known| continued(known, now));
+        if known > latest + STEP && self.time_before_step().is_none_or(|before| before < known) {
+            self.stepped_back.store(Some(Arc::new((now, known))));
+        }
+        self.known.set(Some((now, known.clamp(micros, latest))));
+        micros
+    }
+
+    /// The time that Redis told before its clock stepped back, if it has, in microseconds since 1970. Until Redis is there again,
+    /// tokens, ends and exchanges from before are dated later than new ones.
+    pub(super) fn time_before_step(&self) -> Option<u64> {
+        self.stepped_back.load().as_ref().map(|stepped| stepped.1)
+    }
+
+    /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for an old
+    /// one: then its clock from before counts, but not more than the clock of this machine, `own`.
+    pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
+        let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
+        let before = before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64));
+        before.map_or(at, |before| before.min(own).max(at))
+    }
+
+    /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
+    pub(super) fn estimate(&self, own: DateTime<Utc>) -> u64 {
+        match self.known.get() {
+            Some(known) => continued(known, Moment::now()),
+            None => own.timestamp_micros().max(0) as u64,
+        }
+    }
+
+    /// `at` is the time of Redis, and `now` the time of this machine when the answer arrived.
+    pub(super) fn compare(&self, now: DateTime<Utc>, at: DateTime<Utc>) {
+        let ahead = now - at;
+        if ahead.abs() <= FAR {
+            return;
+        }
+        self.observer.clock_is_distant();
+        if self.warned.get().is_none_or(|warned| (now - warned).abs() >= WARNED_EVERY) {
+            self.warned.set(Some(now));
+            tracing::warn!(
+                ahead_of_redis_s = ahead.num_seconds(),
+                "the clock of this machine is far from the clock of Redis: set both by NTP, because verifiers compare \
+                 tokens, which carry the time of Redis, with their own clocks"
+            );
+        }
+    }
+}
+
+fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
+    micros + now.duration_since(at).as_micros() as u64
+}
+
+impl Redis {
+    /// As if its clock had stepped back from this second.
+    #[cfg(test)]
+    pub(crate) fn had_told(&self, second: u64) {
+        self.clocks.stepped_back.store(Some(Arc::new((Moment::now(), second * 1_000_000))));
+    }
+
+    /// About the time by the clock of Redis, in microseconds since 1970.
+    pub(super) fn now_micros(&self) -> u64 {
+        self.clocks.estimate((self.clock)())
+    }
+
+    /// The second up to which clocks of Redis may have dated tokens, which an end must cover: those of the other primaries of a
+    /// Cluster, and the one from before a step back. Empty where the present time of one primary counts alone.
+    pub(super) async fn latest_second(&self) -> Result<String> {
+        let mut primaries = self.link.all_primaries().await?;
+        if primaries.len() < 2 {
+            primaries.clear();
+        }
+        let deadline = Instant::now() + TIME_WITHIN;
+        let second = async |(_, server): &(Primary, Rc<Server>)| {
+            let (second, _): (u64, u32) = server.query(redis::pipe().cmd("TIME"), deadline).await.ok()?;
+            Some(second)
+        };
+        let seconds = join_all(primaries.iter().map(second)).await;
+        let before = self.clocks.time_before_step().map(|micros| micros / 1_000_000);
+        let latest = seconds.into_iter().flatten().chain(before).max();
+        Ok(latest.map(|second| second.to_string()).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn clocks() -> Clocks {
+        Clocks::new(SteppedBack::default(), ())
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_by_more_than_clocks_of_a_cluster_may_be_has_stepped_back() {
+        let (clocks, sent) = (clocks(), Moment::now());
+        for (second, before) in
+            [(100, None), (102, None), (102, None), (50, Some(102)), (49, Some(102)), (99, Some(102))]
+        {
+            clocks.told(sent, (second, 0));
+            let known = clocks.time_before_step().map(|micros| micros / SECOND);
+            assert_eq!(known, before, "{second}");
+        }
+        let others = Clocks::new(SteppedBack::clone(&clocks.stepped_back), ());
+        assert_eq!(others.time_before_step(), clocks.time_before_step(), "the process knows it");
+        clocks.told(sent, (200, 0));
+        clocks.told(sent, (198, 0));
+        assert_eq!(clocks.time_before_step().map(|micros| micros / SECOND), Some(200), "the later one counts");
+    }
+
+    #[test]
+    fn an_answer_that_is_read_late_does_not_put_the_clock_back() {
+        let (clocks, now) = (clocks(), Moment::now());
+        let sent = now.checked_sub(Duration::from_secs(10)).expect("the machine runs for longer");
+        for (sent, second, known) in [(now, 105, 105), (sent, 100, 105), (now, 104, 104), (sent, 106, 106)] {
+            clocks.told(sent, (second, 0));
+            assert_eq!(clocks.estimate(DateTime::UNIX_EPOCH) / SECOND, known, "{second}");
+        }
+    }
+
+    /// How often it was told that the clocks are distant.
+    #[derive(Clone, Default)]
+    struct Distant(Rc<Cell<u32>>);
+
+    impl wxmint_redis_link::Observer for Distant {
+        fn call_begins(&self, _: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
+            None
+        }
+
+        fn call_ended(&self, _: &'static str, _: bool, _: Duration) {}
+    }
+
+    impl Observer for Distant {
+        fn clock_is_distant(&self) {
+            self.0.update(|times| times + 1);
+        }
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_ahead_or_behind_is_counted_each_time_and_warned_about_once_a_minute() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
+        let distant = Distant::default();
+        let clocks = Clocks::new(SteppedBack::default(), distant.clone());
+        for (now, redis, warned, counted) in [
+            (100, 95, None, 0),
+            (100, 105, None, 0),
+            (101, 107, Some(101), 1),
+            (160, 150, Some(101), 2),
+            (161, 150, Some(161), 3),
+        ] {
+            clocks.compare(at(now), at(redis));
+            assert_eq!((clocks.warned.get(), distant.0.get()), (warned.map(at), counted), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
+        let (clocks, at) = (clocks(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
+        assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
+        clocks.told(Moment::now(), (100, 0));
+        clocks.told(Moment::now(), (50, 0));
+        assert_eq!(clocks.page_time(at(50), at(99)), at(99));
+        assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
+        assert_eq!(clocks.page_time(at(150), at(1000)), at(150), "it has caught up");
+    }
+}

@@ -1,0 +1,320 @@
+//! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
+
+use super::{
+    super::{
+        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, StoreError, TokenState, UserState,
+        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
+    },
+    Call, NotedLife, Redis, Script,
+    binding::person_of,
+    name, script,
+    session::change_session,
+    unreadable,
+};
+use wxmint_ids::{AppId, Person, UserId};
+
+static NOTE_LIFE: LazyLock<Script> = script!("note_life");
+static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
+static DATE_TOKEN: LazyLock<Script> = script!("date", "date_token");
+static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
+static END_USER: LazyLock<Script> = script!("date", "end_user");
+static END_IN_APP: LazyLock<Script> = script!("date", "end_app", "end_in_app");
+static END_EARLIER: LazyLock<Script> = script!("date", "end_app", "end_earlier");
+static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
+static PUBLISH_END: LazyLock<Script> = script!("publish_end");
+
+/// The value of a token's end: it is not in the stream yet, it is, and replicas have it there.
+const UNTOLD: &str = "untold";
+const ADDED: &str = "added";
+const TOLD: &str = "told";
+
+#[async_trait(?Send)]
+impl Ends for Redis {
+    async fn note_life(&self, life: Duration) -> Result<()> {
+        let (now, url) = ((self.clock)(), self.access.link.url());
+        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
+        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
+        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
+            return Ok(());
+        }
+        let mut script = NOTE_LIFE.on(&[&name::LIVES]);
+        script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
+        self.link.run::<u8>("note_life", script).await?;
+        self.noted_life.replace(Some((url, life, now)));
+        Ok(())
+    }
+
+    async fn token_state(&self, token: &Issued) -> Result<TokenState> {
+        let Issued { user, app, id, issued_at, .. } = token;
+        let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
+        // The list comes first. If it was read just before an end, the end is found all the same.
+        let mut asked = Call::of("HGETALL", name::user(user));
+        asked.cmd("HMGET").text(name::ends(user)).arg(&fields).cmd("GET").text(name::ended(user, id));
+        type Found = (HashMap<String, String>, [Option<i64>; 3], Option<String>);
+        let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
+        if before.is_some_and(|before| *issued_at <= before) {
+            return Ok(TokenState::EndedWithUser { told: untold.is_none() });
+        }
+        if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
+            return Ok(TokenState::Ended { told: own.is_some_and(|state| state == TOLD) });
+        }
+        let of_app = people.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose());
+        of_app.collect::<Result<_>>().map(TokenState::People)
+    }
+
+    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
+        let mut script = DATE_TOKEN.on(&[&name::ends(&token.user)]);
+        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let date = self.link.run("date_token", script).await?;
+        if date == token.issued_at {
+            let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
+            script.arg(date);
+            self.link.later(script);
+        }
+        self.confirm_date(token, date, latest).await
+    }
+
+    async fn end_token(&self, token: &Issued) -> Result<()> {
+        self.end_one(token, true).await
+    }
+
+    async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
+        let mut script = END_USER.on(&[&name::ends(user)]);
+        script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
+        script.arg(self.latest_second().await?);
+        let unpublished: String = self.link.run_confirmed("end_user", script).await?;
+        self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
+    }
+
+    async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+        let mut script = END_IN_APP.on(&[&name::ends(user)]);
+        script.arg(app.as_str()).arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?);
+        let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
+        self.publish_app(user, app, &unpublished).await
+    }
+
+    /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
+    /// would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
+        let Issued { user, app, id, issued_at, expires_at } = newest;
+        let mut script = END_EARLIER.on(&[&name::ends(user)]);
+        script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at).arg(ENDS_KEPT.as_secs());
+        let answer: Vec<String> = self.link.run("end_earlier", script).await?;
+        let (date, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
+        let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
+        if self.confirm_date(newest, date, latest).await? > latest {
+            return Ok(date);
+        }
+        let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
+        let mut expiring = Call::of("EXPIRE", name::ends(user));
+        expiring.arg(self.put_into_stream(&ended, false).await?);
+        self.link.later(expiring);
+        let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
+        let earlier = earlier.collect::<Result<Vec<_>>>()?;
+        try_join_all(earlier.iter().map(|token| self.end_one(token, false))).await?;
+        Ok(date)
+    }
+
+    async fn end_key(&self, kid: &str) -> Result<bool> {
+        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
+        script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
+        script.arg("once");
+        let kept: u64 = self.link.run_confirmed("publish_end", script).await?;
+        Ok(kept > 0)
+    }
+
+    async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
+        if kids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut asked = Call::at(name::STREAM);
+        for kid in kids {
+            asked.cmd("GET").text(name::ended_key(kid));
+        }
+        let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
+        Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
+    }
+
+    async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
+        let mut script = SET_BLOCKED.on(&[&name::user(user)]);
+        script.arg(on_or_off(blocked));
+        Ok(self.link.run_confirmed("set_blocked", script).await?)
+    }
+
+    async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
+        let mut script = change_session(person, "block");
+        script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
+        Ok(self.link.run_confirmed("note_block", script).await?)
+    }
+
+    async fn user_state(&self, user: &UserId) -> Result<UserState> {
+        let mut asked = Call::of("HGET", name::user(user));
+        asked.arg("block").cmd("HGET").text(name::ends(user)).arg("before");
+        let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
+        let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
+        Ok(UserState { blocked, ended_before })
+    }
+
+    async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
+        if cursor.is_empty() {
+            let (when, entries) = self.read_stream("-", "+", most + 1).await?;
+            return Ok(Some(read_ends(when, entries, cursor, most)));
+        }
+        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
+        // A cursor that is not in the stream costs next to nothing.
+        let (_, named) = self.read_stream(id, id, 1).await?;
+        if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+            return Ok(None);
+        }
+        let (when, mut entries) = self.read_stream(id, "+", most + 2).await?;
+        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
+        if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+            return Ok(None);
+        }
+        entries.remove(0);
+        Ok(Some(read_ends(when, entries, cursor, most)))
+    }
+}
+
+/// An entry of the stream: its id, its one field, and the end.
+type Entry = (String, (String, String));
+
+/// When the stream was read, and how long ends had to be kept then.
+type When = (DateTime<Utc>, Duration);
+
+impl Redis {
+    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
+    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
+        if token.issued_at < date && date <= latest {
+            let mut asked = Call::of("HGET", name::ends(&token.user));
+            asked.arg("dated");
+            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
+            if noted.is_none_or(|noted| noted < date) {
+                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
+            }
+        }
+        Ok(date)
+    }
+
+    /// `confirmed`: once replicas have the end.
+    async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
+        let key = name::ended(&token.user, &token.id).to_string();
+        // Longer than by the leeway by as much as clocks may differ.
+        let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
+        let mut state = None;
+        // Without a state it has expired already, or a failover took it back between the commands.
+        for _ in 0..3 {
+            let mut ending = Call::at(&key);
+            ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
+            ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
+            let (_, _, found): (Value, Value, Option<String>) = self.link.write("end_token", ending, confirmed).await?;
+            state = found;
+            if state.is_some() {
+                break;
+            }
+        }
+        if state.is_some_and(|state| state != TOLD && (confirmed || state != ADDED)) {
+            let ended = Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
+            self.put_into_stream(&ended, confirmed).await?;
+            // A mark that is lost costs a repetition another entry of the stream.
+            let mut mark = Call::of("SET", &key);
+            mark.arg(if confirmed { TOLD } else { ADDED }).arg("XX").arg("KEEPTTL");
+            _ = self.link.run::<Value>("end_token", mark).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: &str) -> Result<()> {
+        let ended = |before| Ended::UserInApp { user: user.clone(), app: app.clone(), before };
+        self.publish(user, &format!("app:{app}"), unpublished, ended).await
+    }
+
+    /// Puts an end into the stream, unless `unpublished` is empty. The user's ends call it `name`.
+    async fn publish(
+        &self,
+        user: &UserId,
+        name: &str,
+        unpublished: &str,
+        ended: impl FnOnce(i64) -> Ended,
+    ) -> Result<()> {
+        if unpublished.is_empty() {
+            return Ok(());
+        }
+        let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
+        let kept = self.put_into_stream(&ended(second), true).await?;
+        // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
+        let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
+        script.arg(format!("untold:{name}")).arg(unpublished).arg(kept);
+        Ok(self.link.run("note_published", script).await?)
+    }
+
+    /// Returns for how many seconds the stream keeps it.
+    async fn put_into_stream(&self, ended: &Ended, confirmed: bool) -> Result<u64> {
+        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES]);
+        script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
+        Ok(self.link.write("publish_end", script, confirmed).await?)
+    }
+
+    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
+        let mut asked = Call::at(name::STREAM);
+        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
+        asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
+        let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
+        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
+        Ok(((self.clocks.page_time(at, (self.clock)()), kept(lives, second)), entries))
+    }
+}
+
+fn is_stream_id(text: &str) -> bool {
+    let number = |text: &str| text.len() <= 20 && text.parse::<u64>().is_ok();
+    text.split_once('-').is_some_and(|(millis, sequence)| number(millis) && number(sequence))
+}
+
+/// Names an entry by its id and its content, because after a failover that has lost entries another one may have its id.
+fn cursor_of((id, (_, end)): &Entry) -> String {
+    format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
+}
+
+fn read_ends((at, keep): When, mut entries: Vec<Entry>, after: &str, most: usize) -> ReadEnds {
+    let more = entries.len() > most;
+    entries.truncate(most);
+    let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
+    // An end that a later version wrote must not keep verifiers from the others.
+    let ends = entries.iter().filter_map(|(id, (_, end))| {
+        end.parse().inspect_err(|()| tracing::warn!(id, "this version cannot read an entry of wxmint:ended")).ok()
+    });
+    ReadEnds { at, keep, ends: ends.collect(), cursor, more }
+}
+
+fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {
+    let [id, expires_at] = token else { return Err(unreadable("a user's ends")) };
+    let (Ok(id), Ok(expires_at)) = (id.parse(), expires_at.parse()) else { return Err(unreadable("a user's ends")) };
+    Ok(Issued { id, expires_at, ..newest.clone() })
+}
+
+fn on_or_off(blocked: bool) -> &'static str {
+    if blocked { "on" } else { "off" }
+}
+
+/// What a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
+fn admission(person: &str, decision: &str, app: &AppId) -> Result<Option<Admission>> {
+    let is_of_app = person.split_once(':').is_some_and(|(of, _)| of == app.as_str());
+    let Some(generation) = decision.strip_suffix('+').filter(|_| is_of_app) else { return Ok(None) };
+    let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
+    Ok(Some(Admission { person: person_of(person)?, generation }))
+}

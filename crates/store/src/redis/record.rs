@@ -1,0 +1,215 @@
+//! How a login is recorded: its line is appended to the person's session, and a script decides where that does not suffice.
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant as Moment},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
+use chrono::DateTime;
+use redis::{FromRedisValue, ParsingError, Value};
+
+use super::{
+    super::{
+        ExchangeOrder, ExchangedKey, Intent, LoginRecord, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed,
+    },
+    Call, Redis, Script, flag, name, script,
+    session::change_session,
+    sortable,
+    stored_binding::StoredBinding,
+    unreadable,
+};
+use crate::limits::TooMany;
+
+static RECORD_LOGIN: LazyLock<Script> = script!("limit", "session", "intend", "record_login");
+
+/// A person's session, as `session.lua` describes it. Sorted, so that the latest exchange is the last one.
+#[derive(Default)]
+pub(super) struct Lines(pub(super) Vec<String>);
+
+/// A session with more lines is made short by a script.
+const MANY: usize = 16;
+
+impl Redis {
+    pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
+        let person = &record.person;
+        let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
+        let rate = record.rate;
+        let part = rate.part_at(self.now_micros());
+        let until = rate.until(part);
+        let line = line(&record.order, until, &record.session_key);
+        let mut script = RECORD_LOGIN.on(&[&binding, &session, &name::logins(person)]);
+        script.arg(&line).arg(self.session_ttl.as_secs()).arg(rate.burst);
+        script.text(sortable(until)).text(sortable(rate.until(part + 1)));
+        if let Newcomer::Intended(Intent { user, made, by_unionid }) = &record.newcomer {
+            script.arg(user.as_str()).arg(flag(*made)).arg(flag(*by_unionid));
+        } else if let Some(recorded) = self.appended(record, &line).await? {
+            return Ok(recorded);
+        }
+        let sent = Moment::now();
+        let answers: ((u64, u64), String, StoredBinding) =
+            self.link.run("record_login", beside(&binding, script)).await?;
+        let (time, answer, stored) = answers;
+        let now = self.clocks.told(sent, time);
+        let (kept, full_until) = answer.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        if !full_until.is_empty() {
+            let until = u64::from_str_radix(full_until, 16).map_err(|_| unreadable("a limit"))?;
+            return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
+        }
+        self.recorded(person, now, stored, (kept == "+", false)).await
+    }
+
+    /// Records the login of a person who has a session and is within the limit. `None` if a script must decide.
+    async fn appended(&self, record: &LoginRecord, line: &str) -> Result<Option<Recorded>> {
+        let LoginRecord { person, rate, newcomer, .. } = record;
+        let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
+        let mut appending = Call::of("RPUSHX", &session);
+        appending.arg(line).cmd("LRANGE").arg(&session).arg(0).arg(-1);
+        type Appended = ((u64, u64), Value, Lines, StoredBinding);
+        let sent = Moment::now();
+        let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
+        let now = self.clocks.told(sent, time);
+        if lines.has(line) && !lines.have_later(line, now) && lines.logins(now) <= rate.burst.into() {
+            self.tidy(record, &lines, now);
+            return self.recorded(person, now, stored, (true, true)).await.map(Some);
+        }
+        let is_newcomer = lines.0.is_empty() && stored.is_newcomer();
+        Ok((is_newcomer && *newcomer == Newcomer::Told).then_some(Recorded::Newcomer))
+    }
+
+    async fn recorded(
+        &self,
+        person: &Person,
+        now: u64,
+        stored: StoredBinding,
+        (keeps_key, has_session): (bool, bool),
+    ) -> Result<Recorded> {
+        let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
+        let may_be_ended = !has_session || has_stepped_back || stored.may_be_ended();
+        let at = DateTime::from_timestamp((now / 1_000_000) as i64, 0).ok_or_else(|| unreadable("the time"))?;
+        self.clocks.compare((self.clock)(), at);
+        Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, may_be_ended, keeps_key })
+    }
+
+    /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew at the first login in each
+    /// sixteenth of that: also of somebody who logs in so often that a login has always just been. No login waits for it.
+    fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &Lines, now: u64) {
+        let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
+        if lines.0.len() > MANY {
+            self.link.later(change_session(person, "shorten"));
+        } else {
+            let needless = lines.needless(now);
+            // On a Cluster two at once, because they cost a write of their own.
+            if needless.len() > usize::from(self.link.is_cluster()) {
+                let mut call = Call::at(&key);
+                needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
+                self.link.later(call);
+            }
+        }
+        let sixteenth = |order: &ExchangeOrder| order.micros / (ttl.as_micros() as u64 / 16);
+        let before = lines.orders().map(|(order, _)| order).find(|other| other.micros < order.micros);
+        if before.is_some_and(|before| sixteenth(&before) < sixteenth(order)) {
+            let mut call = Call::of("EXPIRE", &key);
+            call.arg(ttl.as_secs());
+            self.link.unawaited("renew_session", call);
+        }
+    }
+}
+
+impl Lines {
+    fn has(&self, line: &str) -> bool {
+        self.0.iter().any(|other| other == line)
+    }
+
+    /// Whether the latest exchange is another one that began after `now`: the clock of Redis has stepped back since.
+    fn have_later(&self, line: &str, now: u64) -> bool {
+        self.0.last().is_some_and(|last| last != line && *last > sortable(now).to_string())
+    }
+
+    /// How many logins count at `now`, in microseconds since 1970.
+    fn logins(&self, now: u64) -> u64 {
+        let now = sortable(now).to_string();
+        let counted = |line: &String| match parts(line) {
+            Some((_, until, _)) => u64::from(until > now.as_str()),
+            None => line
+                .split_whitespace()
+                .filter_map(|part| part.split_once(':'))
+                .filter(|(until, _)| *until > now.as_str())
+                .filter_map(|(_, logins)| logins.parse::<u64>().ok())
+                .sum(),
+        };
+        self.0.iter().map(counted).sum()
+    }
+
+    /// The session keys, the latest exchange first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = ExchangedKey> {
+        let opened = |(order, text)| Some((order, Sealed::from_stored(STANDARD_NO_PAD.decode(text).ok()?)));
+        self.orders().filter_map(opened)
+    }
+
+    /// Each exchange with its sealed key as it is stored, the latest first.
+    fn orders(&self) -> impl Iterator<Item = (ExchangeOrder, &str)> {
+        self.0.iter().rev().filter_map(|line| {
+            let (order, _, sealed) = parts(line)?;
+            Some((order.parse().ok()?, sealed))
+        })
+    }
+
+    /// The lines that do not count at `now`, but for those of the two latest exchanges.
+    fn needless(&self, now: u64) -> Vec<&str> {
+        let now = sortable(now).to_string();
+        let is_over = |line: &&String| match parts(line) {
+            Some((_, until, _)) => until <= now.as_str(),
+            None => line.split_whitespace().all(|part| part <= now.as_str()),
+        };
+        self.0.iter().rev().skip(2).filter(is_over).map(String::as_str).collect()
+    }
+
+    /// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+    pub(super) fn usable(&self, now: Duration) -> Vec<Sealed> {
+        let mut latest = self.latest();
+        let Some((order, current)) = latest.next() else { return Vec::new() };
+        let is_recent = now.saturating_sub(Duration::from_micros(order.micros)) < PREVIOUS_KEY_TTL;
+        let previous = latest.next().filter(|_| is_recent).map(|(_, previous)| previous);
+        [Some(current), previous].into_iter().flatten().collect()
+    }
+}
+
+impl FromRedisValue for Lines {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut lines: Vec<String> = FromRedisValue::from_redis_value(value)?;
+        lines.sort_unstable();
+        // A line may have been sent twice.
+        lines.dedup_by(|line, before| match (parts(line), parts(before)) {
+            (Some((order, ..)), Some((other, ..))) => order == other,
+            _ => false,
+        });
+        Ok(Self(lines))
+    }
+}
+
+/// An exchange as a line of a session. `until` when the login counts, in microseconds since 1970, or 0.
+pub(super) fn line(order: &ExchangeOrder, until: u64, sealed: &Sealed) -> String {
+    // 32 of the random bits tell two exchanges of a microsecond apart. All of them would cost a person 50 bytes.
+    format!("{:.25} {} {}", order.to_string(), sortable(until), as_text(sealed))
+}
+
+pub(super) fn as_text(sealed: &Sealed) -> String {
+    STANDARD_NO_PAD.encode(sealed.as_bytes())
+}
+
+/// The order of a line's exchange, until when its login counts, and the sealed key. `None` for the line that counts others.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let (order, rest) = line.split_once(' ')?;
+    let (until, sealed) = rest.split_once(' ')?;
+    (!order.is_empty()).then_some((order, until, sealed))
+}
+
+/// A call between the time of Redis and the person's binding. The time comes first: whatever ends tokens up to a second has been
+/// told in the state that is read after it.
+fn beside(binding: &str, call: Call) -> Call {
+    let mut whole = Call::at(binding);
+    whole.cmd("TIME").and(call);
+    whole.cmd("HGETALL").arg(binding);
+    whole
+}

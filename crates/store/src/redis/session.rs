@@ -1,0 +1,105 @@
+//! Session keys in Redis.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use redis::{Value, from_redis_value};
+
+use super::{
+    super::{
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
+        Sealed, Sessions, Tried,
+    },
+    Call, Redis, Script, flag, name,
+    record::{Lines, as_text, line},
+    script, unreadable,
+};
+use wxmint_ids::UserId;
+
+static OPEN: LazyLock<Script> = script!("open");
+static CLOSE: LazyLock<Script> = script!("limit", "session", "close");
+static CHANGE_SESSION: LazyLock<Script> = script!("limit", "session", "change_session");
+
+#[async_trait(?Send)]
+impl Sessions for Redis {
+    async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
+        let mut script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
+        script.arg(user.as_str()).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        let answer: Vec<Value> = self.link.run("open", script).await?;
+        opening(answer, attempt).map_err(|_| unreadable("a session"))
+    }
+
+    async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
+        let mut script =
+            CLOSE.on(&[&name::binding(person), &name::session(person), &name::logins(person), &name::tries(person)]);
+        script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        let dropped: u8 = self.link.run("close", script).await?;
+        Ok(dropped == 1)
+    }
+
+    async fn keep_session_key(
+        &self,
+        person: &Person,
+        generation: u64,
+        (order, sealed): &ExchangedKey,
+        successor: bool,
+    ) -> Result<()> {
+        let mut script = change_session(person, "keep");
+        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs()).arg(flag(successor));
+        Ok(self.link.run("keep_session_key", script).await?)
+    }
+
+    async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
+        let key = name::session(person).to_string();
+        let mut asked = Call::of("LRANGE", &key);
+        asked.arg(0).arg(-1);
+        let Lines(lines) = self.link.run("reseal", asked).await?;
+        let (old, new) = (as_text(old), as_text(new));
+        for line in lines.iter().filter(|line| line.ends_with(&old)) {
+            // A line that is gone meanwhile stays so.
+            let mut exchange = Call::at(&key);
+            exchange.cmd("LINSERT").arg(&key).arg("AFTER").arg(line).arg(line.replace(&old, &new));
+            exchange.cmd("LREM").arg(&key).arg(0).arg(line);
+            let ((), ()) = self.link.run("reseal", exchange).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, person: &Person) -> Result<()> {
+        Ok(self.link.run("forget", change_session(person, "forget")).await?)
+    }
+
+    async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
+        let key = name::binding(person).to_string();
+        let mut asked = Call::at(&key);
+        asked.cmd("LRANGE").text(name::session(person)).arg(0).arg(-1);
+        asked.cmd("HMGET").arg(&key).arg(&["user_id", "last_login"]);
+        type Found = (Lines, (Option<String>, Option<i64>));
+        let (lines, (user, noted)): Found = self.link.run("last_login", asked).await?;
+        let exchanged = lines.latest().next().map(|(order, _)| (order.micros / 1_000_000) as i64);
+        let second = user.and(exchanged.max(noted));
+        Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
+    }
+}
+
+/// A step of `change_session.lua`.
+pub(super) fn change_session(person: &Person, step: &str) -> Call {
+    let mut script = CHANGE_SESSION.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    script.arg(step);
+    script
+}
+
+fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {
+    let mut members = answer.into_iter();
+    let word: String = from_redis_value(members.next().unwrap_or(Value::Nil))?;
+    match word.as_str() {
+        "not bound" => return Ok(Opening::NotBound),
+        "busy" => return Ok(Opening::Busy),
+        _ => {}
+    }
+    let (seconds, micros, lines): (u64, u64, Lines) = from_redis_value(Value::Array(members.collect()))?;
+    let now = Duration::new(seconds, 0) + Duration::from_micros(micros);
+    let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
+    Ok(Opening::Keys(KeptSession { keys: lines.usable(now), order }))
+}

@@ -1,0 +1,90 @@
+//! A walk over all people in Redis, page by page, to move bindings. Not part of the trait `Store`, because it makes no
+//! sense for the store in memory.
+//!
+//! [`wxmint_redis_link::scan`] says what a walk finds.
+
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use wxmint_ids::UnionId;
+pub(super) use wxmint_redis_link::scan::Slots;
+pub use wxmint_redis_link::scan::{Page, Place, Step};
+
+use super::{
+    super::{Binding, Person, Result, Sealed, Store},
+    Redis,
+    binding::{parse_user, person_of, stored_binding},
+    stored_binding::StoredBinding,
+    unreadable,
+};
+
+/// In metrics.
+const WALK: &str = "walk";
+
+/// What a page of bindings holds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    Bound(Binding),
+    /// Bound to nobody, as they wished.
+    Dissolved(Person),
+    /// Being bound or freed: the next login ends it.
+    HalfDone,
+}
+
+impl Redis {
+    /// Reads the page of bindings that begins at `from`.
+    pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
+        let keys = self.link.keys_like(WALK, "wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
+        let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
+        let people: Vec<Person> = names.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
+        let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;
+        let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
+        Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
+    }
+
+    /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
+    pub async fn some_session_keys(&self) -> Result<Vec<(Person, Sealed)>> {
+        const ENOUGH: usize = 3;
+        let page = self.link.keys_like(WALK, "wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
+        let Step::Page(page) = page else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for key in page.found.iter().take(ENOUGH) {
+            let person = owner(key, "session")?;
+            let keys = self.session_keys(&person).await?;
+            found.extend(keys.map(|keys| (person, keys.current)));
+        }
+        Ok(found)
+    }
+}
+
+/// Whose key it is, by its name.
+fn owner(key: &str, what: &str) -> Result<Person> {
+    let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
+    let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
+    person_of(entry.ok_or_else(|| unreadable("the name of a key"))?)
+}
+
+/// `None` for a person of whom nothing is left, or nothing but a number.
+pub(super) fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
+    let Some(user) = stored.field("user_id") else {
+        let half_done = stored.field("intent_user").or(stored.field("leaving_user")).map(|_| Found::HalfDone);
+        return Ok(half_done.or(stored.field("dissolved").map(|_| Found::Dissolved(person))));
+    };
+    let unionid = stored.field("unionid").map(|text| text.parse().map_err(|_| unreadable("a unionid")));
+    Ok(Some(Found::Bound(Binding {
+        person,
+        user: parse_user(user)?,
+        unionid: unionid.transpose()?,
+        others: stored.field("unionid_others").map(parse_unionids).transpose()?.unwrap_or_default(),
+        conflict: stored.field("unionid_conflict").map(parse_user).transpose()?,
+        bound_at: stored.field("bound_at").and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
+    })))
+}
+
+fn instant(millis: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(millis.parse().ok()?)
+}
+
+/// With blanks between them.
+pub(super) fn parse_unionids(text: &str) -> Result<Vec<UnionId>> {
+    text.split_whitespace().map(|unionid| unionid.parse().map_err(|_| unreadable("a unionid"))).collect()
+}

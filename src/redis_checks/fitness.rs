@@ -1,0 +1,137 @@
+//! Whether Redis may lose bindings, which are nowhere else, and whether it is too old.
+
+use std::{cmp::Reverse, collections::HashSet};
+
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use crate::{
+    findings::{Finding, Status},
+    redis_link::{DEADLINE, Error, Link, Server, member},
+};
+
+/// No snapshot in so long although something was written, and none is made at all.
+const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
+
+/// Whether a primary may lose bindings, and whether it is too old.
+pub async fn fitness(link: &Link, now: i64) -> Result<Vec<Finding>, Error> {
+    let primaries = link.all_primaries().await?;
+    let each = primaries.iter().map(|(_, server)| of(link, server, now));
+    Ok(worst(try_join_all(each).await?.concat()))
+}
+
+async fn of(link: &Link, primary: &Server, now: i64) -> Result<Vec<Finding>, Error> {
+    let mut asked = redis::pipe();
+    asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
+    let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
+    // By itself, because Redis may refuse to tell, and no other command may fail so.
+    let mut asked = redis::pipe();
+    asked.cmd("CONFIG").arg("GET").arg("save");
+    let told = primary.query::<(Vec<String>,)>(&asked, Instant::now() + DEADLINE).await.ok();
+    let save = told.and_then(|(pair,)| pair.into_iter().nth(1));
+    let name = primary.name();
+    Ok(vec![age(name, &server), eviction(name, &memory), persistence(name, &on_disk, save.as_deref(), now)])
+}
+
+/// What is not ok, and of each check that is ok the first finding.
+pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
+    all.sort_by_key(|finding| Reverse(finding.status));
+    let mut seen = HashSet::new();
+    all.retain(|finding| seen.insert(finding.name) || finding.status != Status::Ok);
+    all
+}
+
+/// By `INFO memory`: some policies evict bindings.
+fn eviction(server: &str, memory: &str) -> Finding {
+    let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
+    match policy.starts_with("allkeys-") {
+        true => Finding::fault(
+            "redis.eviction",
+            format!(
+                "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else"
+            ),
+            "run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl), and set it in redis.conf",
+        ),
+        false => Finding::ok("redis.eviction", format!("maxmemory-policy {policy} keeps bindings")),
+    }
+}
+
+/// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then
+/// the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
+fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Finding {
+    let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
+    let overdue =
+        || number("rdb_changes_since_last_save") > 0 && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
+    let forgets = match save {
+        Some(save) => save.trim().is_empty(),
+        None => member(info, "rdb_last_save_time").is_some() && overdue(),
+    };
+    let name = "redis.persistence";
+    match number("aof_enabled") == 1 {
+        true => Finding::ok(name, "appendonly yes"),
+        false if !forgets => Finding::ok(name, "snapshots; appendonly yes would lose less in a crash"),
+        false => Finding::warning(
+            name,
+            format!(
+                "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other \
+                 user ids"
+            ),
+            "run: CONFIG SET appendonly yes, and set it in redis.conf",
+        ),
+    }
+}
+
+/// By `INFO server`: the ends of tokens are written by a command of Redis 6.2. Some clouds' "6.0" knows it.
+fn age(server: &str, info: &str) -> Finding {
+    let version = member(info, "redis_version").unwrap_or("unknown");
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) < (6, 2) => Finding::warning(
+            "redis.version",
+            format!(
+                "Redis at {server} says that it is version {version}: unless it knows XADD with MINID, as Redis 6.2 and \
+                 later and Valkey do, logouts, unbindings and `wxmint users end` fail"
+            ),
+            "log in and out once, or use a later version",
+        ),
+        _ => Finding::ok("redis.version", format!("version {version}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redis_before_6_2_is_too_old() {
+        let is_old =
+            |version: &str| age("h:1", &format!("# Server\r\nredis_version:{version}\r\n")).status != Status::Ok;
+        assert!(["2.8.19", "5.0.14", "6.0.16"].into_iter().all(is_old));
+        assert!(!["6.2.0", "7.0.15", "10.0.1", "", "unknown"].into_iter().any(is_old));
+    }
+
+    #[test]
+    fn a_redis_is_forgetful_only_where_that_is_known() {
+        let now = 1_700_000_000;
+        let info = |aof: u8, changes: u32, saved_ago: i64| {
+            format!(
+                "# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:{changes}\r\nrdb_last_save_time:{}\r\n\
+                 aof_enabled:{aof}\r\n",
+                now - saved_ago
+            )
+        };
+        for (info, save, forgets) in [
+            (info(0, 0, 5), Some(""), true),
+            (info(0, 9, 5), Some("3600 1 300 100"), false),
+            (info(1, 9, 5), Some(""), false),
+            (info(1, 9, 90_000), None, false),
+            (info(0, 9, 5), None, false),
+            (info(0, 0, 90_000), None, false),
+            (info(0, 9, 90_000), None, true),
+            ("# Another server".into(), None, false),
+        ] {
+            let found = persistence("10.0.0.1:6379", &info, save, now);
+            assert_eq!(found.status == Status::Warning, forgets, "{save:?} {info}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What `wxmint doctor` and readiness ask of Redis. They change nothing there.
+
+mod fitness;
+mod state;
+
+use std::{rc::Rc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::{join_all, join3, try_join_all};
+use redis::{RedisError, Value};
+use tokio::time::{Instant, sleep};
+
+pub use self::{fitness::fitness, state::lacks};
+use self::{fitness::worst, state::own_clock};
+use crate::{
+    findings::{Finding, Status},
+    redis_link::{DEADLINE, Error, Link, Primary, Server, describe, slot_of},
+};
+
+/// What is examined.
+pub const REDIS_CHECKS: [&str; 8] = [
+    "redis.reach",
+    "redis.version",
+    "redis.eviction",
+    "redis.persistence",
+    "redis.replicas",
+    "redis.rights",
+    "redis.clock",
+    "redis.latency",
+];
+
+/// A login waits for two answers of Redis.
+const SLOW_MILLIS: f64 = 50.0;
+/// A busy machine may be too slow for a deadline now and then. A server that hangs misses it for this long too.
+const PAUSE: Duration = Duration::from_millis(200);
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Each command that wxmint needs, in a form that changes nothing: no key is there, and none is made. `SET … XX` and
+/// `XADD … NOMKSTREAM` write only to a key that is there; `HSET` and `HINCRBY` have wrong arguments, which Redis finds after it
+/// has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
+const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
+                      HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
+                      PEXPIRE KEY 1,PEXPIREAT KEY 1,RPUSHX KEY v,LINSERT KEY AFTER v w,LRANGE KEY 0 -1,LREM KEY 0 v,\
+                      LTRIM KEY 0 -1,LLEN KEY,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,WAIT 0 1";
+/// Only a Cluster has them.
+const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
+/// People can log in without them.
+const ENDS_ONLY: [&str; 5] = ["xadd", "xrange", "wait", "cluster|nodes", "asking"];
+
+/// At least one finding for each of [`REDIS_CHECKS`].
+pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
+    let begun = Instant::now();
+    loop {
+        let found = examine_once(link, clock()).await;
+        let is_late = |finding: &Finding| finding.status != Status::Ok && finding.found.contains("no answer");
+        if !found.iter().any(is_late) || begun.elapsed() > AGAIN_WITHIN {
+            return found;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn examine_once(link: &Link, now: DateTime<Utc>) -> Vec<Finding> {
+    if let Err(Error { reason }) = link.access().try_out(&link.access().url()).await {
+        let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, "Redis is not reached"));
+        return [unreachable(&reason)].into_iter().chain(others).collect();
+    }
+    // By itself, so that it does not wait for the others.
+    let latency = slowest(link).await.map(|latency| vec![latency]);
+    let state = link.state(now.timestamp_micros() as f64 / 1e6);
+    let (fitness, state, rights) = join3(fitness(link, now.timestamp()), state, rights_at_all(link)).await;
+    let state = state.map(|state| [vec![own_clock(&state)], lacks(&state)].concat());
+    let reached = link.all_primaries().await.map(|primaries| {
+        let names: Vec<_> = primaries.iter().map(|(_, server)| server.name()).collect();
+        vec![Finding::ok("redis.reach", format!("each primary answers: {}", names.join(" ")))]
+    });
+    let (mut found, mut error) = (Vec::new(), None);
+    for part in [reached, latency, fitness, state, rights] {
+        match part {
+            Ok(part) => found.extend(part),
+            Err(Error { reason }) => error = Some(reason),
+        }
+    }
+    let mut found = worst(found);
+    let missing = REDIS_CHECKS.iter().filter(|name| !found.iter().any(|finding| finding.name == **name));
+    let reason = error.unwrap_or_else(|| "Redis takes no writes".into());
+    let missing: Vec<_> = missing.map(|name| Finding::unchecked(name, &reason)).collect();
+    found.extend(missing);
+    found
+}
+
+/// The latency of the slowest primary.
+async fn slowest(link: &Link) -> Result<Finding, Error> {
+    let primaries = link.all_primaries().await?;
+    let millis = try_join_all(primaries.iter().map(|(_, server)| millis(link, server))).await?;
+    let slowest = millis.into_iter().zip(&primaries).max_by(|(one, _), (other, _)| one.total_cmp(other));
+    Ok(slowest.map_or_else(|| latency(0.0, ""), |(millis, (_, server))| latency(millis, server.name())))
+}
+
+/// The median of some answers.
+async fn millis(link: &Link, server: &Server) -> Result<f64, Error> {
+    let mut millis = [0.0; 5];
+    for time in &mut millis {
+        let asked = Instant::now();
+        link.query_at::<Value>("examine", server, redis::pipe().cmd("TIME")).await?;
+        *time = asked.elapsed().as_secs_f64() * 1e3;
+    }
+    millis.sort_by(f64::total_cmp);
+    Ok(millis[2])
+}
+
+async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Error> {
+    let needed = if link.is_cluster() { NEEDED_IN_CLUSTER } else { "" };
+    let needed: Vec<_> = NEEDED.split(',').chain(needed.split(',').filter(|words| !words.is_empty())).collect();
+    let user = link.access().url().user().unwrap_or("default").to_owned();
+    let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
+        Ok(answers) => rights(server.name(), &user, &needed, &answers),
+        Err(reason) => refuses(server.name(), &reason),
+    };
+    Ok(join_all(link.all_primaries().await?.iter().map(of_primary)).await)
+}
+
+async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, String> {
+    let has = |key: &String| primary.slots.iter().any(|range| range.contains(&slot_of(key.as_bytes())));
+    // Each in another slot, so that one server of a Cluster, taken for a server by itself, answers MOVED.
+    let mut keys = (0..).map(|number| format!("wxmint:{{doctor{number}}}")).filter(has);
+    let mut asked = redis::pipe();
+    for words in needed {
+        let (mut words, key) = (words.split(' '), keys.next().unwrap_or_default());
+        asked.cmd(words.next().unwrap_or_default());
+        words.for_each(|word| _ = asked.arg(if word == "KEY" { &key } else { word }));
+    }
+    server.answers(&asked, Instant::now() + DEADLINE).await
+}
+
+/// By the answers to `needed`: the commands that `user` may not run, or a reason why Redis takes no writes.
+fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Finding {
+    let (mut missing, mut unknown, mut is_fault) = (Vec::new(), Vec::new(), false);
+    for (words, answer) in needed.iter().zip(answers) {
+        let Value::ServerError(error) = answer else { continue };
+        let error = RedisError::from(error.clone());
+        let says = |text| error.detail().is_some_and(|words| words.contains(text));
+        match error.code() {
+            Some("NOPERM") if says(" key") => missing.push("~wxmint:*".to_owned()),
+            // RPUSHX stands for RPUSH.
+            Some("NOPERM") => missing.push(format!("+{}", right(words)).replace("rpushx", "rpush +rpushx")),
+            Some("OOM" | "MISCONF") => return refuses(server, &describe(&error)),
+            _ if says("unknown command") => unknown.push(right(words)),
+            _ => continue,
+        }
+        is_fault |= !ENDS_ONLY.contains(&right(words).as_str());
+    }
+    missing.sort();
+    missing.dedup();
+    let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
+        (missing, _) if !missing.is_empty() => (
+            format!("the user {user} lacks rights that wxmint needs: {missing}"),
+            format!("run on each server: ACL SETUSER {user} {missing}, and keep it by ACL SAVE or in redis.conf"),
+        ),
+        (_, unknown) if !unknown.is_empty() => (
+            format!("it does not know commands that wxmint needs: {unknown}"),
+            "switch them on (rename-command in redis.conf), or use another product: docs/redis.md".into(),
+        ),
+        _ => return Finding::ok("redis.rights", format!("the user {user} may run what wxmint needs")),
+    };
+    let status = if is_fault { Status::Fault } else { Status::Warning };
+    Finding { status, ..Finding::fault("redis.rights", format!("Redis at {server}: {found}"), advice) }
+}
+
+/// As ACL SETUSER names it.
+fn right(words: &str) -> String {
+    let mut words = words.split(' ').map(str::to_ascii_lowercase);
+    match (words.next().unwrap_or_default(), words.next()) {
+        (cluster, Some(nodes)) if cluster == "cluster" => format!("{cluster}|{nodes}"),
+        (command, _) => command,
+    }
+}
+
+fn latency(millis: f64, server: &str) -> Finding {
+    let found = format!("{millis:.1} ms from Redis at {server}");
+    match millis > SLOW_MILLIS {
+        true => Finding::warning(
+            "redis.latency",
+            format!("{found}, of which a login waits for two"),
+            "run wxmint in the region and network of Redis; look at SLOWLOG GET there",
+        ),
+        false => Finding::ok("redis.latency", found),
+    }
+}
+
+/// What helps if a reason has one of these words.
+const CURES: &[(&str, &str)] = &[
+    ("wants a password", "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT"),
+    ("refuses the user name", "put the right user name and password into WXMINT_REDIS_URL"),
+    ("refuses database", "name another database at the end of WXMINT_REDIS_URL, or none"),
+    ("does not speak TLS", "write redis:// in WXMINT_REDIS_URL, or name the port of Redis that has TLS"),
+    ("does it speak TLS", "look whether Redis hangs, or write redis:// in WXMINT_REDIS_URL if this port has no TLS"),
+    ("does it want TLS", "look whether Redis is starting, or write rediss:// in WXMINT_REDIS_URL if this port has TLS"),
+    ("watches no master", "write the name that `sentinel monitor` gives the master at the end of WXMINT_REDIS_URL"),
+    ("it is no Cluster", "write redis:// instead of redis+cluster:// in WXMINT_REDIS_URL"),
+    ("one server of a Cluster", "write redis+cluster:// instead of redis:// in WXMINT_REDIS_URL"),
+    ("still reading its data", "wait until it has read its data"),
+    ("NOREPLICAS", "start its replicas, or run: CONFIG SET min-replicas-to-write 0"),
+    ("READONLY", "name the primary in WXMINT_REDIS_URL, or, if that is lost, promote this server: REPLICAOF NO ONE"),
+    ("OOM", "give Redis more memory, also in redis.conf: CONFIG SET maxmemory SIZE"),
+    ("MISCONF", "free the disk of Redis, then run: BGSAVE (its log says what failed)"),
+    ("has expired", "give Redis a new certificate, or set the clock of this machine"),
+    ("lookup address", "correct the host in WXMINT_REDIS_URL, or have DNS know it"),
+    ("refused", "start Redis there, or correct host and port in WXMINT_REDIS_URL"),
+    ("no answer", "look whether Redis hangs, and whether a firewall or network policy lets this machine reach it"),
+    ("Sentinels name no server", "see that WXMINT_REDIS_URL names Sentinels (port 26379 as a rule), not Redis itself"),
+];
+
+/// A fault of reaching Redis. What is in no row of [`CURES`] may have its advice behind a semicolon.
+fn unreachable(reason: &str) -> Finding {
+    match CURES.iter().find(|(words, _)| reason.contains(words)) {
+        Some((_, cure)) => Finding::fault("redis.reach", reason, *cure),
+        None => Finding::told(
+            "redis.reach",
+            reason,
+            "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md",
+        ),
+    }
+}
+
+fn refuses(server: &str, reason: &str) -> Finding {
+    unreachable(&format!("Redis at {server} takes no writes: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    fn found(errors: &[(&str, &str)]) -> Finding {
+        let needed: Vec<_> = NEEDED.split(',').collect();
+        let answer = |words: &&str| {
+            let error = errors.iter().find(|(name, _)| words.starts_with(name));
+            let line = error.map_or("+OK\r\n".to_owned(), |(_, error)| format!("-{error}\r\n"));
+            redis::parse_redis_value(line.as_bytes()).expect("an answer")
+        };
+        rights("h:1", "me", &needed, &needed.iter().map(answer).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_needed_is_what_the_page_grants() {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/redis.md")).expect("our page");
+        let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint on")).expect("a rule");
+        let granted: BTreeSet<_> = rule.split(" +").skip(1).map(str::to_owned).collect();
+        let needed: BTreeSet<_> =
+            [NEEDED, NEEDED_IN_CLUSTER].iter().flat_map(|all| all.split(',')).map(right).collect();
+        let more: Vec<_> = granted.difference(&needed).collect();
+        assert!(needed.is_subset(&granted), "{needed:?} {granted:?}");
+        // Without the first, no primary is found; the second has no form that changes nothing.
+        assert_eq!(more, ["cluster|slots", "rpush"]);
+    }
+
+    #[test]
+    fn missing_rights_are_named_with_the_rule_that_grants_them() {
+        let lacks = "NOPERM this user has no permissions to run the command";
+        for (errors, status, advice) in [
+            (&[][..], Status::Ok, ""),
+            (&[("HSET", "ERR wrong number of arguments"), ("EVALSHA", "NOSCRIPT none")], Status::Ok, ""),
+            (&[("HSET", lacks), ("XADD", lacks)], Status::Fault, "ACL SETUSER me +hset +xadd"),
+            (&[("RPUSHX", lacks)], Status::Fault, "ACL SETUSER me +rpush +rpushx"),
+            (&[("WAIT", lacks)], Status::Warning, "ACL SETUSER me +wait"),
+            (&[("GET", "NOPERM No permissions to access a key")], Status::Fault, "ACL SETUSER me ~wxmint:*"),
+            (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/redis.md"),
+            (&[("SET", "OOM command not allowed")], Status::Fault, "more memory"),
+            (&[("SET", "MISCONF Redis is configured to save")], Status::Fault, "BGSAVE"),
+        ] {
+            let found = found(errors);
+            assert_eq!(found.status, status, "{errors:?} {found:?}");
+            assert!(found.advice.contains(advice), "{errors:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_answer_is_warned_about() {
+        assert_eq!([50.0, 50.1].map(|millis| latency(millis, "h:1").status), [Status::Ok, Status::Warning]);
+    }
+}

@@ -1,0 +1,108 @@
+//! What is missing in Redis, by what its primaries say of themselves.
+
+use crate::{
+    findings::Finding,
+    redis_link::{CLUSTER_SLOTS, State},
+    store::CLOCK_IS_FAR,
+};
+
+/// In seconds; more than the way to Redis and back takes.
+const CLOCKS_APART: f64 = 1.0;
+
+/// Whether this machine's clock is far from those of the primaries.
+pub(super) fn own_clock(state: &State) -> Finding {
+    let ahead = state.own_clock_ahead.unwrap_or_default();
+    Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), "the clock of Redis, which dates tokens")
+}
+
+/// What the primaries lack, and whether they have the replicas that they should have.
+pub fn lacks(state: &State) -> Vec<Finding> {
+    let (mut found, wanted) = (Vec::new(), state.wanted);
+    if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
+        found.push(Finding::fault(
+            "redis.reach",
+            format!(
+                "{} of {CLUSTER_SLOTS} slots of the Cluster have no primary that answers: people whose keys lie there \
+                 cannot log in",
+                CLUSTER_SLOTS - slots
+            ),
+            "start the primaries of these slots, or promote their replicas",
+        ));
+    }
+    for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < wanted) {
+        let name = "redis.replicas";
+        found.push(match state.are_required {
+            true => Finding::fault(
+                name,
+                format!(
+                    "Redis at {primary} has {replicas} replicas that are online, and {wanted} must confirm: first logins, \
+                     logouts and unbindings get store_unavailable"
+                ),
+                format!("start its replicas, or set WXMINT_REDIS_CONFIRM={replicas} if that is meant"),
+            ),
+            false => Finding::warning(
+                name,
+                format!(
+                    "Redis at {primary} has no replica that is online: if it is lost, so is what it takes from now on"
+                ),
+                "start its replica, or set WXMINT_REDIS_CONFIRM=0 if it has none on purpose",
+            ),
+        });
+    }
+    if state.clock_difference.is_some_and(|seconds| seconds > CLOCKS_APART) {
+        found.push(Finding::warning(
+            "redis.clock",
+            "the clocks of the primaries of Redis are more than a second apart, and they date tokens and revocations",
+            "set them by NTP",
+        ));
+    }
+    let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
+    if !found.iter().any(|finding| finding.name == "redis.replicas") {
+        found.push(Finding::ok("redis.replicas", format!("{online} online, and {wanted} needed for each primary")));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::Status;
+
+    #[test]
+    fn what_is_missing_is_warned_about() {
+        let state = |replicas: [u32; 2], slots, wanted, apart| State {
+            primaries: [("a:1".to_owned(), replicas[0]), ("b:1".to_owned(), replicas[1])].into(),
+            slots,
+            wanted,
+            are_required: true,
+            clock_difference: Some(apart),
+            own_clock_ahead: None,
+        };
+        let at_risk = State { are_required: false, ..state([1, 0], None, 1, 0.0) };
+        for (state, warned) in [
+            (state([1, 2], Some(16384), 1, 0.9), None),
+            (state([0, 0], None, 0, 0.0), None),
+            (State::default(), None),
+            (state([1, 0], Some(16384), 1, 0.0), Some("Redis at b:1 has 0 replicas")),
+            (state([1, 1], Some(16384), 2, 0.0), Some("WXMINT_REDIS_CONFIRM=1 if that is meant")),
+            (at_risk, Some("Redis at b:1 has no replica that is online")),
+            (state([1, 1], Some(16000), 1, 0.0), Some("384 of 16384 slots")),
+            (state([1, 1], Some(16384), 1, 1.1), Some("more than a second apart")),
+        ] {
+            let found: Vec<_> = lacks(&state).into_iter().filter(|finding| finding.status != Status::Ok).collect();
+            assert_eq!(found.is_empty(), warned.is_none(), "{state:?} {found:?}");
+            let told = found.iter().any(|finding| finding.to_string().contains(warned.unwrap_or_default()));
+            assert!(told || warned.is_none(), "{state:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_or_behind_is_warned_about() {
+        for (ahead, status) in
+            [(Some(4.9), Status::Ok), (Some(5.1), Status::Warning), (Some(-5.1), Status::Warning), (None, Status::Ok)]
+        {
+            let state = State { own_clock_ahead: ahead, ..State::default() };
+            assert_eq!(own_clock(&state).status, status, "{ahead:?}");
+        }
+    }
+}
