@@ -20,7 +20,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -40,10 +39,7 @@ use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
 };
-use crate::{
-    ids::AppId,
-    keys::rotation::{self, KeyLife},
-};
+use crate::ids::AppId;
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
@@ -58,6 +54,17 @@ pub enum WeChatOutcome {
     Errcode(String),
     /// No usable answer came; the reason is from a bounded set.
     Failed(&'static str),
+}
+
+/// What metrics show of a signing key.
+pub struct KeySample {
+    pub kid: String,
+    pub algorithm: &'static str,
+    pub state: &'static str,
+    /// Seconds since its first signature; negative before it.
+    pub age: f64,
+    /// Seconds until it leaves the JWKS, if it was replaced.
+    pub leaves_in: Option<f64>,
 }
 
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
@@ -239,21 +246,23 @@ impl Metrics {
         }
     }
 
-    /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`, and `ended` names those of
-    /// these keys that verifiers refuse.
-    pub fn exposition(&self, lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> String {
+    /// The signing keys as they are now, in place of those before.
+    pub fn keys_are(&self, keys: Vec<KeySample>) {
         self.0.key_age.clear();
         self.0.key_leaves.clear();
-        for (life, state) in lives.iter().zip(rotation::states(lives, now)) {
-            let state = if ended.contains(&life.kid) { "ended" } else { state.name() };
-            let labels = [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.to_owned())];
-            self.0.key_age.get_or_create(&labels).set((now - life.nbf).as_seconds_f64());
-            if let Some(exp) = life.exp {
-                self.0.key_leaves.get_or_create(&[("kid", life.kid.clone())]).set((exp - now).as_seconds_f64());
+        let until_signing = keys.iter().map(|key| -key.age).filter(|seconds| *seconds > 0.0);
+        self.0.next_key.set(until_signing.fold(f64::NAN, f64::min));
+        for KeySample { kid, algorithm, state, age, leaves_in } in keys {
+            if let Some(seconds) = leaves_in {
+                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(seconds);
             }
+            let labels = [("kid", kid), ("alg", algorithm.to_owned()), ("state", state.to_owned())];
+            self.0.key_age.get_or_create(&labels).set(age);
         }
-        let next = lives.iter().map(|life| life.nbf).find(|nbf| *nbf > now);
-        self.0.next_key.set(next.map_or(f64::NAN, |nbf| (nbf - now).as_seconds_f64()));
+    }
+
+    /// The text exposition (OpenMetrics).
+    pub fn exposition(&self) -> String {
         let mut text = String::new();
         let complete = encode(&mut text, &self.0.registry);
         debug_assert!(complete.is_ok(), "writing to a String does not fail");

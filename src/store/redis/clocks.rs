@@ -183,7 +183,7 @@ mod tests {
             clocks.compare(at(now), at(redis));
             assert_eq!(clocks.warned.get(), warned.map(at), "{now}");
             let line = format!("wxmint_distant_clocks_total {counted}");
-            let text = clocks.metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
+            let text = clocks.metrics.exposition();
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
     }
