@@ -3,6 +3,7 @@
 mod watched;
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
@@ -13,16 +14,16 @@ use zeroize::Zeroizing;
 
 pub use self::watched::WatchedFile;
 
-/// Why a secret file cannot be used, and what to do.
-#[derive(Debug, thiserror::Error)]
+/// Why a secret file cannot be used. Its text has what to do, too.
+#[derive(Debug)]
 pub enum FileError {
-    #[error("{path}: {source}", path = .path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        path: PathBuf,
+        source: io::Error,
+    },
     /// The file to create exists already.
-    #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
     /// Users other than the owner can read the file.
-    #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
     Exposed {
         path: PathBuf,
         /// The file's permission bits.
@@ -31,17 +32,45 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The error's text. If the file is missing, the text adds the command that makes it: `make`, followed by the path. The
-    /// backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
-    pub fn or_make(&self, make: &str) -> String {
+    /// What is wrong.
+    pub fn problem(&self) -> String {
         match self {
-            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("{self}; restore it from its backup, or make it with: {make} {path}", path = path.display())
-            }
-            _ => self.to_string(),
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::Exists(path) => format!("{} exists already and is not overwritten", path.display()),
+            Self::Exposed { path, mode } => format!("{} can be read by others (mode {mode:04o})", path.display()),
         }
     }
+
+    /// What to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its path follows.
+    /// The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
+    pub fn cure(&self, make: Option<&str>) -> Option<String> {
+        match self {
+            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                make.map(|make| format!("restore it from its backup, or make it with: {make} {}", path.display()))
+            }
+            Self::Exposed { path, .. } => Some(format!("run: chmod 600 {}", path.display())),
+            _ => None,
+        }
+    }
+
+    /// The error's text, with the command that makes the file if it is missing.
+    pub fn or_make(&self, make: &str) -> String {
+        self.text(Some(make))
+    }
+
+    fn text(&self, make: Option<&str>) -> String {
+        let cure = self.cure(make).map(|cure| format!("; {cure}"));
+        self.problem() + cure.as_deref().unwrap_or_default()
+    }
 }
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(None))
+    }
+}
+
+impl std::error::Error for FileError {}
 
 /// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";

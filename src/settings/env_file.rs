@@ -13,6 +13,8 @@ use std::{
 
 use rustix::{fs::OFlags, process::geteuid};
 
+use crate::findings::Finding;
+
 /// The file's name.
 pub const NAME: &str = ".env";
 /// What `wxmint init` writes, with values of its own.
@@ -32,11 +34,11 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
     Some(comments.filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect())
 }
 
-static NOTE: OnceLock<String> = OnceLock::new();
+static NOTE: OnceLock<Finding> = OnceLock::new();
 
-/// What is unusual about the file that was loaded, and what to do.
-pub fn note() -> Option<&'static str> {
-    NOTE.get().map(String::as_str)
+/// What is unusual about the file that was loaded.
+pub fn note() -> Option<&'static Finding> {
+    NOTE.get()
 }
 
 /// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs while the
@@ -45,7 +47,8 @@ pub fn load() -> Result<(), Vec<String>> {
     let (text, file) = match read() {
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            _ = NOTE.set(format!("{NAME} in the working directory is not used: {error}"));
+            let found = format!("{NAME} in the working directory is not used: {error}");
+            _ = NOTE.set(Finding::warning("settings", found, "chown it if it is yours"));
             return Ok(());
         }
         Err(error) => return Err(vec![format!("{NAME} {error}")]),
@@ -70,7 +73,7 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
     let file = opened.metadata()?;
     if let Some(owner) = [link.uid(), file.uid()].into_iter().find(|uid| ![0, geteuid().as_raw()].contains(uid)) {
-        let reason = format!("it belongs to uid {owner}, who is neither you nor root; chown it if it is yours");
+        let reason = format!("it belongs to uid {owner}, who is neither you nor root");
         return Err(io::Error::new(ErrorKind::PermissionDenied, reason));
     }
     if !file.is_file() || file.len() > LARGEST {
@@ -83,12 +86,13 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
     }
 }
 
-/// What to say if others can read a secret, or change what wxmint does.
-fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<String> {
+/// Whether others can read a secret, or change what wxmint does.
+fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
-    is_open.then(|| format!("others can read or change {NAME} (mode {mode:04o}); chmod 600 it"))
+    let found = format!("others can read or change {NAME} (mode {mode:04o})");
+    is_open.then(|| Finding::warning("settings", found, "chmod 600 it"))
 }
 
 fn is_taken(name: &str) -> bool {
