@@ -118,8 +118,6 @@ struct Inner {
     key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
     key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
-    key_reloads: Family<Labels<1>, Counter>,
-    key_reload_refused: Gauge<i64, AtomicI64>,
     reloads: Family<Labels<2>, Counter>,
     reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
     registry: Registry,
@@ -150,11 +148,6 @@ impl Default for Inner {
             key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
             key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
             next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
-            key_reloads: new.metric("key_reloads", "Readings of a changed key file, by outcome"),
-            key_reload_refused: new.metric(
-                "key_reload_refused",
-                "1 while the changed key file cannot be used and the previous keys stay in use",
-            ),
             reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
             reload_refused: new.metric(
                 "reload_refused",
@@ -235,15 +228,8 @@ impl Metrics {
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
-        let (of, ended) = (("what", what), ("outcome", outcome));
-        let refused = i64::from(outcome != "ok");
-        self.0.reloads.get_or_create(&[of, ended]).inc();
-        self.0.reload_refused.get_or_create(&[of]).set(refused);
-        // Alerts on the keys use these older names.
-        if what == "keys" {
-            self.0.key_reloads.get_or_create(&[ended]).inc();
-            self.0.key_reload_refused.set(refused);
-        }
+        self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
+        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));
     }
 
     /// The signing keys as they are now, in place of those before.

@@ -121,18 +121,6 @@ pub struct Held {
     _lock: File,
 }
 
-/// The steps of a replacement. The process may die between any two of them: before [`Stage::Renamed`] the file has the
-/// old content, from then on the new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Created,
-    Written,
-    Owned,
-    Synced,
-    Renamed,
-    FolderSynced,
-}
-
 impl Held {
     /// Waits until no other process holds `path`. If `path` is a link, the file that it points to is locked and
     /// replaced.
@@ -166,38 +154,34 @@ impl Held {
     /// Replaces the file's content atomically: a reader sees the old or the new content, even if this process or the
     /// machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
-        let replaced = self.replace_in_stages(content, |_| Ok(()));
+        let new = beside(&self.path, "new");
+        let replaced = self.write_new(&new, content).and_then(|()| {
+            fs::rename(&new, &self.path)?;
+            File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        });
         if replaced.is_err() {
             // Removes the unfinished file; it is no error if there is none.
-            let _ = fs::remove_file(beside(&self.path, "new"));
+            let _ = fs::remove_file(&new);
         }
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
-    fn replace_in_stages(&self, content: &[u8], reached: impl Fn(Stage) -> io::Result<()>) -> io::Result<()> {
-        let (old, new) = (fs::metadata(&self.path)?, beside(&self.path, "new"));
+    /// Writes the whole file `new`, with owner and mode of the present one.
+    fn write_new(&self, new: &Path, content: &[u8]) -> io::Result<()> {
+        let old = fs::metadata(&self.path)?;
         // A process that died may have left this file. Under the lock, nobody else is writing it.
-        match fs::remove_file(&new) {
+        match fs::remove_file(new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        reached(Stage::Created)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         file.write_all(content)?;
-        reached(Stage::Written)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
         file.set_permissions(old.permissions())?;
-        reached(Stage::Owned)?;
-        file.sync_all()?;
-        reached(Stage::Synced)?;
-        fs::rename(&new, &self.path)?;
-        reached(Stage::Renamed)?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder)?.sync_all()?;
-        reached(Stage::FolderSynced)
+        file.sync_all()
     }
 }
 
@@ -237,30 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_that_dies_at_any_stage_leaves_the_old_content_or_the_new() {
-        let folder = folder("stages");
+    fn a_replacement_that_died_leaves_the_old_content_and_is_in_nobodys_way() {
+        let folder = folder("died");
         let path = folder.join("keys.json");
-        use Stage::*;
-        for (stage, expected) in [
-            (Created, "old"),
-            (Written, "old"),
-            (Owned, "old"),
-            (Synced, "old"),
-            (Renamed, "new"),
-            (FolderSynced, "new"),
-        ] {
+        for (left, mode) in [("", 0o600), ("ne", 0o600), ("new", 0o640)] {
             fs::write(&path, "old").expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
             let held = Held::wait(&path).expect("held");
-            let died = held.replace_in_stages(b"new", |reached| match reached == stage {
-                true => Err(io::Error::other("the process dies here")),
-                false => Ok(()),
-            });
-            assert!(died.is_err());
-            assert_eq!(fs::read_to_string(&path).expect("readable"), expected, "died at {stage:?}");
-            held.replace(b"newer").expect("what a dead process left is in nobody's way");
+            // Until it is renamed, all is written beside the file.
+            held.write_new(&beside(&path, "new"), left.as_bytes()).expect("written");
+            fs::set_permissions(beside(&path, "new"), fs::Permissions::from_mode(mode)).expect("a mode");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "old", "{left}");
+            held.replace(b"newer").expect("replaced");
             assert_eq!(fs::read_to_string(&path).expect("readable"), "newer");
             assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640, "the mode stays");
+            assert!(!beside(&path, "new").exists());
         }
         fs::remove_dir_all(folder).expect("removed");
     }
