@@ -127,6 +127,10 @@ impl Default for Inner {
     fn default() -> Self {
         let mut new = Registering(Registry::with_prefix("wxmint"));
         new.0.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
+        let reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>> =
+            new.metric("reload_refused", "1 while a changed file cannot be used and its previous content stays in use");
+        // There from the start, because an alert asks for it.
+        drop(reload_refused.get_or_create(&[("what", "keys")]));
         new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             requests: Requests::registered(&mut new),
@@ -149,10 +153,7 @@ impl Default for Inner {
             key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
             next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
             reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
-            reload_refused: new.metric(
-                "reload_refused",
-                "1 while a changed file cannot be used and its previous content stays in use",
-            ),
+            reload_refused,
             registry: new.0,
         }
     }
