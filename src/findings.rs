@@ -64,13 +64,6 @@ impl Finding {
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
         Self::warning(name, format!("not checked: {because}"), "mend that first, then run the doctor again")
     }
-
-    /// A fault by the text of an error, which has the advice behind its first semicolon; if it has none, `advice` holds.
-    pub fn told(name: &'static str, text: impl Display, advice: &str) -> Self {
-        let text = text.to_string();
-        let (found, advice) = text.split_once("; ").unwrap_or((&text, advice));
-        Self::fault(name, found, advice)
-    }
 }
 
 impl Display for Finding {

@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -40,15 +39,23 @@ use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
 };
-use crate::{
-    ids::AppId,
-    keys::rotation::{self, KeyLife},
-};
+use crate::ids::AppId;
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     log::init(format);
     audit::init(audit, format)
+}
+
+/// What metrics show of a signing key.
+pub struct KeySample {
+    pub kid: String,
+    pub algorithm: &'static str,
+    pub state: &'static str,
+    /// Seconds since its first signature; negative before it.
+    pub age: f64,
+    /// Seconds until it leaves the JWKS, if it was replaced.
+    pub leaves_in: Option<f64>,
 }
 
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
@@ -102,8 +109,6 @@ struct Inner {
     key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
     key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
     next_key: Gauge<f64, AtomicU64>,
-    key_reloads: Family<Labels<1>, Counter>,
-    key_reload_refused: Gauge<i64, AtomicI64>,
     reloads: Family<Labels<2>, Counter>,
     reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
     registry: Registry,
@@ -113,6 +118,10 @@ impl Default for Inner {
     fn default() -> Self {
         let mut new = Registering(Registry::with_prefix("wxmint"));
         new.0.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
+        let reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>> =
+            new.metric("reload_refused", "1 while a changed file cannot be used and its previous content stays in use");
+        // There from the start, because an alert asks for it.
+        drop(reload_refused.get_or_create(&[("what", "keys")]));
         new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self {
             requests: Requests::registered(&mut new),
@@ -134,16 +143,8 @@ impl Default for Inner {
             key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
             key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
             next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
-            key_reloads: new.metric("key_reloads", "Readings of a changed key file, by outcome"),
-            key_reload_refused: new.metric(
-                "key_reload_refused",
-                "1 while the changed key file cannot be used and the previous keys stay in use",
-            ),
             reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
-            reload_refused: new.metric(
-                "reload_refused",
-                "1 while a changed file cannot be used and its previous content stays in use",
-            ),
+            reload_refused,
             registry: new.0,
         }
     }
@@ -195,32 +196,27 @@ impl Metrics {
     /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
     /// file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
-        let (of, ended) = (("what", what), ("outcome", outcome));
-        let refused = i64::from(outcome != "ok");
-        self.0.reloads.get_or_create(&[of, ended]).inc();
-        self.0.reload_refused.get_or_create(&[of]).set(refused);
-        // Alerts on the keys use these older names.
-        if what == "keys" {
-            self.0.key_reloads.get_or_create(&[ended]).inc();
-            self.0.key_reload_refused.set(refused);
+        self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
+        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));
+    }
+
+    /// The signing keys as they are now, in place of those before.
+    pub fn keys_are(&self, keys: Vec<KeySample>) {
+        self.0.key_age.clear();
+        self.0.key_leaves.clear();
+        let until_signing = keys.iter().map(|key| -key.age).filter(|seconds| *seconds > 0.0);
+        self.0.next_key.set(until_signing.fold(f64::NAN, f64::min));
+        for KeySample { kid, algorithm, state, age, leaves_in } in keys {
+            if let Some(seconds) = leaves_in {
+                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(seconds);
+            }
+            let labels = [("kid", kid), ("alg", algorithm.to_owned()), ("state", state.to_owned())];
+            self.0.key_age.get_or_create(&labels).set(age);
         }
     }
 
-    /// The text exposition (OpenMetrics), with the keys' ages at `now`. `lives` is ordered by `nbf`, and `ended` names those of
-    /// these keys that verifiers refuse.
-    pub fn exposition(&self, lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> String {
-        self.0.key_age.clear();
-        self.0.key_leaves.clear();
-        for (life, state) in lives.iter().zip(rotation::states(lives, now)) {
-            let state = if ended.contains(&life.kid) { "ended" } else { state.name() };
-            let labels = [("kid", life.kid.clone()), ("alg", life.algorithm.to_string()), ("state", state.to_owned())];
-            self.0.key_age.get_or_create(&labels).set((now - life.nbf).as_seconds_f64());
-            if let Some(exp) = life.exp {
-                self.0.key_leaves.get_or_create(&[("kid", life.kid.clone())]).set((exp - now).as_seconds_f64());
-            }
-        }
-        let next = lives.iter().map(|life| life.nbf).find(|nbf| *nbf > now);
-        self.0.next_key.set(next.map_or(f64::NAN, |nbf| (nbf - now).as_seconds_f64()));
+    /// The text exposition (OpenMetrics).
+    pub fn exposition(&self) -> String {
         let mut text = String::new();
         let complete = encode(&mut text, &self.0.registry);
         debug_assert!(complete.is_ok(), "writing to a String does not fail");

@@ -13,7 +13,7 @@ use super::{
     load_env_file,
 };
 use crate::{
-    findings::{Finding, Status},
+    findings::Finding,
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerStartError},
     settings::{Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
@@ -88,15 +88,16 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
 /// A setting that is accepted and perhaps not meant. With the variable, unless the text names it.
 pub(super) type Remark = (Option<String>, Finding);
 
-fn remark(text: &str) -> Remark {
-    (None, Finding { status: Status::Warning, ..Finding::told("settings", text, "") })
+fn remark(found: impl Into<String>, advice: impl Into<String>) -> Remark {
+    (None, Finding::warning("settings", found, advice))
 }
 
 /// What is unusual about `.env`, and variables that wxmint does not know.
 fn unusual() -> Vec<Remark> {
-    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
-    let unknown = unknown.map(|(name, text)| (Some(name), remark(&text).1));
-    env_file::note().map(remark).into_iter().chain(unknown).collect()
+    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter().map(|(name, nearest)| {
+        (Some(name), Finding::warning("settings", "unknown variable", format!("did you mean {nearest}?")))
+    });
+    env_file::note().map(|note| (None, note.clone())).into_iter().chain(unknown).collect()
 }
 
 fn warn_about(remarks: Vec<Remark>) {
@@ -111,36 +112,40 @@ fn warn_about(remarks: Vec<Remark>) {
 /// What `wxmint serve` warns about at each start.
 pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
     let mut remarks = unusual();
-    let mut add = |is_so: bool, text: &str| remarks.extend(is_so.then(|| remark(text)));
+    let mut add = |is_so: bool, found: &str, advice: &str| remarks.extend(is_so.then(|| remark(found, advice)));
     add(
         matches!(settings.store.url, StoreUrl::Memory),
-        "WXMINT_REDIS_URL=memory: loses every binding when the process ends; name a Redis unless this is a trial",
+        "WXMINT_REDIS_URL=memory: loses every binding when the process ends",
+        "name a Redis unless this is a trial",
     );
     add(
         matches!(&settings.store.url, StoreUrl::Redis(url) if url.is_exposed()),
         "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
-         and which user each person is; with TLS the URL begins with rediss (docs/redis.md)",
+         and which user each person is",
+        "with TLS the URL begins with rediss (docs/redis.md)",
     );
     add(
         settings.dangerous_accounts_over_http,
         "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
          reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
-         any user; use https unless the network encrypts",
+         any user",
+        "use https unless the network encrypts",
     );
     add(
         settings.dangerous_password_in_query,
-        "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep; \
-         switch it off once the pages send method: 'POST'",
+        "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep",
+        "switch it off once the pages send method: 'POST'",
     );
     remarks.extend(unread_proxy(settings).map(|name| {
-        let text = format!(
-            "{name} is set, and wxmint does not read it: WeChat is called without a proxy; set WXMINT_WECHAT_PROXY to its \
-             value if WeChat is reached through that proxy alone, or unset {name} for wxmint"
-        );
-        remark(&text)
+        remark(
+            format!("{name} is set, and wxmint does not read it: WeChat is called without a proxy"),
+            format!(
+                "set WXMINT_WECHAT_PROXY to its value if WeChat is reached through that proxy alone, or unset {name} for wxmint"
+            ),
+        )
     }));
-    let note = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
-    remarks.extend(note.map(|note| (Some("WXMINT_KEYS_LEAD".to_owned()), remark(&note).1)));
+    let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
+    remarks.extend(lead.map(|found| (Some("WXMINT_KEYS_LEAD".to_owned()), found)));
     remarks
 }
 
@@ -180,7 +185,8 @@ pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Remark> {
     remarks.extend(settings.dangerous_jwks_over_http.then(|| {
         remark(
             "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
-             can sign tokens; use https unless you trust the network as much as the issuer",
+             can sign tokens",
+            "use https unless you trust the network as much as the issuer",
         )
     }));
     remarks

@@ -46,7 +46,7 @@ impl IssuerStartError {
     }
 
     pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
-        let findings = reasons.iter().map(|reason| Finding::told("settings", reason, "")).collect();
+        let findings = reasons.into_iter().map(|reason| Finding::fault("settings", reason, "")).collect();
         Self { findings, is_in_settings: false }
     }
 
@@ -241,8 +241,8 @@ fn load<T, E>(
     unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
-        let reason = make.map_or_else(|| error.to_string(), |make| error.or_make(make));
-        IssuerStartError::of_setting(Finding::told("files", format_args!("{variable}: {reason}"), UNREADABLE))
+        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
+        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error.problem()), cure))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
     Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
@@ -255,7 +255,9 @@ fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartEr
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
     let path = &settings.vault_key_file;
-    let unusable = |error: VaultError| unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, error);
+    let unusable = |error: VaultError| {
+        Finding::fault("vault", format!("WXMINT_VAULT_KEY_FILE: {}: {error}", path.display()), error.cure())
+    };
     let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
     Ok((file, vault.at(now())))
 }
@@ -283,6 +285,6 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
-    let unusable = |error| IssuerStartError::of_setting(Finding::told("files", error, UNREADABLE));
+    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

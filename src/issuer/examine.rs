@@ -15,13 +15,9 @@ pub(super) const UNREADABLE: &str = "correct the path, or let the user of this p
 pub(super) const APPS: &str =
     "put into that file the AppSecret that WeChat shows, and nothing else, or remove the file";
 
-/// The content of a file is wrong. The advice is the error's, if it has one.
+/// The content of a file is wrong. The error says what would be right.
 pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
-    let advice = match name {
-        "vault" => "restore that line from the backup, or make a new one: `openssl rand -base64 32`; keep the others",
-        _ => "correct the file",
-    };
-    Finding::told(name, format_args!("{variable}: {}: {error}", path.display()), advice)
+    Finding::fault(name, format!("{variable}: {}: {error}", path.display()), "correct the file")
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {

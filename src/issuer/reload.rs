@@ -290,7 +290,7 @@ mod tests {
             told.look(found.map_err(str::to_owned));
             let warnings = told.fault.iter().map(|fault| format!("the changed users file cannot be used: {fault}"));
             assert_eq!(told.readiness.check(), Ok(warnings.collect()));
-            let text = told.metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
+            let text = told.metrics.exposition();
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
             assert!(

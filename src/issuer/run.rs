@@ -12,6 +12,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tracing_actix_web::TracingLogger;
 
@@ -21,10 +22,11 @@ use crate::{
     clock::now,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, serve},
+    keys::rotation::{self, KeyLife, KeyState},
     redis_checks,
     redis_link::State,
     store::{Redis, Store, StoreError},
-    telemetry::audit,
+    telemetry::{KeySample, audit},
 };
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
@@ -101,10 +103,23 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let metrics = move || {
         let now = now();
         let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
-        metrics_of.metrics.exposition(keys.set().lives(), &ended, now)
+        metrics_of.metrics.keys_are(key_samples(keys.set().lives(), &ended, now));
+        metrics_of.metrics.exposition()
     };
     let worker = move || worker_of.login().expect(MADE_ONCE);
     Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor)?)
+}
+
+/// `ended` names the keys that verifiers refuse.
+fn key_samples(lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> Vec<KeySample> {
+    let sample = |(life, state): (&KeyLife, KeyState)| KeySample {
+        kid: life.kid.clone(),
+        algorithm: life.algorithm.name(),
+        state: if ended.contains(&life.kid) { "ended" } else { state.name() },
+        age: (now - life.nbf).as_seconds_f64(),
+        leaves_in: life.exp.map(|exp| (exp - now).as_seconds_f64()),
+    };
+    lives.iter().zip(rotation::states(lives, now)).map(sample).collect()
 }
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {

@@ -215,11 +215,11 @@ const CURES: &[(&str, &str)] = &[
 fn unreachable(reason: &str) -> Finding {
     match CURES.iter().find(|(words, _)| reason.contains(words)) {
         Some((_, cure)) => Finding::fault("redis.reach", reason, *cure),
-        None => Finding::told(
-            "redis.reach",
-            reason,
-            "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md",
-        ),
+        None => {
+            let advice = "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md";
+            let (found, advice) = reason.split_once("; ").unwrap_or((reason, advice));
+            Finding::fault("redis.reach", found, advice)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod watched;
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
@@ -13,16 +14,16 @@ use zeroize::Zeroizing;
 
 pub use self::watched::WatchedFile;
 
-/// Why a secret file cannot be used, and what to do.
-#[derive(Debug, thiserror::Error)]
+/// Why a secret file cannot be used. Its text has what to do, too.
+#[derive(Debug)]
 pub enum FileError {
-    #[error("{path}: {source}", path = .path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        path: PathBuf,
+        source: io::Error,
+    },
     /// The file to create exists already.
-    #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
     /// Users other than the owner can read the file.
-    #[error("{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
     Exposed {
         path: PathBuf,
         /// The file's permission bits.
@@ -31,17 +32,45 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// The error's text. If the file is missing, the text adds the command that makes it: `make`, followed by the path. The
-    /// backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
-    pub fn or_make(&self, make: &str) -> String {
+    /// What is wrong.
+    pub fn problem(&self) -> String {
         match self {
-            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("{self}; restore it from its backup, or make it with: {make} {path}", path = path.display())
-            }
-            _ => self.to_string(),
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::Exists(path) => format!("{} exists already and is not overwritten", path.display()),
+            Self::Exposed { path, mode } => format!("{} can be read by others (mode {mode:04o})", path.display()),
         }
     }
+
+    /// What to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its path follows.
+    /// The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
+    pub fn cure(&self, make: Option<&str>) -> Option<String> {
+        match self {
+            Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                make.map(|make| format!("restore it from its backup, or make it with: {make} {}", path.display()))
+            }
+            Self::Exposed { path, .. } => Some(format!("run: chmod 600 {}", path.display())),
+            _ => None,
+        }
+    }
+
+    /// The error's text, with the command that makes the file if it is missing.
+    pub fn or_make(&self, make: &str) -> String {
+        self.text(Some(make))
+    }
+
+    fn text(&self, make: Option<&str>) -> String {
+        let cure = self.cure(make).map(|cure| format!("; {cure}"));
+        self.problem() + cure.as_deref().unwrap_or_default()
+    }
 }
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(None))
+    }
+}
+
+impl std::error::Error for FileError {}
 
 /// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
@@ -92,18 +121,6 @@ pub struct Held {
     _lock: File,
 }
 
-/// The steps of a replacement. The process may die between any two of them: before [`Stage::Renamed`] the file has the
-/// old content, from then on the new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Created,
-    Written,
-    Owned,
-    Synced,
-    Renamed,
-    FolderSynced,
-}
-
 impl Held {
     /// Waits until no other process holds `path`. If `path` is a link, the file that it points to is locked and
     /// replaced.
@@ -137,38 +154,34 @@ impl Held {
     /// Replaces the file's content atomically: a reader sees the old or the new content, even if this process or the
     /// machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
-        let replaced = self.replace_in_stages(content, |_| Ok(()));
+        let new = beside(&self.path, "new");
+        let replaced = self.write_new(&new, content).and_then(|()| {
+            fs::rename(&new, &self.path)?;
+            File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        });
         if replaced.is_err() {
             // Removes the unfinished file; it is no error if there is none.
-            let _ = fs::remove_file(beside(&self.path, "new"));
+            let _ = fs::remove_file(&new);
         }
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
-    fn replace_in_stages(&self, content: &[u8], reached: impl Fn(Stage) -> io::Result<()>) -> io::Result<()> {
-        let (old, new) = (fs::metadata(&self.path)?, beside(&self.path, "new"));
+    /// Writes the whole file `new`, with owner and mode of the present one.
+    fn write_new(&self, new: &Path, content: &[u8]) -> io::Result<()> {
+        let old = fs::metadata(&self.path)?;
         // A process that died may have left this file. Under the lock, nobody else is writing it.
-        match fs::remove_file(&new) {
+        match fs::remove_file(new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        reached(Stage::Created)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
         file.write_all(content)?;
-        reached(Stage::Written)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (old.uid(), old.gid()) {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
         file.set_permissions(old.permissions())?;
-        reached(Stage::Owned)?;
-        file.sync_all()?;
-        reached(Stage::Synced)?;
-        fs::rename(&new, &self.path)?;
-        reached(Stage::Renamed)?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder)?.sync_all()?;
-        reached(Stage::FolderSynced)
+        file.sync_all()
     }
 }
 
@@ -208,30 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn a_replacement_that_dies_at_any_stage_leaves_the_old_content_or_the_new() {
-        let folder = folder("stages");
+    fn a_replacement_that_died_leaves_the_old_content_and_is_in_nobodys_way() {
+        let folder = folder("died");
         let path = folder.join("keys.json");
-        use Stage::*;
-        for (stage, expected) in [
-            (Created, "old"),
-            (Written, "old"),
-            (Owned, "old"),
-            (Synced, "old"),
-            (Renamed, "new"),
-            (FolderSynced, "new"),
-        ] {
+        for (left, mode) in [("", 0o600), ("ne", 0o600), ("new", 0o640)] {
             fs::write(&path, "old").expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
             let held = Held::wait(&path).expect("held");
-            let died = held.replace_in_stages(b"new", |reached| match reached == stage {
-                true => Err(io::Error::other("the process dies here")),
-                false => Ok(()),
-            });
-            assert!(died.is_err());
-            assert_eq!(fs::read_to_string(&path).expect("readable"), expected, "died at {stage:?}");
-            held.replace(b"newer").expect("what a dead process left is in nobody's way");
+            // Until it is renamed, all is written beside the file.
+            held.write_new(&beside(&path, "new"), left.as_bytes()).expect("written");
+            fs::set_permissions(beside(&path, "new"), fs::Permissions::from_mode(mode)).expect("a mode");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "old", "{left}");
+            held.replace(b"newer").expect("replaced");
             assert_eq!(fs::read_to_string(&path).expect("readable"), "newer");
             assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640, "the mode stays");
+            assert!(!beside(&path, "new").exists());
         }
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -4,7 +4,6 @@
 //! program's, and a variable such as `KUBECONFIG` from a stranger's folder could start a program of theirs.
 
 use std::{
-    cell::Cell,
     env,
     fs::{self, Metadata, OpenOptions},
     io::{self, ErrorKind, Read},
@@ -13,6 +12,8 @@ use std::{
 };
 
 use rustix::{fs::OFlags, process::geteuid};
+
+use crate::findings::Finding;
 
 /// The file's name.
 pub const NAME: &str = ".env";
@@ -33,11 +34,11 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
     Some(comments.filter(|text| !text.starts_with("例如：") && !text.starts_with("详见 ")).collect())
 }
 
-static NOTE: OnceLock<String> = OnceLock::new();
+static NOTE: OnceLock<Finding> = OnceLock::new();
 
-/// What is unusual about the file that was loaded, and what to do.
-pub fn note() -> Option<&'static str> {
-    NOTE.get().map(String::as_str)
+/// What is unusual about the file that was loaded.
+pub fn note() -> Option<&'static Finding> {
+    NOTE.get()
 }
 
 /// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs while the
@@ -46,7 +47,8 @@ pub fn load() -> Result<(), Vec<String>> {
     let (text, file) = match read() {
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            _ = NOTE.set(format!("{NAME} in the working directory is not used: {error}"));
+            let found = format!("{NAME} in the working directory is not used: {error}");
+            _ = NOTE.set(Finding::warning("settings", found, "chown it if it is yours"));
             return Ok(());
         }
         Err(error) => return Err(vec![format!("{NAME} {error}")]),
@@ -71,7 +73,7 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
     let file = opened.metadata()?;
     if let Some(owner) = [link.uid(), file.uid()].into_iter().find(|uid| ![0, geteuid().as_raw()].contains(uid)) {
-        let reason = format!("it belongs to uid {owner}, who is neither you nor root; chown it if it is yours");
+        let reason = format!("it belongs to uid {owner}, who is neither you nor root");
         return Err(io::Error::new(ErrorKind::PermissionDenied, reason));
     }
     if !file.is_file() || file.len() > LARGEST {
@@ -84,12 +86,13 @@ fn read() -> io::Result<Option<(String, Metadata)>> {
     }
 }
 
-/// What to say if others can read a secret, or change what wxmint does.
-fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<String> {
+/// Whether others can read a secret, or change what wxmint does.
+fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
-    is_open.then(|| format!("others can read or change {NAME} (mode {mode:04o}); chmod 600 it"))
+    let found = format!("others can read or change {NAME} (mode {mode:04o})");
+    is_open.then(|| Finding::warning("settings", found, "chmod 600 it"))
 }
 
 fn is_taken(name: &str) -> bool {
@@ -110,58 +113,51 @@ fn is_decided(name: &str) -> bool {
     env::var_os(name).is_some() || is_set(other.as_str()) || is_set(instead)
 }
 
-/// The variables of a file's text, in their order.
+/// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place of `$NAME`:
+/// a password would change.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
-    // dotenvy takes a blank at the end of a file without a line break for an unfinished line. It puts variables in the place of
-    // `$NAME`, but not of `\$NAME`: a password would change, and lines that double each other would fill the memory. NUL is in
-    // no file.
-    let mut is_escaped = false;
-    let hidden = |letter| {
-        let was_escaped = is_escaped;
-        is_escaped = letter == '\\' && !was_escaped;
-        if letter == '$' && !was_escaped { '\0' } else { letter }
-    };
-    let whole: String = text.strip_prefix('\u{feff}').unwrap_or(text).chars().chain(['\n']).map(hidden).collect();
-    let (lines, ended) = (whole.lines().collect::<Vec<_>>(), Cell::new(0));
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
-    for item in dotenvy::from_read_iter(Lines { rest: whole.as_bytes(), ended: &ended }) {
-        match item {
-            Ok((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
-                faults.push(format!("{NAME}, line {}: sets {name} a second time", ended.get()));
+    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        match pair(line) {
+            Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
+                faults.push(format!("{NAME}, line {number}: sets {name} a second time"));
             }
-            Ok((name, value)) => pairs.push((name, value.replace('\0', "$"))),
-            Err(dotenvy::Error::LineParse(quote, _)) => {
-                // Only its lines are counted, because it has the value.
-                let first = ended.get() - quote.strip_suffix('\n').unwrap_or(&quote).matches('\n').count();
-                let mut lines = lines.iter().skip(first - 1).take(ended.get() + 1 - first);
-                if lines.any(|line| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name))) {
-                    faults.push(format!(
-                        "{NAME}, line {first}: is not NAME=value, or a quotation mark is not closed; a value with \
-                         blanks, #, $, a backslash or quotation marks stands in '…'"
-                    ));
-                }
-            }
-            Err(_) => faults.push(format!("{NAME} cannot be read")),
+            Some(pair) => pairs.push(pair),
+            None if line.trim_start().starts_with('#') => {}
+            None if ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name)) => faults.push(format!(
+                "{NAME}, line {number}: is not NAME=value, or a quotation mark is not closed; a value with blanks, #, $, a \
+                 backslash or quotation marks stands in '…'"
+            )),
+            None => {}
         }
     }
     if faults.is_empty() { Ok(pairs) } else { Err(faults) }
 }
 
-/// Hands out one line at a time, so that the number of lines that dotenvy has seen is where it is.
-struct Lines<'a> {
-    rest: &'a [u8],
-    ended: &'a Cell<usize>,
+/// `NAME=value`, or `export NAME=value`.
+fn pair(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.trim().split_once('=')?;
+    let name = name.strip_prefix("export ").unwrap_or(name).trim();
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    Some((name.to_owned(), unquoted(value.trim_start())?)).filter(|_| is_name)
 }
 
-impl Read for Lines<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.rest.iter().position(|&byte| byte == b'\n').map_or(self.rest.len(), |end| end + 1);
-        let (now, rest) = self.rest.split_at(line.min(buffer.len()));
-        buffer[..now.len()].copy_from_slice(now);
-        self.rest = rest;
-        self.ended.set(self.ended.get() + usize::from(now.ends_with(b"\n")));
-        Ok(now.len())
+/// A value without its quotation marks, as a shell reads it; `None` if one is not closed, or if more follows than a comment.
+fn unquoted(text: &str) -> Option<String> {
+    let (mut value, mut quote, mut letters) = (String::new(), None, text.chars());
+    while let Some(letter) = letters.next() {
+        match (letter, quote) {
+            ('\'' | '"', None) => quote = Some(letter),
+            (mark, Some(open)) if mark == open => quote = None,
+            ('\\', None | Some('"')) => value.push(letters.next()?),
+            (' ' | '\t', None) => {
+                let rest = letters.as_str().trim_start();
+                return (rest.is_empty() || rest.starts_with('#')).then_some(value);
+            }
+            _ => value.push(letter),
+        }
     }
+    quote.is_none().then_some(value)
 }
 
 /// An example file with these values in place of its own.
@@ -178,7 +174,7 @@ pub fn filled(example: &str, values: &[(&str, String)]) -> String {
     example.lines().map(line).collect()
 }
 
-/// A value as dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
+/// A value as [`unquoted`], dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
 /// end of a line as if it escaped the mark behind it.
 pub fn quoted(value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
@@ -204,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_read_as_it_was_written(value in "[^\0]*", other in r#"[\\'"$# \n\r{}a`]*"#) {
+        fn every_value_is_read_as_it_was_written(value in "[^\0\n]*", other in r#"[\\'"$# \r{}a`]*"#) {
             let pairs = [("WXMINT_KEYS", value), ("WXMINT_REDIS_URL", other)];
             let read = parse(&filled(EXAMPLE_IN_CHINESE, &pairs)).expect("what was written");
             for (name, value) in pairs {
@@ -238,8 +234,6 @@ mod tests {
         let twice = line("WXMINT_KEYS=a\nA=1\nA=2\nWXMINT_KEYS='b'\nWXMINT_APPID\n");
         assert!(twice.starts_with(".env, line 4: sets WXMINT_KEYS a second time; .env, line 5: is not"), "{twice}");
         assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
-        let doubling = (1..40).map(|_| "A=$A$A${PATH}\n").collect::<String>();
-        assert!(line(&format!("A=x\n{doubling}")).len() < 1000, "no variable is put into another");
         assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
         assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);
         assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);

@@ -39,8 +39,6 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-const PREFIX: &str = "WXMINT_";
-
 /// What the Kubernetes manifests contain where only the operator knows the value.
 const PLACEHOLDER: &str = "REPLACE-ME";
 const QUOTED: &str = "stands in quotation marks, which `docker --env-file` keeps: remove them";
@@ -53,7 +51,7 @@ fn is_quoted(text: &str) -> bool {
 
 /// Reads one variable after the other.
 pub struct Reader {
-    /// Ours by their names without `WXMINT_` in lower case, as envy has them; OpenTelemetry's by their names.
+    /// By their names in lower case, which is how envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -66,11 +64,9 @@ impl Reader {
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
-        // envy ignores the case of names. A name in another case is reported as unknown, so it must not be read.
+        // A name in another case is reported as unknown, so it must not be read.
         let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
-        let (ours, others): (Vec<_>, Vec<_>) = vars.partition(|(name, _)| name.starts_with(PREFIX));
-        let mut values: HashMap<_, _> = envy::prefixed(PREFIX).from_iter(ours).unwrap_or_default();
-        values.extend(others.into_iter().filter(|(name, _)| name.starts_with("OTEL_")));
+        let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
         Self { values, unknown, faults: Vec::new() }
     }
 
@@ -133,8 +129,7 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        let ours = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase);
-        self.values.get(ours.as_deref().unwrap_or(name)).map(String::as_str)
+        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

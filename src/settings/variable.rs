@@ -105,14 +105,16 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
-/// The `WXMINT_…` variables that wxmint does not know, each with a remark that has the most similar name.
+/// The `WXMINT_…` variables that wxmint does not know, each with the most similar name.
 ///
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
 /// these are not reported.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    let remark = |name: String| Some((nearest_to_unknown(&name)?, name));
-    let known = names.into_iter().filter_map(remark);
-    known.map(|(nearest, name)| (name, format!("unknown variable; did you mean {nearest}?"))).collect()
+    names
+        .into_iter()
+        .filter_map(|name| Some((nearest_to_unknown(&name)?, name)))
+        .map(|(nearest, name)| (name, nearest))
+        .collect()
 }
 
 /// The known name that is most similar to an unknown one; `None` if the name is known, or is not ours.

@@ -42,7 +42,6 @@ pub enum Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     Login,
-    /// A limit that has refused a client or person lets them pass again.
     Logout,
     Bind,
     Unbind,

@@ -33,15 +33,9 @@ pub struct Recent {
     hasher: RandomState,
 }
 
-/// Logins by mini program and outcome.
+/// How many logins each minute had, by mini program and outcome; the newest minute is last.
 #[derive(Default)]
-struct Hour(HashMap<Option<AppId>, Vec<(&'static str, Counts)>>);
-
-/// Logins by minute: those of minute `m` stand at `m % 60`.
-struct Counts {
-    newest: u64,
-    by_minute: [u32; MINUTES as usize],
-}
+struct Hour(VecDeque<(u64, HashMap<(Option<AppId>, &'static str), u32>)>);
 
 /// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other forgotten.
 #[derive(Default)]
@@ -197,68 +191,41 @@ impl Recent {
 
 impl Hour {
     fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
-        let mut of_app = self.0.get_mut(&app).into_iter().flatten();
-        if let Some((_, counts)) = of_app.find(|(known, _)| *known == outcome) {
-            return counts.add(minute);
+        if self.0.back().is_none_or(|(newest, _)| *newest != minute) {
+            self.forget_before(first(minute));
+            self.0.push_back((minute, HashMap::new()));
         }
-        // Of apps and outcomes that come no more.
-        self.0.retain(|_, of_app| {
-            of_app.retain(|(_, counts)| counts.newest + MINUTES > minute);
-            !of_app.is_empty()
-        });
-        let mut counts = Counts { newest: minute, by_minute: [0; _] };
-        counts.add(minute);
-        self.0.entry(app).or_default().push((outcome, counts));
+        if let Some((_, counts)) = self.0.back_mut() {
+            *counts.entry((app, outcome)).or_default() += 1;
+        }
     }
 
-    /// The hour that ends with this minute. Adds whole arrays, because logins wait meanwhile.
+    fn forget_before(&mut self, minute: u64) {
+        self.0.retain(|(of, _)| *of >= minute);
+    }
+
+    /// The hour that ends with this minute.
     fn until(&mut self, minute: u64, app: Option<&AppId>) -> (Vec<OutcomeByMinute>, Vec<LoginsOfApp>) {
-        let (mut by_outcome, mut apps) = (BTreeMap::new(), Vec::new());
-        for (appid, of_app) in self.0.iter_mut().filter(|(of, _)| app.is_none_or(|app| of.as_ref() == Some(app))) {
-            let mut logins = LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 };
-            for (outcome, counts) in of_app {
-                counts.turn_to(minute);
-                let sums = by_outcome.entry(*outcome).or_insert([0; MINUTES as usize]);
-                let total = if *outcome == OK { &mut logins.ok } else { &mut logins.refused };
-                for (sum, count) in sums.iter_mut().zip(counts.by_minute.map(u64::from)) {
-                    *sum += count;
-                    *total += count;
-                }
+        let first = first(minute);
+        self.forget_before(first);
+        let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
+        for (of, counts) in &self.0 {
+            let wanted = counts.iter().filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
+            for ((appid, outcome), count) in wanted {
+                let minutes = by_outcome.entry(*outcome).or_insert_with(|| vec![0; (minute - first + 1) as usize]);
+                minutes[(of - first) as usize] += u64::from(*count);
+                let of_app = by_app.entry(appid).or_insert(LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 });
+                *(if *outcome == OK { &mut of_app.ok } else { &mut of_app.refused }) += u64::from(*count);
             }
-            apps.push(logins);
         }
-        by_outcome.retain(|_, sums| *sums != [0; _]);
-        apps.retain(|logins| logins.ok + logins.refused > 0);
-        apps.sort_by(|one, other| one.appid.cmp(&other.appid));
-        let in_order = |sums: [u64; _]| (first(minute)..=minute).map(|minute| sums[slot(minute)]).collect();
-        let logins = by_outcome.into_iter().map(|(outcome, sums)| OutcomeByMinute { outcome, minutes: in_order(sums) });
-        (logins.collect(), apps)
+        let logins = by_outcome.into_iter().map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes });
+        (logins.collect(), by_app.into_values().collect())
     }
 }
 
 /// The first minute of the hour that ends with this one.
 fn first(minute: u64) -> u64 {
     minute.saturating_sub(MINUTES - 1)
-}
-
-fn slot(minute: u64) -> usize {
-    (minute % MINUTES) as usize
-}
-
-impl Counts {
-    fn add(&mut self, minute: u64) {
-        self.turn_to(minute);
-        let count = &mut self.by_minute[slot(minute)];
-        *count = count.saturating_add(1);
-    }
-
-    /// Forgets what is older than the hour that ends with this minute.
-    fn turn_to(&mut self, minute: u64) {
-        for passed in (self.newest + 1..=minute).rev().take(MINUTES as usize) {
-            self.by_minute[slot(passed)] = 0;
-        }
-        self.newest = minute;
-    }
 }
 
 fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

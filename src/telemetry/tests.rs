@@ -10,13 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_verify::Algorithm;
-
-use super::{Audit, LogFormat, Metrics};
+use super::{Audit, KeySample, LogFormat, Metrics};
 use crate::{
     ids::AppId,
-    keys::rotation::KeyLife,
     redis_link::{self, State},
     wechat::{Observer, Outcome},
 };
@@ -46,7 +42,7 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
 /// What serve prints when everything that it counts has happened.
 fn printed() -> String {
     let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
-    let (now, took) = (DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000), Duration::from_millis(3));
+    let took = Duration::from_millis(3);
     metrics.route("/logout").timed().answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
@@ -60,9 +56,9 @@ fn printed() -> String {
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
-    let life =
-        KeyLife { kid: "key-1".into(), algorithm: Algorithm::Es256, nbf: now, exp: Some(now + TimeDelta::days(1)) };
-    metrics.exposition(&[life], &[], now)
+    let (kid, algorithm, state) = ("key-1".to_owned(), "ES256", "signing");
+    metrics.keys_are(vec![KeySample { kid, algorithm, state, age: 0.0, leaves_in: Some(1.0) }]);
+    metrics.exposition()
 }
 
 /// Whether a sample has the name, and the label where one is asked for.
@@ -137,7 +133,7 @@ fn every_metric_is_on_the_dashboard() {
 #[test]
 fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
-    let size = |metrics: &Metrics| metrics.exposition(&[], &[], DateTime::UNIX_EPOCH).len();
+    let size = |metrics: &Metrics| metrics.exposition().len();
     let none = size(&metrics);
     for number in 0..1000 {
         let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
@@ -147,7 +143,7 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
         metrics.call_ended("code2session", &app, Outcome::Errcode("40029".into()), took);
     }
     let started = Instant::now();
-    let text = metrics.exposition(&[], &[], DateTime::UNIX_EPOCH);
+    let text = metrics.exposition();
     println!("{} bytes in {:?}", text.len(), started.elapsed());
     let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
     assert_eq!(of_apps, 6000);

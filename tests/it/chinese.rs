@@ -32,7 +32,7 @@ const SOURCES: [&str; 22] = [
     "crates/verify/src/ends/feed.rs",
 ];
 /// Texts there that nobody reads in a finding, by their beginning.
-const NOT_SAID: [&str; 39] = [
+const NOT_SAID: [&str; 40] = [
     "{} requests of this secret",
     "nobody has this ",
     "a user id",
@@ -72,6 +72,7 @@ const NOT_SAID: [&str; 39] = [
     "# Instead, the path",
     "tests hold ",
     "else {}",
+    "every text is a value",
 ];
 
 fn sources() -> Vec<PathBuf> {

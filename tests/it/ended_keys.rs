@@ -36,8 +36,9 @@ fn replace(path: &Path, content: &Value) {
 
 /// How often the service has read a changed key file.
 async fn reloads(bed: &TestBed) -> f64 {
-    let count =
-        async |outcome| bed.service().metric(&format!("wxmint_key_reloads_total{{outcome=\"{outcome}\"}}")).await;
+    let count = async |outcome| {
+        bed.service().metric(&format!("wxmint_reloads_total{{what=\"keys\",outcome=\"{outcome}\"}}")).await
+    };
     count("ok").await + count("refused").await
 }
 
@@ -275,7 +276,8 @@ async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
     assert!(refused.contains(&format!("key {kid} is back although it was ended")), "{refused}");
     obey(&refused);
     until("the key is out again", READ_AGAIN_WITHIN, async || {
-        bed.service().metric("wxmint_key_reload_refused").await == 0.0 && !jwks_kids(&bed).await.contains(&kid)
+        bed.service().metric("wxmint_reload_refused{what=\"keys\"}").await == 0.0
+            && !jwks_kids(&bed).await.contains(&kid)
     })
     .await;
 }

@@ -233,7 +233,8 @@ async fn a_file_that_wxmint_may_not_read_is_passed_over_with_a_warning() {
     let mut command = without_rights(&configuration.command());
     let mut service = Process::spawn("wxmint serve", command.current_dir(configuration.path("")));
     service.listens(["public"]).await;
-    let sentence = ".env in the working directory is not used: Permission denied (os error 13)";
+    let sentence =
+        ".env in the working directory is not used: Permission denied (os error 13); chown it if it is yours";
     assert_eq!(warnings(&service), [sentence]);
     let mut command = without_rights(&configuration.command_of(&["serve"]));
     let refused =

@@ -184,29 +184,14 @@ fn without_a_terminal_what_is_missing_is_named_with_the_options() {
 }
 
 #[test]
-fn a_secret_that_is_an_argument_is_taken_with_a_warning_that_does_not_repeat_it() {
-    let secret = format!("--app-secret={APP_SECRET}");
-    let redis = ["--redis", "redis://:hunter2@127.0.0.1"];
-    for words in [&["--app-secret", APP_SECRET][..], &[&secret], &redis] {
-        let place = folder();
-        let mut command = wxmint();
-        command.args(["init", "--app-id", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
-        match words == redis {
-            true => command.args(words).env("WXMINT_APP_SECRET", APP_SECRET),
-            false => command.args(words).args(["--redis-url", REDIS]),
-        };
-        let output = run(&mut command, "");
-        let told = said(&output);
-        assert!(
-            output.status.success() && told.contains("warning: every user of this machine sees arguments"),
-            "{told}"
-        );
-        assert!(!told.contains(APP_SECRET) && !told.contains("hunter2"), "{told}");
-        assert_eq!(names(place.path()), [".env", "apps", "keys.json", "vault.key"]);
-    }
+fn a_password_that_is_an_argument_is_not_repeated() {
     let place = folder();
-    let told = refused(init(place.path()).args(["--app-secret", "-hunter2"]), "", 64, "WXMINT_APP_SECRET");
-    assert!(!told.contains("hunter2"), "{told}");
+    let mut command = wxmint();
+    command.args(["init", "--app-id", APPID, "--issuer", ISSUER, "--redis", "redis://:hunter2@127.0.0.1"]);
+    let output = run(command.env_clear().current_dir(place.path()).env("WXMINT_APP_SECRET", APP_SECRET), "");
+    let told = said(&output);
+    assert!(output.status.success() && !told.contains(APP_SECRET) && !told.contains("hunter2"), "{told}");
+    assert_eq!(names(place.path()), [".env", "apps", "keys.json", "vault.key"]);
 }
 
 /// A simulator has AppIDs of any form.
@@ -219,7 +204,7 @@ fn an_appid_that_is_none_of_wechats_is_refused_before_anything_is_written_but_fo
         command
     };
     let told = refused(
-        &mut with(&["--issuer", ISSUER, "--redis-url", REDIS, "--app-secret", APP_SECRET]),
+        with(&["--issuer", ISSUER, "--redis-url", REDIS]).env("WXMINT_APP_SECRET", APP_SECRET),
         "",
         64,
         "nothing was written\n\nWXMINT_APPID is not valid\n    wanted:  the AppID that WeChat's console shows: wx and 16",
@@ -227,7 +212,7 @@ fn an_appid_that_is_none_of_wechats_is_refused_before_anything_is_written_but_fo
     assert!(!told.contains("hello"), "{told}");
     assert_eq!(names(place.path()), [""; 0]);
     let output = run(&mut with(&["--demo"]), "");
-    assert!(output.status.success() && said(&output).contains("does not look like WeChat's"), "{}", said(&output));
+    assert!(output.status.success(), "{}", said(&output));
     assert!(place.path().join("apps/hello").exists(), "{:?}", names(place.path()));
 }
 

@@ -129,22 +129,22 @@ fn who_always_loses_gives_up_and_says_so() {
 }
 
 #[test]
-fn a_right_that_is_missing_is_named_with_the_role_that_gives_it() {
+fn a_right_that_is_missing_is_named() {
     let cluster = Cluster::start();
-    let role =
-        "kubectl -n wxmint create role wxmint-keys --verb=get,update --resource=secrets --resource-name=wxmint-keys";
     cluster.deny("create", "secrets");
     let said = cluster.keys(&["generate", "--secret", SECRET]);
-    said.expect_failure(&["no permission to create secrets in namespace wxmint", "cannot create resource"]);
+    said.expect_failure(&[SECRET, "refused to create it (403)", "cannot create resource"]);
     cluster.allow_all();
 
     let cluster = with_keys(cluster);
     let before = cluster.object(SECRET_PATH);
     cluster.deny("update", "secrets");
-    rotate(&cluster, &[]).expect_failure(&[SECRET, "no permission to update", role]);
+    rotate(&cluster, &[]).expect_failure(&[SECRET, "refused to update it (403)", "cannot update resource"]);
     cluster.deny("get", "secrets");
     for command in [&["list"][..], &["jwks"], &["rotate"], &["generate"], &["retire", "x", "--now", "--yes"]] {
-        cluster.keys(&[command, &["--secret", SECRET]].concat()).expect_failure(&["no permission to get", role]);
+        cluster
+            .keys(&[command, &["--secret", SECRET]].concat())
+            .expect_failure(&["refused to get it (403)", "cannot get resource"]);
     }
     assert_eq!(cluster.object(SECRET_PATH), before);
 }
@@ -158,7 +158,7 @@ fn what_is_missing_is_named_with_what_makes_it() {
     }
     cluster.objects().put(SECRET_PATH, json!({"metadata": {"name": "wxmint-keys"}, "data": {"other": "eA=="}}));
     rotate(&cluster, &[]).expect_failure(&["no field keys.json", make]);
-    cluster.keys(&["generate", "--secret", "elsewhere/keys"]).expect_failure(&["no namespace elsewhere"]);
+    cluster.keys(&["generate", "--secret", "elsewhere/keys"]).expect_failure(&["(404)", "elsewhere"]);
     for name in ["wxmint-keys", "wxmint/", "/x", "wxmint/../x"] {
         cluster.keys(&["list", "--secret", name]).expect_usage_error("NAMESPACE/NAME");
     }
@@ -168,7 +168,7 @@ fn what_is_missing_is_named_with_what_makes_it() {
 fn a_cluster_out_of_reach_is_told_from_one_that_is_not_configured() {
     let cluster = with_keys(Cluster::start());
     cluster.write_kubeconfig("an-old-token");
-    rotate(&cluster, &[]).expect_failure(&["does not accept these credentials", "401"]);
+    rotate(&cluster, &[]).expect_failure(&["refused to get it (401)"]);
 
     let kubeconfig = fs::read_to_string(cluster.path("kubeconfig")).expect("a file");
     let nobody = kubeconfig.replace(&cluster.address(), "127.0.0.1:1");
@@ -251,9 +251,11 @@ fn a_configmap_that_may_not_be_read_is_noticed_before_any_key_changes() {
     let cluster = with_keys(Cluster::start());
     let before = cluster.object(SECRET_PATH);
     cluster.deny("get", "configmaps");
-    let role = "--resource=configmaps --resource-name=wxmint-jwks";
-    rotate(&cluster, &["--publish-configmap", CONFIGMAP])
-        .expect_failure(&["no permission to get this configmap", role]);
+    rotate(&cluster, &["--publish-configmap", CONFIGMAP]).expect_failure(&[
+        CONFIGMAP,
+        "refused to get it (403)",
+        "cannot get resource",
+    ]);
     assert_eq!(cluster.object(SECRET_PATH), before);
 }
 
@@ -262,7 +264,7 @@ fn a_configmap_that_may_not_be_written_fails_the_run_and_the_next_one_mends_it()
     let cluster = with_keys(Cluster::start());
     cluster.deny("create", "configmaps");
     let publish = &["--publish-configmap", CONFIGMAP][..];
-    rotate(&cluster, publish).expect_failure(&["no permission to create configmaps"]);
+    rotate(&cluster, publish).expect_failure(&[CONFIGMAP, "refused to create it (403)"]);
     assert_eq!(stored(&cluster).len(), 2, "the keys have changed");
     cluster.allow_all();
     rotate(&cluster, publish).expect_success();

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::support::{READ_AGAIN_WITHIN, TestBed, jwks_kids, keys, kid_of, kids_of, private_parts, until};
 
-const REFUSED: &str = "wxmint_key_reload_refused 1";
-const IN_USE: &str = "wxmint_key_reload_refused 0";
+const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"} 1";
+const IN_USE: &str = "wxmint_reload_refused{what=\"keys\"} 0";
 
 /// A set of one new key in a file of its own, which ends the old key; its kid.
 fn new_set(path: &Path, old: Option<&str>) -> String {
@@ -80,7 +80,7 @@ async fn is_refused_until_it_is_mended((fault, reason): Fault) {
     let login = bed.log_in("lin").await.expect_login();
     assert_eq!(kid_of(&login.member("access_token")), new, "{reason}: mended");
     assert_eq!(bed.service().reasons("ERROR").len(), 1, "a fault is told once: {:?}", bed.service().reasons("ERROR"));
-    assert!(gauge(&bed, "wxmint_key_reloads_total{outcome=\"refused\"} 1").await, "{reason}");
+    assert!(gauge(&bed, "wxmint_reloads_total{what=\"keys\",outcome=\"refused\"} 1").await, "{reason}");
     let log = bed.service().log();
     assert!(secrets.iter().all(|secret| !log.contains(secret)), "a private part is in the log");
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cli::serve::{remarks, variables},
     clock::now,
-    findings::{Finding, Status},
+    findings::Finding,
     issuer::{Issuer, IssuerStartError, open_redis},
     redis_checks::{self, REDIS_CHECKS},
     secret_files,
@@ -113,8 +113,8 @@ const OF_ALL: u32 = 0o006;
 fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     let warning = |(variable, path): (String, PathBuf)| {
         let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-        let told = Finding::told("files", format_args!("{variable}: {exposed}"), "");
-        Some(Finding { status: Status::Warning, ..told })
+        let found = format!("{variable}: {}", exposed.problem());
+        Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
     };
     files.into_iter().filter_map(warning).collect()
 }
@@ -148,6 +148,7 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;
+    use crate::findings::Status;
 
     #[test]
     fn a_link_that_the_file_of_audit_events_may_not_be_is_found() {

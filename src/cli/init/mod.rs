@@ -47,9 +47,6 @@ pub(super) struct InitArgs {
     /// A file with the AppSecret, - for standard input; else WXMINT_APP_SECRET, else asked for and not shown
     #[arg(long, value_name = "PATH")]
     app_secret_file: Option<PathBuf>,
-    /// The AppSecret itself, for a trial: other users of this machine see arguments (ps)
-    #[arg(long, conflicts_with = "app_secret_file", allow_hyphen_values = true)]
-    app_secret: Option<String>,
     /// The URL at which mini programs reach wxmint; else WXMINT_ISSUER, else asked for
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::{APPS, Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
 use crate::{
-    apps::UNUSUAL_APPID,
     ids::AppId,
     settings::{Fault, Faults, Settings, read_one, variables},
 };
@@ -44,15 +43,6 @@ const HOW: [&str; 2] = [
     "Give --appid, --app-secret-file, --issuer and --redis-url, or set the variables; at a terminal wxmint init asks.",
     "请给出 --appid、--app-secret-file、--issuer 和 --redis-url，或者设置上述变量；在终端里运行 wxmint init 时，它会逐项询问。",
 ];
-const EXPOSED: [&str; 2] = [
-    "warning: every user of this machine sees arguments (ps), and your shell keeps them. Give an AppSecret that is in use by \
-     --app-secret-file PATH (- for standard input) or WXMINT_APP_SECRET, a URL with a password by WXMINT_REDIS_URL, or type \
-     them at a terminal.",
-    "警告：本机的每个用户都能看到命令的参数（ps），shell 也会把它们记入历史。正在使用的 AppSecret 请用 --app-secret-file PATH（- \
-     表示标准输入）或 WXMINT_APP_SECRET 传入，带密码的 URL 请用 WXMINT_REDIS_URL 传入，也可以在终端里输入。",
-];
-const UNUSUAL: &str = "警告：AppID 通常是 wx 加 16 个十六进制数字，这个不是";
-
 /// Of an AppID for WeChat itself. That of a simulator may have any form.
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
@@ -101,21 +91,13 @@ fn faults_of(values: &Values) -> Vec<Fault> {
 
 /// At a terminal it asks until nothing is wrong.
 pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Failure> {
-    let has_password = args.redis_url.as_ref().is_some_and(|url| url.contains('@'));
-    if has_password || args.app_secret.is_some() {
-        say(language.pick(EXPOSED));
-    }
     let nothing = language.pick(["nothing was written", "没有写入任何文件"]);
     let mut values = given(args)?;
     values.extend([("WXMINT_KEYS", KEYS.to_owned()), ("WXMINT_VAULT_KEY_FILE", VAULT.to_owned())]);
     loop {
         let faults = Faults(faults_of(&values));
         if faults.0.is_empty() {
-            let answers = Answers::of(values);
-            if answers.appid.parse::<AppId>().is_ok_and(|appid| !appid.is_usual()) {
-                say(language.pick([&format!("warning: {UNUSUAL_APPID}"), UNUSUAL]));
-            }
-            return Ok(answers);
+            return Ok(Answers::of(values));
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
         let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
@@ -147,10 +129,7 @@ fn ask(question: &str) -> io::Result<String> {
 fn given(args: InitArgs) -> Result<Values, Failure> {
     let from_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let file = args.app_secret_file.or_else(|| from_environment("WXMINT_APP_SECRET_FILE").map(PathBuf::from));
-    let secret = match args.app_secret {
-        None => file.map(|path| read_secret(&path)).transpose()?,
-        given => given,
-    };
+    let secret = file.map(|path| read_secret(&path)).transpose()?;
     let options = [(APPID, args.appid), (SECRET, secret), (ISSUER, args.issuer), (REDIS, args.redis_url)];
     #[cfg(feature = "simulator")]
     if args.demo {

@@ -4,7 +4,14 @@ use std::{error::Error as _, fmt, iter, thread, time::Duration};
 
 use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
-use kube::{Api, Client, Config, Error, Resource, api::PostParams, config::InferConfigError, core::Status};
+use kube::{
+    Api, Client, Config, Error, Resource,
+    api::{
+        PostParams,
+        entry::{CommitError, Entry},
+    },
+    config::InferConfigError,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
@@ -49,37 +56,23 @@ impl<K: ClusterObject> Remote<K> {
         Ok(Self { name, api, runtime })
     }
 
-    pub(super) fn read(&self) -> Result<Option<K>, Failure> {
-        self.runtime.block_on(self.api.get_opt(&self.name.name)).map_err(|error| self.explain("get", &error))
+    /// The field; `None` if it or the object is missing.
+    pub(super) fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.entry()?.get().and_then(K::field).map(<[u8]>::to_vec))
     }
 
-    /// Writes the field of the object that was read, or creates the object if there is none. Returns false, and writes
-    /// nothing, if somebody else has changed the object since the read (`metadata.resourceVersion`).
-    pub(super) fn write(&self, found: Option<K>, content: &[u8]) -> Result<bool, Failure> {
-        let (is_new, params) = (found.is_none(), PostParams::default());
-        let mut object = found.unwrap_or_default();
-        object.set_field(content);
-        object.meta_mut().name = Some(self.name.name.clone());
-        let written = match is_new {
-            true => self.runtime.block_on(self.api.create(&params, &object)),
-            false => self.runtime.block_on(self.api.replace(&self.name.name, &params, &object)),
-        };
-        match written {
-            Ok(_) => Ok(true),
-            Err(Error::Api(status)) if status.is_already_exists() => Ok(false),
-            Err(Error::Api(status)) if !is_new && [404, 409].contains(&status.code) => Ok(false),
-            Err(error) => Err(self.explain(if is_new { "create" } else { "update" }, &error)),
-        }
-    }
-
-    /// Repeats `attempt` while it returns nothing because somebody else was quicker.
-    pub(super) fn until_undisturbed<T>(
+    /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else has
+    /// changed the object since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the field anew.
+    pub(super) fn change<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<Option<T>, Failure>,
+        mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<Vec<u8>>), Failure>,
     ) -> Result<T, Failure> {
         for losses in 1..=TRIES {
-            if let Some(done) = attempt()? {
-                return Ok(done);
+            let entry = self.entry()?;
+            let (outcome, content) = decide(entry.get().and_then(K::field))?;
+            let Some(content) = content else { return Ok(outcome) };
+            if self.write(entry, &content)? {
+                return Ok(outcome);
             }
             thread::sleep(pause(losses));
         }
@@ -88,18 +81,30 @@ impl<K: ClusterObject> Remote<K> {
         )))
     }
 
-    /// Turns an error into a sentence that says what to do.
+    fn entry(&self) -> Result<Entry<'_, K>, Failure> {
+        self.runtime.block_on(self.api.entry(&self.name.name)).map_err(|error| self.explain("get", &error))
+    }
+
+    /// Returns false if somebody else was quicker.
+    fn write(&self, entry: Entry<'_, K>, content: &[u8]) -> Result<bool, Failure> {
+        let is_new = entry.get().is_none();
+        let mut object = entry.or_insert(K::default).and_modify(|object| object.set_field(content));
+        match self.runtime.block_on(object.commit(&PostParams::default())) {
+            Ok(()) => Ok(true),
+            Err(CommitError::Save(Error::Api(status))) if status.is_already_exists() => Ok(false),
+            Err(CommitError::Save(Error::Api(status))) if !is_new && [404, 409].contains(&status.code) => Ok(false),
+            Err(CommitError::Save(error)) => Err(self.explain(if is_new { "create" } else { "update" }, &error)),
+            Err(CommitError::Validate(error)) => Err(Failure::unfinished(format_args!("{self}: {error}"))),
+        }
+    }
+
     fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
-            Error::Api(status) if status.code == 403 => self.forbidden(verb, status),
-            Error::Api(status) if status.code == 401 => {
-                "the API server does not accept these credentials (401); see which with: kubectl config view --minify"
-                    .into()
+            // Of a right that is missing, its message names the verb, the resource and the namespace.
+            Error::Api(status) => {
+                let said: String = status.message.chars().take(LONGEST_MESSAGE).collect();
+                format!("the API server refused to {verb} it ({}): {said}", status.code)
             }
-            Error::Api(status) if status.code == 404 => {
-                format!("there is no namespace {}", &self.name.namespace)
-            }
-            Error::Api(status) => format!("the API server refused to {verb} it ({}): {}", status.code, message(status)),
             // The error's text can quote the answer, which may be a key.
             Error::SerdeError(_) => format!("the answer of the API server is not a {}", K::KIND),
             other if verb == "get" => format!("the API server gave no answer: {}", causes(other)),
@@ -110,23 +115,6 @@ impl<K: ClusterObject> Remote<K> {
             ),
         };
         Failure::unfinished(format_args!("{self}: {reason}"))
-    }
-
-    /// Names the missing permission, and how to grant it.
-    fn forbidden(&self, verb: &str, status: &Status) -> String {
-        let (kind, namespace, name) = (K::KIND, &self.name.namespace, &self.name.name);
-        let said = message(status);
-        if verb == "create" {
-            return format!(
-                "no permission to create {kind}s in namespace {namespace} ({said}). No Role can give that for one name \
-                 alone: let somebody who may create it do so once"
-            );
-        }
-        format!(
-            "no permission to {verb} this {kind} ({said}). A Role that gives it: kubectl -n {namespace} create role \
-             {name} --verb=get,update --resource={kind}s --resource-name={name}; bind it with: kubectl -n {namespace} \
-             create rolebinding"
-        )
     }
 }
 
@@ -150,10 +138,6 @@ fn unconfigured(error: &InferConfigError) -> Failure {
         "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
          automountServiceAccountToken: true ({error})"
     ))
-}
-
-fn message(status: &Status) -> String {
-    status.message.chars().take(LONGEST_MESSAGE).collect()
 }
 
 /// An error with its causes, which kube's own text often leaves out.

@@ -33,23 +33,12 @@ impl ClusterObject for Secret {
 }
 
 impl Remote<Secret> {
-    /// Whether the Secret is there and has the field.
-    pub(super) fn has_keys(&self) -> Result<bool, Failure> {
-        Ok(self.read()?.is_some_and(|secret| secret.field().is_some()))
-    }
-
     /// Creates the Secret, or adds the field to an existing one.
     pub(super) fn create_keys(&self, keys: &StoredKeys) -> Result<(), Failure> {
-        let content = keys.content();
-        self.until_undisturbed(|| {
-            let found = self.read()?;
-            match found.as_ref().and_then(ClusterObject::field) {
-                Some(_) => {
-                    let field = Secret::FIELD;
-                    Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is")))
-                }
-                None => Ok(self.write(found, &content)?.then_some(())),
-            }
+        let field = Secret::FIELD;
+        self.change(|found| match found {
+            Some(_) => Err(Failure::usage(format_args!("{self} has a field {field} already; it was left as it is"))),
+            None => Ok(((), Some(keys.content().to_vec()))),
         })
     }
 
@@ -57,24 +46,23 @@ impl Remote<Secret> {
         &self,
         mut decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.until_undisturbed(|| {
-            let (secret, keys) = self.read_keys()?;
-            let (outcome, changed) = change_keys(keys, &mut decide)?;
-            let done = changed.map_or(Ok(true), |keys| self.write(Some(secret), &keys.content()))?;
-            Ok(done.then_some(outcome))
+        self.change(|content| {
+            let (outcome, changed) = change_keys(self.keys_of(content)?, &mut decide)?;
+            Ok((outcome, changed.map(|keys| keys.content().to_vec())))
         })
     }
 
-    /// Returns the Secret as well, to write to it.
-    pub(super) fn read_keys(&self) -> Result<(Secret, StoredKeys), Failure> {
+    pub(super) fn read_keys(&self) -> Result<StoredKeys, Failure> {
+        self.keys_of(self.read()?.as_deref())
+    }
+
+    fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
         let (name, field) = (&self.name, Secret::FIELD);
-        let lacking =
-            |what| Failure::usage(format_args!("{self} {what}; make it with: wxmint keys generate --secret {name}"));
-        let secret = self.read()?.ok_or_else(|| lacking("is not there".to_owned()))?;
-        let content = secret.field().ok_or_else(|| lacking(format!("has no field {field}")))?;
-        let keys =
-            StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))?;
-        Ok((secret, keys))
+        let content = content.ok_or_else(|| {
+            let make = format!("make it with: wxmint keys generate --secret {name}");
+            Failure::usage(format_args!("{self} is not there, or has no field {field}; {make}"))
+        })?;
+        StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {field}")))
     }
 }
 
@@ -103,19 +91,16 @@ impl Remote<ConfigMap> {
 
     /// Writes the current public keys to the ConfigMap.
     pub(super) fn follow(&self, place: &KeysPlace) -> Result<(), Failure> {
-        let said = self.until_undisturbed(|| self.try_to_follow(place))?;
-        print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
-        Ok(())
-    }
-
-    fn try_to_follow(&self, place: &KeysPlace) -> Result<Option<&'static str>, Failure> {
         // The ConfigMap is read before the keys: if another process publishes newer keys in between, the ConfigMap has
         // changed and this write is refused, so that old keys never replace new ones.
-        let found = self.read()?;
-        let jwks = public_set(place)?;
-        if found.as_ref().and_then(ClusterObject::field) == Some(jwks.as_bytes()) {
-            return Ok(Some("is up to date"));
-        }
-        Ok(self.write(found, jwks.as_bytes())?.then_some("was written"))
+        let said = self.change(|found| {
+            let jwks = public_set(place)?.into_bytes();
+            Ok(match found == Some(&jwks[..]) {
+                true => ("is up to date", None),
+                false => ("was written", Some(jwks)),
+            })
+        })?;
+        print(format_args!("{self}: {} {said}", ConfigMap::FIELD));
+        Ok(())
     }
 }

@@ -73,7 +73,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => path.try_exists().map_err(|error| Failure::from(error).at(self)),
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.has_keys(),
+            Self::Secret(secret) => Ok(secret.read()?.is_some()),
         }
     }
 
@@ -96,7 +96,7 @@ impl KeysPlace {
         match self {
             Self::File(path) => read_file(path),
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => Ok(secret.read_keys()?.1),
+            Self::Secret(secret) => secret.read_keys(),
         }
     }
 

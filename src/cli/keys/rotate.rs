@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
 use crate::{
     clock::now,
+    findings::Finding,
     keys::{
         StoredKeys,
         rotation::{self, KeyLife, RotationPolicy, RotationStep},
@@ -15,14 +16,11 @@ use crate::{
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
 /// A warning if the lead is shorter than some verifiers' interval of fetching keys.
-pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<String> {
+pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
     let seconds = lead.num_seconds();
-    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| {
-        format!(
-            "with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while; see \
-             docs/keys.md"
-        )
-    })
+    let found =
+        format!("with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while");
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| Finding::warning("settings", found, "see docs/keys.md"))
 }
 
 pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ pub enum VaultError {
     BadLine { line: usize },
     #[error("line {line} must have nothing behind its key, or the time from which it seals, as 2026-10-03T12:00:00Z")]
     BadTime { line: usize },
-    #[error("the file holds no key; write one with: openssl rand -base64 32")]
+    #[error("the file holds no key")]
     NoKey,
     #[error("line {line} repeats an earlier key")]
     Repeated { line: usize },
@@ -36,6 +36,16 @@ pub enum VaultError {
     DoesNotOpen,
     #[error("the cryptographic library could not seal")]
     Crypto,
+}
+
+impl VaultError {
+    /// What to do about a vault key file that cannot be used.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::NoKey => "write one with: openssl rand -base64 32",
+            _ => "restore that line from the backup, or make a new one: `openssl rand -base64 32`; keep the others",
+        }
+    }
 }
 
 struct VaultKey {
