@@ -33,7 +33,7 @@ use ipnet::IpNet;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
 use super::{
-    ServerLimits, answer_body::AnswerBody, body::RequestBody, client_address::subscriber, head::check_host,
+    Problem, ServerLimits, answer_body::AnswerBody, body::RequestBody, client_address::subscriber, head::check_host,
     server::HEAD_TIMEOUT, unread::Unread,
 };
 
@@ -287,10 +287,12 @@ pub(super) async fn attend<B: MessageBody + 'static>(
                 return Err(error);
             }
         },
-        Err(problem) => {
-            let response = problem.respond(request.request());
-            request.into_response(response)
-        }
+        Err(problem) => request.error_response(problem),
+    };
+    let problem = Problem::of(response.response()).map(|problem| problem.respond(response.request()));
+    let response = match problem {
+        Some(answer) => response.into_response(answer),
+        None => response,
     };
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
