@@ -17,7 +17,6 @@ mod process;
 mod server;
 mod to_the_end;
 mod trace;
-mod unread;
 pub mod viewer;
 
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
