@@ -2,17 +2,17 @@
 
 use std::str::FromStr;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
     clock::now,
-    http::{Problem, origin},
+    http::{Answer, Problem, origin, private, to_the_end},
     ids::{AppId, InvalidId, Person, UserId},
     login::{LoginWorker, Operator},
     telemetry::{
-        Metrics,
         audit::{Activity, Event},
         recent::{UserEvent, Whose},
     },
@@ -38,9 +38,9 @@ pub(super) struct Act<T> {
     action: &'static str,
     pub(super) by: Holder,
     event: Event,
-    pub(super) target: T,
+    target: T,
     _room: OwnedSemaphorePermit,
-    metrics: Metrics,
+    pub(super) operating: OperatingData,
 }
 
 impl<T: Target> Act<T> {
@@ -51,7 +51,7 @@ impl<T: Target> Act<T> {
         right: Right,
         request: &HttpRequest,
         path: web::Path<T::Path>,
-        operating: &Operating,
+        operating: OperatingData,
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::Request(action), origin(request));
         let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.load_full());
@@ -65,7 +65,32 @@ impl<T: Target> Act<T> {
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
         let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
         let room = by.enter().inspect_err(busy)?;
-        Ok(Self { action, by, event, target, _room: room, metrics: operating.worker.metrics.clone() })
+        Ok(Self { action, by, event, target, _room: room, operating })
+    }
+
+    /// Does what was asked for, even if the client disconnects, and answers 204.
+    pub(super) async fn change<E: Into<Problem>>(
+        self,
+        work: impl AsyncFnOnce(&Operating, &T) -> Result<(), E> + 'static,
+    ) -> Answer {
+        self.find(work).await?;
+        Ok(HttpResponse::NoContent().finish())
+    }
+
+    /// The same, with an answer.
+    pub(super) async fn show<Found: Serialize + 'static, E: Into<Problem>>(
+        self,
+        work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
+    ) -> Answer {
+        Ok(private(self.find(work).await?))
+    }
+
+    /// The same, with what was found.
+    pub(super) async fn find<Found: 'static, E: Into<Problem>>(
+        self,
+        work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
+    ) -> Result<Found, Problem> {
+        to_the_end(async move { self.done(work(&self.operating, &self.target).await) }).await
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
@@ -91,7 +116,7 @@ impl<T: Target> Act<T> {
         let Some(whose) = self.target.whose() else { return };
         let (appid, by) = (self.event.app.clone(), Some(self.by.name().into()));
         let act = UserEvent { at: now(), event: activity.code(), appid, outcome, by };
-        self.metrics.recent().note(whose, act);
+        self.operating.worker.metrics.recent().note(whose, act);
     }
 
     /// Names in the audit log whom the act has turned out to be about.
@@ -101,7 +126,7 @@ impl<T: Target> Act<T> {
 }
 
 /// What an act is about, as the path of its request names it.
-pub(super) trait Target: Sized {
+pub(super) trait Target: Sized + 'static {
     /// The parts of the path, percent-decoded.
     type Path;
     /// The audit event names the user, the app and the person, and never an openid.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock::now,
     findings::{Doctor, Finding},
-    http::{Answer, Problem, ProblemCode, private, to_the_end},
+    http::{Answer, Problem, ProblemCode, private},
 };
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
@@ -85,7 +85,6 @@ impl Consultation {
 #[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, consultation: Data<Consultation>) -> Answer {
-    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), &operating)?;
-    let asking = async move { act.done(consultation.diagnosis().await) };
-    Ok(private(&*to_the_end(asking).await?))
+    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), operating)?;
+    Ok(private(&*act.find(async move |_, ()| consultation.diagnosis().await).await?))
 }

@@ -1,13 +1,13 @@
 //! The handlers of the paths about people, whom the business's receiver of WeChat's pushes names by openid.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 
 use super::{
     act::{Act, OperatingData},
     tokens::Right,
 };
 use crate::{
-    http::{Answer, private, to_the_end},
+    http::Answer,
     ids::Person,
     login::{LoginError, ShownPerson},
 };
@@ -20,15 +20,13 @@ type PersonPath = web::Path<(String, String)>;
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
-    let act = Act::<Person>::begin("look_up_person", Right::Read, &request, path, &operating)?;
-    let reading = async move {
-        let found = operating.operator().look_up(&act.target).await.map_err(LoginError::from);
-        act.done(found.and_then(|found| {
-            operating.worker.check_app(&act.target.app, found.is_some())?;
-            found.ok_or(LoginError::UnknownPerson)
-        }))
-    };
-    Ok(private(to_the_end(reading).await?))
+    let act = Act::begin("look_up_person", Right::Read, &request, path, operating)?;
+    act.show(async |operating, person: &Person| {
+        let found = operating.operator().look_up(person).await?;
+        operating.worker.check_app(&person.app, found.is_some())?;
+        found.ok_or(LoginError::UnknownPerson)
+    })
+    .await
 }
 
 /// Revoke the tokens of a person's user in this mini program
@@ -38,13 +36,12 @@ pub(super) async fn look_up(request: HttpRequest, path: PersonPath, operating: O
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
-    let act = Act::<Person>::begin("end_person", Right::Operate, &request, path, &operating)?;
-    let ending = async move {
-        let known = operating.operator().end_person(&act.target).await;
-        act.done(known.and_then(|known| operating.worker.check_app(&act.target.app, known)))
-    };
-    to_the_end(ending).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("end_person", Right::Operate, &request, path, operating)?;
+    act.change(async |operating, person: &Person| {
+        let is_known = operating.operator().end_person(person).await?;
+        operating.worker.check_app(&person.app, is_known)
+    })
+    .await
 }
 
 /// Dissolve a person's binding, and erase what is kept of the person
@@ -54,11 +51,10 @@ pub(super) async fn end(request: HttpRequest, path: PersonPath, operating: Opera
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
-    let act = Act::<Person>::begin("erase_person", Right::Operate, &request, path, &operating)?;
-    let erasing = async move {
-        let known = operating.operator().erase(&act.target).await;
-        act.done(known.and_then(|known| operating.worker.check_app(&act.target.app, known)))
-    };
-    to_the_end(erasing).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("erase_person", Right::Operate, &request, path, operating)?;
+    act.change(async |operating, person: &Person| {
+        let is_known = operating.operator().erase(person).await?;
+        operating.worker.check_app(&person.app, is_known)
+    })
+    .await
 }

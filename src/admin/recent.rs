@@ -12,7 +12,7 @@ use crate::{
     clock::now,
     http::{Answer, Problem, pairs, parse, private, to_the_end},
     ids::{AppId, UserId},
-    login::FoundUser,
+    login::{FoundUser, LoginError, LoginWorker},
     telemetry::recent::{LastHour, UserEvents},
 };
 
@@ -23,13 +23,13 @@ use crate::{
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), &operating)?;
-    let read = || {
+    let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), operating)?;
+    let read = |worker: &LoginWorker| {
         let app: Option<AppId> = parse("appid", parameter(&request, "appid"))?;
-        app.iter().try_for_each(|app| operating.worker.check_app(app, false))?;
-        Ok::<_, Problem>(operating.worker.metrics.recent().last_hour(app.as_ref(), now()))
+        app.iter().try_for_each(|app| worker.check_app(app, false))?;
+        Ok::<_, Problem>(worker.metrics.recent().last_hour(app.as_ref(), now()))
     };
-    Ok(private(act.done(read())?))
+    Ok(private(act.done(read(&act.operating.worker))?))
 }
 
 /// List the last events of a user
@@ -39,12 +39,12 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
 #[utoipa::path(get, path = "/users/{user_id}/events", operation_id = "events", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The events", body = UserEvents)))]
 pub(super) async fn events(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::<UserId>::begin("events", Right::Read, &request, user, &operating)?;
-    let reading = async move {
-        let people = act.done(operating.operator().people_of(&act.target).await)?;
-        Ok(private(operating.worker.metrics.recent().events_of(&act.target, &people, now())))
-    };
-    to_the_end(reading).await
+    let act = Act::begin("events", Right::Read, &request, user, operating)?;
+    act.show(async |operating, user: &UserId| {
+        let people = operating.operator().people_of(user).await?;
+        Ok::<_, LoginError>(operating.worker.metrics.recent().events_of(user, &people, now()))
+    })
+    .await
 }
 
 /// The answer of `GET /find`.
@@ -61,12 +61,12 @@ pub(super) struct FoundUsers {
     params(("q" = String, Query, description = "A user id or an openid")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
-    let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), &operating)?;
+    let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), operating)?;
     let missing = || Problem::invalid("The query lacks `q`, a user id or an openid.");
     let asked = parameter(&request, "q").ok_or_else(missing).and_then(|text| Ok(parse("q", Some(text))?));
     let Some(id) = act.may_go_on(asked)? else { return Err(missing()) };
     let finding = async move {
-        let found = operating.operator().find(&id, &operating.worker.apps.all()).await;
+        let found = act.operating.operator().find(&id, &act.operating.worker.apps.all()).await;
         act.names(found.as_ref().ok().and_then(|found| found.first()).map(|found| &found.user_id));
         act.done(found)
     };

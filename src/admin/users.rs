@@ -1,6 +1,6 @@
 //! The handlers of the paths about users.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -9,9 +9,9 @@ use super::{
     tokens::Right,
 };
 use crate::{
-    http::{Answer, private, to_the_end},
+    http::Answer,
     ids::{AppId, UserId},
-    login::{ShownBinding, ShownUser},
+    login::{LoginError, ShownBinding, ShownUser},
 };
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
@@ -29,21 +29,20 @@ pub(super) struct WeChatOfUser {
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up", Right::Read, &request, user, &operating)?;
-    let reading = async move {
-        let wechat = act.done(operating.operator().bindings_of(&act.target).await)?;
-        Ok(private(WeChatOfUser { user_id: act.target, wechat }))
-    };
-    to_the_end(reading).await
+    let act = Act::begin("look_up", Right::Read, &request, user, operating)?;
+    act.show(async |operating, user: &UserId| {
+        let wechat = operating.operator().bindings_of(user).await?;
+        Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
+    })
+    .await
 }
 
 /// Show what is kept of a user
 #[utoipa::path(get, path = "/users/{user_id}", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("show", Right::Read, &request, user, &operating)?;
-    let reading = async move { act.done(operating.operator().show(&act.target).await) };
-    Ok(private(to_the_end(reading).await?))
+    let act = Act::begin("show", Right::Read, &request, user, operating)?;
+    act.show(async |operating, user: &UserId| operating.operator().show(user).await).await
 }
 
 /// Dissolve a user's binding in one mini program
@@ -56,23 +55,20 @@ pub(super) async fn dissolve(
     path: web::Path<(String, String)>,
     operating: OperatingData,
 ) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("dissolve", Right::Operate, &request, path, &operating)?;
-    let dissolving = async move {
-        let (user, app) = &act.target;
-        let dissolved = operating.operator().dissolve(user, app).await;
-        act.done(dissolved.and_then(|dissolved| operating.worker.check_app(app, dissolved > 0)))
-    };
-    to_the_end(dissolving).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("dissolve", Right::Operate, &request, path, operating)?;
+    act.change(async |operating, (user, app): &(UserId, AppId)| {
+        let dissolved = operating.operator().dissolve(user, app).await?;
+        operating.worker.check_app(app, dissolved > 0)
+    })
+    .await
 }
 
 /// Revoke all tokens of a user
 #[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("end", Right::Operate, &request, user, &operating)?;
-    to_the_end(async move { act.done(operating.operator().end(&act.target).await) }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("end", Right::Operate, &request, user, operating)?;
+    act.change(async |operating, user: &UserId| operating.operator().end(user).await).await
 }
 
 /// Block a user
@@ -81,9 +77,8 @@ pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("block", Right::Operate, &request, user, &operating)?;
-    to_the_end(async move { act.done(operating.operator().block(&act.target).await) }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("block", Right::Operate, &request, user, operating)?;
+    act.change(async |operating, user: &UserId| operating.operator().block(user).await).await
 }
 
 /// Lift the block of a user
@@ -92,7 +87,6 @@ pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operati
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("unblock", Right::Operate, &request, user, &operating)?;
-    to_the_end(async move { act.done(operating.operator().unblock(&act.target).await) }).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let act = Act::begin("unblock", Right::Operate, &request, user, operating)?;
+    act.change(async |operating, user: &UserId| operating.operator().unblock(user).await).await
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    act::{Act, OperatingData},
+    act::{Act, Operating, OperatingData},
     tokens::Right,
 };
 use crate::{
-    http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body, to_the_end},
+    http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body},
     ids::{AppId, UserId},
     login::{Usable, UserSignature},
     wechat::{AppAccessToken, EncryptKey},
@@ -67,10 +67,9 @@ pub(super) async fn sign(
     payload: Payload,
     operating: OperatingData,
 ) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, &operating)?;
+    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, operating)?;
     let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
-    let signing = async move { act.done(operating.worker.sign(&act.target.0, &act.target.1, &data).await) };
-    Ok(private(to_the_end(signing).await?))
+    act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
 }
 
 /// Get the keys of wx.getUserCryptoManager
@@ -82,9 +81,9 @@ pub(super) async fn encrypt_keys(
     path: Path<(String, String)>,
     operating: OperatingData,
 ) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, &operating)?;
-    let asking = async move { act.done(operating.worker.encrypt_keys(&act.target.0, &act.target.1).await) };
-    Ok(private(EncryptKeys { keys: to_the_end(asking).await? }))
+    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, operating)?;
+    let keys = act.find(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
+    Ok(private(EncryptKeys { keys }))
 }
 
 /// Get the access token that all services share
@@ -93,9 +92,8 @@ pub(super) async fn encrypt_keys(
 #[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
 pub(super) async fn access_token(request: HttpRequest, path: Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, &operating)?;
-    let lending = async move { act.done(operating.worker.access_token(&act.target, None).await) };
-    Ok(shared(&to_the_end(lending).await?))
+    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, operating)?;
+    Ok(shared(&act.find(async |operating, app| operating.worker.access_token(app, None).await).await?))
 }
 
 /// Report that WeChat refused the access token
@@ -110,10 +108,11 @@ pub(super) async fn replace_access_token(
     payload: Payload,
     operating: OperatingData,
 ) -> Answer {
-    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, &operating)?;
+    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, operating)?;
     let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)))?;
-    let replacing = async move { act.done(operating.worker.access_token(&act.target, Some(&refused)).await) };
-    Ok(shared(&to_the_end(replacing).await?))
+    let replacing =
+        async move |operating: &Operating, app: &_| operating.worker.access_token(app, Some(&refused)).await;
+    Ok(shared(&act.find(replacing).await?))
 }
 
 fn shared(usable: &Usable) -> HttpResponse {

@@ -1,6 +1,6 @@
 //! `wxmint simulator`
 
-use std::{io, net::TcpListener, rc::Rc, sync::Arc};
+use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::HttpRequest;
 use wxmint_simulator::{SimulatorArgs, World};
@@ -52,7 +52,7 @@ pub(super) fn limits(workers: usize) -> ServerLimits {
 }
 
 fn reset_on_close(request: &HttpRequest) {
-    if let Some(connection) = request.conn_data::<Rc<ClientConnection>>() {
+    if let Some(connection) = request.conn_data::<Arc<ClientConnection>>() {
         // Fails only if the connection is closed already.
         let _ = connection.reset_on_close();
     }

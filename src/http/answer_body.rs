@@ -3,7 +3,6 @@
 use std::{
     error,
     pin::Pin,
-    rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -14,31 +13,18 @@ use actix_web::{
     web::Bytes,
 };
 
-use super::{body::RequestBody, connection::ClientConnection, unread};
+use super::{body::RequestBody, connection::ClientConnection};
 
 /// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a client
 /// that does not read holds two pieces there, and not a copy of the whole answer.
 pub(super) const PIECE: usize = 4 * 1024;
 
 /// While it lives, not all of an answer is in the connection's buffer.
-struct OnTheWay {
-    connection: Rc<ClientConnection>,
-    /// `None` if it has at most a [`PIECE`], which fits into the buffer that each connection has.
-    unread: Option<Arc<unread::Answer>>,
-}
-
-impl OnTheWay {
-    fn begin(connection: Rc<ClientConnection>, answer: &Bytes) -> Self {
-        connection.answers();
-        let unread = (answer.len() > PIECE).then(|| connection.places().unread.begin(&connection, answer));
-        Self { connection, unread }
-    }
-}
+struct OnTheWay(Arc<ClientConnection>);
 
 impl Drop for OnTheWay {
     fn drop(&mut self) {
-        self.unread.iter().for_each(|unread| self.connection.places().unread.end(unread));
-        self.connection.has_buffered_answer();
+        self.0.has_buffered_answer();
     }
 }
 
@@ -56,7 +42,7 @@ impl AnswerBody {
     pub(super) fn send(
         response: ServiceResponse<BoxBody>,
         request_body: Option<RequestBody>,
-        connection: Option<Rc<ClientConnection>>,
+        connection: Option<Arc<ClientConnection>>,
     ) -> ServiceResponse<Self> {
         response.map_body(|_, body| {
             let size = body.size();
@@ -64,7 +50,10 @@ impl AnswerBody {
                 Ok(bytes) => (bytes, None),
                 Err(stream) => (Bytes::new(), Some(stream)),
             };
-            let on_the_way = connection.map(|connection| OnTheWay::begin(connection, &unsent));
+            let on_the_way = connection.map(OnTheWay);
+            on_the_way
+                .iter()
+                .for_each(|OnTheWay(connection)| connection.answers(Some(&unsent).filter(|all| all.len() > PIECE)));
             Self { unsent, rest, size, _request_body: request_body, _on_the_way: on_the_way }
         })
     }

@@ -5,6 +5,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -75,18 +76,18 @@ struct Arriving {
     begun: Instant,
     /// Begins when somebody waits for bytes, because most bodies come with their head and need no timer.
     deadline: Option<Pin<Box<Sleep>>>,
-    connection: Option<Rc<ClientConnection>>,
+    connection: Option<Arc<ClientConnection>>,
     is_over: bool,
 }
 
 impl RequestBody {
     /// Replaces the request's body with itself, if the request has a body.
-    pub(super) fn take_from(request: &mut ServiceRequest, connection: Option<&Rc<ClientConnection>>) -> Option<Self> {
+    pub(super) fn take_from(request: &mut ServiceRequest, connection: Option<&Arc<ClientConnection>>) -> Option<Self> {
         let payload = request.take_payload();
         if matches!(payload, dev::Payload::None) {
             return None;
         }
-        let connection = connection.map(Rc::clone);
+        let connection = connection.map(Arc::clone);
         let arriving = Arriving { payload, begun: Instant::now(), deadline: None, connection, is_over: false };
         let body = Self(Rc::new(RefCell::new(arriving)));
         request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });

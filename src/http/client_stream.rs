@@ -7,7 +7,7 @@
 use std::{
     io, mem,
     pin::Pin,
-    rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -23,7 +23,7 @@ const TOO_LONG: &[u8] =
 
 pub(super) struct ClientStream {
     stream: TcpStream,
-    pub(super) connection: Rc<ClientConnection>,
+    pub(super) connection: Arc<ClientConnection>,
     /// Has been read, and belongs to a later request or to a body.
     held: BytesMut,
     /// actix-http has got bytes, and must decode them before it gets more.
@@ -34,7 +34,7 @@ pub(super) struct ClientStream {
 
 impl ClientStream {
     /// Fails if the client is gone, or the limit of open files is reached.
-    pub(super) fn new(stream: TcpStream, connections: &Rc<Connections>) -> io::Result<Self> {
+    pub(super) fn new(stream: TcpStream, connections: &Arc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let connection = connections.enter(&stream)?;
         Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, of_a_head: 0 })
@@ -86,6 +86,12 @@ impl ClientStream {
             return false;
         }
         true
+    }
+}
+
+impl Drop for ClientStream {
+    fn drop(&mut self) {
+        self.connection.leave();
     }
 }
 

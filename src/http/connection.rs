@@ -7,72 +7,53 @@
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
 
 use std::{
-    cell::{Cell, RefCell},
     cmp::Reverse,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    os::fd::{AsFd, OwnedFd},
-    rc::{Rc, Weak},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    Error,
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    http::ConnectionType,
-    middleware::Next,
-    rt::{net::TcpStream, spawn},
-};
+use actix_web::{rt::net::TcpStream, web::Bytes};
 use ipnet::IpNet;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
-use super::{
-    ServerLimits, answer_body::AnswerBody, body::RequestBody, client_address::subscriber, head::check_host,
-    server::HEAD_TIMEOUT, unread::Unread,
-};
+use super::{ServerLimits, client_address::subscriber, server::HEAD_TIMEOUT};
+use crate::telemetry::admit_line;
 
 /// How often connections are checked.
 const TICK: Duration = Duration::from_secs(1);
+/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public listener nothing
+/// else takes them, because its other long answers are files of the program.
+pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
-/// What all connections of a listener share.
-pub(super) struct Places {
-    taken: AtomicUsize,
-    limits: ServerLimits,
-    pub(super) unread: Unread,
-}
-
-impl Places {
-    pub(super) fn new(limits: &ServerLimits) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), limits: *limits, unread: Unread::default() })
-    }
-
-    /// How many are free; less than none while connections are being closed.
-    fn free(&self) -> isize {
-        self.limits.connections as isize - self.taken.load(Ordering::Relaxed) as isize
-    }
-}
-
-/// The connections of one worker.
+/// The connections of one listener, of all its workers.
 pub(super) struct Connections {
-    open: RefCell<HashMap<usize, Weak<ClientConnection>>>,
-    places: Arc<Places>,
+    limits: ServerLimits,
+    open: Mutex<Open>,
+    /// How many are open.
+    taken: AtomicUsize,
+    /// The bytes of all long answers; those that several answers share are counted for each.
+    unread: AtomicUsize,
 }
+
+type Open = HashMap<RawFd, Arc<ClientConnection>>;
 
 impl Connections {
-    /// Checks the connections for as long as there is a worker that may get some.
-    pub(super) fn watched(places: Arc<Places>) -> Rc<Self> {
-        let connections = Rc::new(Self { open: RefCell::default(), places });
-        let watched = Rc::downgrade(&connections);
-        spawn(async move {
-            let mut tick = actix_web::rt::time::interval(TICK);
+    /// Checks the connections for as long as there is a server that may get some.
+    pub(super) fn watched(limits: ServerLimits) -> Arc<Self> {
+        let (open, taken, unread) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let connections = Arc::new(Self { limits, open, taken, unread });
+        let watched = Arc::downgrade(&connections);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(TICK);
             while let Some(connections) = watched.upgrade() {
-                connections.close_overdue();
+                connections.close_overdue(Instant::now());
                 drop(connections);
                 tick.tick().await;
             }
@@ -80,41 +61,84 @@ impl Connections {
         connections
     }
 
-    /// Takes a place for a newcomer. If there was none, connections that wait for their clients are closed. Where a handler
+    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a handler
     /// works, the connection stays.
-    pub(super) fn enter(self: &Rc<Self>, stream: &TcpStream) -> io::Result<Rc<ClientConnection>> {
-        let socket = Arc::new(stream.as_fd().try_clone_to_owned()?);
-        self.places.taken.fetch_add(1, Ordering::Relaxed);
-        while self.places.free() < 0 {
-            let open = self.all();
-            let waiting = open.iter().filter_map(|connection| Some((connection.waits_since()?, connection)));
-            let held = waiting.map(|(since, connection)| (connection.client, 1, since, connection));
-            let Some(longest) = longest_of_who_holds_most(held) else { break };
-            longest.close();
-        }
-        let connection = Rc::new(ClientConnection {
-            socket,
+    pub(super) fn enter(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
+        let newcomer = Arc::new(ClientConnection {
+            socket: stream.as_fd().try_clone_to_owned()?,
             client: subscriber(stream.peer_addr()?.ip()),
-            phase: Cell::new(Phase::Idle(Instant::now())),
-            next: Cell::default(),
-            is_last: Cell::default(),
-            connections: Rc::clone(self),
+            state: Mutex::new(State { phase: Phase::Idle(Instant::now()), answer: None, is_last: false, next: None }),
+            connections: Arc::clone(self),
         });
-        self.open.borrow_mut().insert(connection.id(), Rc::downgrade(&connection));
-        Ok(connection)
+        let mut open = lock(&self.open);
+        while open.len() >= self.limits.connections {
+            let waiting =
+                open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
+            let Some(longest) = longest_of_who_holds_most(waiting).cloned() else { break };
+            self.close(&mut open, &longest);
+        }
+        open.insert(newcomer.socket.as_raw_fd(), Arc::clone(&newcomer));
+        self.taken.store(open.len(), Ordering::Relaxed);
+        Ok(newcomer)
     }
 
-    fn all(&self) -> Vec<Rc<ClientConnection>> {
-        self.open.borrow().values().filter_map(Weak::upgrade).collect()
+    fn close_overdue(&self, now: Instant) {
+        let mut open = lock(&self.open);
+        let overdue: Vec<_> = open.values().filter(|connection| connection.is_overdue(now)).cloned().collect();
+        overdue.iter().for_each(|connection| self.close(&mut open, connection));
     }
 
-    fn close_overdue(&self) {
-        self.all().iter().filter(|connection| connection.is_overdue()).for_each(|connection| connection.close());
+    /// Counts a long answer. If there is no room for it, the client that holds most loses the answer that has waited longest.
+    fn make_room_for(&self, bytes: usize) {
+        if self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_UNREAD {
+            return;
+        }
+        let mut open = lock(&self.open);
+        while let Some(longest) = one_too_many(&open) {
+            self.close(&mut open, &longest);
+            if let Some(silent) = admit_line("unread answers") {
+                tracing::warn!(
+                    silent,
+                    "answers that clients do not read fill their room: closed a connection that has not read for longest"
+                );
+            }
+        }
+    }
+
+    fn close(&self, open: &mut Open, connection: &ClientConnection) {
+        self.forget(open, connection);
+        connection.close();
+    }
+
+    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
+    fn forget(&self, open: &mut Open, connection: &ClientConnection) {
+        open.remove(&connection.socket.as_raw_fd());
+        self.taken.store(open.len(), Ordering::Relaxed);
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has such an answer
+/// holds all of them: otherwise two addresses that share what they do not read would hold less than one that reads.
+fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
+    let answers = open.values().filter_map(|connection| Some((connection, connection.unread()?)));
+    let answers: Vec<_> = answers.collect();
+    let copies: HashSet<_> = answers.iter().map(|(_, (bytes, _))| bytes).collect();
+    if copies.iter().map(|(_, length)| length).sum::<usize>() <= MOST_UNREAD {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let mut amount = |client: IpNet, bytes: (usize, usize)| if seen.insert((client, bytes)) { bytes.1 } else { 0 };
+    let held =
+        answers.iter().map(|(other, (bytes, since))| (other.client, amount(other.client, *bytes), *since, *other));
+    longest_of_who_holds_most(held).cloned()
+}
+
 /// What the client that holds most has held for longest. So whoever takes much takes it from himself, and not from others.
-pub(super) fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
+fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
     held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
     let longest = held.into_iter().min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));
@@ -136,173 +160,155 @@ enum Phase {
     Flushes(Instant),
 }
 
-/// A client's connection. Handlers find it as `conn_data::<Rc<ClientConnection>>`.
+/// A client's connection. Handlers find it as `conn_data::<Arc<ClientConnection>>`.
 pub struct ClientConnection {
     /// A second handle: actix-web keeps the first.
-    socket: Arc<OwnedFd>,
+    socket: OwnedFd,
     client: IpNet,
-    phase: Cell<Phase>,
-    /// Who waits for the end of the answer, because the client has sent more.
-    next: Cell<Option<Waker>>,
+    /// The worker's thread changes it, and whoever looks for a connection to close reads it.
+    state: Mutex<State>,
+    connections: Arc<Connections>,
+}
+
+struct State {
+    phase: Phase,
+    /// Where the bytes of an unread answer lie, and how many they are. `None` if it is short, because it then fits into the buffer
+    /// that each connection has.
+    answer: Option<(usize, usize)>,
     /// Whether the answer is the last one, because the request's body was not read.
-    is_last: Cell<bool>,
-    connections: Rc<Connections>,
+    is_last: bool,
+    /// Who waits for the end of the answer, because the client has sent more.
+    next: Option<Waker>,
+}
+
+impl Phase {
+    fn is_busy(self) -> bool {
+        !matches!(self, Self::Idle(_) | Self::Body(_))
+    }
+
+    fn waits_since(self) -> Option<Instant> {
+        match self {
+            Self::Works => None,
+            Self::Idle(since) | Self::Body(since) | Self::Answers(since) | Self::Flushes(since) => Some(since),
+        }
+    }
 }
 
 impl ClientConnection {
-    fn id(&self) -> usize {
-        Arc::as_ptr(&self.socket) as usize
-    }
-
-    pub(super) fn client(&self) -> IpNet {
-        self.client
-    }
-
-    pub(super) fn socket(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.socket)
-    }
-
-    pub(super) fn places(&self) -> &Places {
-        &self.connections.places
+    fn phase(&self) -> Phase {
+        lock(&self.state).phase
     }
 
     /// Whether a handler works, or not all of its answer has been handed to the system.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.phase.get(), Phase::Idle(_) | Phase::Body(_))
+        self.phase().is_busy()
     }
 
     /// Whether the bytes that arrive belong to a head.
     pub(super) fn waits_for_head(&self) -> bool {
-        matches!(self.phase.get(), Phase::Idle(_)) && !self.is_last.get()
+        let state = lock(&self.state);
+        matches!(state.phase, Phase::Idle(_)) && !state.is_last
     }
 
-    fn waits_since(&self) -> Option<Instant> {
-        match self.phase.get() {
-            Phase::Works => None,
-            Phase::Idle(since) | Phase::Body(since) | Phase::Answers(since) | Phase::Flushes(since) => Some(since),
-        }
+    /// The bytes of a long answer, and since when they wait.
+    fn unread(&self) -> Option<((usize, usize), Instant)> {
+        let state = lock(&self.state);
+        state.answer.zip(state.phase.waits_since())
     }
 
-    fn is_overdue(&self) -> bool {
-        let limits = &self.places().limits;
-        match self.phase.get() {
+    fn is_overdue(&self, now: Instant) -> bool {
+        let limits = &self.connections.limits;
+        match self.phase() {
             Phase::Works => false,
-            Phase::Idle(since) | Phase::Body(since) => since.elapsed() >= limits.keep_alive + HEAD_TIMEOUT,
-            Phase::Answers(since) | Phase::Flushes(since) => since.elapsed() >= limits.answer,
+            Phase::Idle(since) | Phase::Body(since) => now - since >= limits.keep_alive + HEAD_TIMEOUT,
+            Phase::Answers(since) | Phase::Flushes(since) => now - since >= limits.answer,
         }
     }
 
     pub(super) fn longest_head(&self) -> usize {
-        self.places().limits.head
+        self.connections.limits.head
     }
 
     pub(super) fn wake_when_answered(&self, next: &Waker) {
-        self.next.set(Some(next.clone()));
+        lock(&self.state).next = Some(next.clone());
     }
 
-    fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
-        if !self.is_busy() {
-            self.next.take().into_iter().for_each(Waker::wake);
-        }
+    fn is_in(&self, phase: Phase) {
+        let mut state = lock(&self.state);
+        state.phase = phase;
+        let next = if phase.is_busy() { None } else { state.next.take() };
+        drop(state);
+        next.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn works(&self) {
-        self.enter(Phase::Works);
+        self.is_in(Phase::Works);
     }
 
     /// A handler waits for the rest of a body that began to arrive then.
     pub(super) fn waits_for_body(&self, since: Instant) {
-        self.enter(Phase::Body(since));
+        self.is_in(Phase::Body(since));
     }
 
-    pub(super) fn answers(&self) {
-        self.enter(Phase::Answers(Instant::now()));
+    /// The client is to read an answer, which is `long` if it is more than the connection's buffer has room for.
+    pub(super) fn answers(&self, long: Option<&Bytes>) {
+        self.is_in(Phase::Answers(Instant::now()));
+        if let Some(bytes) = long {
+            let length = bytes.len().min(MOST_UNREAD);
+            lock(&self.state).answer = Some((bytes.as_ptr() as usize, length));
+            self.connections.make_room_for(length);
+        }
+    }
+
+    /// The connection's buffer has all of an answer that actix-web itself has made of an error.
+    pub(super) fn answers_an_error(&self) {
+        self.is_in(Phase::Flushes(Instant::now()));
+    }
+
+    /// Whether this answer is the last one of its connection.
+    pub(super) fn answers_last(&self, is_last: bool) {
+        lock(&self.state).is_last = is_last;
+    }
+
+    pub(super) fn are_places_taken(&self) -> bool {
+        self.connections.taken.load(Ordering::Relaxed) >= self.connections.limits.connections
     }
 
     /// The connection's buffer has the rest of the answer.
     pub(super) fn has_buffered_answer(&self) {
-        if let Phase::Answers(since) = self.phase.get() {
-            self.enter(Phase::Flushes(since));
+        let mut state = lock(&self.state);
+        if let Some((_, length)) = state.answer.take() {
+            self.connections.unread.fetch_sub(length, Ordering::Relaxed);
+        }
+        if let Phase::Answers(since) = state.phase {
+            state.phase = Phase::Flushes(since);
         }
     }
 
     /// The system has all that was in the connection's buffer.
     pub(super) fn has_flushed(&self) {
-        if let Phase::Flushes(_) = self.phase.get() {
-            self.enter(Phase::Idle(Instant::now()));
+        if let Phase::Flushes(_) = self.phase() {
+            self.is_in(Phase::Idle(Instant::now()));
         }
     }
 
+    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep what it has not read.
     fn close(&self) {
-        self.leave();
-        match self.phase.get() {
-            Phase::Answers(_) | Phase::Flushes(_) => reset(&self.socket),
-            // Fails if the client has left meanwhile.
-            _ => drop(shutdown(&self.socket, Shutdown::Both)),
+        if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
+            let _ = self.reset_on_close();
         }
-    }
-
-    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
-    fn leave(&self) {
-        if self.connections.open.borrow_mut().remove(&self.id()).is_some() {
-            self.places().taken.fetch_sub(1, Ordering::Relaxed);
-        }
+        // Fails if the client has left meanwhile.
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     /// Makes closing the connection a TCP reset.
     pub fn reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
     }
-}
 
-impl Drop for ClientConnection {
-    fn drop(&mut self) {
-        self.leave();
+    pub(super) fn leave(&self) {
+        self.connections.forget(&mut lock(&self.connections.open), self);
     }
-}
-
-/// Closes a connection whose client does not read. Otherwise the system would keep what it has not read.
-pub(super) fn reset(socket: &OwnedFd) {
-    // Both fail if the client has left meanwhile.
-    let _ = set_socket_linger(socket, Some(Duration::ZERO));
-    let _ = shutdown(socket, Shutdown::Both);
-}
-
-/// The outermost layer around every request of every listener.
-pub(super) async fn attend<B: MessageBody + 'static>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-    only_loopback_names: bool,
-) -> Result<ServiceResponse<AnswerBody>, Error> {
-    let connection = request.conn_data::<Rc<ClientConnection>>().cloned();
-    connection.iter().for_each(|connection| connection.works());
-    let request_body = RequestBody::take_from(&mut request, connection.as_ref());
-    let response = match check_host(&request, only_loopback_names) {
-        Ok(()) => match next.call(request).await {
-            Ok(response) => response.map_into_boxed_body(),
-            Err(error) => {
-                // actix-web makes an answer of it.
-                connection.iter().for_each(|connection| connection.enter(Phase::Flushes(Instant::now())));
-                return Err(error);
-            }
-        },
-        Err(problem) => {
-            let response = problem.respond(request.request());
-            request.into_response(response)
-        }
-    };
-    if let Some(body) = &request_body {
-        body.skip_what_has_arrived().await;
-    }
-    let Some(connection) = connection else { return Ok(AnswerBody::send(response, request_body, None)) };
-    connection.is_last.set(request_body.as_ref().is_some_and(|body| !body.is_over()));
-    let are_taken = connection.places().free() <= 0;
-    let mut response = AnswerBody::send(response, request_body, Some(connection));
-    if are_taken {
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
-    Ok(response)
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
-//! What the descriptions of both listeners say of every route: who may ask, and a response for each status of a problem, with an
-//! example for each code.
+//! The table of a listener's routes: each row serves a method of a path and describes its problems.
 
 mod chinese;
 
 use std::collections::BTreeMap;
 
-use actix_web::http::StatusCode;
+use actix_web::{
+    Resource, Route,
+    http::{Method, StatusCode},
+    web,
+};
 use utoipa::{
     Modify,
     openapi::{
@@ -19,31 +22,95 @@ use utoipa::{
 pub use self::chinese::Chinese;
 #[cfg(test)]
 pub(crate) use self::chinese::tests as chinese_tests;
-use super::problem::{
-    Problem,
-    ProblemCode::{self, *},
+use super::{
+    not_allowed,
+    problem::{
+        Problem,
+        ProblemCode::{self, *},
+    },
 };
 
-/// A path, the operation of one method, the codes that it answers, and the statuses of `invalid_request` beside 400.
-pub type DescribedRoute = (&'static str, OperationOf, &'static [&'static [ProblemCode]], &'static [u16]);
-pub type OperationOf = fn(&mut PathItem) -> Option<&mut Operation>;
+/// What answers a request, and with which problems.
+pub struct DescribedRoute {
+    pub methods: &'static [Method],
+    pub path: &'static str,
+    /// Makes the route; each worker has one of its own.
+    pub route: fn() -> Route,
+    pub codes: &'static [&'static [ProblemCode]],
+    /// Statuses of `invalid_request` beside 400.
+    pub statuses: &'static [u16],
+}
 
-pub const GET: OperationOf = |item| item.get.as_mut();
-pub const POST: OperationOf = |item| item.post.as_mut();
-pub const PUT: OperationOf = |item| item.put.as_mut();
-pub const DELETE: OperationOf = |item| item.delete.as_mut();
+/// What is not changed by being asked for, so that it may also be asked for by HEAD.
+pub const READ: &[Method] = &[Method::GET, Method::HEAD];
+pub const GET: &[Method] = &[Method::GET];
+pub const POST: &[Method] = &[Method::POST];
+pub const PUT: &[Method] = &[Method::PUT];
+pub const DELETE: &[Method] = &[Method::DELETE];
 
-/// Describes the problems of these routes.
-pub struct RouteProblems(pub &'static [DescribedRoute]);
+/// The routes of a listener that its description names. [`routes!`] declares them.
+pub struct Routes(pub &'static [DescribedRoute]);
 
-impl Modify for RouteProblems {
+/// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
+macro_rules! routes {
+    ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {
+        pub(super) const ROUTES: Routes = Routes(&[$(DescribedRoute {
+            methods: $methods,
+            path: $path,
+            route: || actix_web::web::to($module::$handler),
+            codes: &$codes,
+            statuses: $statuses,
+        }),+]);
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($module::$handler),+), components(schemas(ProblemDocument)), modifiers(&SECURITY, &ROUTES))]
+        $(#[$about])+
+        struct Described;
+    };
+}
+pub(crate) use routes;
+
+impl Routes {
+    /// Each path once.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        let is_first = |number: usize| self.0[..number].iter().all(|before| before.path != self.0[number].path);
+        (0..self.0.len()).filter(move |number| is_first(*number)).map(|number| self.0[number].path)
+    }
+
+    /// The routes of the path `of`, at the path `at`. Other methods get 405.
+    pub fn resource(&self, of: &str, at: &str) -> Resource {
+        let mut resource = web::resource(at);
+        let mut allowed = Vec::new();
+        for row in self.0.iter().filter(|row| row.path == of) {
+            for method in row.methods {
+                resource = resource.route((row.route)().method(method.clone()));
+                allowed.push(method.as_str());
+            }
+        }
+        allowed.sort_by_key(|method| ["GET", "HEAD", "POST"].iter().position(|first| first == method).unwrap_or(3));
+        resource.default_service(not_allowed(allowed.join(", ")))
+    }
+}
+
+impl Modify for Routes {
     fn modify(&self, api: &mut OpenApi) {
-        for (path, method, codes, further) in self.0 {
-            let operation = api.paths.paths.get_mut(*path).and_then(method).expect("a route that is described");
-            for (status, problems) in by_status(codes, further) {
+        for row in self.0 {
+            let item = api.paths.paths.get_mut(row.path);
+            let operation = item.and_then(|item| operation(item, &row.methods[0]));
+            let operation = operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods[0], row.path));
+            for (status, problems) in by_status(row.codes, row.statuses) {
                 operation.responses.responses.insert(status.to_string(), response(&problems).into());
             }
         }
+    }
+}
+
+fn operation<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+    match *method {
+        Method::GET => item.get.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        _ => item.delete.as_mut(),
     }
 }
 
@@ -61,8 +128,8 @@ impl Modify for BearerSecurity {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
         for item in api.paths.paths.values_mut() {
-            for operation in [GET, POST, PUT, DELETE] {
-                operation(item).map(|operation| operation.security.get_or_insert_default());
+            for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+                operation(item, &method).map(|operation| operation.security.get_or_insert_default());
             }
         }
     }

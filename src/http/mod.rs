@@ -1,5 +1,5 @@
-//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens and their
-//! hashes, the client's address, probes, pages for browsers, and the clock.
+//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
+//! address, probes, and pages for browsers.
 
 mod answer_body;
 mod bearer;
@@ -17,7 +17,6 @@ mod process;
 mod server;
 mod to_the_end;
 mod trace;
-mod unread;
 pub mod viewer;
 
 use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
@@ -31,7 +30,7 @@ pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
 pub(crate) use problem::ProblemDocument;
-pub use problem::{Answer, OrProblem, Problem, ProblemCode, not_allowed, not_found};
+pub use problem::{Answer, Problem, ProblemCode, not_allowed, not_found, nothing_else};
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;

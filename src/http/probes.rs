@@ -16,7 +16,7 @@ use actix_web::{
 };
 use tracing_actix_web::TracingLogger;
 
-use super::{RequestSpan, ServerLimits, enter, not_allowed, not_found, serve};
+use super::{RequestSpan, ServerLimits, enter, not_allowed, nothing_else, serve};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -114,7 +114,7 @@ where
     F::Output: Responder + 'static,
 {
     let resource = resource(path).route(get().to(handler.clone())).route(head().to(handler));
-    resource.default_service(web::to(not_allowed("GET, HEAD")))
+    resource.default_service(not_allowed("GET, HEAD".into()))
 }
 
 /// Starts the listener for probes and metrics, which runs until the handle stops it. `metrics` gives the metrics' text, `others`
@@ -135,7 +135,7 @@ pub fn serve_admin(
             .service(readable("/readyz", readyz))
             .service(readable("/metrics", metrics))
             .configure(|config| others(config))
-            .default_service(web::to(not_found(paths)))
+            .default_service(nothing_else(paths))
             .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
     };

@@ -1,18 +1,15 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
-use std::{
-    future::{Ready, ready},
-    time::Duration,
-};
+use std::{future::ready, time::Duration};
 
 use actix_web::{
-    Handler, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError, Route,
     http::{
         Method, StatusCode,
-        header::{self, HeaderName},
+        header::{self, HeaderName, HeaderValue},
     },
+    web,
 };
-use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -87,8 +84,10 @@ struct BindTicket(String);
 
 unprintable!(BindTicket);
 
-/// An answer that says what was wrong and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An answer that says what was wrong and what to do. A handler returns it as its error, and the server's outermost layer
+/// writes it, with the id of the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .code.as_str())]
 pub struct Problem {
     code: ProblemCode,
     status: StatusCode,
@@ -96,7 +95,7 @@ pub struct Problem {
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
     /// A header that the status demands.
-    header: Option<(HeaderName, &'static str)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// An error: the members of RFC 9457, and some of wxmint's own.
@@ -167,7 +166,7 @@ impl Problem {
 
     /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
     pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
-        self.header = Some((header::WWW_AUTHENTICATE, challenge));
+        self.header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
         self
     }
 
@@ -206,65 +205,59 @@ impl Problem {
         }
     }
 
+    /// The problem that a handler or a layer has returned in place of an answer.
+    pub fn of<B>(answer: &HttpResponse<B>) -> Option<&Self> {
+        answer.error()?.as_error()
+    }
+
     /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.
-    pub fn respond(&self, request: &HttpRequest) -> HttpResponse {
+    pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let known = request_id(request);
-        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known.clone() };
-        let document = self.document(&request_id);
+        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known };
         let mut response = HttpResponse::build(self.status);
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
-        // The metrics read this code, because they count requests by outcome.
-        response.extensions_mut().insert(self.code);
-        if known.is_empty() {
-            response.insert_header((REQUEST_ID, request_id.as_str()));
-        }
+        response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((REQUEST_ID, request_id.as_str()));
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if let Some((name, value)) = &self.header {
-            response.insert_header((name, *value));
+        if let Some(header) = self.header.as_deref() {
+            response.insert_header(header.clone());
         }
         response.content_type("application/problem+json");
-        response.body(serde_json::to_vec(&document).unwrap_or_default())
+        response.body(serde_json::to_vec(&self.document(&request_id)).unwrap_or_default())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status)
     }
 }
 
 pub type Answer = Result<HttpResponse, Problem>;
 
-/// A handler whose problems become the answers to its requests.
-#[derive(Clone, Copy)]
-pub struct OrProblem<F>(pub F);
-
-impl<F, Args> Handler<(HttpRequest, Args)> for OrProblem<F>
-where
-    F: Handler<Args, Output = Answer>,
-    Args: 'static,
-{
-    type Output = HttpResponse;
-    type Future = LocalBoxFuture<'static, HttpResponse>;
-
-    fn call(&self, (request, args): (HttpRequest, Args)) -> Self::Future {
-        let answer = self.0.call(args);
-        Box::pin(async move { answer.await.unwrap_or_else(|problem| problem.respond(&request)) })
-    }
+/// 404 for an unknown path. `has` names the paths that exist; the unknown path is not repeated.
+pub fn not_found(has: &str) -> Problem {
+    Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
 }
 
-/// Answers an unknown path with 404. `has` names the paths that exist; the unknown path is not repeated.
-pub fn not_found(has: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
-    move |request| {
-        let problem = Problem::invalid(format!("There is nothing at this path. {has}"));
-        ready(problem.with_status(StatusCode::NOT_FOUND).respond(&request))
-    }
+/// Answers 404 to whatever no other route has.
+pub fn nothing_else(has: &'static str) -> Route {
+    web::to(move || ready(Answer::Err(not_found(has))))
 }
 
-/// Answers a method that a route does not have with 405. `allow` names the methods that it has (`GET, HEAD`).
-pub fn not_allowed(allow: &'static str) -> impl Fn(HttpRequest) -> Ready<HttpResponse> + Clone {
-    move |request| {
+/// Answers 405 to the methods that a resource does not have. `allow` names those that it has (`GET, HEAD`).
+pub fn not_allowed(allow: String) -> Route {
+    let header = HeaderValue::from_str(&allow).expect("names of methods");
+    web::to(move |request: HttpRequest| {
         let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
-        let mut problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
-        problem.header = Some((header::ALLOW, allow));
-        ready(problem.with_status(StatusCode::METHOD_NOT_ALLOWED).respond(&request))
-    }
+        let problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
+        let header = Some(Box::new((header::ALLOW, header.clone())));
+        ready(Answer::Err(Problem { header, ..problem.with_status(StatusCode::METHOD_NOT_ALLOWED) }))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The one way to run a server: its deadlines, its number of connections, and its host names.
 
-use std::{future::ready, io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
+use std::{future::ready, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
@@ -8,14 +8,18 @@ use actix_web::{
     App, Error,
     body::MessageBody,
     dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
-    middleware::from_fn,
+    http::ConnectionType,
+    middleware::{Next, from_fn},
     rt::net::TcpStream,
 };
 
 use super::{
-    answer_body::PIECE,
+    Problem,
+    answer_body::{AnswerBody, PIECE},
+    body::RequestBody,
     client_stream::ClientStream,
-    connection::{Connections, Places, attend},
+    connection::{ClientConnection, Connections},
+    head::check_host,
 };
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
@@ -83,7 +87,7 @@ where
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
-    let places = Places::new(&limits);
+    let connections = Connections::watched(limits);
     let server = Server::build()
         .workers(limits.workers)
         .max_concurrent_connections(per_worker + LEAVING)
@@ -105,9 +109,9 @@ where
                 async move { stopped.notified().await }
             })
             .on_connect_ext(|stream: &ClientStream, data: &mut Extensions| {
-                data.insert(Rc::clone(&stream.connection));
+                data.insert(Arc::clone(&stream.connection));
             });
-        let connections = Connections::watched(Arc::clone(&places));
+        let connections = Arc::clone(&connections);
         let connect = fn_service(move |stream: TcpStream| {
             let client = stream.peer_addr().ok();
             ready(ClientStream::new(stream, &connections).map(|stream| (stream, client)).map_err(DispatchError::Io))
@@ -115,4 +119,42 @@ where
         connect.and_then(http.h1(map_config(app, |()| AppConfig::default())))
     };
     Ok(server.listen("http", listener, service)?.run())
+}
+
+/// The outermost layer around every request of every listener.
+async fn attend<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+    only_loopback_names: bool,
+) -> Result<ServiceResponse<AnswerBody>, Error> {
+    let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
+    connection.iter().for_each(|connection| connection.works());
+    let request_body = RequestBody::take_from(&mut request, connection.as_ref());
+    let response = match check_host(&request, only_loopback_names) {
+        Ok(()) => match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            Err(error) => {
+                // actix-web makes an answer of it.
+                connection.iter().for_each(|connection| connection.answers_an_error());
+                return Err(error);
+            }
+        },
+        Err(problem) => request.error_response(problem),
+    };
+    let problem = Problem::of(response.response()).map(|problem| problem.respond(response.request()));
+    let response = match problem {
+        Some(answer) => response.into_response(answer),
+        None => response,
+    };
+    if let Some(body) = &request_body {
+        body.skip_what_has_arrived().await;
+    }
+    let Some(connection) = connection else { return Ok(AnswerBody::send(response, request_body, None)) };
+    connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
+    let are_taken = connection.are_places_taken();
+    let mut response = AnswerBody::send(response, request_body, Some(connection));
+    if are_taken {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }

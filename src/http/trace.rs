@@ -16,7 +16,7 @@ use tracing_actix_web::{RequestId, RootSpanBuilder};
 use super::{
     client_address::{TrustedProxies, limit_key},
     head::{limit_head, own_headers},
-    problem::ProblemCode,
+    problem::Problem,
 };
 use crate::telemetry::{Trace, audit::Origin};
 
@@ -48,7 +48,7 @@ impl RootSpanBuilder for RequestSpan {
             let status = response.status().as_u16();
             tracing::debug!(status, "answered");
             if let Some(trace) = response.request().extensions().get::<Trace>() {
-                let error = response.response().extensions().get::<ProblemCode>().map(|code| code.as_str());
+                let error = Problem::of(response.response()).map(|problem| problem.code().as_str());
                 trace.answered(|| name(response.request()), status, error);
             }
         }
@@ -114,8 +114,7 @@ pub async fn enter<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if let Err(problem) = limit_head(&request) {
-        let response = problem.respond(request.request());
-        return Ok(add_request_id(request.into_response(response).map_into_right_body()));
+        return Ok(request.error_response(problem).map_into_right_body());
     }
     own_headers(&mut request);
     let trace = request.extensions().get::<Trace>().cloned();

@@ -1,12 +1,26 @@
-//! `/docs/`: Swagger UI in a page of our own, on both listeners. The page chooses its language by itself, and shows the
-//! `openapi.json` or `openapi.zh-CN.json` that lies beside its folder.
+//! A listener's description of its routes in `/openapi.json`, the same in Chinese, and `/docs/`: Swagger UI in a page of our own.
+//! The page chooses its language by itself, and shows the document that lies beside its folder.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Bytes};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Bytes, Data, Path, ServiceConfig},
+};
+use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 
-use super::page::{self, CSS, HTML, JS};
+use super::{
+    Answer,
+    described::Chinese,
+    not_found,
+    page::{self, CSS, HTML, JS},
+    readable,
+};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
@@ -19,23 +33,76 @@ const FILES: [(&str, &str, &str); 6] = [
     ("words.js", JS, include_str!("viewer/words.js")),
 ];
 
+/// What a listener tells of its routes.
+pub struct Description {
+    pub api: fn() -> OpenApi,
+    /// The URL below which the paths are.
+    pub server: String,
+    pub chinese: Chinese,
+    /// Whose viewer it is: `issuer`, or `admin`.
+    pub place: &'static str,
+    /// What to say about a path that is not here.
+    pub paths: &'static str,
+    /// In English and in Chinese, once somebody has asked.
+    pub documents: OnceLock<[Bytes; 2]>,
+}
+
+impl Description {
+    pub fn json(&self) -> String {
+        let mut api = (self.api)();
+        api.servers = Some(vec![Server::new(&self.server)]);
+        api.to_json().expect("a description that is known when compiling serializes")
+    }
+
+    fn document(&self, in_chinese: bool) -> HttpResponse {
+        let documents = self.documents.get_or_init(|| {
+            let english = self.json();
+            [self.chinese.of(&english), english].map(Bytes::from)
+        });
+        HttpResponse::Ok().content_type("application/json").body(documents[usize::from(!in_chinese)].clone())
+    }
+}
+
+/// Marks the demo, in whose viewer one can get codes that work. It is data of the app.
+pub struct InDemo;
+
+const ENGLISH: &str = "/openapi.json";
+const CHINESE: &str = "/openapi.zh-CN.json";
+const FOLDER: &str = "/docs";
+const FILE: &str = "/docs/{file:.*}";
+pub const PATHS: [&str; 4] = [ENGLISH, CHINESE, FOLDER, FILE];
+
+/// The routes of an app whose data has a [`Description`].
+pub fn routes(config: &mut ServiceConfig) {
+    let english = async |description: Data<Description>| description.document(false);
+    let chinese = async |description: Data<Description>| description.document(true);
+    config
+        .service(readable(ENGLISH, english))
+        .service(readable(CHINESE, chinese))
+        .service(readable(FOLDER, folder))
+        .service(readable(FILE, file));
+}
+
 /// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
 /// holds behind a proxy that adds a path prefix.
-pub async fn folder(request: HttpRequest) -> HttpResponse {
+async fn folder(request: HttpRequest) -> HttpResponse {
     let query = request.query_string();
     let place = if query.is_empty() { "docs/".to_owned() } else { format!("docs/?{query}") };
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, place)).finish()
 }
 
-/// `GET /docs/…`: the page and its files. `place` is `issuer`, `demo` or `admin`. The viewer's own route is not used, because
-/// its 404 has no body.
-pub fn file(name: &str, place: &str) -> Option<HttpResponse> {
-    Some(match name {
-        "" | "index.html" => page::answer(HTML, PAGE.replace("{place}", place)),
-        "swagger-ui.css" => page::answer(CSS, of_swagger_ui(name)),
-        "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(name)),
+/// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.
+async fn file(request: HttpRequest, name: Path<String>, description: Data<Description>) -> Answer {
+    Ok(match name.as_str() {
+        "" | "index.html" => {
+            let place = if request.app_data::<InDemo>().is_some() { "demo" } else { description.place };
+            page::answer(HTML, PAGE.replace("{place}", place))
+        }
+        "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&name)),
+        "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&name)),
         name => {
-            let (_, kind, content) = FILES.iter().find(|(file, ..)| *file == name)?;
+            let (_, kind, content) =
+                FILES.iter().find(|(file, ..)| *file == name).ok_or_else(|| not_found(description.paths))?;
             page::answer(kind, *content)
         }
     })

@@ -7,10 +7,10 @@ use chrono::TimeDelta;
 use wxmint_verify::Verifier;
 
 use super::{
-    api::Documents,
     caller,
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     revocations::FeedPages,
+    routes::is_free,
 };
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
@@ -20,7 +20,7 @@ use crate::{
     findings::Finding,
     http::{Readiness, TrustedProxies},
     keys::{KeyRing, KeySet},
-    login::{self, LoginPolicy},
+    login::{LoginPolicy, LoginWorker},
     secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
     store::{Memory, Redis, RedisAccess, Store},
@@ -96,28 +96,29 @@ pub struct Issuer {
     /// The store of all workers, if the settings ask for the store in memory.
     memory: Memory,
     pub(super) proxies: TrustedProxies,
-    pub(super) documents: Documents,
     pub(super) pages: FeedPages,
 }
 
 impl Issuer {
-    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
+    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later. Tells all
+    /// faults at once.
     pub fn from_settings(settings: Settings) -> Result<Self, IssuerStartError> {
-        let (keys, vault, tokens) = (load_keys(&settings), load_vault(&settings), load_admin_tokens(&settings));
-        // `new` reads these again. Here all faults are told at once.
-        let others = [load_apps(&settings).err(), load_users(&settings).err(), open_redis(&settings).err()];
-        match (keys, vault, tokens) {
-            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(admin_tokens)) if others.iter().all(Option::is_none) => {
+        match (load_keys(&settings), load_vault(&settings), Named::load(&settings)) {
+            (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
-                Ok(Self { key_file, vault_file, admin_tokens, ..Self::new(settings, keys, vault)? })
+                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named)? })
             }
-            (keys, vault, tokens) => {
-                Err(IssuerStartError::all([keys.err(), vault.err(), tokens.err()].into_iter().chain(others)))
-            }
+            (keys, vault, named) => Err(IssuerStartError::all([keys.err(), vault.err(), named.err()])),
         }
     }
 
+    /// With keys that were made for this process.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, IssuerStartError> {
+        let named = Named::load(&settings)?;
+        Self::of(settings, keys, vault, named)
+    }
+
+    fn of(settings: Settings, keys: KeySet, vault: Vault, named: Named) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
@@ -128,19 +129,18 @@ impl Issuer {
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
-            apps: Arc::new(load_apps(&settings)?),
+            apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
-            admin_tokens: None,
-            users: load_users(&settings)?,
+            admin_tokens: named.admin_tokens,
+            users: named.users,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::reaching(settings.accounts.url().into_iter().chain([&settings.wechat_url]))?,
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis: open_redis(&settings)?,
+            redis: named.redis,
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
-            documents: Documents::default(),
             pages: FeedPages::default(),
             settings,
         };
@@ -150,7 +150,7 @@ impl Issuer {
             tracing::info!(users, hashing_mebibytes, "users come from a file");
         }
         // Each worker builds its own later, when errors can no longer be reported.
-        issuer.login()?;
+        issuer.login_worker()?;
         Ok(issuer)
     }
 
@@ -183,7 +183,7 @@ impl Issuer {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
             AccountsSource::File(_) => {
-                let (_, users) = self.users.clone().expect("opened by `new`, from the same settings");
+                let (_, users) = self.users.clone().expect("read from the same settings");
                 Box::new(users)
             }
             AccountsSource::Service(base) => {
@@ -202,8 +202,8 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    pub(super) fn login(&self) -> Result<login::LoginWorker, IssuerStartError> {
-        Ok(login::LoginWorker {
+    pub(super) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
+        Ok(LoginWorker {
             apps: Arc::clone(&self.apps),
             wechat: self.wechat()?,
             store: self.store(),
@@ -223,13 +223,43 @@ impl Issuer {
 
 pub(super) struct IssuerWorker {
     pub(super) issuer: Arc<Issuer>,
-    pub(super) login: login::LoginWorker,
+    pub(super) login: LoginWorker,
 }
 
 impl IssuerWorker {
     pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
-        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login()? })
+        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login_worker()? })
     }
+}
+
+/// What the settings name beside the keys.
+struct Named {
+    admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
+    apps: CurrentApps,
+    users: Option<(WatchedFile, FileAccounts)>,
+    redis: Option<RedisAccess>,
+}
+
+impl Named {
+    fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
+        let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
+        match (loaded, check_login_paths(settings)) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok(())) => {
+                Ok(Self { admin_tokens, apps, users, redis })
+            }
+            ((tokens, apps, users, redis), paths) => {
+                Err(IssuerStartError::all([tokens.err(), apps.err(), users.err(), redis.err(), paths.err()]))
+            }
+        }
+    }
+}
+
+fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartError> {
+    if settings.login_paths.iter().all(|path| is_free(path)) {
+        return Ok(());
+    }
+    let advice = "name paths that wxmint does not use itself";
+    Err(IssuerStartError::of_setting(Finding::fault("settings", "WXMINT_LOGIN_PATHS is not valid", advice)))
 }
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.

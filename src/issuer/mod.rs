@@ -1,6 +1,5 @@
 //! `wxmint serve`: build, run, routes, and a thin handler for each.
 
-mod api;
 mod build;
 mod caller;
 mod ended_keys;
@@ -15,7 +14,9 @@ mod routes;
 mod run;
 mod session_key_routes;
 
-pub use api::{InDemo, openapi_json};
 pub use build::{Issuer, IssuerStartError, open_redis};
 pub use login_fields::{LoginFields, RefusedLogin};
+pub use routes::openapi_json;
 pub use run::{Routes, run};
+
+pub use crate::http::viewer::InDemo;

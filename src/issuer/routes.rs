@@ -1,84 +1,146 @@
 //! All routes on one screen.
 
-use std::{rc::Rc, time::Instant};
+use std::{rc::Rc, sync::OnceLock, time::Instant};
 
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder, Route,
+    HttpResponse, Resource,
     dev::{HttpServiceFactory, Service},
-    web::{self, ServiceConfig, delete, get, post, resource},
+    http::header::LOCATION,
+    web::ServiceConfig,
+};
+use utoipa::OpenApi;
+
+use super::{leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
+use crate::{
+    http::{
+        Problem,
+        ProblemCode::{self, *},
+        ProblemDocument,
+        described::{BearerSecurity, Chinese, DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
+        readable,
+        viewer::{self, Description},
+    },
+    telemetry::Metrics,
 };
 
-use super::{api, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
-use crate::{
-    http::{Answer, OrProblem, ProblemCode, not_allowed, readable, viewer},
-    settings::PublicPath as Path,
-    telemetry::{Metrics, RouteMetrics},
+const LOGIN: &str = "/login";
+const ROOT: &str = "/";
+/// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
+const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
+
+/// The problems of every route with a handler that asks the store.
+const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
+const IDENTITY: &[ProblemCode] =
+    &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
+const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
+const TOKEN: &[ProblemCode] = &[InvalidToken];
+const SESSION_KEY: &[ProblemCode] = &[DataUndecryptable];
+const LIMIT: &[ProblemCode] = &[RateLimited];
+/// Of a call of WeChat's API for one person.
+const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
+
+/// Statuses of `invalid_request` beside 400. 431 is possible on every route.
+const HEAD: &[u16] = &[431];
+const BODY: &[u16] = &[408, 413, 431];
+const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
+
+routes! {
+    #[openapi(
+        info(
+            title = "wxmint",
+            description = "Turns a WeChat mini-program login into a signed JWT. Errors are application/problem+json with a \
+                           stable `code`; 429 and 503 carry Retry-After."
+        ),
+        tags((name = "login", description = "For mini programs"),
+            (name = "wechat", description = "Uses of session_key, which never leaves this service"),
+            (name = "keys", description = "For whoever verifies tokens"),
+            (name = "older pages", description = "For mini programs that were written for another back end"),
+            (name = "leave", description = "To log out, and to end a binding"))
+    )]
+    POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, WECHAT], TYPED_BODY;
+    GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
+    POST "/wechat/userdata" session_key::user_data [ANY, TOKEN, SESSION_KEY, LIMIT], BODY;
+    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, LIMIT, WECHAT], BODY;
+    GET "/wechat/session" session_key::session [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
+    POST "/wechat/session/reset" session_key::reset [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
+    READ "/.well-known/jwks.json" metadata::jwks [], HEAD;
+    READ "/revocations" revocations::revocations [STORE], HEAD;
+    READ "/.well-known/openid-configuration" metadata::metadata [], HEAD;
+    POST "/logout" leave::logout [ANY, TOKEN, LIMIT], BODY;
+    DELETE "/binding" leave::dissolve [ANY, TOKEN, LIMIT], HEAD;
+}
+
+const SECURITY: BearerSecurity = BearerSecurity {
+    format: "JWT",
+    description: "The `access_token` of an answer of `POST /login`: the text that begins with eyJ, without the word Bearer. A \
+                  login that you send from this page fills it in.",
 };
+
+/// What the public listener of this issuer tells of itself.
+pub(super) fn description(issuer: &str) -> Description {
+    Description {
+        api: Described::openapi,
+        server: issuer.to_owned(),
+        chinese: Chinese {
+            tags: &[
+                ("login", "登录"),
+                ("wechat", "微信"),
+                ("keys", "验证 token"),
+                ("older pages", "旧页面"),
+                ("leave", "退出"),
+            ],
+            paragraphs: include_str!("chinese.json"),
+        },
+        place: "issuer",
+        paths: PLACE,
+        documents: OnceLock::new(),
+    }
+}
+
+/// Tells clients that ask for an unknown path where the API is described.
+pub(super) const PLACE: &str = "The API is described at /docs.";
+
+pub fn openapi_json() -> String {
+    description("https://login.example.com").json()
+}
 
 /// The routes for mini programs and peers. `login_paths` are further paths of the login.
 pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         for path in login_paths {
-            config.service(login(metrics, path));
+            config.service(counted(metrics, LOGIN, ROUTES.resource(LOGIN, path)));
         }
+        for path in ROUTES.paths() {
+            config.service(counted(metrics, path, ROUTES.resource(path, path)));
+        }
+        // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
+        let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
-            .service(login(metrics, Path::LOGIN.as_str()))
-            .service(only(metrics, delete(), "DELETE", Path::BINDING, leave::dissolve))
-            .service(only(metrics, post(), "POST", Path::LOGOUT, leave::logout))
-            .service(only(metrics, post(), "POST", Path::USER_DATA, session_key::user_data))
-            .service(only(metrics, post(), "POST", Path::PHONE, session_key::phone))
-            .service(only(metrics, get(), "GET", Path::SESSION, session_key::session))
-            .service(only(metrics, post(), "POST", Path::SESSION_RESET, session_key::reset))
-            .service(published(metrics, Path::JWKS, metadata::jwks))
-            .service(published(metrics, Path::OPENID_CONFIGURATION, metadata::metadata))
-            .service(published(metrics, Path::OAUTH_SERVER, metadata::metadata))
-            .service(published(metrics, Path::REVOCATIONS, OrProblem(revocations::revocations)))
-            .service(readable(Path::ROOT.as_str(), api::root))
-            .service(readable(Path::OPENAPI.as_str(), api::openapi))
-            .service(readable(Path::OPENAPI_IN_CHINESE.as_str(), api::openapi_in_chinese))
-            .service(readable(Path::DOCS.as_str(), viewer::folder))
-            .service(readable(Path::DOCS_FILE.as_str(), api::docs_file));
+            .service(counted(metrics, OAUTH_SERVER, readable(OAUTH_SERVER, metadata::metadata)))
+            .service(readable(ROOT, root))
+            .configure(viewer::routes);
     }
 }
 
-/// The login has a histogram of its own, and one label in metrics on all its paths.
-fn login(metrics: &Metrics, path: &str) -> impl HttpServiceFactory + use<> {
-    let login = resource(path)
-        .route(post().to(OrProblem(login_route::login_by_post)))
-        .route(get().to(OrProblem(login_route::login_by_query)));
-    counted(metrics.route(Path::LOGIN.as_str()), login.default_service(web::to(not_allowed("GET, POST"))))
+/// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some proxies
+/// change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
+pub(super) fn is_free(path: &str) -> bool {
+    let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
+    let is = |taken: &str| match taken.split_once('{') {
+        Some((folder, _)) => is_below(folder),
+        None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
+    };
+    let taken = ROUTES.paths().chain(viewer::PATHS).chain([ROOT]);
+    !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 
-/// A resource for verifiers, answered from memory.
-fn published<F, Args>(metrics: &Metrics, path: Path, handler: F) -> impl HttpServiceFactory + use<F, Args>
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    counted(metrics.route(path.as_str()), readable(path.as_str(), handler))
-}
-
-/// A resource with one method. Its requests are timed, because they wait for other services.
-fn only<F, Args>(
-    metrics: &Metrics,
-    route: Route,
-    method: &'static str,
-    path: Path,
-    handler: F,
-) -> impl HttpServiceFactory + use<F, Args>
-where
-    F: Handler<Args, Output = Answer>,
-    Args: FromRequest + 'static,
-{
-    let only =
-        resource(path.as_str()).route(route.to(OrProblem(handler))).default_service(web::to(not_allowed(method)));
-    counted(metrics.route(path.as_str()).timed(), only)
-}
-
-/// Counts the answers of a resource by outcome.
-fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
-    let route = Rc::new(route);
+/// Counts the answers of a resource by outcome. Those that wait for other services are timed; the login has a histogram of its
+/// own, and one label on all its paths.
+fn counted(metrics: &Metrics, path: &'static str, resource: Resource) -> impl HttpServiceFactory + use<> {
+    let route = metrics.route(path);
+    let is_document = path == OAUTH_SERVER || ROUTES.0.iter().any(|row| row.path == path && row.methods == READ);
+    let route = Rc::new(if path == LOGIN || is_document { route } else { route.timed() });
     resource.wrap_fn(move |request, service| {
         let (route, begun, answering) = (Rc::clone(&route), Instant::now(), service.call(request));
         async move {
@@ -89,10 +151,13 @@ fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     })
 }
 
-/// `ok`, or the code of the problem that was answered.
+/// `ok`, or the code of the problem that is answered.
 fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";
     }
-    answer.extensions().get().map_or(ProblemCode::InternalError, |code| *code).as_str()
+    Problem::of(answer).map_or(ProblemCode::InternalError, Problem::code).as_str()
 }
+
+#[cfg(test)]
+mod tests;

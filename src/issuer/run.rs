@@ -16,12 +16,17 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tracing_actix_web::TracingLogger;
 
-use super::{Issuer, IssuerStartError, api::PLACE, build::IssuerWorker, reload::watch_files, routes::public_routes};
+use super::{
+    Issuer, IssuerStartError,
+    build::IssuerWorker,
+    reload::watch_files,
+    routes::{self, public_routes},
+};
 use crate::{
     admin,
     clock::now,
     findings::{Doctor, Finding, Status},
-    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, not_found, serve},
+    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, nothing_else, serve},
     keys::rotation::{self, KeyLife, KeyState},
     redis_checks,
     redis_link::State,
@@ -38,7 +43,7 @@ const REDIS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
 
-const MADE_ONCE: &str = "made once already by `Issuer::new`, from the same settings";
+const MADE_ONCE: &str = "made once already by `Issuer::of`, from the same settings";
 
 /// Routes that are added to a listener's own.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
@@ -68,16 +73,18 @@ pub async fn run(
         readiness.stopping();
     });
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
+    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str()));
     let app = move || {
         let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
         App::new()
             .app_data(web::Data::new(worker))
+            .app_data(description.clone())
             .app_data(public_issuer.proxies.clone())
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
-            .default_service(web::to(not_found(PLACE)))
+            .default_service(nothing_else(routes::PLACE))
             .wrap(from_fn(enter))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
@@ -106,7 +113,7 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
         metrics_of.metrics.keys_are(key_samples(keys.set().lives(), &ended, now));
         metrics_of.metrics.exposition()
     };
-    let worker = move || worker_of.login().expect(MADE_ONCE);
+    let worker = move || worker_of.login_worker().expect(MADE_ONCE);
     Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor)?)
 }
 

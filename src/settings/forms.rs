@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
-use super::{AccountsSource, public_path};
+use super::AccountsSource;
 use crate::{
     ids::AppId,
     limits::Rate,
@@ -206,15 +206,13 @@ pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
     }
 }
 
-/// Paths as they stand in a request, except those that wxmint has itself.
+/// Paths as they stand in a request. The issuer refuses those that it has itself.
 pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     // Proxies resolve such parts, and then ask for another path.
     let is_odd = |part: &str| ["", ".", ".."].contains(&part);
     let has_good_parts = |rest: &str| !rest.strip_suffix('/').unwrap_or(rest).split('/').any(is_odd);
-    let is_good = |path: &&str| {
-        path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain) && public_path::is_free(path)
-    };
+    let is_good = |path: &&str| path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain);
     different(text, |path| Some(path).filter(is_good).map(str::to_owned))
 }
 

@@ -6,7 +6,6 @@ pub mod env_file;
 mod forms;
 #[cfg(test)]
 mod pages;
-mod public_path;
 mod reader;
 mod redis;
 mod sidecar;
@@ -27,7 +26,6 @@ use self::{
 };
 pub use self::{
     forms::{IssuerUrl, parse_duration},
-    public_path::PublicPath,
     reader::{Fault, Faults, Reader},
     redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,

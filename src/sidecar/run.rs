@@ -17,7 +17,7 @@ use super::{
     verify::{PATH, verify},
 };
 use crate::{
-    http::{Listeners, Readiness, ServerLimits, not_found, serve, serve_admin},
+    http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin},
     settings::SidecarSettings,
 };
 
@@ -56,7 +56,7 @@ pub async fn run(
     let app = move || {
         App::new()
             .configure(answering(sidecar.clone()))
-            .default_service(to(not_found("The sidecar answers at /verify.")))
+            .default_service(nothing_else("The sidecar answers at /verify."))
     };
     serve(listeners.service, limits, app, stop)?.await?;
     admin.stop(true).await;

@@ -18,7 +18,7 @@ use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::{
     clock::now,
-    http::{Problem, ProblemCode, no_token, no_valid_token, unreadable_token},
+    http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token},
     path_rules::{Demand, PathSource},
 };
 
@@ -29,10 +29,10 @@ const TOKEN: HeaderName = HeaderName::from_static("x-token-id");
 pub(super) const PATH: &str = "/verify";
 
 /// Any method, on `/verify` and below.
-pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> HttpResponse {
+pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
     let (answer, outcome) = match sidecar.judge(&request).await {
-        Ok((answer, outcome)) => (answer, outcome),
-        Err((problem, outcome)) => (problem.respond(&request), outcome),
+        Ok((answer, outcome)) => (Ok(answer), outcome),
+        Err((problem, outcome)) => (Err(problem), outcome),
     };
     sidecar.metrics.answered(outcome);
     answer

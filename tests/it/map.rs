@@ -23,16 +23,19 @@ fn rooms_of_the_map() -> Rooms {
     rows.map(row).collect()
 }
 
-/// The rooms that the files of each room import. Unit tests count too, because they are built with their room.
+/// The rooms that the files of each room import, without their unit tests.
 fn rooms_of_the_code() -> Rooms {
+    rooms_by(|is_test, code| if is_test { BTreeSet::new() } else { imports(without_tests(code)) })
+}
+
+fn rooms_by(imports_of: impl Fn(bool, &str) -> BTreeSet<String>) -> Rooms {
     let src = repository("src");
     let mut rooms = Rooms::new();
     for path in rust_files(&src) {
         let place = path.strip_prefix(&src).expect("below src").with_extension("");
         let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
         let code = code_of(&path);
-        let is_test = place.iter().any(|name| name == "tests");
-        let found = if is_test { BTreeSet::new() } else { imports(without_tests(&code)) };
+        let found = imports_of(place.iter().any(|name| name == "tests"), &code);
         rooms
             .entry(room.clone())
             .or_default()
@@ -120,6 +123,17 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
         left.values_mut().for_each(|imported| _ = imported.remove(&free));
     }
     assert!(left.is_empty(), "these rooms import each other in a circle: {left:?}");
+}
+
+/// They may import more than their room does, but only rooms of which their room may know.
+#[test]
+fn unit_tests_import_no_room_that_stands_below_theirs() {
+    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
+    let place = |room: &str| page.find(&format!("\n| `{room}` |")).unwrap_or_else(|| panic!("{room} is on the map"));
+    for (room, imported) in rooms_by(|_, code| imports(code)) {
+        let upward: Vec<_> = imported.iter().filter(|other| place(other) > place(&room)).collect();
+        assert!(upward.is_empty(), "unit tests of {room} import {upward:?}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ async fn shown(docs: Arc<Docs>, request: HttpRequest, place: String) -> HttpResp
     }
     let place = format!("{}/{place}", language(&request));
     if docs.answer(&place).is_none() {
-        return not_found("The pages are at /pages/.")(request).await;
+        return HttpResponse::from_error(not_found("The pages are at /pages/."));
     }
     let mut found = HttpResponse::Found();
     found.insert_header((LOCATION, format!("/pages/{place}"))).insert_header((VARY, ACCEPT_LANGUAGE.as_str())).finish()

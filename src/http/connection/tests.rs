@@ -2,7 +2,7 @@
 
 use std::{future::pending, net::SocketAddr, sync::LazyLock};
 
-use actix_web::{App, web};
+use actix_web::{App, rt::spawn, web};
 use rustix::net::sockopt::socket_linger;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::http::{ServerLimits, listen, serve, unread::MOST_UNREAD};
+use crate::http::{ServerLimits, listen, serve};
 
 /// A connection may be idle for this and `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -218,12 +218,12 @@ async fn the_system_keeps_nothing_of_an_answer_whose_time_is_over() {
 #[actix_web::test]
 async fn a_connection_is_reset_while_its_client_does_not_read_an_answer() {
     let (address, now) = (server(), Instant::now());
-    let connections = Connections::watched(Places::new(&ServerLimits::default()));
+    let connections = Connections::watched(ServerLimits::default());
     let [idle, body, answers, flushes] = [Phase::Idle, Phase::Body, Phase::Answers, Phase::Flushes].map(|of| of(now));
     for (phase, is_reset) in [(Phase::Works, false), (idle, false), (body, false), (answers, true), (flushes, true)] {
         let stream = connected(HONEST, address).await;
         let connection = connections.enter(&stream).expect("a connection");
-        connection.enter(phase);
+        connection.is_in(phase);
         connection.close();
         let linger = socket_linger(&connection.socket).expect("an option");
         assert_eq!(linger.is_some(), is_reset, "{phase:?}");

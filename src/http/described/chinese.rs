@@ -98,7 +98,13 @@ pub(crate) mod tests {
     /// Every word is said in Chinese too, and no Chinese is left over.
     pub(crate) fn says_everything(json: &str, chinese: &Chinese) {
         let table: HashMap<String, String> = serde_json::from_str(chinese.paragraphs).expect("JSON");
-        assert_eq!(paragraphs(&words(&mut parsed(json))), table.keys().cloned().collect());
+        let (wanted, said) = (paragraphs(&words(&mut parsed(json))), table.keys().cloned().collect::<BTreeSet<_>>());
+        let (lacking, left_over): (Vec<_>, Vec<_>) =
+            (wanted.difference(&said).collect(), said.difference(&wanted).collect());
+        assert!(
+            lacking.is_empty() && left_over.is_empty(),
+            "chinese.json lacks {lacking:#?}, and does not need {left_over:#?}"
+        );
         let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
         for paragraph in paragraphs(&words(&mut parsed(&chinese.of(json)))) {
             assert!(paragraph.contains(is_han) || paragraph == "JWK Set", "{paragraph}");

@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use actix_web::HttpServer;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    cli::simulator::run_on,
     ids::{OpenId, Phone},
     store::{AccessTokenShelf, Memory},
     telemetry::Metrics,
@@ -63,9 +63,17 @@ impl Bed {
         let app =
             wxmint_simulator::App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
         let serve = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let stopped = async { drop(stopped.await) };
-            runtime.block_on(run_on(listener, wxmint_simulator::World::new(vec![app], 0), 1, stopped))
+            let world = wxmint_simulator::World::new(vec![app], 0);
+            let wechat = wxmint_simulator::routes(world, |_| {});
+            let server = HttpServer::new(move || actix_web::App::new().configure(wechat.clone()));
+            let server = server.workers(1).disable_signals().listen(listener)?.run();
+            let stop = server.handle();
+            actix_web::rt::System::new().block_on(async {
+                let served = actix_web::rt::spawn(server);
+                drop(stopped.await);
+                stop.stop(false).await;
+                served.await.expect("a server that does not panic")
+            })
         };
         let tls = Tls::from_system().expect("the system's certificates");
         let base = format!("http://{address}").parse().expect("a URL");

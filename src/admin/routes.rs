@@ -1,0 +1,106 @@
+//! All routes of the admin listener on one screen, but for the probes and the console. Each asks for a secret that has the right.
+
+use std::sync::OnceLock;
+
+use actix_web::web::ServiceConfig;
+use utoipa::OpenApi;
+
+use super::{console, doctor, people, recent, users, wechat};
+use crate::http::{
+    ProblemCode::{self, *},
+    ProblemDocument,
+    described::{BearerSecurity, Chinese, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes},
+    viewer::Description,
+};
+
+/// The problems of every route.
+const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
+
+/// Of a route that asks no store.
+const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
+const APP: &[ProblemCode] = &[UnknownApp];
+const PERSON: &[ProblemCode] = &[UnknownPerson];
+const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
+/// Of a call of WeChat's API.
+const WECHAT: &[ProblemCode] = &[WechatMisconfigured, WechatUnavailable];
+/// The same for one person.
+const OF_PERSON: &[ProblemCode] = &[UserBlocked];
+
+/// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
+const HEAD: &[u16] = &[421, 431];
+const BODY: &[u16] = &[408, 413, 421, 431];
+
+routes! {
+    #[openapi(
+        info(
+            title = "wxmint, the admin listener",
+            description = "For operators and for services of the business, never for the public. Each request shows a secret of \
+                           WXMINT_ADMIN_TOKENS_FILE that has the right which `security` names. User ids and openids are \
+                           encoded for the URL. Times are seconds since 1970, or null. What changes something may be repeated. \
+                           Errors are application/problem+json with a stable `code`; 429 and 503 carry Retry-After."
+        ),
+        tags((name = "users", description = "By the id that a user has in your own system"),
+            (name = "wechat", description = "What takes a session key or the AppSecret, which never leave wxmint"),
+            (name = "people", description = "By openid, for the receiver of WeChat's pushes"),
+            (name = "duty", description = "For the person on duty, and the console"))
+    )]
+    READ "/users/{user_id}" users::show [ANY], HEAD;
+    READ "/users/{user_id}/wechat" users::wechat_of_user [ANY], HEAD;
+    DELETE "/users/{user_id}/wechat/{appid}" users::dissolve [ANY, APP], HEAD;
+    POST "/users/{user_id}/end" users::end [ANY], HEAD;
+    PUT "/users/{user_id}/block" users::block [ANY], HEAD;
+    DELETE "/users/{user_id}/block" users::unblock [ANY], HEAD;
+    POST "/users/{user_id}/wechat/{appid}/signature" wechat::sign [ANY, APP, PERSON, SESSION_KEY], BODY;
+    READ "/users/{user_id}/wechat/{appid}/encrypt-keys" wechat::encrypt_keys
+        [ANY, APP, PERSON, SESSION_KEY, WECHAT, OF_PERSON], HEAD;
+    READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;
+    POST "/wechat/{appid}/access-token" wechat::replace_access_token [ANY, APP, WECHAT], BODY;
+    READ "/wechat/{appid}/people/{openid}" people::look_up [ANY, APP, PERSON], HEAD;
+    POST "/wechat/{appid}/people/{openid}/end" people::end [ANY, APP], HEAD;
+    DELETE "/wechat/{appid}/people/{openid}" people::erase [ANY, APP], HEAD;
+    READ "/whoami" console::whoami [SECRET], HEAD;
+    READ "/doctor" doctor::doctor [SECRET], HEAD;
+    READ "/find" recent::find [ANY], HEAD;
+    READ "/users/{user_id}/events" recent::events [ANY], HEAD;
+    READ "/activity" recent::activity [SECRET, APP], HEAD;
+}
+
+const SECURITY: BearerSecurity = BearerSecurity {
+    format: "a secret of WXMINT_ADMIN_TOKENS_FILE",
+    description: "A secret of the file of `WXMINT_ADMIN_TOKENS_FILE`: the second word of one of its lines. This page keeps it \
+                  until it is closed or loaded again.",
+};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    for path in ROUTES.paths() {
+        config.service(ROUTES.resource(path, path));
+    }
+}
+
+/// What the admin listener tells of itself. It needs no secret, because it says nothing of anybody.
+pub(super) fn description() -> Description {
+    Description {
+        api: Described::openapi,
+        server: "/".into(),
+        chinese: Chinese {
+            tags: &[("users", "用户"), ("wechat", "微信"), ("people", "微信身份"), ("duty", "值班")],
+            paragraphs: include_str!("chinese.json"),
+        },
+        place: "admin",
+        paths: super::PATHS,
+        documents: OnceLock::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::described::chinese_tests;
+
+    #[test]
+    fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
+        let described = description();
+        chinese_tests::says_everything(&described.json(), &described.chinese);
+        chinese_tests::changes_nothing_else(&described.json(), &described.chinese);
+    }
+}
