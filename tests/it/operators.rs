@@ -3,13 +3,11 @@
 mod blocking;
 mod commands;
 mod forgetting;
-mod lookup;
 mod people;
 mod recent;
-mod secrets;
 mod unknown;
 
-use std::{fs, path::PathBuf, process::Output};
+use std::{fs, process::Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,7 +20,6 @@ const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
 /// A service that operators can ask.
 struct Office {
     bed: TestBed,
-    tokens: PathBuf,
     _folder: TempDir,
 }
 
@@ -40,17 +37,13 @@ impl Office {
         let tokens = folder.path().join("admin.tokens");
         write_private(&tokens, &format!("# operators\n\n{NAME} {SECRET}\n"));
         let builder = builder.breakable_redis().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
-        Self { bed: builder.start().await, tokens, _folder: folder }
+        Self { bed: builder.start().await, _folder: folder }
     }
 
     async fn ask(&self, method: &str, path: &str) -> Answer {
-        self.ask_with(method, path, SECRET).await
-    }
-
-    async fn ask_with(&self, method: &str, path: &str, secret: &str) -> Answer {
         let url = format!("http://{}{path}", self.bed.service().admin);
         let request = self.bed.http.0.request(method.parse().expect("a method"), url);
-        self.bed.http.send(request.bearer_auth(secret)).await
+        self.bed.http.send(request.bearer_auth(SECRET)).await
     }
 
     async fn done(&self, method: &str, path: &str) {
@@ -117,10 +110,14 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     assert!((iat - last_login).abs() <= 10 && (iat - bound_at).abs() <= 10, "{iat} {last_login} {bound_at}");
     let wechat =
         json!([{"appid": APPID, "openid": account["openid"], "unionid": account["unionid"], "bound_at": null}]);
-    let expected =
+    let mut expected =
         json!({"user_id": user, "blocked": false, "ended_before": null, "last_login": null, "wechat": wechat});
     assert_eq!(shown, expected);
     assert_eq!(office.must(&["show", &user]).trim(), office.ask("GET", &format!("/users/{user}")).await.body);
+    let identities = office.ask("GET", &format!("/users/{user}/wechat")).await;
+    assert_eq!((identities.status, identities.header("cache-control")), (200, "no-store"), "{identities:?}");
+    expected["wechat"][0]["bound_at"] = bound_at.into();
+    assert_eq!(identities.json(), json!({"user_id": user, "wechat": expected["wechat"]}));
 
     // The end forgets the session key, which told the last login.
     office.done("POST", &format!("/users/{user}/end")).await;
@@ -136,6 +133,25 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
     let unknown =
         json!({"user_id": "nobody", "blocked": false, "ended_before": null, "last_login": null, "wechat": []});
     assert_eq!(office.show("nobody").await, unknown);
+    let log = office.bed.service().log();
+    assert!(!["openid", "unionid"].iter().any(|name| log.contains(account[*name].as_str().expect("text"))), "{log}");
+}
+
+#[tokio::test]
+async fn who_is_bound_to_nobody_or_not_yet_is_not_told() {
+    let office = Office::start().await;
+    // Admitted, and the process died before it was written down with the person.
+    let binding = format!("wxmint:{{{APPID}:o1}}:binding");
+    office.bed.redis.command::<()>(&["HSET", "wxmint:user:{half}", &format!("{APPID}:o1"), "1+"]);
+    office.bed.redis.command::<()>(&["HSET", &binding, "generation", "1", "intent_user", "half"]);
+    let login = office.bed.log_in("lin").await.expect_login();
+    assert_eq!(office.bed.service().unbind(&login.member("access_token")).await.status, 204);
+    for user in ["nobody", "half", &login.member("user_id")] {
+        let told = office.ask("GET", &format!("/users/{user}/wechat")).await.json();
+        assert_eq!(told, json!({"user_id": user, "wechat": []}));
+    }
+    let odd = office.ask("GET", "/users/a%2Fb%25c%3Fd/wechat").await;
+    assert_eq!((odd.status, odd.member("user_id").as_str()), (200, "a/b%c?d"), "{odd:?}");
 }
 
 #[tokio::test]

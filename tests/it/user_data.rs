@@ -61,6 +61,14 @@ impl Replicas {
         Self(TestBed::builder().services(2).start().await)
     }
 
+    async fn of_two_apps() -> Self {
+        Self(TestBed::builder().services(2).two_apps().start().await)
+    }
+
+    async fn log_in_in(&self, app: &str, person: &str) -> Session {
+        self.session(app, person, &self.0.log_in_at(app, person, json!({})).await).await
+    }
+
     async fn log_in(&self, person: &str) -> Session {
         self.log_in_at(0, person).await
     }
@@ -126,20 +134,6 @@ impl Replicas {
         for service in &self.0.services {
             service.expect_no_faults().await;
         }
-    }
-}
-
-struct TwoApps {
-    replicas: Replicas,
-}
-
-impl TwoApps {
-    async fn start() -> Self {
-        Self { replicas: Replicas(TestBed::builder().services(2).two_apps().start().await) }
-    }
-
-    async fn log_in(&self, app: &str, person: &str) -> Session {
-        self.replicas.session(app, person, &self.replicas.0.log_in_at(app, person, json!({})).await).await
     }
 }
 

@@ -6,12 +6,13 @@
 mod binding;
 mod draws;
 mod ends;
-#[path = "../it/support/limit.rs"]
-mod limit;
-mod redis_server;
 #[path = "../it/clouds/resp.rs"]
 mod resp;
 mod rotation;
+mod stepping;
+#[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the proofs need a server of Redis")]
+#[path = "../it/support/mod.rs"]
+mod support;
 
 use std::{cell::Cell, env, fmt::Display, str::FromStr, time::Duration};
 
@@ -26,8 +27,25 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// For a whole test, which tries so many cases.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What a scheduler drives: one action after the other, and laws that hold after each.
+trait Scheduled {
+    const MOST_ACTIONS: i64;
+    fn draws(&mut self) -> &mut Draws;
+    fn act(&mut self) -> Result<(), String>;
+    /// What was begun is brought to its end. How much was looked at.
+    fn come_to_rest(&mut self) -> Result<usize, String>;
+    /// What happened, for whoever reads of a failure.
+    fn trace(&self) -> String;
+}
+
+fn play<W: Scheduled>(mut world: W) -> Result<usize, String> {
+    let actions = world.draws().below(W::MOST_ACTIONS);
+    let held = (0..actions).try_for_each(|_| world.act()).and_then(|()| world.come_to_rest());
+    held.map_err(|law| format!("{law}\n{}", world.trace()))
+}
+
 fn runtime() -> Runtime {
-    limit::at_most(LIMIT * from_environment("PROOF_TIMES", 1));
+    support::limit::at_most(LIMIT * from_environment("PROOF_TIMES", 1));
     Runtime::new().expect("a runtime")
 }
 

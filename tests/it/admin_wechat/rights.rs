@@ -1,11 +1,14 @@
 //! What each secret may do, and that whoever is refused is audited.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{ALL, DESK, READER, SHOP, Shop};
-use crate::support::{APPID, BUSY, eventually, write_private};
+use crate::support::{APPID, BUSY, until, write_private};
+
+/// The file is looked at every 2 s.
+const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 
 /// Of each route: its method, path, body, the right that it needs, and its act.
 fn routes(user: &str) -> Vec<(&'static str, String, Value, &'static str, &'static str)> {
@@ -20,7 +23,10 @@ fn routes(user: &str) -> Vec<(&'static str, String, Value, &'static str, &'stati
         ("POST", format!("/users/{user}/end"), nothing.clone(), "operate", "end"),
         ("PUT", format!("/users/{user}/block"), nothing.clone(), "operate", "block"),
         ("DELETE", format!("/users/{user}/block"), nothing.clone(), "operate", "unblock"),
-        ("DELETE", format!("/users/{user}/wechat/{APPID}"), nothing, "operate", "dissolve"),
+        ("DELETE", format!("/users/{user}/wechat/{APPID}"), nothing.clone(), "operate", "dissolve"),
+        ("GET", format!("/wechat/{APPID}/people/oLin"), nothing.clone(), "read", "look_up_person"),
+        ("POST", format!("/wechat/{APPID}/people/oLin/end"), nothing.clone(), "operate", "end_person"),
+        ("DELETE", format!("/wechat/{APPID}/people/oLin"), nothing, "operate", "erase_person"),
     ]
 }
 
@@ -63,19 +69,23 @@ async fn a_secret_does_what_its_line_says_and_nothing_else() {
 async fn whoever_shows_no_valid_secret_is_audited_without_a_name() {
     let shop = Shop::start().await;
     for (method, path, body, _, act) in routes("lin") {
-        for wrong in [&SHOP[1..], &SHOP.to_uppercase(), "shop"] {
-            shop.ask(method, &path, wrong, &body).await.expect_problem(401, "invalid_token");
+        for wrong in [&SHOP[1..], &format!("{SHOP}0"), &SHOP.to_uppercase(), "shop"] {
+            let refused = shop.ask(method, &path, wrong, &body).await.expect_problem(401, "invalid_token");
+            assert!(refused.header("www-authenticate").starts_with("Bearer error=\"invalid_token\""), "{refused:?}");
         }
         let url = format!("http://{}{path}", shop.bed.service().admin);
         let bare = shop.bed.http.0.request(method.parse().expect("a method"), url);
-        shop.bed.http.send(bare).await.expect_problem(401, "invalid_token");
+        let bare = shop.bed.http.send(bare).await.expect_problem(401, "invalid_token");
+        assert_eq!(bare.header("www-authenticate"), "Bearer");
+        shop.bed.service().ask(method, &path, SHOP, &body).await.expect_problem(404, "invalid_request");
         let about_user = path.starts_with("/users/").then_some("lin");
         let app = path.contains(APPID).then_some(APPID);
         let event = json!({"action": act, "by": null, "user": about_user, "app": app, "outcome": "invalid_token"});
         shop.audited(event).await;
     }
-    let log = shop.bed.service().log();
-    assert!(!log.contains(&SHOP[1..]) && !log.contains(&SHOP.to_uppercase()), "{log}");
+    let (log, metrics) = (shop.bed.service().log(), shop.bed.service().metrics().await);
+    let traces = format!("{log}\n{metrics}\n{:?}", shop.bed.redis.everything());
+    assert!(!traces.contains(&SHOP[1..]) && !traces.contains(&SHOP.to_uppercase()), "{traces}");
 }
 
 #[tokio::test]
@@ -88,20 +98,16 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
         write_private(&beside, content);
         fs::rename(beside, &shop.tokens).expect("renamed");
     };
-    let becomes = async |wanted: u16| {
-        // The file is looked at every 2 s.
-        let within = BUSY + std::time::Duration::from_secs(5);
-        eventually(&format!("status {wanted}"), within, async || (status().await == wanted).then_some(())).await;
-    };
+    let becomes = async |wanted: u16| until(&wanted.to_string(), WITHIN, async || status().await == wanted).await;
     assert_eq!(status().await, 200);
     replace(&format!("shop {SHOP} read,operate\n"));
     becomes(403).await;
     replace(&format!("shop {SHOP} wechat\n"));
     becomes(200).await;
-    for spoilt in ["wechat,all", "Wechat", "wechat, read"] {
+    let refused = async || shop.bed.service().metric("wxmint_reload_refused{what=\"admin_tokens\"}").await;
+    for spoilt in ["wechat\ndesk too-short", "wechat,all", "Wechat", "wechat, read"] {
         replace(&format!("shop {SHOP} {spoilt}\nall {ALL}\n"));
-        let told = async || shop.bed.service().metric("wxmint_reload_refused{what=\"admin_tokens\"}").await == 1.0;
-        crate::support::until("the file is refused", BUSY + std::time::Duration::from_secs(5), told).await;
+        until("the file is refused", WITHIN, async || refused().await == 1.0).await;
         assert_eq!(status().await, 200, "{spoilt}");
         assert_eq!(shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status, 401, "{spoilt}");
     }
@@ -109,8 +115,10 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     becomes(401).await;
     let of_all = async || shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status;
     assert_eq!(of_all().await, 200);
+    assert_eq!(refused().await, 0.0);
     replace("# nobody\n");
-    let within = BUSY + std::time::Duration::from_secs(5);
-    eventually("the last secret is taken away", within, async || (of_all().await == 401).then_some(())).await;
-    assert!(!shop.bed.service().log().contains(SHOP), "{}", shop.bed.service().log());
+    until("the last secret is taken away", WITHIN, async || of_all().await == 401).await;
+    shop.bed.service().says("a secret must be at least 32").await;
+    let log = shop.bed.service().log();
+    assert!(!log.contains(SHOP) && !log.contains("too-short"), "{log}");
 }

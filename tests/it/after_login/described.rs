@@ -47,6 +47,11 @@ async fn the_description_names_the_methods_of_every_route_and_no_other() {
         }
     }
     let without = TestBed::start().await;
+    for path in paths.keys() {
+        let gone =
+            ask(&business.bed.http, "get", &url(&without, &filled(path, "lin", "oLin")), ALL, &Value::Null).await;
+        gone.expect_problem(404, "invalid_request");
+    }
     assert_eq!(without.service().admin("/openapi.json").await.status, 404, "it describes what is not there");
     business.bed.service().get("/users/nobody").await.expect_problem(404, "invalid_request");
 }

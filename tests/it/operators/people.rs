@@ -115,33 +115,6 @@ async fn an_end_by_openid_ends_the_tokens_of_this_app_and_of_this_very_second() 
     assert_eq!((last.member("user_id"), &last.json()["new_user"]), (elsewhere.member("user_id"), &json!(false)));
 }
 
-#[tokio::test]
-async fn who_may_read_ends_and_erases_nobody_and_who_may_operate_reads_nobody() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let tokens = folder.path().join("admin.tokens");
-    let secrets = ["read", "operate", "wechat"].map(|right| (right, format!("{SECRET}-{right}")));
-    let lines: Vec<_> = secrets.iter().map(|(right, secret)| format!("peer {secret} {right}\n")).collect();
-    write_private(&tokens, &lines.concat());
-    let bed = TestBed::builder().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await;
-    let login = bed.log_in("lin").await.expect_login();
-    let path = Somebody::named(&bed, "lin").await.path();
-    for (method, end, needed, status) in
-        [("GET", "", "read", 200), ("POST", "/end", "operate", 204), ("DELETE", "", "operate", 204)]
-    {
-        for (right, secret) in &secrets {
-            let url = format!("http://{}{path}{end}", bed.service().admin);
-            let request = bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
-            let answer = bed.http.send(request).await;
-            if *right == needed {
-                assert_eq!(answer.status, status, "{method} {right}: {answer:?}");
-                assert_eq!(bed.accepts(&login).await, method == "GET", "{method} {right}");
-            } else {
-                answer.expect_problem(403, "forbidden");
-            }
-        }
-    }
-}
-
 /// The app was moved to another Open Platform account, once while a login was noting it.
 #[tokio::test]
 async fn an_erasure_finds_the_unionids_from_before_a_change() {

@@ -1,8 +1,11 @@
-//! What the process remembers of late, and the search for a user: what the console shows.
+//! What the process remembers of late, the search for a user, and the doctor: what the console shows.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{NAME, Office};
+use super::{NAME, Office, SECRET};
 use crate::support::{APPID, OTHER_APPID, TestBed};
 
 /// The events without their times, newest first.
@@ -114,4 +117,25 @@ async fn one_search_finds_a_user_by_user_id_and_by_the_openid_of_any_mini_progra
     assert_eq!([&both[0]["by"], &both[1]["by"]], ["user_id", "openid"], "{both}");
     let log = office.bed.service().log();
     assert!(!log.contains(&format!("q={openid}")), "{log}");
+}
+
+/// Each holds a connection, which the probes and the other secrets need.
+#[tokio::test]
+async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
+    let office = Office::of(TestBed::builder().breakable_wechat()).await;
+    office.bed.wechat_link().stall().await;
+    let (http, url) = (office.bed.http.clone(), format!("http://{}/doctor", office.bed.service().admin));
+    let asked = (0..40).map(|_| {
+        let (http, request) = (http.clone(), http.0.get(&url).bearer_auth(SECRET));
+        tokio::spawn(async move { http.send(request).await })
+    });
+    let answers: Vec<_> = join_all(asked).await.into_iter().map(|answer| answer.expect("an answer")).collect();
+    let (busy, answered): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 429);
+    assert!(!busy.is_empty() && !answered.is_empty(), "{} {}", busy.len(), answered.len());
+    for refused in busy {
+        assert_eq!(refused.expect_problem(429, "rate_limited").header("retry-after"), "5");
+    }
+    let examined: BTreeSet<_> = answered.iter().map(|answer| answer.json()["examined_at"].as_i64()).collect();
+    assert_eq!(examined.len(), 1, "{examined:?}");
+    assert_eq!(office.ask("GET", "/doctor").await.status, 200);
 }

@@ -16,7 +16,7 @@ mod connection;
 mod demo;
 mod jwks_server;
 mod keys;
-mod limit;
+pub(crate) mod limit;
 mod load;
 mod newcomers;
 mod ports;

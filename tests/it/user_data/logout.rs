@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, TwoApps, data_of, endpoints, key_of, sealing::sealed_phone,
+    LOGOUT, NUMBER, OTHER_APPID, Replicas, SESSION, Session, data_of, endpoints, key_of, sealing::sealed_phone,
 };
 use crate::support::{APPID, Answer};
 
@@ -59,15 +59,15 @@ async fn a_token_that_was_logged_out_is_refused_everywhere_and_the_session_key_i
 
 #[tokio::test]
 async fn a_logout_everywhere_reaches_the_users_other_mini_programs_and_nobody_else() {
-    let apps = TwoApps::start().await;
-    let (here, there) = (apps.log_in(APPID, "lin").await, apps.log_in(OTHER_APPID, "lin").await);
-    let mei = apps.log_in(APPID, "mei").await;
+    let apps = Replicas::of_two_apps().await;
+    let (here, there) = (apps.log_in_in(APPID, "lin").await, apps.log_in_in(OTHER_APPID, "lin").await);
+    let mei = apps.log_in_in(APPID, "mei").await;
     assert_eq!(here.user, there.user);
-    expect_logged_out(&apps.replicas.log_out(0, &here, &json!({"everywhere": true})).await);
+    expect_logged_out(&apps.log_out(0, &here, &json!({"everywhere": true})).await);
     for session in [&here, &there] {
-        apps.replicas.expect_refused(session).await;
+        apps.expect_refused(session).await;
     }
-    apps.replicas.expect_accepted(&mei).await;
-    let left: Vec<String> = apps.replicas.0.redis.command(&["KEYS", "wxmint:*:session"]);
+    apps.expect_accepted(&mei).await;
+    let left: Vec<String> = apps.0.redis.command(&["KEYS", "wxmint:*:session"]);
     assert_eq!(left, [key_of(APPID, &mei, "session")], "lin's session keys of all mini programs are forgotten");
 }

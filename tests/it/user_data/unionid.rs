@@ -4,19 +4,19 @@
 use serde_json::{Value, json};
 
 use super::{
-    OTHER_APPID, Replicas, Session, TwoApps, data_of, expect_undecryptable,
+    OTHER_APPID, Replicas, Session, data_of, expect_undecryptable,
     sealing::{seal, sign, watermark},
 };
 use crate::support::APPID;
 
-impl TwoApps {
+impl Replicas {
     async fn unionids(&self, app: &str, given: bool) {
-        self.replicas.0.wechat.change_app(json!({"appid": app, "unionid": given})).await;
+        self.0.wechat.change_app(json!({"appid": app, "unionid": given})).await;
     }
 
     async fn conflicts(&self) -> f64 {
-        let [one, other] = [0, 1].map(|replica| &self.replicas.0.services[replica]);
-        one.metric("wxmint_unionid_conflicts_total").await + other.metric("wxmint_unionid_conflicts_total").await
+        let of = async |replica: usize| self.0.services[replica].metric("wxmint_unionid_conflicts_total").await;
+        of(0).await + of(1).await
     }
 
     /// What WeChat gives the page of lin, whose unionid code2Session keeps to itself.
@@ -37,45 +37,45 @@ async fn unionid_of(replicas: &Replicas, person: &str) -> Value {
 
 #[tokio::test]
 async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them() {
-    let apps = TwoApps::start().await;
+    let apps = Replicas::of_two_apps().await;
     apps.unionids(APPID, false).await;
-    let here = apps.log_in(APPID, "lin").await;
-    let unionid = unionid_of(&apps.replicas, "lin").await;
-    let data = data_of(&apps.replicas.decrypt(1, &here, &apps.user_info(&here, &unionid).await).await);
+    let here = apps.log_in_in(APPID, "lin").await;
+    let unionid = unionid_of(&apps, "lin").await;
+    let data = data_of(&apps.decrypt(1, &here, &apps.user_info(&here, &unionid).await).await);
     assert_eq!(data, json!({"nickName": "林"}));
-    let there = apps.log_in(OTHER_APPID, "lin").await;
-    assert_eq!((&there.user, &apps.log_in(APPID, "lin").await.user), (&here.user, &here.user));
+    let there = apps.log_in_in(OTHER_APPID, "lin").await;
+    assert_eq!((&there.user, &apps.log_in_in(APPID, "lin").await.user), (&here.user, &here.user));
     assert_eq!(apps.conflicts().await, 0.0);
 }
 
 #[tokio::test]
 async fn a_unionid_that_is_none_or_only_signed_for_links_nobody() {
-    let apps = TwoApps::start().await;
+    let apps = Replicas::of_two_apps().await;
     apps.unionids(APPID, false).await;
-    let here = apps.log_in(APPID, "lin").await;
-    let unionid = unionid_of(&apps.replicas, "lin").await;
+    let here = apps.log_in_in(APPID, "lin").await;
+    let unionid = unionid_of(&apps, "lin").await;
     let signed = sign(&here.key, &json!({"nickName": "林", "unionId": unionid}).to_string());
-    assert_eq!(data_of(&apps.replicas.decrypt(0, &here, &signed).await), json!({"nickName": "林"}));
+    assert_eq!(data_of(&apps.decrypt(0, &here, &signed).await), json!({"nickName": "林"}));
     for none in [json!(""), json!(null)] {
-        data_of(&apps.replicas.decrypt(0, &here, &apps.user_info(&here, &none).await).await);
+        data_of(&apps.decrypt(0, &here, &apps.user_info(&here, &none).await).await);
     }
     for wrong in [json!("a b"), json!("x".repeat(1000)), json!("}{"), json!(7), json!([unionid])] {
-        expect_undecryptable(apps.replicas.decrypt(0, &here, &apps.user_info(&here, &wrong).await).await);
+        expect_undecryptable(apps.decrypt(0, &here, &apps.user_info(&here, &wrong).await).await);
     }
-    assert_ne!(apps.log_in(OTHER_APPID, "lin").await.user, here.user);
+    assert_ne!(apps.log_in_in(OTHER_APPID, "lin").await.user, here.user);
     assert_eq!(apps.conflicts().await, 0.0);
 }
 
 /// What the phone hands over may be older than what WeChat has answered, and nothing proves that the phone has not changed it.
 #[tokio::test]
 async fn a_unionid_in_a_persons_data_changes_none_that_is_known() {
-    let apps = TwoApps::start().await;
-    let here = apps.log_in(APPID, "lin").await;
-    let bed = &apps.replicas.0;
+    let apps = Replicas::of_two_apps().await;
+    let here = apps.log_in_in(APPID, "lin").await;
+    let bed = &apps.0;
     let known = bed.wechat.account("lin").await["unionid"].as_str().expect("given").to_owned();
     let binding = format!("wxmint:{{{APPID}:{}}}:binding", here.openid);
     for other in ["oAnotherUnionid0123456789abc", known.as_str()] {
-        data_of(&apps.replicas.decrypt(0, &here, &apps.user_info(&here, &json!(other)).await).await);
+        data_of(&apps.decrypt(0, &here, &apps.user_info(&here, &json!(other)).await).await);
         assert_eq!(bed.redis.command::<String>(&["HGET", &binding, "unionid"]), known);
         let linked: Vec<String> = bed.redis.command(&["KEYS", "wxmint:union:*"]);
         assert_eq!(linked, [format!("wxmint:union:{{{known}}}")]);

@@ -7,7 +7,7 @@ use wxmint::{
     store::{BindingState, Store},
 };
 
-use super::stepwise::{About, people_in_order};
+use crate::stepping::{About, people_in_order};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
@@ -92,7 +92,7 @@ impl Books {
                 let holder = store.claim_unionid(unionid, None).await.expect("a holder");
                 holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
             }
-            About::Backend => {}
+            About::Other => {}
         }
     }
 

@@ -11,8 +11,8 @@ use wxmint::{
 use super::{
     books::Books,
     request::{Backend, Kind, Outcome, Visit, Wish},
-    stepwise::{About, GONE, Step},
 };
+use crate::stepping::{About, LOST, Step};
 
 type Held = Result<(), String>;
 
@@ -192,7 +192,7 @@ impl Evidence {
     pub(crate) fn allows(&mut self, step: &Step) -> Held {
         self.steps += 1;
         hold(self.steps <= MAX_STEPS, || "a request gets nowhere".into())?;
-        match &step.about {
+        match step.about() {
             About::Holder { not_any_more: Some(user), .. } => hold(self.deserted.contains(user), || {
                 format!("a unionid is taken from {user}, who has always had people since this request began")
             }),
@@ -251,7 +251,7 @@ pub(crate) fn of_an_answer(
         }
         Outcome::AlreadyBound => hold(evidence.refusable, || "a login is refused without a reason".into()),
         Outcome::Unbound => of_an_unbinding(visit, evidence, books),
-        Outcome::Failed(error) => hold(error.reason == GONE, || format!("failed: {}", error.reason)),
+        Outcome::Failed(error) => hold(error.reason == LOST, || format!("failed: {}", error.reason)),
     }
 }
 

@@ -11,7 +11,7 @@ use wxmint::{
     vault::Sealed,
 };
 
-use super::stepwise::Stepwise;
+use crate::stepping::{About, Stepwise};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Visit {
@@ -160,9 +160,10 @@ impl Request {
         }
     }
 
+    /// A question to the account backend: like a step in all else.
     async fn ask(&self, key: String) -> Result<Named, StoreError> {
-        let backend = self.backend.clone();
-        self.store.ask(key.clone(), move || backend.new_user(&key)).await
+        let (backend, what) = (self.backend.clone(), ("ask", About::Other, key.clone()));
+        self.store.steps.take(what, async move || Ok(backend.new_user(&key))).await
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.

@@ -1,9 +1,8 @@
 //! Some people, a few replicas, and a scheduler that decides whose step is next and which of them go wrong.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
 use actix_web::rt::Runtime;
-use futures_util::{FutureExt, future::LocalBoxFuture};
 use wxmint::{
     accounts::Named,
     ids::{AppId, OpenId, Person, UnionId, UserId},
@@ -11,17 +10,53 @@ use wxmint::{
 };
 
 use super::{
-    actions::{Action, Asked, Crowd, Setup, Whom},
     books::Books,
     laws::{self, Evidence, Party},
     request::{Backend, Kind, Outcome, Request, Visit, Wish},
-    stepwise::{About, Step, Stepwise, Stores},
+};
+use crate::{
+    Scheduled,
+    draws::Draws,
+    stepping::{About, Call, Step, Stepwise, Stores},
 };
 
 const MOST_IN_FLIGHT: usize = 3;
 
+/// A small world: the fewer there are, the more they are in each other's way.
+#[derive(Debug)]
+struct Setup {
+    apps: usize,
+    humans: usize,
+    users: usize,
+    per_user: u32,
+    backend: Kind,
+    /// Whose unionid is there from the first.
+    known: Vec<bool>,
+    /// Whether steps whose requests are gone arrive before everybody's last login, or after it.
+    late_ones_first: bool,
+    /// Whether more than one human asks for anything, and in more than one app.
+    many: (bool, bool),
+}
+
+impl Setup {
+    fn draw(draws: &mut Draws) -> Self {
+        let humans = 3 + draws.index(2);
+        Self {
+            apps: 2 + draws.index(2),
+            humans,
+            users: 2 + draws.index(3),
+            per_user: draws.one_of(&[1, 2]),
+            backend: draws.one_of(&[Kind::Auto, Kind::Service, Kind::File]),
+            known: (0..humans).map(|_| draws.once_in(2)).collect(),
+            late_ones_first: draws.once_in(2),
+            many: (draws.once_in(2), draws.once_in(2)),
+        }
+    }
+}
+
 pub(crate) struct World<'a> {
-    setup: &'a Setup,
+    setup: Setup,
+    draws: &'a mut Draws,
     runtime: &'a Runtime,
     stores: Stores,
     backend: Backend,
@@ -46,16 +81,67 @@ pub(crate) struct World<'a> {
 struct InFlight {
     party: Party,
     who: usize,
-    store: Stepwise,
-    serving: LocalBoxFuture<'static, Outcome>,
+    call: Call<Outcome>,
 }
 
 fn parse<T: std::str::FromStr>(text: String) -> T {
     text.parse().unwrap_or_else(|_| panic!("{text} is a name"))
 }
 
+impl Scheduled for World<'_> {
+    const MOST_ACTIONS: i64 = 160;
+
+    fn draws(&mut self) -> &mut Draws {
+        self.draws
+    }
+
+    fn act(&mut self) -> Result<(), String> {
+        match self.draws.below(28) {
+            0..12 => self.with_one(Self::step),
+            12..15 => self.with_one(Self::run),
+            15..21 => self.ask(),
+            // A step is taken and its answer lost, so that it will be taken again.
+            21 => self.with_one(|world, at| world.take_of(at, false)),
+            22 => self.with_one(|world, at| world.give_up(at, true)),
+            23 => self.with_one(|world, at| world.give_up(at, false)),
+            24..27 => self.arrive_late(),
+            // WeChat begins to tell a unionid.
+            _ => {
+                let who = self.who();
+                self.trace.push(format!("unionid of {} appears", self.books.people[who].openid.as_str()));
+                self.revealed.insert(who);
+                Ok(())
+            }
+        }
+    }
+
+    /// All requests end, and everybody who was there logs in once more: what was half done is done then.
+    fn come_to_rest(&mut self) -> Result<usize, String> {
+        self.trace.push("at rest:".into());
+        while !self.in_flight.is_empty() {
+            self.step(0)?;
+        }
+        if self.setup.late_ones_first {
+            self.all_arrive_late()?;
+        }
+        let before = self.states();
+        for who in self.callers.clone() {
+            self.begin(who, Wish::LogIn)?;
+            self.run(0)?;
+        }
+        self.check_at_rest(&before)?;
+        self.all_arrive_late()?;
+        Ok(self.number as usize)
+    }
+
+    fn trace(&self) -> String {
+        format!("{}\n{:?}", self.trace.join("\n"), self.setup)
+    }
+}
+
 impl<'a> World<'a> {
-    pub(crate) fn new(setup: &'a Setup, stores: Stores, runtime: &'a Runtime) -> Self {
+    pub(crate) fn draw(draws: &'a mut Draws, stores: Stores, runtime: &'a Runtime) -> Self {
+        let setup = Setup::draw(draws);
         let apps = (0..setup.humans * setup.apps).map(|who| (who / setup.apps, who % setup.apps));
         let person = |(human, app)| Person {
             app: parse::<AppId>(format!("wx{app}")),
@@ -64,7 +150,7 @@ impl<'a> World<'a> {
         let people: Vec<Person> = apps.map(person).collect();
         let known = |who: &usize| setup.known[who / setup.apps];
         Self {
-            setup,
+            draws,
             runtime,
             stores,
             backend: Backend::new(setup.backend),
@@ -78,59 +164,35 @@ impl<'a> World<'a> {
             undisturbed: true,
             trace: Vec::new(),
             books: Books::new(people),
+            setup,
         }
     }
 
-    /// What has happened, for who wants to know why a law was broken.
-    pub(crate) fn trace(&self) -> String {
-        self.trace.join("\n")
-    }
-
-    pub(crate) fn act(&mut self, action: &Action) -> Result<(), String> {
-        match action {
-            Action::Ask(whom, asked) => self.ask(*whom, asked),
-            Action::Step(index) => self.with_one(*index, |world, at| world.step(at)),
-            Action::Run(index) => self.with_one(*index, Self::run),
-            Action::LoseAnswer(index) => self.with_one(*index, |world, at| world.take_of(at).map(drop)),
-            Action::Fail(index) => self.with_one(*index, |world, at| world.give_up(at, true)),
-            Action::Crash(index) => self.with_one(*index, |world, at| world.give_up(at, false)),
-            Action::Late(index) => self.arrive_late(*index),
-            Action::Reveal(whom) => {
-                let who = self.who(*whom);
-                self.trace.push(format!("unionid of {} appears", self.books.people[who].openid.as_str()));
-                self.revealed.insert(who);
-                Ok(())
+    fn with_one(&mut self, act: impl FnOnce(&mut Self, usize) -> Result<(), String>) -> Result<(), String> {
+        match self.in_flight.len() {
+            0 => Ok(()),
+            some => {
+                let at = self.draws.index(some);
+                act(self, at)
             }
         }
     }
 
-    fn with_one(
-        &mut self,
-        index: usize,
-        act: impl FnOnce(&mut Self, usize) -> Result<(), String>,
-    ) -> Result<(), String> {
-        match self.in_flight.len() {
-            0 => Ok(()),
-            some => act(self, index % some),
-        }
-    }
-
-    fn who(&self, whom: Whom) -> usize {
-        let (human, app) = match self.setup.crowd {
-            Crowd::One => (0, 0),
-            Crowd::OneApp => (whom.human, 0),
-            Crowd::OneHuman => (0, whom.app),
-            Crowd::All => (whom.human, whom.app),
-        };
+    /// Mostly one of the first two, so that requests meet.
+    fn who(&mut self) -> usize {
+        let (human, app) = (self.draws.one_of(&[0, 0, 0, 0, 1, 1, 2, 3]), self.draws.one_of(&[0, 0, 0, 0, 1, 1, 1, 2]));
+        let (humans, apps) = self.setup.many;
+        let (human, app) = (if humans { human } else { 0 }, if apps { app } else { 0 });
         (human % self.setup.humans) * self.setup.apps + app % self.setup.apps
     }
 
-    fn ask(&mut self, whom: Whom, asked: &Asked) -> Result<(), String> {
+    /// A request arrives, at whatever replica.
+    fn ask(&mut self) -> Result<(), String> {
         if self.in_flight.len() >= MOST_IN_FLIGHT {
             return Ok(());
         }
-        let who = self.who(whom);
-        let Some(wish) = self.wish(who, asked) else { return Ok(()) };
+        let who = self.who();
+        let Some(wish) = self.wish(who) else { return Ok(()) };
         if !matches!(wish, Wish::LogIn) {
             self.untypical.insert(who / self.setup.apps);
             self.undisturbed = false;
@@ -138,15 +200,15 @@ impl<'a> World<'a> {
         self.begin(who, wish)
     }
 
-    fn wish(&self, who: usize, asked: &Asked) -> Option<Wish> {
-        match *asked {
-            Asked::LogIn => Some(Wish::LogIn),
-            Asked::LogInAs { user, by_phone } if self.setup.backend != Kind::Auto => {
+    fn wish(&mut self, who: usize) -> Option<Wish> {
+        match self.draws.below(8) {
+            0..3 => Some(Wish::LogIn),
+            3..6 => {
+                let (user, by_phone) = (self.draws.one_of(&[0, 0, 0, 1, 1, 2, 3]), self.draws.once_in(3));
                 let user = parse(format!("user-{}", user % self.setup.users));
-                Some(Wish::LogInAs(Named { user, made: by_phone }))
+                (self.setup.backend != Kind::Auto).then_some(Wish::LogInAs(Named { user, made: by_phone }))
             }
-            Asked::LogInAs { .. } => None,
-            Asked::Unbind => self.tokens[who].clone().map(Wish::Unbind),
+            _ => self.tokens[who].clone().map(Wish::Unbind),
         }
     }
 
@@ -162,17 +224,18 @@ impl<'a> World<'a> {
         }
         let openid = visit.person.openid.as_str();
         self.trace.push(format!("{}: {openid} {:?}, unionid {}", self.number, visit.wish, visit.unionid.is_some()));
-        let (store, backend) = (Stepwise::new(&self.stores), self.backend.clone());
+        let (stores, backend) = (Rc::clone(&self.stores), self.backend.clone());
         let evidence = Evidence::at_first(&visit, &self.books);
-        let request = Request { store: store.clone(), backend, visit: visit.clone() };
-        let serving = request.serve().boxed_local();
-        self.in_flight.push(InFlight { party: Party { visit, evidence }, who, store, serving });
+        let party = Party { visit: visit.clone(), evidence };
+        let call = Call::new(|steps| Request { store: Stepwise { stores, steps }, backend, visit }.serve());
+        self.in_flight.push(InFlight { party, who, call });
         self.go_on(self.in_flight.len() - 1)
     }
 
     /// Lets a request go on to its next step, or to its end.
     fn go_on(&mut self, at: usize) -> Result<(), String> {
-        let Some(outcome) = (&mut self.in_flight[at].serving).now_or_never() else { return Ok(()) };
+        let gone_on = self.in_flight[at].call.go_on();
+        let Some(outcome) = self.runtime.block_on(gone_on) else { return Ok(()) };
         let InFlight { party: Party { visit, evidence }, who, .. } = self.in_flight.swap_remove(at);
         self.trace.push(format!("{}: answered {outcome:?}", visit.number));
         if let Outcome::Bound(bound) = &outcome {
@@ -182,7 +245,7 @@ impl<'a> World<'a> {
     }
 
     fn step(&mut self, at: usize) -> Result<(), String> {
-        self.take_of(at)?;
+        self.take_of(at, true)?;
         self.go_on(at)
     }
 
@@ -195,10 +258,10 @@ impl<'a> World<'a> {
     }
 
     /// Takes the step of a request that goes on waiting.
-    fn take_of(&mut self, at: usize) -> Result<(), String> {
-        let step = self.in_flight[at].store.wanted().expect("a request that waits has a step");
+    fn take_of(&mut self, at: usize, is_heard: bool) -> Result<(), String> {
+        let step = self.in_flight[at].call.step();
         let mut party = self.in_flight[at].party.clone();
-        let taken = self.take(&step, &mut party);
+        let taken = self.take(&step, &mut party, is_heard);
         self.in_flight[at].party.evidence.clone_from(&party.evidence);
         for one in &mut self.in_flight {
             one.party.evidence.grow(&one.party.visit, &self.books);
@@ -206,19 +269,20 @@ impl<'a> World<'a> {
         taken
     }
 
-    fn take(&mut self, step: &Step, party: &mut Party) -> Result<(), String> {
+    fn take(&mut self, step: &Step, party: &mut Party, is_heard: bool) -> Result<(), String> {
         party.evidence.allows(step)?;
-        let (before, list, holder) = (self.states(), self.list_of(&step.about), self.holder_of(&step.about));
-        let said = self.runtime.block_on(step.take());
+        let about = step.about();
+        let (before, list, holder) = (self.states(), self.list_of(about), self.holder_of(about));
+        let said = self.runtime.block_on(step.take(is_heard));
         self.trace.push(format!("{}: {} -> {said}", party.visit.number, step.text()));
-        self.runtime.block_on(self.books.look(&*self.stores[0], &step.about));
+        self.runtime.block_on(self.books.look(&*self.stores[0], about));
         for (person, before) in self.books.people.iter().zip(&before) {
             laws::of_a_change(person, before, party, &self.books)?;
         }
-        if let About::List(user) = &step.about {
+        if let About::List(user) = about {
             laws::of_a_list_change(user, list.as_deref(), &self.books)?;
         }
-        laws::of_a_new_holder(holder.as_ref(), &step.about, &self.books)?;
+        laws::of_a_new_holder(holder.as_ref(), about, &self.books)?;
         laws::at_all_times(&self.books, self.setup.per_user)
     }
 
@@ -244,7 +308,7 @@ impl<'a> World<'a> {
     fn give_up(&mut self, at: usize, goes_on: bool) -> Result<(), String> {
         self.undisturbed = false;
         let one = &self.in_flight[at];
-        let step = one.store.wanted().expect("a request that waits has a step");
+        let step = one.call.step();
         let how = if goes_on { "no answer to" } else { "killed before the answer to" };
         self.trace.push(format!("{}: {how} {}", one.party.visit.number, step.text()));
         let mut party = one.party.clone();
@@ -258,36 +322,19 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn arrive_late(&mut self, index: usize) -> Result<(), String> {
+    /// A step arrives whose request is gone.
+    fn arrive_late(&mut self) -> Result<(), String> {
         if self.late.is_empty() {
             return Ok(());
         }
-        let (mut party, step) = self.late.swap_remove(index % self.late.len());
+        let (mut party, step) = self.late.swap_remove(self.draws.index(self.late.len()));
         self.trace.push("late:".into());
-        self.take(&step, &mut party)
-    }
-
-    /// All requests end, and everybody who was there logs in once more: what was half done is done then.
-    pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
-        self.trace.push("at rest:".into());
-        while !self.in_flight.is_empty() {
-            self.step(0)?;
-        }
-        if self.setup.late_ones_first {
-            self.all_arrive_late()?;
-        }
-        let before = self.states();
-        for who in self.callers.clone() {
-            self.begin(who, Wish::LogIn)?;
-            self.run(0)?;
-        }
-        self.check_at_rest(&before)?;
-        self.all_arrive_late()
+        self.take(&step, &mut party, false)
     }
 
     fn all_arrive_late(&mut self) -> Result<(), String> {
         while !self.late.is_empty() {
-            self.arrive_late(0)?;
+            self.arrive_late()?;
         }
         Ok(())
     }

@@ -11,11 +11,9 @@ mod stories;
 mod verifiers;
 mod world;
 
-use actix_web::rt::Runtime;
-
 use crate::{
     draws::{self, Draws},
-    is_found, prove, resp, runtime,
+    is_found, play, prove, resp, runtime,
 };
 use rules::{FAULTS, Rules, UNCONFIRMED};
 use store::{Redis, Stores};
@@ -24,19 +22,10 @@ use world::World;
 
 const CASES_IN_MEMORY: u64 = 300;
 const CASES_IN_REDIS: u64 = 30;
-const ACTIONS: i64 = 200;
-
-/// How many pages were accepted while the laws held.
-fn the_laws_hold(rules: &Rules, keys: &Keys, draws: &mut Draws, store: (Stores, &Runtime)) -> Result<usize, String> {
-    let mut world = World::draw(rules, keys, draws, store);
-    let actions = world.draws.below(ACTIONS);
-    let held = (0..actions).try_for_each(|_| world.act()).and_then(|()| world.come_to_rest());
-    held.map_err(|law| format!("{law}\n{}", world.trace())).map(|()| world.accepted)
-}
 
 fn property(rules: &Rules, stores: impl Fn() -> Stores) -> impl Fn(&mut Draws) -> Result<usize, String> {
     let (keys, runtime) = (Keys::new(), runtime());
-    move |draws| the_laws_hold(rules, &keys, draws, (stores(), &runtime))
+    move |draws| play(World::draw(rules, &keys, draws, (stores(), &runtime)))
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Requests, each a row of steps at the store. A step may be lost before or after the store has taken it.
 
+use std::fmt::Debug;
+
 use wxmint::store::{Decision, Intent, Issued, Store, StoreError, TokenState};
 
 use super::{
     laws::{End, Scope, Token},
-    store::{Call, Fate, SECOND},
+    store::{Fate, SECOND, StoreCall},
     world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id},
 };
+use crate::stepping::Answer;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Wish {
@@ -35,7 +38,7 @@ enum Stage {
     Begin,
     Admit,
     /// Something is being ended, or a token dated. Whether that has been written down.
-    End(Call<Option<i64>>, bool),
+    End(StoreCall<Option<i64>>, bool),
     Issue,
 }
 
@@ -58,17 +61,17 @@ pub(crate) struct Request {
 
 impl World<'_> {
     /// A call that nobody disturbs. A busy machine may be too slow for it.
-    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&dyn Store) -> Result<T, StoreError>) -> T {
+    pub(crate) fn directly<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T>) -> T {
         const TRIES: usize = 20;
         let store = self.stores.directly();
         let mut answers = (0..TRIES).map(|_| self.runtime.block_on(run(&*store)));
         answers.find_map(Result::ok).expect("the store answers")
     }
 
-    pub(crate) fn call<T: 'static>(
-        &self,
-        run: impl AsyncFnOnce(&dyn Store) -> Result<T, StoreError> + 'static,
-    ) -> Call<T> {
+    pub(crate) fn call<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T> + 'static) -> StoreCall<T>
+    where
+        T: Debug + PartialEq + 'static,
+    {
         self.runtime.block_on(self.stores.call(run))
     }
 
@@ -259,7 +262,7 @@ impl World<'_> {
         Stage::End(call, false)
     }
 
-    fn end(&mut self, mut request: Request, mut call: Call<Option<i64>>, is_noted: bool) {
+    fn end(&mut self, mut request: Request, mut call: StoreCall<Option<i64>>, is_noted: bool) {
         let fate = match if self.is_calm { 0 } else { self.draws.below(8) } {
             7 => Fate::NotTaken,
             6 => Fate::AnswerLost,

@@ -3,9 +3,10 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fmt::Debug,
     fs::{self, File},
     io,
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     os::unix::fs::FileExt,
     process::Command,
     rc::Rc,
@@ -13,14 +14,11 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::future::LocalBoxFuture;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
     net::TcpStream,
-    sync::{
-        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-        oneshot,
-    },
+    sync::Mutex,
     time::sleep,
 };
 use wxmint::{
@@ -34,8 +32,9 @@ use super::{
     verifiers::at,
 };
 use crate::{
-    DAY,
-    redis_server::{PATIENCE, RedisServer},
+    DAY, runtime,
+    stepping::{About, Answer, Call, Steps, Stepwise, What},
+    support::{PATIENCE, RedisServer, repository},
 };
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
@@ -59,40 +58,20 @@ pub(crate) enum Fate {
     NotTaken,
 }
 
-/// A step that waits for its fate.
-pub(crate) type Waiting = oneshot::Sender<Fate>;
+/// A call of the store. It takes a step whenever its fate is given: a command in Redis, the whole call in memory.
+pub(crate) struct StoreCall<T>(Call<Answer<T>>);
 
-async fn fate_of(asks: &UnboundedSender<Waiting>) -> Fate {
-    let (waiting, fate) = oneshot::channel();
-    // Nobody listens any more once the world of a case is dropped.
-    let _ = asks.send(waiting);
-    fate.await.unwrap_or(Fate::NotTaken)
-}
-
-type Called<T> = Result<T, StoreError>;
-
-/// A call of the store. It takes one step whenever [`Call::go_on`] lets it: a command in Redis, the whole call in memory.
-pub(crate) struct Call<T> {
-    serving: LocalBoxFuture<'static, Called<T>>,
-    steps: UnboundedReceiver<Waiting>,
-    waiting: Option<Waiting>,
-}
-
-impl<T: 'static> Call<T> {
+impl<T> StoreCall<T> {
     /// What it returns, if that was its last step.
-    pub(crate) async fn go_on(&mut self, fate: Fate) -> Option<Called<T>> {
-        if let Some(waiting) = self.waiting.take() {
-            // It has given up meanwhile, if this fails.
-            let _ = waiting.send(fate);
+    pub(crate) async fn go_on(&mut self, fate: Fate) -> Option<Answer<T>> {
+        let step = self.0.step();
+        if fate != Fate::NotTaken {
+            step.take(fate == Fate::Taken).await;
         }
-        tokio::select! {
-            biased;
-            said = &mut self.serving => Some(said),
-            waiting = self.steps.recv() => {
-                self.waiting = waiting;
-                None
-            }
+        if fate != Fate::Taken {
+            step.fail();
         }
+        self.0.go_on().await
     }
 }
 
@@ -116,28 +95,23 @@ impl Stores {
     }
 
     /// Begins a call; it waits before its first step.
-    pub(crate) async fn call<T: 'static>(&self, run: impl AsyncFnOnce(&dyn Store) -> Called<T> + 'static) -> Call<T> {
-        let (asks, steps) = unbounded_channel();
-        let serving: LocalBoxFuture<'static, Called<T>> = match self {
+    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&dyn Store) -> Answer<T> + 'static) -> StoreCall<T>
+    where
+        T: Debug + PartialEq + 'static,
+    {
+        let mut call = match self {
             Self::Memory(memory) => {
-                let memory = Rc::clone(memory);
-                Box::pin(async move {
-                    let lost = || StoreError { reason: LOST.into() };
-                    match fate_of(&asks).await {
-                        Fate::Taken => run(&*memory).await,
-                        Fate::AnswerLost => run(&*memory).await.and(Err(lost())),
-                        Fate::NotTaken => Err(lost()),
-                    }
-                })
+                let stores: Rc<[Rc<dyn Store>]> = Rc::new([Rc::<Memory>::clone(memory)]);
+                let whole = |steps| async move { Stepwise { stores, steps }.step(NOTHING_BOUND, run).await };
+                Call::new(whole)
             }
-            Self::Redis(redis) => {
-                let store = redis.through_a_gate(asks);
-                Box::pin(async move { run(&store).await })
-            }
+            Self::Redis(redis) => Call::new(|steps| {
+                let store = redis.through_a_gate(steps);
+                async move { run(&store).await }
+            }),
         };
-        let mut call = Call { serving, steps, waiting: None };
-        assert!(call.go_on(Fate::Taken).await.is_none(), "a call has a step");
-        call
+        assert!(call.go_on().await.is_none(), "a call has a step");
+        StoreCall(call)
     }
 
     pub(crate) fn set_clock(&self, now: Millis) {
@@ -162,7 +136,7 @@ impl Stores {
     }
 }
 
-const LOST: &str = "lost, as the scheduler wants it";
+const NOTHING_BOUND: What = ("a step", About::Other, String::new());
 
 /// One server. Its replica is a copy of its keys.
 pub(crate) struct Redis {
@@ -171,6 +145,7 @@ pub(crate) struct Redis {
     replica: Rc<Replica>,
     /// In microseconds.
     clock: File,
+    _folder: TempDir,
 }
 
 pub(crate) struct Replica {
@@ -254,12 +229,14 @@ impl Redis {
         let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
         fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library);
-        let compiled = compiler.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/ends/clock.c")).status();
-        assert!(compiled.is_ok_and(|status| status.success()), "cc is needed; try: make setup");
-        let server = RedisServer::start(folder, &[("LD_PRELOAD", library.as_os_str()), ("CLOCK", clock.as_os_str())]);
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(repository("tests/proofs/ends/clock.c"));
+        assert!(compiler.status().is_ok_and(|status| status.success()), "cc is needed; try: make setup");
+        let variables = [("LD_PRELOAD", &library), ("CLOCK", &clock)];
+        let variables = variables.map(|(name, path)| format!("env:{name}={}", path.display()));
+        let server = runtime().block_on(RedisServer::start(&variables, ""));
+        let link = redis::Client::open(server.url()).and_then(|client| client.get_connection()).expect("it listens");
         let replica = Rc::new(Replica {
-            link: RefCell::new(server.link()),
+            link: RefCell::new(link),
             keys: Cell::default(),
             is_alone: Cell::default(),
             lies: Cell::default(),
@@ -268,9 +245,9 @@ impl Redis {
             primaries: Cell::default(),
             unconfirmed: Cell::default(),
         });
-        let directly = Rc::new(store_at(server.address, Confirm::Replicas(0)));
+        let directly = Rc::new(store_at(server.port(), Confirm::Replicas(0)));
         let clock = File::options().write(true).open(clock).expect("our own file");
-        Rc::new(Self { server, directly, replica, clock })
+        Rc::new(Self { server, directly, replica, clock, _folder: folder })
     }
 
     pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
@@ -284,40 +261,34 @@ impl Redis {
         self.clock.write_all_at(&(now * 1_000).to_ne_bytes(), 0).expect("our own file");
     }
 
-    /// A store each of whose commands waits for its fate. One for each call, which holds no others up while it waits.
-    fn through_a_gate(&self, asks: UnboundedSender<Waiting>) -> store::Redis {
+    /// A store each of whose commands is a step. One for each call, which holds no others up while it waits.
+    fn through_a_gate(&self, steps: Steps) -> store::Redis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
-        let address = listener.local_addr().expect("a bound socket");
-        let (replica, server) = (Rc::clone(&self.replica), self.server.address);
+        let near = listener.local_addr().expect("a bound socket").port();
+        let (replica, far) = (Rc::clone(&self.replica), self.server.port());
         actix_web::rt::spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             while let Ok(Ok((near, _))) = tokio::time::timeout(PATIENCE, listener.accept()).await {
-                actix_web::rt::spawn(gate(near, server, asks.clone(), Rc::clone(&replica)));
+                actix_web::rt::spawn(gate(near, far, steps.clone(), Rc::clone(&replica)));
             }
         });
-        store_at(address, Confirm::Replicas(1))
+        store_at(near, Confirm::Replicas(1))
     }
 }
 
 /// What makes a connection, or tells what the server is.
 const FREE: [&str; 10] = ["AUTH", "CLIENT", "CONFIG", "HELLO", "INFO", "PING", "ROLE", "SCRIPT", "SELECT", "TIME"];
 
-async fn gate(
-    near: TcpStream,
-    server: SocketAddr,
-    asks: UnboundedSender<Waiting>,
-    replica: Rc<Replica>,
-) -> io::Result<()> {
-    let far = TcpStream::connect(server).await?;
+async fn gate(near: TcpStream, port: u16, steps: Steps, replica: Rc<Replica>) -> io::Result<()> {
+    let far = TcpStream::connect(("127.0.0.1", port)).await?;
     // Answers go out one by one, and the kernel would hold each back for 40 ms.
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    let (mut near, mut far) = (BufReader::new(near), BufReader::new(far));
+    let (mut near, far) = (BufReader::new(near), Rc::new(Mutex::new(BufReader::new(far))));
     loop {
         let words = command(&mut near).await?;
         let name = text(&words[0]).to_ascii_uppercase();
-        let lost = || format!("-ERR {LOST}\r\n").into_bytes();
         let answer = match name.as_str() {
             "INFO" if words.get(1).is_some_and(|section| text(section) == "replication") => replica.info(),
             "WAIT" if replica.replicate() => b":1\r\n".to_vec(),
@@ -326,19 +297,24 @@ async fn gate(
                 sleep(Duration::from_millis(text(&words[2]).parse().map_err(io::Error::other)?)).await;
                 b":0\r\n".to_vec()
             }
-            name if FREE.contains(&name) => ask(&words, &mut far).await?,
-            _ => match fate_of(&asks).await {
-                Fate::Taken => ask(&words, &mut far).await?,
-                Fate::AnswerLost => ask(&words, &mut far).await.map(|_| lost())?,
-                Fate::NotTaken => lost(),
-            },
+            name if FREE.contains(&name) => ask(&words, &mut *far.lock().await).await?,
+            _ => {
+                let far = Rc::clone(&far);
+                let asked = async move || ask(&words, &mut *far.lock().await).await.map_err(failed);
+                let answer = steps.take(NOTHING_BOUND, asked).await;
+                answer.unwrap_or_else(|StoreError { reason }| format!("-ERR {reason}\r\n").into_bytes())
+            }
         };
         near.write_all(&answer).await?;
     }
 }
 
-fn store_at(address: SocketAddr, confirm: Confirm) -> store::Redis {
-    let url = format!("redis://{address}").parse().expect("a URL");
+fn failed(error: io::Error) -> StoreError {
+    StoreError { reason: error.to_string() }
+}
+
+fn store_at(port: u16, confirm: Confirm) -> store::Redis {
+    let url = format!("redis://127.0.0.1:{port}").parse().expect("a URL");
     let link = redis_link::RedisAccess::new(url, TlsFiles::default(), confirm, Program::default());
     let access = RedisAccess::new(link.expect("no files are named"));
     store::Redis::new(&access, DAY, clock, Metrics::default())

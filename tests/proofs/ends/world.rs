@@ -17,6 +17,7 @@ use super::{
     store::{Fate, Millis, SECOND, Stores},
     verifiers::{ISSUER, Keys, Verifier},
 };
+use crate::Scheduled;
 
 pub(crate) const USERS: usize = 2;
 pub(crate) const APPS: [&str; 2] = ["wx0000000000000001", "wx0000000000000002"];
@@ -99,6 +100,54 @@ pub(crate) struct World<'a> {
     trace: String,
 }
 
+impl Scheduled for World<'_> {
+    const MOST_ACTIONS: i64 = 200;
+
+    fn draws(&mut self) -> &mut Draws {
+        self.draws
+    }
+
+    fn act(&mut self) -> Result<(), String> {
+        match self.draws.below(21) {
+            0..=5 => {
+                let times: &[Millis] =
+                    if self.is_hectic { &[500, 1_000] } else { &[500, 1_000, 2_500, 5_000, 10_000, 30_000] };
+                let time = self.draws.one_of(times);
+                self.advance(time)?;
+            }
+            6..=8 => self.begin(),
+            9..=15 => self.step(),
+            16 => self.stores.replicate(),
+            17 => self.fail_over(),
+            18 if !self.is_hectic => self.restart(),
+            18 | 19 => {
+                self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(!replica.is_alone.get()))
+            }
+            _ if self.is_hectic => self.begin(),
+            _ => self.cut_off(),
+        }
+        self.check()
+    }
+
+    /// Every request is repeated until it is answered, and everybody hears of it.
+    fn come_to_rest(&mut self) -> Result<usize, String> {
+        self.is_calm = true;
+        self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(false));
+        while !self.requests.is_empty() {
+            self.step();
+            self.check()?;
+        }
+        self.advance(17 * SECOND)?;
+        self.check()?;
+        Ok(self.accepted)
+    }
+
+    fn trace(&self) -> String {
+        let clocks: Vec<_> = self.verifiers.iter().map(|verifier| verifier.clock).collect();
+        format!("clocks of the store {:?}, of the verifiers {clocks:?}\n{}", self.clocks, self.trace)
+    }
+}
+
 impl<'a> World<'a> {
     pub(crate) fn draw(
         rules: &'a Rules,
@@ -150,12 +199,6 @@ impl<'a> World<'a> {
         world
     }
 
-    /// What happened, for whoever reads of a failure.
-    pub(crate) fn trace(&self) -> String {
-        let clocks: Vec<_> = self.verifiers.iter().map(|verifier| verifier.clock).collect();
-        format!("clocks of the store {:?}, of the verifiers {clocks:?}\n{}", self.clocks, self.trace)
-    }
-
     pub(crate) fn note(&mut self, what: String) {
         writeln!(self.trace, "{:>10} {what}", self.now - START).expect("memory");
     }
@@ -175,40 +218,6 @@ impl<'a> World<'a> {
 
     fn set_clock(&self) {
         self.stores.set_clock(self.store_clock());
-    }
-
-    pub(crate) fn act(&mut self) -> Result<(), String> {
-        match self.draws.below(21) {
-            0..=5 => {
-                let times: &[Millis] =
-                    if self.is_hectic { &[500, 1_000] } else { &[500, 1_000, 2_500, 5_000, 10_000, 30_000] };
-                let time = self.draws.one_of(times);
-                self.advance(time)?;
-            }
-            6..=8 => self.begin(),
-            9..=15 => self.step(),
-            16 => self.stores.replicate(),
-            17 => self.fail_over(),
-            18 if !self.is_hectic => self.restart(),
-            18 | 19 => {
-                self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(!replica.is_alone.get()))
-            }
-            _ if self.is_hectic => self.begin(),
-            _ => self.cut_off(),
-        }
-        self.check()
-    }
-
-    /// Every request is repeated until it is answered, and everybody hears of it.
-    pub(crate) fn come_to_rest(&mut self) -> Result<(), String> {
-        self.is_calm = true;
-        self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(false));
-        while !self.requests.is_empty() {
-            self.step();
-            self.check()?;
-        }
-        self.advance(17 * SECOND)?;
-        self.check()
     }
 
     /// The store in memory has another clock from now on, and loses nothing.

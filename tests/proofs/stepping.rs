@@ -1,32 +1,27 @@
-//! The store as one request sees it: each step waits until the scheduler lets it be taken.
+//! The store under a scheduler: each step of a call waits until the scheduler takes it. It can be taken twice, late, or never,
+//! and its answer can be lost.
 
-use std::{cell::RefCell, fmt::Debug, future::poll_fn, rc::Rc, task::Poll};
+use std::{fmt::Debug, rc::Rc};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wxmint::{
     ids::{Person, UnionId, UserId},
     store::{BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store, StoreError},
 };
 
-/// Where a step is taken: in the first, and the others must answer the same.
-pub(crate) type Stores = Rc<[Box<dyn Store>]>;
+pub(crate) type Answer<T> = Result<T, StoreError>;
 
-type Answer<T> = Result<T, StoreError>;
+/// Of a call that was told that the store does not answer.
+pub(crate) const LOST: &str = "lost, as the scheduler wants it";
 
-/// Of a request that was told that the store does not answer.
-pub(crate) const GONE: &str = "gone, as the scheduler wants it";
-
-/// What a request has begun and is yet to be taken: once, or twice if its answer is lost, or when nobody waits for it any
-/// more.
-#[derive(Clone)]
-pub(crate) struct Step {
-    pub(crate) name: &'static str,
-    pub(crate) about: About,
-    details: String,
-    take: Rc<dyn Fn() -> LocalBoxFuture<'static, String>>,
-    fail: Rc<dyn Fn()>,
+fn lost<T>() -> Answer<T> {
+    Err(StoreError { reason: LOST.into() })
 }
+
+/// A step by name, what it is about, and the rest in words.
+pub(crate) type What = (&'static str, About, String);
 
 #[derive(Debug, Clone)]
 pub(crate) enum About {
@@ -37,125 +32,172 @@ pub(crate) enum About {
         unionid: UnionId,
         not_any_more: Option<UserId>,
     },
-    /// Nothing of the store's.
-    Backend,
+    /// No binding.
+    Other,
+}
+
+/// What a call has begun and waits for.
+#[derive(Clone)]
+pub(crate) struct Step {
+    what: What,
+    pending: Rc<dyn Take>,
+}
+
+trait Take {
+    fn take(self: Rc<Self>, is_heard: bool) -> LocalBoxFuture<'static, String>;
+    fn fail(&self);
+    fn is_awaited(&self) -> bool;
+}
+
+struct Pending<T, F> {
+    run: F,
+    answers: UnboundedSender<Answer<T>>,
+}
+
+impl<T, F> Take for Pending<T, F>
+where
+    T: Debug + 'static,
+    F: AsyncFn() -> Answer<T> + 'static,
+{
+    fn take(self: Rc<Self>, is_heard: bool) -> LocalBoxFuture<'static, String> {
+        async move {
+            let said = (self.run)().await;
+            let text = format!("{said:?}");
+            if is_heard {
+                // Nobody waits for a step that is late.
+                let _ = self.answers.send(said);
+            }
+            text
+        }
+        .boxed_local()
+    }
+
+    fn fail(&self) {
+        let _ = self.answers.send(lost());
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.answers.is_closed()
+    }
 }
 
 impl Step {
-    /// Answers in words what the request will be told when it goes on.
-    pub(crate) async fn take(&self) -> String {
-        (self.take)().await
+    pub(crate) fn about(&self) -> &About {
+        &self.what.1
     }
 
-    /// Lets the request go on without an answer.
+    /// Answers in words what the call is told when it goes on, if it hears the answer. Otherwise it waits still.
+    pub(crate) async fn take(&self, is_heard: bool) -> String {
+        Rc::clone(&self.pending).take(is_heard).await
+    }
+
+    /// Lets the call go on without an answer.
     pub(crate) fn fail(&self) {
-        (self.fail)();
+        self.pending.fail();
     }
 
     pub(crate) fn text(&self) -> String {
-        let about = match &self.about {
+        let (name, about, details) = &self.what;
+        let about = match about {
             About::Person(person) => person.openid.as_str(),
             About::List(user) => user.as_str(),
             About::Holder { unionid, .. } => unionid.as_str(),
-            About::Backend => "",
+            About::Other => "",
         };
-        format!("{} {about} {}", self.name, self.details)
+        format!("{name} {about} {details}")
     }
 }
 
+/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and then stops before its next step.
+pub(crate) struct Call<T> {
+    serving: LocalBoxFuture<'static, T>,
+    steps: UnboundedReceiver<Step>,
+    next: Option<Step>,
+}
+
+impl<T> Call<T> {
+    /// Of a future that takes its steps by these [`Steps`].
+    pub(crate) fn new<F: Future<Output = T> + 'static>(serve: impl FnOnce(Steps) -> F) -> Self {
+        let (wanted, steps) = unbounded_channel();
+        Self { serving: serve(Steps(wanted)).boxed_local(), steps, next: None }
+    }
+
+    /// The step that it waits for, the first of two that it has sent together.
+    pub(crate) fn step(&self) -> Step {
+        self.next.clone().expect("it waits for a step")
+    }
+
+    /// What it returns, if it does not stop before another step.
+    pub(crate) async fn go_on(&mut self) -> Option<T> {
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut self.serving => return Some(done),
+                Some(step) = self.steps.recv() => {
+                    if step.pending.is_awaited() {
+                        self.next = Some(step);
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the steps of a call are announced.
 #[derive(Clone)]
-pub(crate) struct Stepwise {
-    stores: Stores,
-    wanted: Rc<RefCell<Vec<Step>>>,
-}
+pub(crate) struct Steps(UnboundedSender<Step>);
 
-/// A step is wanted until its request goes on.
-struct Waiting {
-    all: Rc<RefCell<Vec<Step>>>,
-    take: Rc<dyn Fn() -> LocalBoxFuture<'static, String>>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.all.borrow_mut().retain(|step| !Rc::ptr_eq(&step.take, &self.take));
+impl Steps {
+    /// Waits until `run` was taken as a step.
+    pub(crate) async fn take<T, F>(&self, what: What, run: F) -> Answer<T>
+    where
+        T: Debug + 'static,
+        F: AsyncFn() -> Answer<T> + 'static,
+    {
+        let (answers, mut answer) = unbounded_channel();
+        // Nobody listens any more once the world of a case is dropped.
+        let _ = self.0.send(Step { what, pending: Rc::new(Pending { run, answers }) });
+        answer.recv().await.unwrap_or_else(lost)
     }
+}
+
+/// Where a step is taken: in the first, and the others must answer the same.
+pub(crate) type Stores = Rc<[Rc<dyn Store>]>;
+
+/// The store as one request sees it.
+pub(crate) struct Stepwise {
+    pub(crate) stores: Stores,
+    pub(crate) steps: Steps,
 }
 
 impl Stepwise {
-    pub(crate) fn new(stores: &Stores) -> Self {
-        Self { stores: Rc::clone(stores), wanted: Rc::default() }
-    }
-
-    /// The step for which the request waits, the first of two that it has sent together.
-    pub(crate) fn wanted(&self) -> Option<Step> {
-        self.wanted.borrow().first().cloned()
+    pub(crate) async fn step<T, F>(&self, what: What, run: F) -> Answer<T>
+    where
+        T: Debug + PartialEq + 'static,
+        F: AsyncFn(&dyn Store) -> Answer<T> + 'static,
+    {
+        let stores = Rc::clone(&self.stores);
+        let everywhere = async move || {
+            let said = run(&*stores[0]).await;
+            for other in &stores[1..] {
+                assert_eq!(run(&**other).await, said, "the stores differ");
+            }
+            said
+        };
+        self.steps.take(what, everywhere).await
     }
 
     /// The second round trip of a login.
     /// `None` for a newcomer, if that is to be told.
     pub(crate) async fn record(&self, record: LoginRecord) -> Answer<Option<BindingState>> {
-        let (about, details) = (About::Person(record.person.clone()), format!("{:?}", record.newcomer));
+        let what = of_person("record_login", &record.person, format!("{:?}", record.newcomer));
         let recorded = async move |store: &dyn Store| match store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(timeless(state))),
             Recorded::Newcomer => Ok(None),
             Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
         };
-        self.step(("record_login", about, details), recorded).await
-    }
-
-    /// A question to the account backend: like a step in all else.
-    pub(crate) async fn ask<T>(&self, question: String, answer: impl Fn() -> T + 'static) -> Answer<T>
-    where
-        T: Clone + Debug + 'static,
-    {
-        let take = move || std::future::ready(Ok(answer())).boxed_local();
-        self.wait_for(("ask", About::Backend, question), take).await
-    }
-
-    async fn step<T, F>(&self, what: (&'static str, About, String), run: F) -> Answer<T>
-    where
-        T: Clone + Debug + PartialEq + 'static,
-        F: AsyncFn(&dyn Store) -> Answer<T> + 'static,
-    {
-        let (stores, run) = (Rc::clone(&self.stores), Rc::new(run));
-        let take = move || {
-            let (stores, run) = (Rc::clone(&stores), Rc::clone(&run));
-            async move {
-                let said = run(&*stores[0]).await;
-                for other in &stores[1..] {
-                    assert_eq!(run(&**other).await, said, "the stores differ");
-                }
-                said
-            }
-            .boxed_local()
-        };
-        self.wait_for(what, take).await
-    }
-
-    async fn wait_for<T>(
-        &self,
-        (name, about, details): (&'static str, About, String),
-        run: impl Fn() -> LocalBoxFuture<'static, Answer<T>> + 'static,
-    ) -> Answer<T>
-    where
-        T: Clone + Debug + 'static,
-    {
-        let answer = Rc::new(RefCell::new(None));
-        let (taken, failed) = (Rc::clone(&answer), Rc::clone(&answer));
-        let take = move || {
-            let (taken, said) = (Rc::clone(&taken), run());
-            async move {
-                let said = said.await;
-                taken.replace(Some(said.clone()));
-                format!("{said:?}")
-            }
-            .boxed_local()
-        };
-        let fail = move || drop(failed.replace(Some(Err(StoreError { reason: GONE.into() }))));
-        let step = Step { name, about, details, take: Rc::new(take), fail: Rc::new(fail) };
-        let _waiting = Waiting { all: Rc::clone(&self.wanted), take: Rc::clone(&step.take) };
-        self.wanted.borrow_mut().push(step);
-        poll_fn(|_| answer.take().map_or(Poll::Pending, Poll::Ready)).await
+        self.step(what, recorded).await
     }
 }
 
