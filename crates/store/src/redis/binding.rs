@@ -1,10 +1,6 @@
 //! The steps of the binding protocol in Redis.
 
-use std::{
-    collections::HashMap,
-    fmt::{self, Display},
-    sync::LazyLock,
-};
+use std::{collections::HashMap, fmt::Display, sync::LazyLock};
 
 use async_trait::async_trait;
 use redis::Value;
@@ -19,9 +15,9 @@ use super::{
 };
 use wxmint_ids::{UnionId, UserId};
 
-static CHANGE_BINDING: LazyLock<Script> = script!("limit", "session", "intend", "change_binding");
+static CHANGE_BINDING: LazyLock<Script> = script!("session", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
-static DISMISS: LazyLock<Script> = script!("date", "end_app", "dismiss");
+static DISMISS: LazyLock<Script> = script!("ends", "dismiss");
 static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
 
 /// The fields of a user's list that name nobody.
@@ -43,7 +39,7 @@ impl Bindings for Redis {
         let Intent { user, by_unionid, .. } = intent;
         let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         script
-            .text(entry(person))
+            .text(name::entry(person))
             .arg(generation)
             .text(format_args!("{}:", person.app))
             .arg(per_app)
@@ -93,7 +89,7 @@ impl Bindings for Redis {
         let keys: [&dyn Display; 4] =
             [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
         let mut script = DISMISS.on(&keys);
-        script.text(entry(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
+        script.text(name::entry(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
@@ -197,11 +193,6 @@ fn change(person: &Person, step: &str, generation: u64) -> Call {
     let mut script = CHANGE_BINDING.on(&keys);
     script.arg(step).arg(generation);
     script
-}
-
-/// A person as a field of a user's list. Neither an AppID nor an openid can contain the separator.
-pub(super) fn entry(person: &Person) -> impl Display {
-    fmt::from_fn(|f| write!(f, "{}:{}", person.app, person.openid.as_str()))
 }
 
 pub(super) fn person_of(entry: &str) -> Result<Person> {

@@ -28,12 +28,9 @@ use super::{
 use wxmint_ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
-static NOTE_PUBLISHED: LazyLock<Script> = script!("note_published");
-static DATE_TOKEN: LazyLock<Script> = script!("date", "date_token");
 static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
-static END_USER: LazyLock<Script> = script!("date", "end_user");
-static END_IN_APP: LazyLock<Script> = script!("date", "end_app", "end_in_app");
-static END_EARLIER: LazyLock<Script> = script!("date", "end_app", "end_earlier");
+static CHANGE_ENDS: LazyLock<Script> = script!("ends", "change_ends");
+static END_EARLIER: LazyLock<Script> = script!("ends", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 static PUBLISH_END: LazyLock<Script> = script!("publish_end");
 
@@ -77,7 +74,7 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
-        let mut script = DATE_TOKEN.on(&[&name::ends(&token.user)]);
+        let mut script = change_ends(&token.user, "date");
         script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let date = self.link.run("date_token", script).await?;
         if date == token.issued_at {
@@ -93,16 +90,16 @@ impl Ends for Redis {
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let mut script = END_USER.on(&[&name::ends(user)]);
-        script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default()).arg(ENDS_KEPT.as_secs());
-        script.arg(self.latest_second().await?);
+        let mut script = change_ends(user, "user");
+        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?);
+        script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
         let unpublished: String = self.link.run_confirmed("end_user", script).await?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        let mut script = END_IN_APP.on(&[&name::ends(user)]);
-        script.arg(app.as_str()).arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?);
+        let mut script = change_ends(user, "app");
+        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
         let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
         self.publish_app(user, app, &unpublished).await
     }
@@ -257,9 +254,10 @@ impl Redis {
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
         let kept = self.put_into_stream(&ended(second), true).await?;
         // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
-        let mut script = NOTE_PUBLISHED.on(&[&name::ends(user)]);
-        script.arg(format!("untold:{name}")).arg(unpublished).arg(kept);
-        Ok(self.link.run("note_published", script).await?)
+        let mut script = change_ends(user, "published");
+        script.arg(kept).arg(format!("untold:{name}")).arg(unpublished);
+        let _: String = self.link.run("note_published", script).await?;
+        Ok(())
     }
 
     /// Returns for how many seconds the stream keeps it.
@@ -278,6 +276,13 @@ impl Redis {
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
         Ok(((self.clocks.page_time(at, (self.clock)()), kept(lives, second)), entries))
     }
+}
+
+/// A step of `change_ends.lua`.
+fn change_ends(user: &UserId, step: &str) -> Call {
+    let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
+    script.arg(step);
+    script
 }
 
 fn is_stream_id(text: &str) -> bool {

@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
     Call, Redis, Script,
-    binding::{NO_PEOPLE, entry, parse_user, person_of},
+    binding::{NO_PEOPLE, parse_user, person_of},
     name, replace, script, unreadable,
     walk::{Place, Slots, Step, parse_unionids},
 };
@@ -39,7 +39,7 @@ impl Erasure for Redis {
 
     async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
         let mut script = STRIKE_OFF.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        script.arg(NUMBERS_KEPT.as_secs()).text(entry(person));
+        script.arg(NUMBERS_KEPT.as_secs()).text(name::entry(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::limits::TooMany;
 
-static RECORD_LOGIN: LazyLock<Script> = script!("limit", "session", "intend", "record_login");
+static RECORD_LOGIN: LazyLock<Script> = script!("session", "record_login");
 
 /// A person's session, as `session.lua` describes it. Sorted, so that the latest exchange is the last one.
 #[derive(Default)]

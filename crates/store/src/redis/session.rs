@@ -18,8 +18,8 @@ use super::{
 use wxmint_ids::UserId;
 
 static OPEN: LazyLock<Script> = script!("open");
-static CLOSE: LazyLock<Script> = script!("limit", "session", "close");
-static CHANGE_SESSION: LazyLock<Script> = script!("limit", "session", "change_session");
+static CLOSE: LazyLock<Script> = script!("session", "close");
+static CHANGE_SESSION: LazyLock<Script> = script!("session", "change_session");
 
 #[async_trait(?Send)]
 impl Sessions for Redis {

@@ -10,27 +10,28 @@ use super::{
     Redis, Script, name, script, unreadable,
 };
 
-static KEEP: LazyLock<Script> = script!("keep_ticket");
-static TAKE: LazyLock<Script> = script!("take_ticket");
+static TICKET: LazyLock<Script> = script!("ticket");
 
 #[async_trait(?Send)]
 impl Tickets for Redis {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let TicketHolder { person, unionid, key } = holder;
-        let mut script = KEEP.on(&[&name::ticket(ticket)]);
+        let mut script = TICKET.on(&[&name::ticket(ticket)]);
         script
+            .arg("keep")
             .arg(TICKET_TTL.as_secs())
             .arg(person.app.as_str())
             .arg(person.openid.as_str())
             .arg(unionid.as_ref().map_or("", |unionid| unionid.as_str()))
             .text(&key.0)
             .arg(key.1.as_bytes());
-        Ok(self.link.run("keep_ticket", script).await?)
+        let _: Vec<u8> = self.link.run("keep_ticket", script).await?;
+        Ok(())
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
-        let mut script = TAKE.on(&[&name::ticket(ticket)]);
-        script.text(attempt);
+        let mut script = TICKET.on(&[&name::ticket(ticket)]);
+        script.arg("take").text(attempt);
         let held: Vec<Vec<u8>> = self.link.run("take_ticket", script).await?;
         if held.is_empty() {
             return Ok(None);

@@ -1,6 +1,6 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
 -- KEYS: binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs.
--- Needs limit.lua, session.lua and intend.lua.
+-- Needs session.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. The fields of the binding, each before its value: bound_at (ms), new_for (the attempt, if the user
 --     is new), unionid_others (the unionid that is about to be linked), unconfirmed (if replicas may be asked to confirm: a

@@ -1,5 +1,5 @@
 -- Changes the session keys of a person, or what decides whether the person may have any. KEYS: binding, session, cell of logins
--- (one hash slot). ARGV: step, and what the step needs. Needs limit.lua and session.lua.
+-- (one hash slot). ARGV: step, and what the step needs. Needs session.lua.
 --   'forget': drops them.
 --   'shorten': makes the session of somebody who logs in often short.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked. Generation, line of the session, session's

@@ -1,5 +1,5 @@
 -- Ends a try. KEYS: binding, session, cell of logins, tries (one hash slot).
--- ARGV: '1' for a failure, failures that are too many, window (s), attempt. Needs limit.lua and session.lua.
+-- ARGV: '1' for a failure, failures that are too many, window (s), attempt. Needs session.lua.
 -- Answers 1 if the session key was dropped for it. Repeated, it finds no try under way and does nothing.
 if redis.call('HDEL', KEYS[4], ARGV[4]) == 0 or ARGV[1] ~= '1' then
   return 0

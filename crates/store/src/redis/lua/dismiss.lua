@@ -1,4 +1,4 @@
--- Takes a person off a user's list, and ends the user's tokens of that app. Needs date.lua and end_app.lua.
+-- Takes a person off a user's list, and ends the user's tokens of that app. Needs ends.lua.
 -- KEYS: the user's ends, the list, who is gone from it, and the number of the person if the person was struck off (one hash
 -- slot). ARGV: person, generation, appid, seconds for which ends are kept, the second in which the person left.
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.

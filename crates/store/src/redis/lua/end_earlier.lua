@@ -1,4 +1,4 @@
--- Dates the token of a login, and ends the tokens that the user was issued in the app before. Needs date.lua and end_app.lua.
+-- Dates the token of a login, and ends the tokens that the user was issued in the app before. Needs ends.lua.
 -- KEYS: the user's ends. ARGV: appid, second of the login, latest second, the token, its exp, seconds for which ends are kept.
 -- Answers the token's second, and then the tokens of this very second, each with its exp, except the last one. Their ends have
 -- keys of their own, so the caller ends each of them. Nothing is done if the second is after the latest one.

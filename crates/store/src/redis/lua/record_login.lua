@@ -3,7 +3,7 @@
 -- session, cell of logins (one hash slot).
 -- ARGV: the line that the login has appended to the session if there is one, session's seconds, limit, until when the login counts,
 -- until when one of the next part would count, and if there is an intent its user, whether wxmint makes the user, and whether a
--- unionid names the user. Needs limit.lua, session.lua and intend.lua.
+-- unionid names the user. Needs session.lua.
 -- Answers '+' if the session key is kept, otherwise '-', and behind it until when no login is within the limit, if this one was not.
 -- Repeated with the same arguments it counts once more at most, and otherwise changes nothing and answers the same.
 local counts, current = session()

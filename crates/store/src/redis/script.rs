@@ -1,0 +1,35 @@
+//! What the scripts share, and what is answered where Redis holds what this version did not write.
+
+use std::{fmt::Display, sync::LazyLock};
+
+use wxmint_redis_link::{Call, Script};
+
+use crate::StoreError;
+
+/// A script with the shared functions in front of it.
+macro_rules! script {
+    ($($name:literal),+) => {
+        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
+    };
+}
+pub(super) use script;
+
+static REPLACE: LazyLock<Script> = script!("replace");
+
+/// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers the value
+/// before.
+pub(super) fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
+    let mut script = REPLACE.on(&[key]);
+    script.arg(expected).arg(new);
+    script
+}
+
+/// A boolean, as the scripts take it.
+pub(super) fn flag(value: bool) -> &'static str {
+    if value { "1" } else { "" }
+}
+
+/// A value that this version did not write.
+pub(super) fn unreadable(what: &'static str) -> StoreError {
+    StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
+}
