@@ -66,7 +66,7 @@ pub(crate) fn planted_script(text: &str) -> String {
 }
 """ % PLANTED
 # Where a script's text is read, and what chooses its lines.
-SCRIPT = ("pub(super) fn new(text: &str) -> Self {", "\n        let text = &*crate::planted_script(text);")
+SCRIPT = ("pub fn new(text: &str) -> Self {", "\n        let text = &*crate::planted_script(text);")
 
 
 # By name, each with its program and the folder where that runs.
