@@ -2,7 +2,7 @@
 //! makes a login safe: no claim of the code, no limit, no sealing, no binding, no log, no metric. What wxmint costs more is
 //! the price of those.
 //!
-//! The benchmark starts itself again as this server ([`LISTEN`]), so that it is a process of its own.
+//! The benchmark starts itself again as this server ([`BARE_LISTEN`]), so that it is a process of its own.
 
 use std::{cell::RefCell, env, io, net::SocketAddr, sync::Arc};
 
@@ -28,13 +28,8 @@ use wxmint::clock::now;
 
 use crate::{
     Fault,
-    processes::{APP, SECRET},
+    processes::{APP, BARE_LISTEN, BARE_REDIS, BARE_WECHAT, SECRET},
 };
-
-/// The variables of the process: where it listens, and the addresses of Redis and of the stand-in for WeChat.
-pub(crate) const LISTEN: &str = "BARE_LISTEN";
-pub(crate) const REDIS: &str = "BARE_REDIS";
-pub(crate) const WECHAT: &str = "BARE_WECHAT";
 
 /// `{"typ":"JWT","alg":"ES256","kid":"k1"}`
 const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiIsImtpZCI6ImsxIn0.";
@@ -77,7 +72,7 @@ struct Claims<'a> {
 /// Serves until the process is killed.
 pub(crate) fn serve() -> Result<(), Fault> {
     let address = |name| -> Result<SocketAddr, Fault> { Ok(env::var(name)?.parse()?) };
-    let (listen, redis, wechat) = (address(LISTEN)?, address(REDIS)?, address(WECHAT)?);
+    let (listen, redis, wechat) = (address(BARE_LISTEN)?, address(BARE_REDIS)?, address(BARE_WECHAT)?);
     let key = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?);
     let app = move || {
         let key = Arc::clone(&key);

@@ -93,7 +93,7 @@ impl Plan {
 }
 
 fn main() -> ExitCode {
-    if env::var_os(bare::LISTEN).is_some() {
+    if env::var_os(processes::BARE_LISTEN).is_some() {
         return ended(bare::serve());
     }
     let Some(plan) = Plan::from_args(std::env::args().skip(1)) else {

@@ -20,12 +20,16 @@ use wxmint::{
 };
 use wxmint_verify::Algorithm;
 
-use crate::{Fault, bare};
+use crate::Fault;
 
 /// The mini program that the simulator and the service know.
 pub(crate) const APP: &str = "wxbe4c000000000001";
 /// The AppSecret of the mini program.
 pub(crate) const SECRET: &str = "be4c5ec2e7000000be4c5ec2e7000000";
+/// The variables of the bare server: where it listens, and the addresses of Redis and of the stand-in for WeChat.
+pub(crate) const BARE_LISTEN: &str = "BARE_LISTEN";
+pub(crate) const BARE_REDIS: &str = "BARE_REDIS";
+pub(crate) const BARE_WECHAT: &str = "BARE_WECHAT";
 /// A users file with one user, whose hash is one that `wxmint users add` makes.
 const USERS: &str =
     "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
@@ -162,7 +166,7 @@ impl Bare {
     pub(crate) fn start(redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
-        let addresses = [(bare::LISTEN, address), (bare::REDIS, redis.address), (bare::WECHAT, stand_in.address)];
+        let addresses = [(BARE_LISTEN, address), (BARE_REDIS, redis.address), (BARE_WECHAT, stand_in.address)];
         command.envs(addresses.map(|(name, address)| (name, address.to_string())));
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;

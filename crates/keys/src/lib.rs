@@ -5,6 +5,7 @@
 //! key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the future,
 //! **retired** until its `exp`, and then gone.
 
+mod key_pair;
 mod private_jwk;
 mod provider;
 mod ring;

@@ -19,7 +19,7 @@ use jsonwebtoken::{
 };
 use wxmint_verify::{Algorithm, KeyError};
 
-use super::signing_key::KeyPair;
+use super::key_pair::KeyPair;
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };

@@ -4,12 +4,8 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     hmac,
-    rand::SystemRandom,
     rsa::KeyPairComponents,
-    signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-        RsaPublicKeyComponents,
-    },
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -18,6 +14,7 @@ use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
 use super::{
+    key_pair::KeyPair,
     private_jwk::{Material, Member, PrivateJwk},
     provider::encoding_key,
     rotation::KeyLife,
@@ -90,31 +87,6 @@ impl SigningKey {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({} {})", self.public.algorithm(), self.public.kid())
-    }
-}
-
-/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
-pub(super) enum KeyPair {
-    P256(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-    Rsa(RsaKeyPair),
-}
-
-impl KeyPair {
-    /// The raw signature of a JWS (RFC 7515); for ES256 the concatenation of r and s.
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ()> {
-        let random = SystemRandom::new();
-        match self {
-            Self::P256(pair) => {
-                pair.sign(&random, message).map(|signature| signature.as_ref().to_vec()).map_err(|_| ())
-            }
-            Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(|_| ())?;
-                Ok(signature)
-            }
-        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::{str::FromStr, sync::Mutex};
 
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{people::identifier, state::lock};
+use super::state::lock;
 use wxmint_verify::ids::AppId;
 
 /// A mini program that the simulator knows.
@@ -109,4 +111,12 @@ impl Terms {
         }
         json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid})
     }
+}
+
+/// An openid or unionid: `o` and 27 characters that follow from `of`.
+pub(super) fn identifier(of: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, of.as_bytes());
+    let mut text = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..20]);
+    text.insert(0, 'o');
+    text
 }

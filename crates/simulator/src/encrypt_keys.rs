@@ -5,17 +5,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{
-    people::Account,
-    state::{lock, random},
-    world::World,
-};
+use super::state::random;
 
 const LIFE: TimeDelta = TimeDelta::hours(1);
 const GIVEN: usize = 3;
 
 #[derive(Clone)]
-pub(super) struct EncryptKey {
+struct EncryptKey {
     key: [u8; 16],
     /// Hexadecimal digits: its 16 characters are the iv.
     iv: [u8; 8],
@@ -33,21 +29,22 @@ impl EncryptKey {
     }
 }
 
-impl Account {
-    /// All keys that were ever made, the newest last; that one has not expired.
-    fn encrypt_keys(&mut self, renew: bool, now: DateTime<Utc>) -> &[EncryptKey] {
-        if renew || self.encrypt_keys.last().is_none_or(|newest| now - newest.created >= LIFE) {
-            self.encrypt_keys.push(EncryptKey::new(self.encrypt_keys.len() + 1, now));
-        }
-        &self.encrypt_keys
-    }
-}
+/// All keys of a person that were ever made, the newest last.
+#[derive(Clone, Default)]
+pub(super) struct EncryptKeys(Vec<EncryptKey>);
 
-impl World {
+impl EncryptKeys {
+    /// The newest one, which has not expired.
+    fn newest(&mut self, renew: bool, now: DateTime<Utc>) -> &EncryptKey {
+        if renew || self.0.last().is_none_or(|newest| now - newest.created >= LIFE) {
+            self.0.push(EncryptKey::new(self.0.len() + 1, now));
+        }
+        self.0.last().expect("made if there was none")
+    }
+
     /// `key_info_list` of getuserencryptkey.
-    pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
-        let mut people = lock(&self.people);
-        let Some((_, account)) = people.account(openid) else { return Vec::new() };
+    pub(super) fn for_server(&mut self, now: DateTime<Utc>) -> Vec<Value> {
+        self.newest(false, now);
         let shown = |key: &EncryptKey| {
             let ((encrypt_key, iv), left) = (key.texts(), key.created + LIFE - now);
             json!({
@@ -55,14 +52,12 @@ impl World {
                 "create_time": key.created.timestamp(),
             })
         };
-        account.encrypt_keys(false, now).iter().rev().take(GIVEN).map(shown).collect()
+        self.0.iter().rev().take(GIVEN).map(shown).collect()
     }
 
     /// What `getLatestUserKey` gives the mini program.
-    pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
-        let mut people = lock(&self.people);
-        let person = people.named(name, &self.apps);
-        let newest = people.all[person].accounts[app].encrypt_keys(renew, now).last().expect("made if there was none");
+    pub(super) fn for_phone(&mut self, renew: bool, now: DateTime<Utc>) -> Value {
+        let newest = self.newest(renew, now);
         let (encrypt_key, iv) = newest.texts();
         let expires = (newest.created + LIFE).timestamp();
         json!({"encryptKey": encrypt_key, "iv": iv, "version": newest.version, "expireTime": expires})

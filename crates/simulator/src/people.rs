@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    apps::App,
+    apps::{App, identifier},
     call::Refusal,
-    encrypt_keys::EncryptKey,
+    encrypt_keys::EncryptKeys,
     state::{alphanumeric, random},
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Account {
     /// The key that the last exchange replaced.
     pub(super) previous_session_key: Option<String>,
     /// The newest last.
-    pub(super) encrypt_keys: Vec<EncryptKey>,
+    pub(super) encrypt_keys: EncryptKeys,
 }
 
 struct Code {
@@ -174,7 +174,7 @@ impl Person {
             unionid: identifier(&format!("unionid\0{name}")),
             session_key: None,
             previous_session_key: None,
-            encrypt_keys: Vec::new(),
+            encrypt_keys: EncryptKeys::default(),
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
         let digits = hash.as_ref().iter().take(8).map(|byte| char::from(b'0' + byte % 10));
@@ -194,12 +194,4 @@ impl Account {
         self.previous_session_key = self.session_key.replace(session_key.clone());
         session_key
     }
-}
-
-/// An openid or unionid: `o` and 27 characters that follow from `of`.
-pub(super) fn identifier(of: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, of.as_bytes());
-    let mut text = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..20]);
-    text.insert(0, 'o');
-    text
 }

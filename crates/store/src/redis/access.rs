@@ -12,16 +12,6 @@ pub struct RedisAccess {
     pub(super) stepped_back: SteppedBack,
 }
 
-/// Who is told of each call, and of the clock, for metrics and traces.
-pub trait Observer: wxmint_redis_link::Observer {
-    /// The clock of this machine is far from the clock of Redis.
-    fn clock_is_distant(&self);
-}
-
-impl Observer for () {
-    fn clock_is_distant(&self) {}
-}
-
 impl RedisAccess {
     /// A process makes one.
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {

@@ -10,7 +10,7 @@ use super::{
         BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
     },
     Call, Redis, Script, flag, name, replace, script,
-    stored_binding::StoredBinding,
+    stored_binding::{StoredBinding, parse_user, person_of, stored_binding},
     unreadable,
 };
 use wxmint_ids::{UnionId, UserId};
@@ -181,11 +181,6 @@ impl Redis {
     }
 }
 
-/// Reads a person's binding.
-pub(super) fn stored_binding(person: &Person) -> Call {
-    Call::of("HGETALL", name::binding(person))
-}
-
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
     let keys: [&dyn Display; 4] =
@@ -193,14 +188,4 @@ fn change(person: &Person, step: &str, generation: u64) -> Call {
     let mut script = CHANGE_BINDING.on(&keys);
     script.arg(step).arg(generation);
     script
-}
-
-pub(super) fn person_of(entry: &str) -> Result<Person> {
-    let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
-    let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
-    Ok(Person { app, openid })
-}
-
-pub(super) fn parse_user(text: &str) -> Result<UserId> {
-    text.parse().map_err(|_| unreadable("a user id"))
 }

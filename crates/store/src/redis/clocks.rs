@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use wxmint_redis_link::{Primary, Server};
 
-use super::{super::Result, Redis, access::Observer};
+use super::{super::Result, Redis};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
@@ -27,6 +27,16 @@ const TIME_WITHIN: Duration = Duration::from_millis(300);
 /// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All connections of the
 /// process share what one of them has found.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
+
+/// Who is told of each call, and of the clock, for metrics and traces.
+pub trait Observer: wxmint_redis_link::Observer {
+    /// The clock of this machine is far from the clock of Redis.
+    fn clock_is_distant(&self);
+}
+
+impl Observer for () {
+    fn clock_is_distant(&self) {}
+}
 
 #[derive(Clone)]
 pub(super) struct Clocks {

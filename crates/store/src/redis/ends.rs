@@ -19,10 +19,9 @@ use super::{
         Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, StoreError, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
-    Call, NotedLife, Redis, Script,
-    binding::person_of,
-    name, script,
+    Call, NotedLife, Redis, Script, name, script,
     session::change_session,
+    stored_binding::person_of,
     unreadable,
 };
 use wxmint_ids::{AppId, Person, UserId};

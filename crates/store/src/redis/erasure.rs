@@ -11,8 +11,10 @@ use futures_util::future::try_join_all;
 use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
     Call, Redis, Script,
-    binding::{NO_PEOPLE, parse_user, person_of},
-    name, replace, script, unreadable,
+    binding::NO_PEOPLE,
+    name, replace, script,
+    stored_binding::{parse_user, person_of},
+    unreadable,
     walk::{Place, Slots, Step, parse_unionids},
 };
 use wxmint_ids::{UnionId, UserId};

@@ -33,15 +33,15 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl, Script};
 
 pub use self::{
-    access::{Observer, RedisAccess},
-    clocks::FAR as CLOCK_IS_FAR,
+    access::RedisAccess,
+    clocks::{FAR as CLOCK_IS_FAR, Observer},
 };
 use self::{
-    binding::stored_binding,
     clocks::Clocks,
     meter::{EarlierParts, sortable},
     record::Lines,
     script::{flag, replace, script, unreadable},
+    stored_binding::stored_binding,
     walk::{Found, found},
 };
 use super::{

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use redis::{FromRedisValue, ParsingError, Value};
+use wxmint_ids::UserId;
 
 use super::{
-    super::{BindingState, Bound, Intent, Result},
-    binding::parse_user,
-    unreadable,
+    super::{BindingState, Bound, Intent, Person, Result},
+    Call, name, unreadable,
 };
 
 /// The fields that `change_binding.lua` writes.
@@ -69,4 +69,19 @@ impl StoredBinding {
         }
         Ok(BindingState::Free { generation, dissolved: is_set("dissolved") })
     }
+}
+
+/// Reads a person's binding.
+pub(super) fn stored_binding(person: &Person) -> Call {
+    Call::of("HGETALL", name::binding(person))
+}
+
+pub(super) fn person_of(entry: &str) -> Result<Person> {
+    let (app, openid) = entry.split_once(':').ok_or_else(|| unreadable("a user's list"))?;
+    let (Ok(app), Ok(openid)) = (app.parse(), openid.parse()) else { return Err(unreadable("a user's list")) };
+    Ok(Person { app, openid })
+}
+
+pub(super) fn parse_user(text: &str) -> Result<UserId> {
+    text.parse().map_err(|_| unreadable("a user id"))
 }

@@ -12,8 +12,7 @@ pub use wxmint_redis_link::scan::{Page, Place, Step};
 use super::{
     super::{Binding, Person, Result, Sealed, Store},
     Redis,
-    binding::{parse_user, person_of, stored_binding},
-    stored_binding::StoredBinding,
+    stored_binding::{StoredBinding, parse_user, person_of, stored_binding},
     unreadable,
 };
 
