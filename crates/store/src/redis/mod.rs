@@ -15,6 +15,7 @@ mod name;
 mod record;
 mod script;
 mod session;
+mod session_lines;
 mod stored_binding;
 mod ticket;
 pub mod walk;
@@ -39,8 +40,8 @@ pub use self::{
 use self::{
     clocks::Clocks,
     meter::{EarlierParts, sortable},
-    record::Lines,
     script::{flag, replace, script, unreadable},
+    session_lines::SessionLines,
     stored_binding::stored_binding,
     walk::{Found, found},
 };
@@ -146,7 +147,7 @@ impl Store for Redis {
         let key = name::session(person).to_string();
         let mut asked = Call::at(&key);
         asked.cmd("TIME").cmd("LRANGE").arg(&key).arg(0).arg(-1);
-        let ((seconds, micros), lines): ((u64, u32), Lines) = self.link.run("session_keys", asked).await?;
+        let ((seconds, micros), lines): ((u64, u32), SessionLines) = self.link.run("session_keys", asked).await?;
         let mut usable = lines.usable(Duration::new(seconds, micros * 1000)).into_iter();
         Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }

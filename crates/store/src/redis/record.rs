@@ -5,16 +5,14 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
 use chrono::DateTime;
-use redis::{FromRedisValue, ParsingError, Value};
+use redis::Value;
 
 use super::{
-    super::{
-        ExchangeOrder, ExchangedKey, Intent, LoginRecord, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed,
-    },
+    super::{ExchangeOrder, Intent, LoginRecord, Newcomer, Person, Recorded, Result},
     Call, Redis, Script, flag, name, script,
     session::change_session,
+    session_lines::{SessionLines, line},
     sortable,
     stored_binding::StoredBinding,
     unreadable,
@@ -22,10 +20,6 @@ use super::{
 use crate::limits::TooMany;
 
 static RECORD_LOGIN: LazyLock<Script> = script!("session", "record_login");
-
-/// A person's session, as `session.lua` describes it. Sorted, so that the latest exchange is the last one.
-#[derive(Default)]
-pub(super) struct Lines(pub(super) Vec<String>);
 
 /// A session with more lines is made short by a script.
 const MANY: usize = 16;
@@ -65,7 +59,7 @@ impl Redis {
         let (binding, session) = (name::binding(person).to_string(), name::session(person).to_string());
         let mut appending = Call::of("RPUSHX", &session);
         appending.arg(line).cmd("LRANGE").arg(&session).arg(0).arg(-1);
-        type Appended = ((u64, u64), Value, Lines, StoredBinding);
+        type Appended = ((u64, u64), Value, SessionLines, StoredBinding);
         let sent = Moment::now();
         let (time, _, lines, stored): Appended = self.link.run("record_login", beside(&binding, appending)).await?;
         let now = self.clocks.told(sent, time);
@@ -93,16 +87,16 @@ impl Redis {
 
     /// Deletes what nobody needs of a session to which a line was appended, and begins its life anew at the first login in each
     /// sixteenth of that: also of somebody who logs in so often that a login has always just been. No login waits for it.
-    fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &Lines, now: u64) {
+    fn tidy(&self, LoginRecord { person, order, .. }: &LoginRecord, lines: &SessionLines, now: u64) {
         let (key, ttl) = (name::session(person).to_string(), self.session_ttl);
         if lines.0.len() > MANY {
             self.link.later(change_session(person, "shorten"));
         } else {
-            let needless = lines.needless(now);
+            let unneeded = lines.unneeded(now);
             // On a Cluster two at once, because they cost a write of their own.
-            if needless.len() > usize::from(self.link.is_cluster()) {
+            if unneeded.len() > usize::from(self.link.is_cluster()) {
                 let mut call = Call::at(&key);
-                needless.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
+                unneeded.iter().for_each(|line| _ = call.cmd("LREM").arg(&key).arg(0).arg(line));
                 self.link.later(call);
             }
         }
@@ -114,95 +108,6 @@ impl Redis {
             self.link.unawaited("renew_session", call);
         }
     }
-}
-
-impl Lines {
-    fn has(&self, line: &str) -> bool {
-        self.0.iter().any(|other| other == line)
-    }
-
-    /// Whether the latest exchange is another one that began after `now`: the clock of Redis has stepped back since.
-    fn have_later(&self, line: &str, now: u64) -> bool {
-        self.0.last().is_some_and(|last| last != line && *last > sortable(now).to_string())
-    }
-
-    /// How many logins count at `now`, in microseconds since 1970.
-    fn logins(&self, now: u64) -> u64 {
-        let now = sortable(now).to_string();
-        let counted = |line: &String| match parts(line) {
-            Some((_, until, _)) => u64::from(until > now.as_str()),
-            None => line
-                .split_whitespace()
-                .filter_map(|part| part.split_once(':'))
-                .filter(|(until, _)| *until > now.as_str())
-                .filter_map(|(_, logins)| logins.parse::<u64>().ok())
-                .sum(),
-        };
-        self.0.iter().map(counted).sum()
-    }
-
-    /// The session keys, the latest exchange first.
-    pub(super) fn latest(&self) -> impl Iterator<Item = ExchangedKey> {
-        let opened = |(order, text)| Some((order, Sealed::from_stored(STANDARD_NO_PAD.decode(text).ok()?)));
-        self.orders().filter_map(opened)
-    }
-
-    /// Each exchange with its sealed key as it is stored, the latest first.
-    fn orders(&self) -> impl Iterator<Item = (ExchangeOrder, &str)> {
-        self.0.iter().rev().filter_map(|line| {
-            let (order, _, sealed) = parts(line)?;
-            Some((order.parse().ok()?, sealed))
-        })
-    }
-
-    /// The lines that do not count at `now`, but for those of the two latest exchanges.
-    fn needless(&self, now: u64) -> Vec<&str> {
-        let now = sortable(now).to_string();
-        let is_over = |line: &&String| match parts(line) {
-            Some((_, until, _)) => until <= now.as_str(),
-            None => line.split_whitespace().all(|part| part <= now.as_str()),
-        };
-        self.0.iter().rev().skip(2).filter(is_over).map(String::as_str).collect()
-    }
-
-    /// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
-    pub(super) fn usable(&self, now: Duration) -> Vec<Sealed> {
-        let mut latest = self.latest();
-        let Some((order, current)) = latest.next() else { return Vec::new() };
-        let is_recent = now.saturating_sub(Duration::from_micros(order.micros)) < PREVIOUS_KEY_TTL;
-        let previous = latest.next().filter(|_| is_recent).map(|(_, previous)| previous);
-        [Some(current), previous].into_iter().flatten().collect()
-    }
-}
-
-impl FromRedisValue for Lines {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut lines: Vec<String> = FromRedisValue::from_redis_value(value)?;
-        lines.sort_unstable();
-        // A line may have been sent twice.
-        lines.dedup_by(|line, before| match (parts(line), parts(before)) {
-            (Some((order, ..)), Some((other, ..))) => order == other,
-            _ => false,
-        });
-        Ok(Self(lines))
-    }
-}
-
-/// An exchange as a line of a session. `until` when the login counts, in microseconds since 1970, or 0.
-pub(super) fn line(order: &ExchangeOrder, until: u64, sealed: &Sealed) -> String {
-    // 32 of the random bits tell two exchanges of a microsecond apart. All of them would cost a person 50 bytes.
-    format!("{:.25} {} {}", order.to_string(), sortable(until), as_text(sealed))
-}
-
-pub(super) fn as_text(sealed: &Sealed) -> String {
-    STANDARD_NO_PAD.encode(sealed.as_bytes())
-}
-
-/// The order of a line's exchange, until when its login counts, and the sealed key. `None` for the line that counts others.
-fn parts(line: &str) -> Option<(&str, &str, &str)> {
-    let (order, rest) = line.split_once(' ')?;
-    let (until, sealed) = rest.split_once(' ')?;
-    (!order.is_empty()).then_some((order, until, sealed))
 }
 
 /// A call between the time of Redis and the person's binding. The time comes first: whatever ends tokens up to a second has been

@@ -11,9 +11,9 @@ use super::{
         AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
         Sealed, Sessions, Tried,
     },
-    Call, Redis, Script, flag, name,
-    record::{Lines, as_text, line},
-    script, unreadable,
+    Call, Redis, Script, flag, name, script,
+    session_lines::{SessionLines, as_text, line},
+    unreadable,
 };
 use wxmint_ids::UserId;
 
@@ -54,7 +54,7 @@ impl Sessions for Redis {
         let key = name::session(person).to_string();
         let mut asked = Call::of("LRANGE", &key);
         asked.arg(0).arg(-1);
-        let Lines(lines) = self.link.run("reseal", asked).await?;
+        let SessionLines(lines) = self.link.run("reseal", asked).await?;
         let (old, new) = (as_text(old), as_text(new));
         for line in lines.iter().filter(|line| line.ends_with(&old)) {
             // A line that is gone meanwhile stays so.
@@ -75,7 +75,7 @@ impl Sessions for Redis {
         let mut asked = Call::at(&key);
         asked.cmd("LRANGE").text(name::session(person)).arg(0).arg(-1);
         asked.cmd("HMGET").arg(&key).arg(&["user_id", "last_login"]);
-        type Found = (Lines, (Option<String>, Option<i64>));
+        type Found = (SessionLines, (Option<String>, Option<i64>));
         let (lines, (user, noted)): Found = self.link.run("last_login", asked).await?;
         let exchanged = lines.latest().next().map(|(order, _)| (order.micros / 1_000_000) as i64);
         let second = user.and(exchanged.max(noted));
@@ -98,7 +98,7 @@ fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::Pa
         "busy" => return Ok(Opening::Busy),
         _ => {}
     }
-    let (seconds, micros, lines): (u64, u64, Lines) = from_redis_value(Value::Array(members.collect()))?;
+    let (seconds, micros, lines): (u64, u64, SessionLines) = from_redis_value(Value::Array(members.collect()))?;
     let now = Duration::new(seconds, 0) + Duration::from_micros(micros);
     let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
     Ok(Opening::Keys(KeptSession { keys: lines.usable(now), order }))
