@@ -27,8 +27,8 @@ async fn of(link: &Link, primary: &Server, now: i64) -> Result<Vec<Finding>, Err
     // By itself, because Redis may refuse to tell, and no other command may fail so.
     let mut asked = redis::pipe();
     asked.cmd("CONFIG").arg("GET").arg("save");
-    let told = primary.query::<(Vec<String>,)>(&asked, Instant::now() + DEADLINE).await.ok();
-    let save = told.and_then(|(pair,)| pair.into_iter().nth(1));
+    let pair = primary.query::<Vec<String>>(&asked, Instant::now() + DEADLINE).await.unwrap_or_default();
+    let save = pair.into_iter().nth(1);
     let name = primary.name();
     Ok(vec![age(name, &server), eviction(name, &memory), persistence(name, &on_disk, save.as_deref(), now)])
 }

@@ -9,8 +9,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    super::{Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result},
-    Memory,
+    super::{
+        Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result,
+        UNPROVEN_LINK_KEPT,
+    },
+    Link, Memory,
 };
 use wxmint_ids::{UnionId, UserId};
 
@@ -226,20 +229,22 @@ impl Bindings for Memory {
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
+        shelves.unionids.retain(|_, link| link.until.is_none_or(|until| until > now));
         if let Some(candidate) = candidate {
-            shelves.unionids.entry(unionid.clone()).or_insert_with(|| candidate.clone());
+            let link = || Link { user: candidate.clone(), until: Some(now + UNPROVEN_LINK_KEPT) };
+            shelves.unionids.entry(unionid.clone()).or_insert_with(link);
         }
-        Ok(shelves.unionids.get(unionid).cloned())
+        Ok(shelves.unionids.get(unionid).map(|link| link.user.clone()))
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let mut shelves = self.shelves();
-        let user = shelves.unionids.entry(unionid.clone()).or_insert_with(|| to.clone());
-        if user == from {
-            *user = to.clone();
+        let link = shelves.unionids.entry(unionid.clone()).or_insert_with(|| Link { user: to.clone(), until: None });
+        if link.user == *from || link.user == *to {
+            *link = Link { user: to.clone(), until: None };
         }
-        Ok(user.clone())
+        Ok(link.user.clone())
     }
 
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
@@ -270,5 +275,31 @@ impl Bindings for Memory {
         let news = conflict.is_some() && binding.conflict.as_ref() != conflict;
         binding.conflict = conflict.cloned();
         Ok(Some(news))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use super::*;
+
+    thread_local! {
+        static SECOND: Cell<i64> = const { Cell::new(0) };
+    }
+
+    #[tokio::test]
+    async fn a_link_to_a_user_without_people_expires_unless_it_is_confirmed() {
+        let clock = || DateTime::from_timestamp(SECOND.get(), 0).expect("a date");
+        let (store, unionid) = (Memory::new(clock, Duration::from_secs(60)), "n1".parse().expect("a unionid"));
+        let [one, other]: [UserId; 2] = ["user-1", "user-2"].map(|user| user.parse().expect("a user id"));
+        assert_eq!(store.claim_unionid(&unionid, Some(&one)).await, Ok(Some(one.clone())));
+        SECOND.set(3599);
+        assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(one.clone())));
+        SECOND.set(3600);
+        assert_eq!(store.claim_unionid(&unionid, Some(&other)).await, Ok(Some(other.clone())));
+        assert_eq!(store.move_unionid(&unionid, &other, &other).await, Ok(other.clone()), "confirmed");
+        SECOND.set(9999);
+        assert_eq!(store.claim_unionid(&unionid, Some(&one)).await, Ok(Some(other)));
     }
 }

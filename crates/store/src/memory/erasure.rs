@@ -46,12 +46,13 @@ impl Erasure for Memory {
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {
         let shelves = self.shelves();
-        Ok(shelves.unionids.iter().filter(|(_, linked)| *linked == user).map(|(unionid, _)| unionid.clone()).collect())
+        let of_user = shelves.unionids.iter().filter(|(_, link)| link.user == *user);
+        Ok(of_user.map(|(unionid, _)| unionid.clone()).collect())
     }
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let mut shelves = self.shelves();
-        let linked = shelves.unionids.get(unionid) == Some(user);
+        let linked = shelves.unionids.get(unionid).is_some_and(|link| link.user == *user);
         if linked {
             shelves.unionids.remove(unionid);
         }

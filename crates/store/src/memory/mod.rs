@@ -38,7 +38,7 @@ struct Shelves {
     sessions: HashMap<Person, session::StoredSession>,
     bindings: HashMap<Person, binding::StoredBinding>,
     users: HashMap<UserId, list::StoredList>,
-    unionids: HashMap<UnionId, UserId>,
+    unionids: HashMap<UnionId, Link>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     cells: HashMap<Cell, CountedEvents>,
     tries: HashMap<Person, session::StoredTries>,
@@ -51,6 +51,12 @@ struct Shelves {
 struct CountedEvents {
     counts: Counts,
     until: DateTime<Utc>,
+}
+
+/// The user whom a unionid is linked to, until when if not for good.
+struct Link {
+    user: UserId,
+    until: Option<DateTime<Utc>>,
 }
 
 struct ClaimedCode {
