@@ -37,6 +37,15 @@ pub trait Observer {
     fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration);
 }
 
+/// Nobody is told.
+impl Observer for () {
+    fn call_begins(&self, _: &'static str) -> Option<OnEnd> {
+        None
+    }
+
+    fn call_ended(&self, _: &'static str, _: &AppId, _: Outcome, _: Duration) {}
+}
+
 /// Is told how a call has ended.
 pub type OnEnd = Box<dyn FnOnce(&Outcome)>;
 
