@@ -108,9 +108,9 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
         let (service, code) = (world.serve().await, world.bed.mint_code("lin").await);
         world.proxy.does(gate);
         service.login(&code).await.expect_problem(503, "wechat_unavailable");
-        let told = service.stderr().into_iter().filter(|line| line.contains("\"WARN\"") && line.contains(&named));
-        let told: Vec<_> = told.filter(|line| line.contains("not sent") && line.contains(reason)).collect();
-        assert_eq!(told.len(), 1, "{gate:?}: {}", service.log());
+        let is_told =
+            |line: &String| ["\"WARN\"", &*named, "not sent", reason].iter().all(|words| line.contains(words));
+        until(reason, PATIENCE, async || service.stderr().iter().filter(|line| is_told(line)).count() == 1).await;
         let report = world.examined().await;
         let advice = report.advice("wechat.reach", "fault", &named);
         assert!(advice.contains("WXMINT_WECHAT_PROXY has the user name"), "{advice}");
