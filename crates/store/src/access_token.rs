@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use wxmint_ids::AppId;
 
 use super::{AttemptId, Result, Sealed, short_digest};
-use wxmint_ids::AppId;
 
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::{UnionId, UserId};
 
 use super::{AttemptId, Person, Result};
-use wxmint_ids::{UnionId, UserId};
 
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);

@@ -4,10 +4,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, TokenId, UserId};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
-use wxmint_ids::{AppId, TokenId, UserId};
 
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens have. It is
 /// forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use wxmint_ids::{UnionId, UserId};
 
 use super::{Person, Result};
-use wxmint_ids::{UnionId, UserId};
 
 /// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much longer
 /// than any request takes.

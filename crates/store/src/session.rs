@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::UserId;
 
 use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
-use wxmint_ids::UserId;
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
 /// each failure might reveal something about it.

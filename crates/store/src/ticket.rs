@@ -7,9 +7,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::{UnionId, unprintable};
 
 use super::{AttemptId, ExchangedKey, Person, Result};
-use wxmint_ids::{UnionId, unprintable};
 
 #[async_trait(?Send)]
 pub trait Tickets {

@@ -3,9 +3,9 @@
 use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
 use super::{Api, Verdict};
-use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,12 +2,12 @@
 //! strict about the values.
 
 use serde::Deserialize;
+use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::{
     Api, App, CallError, SessionKey, WeChat,
     call::{Text, believed, read},
 };
-use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 /// The result of exchanging a login code.
 #[derive(Debug, Clone)]

@@ -1,13 +1,13 @@
 //! getuserencryptkey: the keys with which a mini program encrypts its messages (`wx.getUserCryptoManager`).
 
 use serde::{Deserialize, Serialize};
+use wxmint_ids::{OpenId, unprintable};
 
 use super::{
     Api, App, AppAccessToken, CallError, SessionKey, WeChat,
     call::{number_or_quoted, read},
     session_signature,
 };
-use wxmint_ids::{OpenId, unprintable};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names the
 /// version of its key.

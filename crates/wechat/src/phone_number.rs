@@ -1,12 +1,12 @@
 //! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
 use serde::{Deserialize, Serialize};
+use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
 use super::{
     Api, App, AppAccessToken, CallError, WeChat,
     call::{believed, read},
 };
-use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;

@@ -3,13 +3,13 @@
 use aws_lc_rs::hmac;
 use reqwest::Request;
 use serde::{Deserialize, de::IgnoredAny};
+use wxmint_ids::OpenId;
 
 use super::{
     Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat,
     call::{believed, read},
     client::Endpoint,
 };
-use wxmint_ids::OpenId;
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).

@@ -23,11 +23,11 @@ use std::{fmt, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use wxmint_ids::{Person, UnionId, unprintable};
 
 pub use self::raw_data::RawData;
 use self::{cbc::BLOCK, members::Members};
 use super::SessionKey;
-use wxmint_ids::{Person, UnionId, unprintable};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends nothing near this limit.
 const LONGEST: usize = 96 * 1024;

@@ -4,9 +4,9 @@ use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, Serializer};
 use wxmint_verify::KeyError;
+use wxmint_verify::ids::{AppId, TokenId, UserId};
 
 use super::ExtraClaims;
-use wxmint_verify::ids::{AppId, TokenId, UserId};
 
 /// The `jti` of a new token: 128 random bits from the system, in base64url.
 pub fn new_token_id() -> Result<TokenId, KeyError> {

@@ -8,9 +8,9 @@ use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use wxmint_verify::KeyError;
+use wxmint_verify::ids::TokenId;
 
 use super::{MintError, Minter};
-use wxmint_verify::ids::TokenId;
 
 const RANDOM_LEN: usize = 16;
 /// With the random bytes a multiple of three, so that base64url has no spare bits.

@@ -6,9 +6,9 @@ use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use wxmint_verify::ids::TokenId;
 
 use super::{MintError, SignedToken, minter::sign};
-use wxmint_verify::ids::TokenId;
 
 use crate::KeyRing;
 

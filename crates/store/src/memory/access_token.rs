@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::AppId;
 
 use super::{
     super::{
@@ -11,7 +12,6 @@ use super::{
     },
     Memory,
 };
-use wxmint_ids::AppId;
 
 #[derive(Default)]
 pub(super) struct Slot {

@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
+use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{
@@ -15,7 +16,6 @@ use super::{
     },
     Link, Memory,
 };
-use wxmint_ids::{UnionId, UserId};
 
 #[derive(Default)]
 pub(super) struct StoredBinding {

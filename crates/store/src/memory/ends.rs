@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use wxmint_ids::{AppId, Person, TokenId, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{
@@ -15,7 +16,6 @@ use super::{
     },
     Memory,
 };
-use wxmint_ids::{AppId, Person, TokenId, UserId};
 
 /// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]

@@ -1,12 +1,12 @@
 //! The erasure of what is stored of a user's people, in memory. The scripts in `redis/lua` must behave the same.
 
 use async_trait::async_trait;
+use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{Cell, ErasedPerson, Erasure, Person, Result},
     Memory, Shelves,
 };
-use wxmint_ids::{UnionId, UserId};
 
 #[async_trait(?Send)]
 impl Erasure for Memory {

@@ -4,6 +4,7 @@ use std::{collections::HashSet, mem};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::UserId;
 
 use super::{
     super::{
@@ -12,7 +13,6 @@ use super::{
     },
     Memory, micros,
 };
-use wxmint_ids::UserId;
 
 pub(super) struct StoredTries {
     failed: u32,

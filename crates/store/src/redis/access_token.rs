@@ -3,6 +3,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
+use wxmint_ids::AppId;
 
 use super::{
     super::{
@@ -11,7 +12,6 @@ use super::{
     },
     Redis, Script, name, script,
 };
-use wxmint_ids::AppId;
 
 static LEND: LazyLock<Script> = script!("lend_access_token");
 static END_LEASE: LazyLock<Script> = script!("end_lease");

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt::Display, sync::LazyLock};
 
 use async_trait::async_trait;
 use redis::Value;
+use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{
@@ -13,7 +14,6 @@ use super::{
     stored_binding::{StoredBinding, parse_user, person_of, stored_binding},
     unreadable,
 };
-use wxmint_ids::{UnionId, UserId};
 
 static CHANGE_BINDING: LazyLock<Script> = script!("session", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");

@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
+use wxmint_ids::{AppId, Person, UserId};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{
@@ -24,7 +25,6 @@ use super::{
     stored_binding::person_of,
     unreadable,
 };
-use wxmint_ids::{AppId, Person, UserId};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");

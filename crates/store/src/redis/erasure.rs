@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
@@ -17,7 +18,6 @@ use super::{
     unreadable,
     walk::{Place, Slots, Step, parse_unionids},
 };
-use wxmint_ids::{UnionId, UserId};
 
 static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
 static STRIKE_OFF: LazyLock<Script> = script!("strike_off");

@@ -5,6 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
+use wxmint_ids::UserId;
 
 use super::{
     super::{
@@ -15,7 +16,6 @@ use super::{
     session_lines::{SessionLines, as_text, line},
     unreadable,
 };
-use wxmint_ids::UserId;
 
 static OPEN: LazyLock<Script> = script!("open");
 static CLOSE: LazyLock<Script> = script!("session", "close");
