@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::support::{Demo, WXMINT, repository, tools};
+use crate::support::{Demo, repository, tools};
 
 /// A story of the script's, on a demo of its own: WeChat is down for everybody who uses one.
 async fn is_told(story: &str) {
@@ -19,7 +19,7 @@ async fn is_told(story: &str) {
     // Pictures of whole pages take longer than the stories themselves.
     let pictures = env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
     let mut browser = Command::new("node");
-    browser.env("WXMINT", WXMINT).arg(folder.path().join("demo.mjs")).arg(address).arg(pictures).arg(story);
+    browser.arg(folder.path().join("demo.mjs")).arg(address).arg(pictures).arg(story);
     let browser = browser.output().unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
     let said = [browser.stdout, browser.stderr].map(|output| String::from_utf8_lossy(&output).into_owned()).concat();
     assert!(browser.status.success(), "{said}");
@@ -49,7 +49,7 @@ stories! {
     #[ignore = "slow; make nightly runs it"]
     what_the_demos_page_copies_as_curl_runs_in_a_shell: "steps";
     #[ignore = "slow; make nightly runs it"]
-    the_demos_page_shows_the_sidecar_keys_that_rotate_services_and_settings_that_start_wxmint: "panels";
+    the_demos_page_shows_the_sidecar_keys_that_rotate_and_services: "panels";
     #[ignore = "slow; make nightly runs it"]
     the_demo_shows_every_page_of_docs_whole_at_all_widths: "docs";
     #[ignore = "slow; make nightly runs it"]

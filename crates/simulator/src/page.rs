@@ -21,7 +21,6 @@ files! {
     "/demo/accounts.js", JS, "accounts.js";
     "/demo/appearance.js", JS, "appearance.js";
     "/demo/asking.js", JS, "asking.js";
-    "/demo/code.js", JS, "code.js";
     "/demo/curl.js", JS, "curl.js";
     "/demo/diagram.js", JS, "diagram.js";
     "/demo/docs.css", CSS, "docs.css";

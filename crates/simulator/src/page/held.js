@@ -2,11 +2,9 @@
 
 import { call, fetchTrust, knownAbout } from "./asking.js";
 import { pause } from "./dom.js";
-import { useService } from "./login.js";
 import { APPS } from "./people.js";
-import { ACTS, blockOf } from "./services.js";
+import { blockOf } from "./services.js";
 import { draw, personId, refreshAccounts, say, state } from "./state.js";
-import { succeeded } from "./steps.js";
 import { examine, verdictOf } from "./verdict.js";
 import { words } from "./words.js";
 
@@ -16,7 +14,7 @@ const PATIENCE = 60_000; // ms, after which nobody asks any more whether they ha
 /** What holds for the token; nothing is said of it while a request of the phone is under way. */
 export const verdict = () => (state.busy ? { state: "none" } : verdictOf(state.held));
 export const mayEnd = () => verdict().state === "accepted" && state.ending?.ms !== null;
-const hasToken = ({ app, token }) => state.sessions[app]?.answer.access_token === token;
+export const hasToken = ({ app, token }) => state.sessions[app]?.answer.access_token === token;
 
 /** Takes up the token of a login. What the services are asked for first becomes part of its `evidence`. */
 export async function hold(app, evidence = {}) {
@@ -59,25 +57,6 @@ async function watch(held) {
   }
 }
 
-/** Revokes the token by one of ACTS, and watches until no service accepts it. Then the phone, if it still has it, notices. */
-export async function end(act) {
-  if (!mayEnd()) return;
-  const { held } = state;
-  state.ending = { act, ms: null };
-  draw();
-  const reply = await ACTS[act](held);
-  if (!succeeded(reply)) {
-    state.ending = { act, failed: reply.answer?.body?.code ?? reply.answer?.status ?? words().noAnswer };
-    return draw();
-  }
-  await ended(act, held);
-  const other = reply.answer.body?.access_token;
-  if (other && state.ending?.held === held) state.ending.other = (await call("GET", "/demo/orders", undefined, other)).answer?.status;
-  draw();
-  await settle(held);
-  if (state.held === held && hasToken(held)) await useService();
-}
-
 /** wxmint has answered that this token is revoked. After a logout or an unbinding the phone has it no more. */
 export async function ended(act, held) {
   held.ended = true;
@@ -108,13 +87,4 @@ export function stopClock() {
   if (ending?.ms !== null || ending.held !== held || verdictOf(held).by !== "ended") return;
   ending.ms = performance.now() - ending.began;
   say(words().services.clock.stopped(words().services.acts[ending.act], ending.other));
-}
-
-/** Shows the token that the phone has in the open mini program. If it was revoked meanwhile, the phone notices. */
-export async function takeUp() {
-  const { app } = state;
-  if (!state.sessions[app]) return;
-  await hold(app);
-  await reexamine();
-  if (state.held && hasToken(state.held)) await useService();
 }

@@ -4,8 +4,9 @@ import { call, journalEnd, journalOf, masked } from "./asking.js";
 import { drawTiming } from "./diagram.js";
 import { pause } from "./dom.js";
 import { adviceFor } from "./faults.js";
-import { ended, hold, settle } from "./held.js";
+import { ended, hasToken, hold, mayEnd, reexamine, settle } from "./held.js";
 import { APPS, isBound, nameOf } from "./people.js";
+import { ACTS } from "./services.js";
 import { credentialsOf, draw, personId, refreshAccounts, say, state } from "./state.js";
 import { courseOf, succeeded } from "./steps.js";
 import { examine, now } from "./verdict.js";
@@ -176,6 +177,34 @@ export async function useService() {
   }
   if (state.sessions[app] && succeeded(reply)) state.sessions[app].orders = reply.answer.body.orders;
   draw();
+}
+
+/** Shows the token that the phone has in the open mini program. If it was revoked meanwhile, the phone notices. */
+export async function takeUp() {
+  const { app } = state;
+  if (!state.sessions[app]) return;
+  await hold(app);
+  await reexamine();
+  if (state.held && hasToken(state.held)) await useService();
+}
+
+/** Revokes the token by one of ACTS, and watches until no service accepts it. Then the phone, if it still has it, notices. */
+export async function end(act) {
+  if (!mayEnd()) return;
+  const { held } = state;
+  state.ending = { act, ms: null };
+  draw();
+  const reply = await ACTS[act](held);
+  if (!succeeded(reply)) {
+    state.ending = { act, failed: reply.answer?.body?.code ?? reply.answer?.status ?? words().noAnswer };
+    return draw();
+  }
+  await ended(act, held);
+  const other = reply.answer.body?.access_token;
+  if (other && state.ending?.held === held) state.ending.other = (await call("GET", "/demo/orders", undefined, other)).answer?.status;
+  draw();
+  await settle(held);
+  if (state.held === held && hasToken(held)) await useService();
 }
 
 // ---- data that WeChat seals for the server ----

@@ -4,14 +4,13 @@
 import { AccountsTable } from "./accounts.js";
 import { dress } from "./appearance.js";
 import { call, phoneNumber, stillAccepted } from "./asking.js";
-import { CodePanel } from "./code.js";
 import { Diagram, drawTiming } from "./diagram.js";
 import { byId } from "./dom.js";
 import { FaultPanel, FAULTS, inventCode } from "./faults.js";
-import { end, lift, mayEnd, reexamine, spoil, stopClock, takeUp, verdict } from "./held.js";
+import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
 import { KeysPanel } from "./keys.js";
 import { keepPhone, keptPhone } from "./kept.js";
-import { countSteps, logIn, unbind, useService } from "./login.js";
+import { countSteps, end, logIn, takeUp, unbind, useService } from "./login.js";
 import { AWAY, meetStranger, WRONG_PASSWORD } from "./people.js";
 import { Phone } from "./phone.js";
 import { ServicesPanel } from "./services.js";
@@ -21,12 +20,11 @@ import { Tabs } from "./tabs.js";
 import { TokenView } from "./token.js";
 import { words } from "./words.js";
 
-const TABS = ["login", "token", "services", "users", "keys", "faults", "code"];
+const TABS = ["login", "token", "services", "users", "keys", "faults"];
 let isReady = false;
 
 const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
-const codePanel = new CodePanel();
 const views = [
   new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet }),
   new TokenView(spoil),
@@ -40,10 +38,9 @@ const views = [
     takeOver: () => logIn({ by: "password", ...credentialsOf(AWAY) }),
   }),
   new KeysPanel(say),
-  codePanel,
 ];
 const [phone] = views;
-const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${name}`, shown: (name) => name === "code" && codePanel.toBegin() });
+const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${name}` });
 
 // ---- what the buttons do ----
 

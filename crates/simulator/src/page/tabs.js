@@ -1,13 +1,13 @@
 // Tabs as ARIA has them: arrows, Home and End move between them, and one alone is reached by Tab. The choice is in the URL's
-// hash, so that a link can name it: #keys, or #code/Go for tabs within a tab.
+// hash, so that a link can name it: #keys.
 
 import { el } from "./dom.js";
 
-/** `names` are the tabs; `panelOf(name)` is the panel's id; `shown(name)` is called after each choice. */
+/** `names` are the tabs; `panelOf(name)` is the panel's id. */
 export class Tabs {
-  constructor(box, { names, panelOf, hash = "", start, shown = () => {} }) {
-    Object.assign(this, { box, names, panelOf, hash, shown });
-    this.open = this.named() ?? (names.includes(start) ? start : names[0]);
+  constructor(box, { names, panelOf }) {
+    Object.assign(this, { box, names, panelOf });
+    this.open = this.named() ?? names[0];
     addEventListener("hashchange", () => {
       const name = this.named();
       if (name && name !== this.open) this.show(name);
@@ -16,8 +16,7 @@ export class Tabs {
 
   /** The tab that the hash names, if it is one of these. */
   named() {
-    const [, ...parts] = `/${location.hash.slice(1)}`.split(this.hash ? `/${this.hash}/` : "/");
-    return this.names.find((name) => name === parts[0]);
+    return this.names.find((name) => `#${name}` === location.hash);
   }
 
   /** Names the tabs, in the language of the page. */
@@ -45,7 +44,7 @@ export class Tabs {
 
   /** A choice of the reader's, which the address keeps. It makes no entry of the history, and the page does not move. */
   choose(name) {
-    history.replaceState(null, "", `#${this.hash && `${this.hash}/`}${name}`);
+    history.replaceState(null, "", `#${name}`);
     this.show(name);
   }
 
@@ -57,9 +56,8 @@ export class Tabs {
       this.tabs[n].tabIndex = isOpen ? 0 : -1;
       const panel = document.getElementById(this.panelOf(other));
       panel.setAttribute("role", "tabpanel");
-      if (isOpen || this.panelOf(name) !== this.panelOf(other)) panel.hidden = !isOpen;
+      panel.hidden = !isOpen;
       if (isOpen) panel.setAttribute("aria-labelledby", `tab-${name}`);
     });
-    this.shown(name);
   }
 }

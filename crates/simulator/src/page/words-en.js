@@ -70,7 +70,7 @@ export const en = {
   retryIn: (seconds) => `Try again in ${seconds} s`,
   freshCode: "Log in with a new code",
   storyHeading: "What happens behind it",
-  tabs: { login: "Login", token: "Token", services: "Services", users: "Users", keys: "Keys", faults: "Faults", code: "Code" },
+  tabs: { login: "Login", token: "Token", services: "Services", users: "Users", keys: "Keys", faults: "Faults" },
   diagramLead: "This is WeChat’s own login diagram. Open a step to see its request and answer.",
   between: " ", // between sentences
   stop: ". ",
@@ -145,20 +145,6 @@ export const en = {
     signsNow: "The new key signs. Tokens of the old key are still accepted.",
     token: (status) => (status === 200 ? "its token: accepted" : `its token: ${status ?? "no answer"}`),
     until: (state, wait, exp) => ({ published: `signs in ${wait} s`, signing: "", retired: `stays until ${exp}` })[state],
-  },
-  codeLead: "Type your AppID and your host: the files below are filled in with them. What you type stays on this page; the AppSecret does not belong here.",
-  code: {
-    appid: "AppID of your mini program",
-    host: "Host at which mini programs reach wxmint",
-    wrong: { appid: "wx and 16 characters from 0 to 9 and a to f", host: "a host name such as login.example.com" },
-    tabs: { Java: "Java (Spring)", "mini-program": "mini program", settings: "settings" },
-    says: {
-      service: "A service that verifies tokens, as wxmint’s tests run it, from the lines that verify.",
-      "mini-program": "The package keeps the token, shares one login, and after a 401 logs in again once. Also for Taro and uni-app.",
-      "login.js": "Without a package: copy this file, and call request in place of wx.request.",
-      settings: "What wxmint serve needs: keys, and settings in a file .env.",
-    },
-    asks: "It asks for the AppSecret.",
   },
   pages: {
     api: "Calls and error codes",
