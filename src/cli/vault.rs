@@ -49,7 +49,7 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
 
 /// Running it twice is the same as once, because no key is made while another one waits.
 fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
-    let unusable = |error: FileError| Failure::of_file(error, MAKE_VAULT_KEY);
+    let unusable = |error: FileError| Failure::of_file(&error, Some(MAKE_VAULT_KEY));
     let unfit = |error: VaultError| Failure::usage(format_args!("{}: {error}; {}", path.display(), error.cure()));
     let held = Held::wait(path).map_err(unusable)?;
     let content = read_private(path).map_err(unusable)?;
