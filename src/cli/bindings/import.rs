@@ -61,7 +61,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn all(&self, file: &BindingsFile, people: u64) -> Result<(), Failure> {
+    async fn all(&self, file: &BindingsFile, people: usize) -> Result<(), Failure> {
         let mut report = Report { people, ..Report::default() };
         let mut progress = Progress::begin();
         let lines = stream::iter(file.records()?).map(async |line| {
@@ -129,7 +129,7 @@ impl Import<'_> {
 /// The counts of an import.
 #[derive(Default)]
 struct Report {
-    people: u64,
+    people: usize,
     news: u64,
     as_before: u64,
     refused: u64,
