@@ -50,8 +50,12 @@ impl Failure {
     }
 
     /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
-    pub(super) fn of_file(error: FileError, make: &str) -> Self {
-        Self { reason: Some(error.or_make(make)), ..error.into() }
+    pub(super) fn of_file(error: &FileError, make: Option<&str>) -> Self {
+        let reason = error.with_cure(make);
+        match error {
+            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::unfinished(reason),
+            _ => Self::usage(reason),
+        }
     }
 
     /// The same failure; the text says where it happened.
@@ -78,10 +82,7 @@ impl From<Faults> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        match &error {
-            FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::unfinished(error),
-            _ => Self::usage(error),
-        }
+        Self::of_file(&error, None)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
-    warn_about(remarks(&settings));
+    warn_about(&remarks(&settings));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -85,32 +85,25 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// A setting that is accepted and perhaps not meant. With the variable, unless the text names it.
-pub(super) type Remark = (Option<String>, Finding);
-
-fn remark(found: impl Into<String>, advice: impl Into<String>) -> Remark {
-    (None, Finding::warning("settings", found, advice))
+/// A setting that is accepted and perhaps not meant.
+fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
+    Finding::warning("settings", found, advice)
 }
 
 /// What is unusual about `.env`, and variables that wxmint does not know.
-fn unusual() -> Vec<Remark> {
-    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter().map(|(name, nearest)| {
-        (Some(name), Finding::warning("settings", "unknown variable", format!("did you mean {nearest}?")))
-    });
-    env_file::note().map(|note| (None, note.clone())).into_iter().chain(unknown).collect()
+fn unusual() -> Vec<Finding> {
+    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
+    let unknown =
+        unknown.map(|(name, nearest)| remark(format!("{name}: unknown variable"), format!("did you mean {nearest}?")));
+    env_file::note().cloned().into_iter().chain(unknown).collect()
 }
 
-fn warn_about(remarks: Vec<Remark>) {
-    for (variable, remark) in remarks {
-        match variable {
-            Some(variable) => tracing::warn!(variable, "{remark}"),
-            None => tracing::warn!("{remark}"),
-        }
-    }
+fn warn_about(remarks: &[Finding]) {
+    remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
 }
 
 /// What `wxmint serve` warns about at each start.
-pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
+pub(super) fn remarks(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
     let mut add = |is_so: bool, found: &str, advice: &str| remarks.extend(is_so.then(|| remark(found, advice)));
     add(
@@ -145,7 +138,7 @@ pub(super) fn remarks(settings: &Settings) -> Vec<Remark> {
         )
     }));
     let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
-    remarks.extend(lead.map(|found| (Some("WXMINT_KEYS_LEAD".to_owned()), found)));
+    remarks.extend(lead.map(|remark| Finding { found: format!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark }));
     remarks
 }
 
@@ -175,12 +168,12 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    warn_about(sidecar_remarks(&settings));
+    warn_about(&sidecar_remarks(&settings));
     start_sidecar(settings).map_err(Failure::unfinished)
 }
 
 /// What `wxmint sidecar` warns about at each start.
-pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Remark> {
+pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Finding> {
     let mut remarks = unusual();
     remarks.extend(settings.dangerous_jwks_over_http.then(|| {
         remark(

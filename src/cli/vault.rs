@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::{
     Failure, duration,
@@ -29,27 +29,24 @@ const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubern
 #[derive(Subcommand)]
 pub(super) enum VaultCommand {
     /// Add a new key as the first line of the file; it decrypts at once, and encrypts once every replica has read it
-    Rotate(RotateArgs),
-}
-
-#[derive(Args)]
-pub(super) struct RotateArgs {
-    #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
-    vault_key_file: Option<PathBuf>,
-    /// How long the file may take to reach every replica; after that the key encrypts
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
-    lead: Duration,
+    Rotate {
+        #[arg(long, value_name = "PATH", help = format!("The vault key file; {}", VAULT_KEY_FILE.fallback()))]
+        vault_key_file: Option<PathBuf>,
+        /// How long the file may take to reach every replica; after that the key encrypts
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+        lead: Duration,
+    },
 }
 
 pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
-    let VaultCommand::Rotate(RotateArgs { vault_key_file, lead }) = command;
+    let VaultCommand::Rotate { vault_key_file, lead } = command;
     let path = vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
     rotate(&path, lead)
 }
 
 /// Running it twice is the same as once, because no key is made while another one waits.
 fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
-    let unusable = |error: FileError| Failure::of_file(error, MAKE_VAULT_KEY);
+    let unusable = |error: FileError| Failure::of_file(&error, Some(MAKE_VAULT_KEY));
     let unfit = |error: VaultError| Failure::usage(format_args!("{}: {error}; {}", path.display(), error.cure()));
     let held = Held::wait(path).map_err(unusable)?;
     let content = read_private(path).map_err(unusable)?;

@@ -272,7 +272,7 @@ fn load<T, E>(
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
         let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
-        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error.problem()), cure))
+        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
     Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))

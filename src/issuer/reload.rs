@@ -129,7 +129,7 @@ impl ChangedFile {
 }
 
 fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(text)? else { return Ok(false) };
+    let Some(content) = file.changed().map_err(|error| error.with_cure(None))? else { return Ok(false) };
     let stored = StoredKeys::parse(&content).map_err(text)?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     ends.publish(stored.ended());
@@ -168,7 +168,7 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 
 /// Also when the time comes from which another of the file's keys seals.
 fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
-    let content = file.read().map_err(text)?;
+    let content = file.read().map_err(|error| error.with_cure(None))?;
     let is_due = current.load().changes_at().is_some_and(|at| at <= now);
     if file.is_in_use(&content) && !is_due {
         return Ok(false);
@@ -183,7 +183,7 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(text)? else { return Ok(false) };
+    let Some(content) = file.changed().map_err(|error| error.with_cure(None))? else { return Ok(false) };
     let parsed = AdminTokens::parse(&content);
     let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
     file.put_in_use(&content);
@@ -193,7 +193,7 @@ fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> 
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.or_make(MAKE_USERS))? else { return Ok(false) };
+    let Some(content) = file.changed().map_err(|error| error.with_cure(Some(MAKE_USERS)))? else { return Ok(false) };
     let users = UsersFile::parse(&content).map_err(|fault| format!("{}: {fault}", file.path().display()))?;
     accounts.swap(&users);
     file.put_in_use(&content);

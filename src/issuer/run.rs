@@ -64,7 +64,7 @@ pub async fn run(
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
-    actix_web::rt::spawn(audit::attend());
+    actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();

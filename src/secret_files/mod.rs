@@ -3,7 +3,6 @@
 mod watched;
 
 use std::{
-    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
@@ -14,16 +13,16 @@ use zeroize::Zeroizing;
 
 pub use self::watched::WatchedFile;
 
-/// Why a secret file cannot be used. Its text has what to do, too.
-#[derive(Debug)]
+/// Why a secret file cannot be used.
+#[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error("{path}: {source}", path = .path.display())]
+    Io { path: PathBuf, source: io::Error },
     /// The file to create exists already.
+    #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
     /// Users other than the owner can read the file.
+    #[error("{path} can be read by others (mode {mode:04o})", path = .path.display())]
     Exposed {
         path: PathBuf,
         /// The file's permission bits.
@@ -32,15 +31,6 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// What is wrong.
-    pub fn problem(&self) -> String {
-        match self {
-            Self::Io { path, source } => format!("{}: {source}", path.display()),
-            Self::Exists(path) => format!("{} exists already and is not overwritten", path.display()),
-            Self::Exposed { path, mode } => format!("{} can be read by others (mode {mode:04o})", path.display()),
-        }
-    }
-
     /// What to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its path follows.
     /// The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
     pub fn cure(&self, make: Option<&str>) -> Option<String> {
@@ -53,24 +43,11 @@ impl FileError {
         }
     }
 
-    /// The error's text, with the command that makes the file if it is missing.
-    pub fn or_make(&self, make: &str) -> String {
-        self.text(Some(make))
-    }
-
-    fn text(&self, make: Option<&str>) -> String {
-        let cure = self.cure(make).map(|cure| format!("; {cure}"));
-        self.problem() + cure.as_deref().unwrap_or_default()
+    /// What is wrong, and what to do.
+    pub fn with_cure(&self, make: Option<&str>) -> String {
+        self.cure(make).map_or_else(|| self.to_string(), |cure| format!("{self}; {cure}"))
     }
 }
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text(None))
-    }
-}
-
-impl std::error::Error for FileError {}
 
 /// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
@@ -207,7 +184,7 @@ mod tests {
         fs::write(&path, "a secret").expect("written");
         let read_as = |mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
-            read_private(&path).map(|content| content.to_vec()).map_err(|error| error.to_string())
+            read_private(&path).map(|content| content.to_vec()).map_err(|error| error.with_cure(None))
         };
         for mode in [0o600, 0o400, 0o700] {
             assert_eq!(read_as(mode), Ok(b"a secret".to_vec()), "{mode:o}");

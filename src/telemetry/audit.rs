@@ -155,7 +155,7 @@ impl Event {
 }
 
 /// Tells what was held back once its minute is over, and opens the file again at SIGHUP, for as long as the process runs.
-pub async fn attend() {
+pub async fn run() {
     // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
     let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let mut hangups = if output::is_file() { signal(SignalKind::hangup()).ok() } else { None };

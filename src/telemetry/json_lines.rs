@@ -1,10 +1,7 @@
 //! A log line as one flat JSON object: `timestamp`, `level`, the event's fields (`message` among them), and those of
 //! the spans around it (`request_id`). docs/decisions/0017-our-own-log-lines.md says why no library writes it.
 
-use std::{
-    fmt::{self, Debug},
-    io,
-};
+use std::fmt::{self, Debug};
 
 use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
@@ -56,24 +53,9 @@ struct JsonMembers<'a> {
 impl JsonMembers<'_> {
     fn add(&mut self, field: &Field, value: impl Serialize) {
         self.written = self.written.and_then(|()| {
-            write!(self.line, r#","{}":"#, field.name())?;
-            serde_json::to_writer(Bytes(&mut self.line), &value).map_err(|_| fmt::Error)
+            let value = serde_json::to_string(&value).map_err(|_| fmt::Error)?;
+            write!(self.line, r#","{}":{value}"#, field.name())
         });
-    }
-}
-
-/// Takes the JSON of a value, which serde_json writes in pieces that are UTF-8 each.
-struct Bytes<'a, 'line>(&'a mut Writer<'line>);
-
-impl io::Write for Bytes<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
-        self.0.write_str(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

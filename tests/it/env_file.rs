@@ -61,7 +61,7 @@ async fn the_environment_wins_over_the_file_and_an_empty_variable_too() {
     command.env("WXMINT_APP_SECRET", configuration.value("WXMINT_APP_SECRET")).env("OTEL_TRACES_SAMPLER", "always_off");
     let mut service = Process::spawn("wxmint serve", &mut command);
     service.listens(["public"]).await;
-    assert_eq!(warnings(&service), ["unknown variable; did you mean WXMINT_ISSUER?"]);
+    assert_eq!(warnings(&service), ["WXMINT_ISUER: unknown variable; did you mean WXMINT_ISSUER?"]);
     service.kill();
     // The level of the log is the file's.
     let mut service = Process::spawn("wxmint serve", command.env_remove("RUST_LOG").env("WXMINT_TOKEN_TTL", "never"));

@@ -6,6 +6,8 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
+use serde_json::{Value, json};
+
 use crate::support::{Configuration, TestBed};
 
 #[tokio::test]
@@ -47,11 +49,15 @@ async fn what_is_accepted_and_unlikely_to_be_meant_is_warned_about() {
     let bed = bed.start().await;
     let warnings: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "WARN").collect();
     for (member, value, sentence) in [
-        ("appid", "foo", "this AppID does not look like WeChat's"),
-        ("variable", "WXMINT_KEYS_LEAD", "with a lead of 5 s, verifiers that fetch keys less often refuse new tokens"),
-        ("variable", "RUST_LOG", "not understood, so that the level is info"),
+        ("appid", json!("foo"), "this AppID does not look like WeChat's"),
+        (
+            "variable",
+            Value::Null,
+            "WXMINT_KEYS_LEAD: with a lead of 5 s, verifiers that fetch keys less often refuse new",
+        ),
+        ("variable", json!("RUST_LOG"), "not understood, so that the level is info"),
     ] {
-        let is_it = |event: &serde_json::Value| {
+        let is_it = |event: &Value| {
             event[member] == value && event["message"].as_str().is_some_and(|message| message.contains(sentence))
         };
         assert_eq!(warnings.iter().filter(|event| is_it(event)).count(), 1, "{value}: {warnings:?}");

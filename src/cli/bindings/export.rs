@@ -11,13 +11,13 @@ use super::{
     Failure,
     record::{Record, RecordState},
     say,
-    tally::{Sum, Tally},
+    tally::{People, Trailer},
     walk_all,
 };
 use crate::store::{Redis, walk::Found};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
-    let (sum, half_done) = match out {
+    let (people, half_done) = match out {
         None => write_all(redis, stdout(), |error| Failure::of_output(&error)).await?,
         Some(path) => {
             let new = NewFile::begin(path)?;
@@ -26,7 +26,7 @@ pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure
             written
         }
     };
-    say(format_args!("exported {} people, sha256 {}", sum.count, sum.sha256));
+    say(format_args!("exported {people} people"));
     if half_done > 0 {
         say(format_args!(
             "left out {half_done} people who were being bound or unbound; their next login completes that"
@@ -35,13 +35,13 @@ pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure
     Ok(())
 }
 
-/// Returns what was written, and how many people were left out.
+/// Returns how many people were written, and how many were left out.
 async fn write_all(
     redis: &Redis,
     output: impl Write,
     unwritten: impl Fn(io::Error) -> Failure,
-) -> Result<(Sum, u64), Failure> {
-    let (mut lines, mut tally, mut half_done) = (BufWriter::new(output), Tally::default(), 0);
+) -> Result<(usize, u64), Failure> {
+    let (mut lines, mut people, mut half_done) = (BufWriter::new(output), People::default(), 0);
     let write = async |found| {
         let record = match found {
             Found::Bound(binding) => Record::from(binding),
@@ -51,11 +51,12 @@ async fn write_all(
                 return Ok(());
             }
         };
-        if tally.add(&record) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
+        if people.add(&record.person) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
     };
     walk_all(redis, write).await?;
-    writeln!(lines, "{}", tally.trailer()).and_then(|()| lines.flush()).map_err(unwritten)?;
-    Ok((tally.sum(), half_done))
+    let trailer = Trailer::line(people.count());
+    writeln!(lines, "{trailer}").and_then(|()| lines.flush()).map_err(unwritten)?;
+    Ok((people.count(), half_done))
 }
 
 /// The file of an export. It has another name until it is complete, so that nobody takes half an export for a backup.

@@ -61,7 +61,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn all(&self, file: &BindingsFile, people: u64) -> Result<(), Failure> {
+    async fn all(&self, file: &BindingsFile, people: usize) -> Result<(), Failure> {
         let mut report = Report { people, ..Report::default() };
         let mut progress = Progress::begin();
         let lines = stream::iter(file.records()?).map(async |line| {
@@ -86,35 +86,24 @@ impl Import<'_> {
             return Ok(Imported::Done { news, conflict: false });
         };
         let store = self.redis.at(bound_at.unwrap_or(self.now));
+        // Without the unionid, because a unionid of another user is no reason to refuse.
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
-        let (bound, news) = match self.bind(&binder, user).await? {
-            Ok(done) => done,
-            Err(reason) => return Ok(Imported::Refused(reason)),
-        };
-        let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
-        Ok(Imported::Done { news, conflict })
-    }
-
-    /// Binds the person to the user without the unionid, because a unionid of another user is no reason to refuse.
-    /// Returns the binding and whether it is new, or why it is refused.
-    async fn bind(
-        &self,
-        binder: &Binder<'_>,
-        user: &UserId,
-    ) -> Result<Result<(Bound, bool), &'static str>, StoreError> {
-        let settled = binder.settle(binder.store.binding_state(binder.person).await?).await?;
-        let free = matches!(settled, SettledState::Free { .. });
-        let candidate = Named { user: user.clone(), made: false };
-        match binder.bind(&candidate, settled).await {
-            Ok(bound) => Ok(Ok((bound, free))),
-            Err(LoginError::StoreUnavailable(cause)) => Err(cause),
-            Err(LoginError::AlreadyBound) if free && self.per_user < u32::MAX => {
-                Ok(Err("the user has the allowed number of people in this app already"))
+        let settled = binder.settle(store.binding_state(person).await?).await?;
+        let news = matches!(settled, SettledState::Free { .. });
+        let refused = match binder.bind(&Named { user: user.clone(), made: false }, settled).await {
+            Ok(bound) => {
+                let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
+                return Ok(Imported::Done { news, conflict });
             }
-            Err(LoginError::AlreadyBound) => Ok(Err("the person is bound to another user")),
-            Err(LoginError::Blocked) => Ok(Err("the user is blocked")),
-            Err(other) => Err(StoreError { reason: other.to_string() }),
-        }
+            Err(LoginError::AlreadyBound) if news && self.per_user < u32::MAX => {
+                "the user has the allowed number of people in this app already"
+            }
+            Err(LoginError::AlreadyBound) => "the person is bound to another user",
+            Err(LoginError::Blocked) => "the user is blocked",
+            Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
+            Err(other) => return Err(StoreError { reason: other.to_string() }),
+        };
+        Ok(Imported::Refused(refused))
     }
 
     /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
@@ -140,7 +129,7 @@ impl Import<'_> {
 /// The counts of an import.
 #[derive(Default)]
 struct Report {
-    people: u64,
+    people: usize,
     news: u64,
     as_before: u64,
     refused: u64,

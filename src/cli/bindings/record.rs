@@ -56,7 +56,7 @@ impl Record {
         Ok(Self { person: Person { app, openid }, state: members.state()? })
     }
 
-    /// The line that is written and counted.
+    /// The line that is written.
     pub(super) fn line(&self) -> String {
         output::json(self)
     }

@@ -113,7 +113,7 @@ const OF_ALL: u32 = 0o006;
 fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     let warning = |(variable, path): (String, PathBuf)| {
         let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-        let found = format!("{variable}: {}", exposed.problem());
+        let found = format!("{variable}: {}", exposed);
         Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
     };
     files.into_iter().filter_map(warning).collect()

@@ -9,6 +9,7 @@ mod sidecar;
 mod wechat;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex, TryLockError,
         mpsc::{self, Sender},
@@ -18,14 +19,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use tracing::{Dispatch, dispatcher::set_default};
 
 use super::{
     EXIT_FAULTS, EXIT_UNFINISHED, Failure,
     language::Language,
     output::{complete, json, print, say},
-    serve::Remark,
 };
 use crate::{
     findings::{Finding, Status},
@@ -45,11 +44,11 @@ pub(super) struct DoctorArgs {
     #[arg(long)]
     public: bool,
     #[command(subcommand)]
-    of: Option<Patient>,
+    of: Option<DoctorCommand>,
 }
 
 #[derive(Subcommand)]
-enum Patient {
+enum DoctorCommand {
     /// Check the configuration of `wxmint sidecar`
     Sidecar,
 }
@@ -60,19 +59,22 @@ type Tells = Sender<Vec<Finding>>;
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let public = args.public;
-    let names = args.of.as_ref().map_or_else(|| issuer::checks(public), |Patient::Sidecar| sidecar::CHECKS.to_vec());
+    let names =
+        args.of.as_ref().map_or_else(|| issuer::checks(public), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
     let found = match (&args.of, env_file::load()) {
-        (Some(Patient::Sidecar), _) if public => return Err(Failure::usage("--public is for the issuer's doctor")),
+        (Some(DoctorCommand::Sidecar), _) if public => {
+            return Err(Failure::usage("--public is for the issuer's doctor"));
+        }
         (_, Err(faults)) => unusable(
             faults.into_iter().map(|fault| Finding::fault("settings", fault, "mend the file")).collect(),
             &names,
         ),
-        (Some(Patient::Sidecar), Ok(())) => gather(&names, sidecar::examine),
+        (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, sidecar::examine),
         (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public)),
     };
     let language = Language::of_locale();
     match args.json {
-        true => print(json(&Report { checks: &found })),
+        true => print(report(&found)),
         false => lines(&found, language).into_iter().for_each(print),
     }
     complete()?;
@@ -92,9 +94,8 @@ pub(super) fn of_this_process() -> Vec<Finding> {
     gather(&issuer::checks(false), |tells| issuer::examine(tells, false))
 }
 
-#[derive(Serialize)]
-struct Report<'a> {
-    checks: &'a [Finding],
+fn report(found: &[Finding]) -> String {
+    json(&BTreeMap::from([("checks", found)]))
 }
 
 /// A line for each finding; checks that have found the same share one.
@@ -176,15 +177,8 @@ fn unusable(faults: Vec<Finding>, names: &[&'static str]) -> Vec<Finding> {
     faults.into_iter().chain(others).collect()
 }
 
-fn remarked(remarks: Vec<Remark>) -> Vec<Finding> {
-    if remarks.is_empty() {
-        return vec![Finding::ok("settings", "complete")];
-    }
-    let named = |(variable, remark): Remark| match variable {
-        Some(variable) => Finding { found: format!("{variable}: {}", remark.found), ..remark },
-        None => remark,
-    };
-    remarks.into_iter().map(named).collect()
+fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
+    if remarks.is_empty() { vec![Finding::ok("settings", "complete")] } else { remarks }
 }
 
 #[cfg(test)]
@@ -209,7 +203,7 @@ mod tests {
             "fault    vault               13 秒内没有响应；两边都用 NTP 校时"
         );
         let expected = r#"{"checks":[{"name":"keys","status":"ok","found":"one","advice":""}]}"#;
-        assert_eq!(json(&Report { checks: &[Finding::ok("keys", "one")] }), expected);
+        assert_eq!(report(&[Finding::ok("keys", "one")]), expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `wxmint init` must know: from options, from the environment, or from whoever sits at the terminal.
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::File,
     io::{self, ErrorKind, IsTerminal, Read, Write, stdin},
@@ -47,7 +48,8 @@ const HOW: [&str; 2] = [
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
 
-type Values = Vec<(&'static str, String)>;
+/// By variable.
+type Values = BTreeMap<&'static str, String>;
 
 /// Values with which `wxmint serve` would start.
 pub(super) struct Answers {
@@ -59,29 +61,22 @@ pub(super) struct Answers {
 
 impl Answers {
     fn of(mut values: Values) -> Self {
-        let mut take = |name| {
-            let known = values.iter().position(|(known, _)| *known == name);
-            known.map(|known| values.remove(known).1).unwrap_or_default()
-        };
+        let mut take = |name| values.remove(name).unwrap_or_default();
         let (appid, secret) = (take(APPID), Zeroizing::new(take(SECRET)));
-        values.push(("WXMINT_APPS_DIR", APPS.to_owned()));
+        values.insert("WXMINT_APPS_DIR", APPS.to_owned());
         Self { appid, secret, settings: values }
     }
 
     pub(super) fn is_demo(&self) -> bool {
-        is_demo(&self.settings)
+        self.settings.contains_key(WECHAT)
     }
-}
-
-fn is_demo(values: &Values) -> bool {
-    values.iter().any(|(name, _)| *name == WECHAT)
 }
 
 /// What is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
 fn faults_of(values: &Values) -> Vec<Fault> {
     let vars = || values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let mut faults = Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());
-    if !is_demo(values) && faults.iter().all(|fault| fault.variable != APPID) {
+    if !values.contains_key(WECHAT) && faults.iter().all(|fault| fault.variable != APPID) {
         let usual = |text: &str| text.parse::<AppId>().ok().filter(AppId::is_usual);
         let unusual = read_one(&variables::APPID.taking(USUAL_FORM, usual), vars()).err();
         faults.extend(unusual.into_iter().flat_map(|Faults(faults)| faults));
@@ -106,13 +101,12 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Fail
             let faults = language.faults(&faults);
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{}", language.pick(HOW))));
         };
-        if values.iter().any(|(known, _)| *known == name) {
+        if values.contains_key(name) {
             say(language.fault(fault));
         }
-        values.retain(|(known, _)| *known != name);
         let typed = if name == SECRET { ask_hidden(question) } else { ask(question).map(Zeroizing::new) };
         let typed = typed.map_err(|error| Failure::unfinished(format_args!("{error}; {nothing}")))?;
-        values.push((name, typed.trim().to_owned()));
+        values.insert(name, typed.trim().to_owned());
     }
 }
 

@@ -140,7 +140,7 @@ fn read_file(path: &Path) -> Result<StoredKeys, Failure> {
 }
 
 fn unusable(error: FileError) -> Failure {
-    Failure::of_file(error, MAKE_KEYS)
+    Failure::of_file(&error, Some(MAKE_KEYS))
 }
 
 /// The name of a Kubernetes object: `NAMESPACE/NAME`.

@@ -143,7 +143,7 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
 }
 
 fn unusable(error: FileError) -> Failure {
-    Failure::of_file(error, MAKE_USERS)
+    Failure::of_file(&error, Some(MAKE_USERS))
 }
 
 fn read(path: &Path) -> Result<UsersFile, Failure> {
