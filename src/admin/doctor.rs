@@ -43,13 +43,13 @@ pub(super) struct Diagnosis {
 }
 
 /// The doctor, and the latest diagnosis. One examination runs at a time, and some of those who ask meanwhile wait for it.
-pub(super) struct Consultation {
+pub(super) struct LatestDiagnosis {
     doctor: Doctor,
     latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,
     room: Semaphore,
 }
 
-impl Consultation {
+impl LatestDiagnosis {
     pub(super) fn of(doctor: Doctor) -> Self {
         Self { doctor, latest: Mutex::new(None), room: Semaphore::new(MOST_WAITING) }
     }
@@ -84,7 +84,7 @@ impl Consultation {
 /// few may wait, and an answer is given again for 10 s.
 #[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
-pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, consultation: Data<Consultation>) -> Answer {
+pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
     let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), operating)?;
-    Ok(private(&*act.find(async move |_, ()| consultation.diagnosis().await).await?))
+    Ok(private(&*act.find(async move |_, ()| latest.diagnosis().await).await?))
 }

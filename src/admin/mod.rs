@@ -19,7 +19,7 @@ use actix_web::{
 };
 
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
-use self::{act::Operating, doctor::Consultation};
+use self::{act::Operating, doctor::LatestDiagnosis};
 use crate::{
     findings::Doctor,
     http::{Readiness, serve_admin, viewer},
@@ -44,7 +44,7 @@ pub fn start(
         if let Some(tokens) = tokens.clone() {
             config
                 .app_data(Data::new(Operating { tokens, worker: worker() }))
-                .app_data(Data::new(Consultation::of(doctor)))
+                .app_data(Data::new(LatestDiagnosis::of(doctor)))
                 .app_data(description.clone())
                 .configure(routes::routes)
                 .configure(viewer::routes)
