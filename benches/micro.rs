@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wxmint::{
     ids::Person,
     ids::{AppId, LoginCode, OpenId, UserId},
-    issuer::LoginFields,
+    issuer::LoginBody,
     keys::{KeyRing, KeySet, PrivateJwk, Ring, StoredKeys},
     telemetry::{Step, Trace, TraceSettings, Traces},
     token::{Minter, new_token_id},
@@ -260,13 +260,13 @@ mod read {
     #[divan::bench]
     fn login_as_json(bencher: Bencher<'_, '_>) {
         let body = br#"{"code":"0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h"}"#;
-        bencher.bench(|| LoginFields::from_json(black_box(body)).and_then(LoginFields::into_request).expect("a login"));
+        bencher.bench(|| LoginBody::from_json(black_box(body)).expect("a login"));
     }
 
     #[divan::bench]
     fn login_as_form(bencher: Bencher<'_, '_>) {
         let body = b"code=0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h";
-        bencher.bench(|| LoginFields::from_form(black_box(body)).and_then(LoginFields::into_request).expect("a login"));
+        bencher.bench(|| LoginBody::from_form(black_box(body)).expect("a login"));
     }
 
     #[divan::bench]

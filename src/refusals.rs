@@ -101,7 +101,7 @@ impl From<SessionError> for Problem {
 /// Logs the cause, and tells the client only what to do.
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
-        let (code, detail) = (code(&error), words(&error));
+        let (code, detail) = row(&error);
         tell_operator(code, &error);
         let problem = match &error {
             LoginError::UnknownApp(why) => Self::new(code, why.to_string()),
@@ -141,101 +141,102 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
     })
 }
 
-fn code(error: &LoginError) -> ProblemCode {
-    match error {
-        LoginError::UnknownApp(_) => ProblemCode::UnknownApp,
-        LoginError::NotAccepted(_) => ProblemCode::InvalidRequest,
-        LoginError::CodeInvalid | LoginError::PhoneCodeInvalid => ProblemCode::CodeInvalid,
-        LoginError::CodeUsed | LoginError::PhoneCodeUsed | LoginError::TicketInvalid => ProblemCode::CodeUsed,
-        LoginError::UserBlocked(_) | LoginError::Blocked | LoginError::ShutOut | LoginError::PhoneRefused => {
-            ProblemCode::UserBlocked
-        }
-        LoginError::SlowDown | LoginError::TooMany { .. } => ProblemCode::RateLimited,
-        LoginError::BindingRequired(_) => ProblemCode::BindingRequired,
-        LoginError::InvalidCredentials => ProblemCode::InvalidCredentials,
-        LoginError::AlreadyBound => ProblemCode::AlreadyBound,
-        LoginError::UnknownPerson => ProblemCode::UnknownPerson,
-        LoginError::SessionKeyMissing => ProblemCode::SessionKeyMissing,
-        LoginError::Misconfigured(_) => ProblemCode::WechatMisconfigured,
-        LoginError::WeChatUnavailable(_) => ProblemCode::WechatUnavailable,
-        LoginError::StoreUnavailable(_) | LoginError::EndedAhead(_) => ProblemCode::StoreUnavailable,
-        LoginError::AccountsUnavailable(_) => ProblemCode::AccountsUnavailable,
-        LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => ProblemCode::InternalError,
-    }
-}
-
-/// What to do about a refused login.
-fn words(error: &LoginError) -> &'static str {
+/// The problem of a refused login, and what to do about it.
+fn row(error: &LoginError) -> (ProblemCode, &'static str) {
     use LoginError as Error;
+    use ProblemCode as Code;
 
     match error {
-        Error::UnknownApp(_) => "",
-        Error::NotAccepted(_) => "The account backend of this service does not use it.",
-        Error::CodeInvalid => {
-            "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once."
-        }
-        Error::CodeUsed => "This code has been sent before. Call wx.login again, once.",
-        Error::PhoneCodeInvalid => {
+        Error::UnknownApp(_) => (Code::UnknownApp, ""),
+        Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
+        Error::CodeInvalid => (
+            Code::CodeInvalid,
+            "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once.",
+        ),
+        Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
+        Error::PhoneCodeInvalid => (
+            Code::CodeInvalid,
             "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
-             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login."
-        }
-        Error::PhoneCodeUsed => {
+             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login.",
+        ),
+        Error::PhoneCodeUsed => (
+            Code::CodeUsed,
             "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
-             code with a new one of wx.login."
+             code with a new one of wx.login.",
+        ),
+        Error::TicketInvalid => (
+            Code::CodeUsed,
+            "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the ticket.",
+        ),
+        Error::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
+        Error::Blocked | Error::ShutOut => {
+            (Code::UserBlocked, "The business does not let this user log in. Do not try again.")
         }
-        Error::TicketInvalid => {
-            "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the ticket."
+        Error::PhoneRefused => {
+            (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
-        Error::UserBlocked(_) => "WeChat refuses this user. Do not try again.",
-        Error::Blocked | Error::ShutOut => "The business does not let this user log in. Do not try again.",
-        Error::PhoneRefused => "The business does not let the owner of this phone number in. Do not try again.",
-        Error::SlowDown => "WeChat limits how often one user logs in. Wait, then call wx.login again.",
-        Error::TooMany { .. } => "Too many logins or wrong passwords. Wait, then try again.",
-        Error::BindingRequired(_) => {
+        Error::SlowDown => {
+            (Code::RateLimited, "WeChat limits how often one user logs in. Wait, then call wx.login again.")
+        }
+        Error::TooMany { .. } => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
+        Error::BindingRequired(_) => (
+            Code::BindingRequired,
             "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
-             `bind_ticket` in place of `code`: once, within 5 minutes."
+             `bind_ticket` in place of `code`: once, within 5 minutes.",
+        ),
+        Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
+        Error::AlreadyBound => (
+            Code::AlreadyBound,
+            "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first (DELETE /binding).",
+        ),
+        Error::UnknownPerson => {
+            (Code::UnknownPerson, "In this app, this user has no WeChat identity, or this openid belongs to no user.")
         }
-        Error::InvalidCredentials => "User name or password is wrong.",
-        Error::AlreadyBound => {
-            "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first (DELETE /binding)."
-        }
-        Error::UnknownPerson => "In this app, this user has no WeChat identity, or this openid belongs to no user.",
-        Error::SessionKeyMissing => {
+        Error::SessionKeyMissing => (
+            Code::SessionKeyMissing,
             "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log \
-             in again, then ask again."
+             in again, then ask again.",
+        ),
+        Error::Misconfigured(_) => (
+            Code::WechatMisconfigured,
+            "WeChat refuses this service. Its operator finds the reason in the log, by the request id.",
+        ),
+        Error::WeChatUnavailable(_) => {
+            (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
         }
-        Error::Misconfigured(_) => {
-            "WeChat refuses this service. Its operator finds the reason in the log, by the request id."
+        Error::StoreUnavailable(_) => {
+            (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
         }
-        Error::WeChatUnavailable(_) => "WeChat does not answer, or its answer cannot be used. Wait, then try again.",
-        Error::StoreUnavailable(_) => "The session store does not answer. Wait, then try again.",
-        Error::EndedAhead(_) => "The clock of the session store is wrong. Wait, then call wx.login again.",
-        Error::AccountsUnavailable(_) => "The account service does not answer. Wait, then try again.",
-        Error::Vault(_) | Error::Mint(_) | Error::NoRandomness => "The reason is in the log, by the request id.",
+        Error::EndedAhead(_) => {
+            (Code::StoreUnavailable, "The clock of the session store is wrong. Wait, then call wx.login again.")
+        }
+        Error::AccountsUnavailable(_) => {
+            (Code::AccountsUnavailable, "The account service does not answer. Wait, then try again.")
+        }
+        Error::Vault(_) | Error::Mint(_) | Error::NoRandomness => {
+            (Code::InternalError, "The reason is in the log, by the request id.")
+        }
     }
 }
 
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
-    let code = code.as_str();
-    match cause {
-        LoginError::Misconfigured(_) | LoginError::Vault(_) | LoginError::Mint(_) | LoginError::NoRandomness => {
+    let name = code.as_str();
+    match code {
+        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
             let kind = match cause {
                 // Its message has another `rid` each time.
-                LoginError::Misconfigured(CallError::Refused { errcode, .. }) => format!("{code} {errcode}"),
-                _ => format!("{code} {cause}"),
+                LoginError::Misconfigured(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
+                _ => format!("{name} {cause}"),
             };
             if let Some(not_logged) = admit_line(&kind) {
-                tracing::error!(%cause, code, not_logged, "a request failed, and requests like it will fail until the cause is mended");
+                tracing::error!(%cause, code = name, not_logged, "a request failed, and requests like it will fail until the cause is mended");
             }
         }
-        LoginError::WeChatUnavailable(_)
-        | LoginError::StoreUnavailable(_)
-        | LoginError::EndedAhead(_)
-        | LoginError::AccountsUnavailable(_) => {
-            if let Some(not_logged) = admit_line(code) {
-                tracing::warn!(%cause, code, not_logged, "a request failed");
+        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
+            if let Some(not_logged) = admit_line(name) {
+                tracing::warn!(%cause, code = name, not_logged, "a request failed");
             }
         }
-        _ => tracing::debug!(%cause, code, "a request was refused"),
+        _ => tracing::debug!(%cause, code = name, "a request was refused"),
     }
 }

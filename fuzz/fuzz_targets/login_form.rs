@@ -5,14 +5,14 @@
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
     http::RefusedBody,
-    issuer::{LoginFields, RefusedLogin},
+    issuer::{LoginBody, RefusedLogin},
 };
 use wxmint_fuzz::{check_login, is_the_same};
 
 fuzz_target!(|text: &str| {
-    let by_form = LoginFields::from_form(text.as_bytes()).and_then(LoginFields::into_request);
-    let by_query = LoginFields::from_query(text).and_then(LoginFields::into_request);
-    let dangerously = LoginFields::from_query_with_dangerous_password(text).and_then(LoginFields::into_request);
+    let by_form = LoginBody::from_form(text.as_bytes());
+    let by_query = LoginBody::from_query(text);
+    let dangerously = LoginBody::from_query_with_dangerous_password(text);
     check_login(&by_form);
     check_login(&by_query);
     assert!(is_the_same(&by_form, &dangerously), "one login, read in two ways: {by_form:?}, {dangerously:?}");
@@ -20,9 +20,9 @@ fuzz_target!(|text: &str| {
         assert!(is_the_same(&by_form, &by_query), "one login, read in two ways: {by_form:?}, {by_query:?}");
     }
     if text.starts_with("password=") || text.contains("&password=") {
-        let refused = LoginFields::from_query(text).err().expect("a password in a query is refused");
+        let refused = LoginBody::from_query(text).err().expect("a password in a query is refused");
         assert!(is_refusal(&refused, "method: 'POST'"), "{refused}");
-        let beside_body = LoginFields::refuse_password_beside_body(text).expect_err("a password in a POST's query");
+        let beside_body = LoginBody::refuse_password_beside_body(text).expect_err("a password in a POST's query");
         assert!(is_refusal(&beside_body, "beside `code`"), "{beside_body}");
     }
 });

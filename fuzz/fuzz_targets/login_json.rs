@@ -4,13 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use wxmint::{
-    issuer::LoginFields,
+    issuer::LoginBody,
     login::{Identity, LoginProof},
 };
 use wxmint_fuzz::check_login;
 
 fuzz_target!(|body: &[u8]| {
-    let asked = LoginFields::from_json(body).and_then(LoginFields::into_request);
+    let asked = LoginBody::from_json(body);
     check_login(&asked);
     if let Ok(asked) = asked {
         assert!(str::from_utf8(body).is_ok());

@@ -64,7 +64,7 @@ impl<T: Target> Act<T> {
         by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
         let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
-        let room = by.enter().inspect_err(busy)?;
+        let room = by.place().inspect_err(busy)?;
         Ok(Self { action, by, event, target, _room: room, operating })
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::now,
-    http::{Answer, Problem, pairs, parse, private, to_the_end},
+    http::{Answer, Fields, Problem, private, to_the_end},
     ids::{AppId, UserId},
     login::{FoundUser, LoginError, LoginWorker},
     telemetry::recent::{LastHour, UserEvents},
@@ -25,7 +25,7 @@ use crate::{
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<()>::begin("activity", Right::Read, &request, web::Path::from(()), operating)?;
     let read = |worker: &LoginWorker| {
-        let app: Option<AppId> = parse("appid", parameter(&request, "appid"))?;
+        let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter().try_for_each(|app| worker.check_app(app, false))?;
         Ok::<_, Problem>(worker.metrics.recent().last_hour(app.as_ref(), now()))
     };
@@ -62,17 +62,13 @@ pub(super) struct FoundUsers {
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
     let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), operating)?;
+    let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
     let missing = || Problem::invalid("The query lacks `q`, a user id or an openid.");
-    let asked = parameter(&request, "q").ok_or_else(missing).and_then(|text| Ok(parse("q", Some(text))?));
-    let Some(id) = act.may_go_on(asked)? else { return Err(missing()) };
+    let id = act.may_go_on(asked.map_err(Problem::from).and_then(|id| id.ok_or_else(missing)))?;
     let finding = async move {
         let found = act.operating.operator().find(&id, &act.operating.worker.apps.all()).await;
         act.names(found.as_ref().ok().and_then(|found| found.first()).map(|found| &found.user_id));
         act.done(found)
     };
     Ok(private(FoundUsers { found: to_the_end(finding).await? }))
-}
-
-fn parameter(request: &HttpRequest, wanted: &str) -> Option<String> {
-    pairs(request.query_string()).into_iter().find_map(|(name, value)| (name == wanted).then_some(value))
 }

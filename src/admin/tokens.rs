@@ -71,8 +71,8 @@ impl Holder {
         Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
-    /// Room for one request, until it is dropped.
-    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    /// A place for one request, until it is dropped.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
             let detail =
                 format!("{MOST_AT_ONCE} requests of this secret are waiting for an answer. Wait, then try again.");
@@ -213,11 +213,11 @@ mod tests {
     fn requests_of_one_secret_leave_room_for_those_of_another() {
         let tokens = AdminTokens::parse(format!("alice {SECRET}\nbob {OTHER}\n").as_bytes()).expect("tokens");
         let holder = |shown: &str| tokens.holder(shown).cloned().expect("a holder");
-        let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|_| holder(SECRET).enter().expect("room")).collect();
-        assert_eq!(holder(SECRET).enter().expect_err("full").code(), ProblemCode::RateLimited);
-        assert!(holder(OTHER).enter().is_ok());
+        let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|_| holder(SECRET).place().expect("room")).collect();
+        assert_eq!(holder(SECRET).place().expect_err("full").code(), ProblemCode::RateLimited);
+        assert!(holder(OTHER).place().is_ok());
         places.pop();
-        assert!(holder(SECRET).enter().is_ok());
+        assert!(holder(SECRET).place().is_ok());
     }
 
     #[test]

@@ -119,6 +119,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The text of a field, parsed.
+    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, RefusedBody> {
+        self.text(name)?.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
+    }
+
     /// Whether a field is `true`; no if it is absent.
     pub fn flag(&self, name: &'static str) -> Result<bool, RefusedBody> {
         match self.field(name) {
@@ -127,14 +132,6 @@ impl<'a> Fields<'a> {
             Some(_) => Err(malformed(name, "must be a boolean")),
         }
     }
-}
-
-/// Parses the text of the field `name`, if it was sent.
-pub fn parse<T: FromStr<Err: fmt::Display>>(
-    name: &'static str,
-    text: Option<String>,
-) -> Result<Option<T>, RefusedBody> {
-    text.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
 }
 
 fn json_type(json: &str) -> &'static str {

@@ -36,7 +36,7 @@ impl ClientStream {
     /// Fails if the client is gone, or the limit of open files is reached.
     pub(super) fn new(stream: TcpStream, connections: &Arc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let connection = connections.enter(&stream)?;
+        let connection = connections.accept(&stream)?;
         Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, of_a_head: 0 })
     }
 

@@ -63,7 +63,7 @@ impl Connections {
 
     /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a handler
     /// works, the connection stays.
-    pub(super) fn enter(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
+    pub(super) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
         let newcomer = Arc::new(ClientConnection {
             socket: stream.as_fd().try_clone_to_owned()?,
             client: subscriber(stream.peer_addr()?.ip()),

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
-pub use body_fields::{Fields, RefusedBody, malformed, parse};
+pub use body_fields::{Fields, RefusedBody, malformed};
 pub use client_address::{TrustedProxies, limit_key};
 pub use connection::ClientConnection;
 pub use head::pairs;
@@ -34,7 +34,7 @@ pub use problem::{Answer, Problem, ProblemCode, not_allowed, not_found, nothing_
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;
-pub use trace::{LogAddresses, RequestSpan, enter, origin, request_id};
+pub use trace::{LogAddresses, RequestSpan, origin, request_id, with_request_id};
 
 /// An answer for one person, which no cache may keep.
 pub fn private(answer: impl Serialize) -> HttpResponse {

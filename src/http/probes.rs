@@ -16,7 +16,7 @@ use actix_web::{
 };
 use tracing_actix_web::TracingLogger;
 
-use super::{RequestSpan, ServerLimits, enter, not_allowed, nothing_else, serve};
+use super::{RequestSpan, ServerLimits, not_allowed, nothing_else, serve, with_request_id};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -136,7 +136,7 @@ pub fn serve_admin(
             .service(readable("/metrics", metrics))
             .configure(|config| others(config))
             .default_service(nothing_else(paths))
-            .wrap(from_fn(enter))
+            .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };

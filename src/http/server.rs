@@ -96,7 +96,7 @@ where
     let stopped = server.graceful_shutdown_signal();
     // As actix-web's `HttpServer`, which takes no stream but its own.
     let service = move || {
-        let app = app().wrap(from_fn(move |request, next| attend(request, next, only_loopback_names)));
+        let app = app().wrap(from_fn(move |request, next| outermost(request, next, only_loopback_names)));
         let stopped = stopped.clone();
         let http = HttpService::build()
             .keep_alive(limits.keep_alive)
@@ -122,7 +122,7 @@ where
 }
 
 /// The outermost layer around every request of every listener.
-async fn attend<B: MessageBody + 'static>(
+async fn outermost<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
     only_loopback_names: bool,

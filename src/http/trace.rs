@@ -109,7 +109,7 @@ pub fn request_id(request: &HttpRequest) -> String {
 
 /// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the answer.
 /// Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
-pub async fn enter<B: MessageBody + 'static>(
+pub async fn with_request_id<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {

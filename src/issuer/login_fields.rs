@@ -3,14 +3,14 @@
 use utoipa::ToSchema;
 
 use crate::{
-    http::{Fields, Problem, ProblemCode, RefusedBody, parse},
+    http::{Fields, Problem, ProblemCode, RefusedBody},
     login::{Identity, LoginProof, LoginRequest},
 };
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]
-#[schema(as = LoginBody)]
-pub struct LoginFields {
+#[expect(dead_code, reason = "describes the body, which becomes a `LoginRequest`")]
+pub struct LoginBody {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
     code: Option<String>,
     /// Which mini program; needed only where several are configured, and the Referer that WeChat sends does not tell.
@@ -73,73 +73,59 @@ impl From<RefusedLogin> for Problem {
 
 const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
 
-impl LoginFields {
-    pub fn from_json(body: &[u8]) -> Result<Self, RefusedLogin> {
-        Self::read(&Fields::from_json(body, NAMES)?)
+impl LoginBody {
+    pub fn from_json(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {
+        asked_by(&Fields::from_json(body, NAMES)?)
     }
 
-    pub fn from_form(body: &[u8]) -> Result<Self, RefusedLogin> {
-        Self::read(&Fields::from_form(body, NAMES)?)
+    pub fn from_form(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {
+        asked_by(&Fields::from_form(body, NAMES)?)
     }
 
-    fn read(fields: &Fields<'_>) -> Result<Self, RefusedLogin> {
-        Ok(Self {
-            code: fields.text("code")?,
-            appid: fields.text("appid")?,
-            username: fields.text("username")?,
-            password: fields.text("password")?,
-            phone_code: fields.text("phone_code")?,
-            bind_ticket: fields.text("bind_ticket")?,
-        })
+    /// From a query string. Credentials in it are refused.
+    pub fn from_query(query: &str) -> Result<LoginRequest, RefusedLogin> {
+        asked_by(&without_credentials(query, SEND_BY_POST)?)
     }
 
     /// From a query string that may hold credentials (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`), for pages that were
     /// published so.
-    pub fn from_query_with_dangerous_password(query: &str) -> Result<Self, RefusedLogin> {
+    pub fn from_query_with_dangerous_password(query: &str) -> Result<LoginRequest, RefusedLogin> {
         Self::from_form(query.as_bytes())
     }
 
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the page
     /// has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
-        Self::without_credentials(query, SEND_IN_BODY).map(drop)
+        without_credentials(query, SEND_IN_BODY).map(drop)
     }
+}
 
-    /// From a query string. Credentials in it are refused.
-    pub fn from_query(query: &str) -> Result<Self, RefusedLogin> {
-        Self::without_credentials(query, SEND_BY_POST)
+fn without_credentials(query: &str, advice: &'static str) -> Result<Fields<'static>, RefusedLogin> {
+    let fields = Fields::from_form(query.as_bytes(), NAMES)?;
+    if fields.text("username")?.is_some() || fields.text("password")?.is_some() {
+        return Err(RefusedLogin::CredentialsInQuery(advice));
     }
+    Ok(fields)
+}
 
-    fn without_credentials(query: &str, advice: &'static str) -> Result<Self, RefusedLogin> {
-        let fields = Self::from_form(query.as_bytes())?;
-        if fields.username.is_some() || fields.password.is_some() {
-            return Err(RefusedLogin::CredentialsInQuery(advice));
-        }
-        Ok(fields)
-    }
-
-    /// The login that these fields ask for.
-    pub fn into_request(self) -> Result<LoginRequest, RefusedLogin> {
-        let code = parse("code", self.code)?;
-        let proof = match (code, parse("bind_ticket", self.bind_ticket)?) {
-            (Some(code), None) => LoginProof::Code(code),
-            (None, Some(ticket)) => LoginProof::Ticket(ticket),
-            (None, None) => return Err(RefusedLogin::NoCode),
-            (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
-        };
-        let app = parse("appid", self.appid)?;
-        let username = parse("username", self.username)?;
-        let password = parse("password", self.password)?;
-        let identity = match (username, password, parse("phone_code", self.phone_code)?) {
-            (None, None, None) => Identity::Nothing,
-            (Some(username), Some(password), None) => Identity::Password(username, password),
-            (None, None, Some(phone_code)) => Identity::Phone(phone_code),
-            (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
-            (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
-            (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
-        };
-        Ok(LoginRequest { app, app_hint: None, proof, identity })
-    }
+/// The login that these fields ask for.
+fn asked_by(fields: &Fields<'_>) -> Result<LoginRequest, RefusedLogin> {
+    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
+        (Some(code), None) => LoginProof::Code(code),
+        (None, Some(ticket)) => LoginProof::Ticket(ticket),
+        (None, None) => return Err(RefusedLogin::NoCode),
+        (Some(_), Some(_)) => return Err(RefusedLogin::Both("code", "bind_ticket")),
+    };
+    let app = fields.parse("appid")?;
+    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
+        (None, None, None) => Identity::Nothing,
+        (Some(username), Some(password), None) => Identity::Password(username, password),
+        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+        (Some(_), None, _) => return Err(RefusedLogin::Missing("password")),
+        (None, Some(_), _) => return Err(RefusedLogin::Missing("username")),
+        (Some(_), Some(_), Some(_)) => return Err(RefusedLogin::Both("password", "phone_code")),
+    };
+    Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
 #[cfg(test)]
@@ -147,16 +133,16 @@ mod tests {
     use super::*;
 
     fn json(body: &str) -> Result<LoginRequest, RefusedLogin> {
-        LoginFields::from_json(body.as_bytes())?.into_request()
+        LoginBody::from_json(body.as_bytes())
     }
 
     #[test]
     fn one_login_in_three_forms() {
-        let query = LoginFields::from_query("code=0a1&appid=wx1").expect("fields");
-        let form = LoginFields::from_form(b"appid=wx1&code=0a1&extra=%FF").expect("fields");
-        let body = LoginFields::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
-        for fields in [query, form, body.expect("fields")] {
-            let request = fields.into_request().expect("a login");
+        let query = LoginBody::from_query("code=0a1&appid=wx1");
+        let form = LoginBody::from_form(b"appid=wx1&code=0a1&extra=%FF");
+        let body = LoginBody::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
+        for request in [query, form, body] {
+            let request = request.expect("a login");
             let LoginProof::Code(code) = request.proof else { panic!("a code") };
             assert_eq!((code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
         }
@@ -244,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
         for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
-            assert_eq!(LoginFields::from_json(body).err(), Some(RefusedLogin::Body(RefusedBody::NotUtf8)));
+            assert_eq!(LoginBody::from_json(body).err(), Some(RefusedLogin::Body(RefusedBody::NotUtf8)));
         }
     }
 
@@ -259,7 +245,7 @@ mod tests {
     #[test]
     fn a_password_in_a_query_is_refused_with_the_line_to_add() {
         for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
-            let refused = LoginFields::from_query(query).err().expect(query);
+            let refused = LoginBody::from_query(query).err().expect(query);
             assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_BY_POST));
             assert!(refused.to_string().contains("method: 'POST'"));
         }
@@ -268,7 +254,7 @@ mod tests {
     #[test]
     fn a_password_in_a_query_passes_only_by_the_dangerous_way() {
         let query = "code=a&username=lin&password=p%20p";
-        let asked = LoginFields::from_query_with_dangerous_password(query).and_then(LoginFields::into_request);
+        let asked = LoginBody::from_query_with_dangerous_password(query);
         let Ok(LoginRequest { identity: Identity::Password(name, password), .. }) = asked else { panic!("{asked:?}") };
         assert_eq!((name.as_str(), password.expose()), ("lin", "p p"));
     }
@@ -276,16 +262,16 @@ mod tests {
     #[test]
     fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
         for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
-            let refused = LoginFields::refuse_password_beside_body(query).expect_err(query);
+            let refused = LoginBody::refuse_password_beside_body(query).expect_err(query);
             assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_IN_BODY));
             assert!(refused.to_string().contains("`data`") && !refused.to_string().contains("method"), "{refused}");
         }
-        assert_eq!(LoginFields::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
+        assert_eq!(LoginBody::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
     }
 
     #[test]
     fn a_field_twice_in_a_form_is_refused() {
-        let refused = LoginFields::from_form(b"code=a&code=b").err();
+        let refused = LoginBody::from_form(b"code=a&code=b").err();
         assert_eq!(refused, Some(RefusedLogin::Body(RefusedBody::Twice("code"))));
     }
 }

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web::{self, Payload},
 };
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::{LoginFields, RefusedLogin, build::IssuerWorker};
+use super::{LoginBody, RefusedLogin, build::IssuerWorker};
 use crate::{
     apps::app_of_referer,
     clock::now,
@@ -65,7 +65,7 @@ impl Serialize for Aliases<'_> {
 /// works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent, by a fresh one.
 /// Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer tools.
 #[utoipa::path(post, path = "/login", tag = "login",
-    request_body(content = LoginFields, examples(
+    request_body(content = LoginBody, examples(
         ("code" = (summary = "A code of wx.login", value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h"}))),
         ("code of an app" = (summary = "Where several mini programs are configured",
             value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "appid": "wx0123456789abcdef"}))),
@@ -79,7 +79,7 @@ impl Serialize for Aliases<'_> {
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let asked = read_post(&request, payload).await;
-    login(&request, worker, asked).await
+    answer(&request, worker, asked).await
 }
 
 /// Log in with a code alone
@@ -92,52 +92,51 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_query(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let read = match worker.issuer.settings.dangerous_password_in_query {
-        true => LoginFields::from_query_with_dangerous_password,
-        false => LoginFields::from_query,
+        true => LoginBody::from_query_with_dangerous_password,
+        false => LoginBody::from_query,
     };
-    let asked = read(request.query_string()).and_then(LoginFields::into_request);
-    login(&request, worker, asked.map_err(Problem::from)).await
+    answer(&request, worker, read(request.query_string()).map_err(Problem::from)).await
 }
 
 async fn read_post(request: &HttpRequest, payload: Payload) -> Result<LoginRequest, Problem> {
     if !request.query_string().is_empty() {
-        LoginFields::refuse_password_beside_body(request.query_string())?;
+        LoginBody::refuse_password_beside_body(request.query_string())?;
     }
-    let is = |media_type| content_type(request).eq_ignore_ascii_case(media_type);
+    let is = |media_type| request.content_type().eq_ignore_ascii_case(media_type);
     let read = if is("application/json") {
-        LoginFields::from_json
+        LoginBody::from_json
     } else if is("application/x-www-form-urlencoded") {
-        LoginFields::from_form
+        LoginBody::from_form
     } else {
         let detail = "Send the header `Content-Type: application/json` (or application/x-www-form-urlencoded).";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     };
     let body = read_body(payload, SMALL_BODY).await?;
     let is_form = is("application/x-www-form-urlencoded");
-    Ok(read(&body).and_then(LoginFields::into_request).map_err(|refused| match refused {
+    Ok(read(&body).map_err(|refused| match refused {
         RefusedLogin::NoCode if is_form => RefusedLogin::NoCodeInForm,
         refused => refused,
     })?)
 }
 
-/// The media type without parameters.
-fn content_type(request: &HttpRequest) -> &str {
-    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-async fn login(request: &HttpRequest, worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>) -> Answer {
+async fn answer(
+    request: &HttpRequest,
+    worker: web::Data<IssuerWorker>,
+    asked: Result<LoginRequest, Problem>,
+) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
-    let origin = origin(request);
-    if asked.is_err() {
-        // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-        return log_in(worker, asked, origin).await;
-    }
-    to_the_end(log_in(worker, asked, origin)).await
+    let is_refused = asked.is_err();
+    let login = log_in_and_tell(worker, asked, origin(request));
+    // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
+    if is_refused { login.await } else { to_the_end(login).await }
 }
 
 /// Counts, logs and audits also a login whose client has disconnected.
-async fn log_in(worker: web::Data<IssuerWorker>, asked: Result<LoginRequest, Problem>, origin: Origin) -> Answer {
+async fn log_in_and_tell(
+    worker: web::Data<IssuerWorker>,
+    asked: Result<LoginRequest, Problem>,
+    origin: Origin,
+) -> Answer {
     let started = Instant::now();
     let in_flight = worker.issuer.metrics.login_begins();
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();

@@ -15,7 +15,7 @@ mod run;
 mod session_key_routes;
 
 pub use build::{Issuer, IssuerStartError, open_redis};
-pub use login_fields::{LoginFields, RefusedLogin};
+pub use login_fields::{LoginBody, RefusedLogin};
 pub use routes::openapi_json;
 pub use run::{Routes, run};
 

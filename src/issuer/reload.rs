@@ -183,22 +183,30 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.with_cure(None))? else { return Ok(false) };
-    let parsed = AdminTokens::parse(&content);
-    let tokens = parsed.map_err(|error| format!("{}: {error}", file.path().display()))?;
-    file.put_in_use(&content);
-    tracing::info!(tokens = tokens.count(), "the admin tokens were read again");
-    current.swap(tokens);
-    Ok(true)
+    reload(file, None, AdminTokens::parse, |tokens| {
+        tracing::info!(tokens = tokens.count(), "the admin tokens were read again");
+        current.swap(tokens);
+    })
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.with_cure(Some(MAKE_USERS)))? else { return Ok(false) };
-    let users = UsersFile::parse(&content).map_err(|fault| format!("{}: {fault}", file.path().display()))?;
-    accounts.swap(&users);
+    reload(file, Some(MAKE_USERS), UsersFile::parse, |users| {
+        accounts.swap(&users);
+        let (users, hashing_mebibytes) = (accounts.count(), accounts.hashing_mebibytes());
+        tracing::info!(users, hashing_mebibytes, "the users file was read again");
+    })
+}
+
+/// Puts the content of a file in use if it has changed. `make` is the command that makes such a file.
+fn reload<T, E: Display>(
+    file: &mut WatchedFile,
+    make: Option<&str>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    put_in_use: impl FnOnce(T),
+) -> Result<bool, String> {
+    let Some(content) = file.changed().map_err(|error| error.with_cure(make))? else { return Ok(false) };
+    put_in_use(parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?);
     file.put_in_use(&content);
-    let (users, hashing_mebibytes) = (accounts.count(), accounts.hashing_mebibytes());
-    tracing::info!(users, hashing_mebibytes, "the users file was read again");
     Ok(true)
 }
 

@@ -26,7 +26,7 @@ use crate::{
     admin,
     clock::now,
     findings::{Doctor, Finding, Status},
-    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, enter, nothing_else, serve},
+    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id},
     keys::rotation::{self, KeyLife, KeyState},
     redis_checks,
     redis_link::State,
@@ -85,7 +85,7 @@ pub async fn run(
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
             .default_service(nothing_else(routes::PLACE))
-            .wrap(from_fn(enter))
+            .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
     let limits = ServerLimits {

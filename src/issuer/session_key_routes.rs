@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::build::IssuerWorker;
 use crate::{
     clock::now,
-    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, parse, private, read_body, to_the_end},
+    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end},
     ids::{Phone, PhoneCode},
     login::{Asking, SessionError, UserDataRequest},
     wechat::{EncryptedData, RawData},
@@ -152,8 +152,7 @@ fn user_data_request(body: &[u8]) -> Result<UserDataRequest, Problem> {
 }
 
 fn phone_code(body: &[u8]) -> Result<PhoneCode, Problem> {
-    let code = parse("code", Fields::from_json(body, &["code"])?.text("code")?)?;
-    code.ok_or_else(|| {
+    Fields::from_json(body, &["code"])?.parse("code")?.ok_or_else(|| {
         let missing = RefusedBody::Missing("code");
         Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
     })

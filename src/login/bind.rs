@@ -196,10 +196,8 @@ impl LoginWorker {
         code: &PhoneCode,
         attempt: &AttemptId,
     ) -> Result<Phone, LoginError> {
-        let apps = self.apps.all();
-        let app = apps.choose(Some(&person.app), None)?;
-        let exchange = async |token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
-        Ok(self.access_tokens().with(app, attempt, exchange).await?)
+        let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
+        self.by_access_token(&person.app, attempt, exchange).await
     }
 }
 

@@ -115,6 +115,11 @@ impl LoginError {
         }
     }
 
+    /// Whether WeChat has refused a session key.
+    pub(super) fn is_stale_session(&self) -> bool {
+        matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
+    }
+
     /// For a limit by this name.
     pub(super) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 
-use super::{AccessTokenError, LoginError, LoginWorker, Usable, worker::new_attempt};
+use super::{LoginError, LoginWorker, Usable, worker::new_attempt};
 use crate::{
     ids::{AppId, Person, UserId},
     store::{PersonalCall, StoreError},
     vault::Sealed,
-    wechat::{AppAccessToken, EncryptKey, SessionKey, Verdict, user_signature},
+    wechat::{AppAccessToken, EncryptKey, SessionKey, user_signature},
 };
 
 /// The user's signature of some data.
@@ -40,15 +40,13 @@ impl LoginWorker {
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
         let (PersonSession { person, sealed, .. }, key) = self.latest_session(user, app).await?;
         self.count_call(&person, PersonalCall::EncryptKeys).await?;
-        let apps = self.apps.all();
-        let app = apps.choose(Some(app), None)?;
-        let ask = async |token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
-        match self.access_tokens().with(app, &new_attempt()?, ask).await {
-            Err(AccessTokenError::WeChat(error)) if error.verdict() == Some(Verdict::StaleSession) => {
+        let ask = async |app: &_, token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
+        match self.by_access_token(app, &new_attempt()?, ask).await {
+            Err(error) if error.is_stale_session() => {
                 self.note_stale(&person, &sealed).await?;
                 Err(LoginError::SessionKeyMissing)
             }
-            answered => Ok(answered?),
+            answered => answered,
         }
     }
 
@@ -56,10 +54,7 @@ impl LoginWorker {
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
         let app = apps.choose(Some(app), None)?;
-        Ok(match refused {
-            None => self.access_tokens().lend(app, &attempt).await?,
-            Some(refused) => self.access_tokens().replace(app, &attempt, refused).await?,
-        })
+        Ok(self.access_tokens().lend(app, &attempt, refused).await?)
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration still has

@@ -100,20 +100,18 @@ impl AccessTokens<'_> {
     }
 
     /// The token that all services of the business share.
-    pub async fn lend(&self, app: &App, attempt: &AttemptId) -> Result<Usable, AccessTokenError> {
-        in_time(self.obtain(app, attempt, Wanted::Any)).await
-    }
-
-    /// The successor of `refused`, which WeChat no longer accepts, or the token in use if that is another one. However many ask,
-    /// one of them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token; only
-    /// if it gives the same one again, a new one is forced, as often as WeChat allows.
-    pub async fn replace(
+    ///
+    /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of them asks WeChat.
+    /// It is asked for its own successor first, because somebody else may have renewed the token; only if it gives the same one
+    /// again, a new one is forced, as often as WeChat allows.
+    pub async fn lend(
         &self,
         app: &App,
         attempt: &AttemptId,
-        refused: &AppAccessToken,
+        refused: Option<&AppAccessToken>,
     ) -> Result<Usable, AccessTokenError> {
-        in_time(self.obtain(app, attempt, Wanted::OtherByForce(Fingerprint::of(refused.expose())))).await
+        let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
+        in_time(self.obtain(app, attempt, wanted)).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.

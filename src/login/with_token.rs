@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wxmint_verify::{Claims, Verified};
 
-use super::{AccessTokenError, LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, worker::new_attempt};
+use super::{LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, worker::new_attempt};
 use crate::{
     ids::{Person, Phone, PhoneCode, UserId},
     limits::Rate,
@@ -14,7 +14,7 @@ use crate::{
     },
     telemetry::admit_line,
     vault::Sealed,
-    wechat::{App, AppAccessToken, CallError, SessionKey, Verdict},
+    wechat::SessionKey,
 };
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -79,7 +79,7 @@ impl LoginWorker {
         self.count_call(&asking.person, PersonalCall::Check).await?;
         let openid = &asking.person.openid;
         let check = async |app: &_, token: &_| self.wechat.check_session(app, token, openid, &key).await;
-        let holds = self.by_access_token(asking, check).await?;
+        let holds = self.by_access_token(&asking.person.app, &asking.attempt, check).await.map_err(undecryptable)?;
         if !holds {
             self.note_stale(&asking.person, &sealed).await?;
         }
@@ -100,11 +100,11 @@ impl LoginWorker {
         let Asking { person, generation, .. } = asking;
         let (old, stored) = self.current_key(asking).await?.ok_or(SessionError::Undecryptable)?;
         let ask = async |app: &_, token: &_| self.wechat.reset_session_key(app, token, &person.openid, &old).await;
-        let replaced = self.by_access_token(asking, ask).await;
-        if matches!(replaced, Err(SessionError::Undecryptable)) {
+        let replaced = self.by_access_token(&person.app, &asking.attempt, ask).await;
+        if replaced.as_ref().is_err_and(LoginError::is_stale_session) {
             self.note_stale(person, &stored).await?;
         }
-        let new = replaced?;
+        let new = replaced.map_err(undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
         Ok(self.store.keep_session_key(person, *generation, &(order, sealed), true).await?)
     }
@@ -113,22 +113,11 @@ impl LoginWorker {
         let Some(kept) = self.store.session_keys(&asking.person).await? else { return Ok(None) };
         Ok(self.unseal(&self.vault.load_full(), &kept.current, &asking.person).await)
     }
+}
 
-    async fn by_access_token<T>(
-        &self,
-        asking: &Asking,
-        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
-    ) -> Result<T, SessionError> {
-        let apps = self.apps.all();
-        let app = apps.choose(Some(&asking.person.app), None).map_err(LoginError::from)?;
-        let called = self.access_tokens().with(app, &asking.attempt, async |token: &_| call(app, token).await).await;
-        called.map_err(|error| match &error {
-            AccessTokenError::WeChat(refused) if refused.verdict() == Some(Verdict::StaleSession) => {
-                SessionError::Undecryptable
-            }
-            _ => SessionError::Failed(error.into()),
-        })
-    }
+/// WeChat calls the session key stale: as if there were none.
+fn undecryptable(error: LoginError) -> SessionError {
+    if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
 }
 
 /// What tells a binding from all others. Neither an AppID nor an openid can hold a colon.

@@ -14,7 +14,7 @@ use crate::{
     telemetry::Metrics,
     token::{Minter, SignedToken},
     vault::Vault,
-    wechat::WeChat,
+    wechat::{App, AppAccessToken, CallError, WeChat},
 };
 
 #[derive(Debug)]
@@ -116,6 +116,18 @@ impl LoginWorker {
     /// Notes for how long ends must be kept, so that they outlive this process's tokens.
     pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
         self.store.note_life(self.minter.ttl()).await
+    }
+
+    /// Makes a call of WeChat's API with the access token of an app.
+    pub(super) async fn by_access_token<T>(
+        &self,
+        app: &AppId,
+        attempt: &AttemptId,
+        call: impl AsyncFn(&App, &AppAccessToken) -> Result<T, CallError>,
+    ) -> Result<T, LoginError> {
+        let apps = self.apps.all();
+        let app = apps.choose(Some(app), None)?;
+        Ok(self.access_tokens().with(app, attempt, async |token: &_| call(app, token).await).await?)
     }
 
     pub(super) fn access_tokens(&self) -> AccessTokens<'_> {

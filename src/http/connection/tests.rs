@@ -222,7 +222,7 @@ async fn a_connection_is_reset_while_its_client_does_not_read_an_answer() {
     let [idle, body, answers, flushes] = [Phase::Idle, Phase::Body, Phase::Answers, Phase::Flushes].map(|of| of(now));
     for (phase, is_reset) in [(Phase::Works, false), (idle, false), (body, false), (answers, true), (flushes, true)] {
         let stream = connected(HONEST, address).await;
-        let connection = connections.enter(&stream).expect("a connection");
+        let connection = connections.accept(&stream).expect("a connection");
         connection.is_in(phase);
         connection.close();
         let linger = socket_linger(&connection.socket).expect("an option");

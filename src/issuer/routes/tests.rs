@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     http::{Problem, ProblemCode, described::chinese_tests},
-    issuer::LoginFields,
+    issuer::LoginBody,
 };
 
 fn document() -> Value {
@@ -90,7 +90,7 @@ fn every_example_of_a_login_is_one_way_to_log_in_and_the_first_is_a_code_alone()
         assert_eq!(examples.len(), 5, "{kind}");
         for (name, example) in examples {
             let body = example["value"].to_string();
-            let read = LoginFields::from_json(body.as_bytes()).and_then(LoginFields::into_request);
+            let read = LoginBody::from_json(body.as_bytes());
             assert!(read.is_ok(), "{name}: {read:?}");
         }
         let (_, first) = examples.iter().next().expect("an example");

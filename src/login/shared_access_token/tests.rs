@@ -178,14 +178,14 @@ fn not_sent(outcome: Result<Phone, AccessTokenError>) -> String {
 #[tokio::test]
 async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_all_replicas_together() {
     let bed = Bed::start();
-    let lent = bed.tokens(0).lend(&bed.app, &new_attempt()).await.expect("a token").token;
-    let forced = bed.tokens(1).replace(&bed.app, &new_attempt(), &lent).await.expect("another token").token;
+    let lent = bed.tokens(0).lend(&bed.app, &new_attempt(), None).await.expect("a token").token;
+    let forced = bed.tokens(1).lend(&bed.app, &new_attempt(), Some(&lent)).await.expect("another token").token;
     assert_ne!(forced.expose(), lent.expose());
     // For the store time goes by, and for the simulator it does not: it gives the same token again.
     let refused = async |replica: usize, later: TimeDelta| {
         AHEAD.set(AHEAD.get() + later);
         let before = bed.asked(STABLE_TOKEN).await;
-        match bed.tokens(replica).replace(&bed.app, &new_attempt(), &forced).await {
+        match bed.tokens(replica).lend(&bed.app, &new_attempt(), Some(&forced)).await {
             Err(AccessTokenError::WeChat(CallError::NotSent { retry_after, .. })) => {
                 (bed.asked(STABLE_TOKEN).await - before, retry_after)
             }
@@ -307,7 +307,7 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
         let before = bed.asked(STABLE_TOKEN).await;
         // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at first.
         let (tokens, attempt) = (bed.tokens(0), new_attempt());
-        let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(&bed.app, &attempt)).await;
+        let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(&bed.app, &attempt, None)).await;
         lent.expect("a renewal that stalls is not waited for").expect("the old token");
         bed.twenty_phones().await;
         AHEAD.set(AHEAD.get() + TimeDelta::seconds(15));
