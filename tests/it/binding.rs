@@ -10,14 +10,11 @@ mod tickets;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
-};
+use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
 
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {
     bed: TestBed,
-    users: UsersFile,
 }
 
 impl Business {
@@ -26,9 +23,8 @@ impl Business {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let users = UsersFile::of(&["alice", "bob"]);
-        let builder = TestBed::builder().two_apps().breakable_redis().breakable_wechat();
-        Self { bed: builder.env("WXMINT_ACCOUNTS", &users.setting()).envs(environment).start().await, users }
+        let builder = TestBed::builder().two_apps().users(&["alice", "bob"]).breakable_redis().breakable_wechat();
+        Self { bed: builder.envs(environment).start().await }
     }
 
     async fn post(&self, body: &Value) -> Answer {

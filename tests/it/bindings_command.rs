@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Breakable, PATIENCE, Process, RedisServer, Service, Signal, TestBed, command_on, eventually, repository,
-    said, write_private,
+    APPID, Breakable, PATIENCE, Process, RedisServer, Service, Signal, TestBed, command_on, eventually, redis_keys,
+    repository, said, write_private,
 };
 
 const OTHER_APP: &str = "wxanother";
@@ -81,9 +81,9 @@ fn table(count: u32) -> String {
 
 /// Writes bindings of `count` people as wxmint would, faster.
 fn fill(redis: &RedisServer, count: u32) {
-    let script = "for n = 1, ARGV[2] do redis.call('HSET', 'wxmint:{' .. ARGV[1] .. ':o' .. n .. '}:binding', \
-                  'generation', 1, 'user_id', 'user-' .. n, 'bound_at', 1700000000000 + n) end";
-    redis.command::<()>(&["EVAL", script, "0", APPID, &count.to_string()]);
+    let script = "for n = 1, ARGV[2] do redis.call('HSET', string.gsub(ARGV[1], '*', 'o' .. n), 'generation', 1, \
+                  'user_id', 'user-' .. n, 'bound_at', 1700000000000 + n) end";
+    redis.command::<()>(&["EVAL", script, "0", &redis_keys::binding(APPID, "*"), &count.to_string()]);
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -214,8 +214,7 @@ async fn whoever_is_bound_stays_bound_and_is_listed() {
     assert!(said(&output).contains("imported 1 people; 2 were unchanged; 1 were refused"));
     let again = done(&redis, &["import", &folder.name("first.ndjson"), "--no-trailer"]);
     assert!(again.contains("imported 0 people; 3 were unchanged"), "{again}");
-    let bound_to =
-        |openid: &str| redis.command::<String>(&["HGET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "user_id"]);
+    let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "user_id"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
 }
 
@@ -265,11 +264,11 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     assert_eq!(sum_of(&other), sum(&folder.path("both.ndjson")));
 
     // Mended by itself, since the first user's person has left.
-    other.command::<()>(&["SET", "wxmint:union:{n1}", "second"]);
+    other.command::<()>(&["SET", &redis_keys::holder_of("n1"), "second"]);
     assert_eq!(done(&other, &["conflicts"]), "no conflicts\n");
 
     // Mended as docs/bindings.md says: the second user's person has ended the binding, and is bound to the first.
-    let binding = format!("wxmint:{{{OTHER_APP}:o1}}:binding");
+    let binding = redis_keys::binding(OTHER_APP, "o1");
     redis.command::<()>(&["DEL", &binding]);
     redis.command::<()>(&["HSET", &binding, "generation", "1", "dissolved", "1"]);
     done(&redis, &["import", &folder.write("mended.ndjson", &line(OTHER_APP, "first")), "--no-trailer"]);
@@ -282,7 +281,7 @@ async fn what_is_half_done_is_left_out_and_said() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     fill(&redis, 2);
     for (openid, field) in [("intended", "intent_user"), ("leaving", "leaving_user")] {
-        redis.command::<()>(&["HSET", &format!("wxmint:{{{APPID}:{openid}}}:binding"), "generation", "1", field, "u"]);
+        redis.command::<()>(&["HSET", &redis_keys::binding(APPID, openid), "generation", "1", field, "u"]);
     }
     let told = done(&redis, &["export", "--out", &folder.name("out.ndjson")]);
     assert!(

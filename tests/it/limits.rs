@@ -168,15 +168,6 @@ async fn a_code_that_a_limit_refused_has_not_been_sent_and_logs_in_exactly_when_
 }
 
 #[tokio::test]
-async fn what_counts_is_forgotten_when_it_is_empty_again() {
-    let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "5/2s").env("WXMINT_LIMIT_OPENID", "5/2s").start().await;
-    bed.log_in("lin").await.expect_login();
-    let counting = || bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*limit*"]);
-    assert!(!counting().is_empty());
-    until("no cell is left", PATIENCE, async || counting().is_empty()).await;
-}
-
-#[tokio::test]
 async fn while_redis_is_away_logins_are_503_and_count_for_no_limit() {
     let mut bed = TestBed::builder().env("WXMINT_LIMIT_IP", "3/1h").start().await;
     bed.redis.kill();

@@ -14,7 +14,7 @@ use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
 
 use crate::support::{
-    APPID, Answer, BUSY, Service, SidecarSettings, TestBed, decoded, eventually, keys, kid_of, until, wire_request,
+    APPID, Answer, BUSY, Service, TestBed, decoded, eventually, keys, kid_of, redis_keys, until, wire_request,
 };
 
 /// Cursors that nobody was given: more than there are seconds in which the first page may be made anew.
@@ -65,11 +65,6 @@ async fn ends_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
     .await
 }
 
-async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
-    let request = bed.http.0.post(bed.service().url("/logout")).bearer_auth(login.member("access_token"));
-    assert_eq!(bed.http.send(request.json(&json!({"everywhere": everywhere}))).await.status, 204);
-}
-
 fn hash(bed: &TestBed, value: &str) -> Value {
     EndHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
 }
@@ -87,14 +82,13 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
 
     let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
     let claims = one.claims();
-    log_out(&bed, &one, false).await;
+    bed.log_out(&one, false).await;
     let page = ends_after(&bed, "", 1).await;
     assert_eq!(page.ended(), &[json!(["jti", hash(&bed, claims["jti"].as_str().expect("a jti")), claims["exp"]])]);
-    log_out(&bed, &one, false).await;
-    log_out(&bed, &other, true).await;
+    bed.log_out(&one, false).await;
+    bed.log_out(&other, true).await;
     let unbound = bed.log_in("mei").await;
-    let unbinding = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(unbound.member("access_token"));
-    assert_eq!(bed.http.send(unbinding).await.status, 204);
+    assert_eq!(bed.service().unbind(&unbound.member("access_token")).await.status, 204);
 
     let cursor = page.text("cursor");
     let page = ends_after(&bed, cursor, 2).await;
@@ -122,7 +116,7 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
 async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
     let bed = TestBed::builder().services(2).breakable_redis().start().await;
     let login = bed.log_in("lin").await;
-    log_out(&bed, &login, false).await;
+    bed.log_out(&login, false).await;
     let page = ends_after(&bed, "", 1).await;
     let other = bed.http.get(&bed.services[1].url("/revocations")).await;
     let claims = decoded(&other.body).1;
@@ -134,20 +128,6 @@ async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
         Some(ask(&bed, &format!("?after={cursor}")).await).filter(|answer| answer.status != 200)
     });
     broken.await.expect_problem(503, "store_unavailable");
-}
-
-#[tokio::test]
-async fn a_key_that_is_retired_at_once_is_in_the_feed() {
-    let bed = TestBed::start().await;
-    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
-    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
-    keys(&path, &["retire", &kid, "--now", "--yes"]);
-    let page = eventually("the key's end is in the feed", BUSY + Duration::from_secs(5), async || {
-        Some(page_after(&bed, "").await).filter(|page| !page.ended().is_empty())
-    })
-    .await;
-    assert_eq!(page.ended(), &[json!(["kid", kid])]);
-    assert!(page.signed && page.header["kid"] != kid.as_str());
 }
 
 /// Nobody has seen the key go: no service was running.
@@ -164,7 +144,7 @@ async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
         bed.service().ready().await;
         ends_after(&bed, "", 1).await;
     }
-    log_out(&bed, &bed.log_in("lin").await, false).await;
+    bed.log_out(&bed.log_in("lin").await, false).await;
     let page = ends_after(&bed, "", 2).await;
     assert_eq!(page.ended()[0], json!(["kid", kid]));
     assert_eq!(page.ended().iter().filter(|end| end[0] == "kid").count(), 1, "{}", page.claims);
@@ -174,7 +154,7 @@ async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
 fn fill(bed: &TestBed, count: usize) {
     let script = "for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'end', \
                   string.format('kid %043d', number)) end";
-    bed.redis.command::<()>(&["EVAL", script, "1", "wxmint:ended", &count.to_string()]);
+    bed.redis.command::<()>(&["EVAL", script, "1", redis_keys::ENDS, &count.to_string()]);
 }
 
 #[tokio::test]
@@ -288,8 +268,7 @@ async fn of_two_logins_in_one_second_at_two_replicas_exactly_one_token_is_left_e
             assert_eq!(valid, 1);
         }
     }
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
-    let sidecar = settings.with("WXMINT_ISSUER", bed.configuration.value("WXMINT_ISSUER")).ready().await;
+    let sidecar = bed.sidecar().ready().await;
     until("a follower of the feed accepts one token of each pair", BUSY + Duration::from_secs(10), async || {
         for pair in &pairs {
             let [one, other] = [sidecar.verify(&pair[0]).await.status, sidecar.verify(&pair[1]).await.status];

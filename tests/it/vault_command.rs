@@ -28,7 +28,7 @@ fn done(output: &Output) -> String {
 fn assert_refused(output: &Output, code: i32, sentence: &str) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(sentence) && !said.contains("panicked"), "{said}");
+    assert!(said.contains(sentence) && !said.contains("panicked") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]
@@ -59,16 +59,10 @@ fn a_new_key_is_put_into_the_file_once_and_owner_mode_and_old_lines_stay() {
 #[test]
 fn what_cannot_be_done_is_said_and_changes_nothing() {
     let configuration = Configuration::new("EdDSA");
-    let file = PathBuf::from(configuration.value("WXMINT_VAULT_KEY_FILE"));
-    let missing = configuration.path("nowhere.key");
-    assert_refused(&rotate(&missing, &[]), 64, "No such file");
     assert_refused(&rotate(Path::new(""), &[]), 64, "WXMINT_VAULT_KEY_FILE is not set");
-    assert_refused(&rotate(&file, &["--lead", "soon"]), 64, "must be a number and a unit");
-
     let bad = configuration.path("bad.key");
     write_private(&bad, &format!("{OTHER_KEY}\nhunter2-hunter2"));
     assert_refused(&rotate(&bad, &[]), 64, "line 2 must be base64 of 32 bytes");
-    assert!(!said(&rotate(&bad, &[])).contains("hunter2"));
     fs::set_permissions(&bad, fs::Permissions::from_mode(0o644)).expect("our file");
     assert_refused(&rotate(&bad, &[]), 64, "chmod 600");
     assert_eq!(fs::read_to_string(&bad).expect("there"), format!("{OTHER_KEY}\nhunter2-hunter2"));

@@ -1,5 +1,5 @@
-//! Stand-ins for the proxies of managed Redis products: RESP2 in front of real Redis servers, with the rules that a product
-//! documents. What a product does beyond its pages is unknown here.
+//! Stand-ins for the proxies of managed Redis products: RESP2 in front of a real Redis server, with the rules that a product
+//! documents. What a product does beyond its pages is unknown here, and so is on which of its shards a key lies.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     lua,
-    resp::{Stream, ask, command, text},
+    resp::{ask, command, text},
 };
 use crate::support::{Reachable, RedisServer};
 
@@ -73,9 +73,10 @@ impl Product {
     }
 }
 
-/// Listens in front of its shards until it is dropped.
+/// Listens in front of a server until it is dropped.
 pub(crate) struct Proxy {
     port: u16,
+    pub(super) server: RedisServer,
     refused: Arc<Mutex<BTreeSet<String>>>,
     planted: Arc<Mutex<Planted>>,
     serving: JoinHandle<()>,
@@ -84,7 +85,7 @@ pub(crate) struct Proxy {
 #[derive(Clone)]
 struct Rules {
     product: Product,
-    shards: Arc<[u16]>,
+    server: u16,
     refused: Arc<Mutex<BTreeSet<String>>>,
     planted: Arc<Mutex<Planted>>,
 }
@@ -113,13 +114,14 @@ impl Planted {
 }
 
 impl Proxy {
-    pub(crate) async fn before(product: Product, shards: &[RedisServer]) -> Self {
+    pub(crate) async fn before(product: Product) -> Self {
+        let server = RedisServer::start(&[], "").await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let refused = Arc::<Mutex<_>>::default();
-        let shards = shards.iter().map(RedisServer::port).collect();
         let planted = Arc::<Mutex<_>>::default();
-        let rules = Rules { product, shards, refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
+        let rules =
+            Rules { product, server: server.port(), refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -128,7 +130,7 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { port, refused, planted, serving }
+        Self { port, server, refused, planted, serving }
     }
 
     /// Refuses one command, after so many others; 1 is the next.
@@ -154,6 +156,10 @@ impl Reachable for Proxy {
     fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    fn held(&self) -> Vec<u8> {
+        self.server.held()
+    }
 }
 
 impl Drop for Proxy {
@@ -165,10 +171,7 @@ impl Drop for Proxy {
 /// Answers one command after another until either side has ended.
 async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
     let mut near = BufReader::new(near);
-    let mut shards = Vec::new();
-    for port in &*rules.shards {
-        shards.push(BufReader::new(TcpStream::connect(("127.0.0.1", *port)).await?));
-    }
+    let mut server = BufReader::new(TcpStream::connect(("127.0.0.1", rules.server)).await?);
     loop {
         let words = command(&mut near).await?;
         let planted = rules.planted.lock().expect("no panic").is_it(&words);
@@ -178,59 +181,10 @@ async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
                 rules.refused.lock().expect("no panic").insert(error.clone());
                 format!("-{error}\r\n").into_bytes()
             }
-            None => forward(&words, &mut shards).await?,
+            None => ask(&words, &mut server).await?,
         };
         near.write_all(&answer).await?;
     }
-}
-
-/// Commands without a key go to the first shard, but for those that a proxy carries out on all.
-async fn forward(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let name = text(&words[0]).to_ascii_uppercase();
-    let shard = match (name.as_str(), words.get(1)) {
-        ("SCAN", Some(cursor)) => return scan(words, &text(cursor), shards).await,
-        ("DBSIZE", _) => return sum(words, shards).await,
-        ("SCRIPT" | "AUTH" | "SELECT", _) => return on_all(words, shards).await,
-        ("EVAL" | "EVALSHA", _) => shard_of(&keys_of_script(words)[0], shards.len()),
-        ("CONFIG" | "INFO" | "PING" | "TIME" | "WAIT" | "CLIENT" | "HELLO" | "ROLE", _) | (_, None) => 0,
-        (_, Some(key)) => shard_of(key, shards.len()),
-    };
-    ask(words, &mut shards[shard]).await
-}
-
-/// The shards one after another. The cursor says which one it is in.
-async fn scan(words: &[Vec<u8>], cursor: &str, shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let (cursor, count): (usize, usize) = (cursor.parse().expect("a cursor"), shards.len());
-    let shard = cursor % count;
-    let mut words = words.to_vec();
-    words[1] = (cursor / count).to_string().into();
-    let answer = String::from_utf8(ask(&words, &mut shards[shard]).await?).expect("UTF-8");
-    let mut lines = answer.splitn(4, "\r\n");
-    let [_, _, next, keys] = [(); 4].map(|()| lines.next().expect("a cursor and keys"));
-    let next = match next.parse::<usize>().expect("a cursor") {
-        0 if shard + 1 == count => 0,
-        0 => shard + 1,
-        next => next * count + shard,
-    };
-    let next = next.to_string();
-    Ok(format!("*2\r\n${}\r\n{next}\r\n{keys}", next.len()).into_bytes())
-}
-
-async fn sum(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let mut sum = 0;
-    for shard in shards {
-        let answer = String::from_utf8(ask(words, shard).await?).expect("UTF-8");
-        sum += answer.trim_start_matches(':').trim().parse::<u64>().expect("a number");
-    }
-    Ok(format!(":{sum}\r\n").into_bytes())
-}
-
-async fn on_all(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let mut answer = Vec::new();
-    for shard in shards {
-        answer = ask(words, shard).await?;
-    }
-    Ok(answer)
 }
 
 fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {
@@ -245,10 +199,6 @@ fn hash_tag(key: &[u8]) -> &[u8] {
         Some(&rest[..rest.iter().position(|byte| *byte == b'}')?]).filter(|tag| !tag.is_empty())
     };
     tag().unwrap_or(key)
-}
-
-fn shard_of(key: &[u8], count: usize) -> usize {
-    hash_tag(key).iter().map(|byte| usize::from(*byte)).sum::<usize>() % count
 }
 
 #[test]
