@@ -164,28 +164,3 @@ async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_aske
         assert_eq!(business.bed.wechat.exchanges().await, 0);
     }
 }
-
-#[tokio::test]
-async fn what_binds_unbinds_and_is_refused_is_in_the_log_with_its_request() {
-    let business = Business::start().await;
-    let wrong = json!({"username": "alice", "password": WRONG_PASSWORD});
-    let refused = business.log_in("lin", &wrong).await.expect_problem(403, "invalid_credentials");
-    let bound = business.log_in("lin", &password_of("alice")).await;
-    let full = business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
-    is_users(&business.silent("lin").await, "alice");
-    let token = bound.member("access_token");
-    let (dissolved, again) = (business.unbind(&token).await, business.unbind(&token).await);
-
-    let user = json!("id-of-alice");
-    for (answer, message, member, value) in [
-        (&refused, "login refused", "code", &json!("invalid_credentials")),
-        (&bound, "binding made", "user", &user),
-        (&full, "login refused", "code", &json!("already_bound")),
-        (&dissolved, "binding dissolved", "user", &user),
-        (&again, "token refused", "user", &user),
-    ] {
-        let line = business.logged_of(answer, message).await;
-        assert_eq!((&line[member], &line["level"]), (value, &json!("INFO")), "{message}");
-    }
-    assert_eq!(business.logged("binding made").len(), 1, "a silent login makes none");
-}

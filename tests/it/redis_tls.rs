@@ -241,7 +241,7 @@ async fn files_that_cannot_be_used_are_faults_of_the_settings() {
     }
 }
 
-/// src/store/redis/url.rs says of which URLs.
+/// crates/redis-link/src/url.rs says of which URLs.
 #[tokio::test]
 async fn another_machine_without_tls_is_warned_about_at_the_start() {
     let mut configuration = Configuration::new("ES256");

@@ -4,7 +4,6 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
-    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,11 +13,9 @@ use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
 
 use crate::support::{
-    APPID, Answer, BUSY, Service, TestBed, decoded, eventually, keys, kid_of, redis_keys, until, wire_request,
+    APPID, Answer, BUSY, Service, TestBed, decoded, eventually, keys, kid_of, redis_keys, wire_request,
 };
 
-/// Cursors that nobody was given: more than there are seconds in which the first page may be made anew.
-const MADE_UP: u64 = 500;
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;
 
@@ -167,24 +164,6 @@ async fn a_page_has_at_most_a_thousand_ends_and_leads_to_the_next() {
     assert_eq!((next.ended().len(), &next.claims["more"]), (1, &false.into()));
 }
 
-#[tokio::test]
-async fn made_up_cursors_ask_redis_nothing() {
-    let bed = TestBed::start().await;
-    fill(&bed, 1);
-    let true_one = ends_after(&bed, "", 1).await.text("cursor").to_owned();
-    let place = true_one.rsplit_once('.').expect("a MAC").0;
-    assert_eq!(page_after(&bed, place).await.text("after"), "", "a cursor without its MAC is unknown");
-    let before = bed.redis.calls();
-    for number in 0..MADE_UP {
-        let cursor = format!("{}-0.AAAAAAAA.AAAAAAAAAAAAAAAA", 1_795_000_000_000 + number);
-        let answer = ask(&bed, &format!("?after={cursor}")).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-    let read = bed.redis.calls_since(&before).get("xrange").copied().unwrap_or_default();
-    assert!(read < MADE_UP / 2, "{read} times the stream was read");
-    assert_eq!(page_after(&bed, &true_one).await.text("after"), true_one);
-}
-
 /// A client that asks for `path` and reads no more than the status. The kernel keeps as little as it can for it.
 fn who_does_not_read(service: &Service, path: &str) -> (TcpStream, String) {
     let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
@@ -240,44 +219,4 @@ async fn with_one_login_a_login_ends_the_users_earlier_tokens_of_the_app() {
         _ => end[0] == "jti" && end[1] != hash(&bed, second.claims()["jti"].as_str().expect("a jti")),
     };
     assert!(page.ended().iter().all(is_earlier), "{}", page.claims);
-}
-
-/// Two phones log in at once until so many pairs have had the same second.
-async fn pairs_of_one_second(bed: &TestBed, count: usize) -> Vec<[String; 2]> {
-    let (mut pairs, mut person) = (Vec::new(), 0);
-    while pairs.len() < count {
-        person += 1;
-        let [one, other] = [bed.mint_code(&person.to_string()).await, bed.mint_code(&person.to_string()).await];
-        let (one, other) = tokio::join!(bed.services[0].login(&one), bed.services[1].login(&other));
-        let same = one.claims()["iat"] == other.claims()["iat"];
-        same.then(|| pairs.push([one, other].map(|login| login.member("access_token"))));
-    }
-    pairs
-}
-
-#[tokio::test]
-async fn of_two_logins_in_one_second_at_two_replicas_exactly_one_token_is_left_everywhere() {
-    let bed = TestBed::builder().services(2).env("WXMINT_ONE_LOGIN", "true").start().await;
-    let pairs = pairs_of_one_second(&bed, 20).await;
-    for pair in &pairs {
-        for service in &bed.services {
-            let mut valid = 0;
-            for token in pair {
-                valid += usize::from(service.ask("GET", "/wechat/session", token, &Value::Null).await.status == 200);
-            }
-            assert_eq!(valid, 1);
-        }
-    }
-    let sidecar = bed.sidecar().ready().await;
-    until("a follower of the feed accepts one token of each pair", BUSY + Duration::from_secs(10), async || {
-        for pair in &pairs {
-            let [one, other] = [sidecar.verify(&pair[0]).await.status, sidecar.verify(&pair[1]).await.status];
-            assert!(one == 200 || other == 200, "one is left");
-            if one == other {
-                return false;
-            }
-        }
-        true
-    })
-    .await;
 }

@@ -70,23 +70,6 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
     );
 }
 
-/// All of them come over one connection, and so to one worker and its breaker.
-#[tokio::test]
-async fn strangers_who_bring_about_one_fault_hide_no_other() {
-    let bed = TestBed::start().await;
-    for errcode in [40125, 40164] {
-        bed.faults(json!([{"kind": "errcode", "errcode": errcode}])).await;
-        for _ in 0..if errcode == 40125 { 103 } else { 1 } {
-            bed.log_in("lin").await.expect_problem(502, "wechat_misconfigured");
-        }
-    }
-    let told = |errcode: i64| {
-        let cause = format!("errcode {errcode} ");
-        bed.service().stderr().iter().filter(|line| line.contains("\"ERROR\"") && line.contains(&cause)).count()
-    };
-    assert_eq!((told(40125), told(40164)), (100, 1));
-}
-
 /// All logins come over one connection, and so to one worker and its breaker.
 #[tokio::test]
 async fn what_wechat_answers_to_one_app_keeps_no_other_out() {

@@ -14,6 +14,7 @@ mod configuration;
 mod connect_proxy;
 mod connection;
 mod demo;
+mod ended;
 mod jwks_server;
 mod keys;
 pub(crate) mod limit;
@@ -47,7 +48,7 @@ use std::{
 use serde::Serialize;
 
 #[cfg(feature = "kubernetes")]
-pub(crate) use self::cluster::{Cluster, Said};
+pub(crate) use self::cluster::Cluster;
 pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
@@ -57,6 +58,7 @@ pub(crate) use self::{
     connect_proxy::{ConnectProxy, Gate},
     connection::Connection,
     demo::Demo,
+    ended::Ended,
     jwks_server::{JwksServer, Manner, Step, answer},
     keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},

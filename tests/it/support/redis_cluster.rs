@@ -198,6 +198,7 @@ impl RedisCluster {
     }
 
     /// A slot with its keys, to another primary.
+    #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn move_slot(&self, slot: usize, to: usize) {
         let from = self.primary_of(slot).expect("an owner");
         self.begin_move(slot, from, to);

@@ -1,5 +1,5 @@
-//! Names of keys in Redis, for tests that plant or take away what nobody could from outside. src/store/conformance.rs holds the names
-//! and lives of all keys.
+//! Names of keys in Redis, for tests that plant or take away what nobody could from outside. crates/store/src/conformance.rs holds
+//! the names and lives of all keys.
 
 pub(crate) const ENDS: &str = "wxmint:ended";
 
