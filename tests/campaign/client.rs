@@ -55,7 +55,7 @@ pub(crate) fn http() -> Http {
     // Installs the cryptography that reqwest asks for.
     drop(Http::new());
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
-    Http(client.timeout(LONGEST).build().expect("a client"))
+    Http(client.timeout(LONGEST).build().expect("a client"), Arc::default())
 }
 
 pub(crate) struct Client {

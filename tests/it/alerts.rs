@@ -6,14 +6,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    path::Path,
     process::Command,
 };
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{SidecarSettings, TestBed, WXMINT, repository};
+use crate::support::{SidecarSettings, TestBed, WXMINT, path_with_wxmint, repository};
 
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.
@@ -182,11 +181,9 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
         };
         let block = block.replace("doctor --public", "doctor").replace("REQUEST-ID", &id);
         let script = here(&format!("{}{block}", platform.replace("sleep 2", "sleep 0.1")));
-        let programs = Path::new(WXMINT).parent().expect("a folder").display().to_string();
         let mut bash = Command::new("bash");
         bash.args(["-c", &script]).current_dir(&folder).env_clear().env("LOG", format!("{place}/log"));
-        let path = format!("{place}:{programs}:{}", std::env::var("PATH").expect("a path"));
-        let output = bash.env("PATH", path).output().expect("bash");
+        let output = bash.env("PATH", format!("{place}:{}", path_with_wxmint())).output().expect("bash");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!errors.contains("bash: ") && !errors.contains(": line "), "{script}\n{errors}");
         String::from_utf8_lossy(&output.stdout).into_owned()

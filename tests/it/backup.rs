@@ -1,6 +1,6 @@
 //! docs/redis.md, by its own commands: what a backup brings back, and what it does not.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::{
     readme::blocks,
     support::{
-        Answer, PATIENCE, Process, RedisServer, Service, TestBed, WXMINT, command_on, free_port, keys, repository,
-        until,
+        Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
+        repository, until,
     },
 };
 
@@ -33,10 +33,9 @@ impl Page {
     fn command(&self, name: &str, port: u16) -> Command {
         let text =
             self.commands[name].replace("6379", &port.to_string()).replace("\nredis-server", "\nexec redis-server");
-        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
         let mut bash = Command::new("bash");
         bash.args(["-euc", &text]).current_dir(&self.folder).env_clear();
-        bash.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
+        bash.env("PATH", path_with_wxmint());
         bash.env("WXMINT_REDIS_URL", format!("redis://127.0.0.1:{port}"));
         bash
     }

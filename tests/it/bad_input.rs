@@ -135,37 +135,26 @@ fn head_of(method: &str, target: &str, headers: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
 }
 
+/// src/issuer/login_fields.rs has each fault of a field.
 fn json_bodies() -> Vec<Case> {
-    let refused: [&[u8]; 14] = [
+    let refused: [&[u8]; 7] = [
         b"",
-        b"{}",
         b"null",
-        b"[{\"code\":\"hunter2\"}]",
         b"{\"code\":1e999}",
-        b"{\"code\":{\"hunter2\":\"hunter2\"}}",
-        b"{\"code\":\"hunter2\"} hunter2",
         b"{\"code\":\"hunter2\",\"c\\u006fde\":\"hunter2\"}",
-        b"{\"code\":\"hunter2\0\"}",
         b"{\"code\":\"hunter2\\ud800\"}",
         b"{\"code\":\"a\",\"extra\":\"hunter2\xc3\x28\"}",
         b"\xef\xbb\xbf{\"code\":\"hunter2\"}",
-        "{\"code\":\"hunter2，\"}".as_bytes(),
-        b"{\"code\":\"a\",\"appid\":\"hunter2}{\"}",
     ];
     let mut cases: Vec<_> = refused.into_iter().map(|body| Case::post(JSON, body, INVALID)).collect();
-    let ticket = "hunter2hunter2hunter2h";
     for (body, expected) in [
         (r#"{"code":"hunter2","username":"hunter2","password":"hunter2"}"#.to_owned(), INVALID),
-        (format!(r#"{{"code":"a","username":"a","password":"{}"}}"#, "hunter2".repeat(200)), INVALID),
-        (format!(r#"{{"code":"a","bind_ticket":"{ticket}"}}"#), INVALID),
-        (format!(r#"{{"bind_ticket":"{ticket}"}}"#), Problem(400, "code_used")),
-        (format!("{{\"code\":{}}}", "9".repeat(10_000)), INVALID),
+        (r#"{"bind_ticket":"hunter2hunter2hunter2h"}"#.to_owned(), Problem(400, "code_used")),
         // Depth costs nothing in a member that nobody reads.
         (format!("{{\"code\":\"{MARKED}1\",\"x\":{}{}}}", "[".repeat(8_000), "]".repeat(8_000)), CODE_INVALID),
         (format!("{{\"code\":\"a\",\"x\":\"{}\"}}", "x".repeat(16 * 1024)), TOO_LARGE),
         ("x".repeat(1024 * 1024), TOO_LARGE),
         ("{\"code\":\"a\",\"appid\":\"hunter2\"}".to_owned(), Problem(400, "unknown_app")),
-        (format!("{{\"code\":\"{MARKED}3\"}}"), CODE_INVALID),
         (format!("{{\"code\":\"{MARKED}\\\" & ' ; --\",\"appid\":null}}"), CODE_INVALID),
     ] {
         cases.push(Case::post(JSON, body, expected));
@@ -188,9 +177,9 @@ fn forms_and_queries() -> Vec<Case> {
     // Not percent-encoding, and so itself: WeChat is to judge.
     cases.push(Case::post(FORM, "code=hunter2%zz%", CODE_INVALID));
     cases.push(Case::asked("GET", "/login?code=hunter2%zz%25%", CODE_INVALID));
-    for query in ["code=a&password=hunter2", "password=hunter2", "username=hunter2&code=a", "code=a&p%61ssword="] {
-        cases.push(Case::asked("GET", &format!("/login?{query}"), Problem(400, "credentials_in_query")));
-        cases.push(Case::asked("POST", &format!("/login?{query}"), Problem(400, "credentials_in_query")));
+    for method in ["GET", "POST"] {
+        let target = "/login?code=a&p%61ssword=hunter2";
+        cases.push(Case::asked(method, target, Problem(400, "credentials_in_query")));
     }
     cases.push(Case::post(FORM, "code=a&password=hunter2", INVALID));
     cases.push(Case::post(FORM, format!("code={}", "a".repeat(1024 * 1024)), TOO_LARGE));

@@ -10,14 +10,11 @@ mod tickets;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
-};
+use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
 
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {
     bed: TestBed,
-    users: UsersFile,
 }
 
 impl Business {
@@ -26,9 +23,8 @@ impl Business {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let users = UsersFile::of(&["alice", "bob"]);
-        let builder = TestBed::builder().two_apps().breakable_redis().breakable_wechat();
-        Self { bed: builder.env("WXMINT_ACCOUNTS", &users.setting()).envs(environment).start().await, users }
+        let builder = TestBed::builder().two_apps().users(&["alice", "bob"]).breakable_redis().breakable_wechat();
+        Self { bed: builder.envs(environment).start().await }
     }
 
     async fn post(&self, body: &Value) -> Answer {
@@ -167,29 +163,4 @@ async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_aske
         }
         assert_eq!(business.bed.wechat.exchanges().await, 0);
     }
-}
-
-#[tokio::test]
-async fn what_binds_unbinds_and_is_refused_is_in_the_log_with_its_request() {
-    let business = Business::start().await;
-    let wrong = json!({"username": "alice", "password": WRONG_PASSWORD});
-    let refused = business.log_in("lin", &wrong).await.expect_problem(403, "invalid_credentials");
-    let bound = business.log_in("lin", &password_of("alice")).await;
-    let full = business.log_in("mei", &password_of("alice")).await.expect_problem(409, "already_bound");
-    is_users(&business.silent("lin").await, "alice");
-    let token = bound.member("access_token");
-    let (dissolved, again) = (business.unbind(&token).await, business.unbind(&token).await);
-
-    let user = json!("id-of-alice");
-    for (answer, message, member, value) in [
-        (&refused, "login refused", "code", &json!("invalid_credentials")),
-        (&bound, "binding made", "user", &user),
-        (&full, "login refused", "code", &json!("already_bound")),
-        (&dissolved, "binding dissolved", "user", &user),
-        (&again, "token refused", "user", &user),
-    ] {
-        let line = business.logged_of(answer, message).await;
-        assert_eq!((&line[member], &line["level"]), (value, &json!("INFO")), "{message}");
-    }
-    assert_eq!(business.logged("binding made").len(), 1, "a silent login makes none");
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     doctor::{Report, command_of, follow},
     support::{
-        BUSY, READ_AGAIN_WITHIN, Service, Sidecar, SidecarSettings, TestBed, decoded, eventually, jwks_kids, keys,
-        kid_of, kids_of, until, write_private,
+        BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of,
+        until, write_private,
     },
 };
 
@@ -71,8 +71,7 @@ fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
 }
 
 async fn sidecars(bed: &TestBed) -> [Sidecar; 2] {
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
-    [settings.clone().ready().await, settings.with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
+    [bed.sidecar().ready().await, bed.sidecar().with("WXMINT_REVOCATIONS_FAIL", "closed").ready().await]
 }
 
 /// The ids of the keys that the feed calls ended.
@@ -139,7 +138,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
         after_the_next_reload(&bed, || replace(&path, &right)).await;
     }
     // What happens now must still reach everybody, and nothing else may have been said.
-    assert_eq!(bed.service().ask("POST", "/logout", &mei_token, &Value::Null).await.status, 204);
+    bed.log_out(&mei, false).await;
     for sidecar in &sidecars {
         until("the logout arrives", NEXT_PAGE, async || sidecar.verify(&mei_token).await.status == 401).await;
         assert_eq!(sidecar.verify(&lin_token).await.status, 200, "{}", sidecar.log());
@@ -299,20 +298,6 @@ async fn a_key_that_a_hand_has_written_into_ended_is_ended() {
     keys(&path, &["retire", &kid, "--now", "--yes"]);
     readyz(bed.service(), 200, "ok").await;
     assert!(bed.accepts(&bed.log_in("lin").await).await && signs(&bed).await != kid);
-}
-
-#[tokio::test]
-async fn a_leaked_set_is_replaced_in_one_step_that_ends_all_of_its_keys() {
-    let bed = TestBed::start().await;
-    let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
-    after_the_next_reload(&bed, || drop(keys(&path, &["rotate", "--now"]))).await;
-    let [signing, published] = jwks_kids(&bed).await.try_into().expect("two keys");
-    let said = keys(&path, &["generate", "--replace", "--yes"]);
-    assert!(said.contains("EVERY TOKEN BECOMES INVALID"), "{said}");
-    until_ended(&bed, &[&signing, &published]).await;
-    until("the new key is in use", READ_AGAIN_WITHIN, async || !jwks_kids(&bed).await.contains(&signing)).await;
-    assert!(!bed.accepts(&old).await && bed.accepts(&bed.log_in("lin").await).await);
-    assert_eq!(jwks_kids(&bed).await.len(), 1);
 }
 
 #[tokio::test]

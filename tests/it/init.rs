@@ -2,10 +2,9 @@
 
 use std::{
     fs,
-    io::Write,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
 use tempfile::TempDir;
@@ -13,8 +12,8 @@ use tempfile::TempDir;
 use crate::{
     readme::blocks,
     support::{
-        APP_SECRET, APPID, Configuration, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal, on_a_full_disk,
-        repository, said, write_private, wxmint,
+        APP_SECRET, APPID, Configuration, Ended, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal,
+        on_a_full_disk, repository, write_private, wxmint,
     },
 };
 
@@ -40,28 +39,16 @@ fn init_with_secret(folder: &Path) -> Command {
     command
 }
 
-fn run(command: &mut Command, input: &str) -> Output {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = piped.expect("wxmint runs");
-    // Whoever refuses at once reads nothing, and the pipe breaks.
-    _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    child.wait_with_output().expect("its end")
-}
-
 #[track_caller]
 fn made(command: &mut Command, input: &str) -> String {
-    let output = run(command, input);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(!said(&output).contains(APP_SECRET), "{}", said(&output));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    let ended = Ended::of(command, input).expect_success();
+    assert!(!ended.said().contains(APP_SECRET) && !ended.said().contains("hunter2"), "{ended:?}");
+    ended.stdout
 }
 
 #[track_caller]
 fn refused(command: &mut Command, input: &str, code: i32, sentence: &str) -> String {
-    let output = run(command, input);
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {}", said(&output));
-    assert!(said(&output).contains(sentence), "{command:?}: {}", said(&output));
-    said(&output)
+    Ended::of(command, input).expect_end(code, &[sentence]).said()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -100,10 +87,9 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
     let listening = service.events().into_iter().find(|event| event["message"] == "listening").expect("listening");
     assert_eq!((&listening["issuer"], &listening["apps"]), (&ISSUER.into(), &APPID.into()));
     let key = service.says("this key signs").await;
-    let jwks = run(wxmint().args(["keys", "jwks"]).env_clear().current_dir(&place), "");
-    let kid =
-        String::from_utf8(jwks.stdout).expect("UTF-8").split("\"kid\":\"").nth(1).expect("a kid")[..43].to_owned();
-    assert!(key.contains(&kid), "{key}: {kid}");
+    let jwks = Ended::of(wxmint().args(["keys", "jwks"]).env_clear().current_dir(&place), "").stdout;
+    let kid = &jwks.split("\"kid\":\"").nth(1).expect("a kid")[..43];
+    assert!(key.contains(kid), "{key}: {kid}");
     // Written before it listens.
     let remarks = service.events().into_iter().take_while(|event| event["message"] != "listening");
     assert_eq!(remarks.count(), 0, "{:?}", service.events());
@@ -188,32 +174,9 @@ fn a_password_that_is_an_argument_is_not_repeated() {
     let place = folder();
     let mut command = wxmint();
     command.args(["init", "--app-id", APPID, "--issuer", ISSUER, "--redis", "redis://:hunter2@127.0.0.1"]);
-    let output = run(command.env_clear().current_dir(place.path()).env("WXMINT_APP_SECRET", APP_SECRET), "");
-    let told = said(&output);
-    assert!(output.status.success() && !told.contains(APP_SECRET) && !told.contains("hunter2"), "{told}");
+    command.env_clear().current_dir(place.path()).env("WXMINT_APP_SECRET", APP_SECRET);
+    made(&mut command, "");
     assert_eq!(names(place.path()), [".env", "apps", "keys.json", "vault.key"]);
-}
-
-/// A simulator has AppIDs of any form.
-#[test]
-fn an_appid_that_is_none_of_wechats_is_refused_before_anything_is_written_but_for_a_trial() {
-    let place = folder();
-    let with = |words: &[&str]| {
-        let mut command = wxmint();
-        command.args(["init", "--appid", "hello"]).args(words).env_clear().current_dir(place.path());
-        command
-    };
-    let told = refused(
-        with(&["--issuer", ISSUER, "--redis-url", REDIS]).env("WXMINT_APP_SECRET", APP_SECRET),
-        "",
-        64,
-        "nothing was written\n\nWXMINT_APPID is not valid\n    wanted:  the AppID that WeChat's console shows: wx and 16",
-    );
-    assert!(!told.contains("hello"), "{told}");
-    assert_eq!(names(place.path()), [""; 0]);
-    let output = run(&mut with(&["--demo"]), "");
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(place.path().join("apps/hello").exists(), "{:?}", names(place.path()));
 }
 
 /// The command is that of docs/operation.md.
@@ -251,8 +214,8 @@ async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by
         words.args(["init", "--appid", APPID, "--issuer", ISSUER]).env_clear().current_dir(place.path());
         words.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         made(&mut words, "");
-        let known = run(wxmint().args(["users", "show", "nobody"]).env_clear().current_dir(place.path()), "");
-        assert_eq!(known.status.code(), Some(0), "{url}: {}", said(&known));
+        Ended::of(wxmint().args(["users", "show", "nobody"]).env_clear().current_dir(place.path()), "")
+            .expect_success();
         let mut shell = Command::new("bash");
         shell.args(["-c", "set -a; . ./.env; printf %s \"$WXMINT_REDIS_URL\""]).env_clear().current_dir(place.path());
         assert_eq!(String::from_utf8(shell.output().expect("bash").stdout).expect("UTF-8"), url);
@@ -270,18 +233,14 @@ fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
     made(init_with_secret(place.path()).args(["--dir", "login"]), "");
     assert_eq!(git(&["status", "--porcelain", "-uall"]), "?? login/.gitignore\n");
     fs::write(place.path().join(".gitignore"), "/keys.json\n.env\n").expect("written");
-    let output = run(&mut init_with_secret(place.path()), "");
     let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key apps/ .env .*.lock";
-    assert!(output.status.success() && said(&output).contains(advice), "{}", said(&output));
+    Ended::of(&mut init_with_secret(place.path()), "").expect_end(0, &[advice]);
     assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("a file"), "/keys.json\n.env\n");
 }
 
 #[test]
 fn on_a_full_disk_or_without_rights_nothing_is_left() {
     let place = folder();
-    let mut full = on_a_full_disk(wxmint().args(["init", "--demo"]).current_dir(place.path()));
-    refused(&mut full, "", 1, "nothing was written: ./keys.json: File too large");
-    assert_eq!(names(place.path()), [""; 0]);
     let mut full = on_a_full_disk(wxmint().args(["init", "--demo", "--dir", "new"]).current_dir(place.path()));
     refused(&mut full, "", 1, "nothing was written: new/keys.json: File too large");
     assert_eq!(names(place.path()), [""; 0], "the folder that was made is gone");
@@ -359,6 +318,7 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
     refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
 }
 
+/// A signal at the hidden question has a test above.
 #[tokio::test]
 async fn at_a_terminal_ctrl_c_and_ctrl_d_leave_no_file_and_a_terminal_that_shows_what_is_typed() {
     for (key, before_secret, at_secret) in [("\x03", None, Some(1)), ("\x04", Some(1), Some(1))] {

@@ -1,23 +1,16 @@
 //! `wxmint keys` on a file that others change too, that is broken, or that cannot be written.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
-    },
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
     thread,
 };
 
-use rustix::process::geteuid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{WXMINT, keys, keys_command, kids_of, on_a_full_disk, private_parts, said};
-/// `nobody`, where the tests run as root.
-const NOBODY: u32 = 65_534;
+use crate::support::{Ended, keys, keys_command, kids_of, on_a_full_disk, private_parts};
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
 const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
 
@@ -51,35 +44,11 @@ fn sixteen_rotators_at_once_publish_one_key() {
     assert_eq!(kids(&path).len(), 2);
 }
 
-#[test]
-fn a_rotation_now_publishes_a_key_and_a_second_one_says_when_that_signs() {
-    let (_folder, path) = key_file();
-    let before = fs::read(&path).expect("the set");
-    assert!(keys(&path, &["rotate"]).contains("nothing to do"), "it is not due");
-    assert!(keys(&path, &["rotate", "--now", "--dry-run"]).contains("would publish a new ES256 key, which signs from"));
-    assert_eq!(fs::read(&path).expect("the set"), before);
-    let said = keys(&path, &["rotate", "--now", "--lead", "1h"]);
-    let signs = said.split_once("published a new ES256 key, which signs from ").expect("a key").1;
-    let (signs, new) = (signs.lines().next().expect("a date"), kids(&path).remove(1));
-    let listed: Value = serde_json::from_str(&keys(&path, &["list", "--json"])).expect("JSON");
-    assert_eq!((&listed[1]["state"], &listed[1]["nbf"]), (&"published".into(), &signs.into()));
-    let published = fs::read(&path).expect("the set");
-    let again = keys(&path, &["rotate", "--now"]);
-    assert!(
-        again.contains(&format!("nothing to do: {new} (ES256) is published already, and signs from {signs}")),
-        "{again}"
-    );
-    assert_eq!(fs::read(&path).expect("the set"), published);
-}
-
 /// It fails with this code, says `sentence`, shows no private part, and the set is what it was.
 #[track_caller]
 fn assert_refused(command: &mut Command, path: &Path, code: i32, sentence: &str, secrets: &[String]) {
     let before = fs::read(path).ok();
-    let output: Output = command.output().expect("it runs");
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
-    assert!(said.contains(sentence) && !said.contains("panicked"), "{command:?}: {said}");
+    let said = Ended::of(command, "").expect_end(code, &[sentence]).said();
     assert!(secrets.iter().all(|secret| !said.contains(secret)), "{command:?} shows a private part");
     assert_eq!(fs::read(path).ok(), before, "{command:?} has touched the set");
     let beside = path.with_file_name(".keys.json.new");
@@ -162,53 +131,4 @@ fn on_a_full_disk_no_half_of_a_set_is_left() {
     let new = folder.path().join("new.json");
     assert_refused(&mut on_a_full_disk(&keys_command(&new, &["generate"])), &new, 1, "File too large", &[]);
     assert_refused(&mut on_a_full_disk(&keys_command(&path, &["rotate", "--now"])), &path, 1, "File too large", &[]);
-}
-
-/// A user without rights: `nobody`, or ourselves where we are not root.
-struct Stranger {
-    folder: TempDir,
-    program: PathBuf,
-}
-
-impl Stranger {
-    /// With a copy of the program where it can reach it.
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our folder");
-        let program = folder.path().join("wxmint");
-        fs::copy(WXMINT, &program).expect("a copy");
-        Self { folder, program }
-    }
-
-    fn command(&self, file: &Path, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("keys").args(words).arg("--keys").arg(file).env_clear().current_dir("/");
-        if geteuid().is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-        command
-    }
-}
-
-#[test]
-fn a_folder_that_may_not_be_written_is_named_and_the_set_stays() {
-    let stranger = Stranger::new();
-    let folder = stranger.folder.path().join("keys");
-    fs::create_dir(&folder).expect("a folder");
-    let path = folder.join("keys.json");
-    keys(&path, &["generate"]);
-    let kid = kids(&path).remove(0);
-    if geteuid().is_root() {
-        chown(&path, Some(NOBODY), Some(NOBODY)).expect("we are root");
-    }
-    fs::set_permissions(&folder, Permissions::from_mode(0o555)).expect("our folder");
-    let readable = stranger.command(&path, &["list"]).output().expect("it runs");
-    assert!(readable.status.success(), "{}", said(&readable));
-    for words in [DUE.to_vec(), vec!["retire", &kid, "--now", "--yes"]] {
-        let mut command = stranger.command(&path, &words);
-        assert_refused(&mut command, &path, 1, ".keys.json.lock: Permission denied", &[]);
-    }
-    let mut generate = stranger.command(&folder.join("others.json"), &["generate"]);
-    assert_refused(&mut generate, &folder.join("others.json"), 1, "others.json: Permission denied", &[]);
-    fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our folder");
 }

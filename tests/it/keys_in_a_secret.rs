@@ -5,7 +5,7 @@ use std::fs;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, Said, write_private};
+use crate::support::{Cluster, Ended, write_private};
 
 const SECRET: &str = "wxmint/wxmint-keys";
 const CONFIGMAP: &str = "wxmint/wxmint-jwks";
@@ -27,7 +27,7 @@ fn kids(keys: &[Value]) -> Vec<String> {
 }
 
 /// Publishes a next key whenever it is run on a set whose last key is of another algorithm.
-fn rotate(cluster: &Cluster, more: &[&str]) -> Said {
+fn rotate(cluster: &Cluster, more: &[&str]) -> Ended {
     cluster.keys(&[&["rotate", "--secret", SECRET, "--alg", "EdDSA"], more].concat())
 }
 
@@ -43,6 +43,7 @@ fn every_command_works_on_a_secret() {
     assert_eq!((&listed[0]["state"], &listed[0]["alg"]), (&json!("signing"), &json!("ES256")));
     cluster.keys(&["list", "--secret", SECRET]).expect_success();
 
+    cluster.keys(&["generate", "--secret", SECRET]).expect_failure(&[SECRET, "keys.json", "already"]);
     cluster.log();
     let nothing = cluster.keys(&["rotate", "--secret", SECRET]).expect_success();
     assert!(nothing.stdout.contains("nothing to do"), "{nothing:?}");
@@ -70,7 +71,7 @@ fn every_command_works_on_a_secret() {
     let foreign = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
     let said = cluster.keys(&["retire", "--secret", SECRET, foreign, "--now", "--yes"]).expect_success();
     assert!(said.stderr.contains(&format!("does not have {foreign}")), "{said:?}");
-    cluster.keys(&["generate", "--replace", "--secret", SECRET]).expect_usage_error("add --yes");
+    cluster.keys(&["generate", "--replace", "--secret", SECRET]).expect_end(64, &["add --yes"]);
     cluster.keys(&["generate", "--replace", "--yes", "--secret", SECRET]).expect_success();
     let ended = cluster.secret_field("wxmint-keys", "keys.json")["ended"].as_array().expect("ends").clone();
     let ended = kids(&ended);
@@ -96,15 +97,6 @@ fn what_else_the_secret_holds_stays() {
     assert_eq!(now["metadata"]["labels"], other["metadata"]["labels"]);
     assert_eq!(now["metadata"]["annotations"], other["metadata"]["annotations"]);
     assert_eq!(stored(&cluster).len(), 2);
-}
-
-#[test]
-fn keys_that_are_there_are_never_generated_over() {
-    let cluster = with_keys(Cluster::start());
-    let before = cluster.object(SECRET_PATH);
-    cluster.keys(&["generate", "--secret", SECRET]).expect_failure(&[SECRET, "keys.json", "already"]);
-    assert_eq!(cluster.object(SECRET_PATH), before);
-    assert_eq!(cluster.log(), ["get secrets 200"]);
 }
 
 #[test]
@@ -160,7 +152,7 @@ fn what_is_missing_is_named_with_what_makes_it() {
     rotate(&cluster, &[]).expect_failure(&["no field keys.json", make]);
     cluster.keys(&["generate", "--secret", "elsewhere/keys"]).expect_failure(&["(404)", "elsewhere"]);
     for name in ["wxmint-keys", "wxmint/", "/x", "wxmint/../x"] {
-        cluster.keys(&["list", "--secret", name]).expect_usage_error("NAMESPACE/NAME");
+        cluster.keys(&["list", "--secret", name]).expect_end(64, &["NAMESPACE/NAME"]);
     }
 }
 
@@ -179,6 +171,12 @@ fn a_cluster_out_of_reach_is_told_from_one_that_is_not_configured() {
     rotate(&cluster, &[]).expect_failure(&["no cluster is configured", "YAML"]);
     fs::remove_file(cluster.path("kubeconfig")).expect("removed");
     rotate(&cluster, &[]).expect_failure(&["no cluster is configured", "KUBECONFIG", "automountServiceAccountToken"]);
+    // A file is not touched, either.
+    let keys = cluster.path("keys.json");
+    write_private(keys.as_ref(), "");
+    let said = cluster.keys(&["rotate", "--keys", &keys, "--publish-configmap", CONFIGMAP]);
+    said.expect_failure(&["no cluster is configured"]);
+    assert_eq!(fs::read(&keys).expect("there"), b"");
 }
 
 #[test]
@@ -210,13 +208,30 @@ fn the_public_set_follows_into_a_configmap() {
     assert!(!held().contains(&signing), "a retired key leaves at once");
 }
 
+/// Which is noticed before any key changes, or else mended by the next run.
 #[test]
-fn a_file_of_keys_can_be_published_too() {
-    let cluster = Cluster::start();
-    let keys = cluster.path("keys.json");
-    cluster.keys(&["generate", "--keys", &keys]).expect_success();
-    cluster.keys(&["rotate", "--keys", &keys, "--publish-configmap", CONFIGMAP]).expect_success();
+fn a_configmap_that_may_not_be_read_or_written_fails_the_run() {
+    let (cluster, publish) = (with_keys(Cluster::start()), &["--publish-configmap", CONFIGMAP][..]);
+    let before = cluster.object(SECRET_PATH);
+    cluster.deny("get", "configmaps");
+    rotate(&cluster, publish).expect_failure(&[CONFIGMAP, "refused to get it (403)", "cannot get resource"]);
+    assert_eq!(cluster.object(SECRET_PATH), before);
+    cluster.allow_all();
+    cluster.deny("create", "configmaps");
+    rotate(&cluster, publish).expect_failure(&[CONFIGMAP, "refused to create it (403)"]);
+    assert_eq!(stored(&cluster).len(), 2, "the keys have changed");
+    cluster.allow_all();
+    rotate(&cluster, publish).expect_success();
     assert!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"].is_string());
+
+    let file = cluster.path("keys.json");
+    cluster.keys(&["generate", "--keys", &file]).expect_success();
+    cluster.keys(&[&["rotate", "--keys", &file], publish].concat()).expect_success();
+    let jwks = cluster.keys(&["jwks", "--keys", &file]).expect_success().stdout;
+    let published = cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"].as_str().expect("a field").to_owned();
+    assert!(jwks.contains(
+        &kids(serde_json::from_str::<Value>(&published).expect("JSON")["keys"].as_array().expect("keys"))[0]
+    ));
 }
 
 #[test]
@@ -244,40 +259,4 @@ fn an_older_public_set_never_replaces_a_newer_one() {
     });
     cluster.keys(&[&["rotate", "--secret", SECRET], publish].concat()).expect_success();
     assert_eq!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"], jwks);
-}
-
-#[test]
-fn a_configmap_that_may_not_be_read_is_noticed_before_any_key_changes() {
-    let cluster = with_keys(Cluster::start());
-    let before = cluster.object(SECRET_PATH);
-    cluster.deny("get", "configmaps");
-    rotate(&cluster, &["--publish-configmap", CONFIGMAP]).expect_failure(&[
-        CONFIGMAP,
-        "refused to get it (403)",
-        "cannot get resource",
-    ]);
-    assert_eq!(cluster.object(SECRET_PATH), before);
-}
-
-#[test]
-fn a_configmap_that_may_not_be_written_fails_the_run_and_the_next_one_mends_it() {
-    let cluster = with_keys(Cluster::start());
-    cluster.deny("create", "configmaps");
-    let publish = &["--publish-configmap", CONFIGMAP][..];
-    rotate(&cluster, publish).expect_failure(&[CONFIGMAP, "refused to create it (403)"]);
-    assert_eq!(stored(&cluster).len(), 2, "the keys have changed");
-    cluster.allow_all();
-    rotate(&cluster, publish).expect_success();
-    assert!(cluster.object(CONFIGMAP_PATH)["data"]["jwks.json"].is_string());
-}
-
-#[test]
-fn a_file_is_not_touched_where_the_cluster_is_missing() {
-    let cluster = Cluster::start();
-    let keys = cluster.path("keys.json");
-    write_private(keys.as_ref(), "");
-    fs::remove_file(cluster.path("kubeconfig")).expect("removed");
-    let said = cluster.keys(&["rotate", "--keys", &keys, "--publish-configmap", CONFIGMAP]);
-    said.expect_failure(&["no cluster is configured"]);
-    assert_eq!(fs::read(&keys).expect("there"), b"");
 }

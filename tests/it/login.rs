@@ -76,30 +76,6 @@ async fn a_login_by_form_and_one_by_get_do_the_same() {
     }
 }
 
-/// As curl sends it without a header. That `code` is missing would be no help: the client sees it in its body.
-#[tokio::test]
-async fn json_that_is_labelled_as_a_form_is_answered_with_what_it_was_read_as() {
-    let bed = TestBed::start().await;
-    for (label, body, said) in [
-        (
-            "application/x-www-form-urlencoded",
-            r#"{"code":"hunter2"}"#,
-            "read as a form, because Content-Type is application/x-www-form",
-        ),
-        ("Application/X-WWW-Form-URLencoded; charset=utf-8", "codes=hunter2", "this form has no field `code`"),
-        ("application/json", "{}", "The field `code` is missing."),
-        ("application/json", "code=hunter2", "not valid JSON"),
-        ("text/plain", r#"{"code":"hunter2"}"#, "Send the header `Content-Type: application/json`"),
-    ] {
-        let request = bed.http.0.post(bed.service().url("/login")).header("content-type", label).body(body);
-        let refused = bed.http.send(request).await;
-        let status = if label == "text/plain" { 415 } else { 400 };
-        let detail = refused.expect_problem(status, "invalid_request").member("detail");
-        assert!(detail.contains(said) && !detail.contains("hunter2"), "{label} {body}: {detail}");
-        assert!(!label.contains("orm") || detail.contains("`Content-Type: application/json`"), "{detail}");
-    }
-}
-
 #[tokio::test]
 async fn the_token_says_who_for_whom_and_until_when() {
     for algorithm in ["ES256", "EdDSA", "RS256"] {
@@ -210,18 +186,4 @@ async fn every_openapi_document_is_valid_and_each_of_its_examples_fits_its_schem
         let check = check.stdin(File::open(&messages).expect("a file")).output().expect("Python");
         assert!(check.status.success(), "{}: {check:?}", document.display());
     }
-}
-
-#[tokio::test]
-async fn probes_and_metrics_are_on_the_admin_listener_alone() {
-    let bed = TestBed::start().await;
-    bed.log_in("lin").await.expect_login();
-    for path in ["/livez", "/readyz", "/metrics"] {
-        assert_eq!(bed.service().admin(path).await.status, 200, "{path}");
-        bed.service().get(path).await.expect_problem(404, "invalid_request");
-    }
-    assert_eq!(bed.service().admin("/login").await.status, 404);
-    let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 1"), "{metrics}");
-    assert!(metrics.trim_end().ends_with("# EOF"), "{metrics}");
 }

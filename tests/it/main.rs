@@ -48,7 +48,6 @@ mod redis_confirm;
 mod redis_faults;
 mod redis_refusals;
 mod redis_sentinel;
-mod redis_status;
 mod redis_tls;
 mod redis_url_file;
 mod reload;

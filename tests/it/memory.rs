@@ -10,11 +10,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, Configuration, Http, PASSWORD, PATIENCE, Process, RedisServer, Service, Simulator,
-    Terminator, TestBed, UsersFile, eventually, password_of, until, write_private, wxmint,
+    APP_SECRET, APPID, Answer, Http, PASSWORD, PATIENCE, Process, Service, Terminator, TestBed, eventually,
+    password_of, until, wxmint,
 };
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
@@ -87,44 +86,29 @@ fn app_secret() -> Needle {
 
 /// A service that has users with passwords and speaks TLS to WeChat, as in production.
 struct World {
-    wechat: Simulator,
+    bed: TestBed,
     service: Service,
     keys: Vec<Needle>,
-    _redis: RedisServer,
     _tls: Terminator,
-    _users: UsersFile,
-    _folder: TempDir,
 }
 
 impl World {
     async fn start() -> Self {
-        let (http, users, folder) = (Http::new(), UsersFile::of(&["lin"]), tempfile::tempdir().expect("a folder"));
-        let (redis, wechat) = (RedisServer::start(&[], "").await, Simulator::start(http.clone(), &[]).await);
-        let tls = Terminator::before(wechat.address).await;
-        let roots = folder.path().join("roots.pem");
+        let builder = TestBed::builder().services(0).users(&["lin"]).operators(&format!("shop {PEER} wechat\n"));
+        let mut bed = builder.start().await;
+        let (tls, roots) = (Terminator::before(bed.wechat.address).await, bed.configuration.path("roots.pem"));
         fs::write(&roots, &tls.certificate).expect("written");
-        let tokens = folder.path().join("admin.tokens");
-        write_private(&tokens, &format!("shop {PEER} wechat\n"));
-        let mut configuration = Configuration::new("ES256");
-        for (name, value) in [
-            ("WXMINT_REDIS_URL", redis.url()),
-            ("WXMINT_WECHAT_URL", format!("https://{}", tls.address)),
-            ("SSL_CERT_FILE", roots.to_string_lossy().into()),
-            ("WXMINT_ACCOUNTS", users.setting()),
-            ("WXMINT_ADMIN_TOKENS_FILE", tokens.to_string_lossy().into()),
-        ] {
-            configuration.set(name, &value);
-        }
-        let service = Service::start(&configuration, http).await;
+        bed.configuration.set("SSL_CERT_FILE", &roots.to_string_lossy());
+        bed.configuration.set("WXMINT_WECHAT_URL", &format!("https://{}", tls.address));
+        let service = Service::start(&bed.configuration, bed.http.clone()).await;
         service.ready().await;
-        let keys = Vec::new();
-        Self { wechat, service, keys, _redis: redis, _tls: tls, _users: users, _folder: folder }
+        Self { bed, service, keys: Vec::new(), _tls: tls }
     }
 
     /// By password; the client's connection ends with it.
     async fn log_in(&mut self) -> String {
         let mut body = password_of("lin");
-        body["code"] = self.wechat.mint_code("lin").await.into();
+        body["code"] = self.bed.wechat.mint_code("lin").await.into();
         let client = Http::new();
         let login = client.send(client.0.post(self.service.url("/login")).json(&body)).await.expect_login();
         self.note_key().await;
@@ -133,7 +117,7 @@ impl World {
 
     /// The session key that WeChat has now.
     async fn note_key(&mut self) {
-        let account = self.wechat.account("lin").await;
+        let account = self.bed.wechat.account("lin").await;
         let key = account["session_key"].as_str().expect("a key");
         self.keys.extend(session_key(key));
     }
@@ -144,7 +128,7 @@ impl World {
 
     /// What the phone hands the mini program, sealed with a session key.
     async fn user_data(&self, under: &str) -> Value {
-        self.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "under": under})).await
+        self.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "under": under})).await
     }
 
     /// A peer's request, whose connection ends with it.
@@ -188,7 +172,7 @@ async fn after_a_logout_no_session_key_is_in_memory_and_while_one_is_used_it_is_
     let token = world.log_in().await;
     world.use_session(&token).await;
 
-    world.wechat.faults(json!([{"kind": "stall", "path": "/wxa/checksession"}])).await;
+    world.bed.wechat.faults(json!([{"kind": "stall", "path": "/wxa/checksession"}])).await;
     let current = world.keys[world.keys.len() - 3..].to_vec();
     let in_use = eventually("a key that is used is found", PATIENCE, async || {
         Some(world.find(&current)).filter(|found| found.contains(&"session_key"))

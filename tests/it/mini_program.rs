@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, AccountService, Answer, ISSUER, PASSWORD, TestBed, UsersFile, WRONG_PASSWORD, password_of, repository, tools,
+    APPID, AccountService, Answer, Builder, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, password_of, repository, tools,
 };
 
 const ALICE: &str = "id-of-alice";
@@ -20,17 +20,16 @@ const DANGEROUS: &str = "WXMINT_DANGEROUS_PASSWORD_IN_QUERY";
 /// A service that is set for pages of older back ends, and whose users file has alice.
 struct Business {
     bed: TestBed,
-    _users: UsersFile,
 }
 
 impl Business {
     async fn start(variables: &[(&str, &str)]) -> Self {
-        let users = UsersFile::of(&["alice"]);
-        let builder = TestBed::builder()
-            .env("WXMINT_LOGIN_PATHS", "/user/login")
-            .env("WXMINT_TOKEN_ALIASES", "sessionId,token")
-            .env("WXMINT_ACCOUNTS", &users.setting());
-        Self { bed: builder.envs(variables).start().await, _users: users }
+        Self { bed: Self::builder().envs(variables).start().await }
+    }
+
+    fn builder() -> Builder {
+        let for_older_pages = [("WXMINT_LOGIN_PATHS", "/user/login"), ("WXMINT_TOKEN_ALIASES", "sessionId,token")];
+        TestBed::builder().users(&["alice"]).envs(&for_older_pages)
     }
 
     /// The same, where lin has been bound to alice before.

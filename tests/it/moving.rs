@@ -19,8 +19,8 @@ use tokio::{sync::RwLock, task::JoinSet};
 use crate::{
     readme::blocks,
     support::{
-        APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, WXMINT, repository,
-        tools, until,
+        APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, path_with_wxmint,
+        repository, tools, until,
     },
 };
 
@@ -53,9 +53,8 @@ impl BackEnd {
         for file in files.filter(|file| file.path().is_file()) {
             fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
         }
-        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
         let environment = [
-            ("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap_or_default())),
+            ("PATH", path_with_wxmint()),
             ("PORT", "0".to_owned()),
             ("APPID", app.to_owned()),
             ("APP_SECRET", secret.to_owned()),

@@ -4,15 +4,14 @@
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of};
+use crate::support::{Answer, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
 
 /// More than the 64 that may wait (src/accounts/file/hashing.rs) and the at most 4 that are hashed.
 const AT_ONCE: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passwords_that_may_not_wait_are_told_to_come_again_and_logins_without_one_overtake_the_others() {
-    let users = UsersFile::of(&["alice"]);
-    let bed = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting()).env("WXMINT_AUTO_PROVISION", "true");
+    let bed = TestBed::builder().users(&["alice"]).env("WXMINT_AUTO_PROVISION", "true");
     let bed = bed.env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await;
     let codes = bed.wechat.mint_codes(json!({"person": "enemy", "count": AT_ONCE, "distinct_people": true})).await;
     let (mut asked, mut waiting) = (JoinSet::new(), Vec::new());

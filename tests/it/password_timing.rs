@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, UsersFile, WRONG_PASSWORD};
+use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, WRONG_PASSWORD};
 
 /// What is sent beside the code: names and passwords that are all refused.
 fn refused() -> [(String, &'static str); 4] {
@@ -30,16 +30,14 @@ async fn attempt(bed: &TestBed, service: &Service, (name, password): &(String, &
 const HASH: u64 = 25 * 1024;
 
 /// The user alice, the disabled user bob, and no limits.
-async fn bed() -> (TestBed, UsersFile) {
-    let users = UsersFile::of(&["alice", "bob", "carol"]);
-    users.change("disable", "bob");
-    let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting());
-    (builder.env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await, users)
+async fn bed() -> TestBed {
+    let builder = TestBed::builder().users(&["alice", "bob", "carol"]).env("WXMINT_LIMIT_USERNAME", "1000000/1s");
+    builder.users_change("disable", "bob").start().await
 }
 
 #[tokio::test]
 async fn refused_passwords_have_one_answer_byte_for_byte() {
-    let (bed, _users) = bed().await;
+    let bed = bed().await;
     let mut answers = BTreeSet::new();
     for refused in refused().iter().cycle().take(8) {
         let answer = attempt(&bed, bed.service(), refused).await;
@@ -68,9 +66,10 @@ async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String
 /// On a busy machine a command is repeated now and then, so the least of several tries counts; a defect shows each time.
 #[tokio::test]
 async fn every_refused_password_costs_the_memory_of_a_hash_and_the_same_commands_of_redis() {
-    let (bed, users) = bed().await;
-    let file = fs::read_to_string(users.path()).expect("the users file");
-    fs::write(users.path(), file.replace("m=19456", "m=32768")).expect("our file");
+    let bed = bed().await;
+    let path = bed.users().path();
+    let file = fs::read_to_string(&path).expect("the users file");
+    fs::write(&path, file.replace("m=19456", "m=32768")).expect("our file");
     let mut least: [Option<BTreeMap<String, u64>>; 4] = Default::default();
     let late = Instant::now() + 12 * PATIENCE;
     while least[0].is_none() || least.iter().any(|calls| *calls != least[0]) {

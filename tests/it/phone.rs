@@ -5,10 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, until};
+use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, redis_keys, until};
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
-const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
 /// What a login by code may take while something that it does not need is broken.
 const UNDISTURBED: Duration = BUSY;
 
@@ -40,13 +39,9 @@ impl Phones {
         self.bed.wechat.asked(STABLE_TOKEN).await
     }
 
-    async fn phone_calls(&self) -> u64 {
-        self.bed.wechat.asked(PHONE_NUMBER).await
-    }
-
     /// As if nobody had ever fetched an access token.
     fn forget_access_token(&self) {
-        self.bed.redis.command::<i64>(&["DEL", &format!("wxmint:{{{APPID}}}:access-token")]);
+        self.bed.redis.command::<i64>(&["DEL", &redis_keys::access_token(APPID)]);
     }
 }
 
@@ -66,19 +61,6 @@ async fn the_business_is_asked_for_the_number_that_wechat_has_verified() {
     let again = phones.bed.log_in("lin").await.expect_login().json();
     assert_eq!((&again["user_id"], &again["new_user"]), (&first["user_id"], &json!(false)));
     assert!(phones.accounts.calls().is_empty(), "the phone is bound, and a code is enough from now on");
-}
-
-#[tokio::test]
-async fn a_revoked_access_token_is_replaced_once_and_each_call_repeated_once() {
-    let phones = Phones::start().await;
-    phones.log_in(0, "lin").await.expect_login();
-    phones.bed.wechat.revoke_access_tokens().await;
-    phones.log_in(1, "lin").await.expect_login();
-    assert_eq!((phones.fetches().await, phones.phone_calls().await), (2, 3));
-
-    phones.bed.faults(json!([{"kind": "errcode", "errcode": 40001, "path": PHONE_NUMBER, "times": 1}])).await;
-    phones.log_in(0, "lin").await.expect_login();
-    assert_eq!((phones.fetches().await, phones.phone_calls().await), (3, 5));
 }
 
 #[tokio::test]

@@ -7,14 +7,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Process, WXMINT, eventually, free_port, repository, wxmint};
+use crate::support::{PATIENCE, Process, eventually, free_port, path_with_wxmint, repository, wxmint};
 
 const COMMANDS: [&str; 3] = ["run", "login", "console"];
 /// A new user reads no more.
@@ -67,12 +67,10 @@ struct Shell {
 impl Shell {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
-        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
         let home = folder.path().display().to_string();
         let mut shell = Self {
             folder,
-            environment: BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)]),
+            environment: BTreeMap::from([("PATH".to_owned(), path_with_wxmint()), ("HOME".to_owned(), home)]),
             ports: BTreeMap::new(),
         };
         // The defaults, as long as they are free.

@@ -7,34 +7,25 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Answer, BUSY, PATIENCE, RedisServer, Service, SidecarSettings, TestBed, command_on, decoded, eventually,
-    movable_clock, until, write_private,
+    APPID, Answer, BUSY, Builder, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, decoded, eventually,
+    movable_clock, until,
 };
 
 /// The clock of its Redis can be moved.
-async fn bed(variables: &[(&str, &str)]) -> (TestBed, TempDir) {
+async fn with_movable_clock(builder: Builder) -> (TestBed, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let builder = TestBed::builder().redis_options(&[&movable_clock(folder.path())]);
-    (builder.envs(variables).start().await, folder)
+    (builder.redis_options(&[&movable_clock(folder.path())]).start().await, folder)
+}
+
+async fn bed(variables: &[(&str, &str)]) -> (TestBed, TempDir) {
+    with_movable_clock(TestBed::builder().envs(variables)).await
 }
 
 fn seconds(login: &Answer, claim: &str) -> i64 {
     login.claims()[claim].as_i64().expect("seconds")
 }
 
-async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
-    let asked = json!({"everywhere": everywhere});
-    let answer = bed.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
-    assert_eq!(answer.status, 204, "{answer:?}");
-}
-
-/// What verifiers know of the ends: a follower of the feed.
-async fn sidecar(bed: &TestBed) -> crate::support::Sidecar {
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
-    settings.with("WXMINT_ISSUER", bed.configuration.value("WXMINT_ISSUER")).ready().await
-}
-
-async fn until_refused(follower: &crate::support::Sidecar, ended: &Answer) {
+async fn until_refused(follower: &Sidecar, ended: &Answer) {
     let token = ended.member("access_token");
     let is_refused = async || follower.verify(&token).await.status == 401;
     until("the follower knows the end", BUSY + Duration::from_secs(10), is_refused).await;
@@ -42,7 +33,7 @@ async fn until_refused(follower: &crate::support::Sidecar, ended: &Answer) {
 
 /// `ended` is known to be ended by then.
 async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, ended: &Answer) {
-    let follower = sidecar(bed).await;
+    let follower = bed.sidecar().ready().await;
     until_refused(&follower, ended).await;
     let answer = follower.verify(&login.member("access_token")).await;
     assert_eq!(answer.status, 200, "{answer:?} {}", login.claims());
@@ -72,7 +63,7 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
     for behind in [0, -300] {
         bed.redis.move_clock(behind);
         bed.log_in("mei").await.expect_login();
-        log_out(&bed, &last, true).await;
+        bed.log_out(&last, true).await;
         // A process that has not seen the clock from before.
         let other = Service::start(&bed.configuration, bed.http.clone()).await;
         other.ready().await;
@@ -83,7 +74,7 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
         }
     }
     is_accepted_by_followers(&bed, &last, &first).await;
-    log_out(&bed, &last, true).await;
+    bed.log_out(&last, true).await;
     assert!(!bed.accepts(&last).await, "its end names it, though it is dated ahead");
 }
 
@@ -108,49 +99,37 @@ async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_u
 #[tokio::test]
 async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before_and_an_access_token_from_before_is_renewed_once() {
     const SECRET: &str = "planted-secret-of-an-operator-77e1";
-    let folder = tempfile::tempdir().expect("a folder");
-    let secrets = folder.path().join("admin.tokens");
-    write_private(&secrets, &format!("on-call {SECRET}\n"));
-    let (bed, _clock) = bed(&[("WXMINT_ADMIN_TOKENS_FILE", &secrets.to_string_lossy())]).await;
-    let url = |path: &str| format!("http://{}{path}", bed.service().admin);
+    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET}\n"))).await;
+    let path = format!("/wechat/{APPID}/access-token");
     let access_token = async || {
-        let request = bed.http.0.get(url(&format!("/wechat/{APPID}/access-token"))).bearer_auth(SECRET);
-        let left = bed.http.send(request).await.json()["expires_in"].as_u64().expect("seconds");
+        let lent = bed.service().operate("GET", &path, SECRET, &Value::Null).await;
+        let left = lent.json()["expires_in"].as_u64().expect("seconds");
         (left <= 7200, bed.wechat.asked("/cgi-bin/stable_token").await)
     };
     let (login, (_, fetched)) = (bed.log_in("lin").await.expect_login(), access_token().await);
     bed.redis.move_clock(-20);
     bed.log_in("mei").await.expect_login();
     assert_eq!([access_token().await, access_token().await], [(true, fetched + 1); 2]);
-    let request = bed.http.0.put(url(&format!("/users/{}/block", login.member("user_id")))).bearer_auth(SECRET);
-    assert_eq!(bed.http.send(request).await.status, 204);
+    let path = format!("/users/{}/block", login.member("user_id"));
+    assert_eq!(bed.service().operate("PUT", &path, SECRET, &Value::Null).await.status, 204);
     assert!(!bed.accepts(&login).await);
 }
 
 #[tokio::test]
-async fn the_session_key_of_the_newest_login_is_the_current_one() {
+async fn the_session_key_of_the_newest_login_is_the_current_one_and_verifiers_go_on_learning_of_ends() {
     let (bed, _folder) = bed(&[]).await;
-    for _ in 0..2 {
-        bed.log_in("lin").await.expect_login();
-    }
+    let first = bed.log_in("lin").await.expect_login();
+    let follower = bed.sidecar().ready().await;
+    bed.log_in("lin").await.expect_login();
     bed.redis.move_clock(-300);
     for _ in 0..2 {
         let token = bed.log_in("lin").await.expect_login().member("access_token");
         let session = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
         assert_eq!((session.status, session.json()), (200, json!({"valid": true})), "WeChat knows this key alone");
     }
-}
-
-/// Verifiers take no page that is dated a minute before one that they have.
-#[tokio::test]
-async fn verifiers_go_on_learning_of_ends() {
-    let (bed, _folder) = bed(&[]).await;
-    let login = bed.log_in("lin").await.expect_login();
-    let follower = sidecar(&bed).await;
-    bed.redis.move_clock(-300);
-    bed.log_in("mei").await.expect_login();
-    log_out(&bed, &login, false).await;
-    until_refused(&follower, &login).await;
+    bed.log_out(&first, false).await;
+    // Verifiers take no page that is dated a minute before one that they have.
+    until_refused(&follower, &first).await;
     let page = bed.http.get(&bed.service().url("/revocations")).await.body;
     let behind = wxmint::clock::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
     assert!((-1..=10).contains(&behind), "{behind} s");

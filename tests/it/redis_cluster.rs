@@ -1,15 +1,12 @@
 //! On a Redis Cluster of real servers: what a login costs there, and what is answered and kept while the Cluster changes.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
 use crate::support::{
-    BUSY, Load, Newcomers, PATIENCE, RedisCluster, Shape, TestBed, command_on, eventually, lost, said, tell, until,
-    user_ids,
+    APPID, BUSY, Newcomers, PATIENCE, RedisCluster, Service, Shape, TestBed, command_on, eventually, lost, redis_keys,
+    said, until,
 };
 
 /// A failover takes the Cluster a second or two, of which the service knows nothing.
@@ -27,8 +24,7 @@ async fn bare(options: &[&str]) -> TestBed<RedisCluster> {
 impl TestBed<RedisCluster> {
     /// The slot of all that is kept of a person who has logged in.
     async fn slot_of(&self, person: &str) -> usize {
-        let openid = self.wechat.account(person).await["openid"].as_str().expect("known").to_owned();
-        self.redis.slot(&format!("{{{}:{openid}}}", crate::support::APPID))
+        self.redis.slot(&redis_keys::binding(APPID, &self.wechat.openid(person).await))
     }
 
     /// How many calls of silent logins each node has answered. A login makes three: it counts the address (HINCRBY), claims the
@@ -77,34 +73,6 @@ async fn a_silent_login_waits_for_the_cluster_twice() {
         assert_eq!(bed.calls().iter().sum::<u64>(), before.iter().sum::<u64>() + 3, "and one for the rest");
         apart += nodes - 1;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn slots_move_under_logins_and_nobody_notices() {
-    let bed = TestBed::builder().start_on(RedisCluster::start().await).await;
-    let (load, newcomers) = (Load::start(&bed).await, Newcomers::start(&bed).await);
-    newcomers.in_full_service(Instant::now(), PATIENCE).await;
-    let slots: BTreeSet<usize> = block_in_place(|| {
-        let keys: Vec<String> = bed.redis.node(0).command(&["KEYS", "wxmint:*"]);
-        keys.iter().map(|key| bed.redis.slot(key)).collect()
-    });
-    slots.iter().for_each(|slot| block_in_place(|| bed.redis.move_slot(*slot, 1)));
-    newcomers.in_full_service(Instant::now(), PATIENCE).await;
-    let (record, newcomers) = (load.stop().await, newcomers.stop().await);
-    user_ids(&record);
-    let refused = |record: &[crate::support::Recorded]| record.iter().filter(|it| it.answer.status != 200).count();
-    tell(&format!(
-        "{} slots moved: {} logins, {} refused; {} first logins, {} refused",
-        slots.len(),
-        record.len(),
-        refused(&record),
-        newcomers.len(),
-        refused(&newcomers)
-    ));
-    assert_eq!(refused(&record) + refused(&newcomers), 0);
-    assert_eq!(lost(&bed, &newcomers).await, Vec::<String>::new());
-    bed.service().expect_no_faults().await;
 }
 
 /// What is not there yet belongs to the new owner (ASK), and of what is half there nobody answers for it (TRYAGAIN).
@@ -159,12 +127,11 @@ async fn primaries_fail_over_under_first_logins_and_none_that_was_answered_is_lo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_replicas_nobody_could_take_over_and_first_logins_are_answered_unless_one_must_confirm() {
-    let bare = bare(&[]).await;
+    let mut bare = bare(&[]).await;
     bare.log_in("lin").await.expect_login();
-    let mut configuration = bare.configuration;
     let mut first_login = async |confirm: &str, person| {
-        configuration.set("WXMINT_REDIS_CONFIRM", confirm);
-        let service = crate::support::Service::start(&configuration, bare.http.clone()).await;
+        bare.configuration.set("WXMINT_REDIS_CONFIRM", confirm);
+        let service = Service::start(&bare.configuration, bare.http.clone()).await;
         service.ready().await;
         let answer = service.login(&bare.wechat.mint_code(person).await).await;
         (service, answer)

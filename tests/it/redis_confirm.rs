@@ -5,7 +5,12 @@ mod one_primary;
 
 use std::time::Duration;
 
-use crate::support::{PATIENCE, RedisCluster, RedisServer, Sentinel, Service, Shape, TestBed, eventually, tell, until};
+use crate::support::{
+    BUSY, PATIENCE, RedisCluster, RedisServer, Sentinel, Service, Shape, TestBed, eventually, redis_keys, tell, until,
+};
+
+/// Redis is looked at every 10 s.
+const LOOKED_AT: Duration = BUSY.saturating_add(Duration::from_secs(12));
 
 /// A service beside the bed's, with a setting of its own.
 async fn service(bed: &mut TestBed, confirm: &str) -> Service {
@@ -41,16 +46,30 @@ async fn all_answered<const N: usize>(bed: &TestBed, services: &[Service; N]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_replicas_confirm_as_the_setting_says() {
     let mut bed = TestBed::start().await;
+    let known = bed.log_in("lin").await.expect_login().member("user_id");
     let mut services = Vec::new();
     for confirm in ["auto", "0", "1", "2"] {
         services.push(service(&mut bed, confirm).await);
     }
     let services: [Service; 4] = services.try_into().ok().expect("four");
     assert_eq!(statuses(&bed, &services).await, [200, 200, 503, 503], "no replica");
-    services[2].says("WXMINT_REDIS_CONFIRM").await;
+    let primary = format!("127.0.0.1:{}", bed.redis.port());
+    let warning = format!("warning: Redis at {primary} has 0 replicas that are online, and 1 must confirm");
+    until("warned", PATIENCE, async || services[2].readyz().await.body.contains(&warning)).await;
+    assert!(services[2].readyz().await.body.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
+    services[2].says("must confirm").await;
 
     let first = RedisServer::replica_of(&bed.redis).await;
     until("served", PATIENCE, async || statuses(&bed, &services).await == [200, 200, 200, 503]).await;
+    until("no warning", LOOKED_AT, async || services[2].readyz().await.body == "ok\n").await;
+    for (metric, value) in [
+        ("wxmint_redis_primaries", 1.0),
+        (&format!("wxmint_redis_replicas_online{{primary=\"{primary}\"}}"), 1.0),
+        ("wxmint_redis_replicas_wanted", 1.0),
+    ] {
+        assert_eq!(services[2].metric(metric).await, value, "{metric}");
+    }
+    assert!(services[2].metric("wxmint_redis_slots_covered").await.is_nan(), "this is no Cluster");
     let second = RedisServer::replica_of(&bed.redis).await;
     all_answered(&bed, &services).await;
 
@@ -58,6 +77,7 @@ async fn as_many_replicas_confirm_as_the_setting_says() {
     assert_eq!(statuses(&bed, &services).await, [503, 200, 200, 503], "one of two is frozen");
     second.freeze();
     assert_eq!(statuses(&bed, &services).await, [503, 200, 503, 503], "both are frozen");
+    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known, "who is bound needs no confirmation");
     first.thaw();
     second.thaw();
     all_answered(&bed, &services).await;
@@ -217,8 +237,9 @@ async fn a_replica_that_has_just_come_back_to_a_cluster_is_waited_for() {
     let slot = bed.redis.slot_at(0);
     bed.redis.kill(0);
     let successor = bed.redis.successor(slot, 0).await;
-    let bindings =
-        |bed: &TestBed<RedisCluster>| bed.redis.node(successor).command::<Vec<String>>(&["KEYS", "wxmint:*:binding"]);
+    let bindings = |bed: &TestBed<RedisCluster>| -> Vec<String> {
+        bed.redis.node(successor).command(&["KEYS", &redis_keys::binding("*", "*").replace(['{', '}'], "*")])
+    };
     until("the successor serves alone", PATIENCE, async || {
         newcomer(&bed, bed.service()).await == 200 && !bindings(&bed).is_empty()
     })

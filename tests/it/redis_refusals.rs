@@ -1,13 +1,12 @@
 //! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done.
 
-use std::{cell::Cell, slice};
+use std::cell::Cell;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     clouds::proxy::{Product, Proxy},
-    support::{APPID, Answer, OTHER_APPID, RedisServer, TestBed, UsersFile, password_of, write_private},
+    support::{APPID, Answer, Builder, OTHER_APPID, TestBed, password_of},
 };
 
 /// More than any request asks Redis.
@@ -17,20 +16,15 @@ const SECRET: &str = "planted-secret-of-an-operator-2f7d80";
 struct Refusing {
     bed: TestBed<Proxy>,
     people: Cell<u32>,
-    _redis: RedisServer,
-    _folder: TempDir,
 }
 
 impl Refusing {
-    async fn start(environment: &[(&str, &str)]) -> Self {
-        let (redis, folder) = (RedisServer::start(&[], "").await, tempfile::tempdir().expect("a folder"));
-        let tokens = folder.path().join("admin.tokens");
-        write_private(&tokens, &format!("desk {SECRET}\n"));
+    async fn start(builder: Builder) -> Self {
+        let builder = builder.two_apps().operators(&format!("desk {SECRET}\n"));
         // Whether replicas confirm is another matter.
-        let fixed = [("WXMINT_REDIS_CONFIRM", "0"), ("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())];
-        let builder = TestBed::builder().two_apps().envs(&fixed).envs(environment);
-        let bed = builder.start_on(Proxy::before(Product::Redis, slice::from_ref(&redis)).await).await;
-        Self { bed, people: Cell::default(), _redis: redis, _folder: folder }
+        let builder = builder.env("WXMINT_REDIS_CONFIRM", "0");
+        let bed = builder.start_on(Proxy::before(Product::Redis).await).await;
+        Self { bed, people: Cell::default() }
     }
 
     /// Somebody new.
@@ -89,7 +83,7 @@ impl Refusing {
 
 #[tokio::test]
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
-    let refusing = Refusing::start(&[]).await;
+    let refusing = Refusing::start(TestBed::builder()).await;
     let bed = &refusing.bed;
     refusing
         .expect_refused(
@@ -136,9 +130,8 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
 
 #[tokio::test]
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
-    let users = UsersFile::of(&["alice"]);
-    let refusing =
-        Refusing::start(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "1000")]).await;
+    let builder = TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000");
+    let refusing = Refusing::start(builder).await;
     let bed = &refusing.bed;
     let log_in = async |person: String| refusing.log_in(&person, password_of("alice")).await;
     refusing.expect_refused("a password", &[], async || refusing.person(), log_in).await;
@@ -156,7 +149,7 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     };
     refusing.expect_refused("a ticket", &[], ticket, redeem).await;
 
-    let refusing = Refusing::start(&[("WXMINT_ONE_LOGIN", "true")]).await;
+    let refusing = Refusing::start(TestBed::builder().env("WXMINT_ONE_LOGIN", "true")).await;
     let log_in = async |person: String| refusing.log_in(&person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
     refusing.expect_refused("one login", &["EXPIRE", "SET"], async || refusing.somebody().await.0, log_in).await;
@@ -164,7 +157,7 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
 
 #[tokio::test]
 async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
-    let refusing = Refusing::start(&[]).await;
+    let refusing = Refusing::start(TestBed::builder()).await;
     for (method, path) in [
         ("POST", "/users/USER/end"),
         ("PUT", "/users/USER/block"),
@@ -177,14 +170,10 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
     ] {
         let prepare = async || {
             let (person, login) = refusing.somebody().await;
-            let openid = refusing.bed.wechat.account(&person).await["openid"].as_str().expect("known").to_owned();
+            let openid = refusing.bed.wechat.openid(&person).await;
             path.replace("USER", &login.member("user_id")).replace("APP", APPID).replace("PERSON", &openid)
         };
-        let operate = async |path: String| {
-            let url = format!("http://{}{path}", refusing.bed.service().admin);
-            let request = refusing.bed.http.0.request(method.parse().expect("a method"), url);
-            refusing.bed.http.send(request.bearer_auth(SECRET)).await
-        };
+        let operate = async |path: String| refusing.bed.service().operate(method, &path, SECRET, &Value::Null).await;
         refusing.expect_refused(&format!("{method} {path}"), &[], prepare, operate).await;
     }
 }

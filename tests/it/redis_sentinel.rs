@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{BUSY, Newcomers, PATIENCE, Sentinel, TestBed, lost, tell, until};
+use crate::support::{BUSY, Newcomers, PATIENCE, Sentinel, Service, TestBed, lost, tell, until};
 
 /// A failover takes the sentinels some seconds, of which the service knows nothing.
 const FAILED_OVER: Duration = Duration::from_secs(30);
@@ -28,23 +28,15 @@ async fn served() -> (TestBed<Sentinel>, Newcomers) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sentinel_changes_the_primary_in_order_and_back() {
-    let (bed, newcomers) = served().await;
-    for _ in 0..2 {
-        bed.redis.fail_over().await;
-        newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
-        bed.redis.whole().await;
-    }
-    no_newcomer_is_lost(&bed, newcomers).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_primary_is_killed_and_comes_back_believing_that_it_is_the_primary() {
+async fn the_primary_is_changed_in_order_and_then_killed_and_comes_back_believing_that_it_is_the_primary() {
     let (mut bed, newcomers) = served().await;
-    bed.redis.kill(0);
-    let successor = bed.redis.successor(0).await;
+    let second = bed.redis.fail_over().await;
     newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
-    bed.redis.start_again(0).await;
+    bed.redis.whole().await;
+    bed.redis.kill(second);
+    let successor = bed.redis.successor(second).await;
+    newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
+    bed.redis.start_again(second).await;
     bed.redis.whole().await;
     assert_eq!(bed.redis.think_they_are_primary(), [successor]);
     no_newcomer_is_lost(&bed, newcomers).await;
@@ -77,7 +69,7 @@ async fn one_sentinel_that_answers_is_enough() {
     let mut bed = TestBed::builder().start_on(Sentinel::start().await).await;
     bed.redis.kill_sentinel(0);
     bed.redis.sentinel(1).freeze();
-    let service = crate::support::Service::start(&bed.configuration, bed.http.clone()).await;
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
     service.ready().await;
     for person in ["lin", "mei"] {
         service.login(&bed.mint_code(person).await).await.expect_login();

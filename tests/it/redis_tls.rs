@@ -1,12 +1,13 @@
 //! Redis behind TLS: who is trusted, who is not and what is said then, and files that are replaced.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use tempfile::TempDir;
 
+use crate::doctor::Report;
 use crate::support::{
-    Answer, Authority, Configuration, Http, PATIENCE, Process, RedisServer, Service, Simulator, TestBed, eventually,
-    free_port, until,
+    Answer, Authority, Configuration, EMPTY_FILE, Http, PATIENCE, RedisServer, Service, TestBed, eventually, free_port,
+    until,
 };
 
 /// A Redis with TLS, an authority that has signed for it, and a configuration that is right for both.
@@ -54,7 +55,7 @@ impl Scene {
         }
     }
 
-    /// It does not become ready, and says why in the log and to the probe.
+    /// It does not become ready, and says why in the log, to the probe and by the doctor.
     async fn is_not_ready(&self, reason: &str) {
         let service = self.service().await;
         let place = format!("Redis at localhost:{}: ", self.port);
@@ -64,7 +65,10 @@ impl Scene {
             (answer.body.contains(&place) && answer.body.contains(reason)).then_some(())
         })
         .await;
-        until("told", PATIENCE, async || service.log().contains(reason)).await;
+        service.says(reason).await;
+        let report = Report::of(&self.configuration).await;
+        let said = report.worst("redis.reach");
+        assert!(said[0] == "fault" && said.join(" ").contains(reason.split(": ").next().expect("words")), "{said:?}");
     }
 
     async fn log_in(&self, service: &Service, person: &str) -> Answer {
@@ -73,8 +77,8 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn logins_go_through_tls_by_the_authority_that_the_settings_name() {
-    let scene = Scene::start(false).await;
+async fn logins_go_through_tls_by_the_authority_that_the_settings_name_and_by_no_other() {
+    let mut scene = Scene::start(false).await;
     let service = scene.service().await;
     service.ready().await;
     scene.log_in(&service, "lin").await.expect_login();
@@ -82,17 +86,19 @@ async fn logins_go_through_tls_by_the_authority_that_the_settings_name() {
     let tls = format!("laddr=127.0.0.1:{}", scene.port);
     assert!(clients.lines().any(|client| client.contains(&tls) && client.contains("cmd=eval")), "{clients}");
     assert!(!service.log().contains("without TLS"));
-}
 
-#[tokio::test]
-async fn a_certificate_that_is_not_trusted_is_told_with_what_to_do() {
-    let mut scene = Scene::start(false).await;
     let strange = tempfile::tempdir().expect("a folder");
     Authority::new(strange.path());
     scene.configuration.set("WXMINT_REDIS_CA_FILE", &strange.path().join("ca.crt").to_string_lossy());
     scene.is_not_ready("its certificate is not trusted: no authority in WXMINT_REDIS_CA_FILE has signed it").await;
     scene.configuration.unset("WXMINT_REDIS_CA_FILE");
     scene.is_not_ready("set WXMINT_REDIS_CA_FILE to the PEM file of the authority").await;
+    // A port of the other kind.
+    scene.configuration.set("WXMINT_REDIS_URL", &format!("redis://localhost:{}", scene.port));
+    scene.is_not_ready("does it want TLS on this port (rediss)?").await;
+    scene.port = scene.bed.redis.port();
+    scene.configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{}", scene.port));
+    scene.is_not_ready("does it speak TLS on this port?").await;
 }
 
 #[tokio::test]
@@ -121,19 +127,6 @@ async fn a_redis_that_wants_a_certificate_gets_it_or_says_that_it_wants_one() {
     let service = scene.service().await;
     service.ready().await;
     scene.log_in(&service, "lin").await.expect_login();
-}
-
-#[tokio::test]
-async fn a_port_of_the_other_kind_is_told() {
-    let mut scene = Scene::start(false).await;
-    let (tls, plain) = (scene.port, scene.bed.redis.port());
-    scene.port = plain;
-    scene.configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{plain}"));
-    scene.is_not_ready("does it speak TLS on this port?").await;
-    scene.port = tls;
-    scene.configuration.unset("WXMINT_REDIS_CA_FILE");
-    scene.configuration.set("WXMINT_REDIS_URL", &format!("redis://localhost:{tls}"));
-    scene.is_not_ready("does it want TLS on this port (rediss)?").await;
 }
 
 #[tokio::test]
@@ -206,19 +199,11 @@ async fn sentinels_and_the_primary_that_they_name_are_reached_with_tls() {
     let mut scene = Scene::with_options(false, &options, |ours| ours.sign("server", &["localhost", "127.0.0.1"])).await;
     scene.bed.redis.command::<()>(&["CONFIG", "SET", "requirepass", "hunter2"]);
     let port = free_port();
-    let conf = scene.ours.path("sentinel.conf");
-    let lines = [
-        "port 0".to_owned(),
-        "tls-replication yes".to_owned(),
-        format!("dir {}", scene.ours.path("").display()),
-        format!("sentinel monitor main 127.0.0.1 {} 1", scene.port),
-        "sentinel auth-pass main hunter2".to_owned(),
-        "requirepass hunter2".to_owned(),
-    ];
-    let tls = scene.ours.redis_options(port, "server", false);
-    let tls = tls.chunks(2).map(|pair| format!("{} {}", pair[0].trim_start_matches('-'), pair[1]));
-    fs::write(&conf, lines.into_iter().chain(tls).collect::<Vec<_>>().join("\n")).expect("written");
-    let _sentinel = Process::spawn("a Sentinel", Command::new("redis-server").arg(&conf).arg("--sentinel"));
+    let own = [EMPTY_FILE, "--sentinel", "--tls-replication", "yes"].map(str::to_owned).to_vec();
+    let sentinel =
+        RedisServer::start(&[own, scene.ours.redis_options(port, "server", false)].concat(), "hunter2").await;
+    sentinel.command::<()>(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &scene.port.to_string(), "1"]);
+    sentinel.command::<()>(&["SENTINEL", "SET", "main", "auth-pass", "hunter2"]);
     let url = format!("rediss+sentinel://:hunter2@localhost:{port}/main");
     scene.configuration.set("WXMINT_REDIS_URL", &url);
     scene.configuration.set("WXMINT_REDIS_CONFIRM", "0");
@@ -256,22 +241,11 @@ async fn files_that_cannot_be_used_are_faults_of_the_settings() {
     }
 }
 
+/// crates/redis-link/src/url.rs says of which URLs.
 #[tokio::test]
-async fn another_machine_without_tls_is_warned_about_at_each_start() {
-    let http = Http::new();
-    let wechat = Simulator::start(http.clone(), &[]).await;
-    let redis = RedisServer::start(&[], "").await;
-    for (url, warned) in [
-        (redis.url(), false),
-        ("redis://192.0.2.1".to_owned(), true),
-        ("redis+cluster://192.0.2.1,192.0.2.2".to_owned(), true),
-        ("rediss://192.0.2.1".to_owned(), false),
-    ] {
-        let mut configuration = Configuration::new("ES256");
-        configuration.set("WXMINT_WECHAT_URL", &wechat.url());
-        configuration.set("WXMINT_REDIS_URL", &url);
-        let service = Service::start(&configuration, http.clone()).await;
-        let told = service.log().contains("WXMINT_REDIS_URL names another machine without TLS");
-        assert_eq!(told, warned, "{url}: {}", service.log());
-    }
+async fn another_machine_without_tls_is_warned_about_at_the_start() {
+    let mut configuration = Configuration::new("ES256");
+    configuration.set("WXMINT_REDIS_URL", "redis://192.0.2.1");
+    let service = Service::start(&configuration, Http::new()).await;
+    service.says("WXMINT_REDIS_URL names another machine without TLS").await;
 }

@@ -4,7 +4,6 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
-    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,11 +13,9 @@ use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
 
 use crate::support::{
-    APPID, Answer, BUSY, Service, SidecarSettings, TestBed, decoded, eventually, keys, kid_of, until, wire_request,
+    APPID, Answer, BUSY, Service, TestBed, decoded, eventually, keys, kid_of, redis_keys, wire_request,
 };
 
-/// Cursors that nobody was given: more than there are seconds in which the first page may be made anew.
-const MADE_UP: u64 = 500;
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;
 
@@ -65,11 +62,6 @@ async fn ends_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
     .await
 }
 
-async fn log_out(bed: &TestBed, login: &Answer, everywhere: bool) {
-    let request = bed.http.0.post(bed.service().url("/logout")).bearer_auth(login.member("access_token"));
-    assert_eq!(bed.http.send(request.json(&json!({"everywhere": everywhere}))).await.status, 204);
-}
-
 fn hash(bed: &TestBed, value: &str) -> Value {
     EndHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
 }
@@ -87,14 +79,13 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
 
     let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
     let claims = one.claims();
-    log_out(&bed, &one, false).await;
+    bed.log_out(&one, false).await;
     let page = ends_after(&bed, "", 1).await;
     assert_eq!(page.ended(), &[json!(["jti", hash(&bed, claims["jti"].as_str().expect("a jti")), claims["exp"]])]);
-    log_out(&bed, &one, false).await;
-    log_out(&bed, &other, true).await;
+    bed.log_out(&one, false).await;
+    bed.log_out(&other, true).await;
     let unbound = bed.log_in("mei").await;
-    let unbinding = bed.http.0.delete(bed.service().url("/binding")).bearer_auth(unbound.member("access_token"));
-    assert_eq!(bed.http.send(unbinding).await.status, 204);
+    assert_eq!(bed.service().unbind(&unbound.member("access_token")).await.status, 204);
 
     let cursor = page.text("cursor");
     let page = ends_after(&bed, cursor, 2).await;
@@ -122,7 +113,7 @@ async fn what_a_person_ends_is_in_the_feed_signed_and_without_names() {
 async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
     let bed = TestBed::builder().services(2).breakable_redis().start().await;
     let login = bed.log_in("lin").await;
-    log_out(&bed, &login, false).await;
+    bed.log_out(&login, false).await;
     let page = ends_after(&bed, "", 1).await;
     let other = bed.http.get(&bed.services[1].url("/revocations")).await;
     let claims = decoded(&other.body).1;
@@ -134,20 +125,6 @@ async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
         Some(ask(&bed, &format!("?after={cursor}")).await).filter(|answer| answer.status != 200)
     });
     broken.await.expect_problem(503, "store_unavailable");
-}
-
-#[tokio::test]
-async fn a_key_that_is_retired_at_once_is_in_the_feed() {
-    let bed = TestBed::start().await;
-    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
-    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
-    keys(&path, &["retire", &kid, "--now", "--yes"]);
-    let page = eventually("the key's end is in the feed", BUSY + Duration::from_secs(5), async || {
-        Some(page_after(&bed, "").await).filter(|page| !page.ended().is_empty())
-    })
-    .await;
-    assert_eq!(page.ended(), &[json!(["kid", kid])]);
-    assert!(page.signed && page.header["kid"] != kid.as_str());
 }
 
 /// Nobody has seen the key go: no service was running.
@@ -164,7 +141,7 @@ async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
         bed.service().ready().await;
         ends_after(&bed, "", 1).await;
     }
-    log_out(&bed, &bed.log_in("lin").await, false).await;
+    bed.log_out(&bed.log_in("lin").await, false).await;
     let page = ends_after(&bed, "", 2).await;
     assert_eq!(page.ended()[0], json!(["kid", kid]));
     assert_eq!(page.ended().iter().filter(|end| end[0] == "kid").count(), 1, "{}", page.claims);
@@ -174,7 +151,7 @@ async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
 fn fill(bed: &TestBed, count: usize) {
     let script = "for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'end', \
                   string.format('kid %043d', number)) end";
-    bed.redis.command::<()>(&["EVAL", script, "1", "wxmint:ended", &count.to_string()]);
+    bed.redis.command::<()>(&["EVAL", script, "1", redis_keys::ENDS, &count.to_string()]);
 }
 
 #[tokio::test]
@@ -185,24 +162,6 @@ async fn a_page_has_at_most_a_thousand_ends_and_leads_to_the_next() {
     assert_eq!((page.ended().len(), &page.claims["more"]), (1000, &true.into()));
     let next = page_after(&bed, page.text("cursor")).await;
     assert_eq!((next.ended().len(), &next.claims["more"]), (1, &false.into()));
-}
-
-#[tokio::test]
-async fn made_up_cursors_ask_redis_nothing() {
-    let bed = TestBed::start().await;
-    fill(&bed, 1);
-    let true_one = ends_after(&bed, "", 1).await.text("cursor").to_owned();
-    let place = true_one.rsplit_once('.').expect("a MAC").0;
-    assert_eq!(page_after(&bed, place).await.text("after"), "", "a cursor without its MAC is unknown");
-    let before = bed.redis.calls();
-    for number in 0..MADE_UP {
-        let cursor = format!("{}-0.AAAAAAAA.AAAAAAAAAAAAAAAA", 1_795_000_000_000 + number);
-        let answer = ask(&bed, &format!("?after={cursor}")).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-    }
-    let read = bed.redis.calls_since(&before).get("xrange").copied().unwrap_or_default();
-    assert!(read < MADE_UP / 2, "{read} times the stream was read");
-    assert_eq!(page_after(&bed, &true_one).await.text("after"), true_one);
 }
 
 /// A client that asks for `path` and reads no more than the status. The kernel keeps as little as it can for it.
@@ -260,45 +219,4 @@ async fn with_one_login_a_login_ends_the_users_earlier_tokens_of_the_app() {
         _ => end[0] == "jti" && end[1] != hash(&bed, second.claims()["jti"].as_str().expect("a jti")),
     };
     assert!(page.ended().iter().all(is_earlier), "{}", page.claims);
-}
-
-/// Two phones log in at once until so many pairs have had the same second.
-async fn pairs_of_one_second(bed: &TestBed, count: usize) -> Vec<[String; 2]> {
-    let (mut pairs, mut person) = (Vec::new(), 0);
-    while pairs.len() < count {
-        person += 1;
-        let [one, other] = [bed.mint_code(&person.to_string()).await, bed.mint_code(&person.to_string()).await];
-        let (one, other) = tokio::join!(bed.services[0].login(&one), bed.services[1].login(&other));
-        let same = one.claims()["iat"] == other.claims()["iat"];
-        same.then(|| pairs.push([one, other].map(|login| login.member("access_token"))));
-    }
-    pairs
-}
-
-#[tokio::test]
-async fn of_two_logins_in_one_second_at_two_replicas_exactly_one_token_is_left_everywhere() {
-    let bed = TestBed::builder().services(2).env("WXMINT_ONE_LOGIN", "true").start().await;
-    let pairs = pairs_of_one_second(&bed, 20).await;
-    for pair in &pairs {
-        for service in &bed.services {
-            let mut valid = 0;
-            for token in pair {
-                valid += usize::from(service.ask("GET", "/wechat/session", token, &Value::Null).await.status == 200);
-            }
-            assert_eq!(valid, 1);
-        }
-    }
-    let settings = SidecarSettings::new(&bed.service().url("/.well-known/jwks.json")).without("WXMINT_REVOCATIONS_URL");
-    let sidecar = settings.with("WXMINT_ISSUER", bed.configuration.value("WXMINT_ISSUER")).ready().await;
-    until("a follower of the feed accepts one token of each pair", BUSY + Duration::from_secs(10), async || {
-        for pair in &pairs {
-            let [one, other] = [sidecar.verify(&pair[0]).await.status, sidecar.verify(&pair[1]).await.status];
-            assert!(one == 200 || other == 200, "one is left");
-            if one == other {
-                return false;
-            }
-        }
-        true
-    })
-    .await;
 }

@@ -1,10 +1,10 @@
 //! The users file of a running `wxmint serve`: read again within 5 s where it is fit, refused where it is not.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use serde_json::json;
 
-use crate::support::{BUSY, TestBed, UsersFile, eventually, password_of, until};
+use crate::support::{BUSY, TestBed, eventually, password_of, until};
 
 /// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -18,22 +18,19 @@ fn counted(bed: &TestBed) -> Vec<u64> {
     bed.service().events().iter().filter_map(|event| event["users"].as_u64()).collect()
 }
 
-async fn bed_with(path: &Path) -> TestBed {
-    TestBed::builder().env("WXMINT_ACCOUNTS", &format!("file:{}", path.display())).start().await
-}
-
 #[tokio::test]
 async fn a_token_has_the_claims_that_the_file_has_now() {
-    let users = UsersFile::of(&["alice", "bob"]);
+    let bed = TestBed::builder().users(&["alice", "bob"]).start().await;
+    let (users, path) = (bed.users(), bed.users().path());
     users.set_claims("alice", "roles=admin,editor;tenant=north");
-    let (path, bed) = (users.path(), bed_with(&users.path()).await);
+    until("the claims", WITHIN, async || counted(&bed) == [2, 2]).await;
     let claims = bed.log_in_with("lin", password_of("alice")).await.claims();
     assert_eq!((&claims["roles"], &claims["tenant"]), (&json!(["admin", "editor"]), &json!("north")));
     let others = bed.log_in_with("mei", password_of("bob")).await.claims();
     assert!(others.get("roles").is_none() && others.get("tenant").is_none(), "{others}");
 
     users.set_claims("alice", "roles=editor");
-    until("other claims", WITHIN, async || counted(&bed) == [2, 2]).await;
+    until("other claims", WITHIN, async || counted(&bed) == [2, 2, 2]).await;
     let claims = bed.log_in("lin").await.claims();
     assert_eq!((&claims["roles"], claims.get("tenant")), (&json!(["editor"]), None));
 

@@ -4,31 +4,17 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::Output,
 };
 
-use crate::support::{Configuration, said, write_private, wxmint};
+use crate::support::{Configuration, Ended, write_private, wxmint};
 
 /// base64 of 32 bytes.
 const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
-fn rotate(file: &Path, words: &[&str]) -> Output {
+fn rotate(file: &Path, words: &[&str]) -> Ended {
     let mut command = wxmint();
     command.args(["vault", "rotate"]).args(words).env_clear().env("WXMINT_VAULT_KEY_FILE", file);
-    command.output().expect("wxmint runs")
-}
-
-#[track_caller]
-fn done(output: &Output) -> String {
-    assert!(output.status.success(), "{}", said(output));
-    String::from_utf8(output.stdout.clone()).expect("UTF-8")
-}
-
-#[track_caller]
-fn assert_refused(output: &Output, code: i32, sentence: &str) {
-    let said = said(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(sentence) && !said.contains("panicked"), "{said}");
+    Ended::of(&mut command, "")
 }
 
 #[test]
@@ -40,9 +26,7 @@ fn a_new_key_is_put_into_the_file_once_and_owner_mode_and_old_lines_stay() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("our file");
     symlink(&file, &link).expect("a link");
 
-    let output = rotate(&link, &[]);
-    assert!(said(&output).contains("may be removed once WXMINT_SESSION_KEY_TTL"), "{}", said(&output));
-    let first = done(&output);
+    let first = rotate(&link, &[]).expect_end(0, &["may be removed once WXMINT_SESSION_KEY_TTL"]).stdout;
     let new = fs::read_to_string(&file).expect("the keys");
     let (line, rest) = new.split_once('\n').expect("lines");
     assert_eq!(rest, old);
@@ -51,7 +35,7 @@ fn a_new_key_is_put_into_the_file_once_and_owner_mode_and_old_lines_stay() {
     assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o400);
     assert!(link.is_symlink());
 
-    let again = done(&rotate(&file, &["--lead", "30m"]));
+    let again = rotate(&file, &["--lead", "30m"]).expect_success().stdout;
     assert!(again.contains("a new key waits already, and seals from 2"), "{again}");
     assert_eq!(fs::read_to_string(&file).expect("the keys"), new);
 }
@@ -59,17 +43,12 @@ fn a_new_key_is_put_into_the_file_once_and_owner_mode_and_old_lines_stay() {
 #[test]
 fn what_cannot_be_done_is_said_and_changes_nothing() {
     let configuration = Configuration::new("EdDSA");
-    let file = PathBuf::from(configuration.value("WXMINT_VAULT_KEY_FILE"));
-    let missing = configuration.path("nowhere.key");
-    assert_refused(&rotate(&missing, &[]), 64, "No such file");
-    assert_refused(&rotate(Path::new(""), &[]), 64, "WXMINT_VAULT_KEY_FILE is not set");
-    assert_refused(&rotate(&file, &["--lead", "soon"]), 64, "must be a number and a unit");
-
+    rotate(Path::new(""), &[]).expect_end(64, &["WXMINT_VAULT_KEY_FILE is not set"]);
     let bad = configuration.path("bad.key");
     write_private(&bad, &format!("{OTHER_KEY}\nhunter2-hunter2"));
-    assert_refused(&rotate(&bad, &[]), 64, "line 2 must be base64 of 32 bytes");
-    assert!(!said(&rotate(&bad, &[])).contains("hunter2"));
+    let told = rotate(&bad, &[]).expect_end(64, &["line 2 must be base64 of 32 bytes"]).said();
+    assert!(!told.contains("hunter2"), "{told}");
     fs::set_permissions(&bad, fs::Permissions::from_mode(0o644)).expect("our file");
-    assert_refused(&rotate(&bad, &[]), 64, "chmod 600");
+    rotate(&bad, &[]).expect_end(64, &["chmod 600"]);
     assert_eq!(fs::read_to_string(&bad).expect("there"), format!("{OTHER_KEY}\nhunter2-hunter2"));
 }

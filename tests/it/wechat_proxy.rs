@@ -125,21 +125,6 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_that_went_into_a_tunnel_is_not_sent_again() {
-    let world = World::start().await;
-    let service = world.serve().await;
-    for fault in [json!({"kind": "reset", "after": true}), json!({"kind": "stall"})] {
-        let before = world.bed.wechat.exchanges().await;
-        world.bed.faults(json!([fault])).await;
-        let code = world.bed.mint_code("lin").await;
-        service.login(&code).await.expect_problem(503, "wechat_unavailable");
-        world.bed.faults(json!([])).await;
-        service.login(&code).await.expect_problem(400, "code_used");
-        assert_eq!(world.bed.wechat.exchanges().await, before + 1, "{fault}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_may_itself_be_reached_by_tls() {
     let mut world = World::start().await;
     let tls = Terminator::before(world.proxy.address).await;

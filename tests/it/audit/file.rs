@@ -157,7 +157,7 @@ async fn a_link_is_followed_only_if_no_other_user_can_have_made_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_no_event_is_lost() {
+async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_one_that_is_deleted_is_made_anew() {
     let watched = Watched::start(TestBed::builder()).await;
     watched.bed.log_in("lin").await.expect_login();
     watched.event("login", None).await;
@@ -172,6 +172,12 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_no_event_is_lost
     assert_eq!((logins(aside), logins(watched.path()), lost(&watched.bed).await), (2, 1, 0.0));
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(watched.path()).expect("a file").permissions());
     assert_eq!(mode & 0o777, 0o600);
+    // By whoever clears a full disk, or tidies up without SIGHUP.
+    fs::remove_file(watched.path()).expect("deleted");
+    watched.bed.log_in("mei").await.expect_login();
+    until("the file is there again", BUSY, async || watched.path().exists()).await;
+    watched.event("login", None).await;
+    assert_eq!(lost(&watched.bed).await, 0.0);
 }
 
 /// Deleted with its file, so that nothing can be made anew: what is lost is counted, and told once there is a folder again.
@@ -199,17 +205,4 @@ async fn events_whose_folder_is_gone_are_counted_as_lost() {
     let warnings =
         bed.service().events().into_iter().filter(|line| line["file"].is_string() && line["level"] != "INFO");
     assert_eq!(warnings.count(), 2, "once a minute, and that it is over");
-}
-
-/// By whoever clears a full disk, or tidies up without SIGHUP. What was in the file is gone, and nothing after it.
-#[tokio::test]
-async fn a_file_that_is_deleted_is_made_anew() {
-    let watched = Watched::start(TestBed::builder()).await;
-    watched.bed.log_in("lin").await.expect_login();
-    watched.event("login", None).await;
-    fs::remove_file(watched.path()).expect("deleted");
-    watched.bed.log_in("mei").await.expect_login();
-    until("the file is there again", BUSY, async || watched.path().exists()).await;
-    watched.event("login", None).await;
-    assert_eq!(lost(&watched.bed).await, 0.0);
 }

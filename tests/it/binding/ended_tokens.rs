@@ -1,7 +1,7 @@
 //! Law 8: what has been ended stays ended. A token acts on the binding that it was issued under, whoever is bound later.
 
 use super::*;
-use crate::support::{RedisServer, libfaketime};
+use crate::support::{clock_off_by, redis_keys};
 
 const PHONE: &str = "/wechat/phone";
 const SESSION: &str = "/wechat/session";
@@ -86,7 +86,7 @@ async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_und
         assert_eq!(user_of(&new).0 == user_of(&old).0, environment.is_empty());
         business.expect_ended(&token_of(&old)).await;
         // Also if a failover has taken back the end: the token names the binding that it was issued under.
-        business.bed.redis.command::<()>(&["DEL", &format!("wxmint:user:{{{}}}:ends", user_of(&old).0)]);
+        business.bed.redis.command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
         business.expect_ended(&token_of(&old)).await;
         business.expect_valid(&token_of(&new)).await;
     }
@@ -164,13 +164,8 @@ async fn calls_of_wechat_by_token_keep_to_the_persons_limit_each_kind_by_itself(
 /// A replica whose clock is ahead dates no token by it, so that a logout at another replica ends the token.
 #[tokio::test]
 async fn tokens_and_ends_are_dated_by_the_clock_of_redis_and_a_distant_clock_is_told() {
-    let library = libfaketime();
-    let business = Business::with(&[
-        ("LD_PRELOAD", &library.to_string_lossy()),
-        ("FAKETIME", "+30s"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ])
-    .await;
+    let clock = clock_off_by("+30s");
+    let business = Business::with(&clock.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
     let before = wxmint::clock::now().timestamp();
     let login = business.log_in("lin", &password_of("alice")).await;
     let token = token_of(&login);
@@ -183,30 +178,4 @@ async fn tokens_and_ends_are_dated_by_the_clock_of_redis_and_a_distant_clock_is_
 
     business.bed.service().says("the clock of this machine is far from the clock of Redis").await;
     assert!(business.bed.service().metrics().await.contains("wxmint_distant_clocks_total 1"));
-}
-
-#[tokio::test]
-async fn a_logout_and_an_unbinding_are_answered_once_a_replica_of_redis_has_them() {
-    let business = Business::start().await;
-    let first = business.log_in("lin", &password_of("alice")).await;
-    let (one, two, three) =
-        (token_of(&business.silent("lin").await), token_of(&business.silent("lin").await), token_of(&first));
-    let replica = RedisServer::replica_of(&business.bed.redis).await;
-    replica.freeze();
-    business.log_out(&one, false).await.expect_problem(503, "store_unavailable");
-    business.log_out(&two, true).await.expect_problem(503, "store_unavailable");
-    replica.thaw();
-    for (token, everywhere) in [(&one, false), (&two, true)] {
-        let confirmed = async || (business.log_out(token, everywhere).await.status == 204).then_some(());
-        eventually("the repeated logout is confirmed", PATIENCE, confirmed).await;
-    }
-    business.call("GET", SESSION, &three, &Value::Null).await.expect_problem(401, "invalid_token");
-
-    let bob = business.log_in("mei", &password_of("bob")).await;
-    replica.freeze();
-    business.unbind(&token_of(&bob)).await.expect_problem(503, "store_unavailable");
-    replica.thaw();
-    let confirmed = async || (business.unbind(&token_of(&bob)).await.status == 204).then_some(());
-    eventually("the repeated unbinding is confirmed", PATIENCE, confirmed).await;
-    business.silent("mei").await.expect_problem(403, "binding_required");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Business, OTHER_APPID, is_users};
-use crate::support::{APPID, command_on, password_of, said};
+use crate::support::{APPID, command_on, password_of, redis_keys, said};
 
 const CHANGED: &str = "WeChat names another unionid for this person than before";
 
@@ -18,7 +18,7 @@ impl Business {
 
     /// Whom a unionid is linked to.
     fn holder(&self, unionid: &str) -> Option<String> {
-        self.bed.redis.command(&["GET", &format!("wxmint:union:{{{unionid}}}")])
+        self.bed.redis.command(&["GET", &redis_keys::holder_of(unionid)])
     }
 
     async fn conflicts(&self) -> f64 {
@@ -118,5 +118,9 @@ async fn a_change_that_was_interrupted_is_finished_by_the_next_login() {
     }
     assert!(moves > 3, "a change has more steps than {moves}");
     business.dissolve(&business.silent("lin").await).await;
-    assert_eq!(business.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:union:*"]), [""; 0], "of {moves} moves");
+    assert_eq!(
+        business.bed.redis.command::<Vec<String>>(&["KEYS", &redis_keys::holder_of("*")]),
+        [""; 0],
+        "of {moves} moves"
+    );
 }

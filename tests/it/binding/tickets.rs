@@ -35,27 +35,29 @@ async fn who_is_asked_binds_by_ticket_and_password_without_another_code() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_spent_by_a_wrong_attempt_too() {
+async fn a_ticket_is_spent_by_a_wrong_attempt_too_and_is_of_its_app_and_no_login_alone_or_beside_a_code() {
     let business = Business::start().await;
     for attempt in [wrong_password_of("alice"), wrong_password_of("nobody")] {
         let ticket = ticket_of(&business, "lin").await;
         redeem(&business, &ticket, &attempt).await.expect_problem(403, "invalid_credentials");
         redeem(&business, &ticket, &password_of("alice")).await.expect_problem(400, "code_used");
     }
-    let ticket = ticket_of(&business, "lin").await;
-    is_users(&redeem(&business, &ticket, &password_of("alice")).await, "alice");
-}
-
-#[tokio::test]
-async fn a_ticket_is_of_the_app_that_gave_it() {
-    let business = Business::start().await;
-    let ticket = ticket_of(&business, "lin").await;
     let mut elsewhere = password_of("alice");
     elsewhere["appid"] = OTHER_APPID.into();
+    let ticket = ticket_of(&business, "lin").await;
     redeem(&business, &ticket, &elsewhere).await.expect_problem(400, "code_used");
     for app in [APPID, OTHER_APPID] {
         business.log_in_at(app, "lin", &json!({})).await.expect_problem(403, "binding_required");
     }
+
+    let ticket = ticket_of(&business, "lin").await;
+    let mut both = password_of("alice");
+    both["bind_ticket"] = ticket.clone().into();
+    business.log_in("lin", &both).await.expect_problem(400, "invalid_request");
+    // Who still says nothing is asked again, and has another ticket.
+    let asked = redeem(&business, &ticket, &json!({})).await.expect_problem(403, "binding_required");
+    assert_ne!(asked.member("bind_ticket"), ticket);
+    is_users(&redeem(&business, &asked.member("bind_ticket"), &password_of("alice")).await, "alice");
 }
 
 #[tokio::test]
@@ -66,18 +68,4 @@ async fn a_login_by_ticket_counts_for_the_address_and_is_not_spent_where_the_lim
     for _ in 0..2 {
         redeem(&business, &asked.member("bind_ticket"), &json!({})).await.expect_problem(429, "rate_limited");
     }
-}
-
-#[tokio::test]
-async fn a_ticket_alone_or_beside_a_code_is_no_login() {
-    let business = Business::start().await;
-    let ticket = ticket_of(&business, "lin").await;
-    let mut both = password_of("alice");
-    both["bind_ticket"] = ticket.clone().into();
-    let refused = business.log_in("lin", &both).await.expect_problem(400, "invalid_request");
-    assert!(refused.member("detail").contains("`code` and `bind_ticket`"), "{refused:?}");
-    // Who still says nothing is asked again, and has another ticket.
-    let asked = redeem(&business, &ticket, &json!({})).await.expect_problem(403, "binding_required");
-    assert_ne!(asked.member("bind_ticket"), ticket);
-    is_users(&redeem(&business, &asked.member("bind_ticket"), &password_of("alice")).await, "alice");
 }

@@ -1,5 +1,5 @@
-//! Stand-ins for the proxies of managed Redis products: RESP2 in front of real Redis servers, with the rules that a product
-//! documents. What a product does beyond its pages is unknown here.
+//! Stand-ins for the proxies of managed Redis products: RESP2 in front of a real Redis server, with the rules that a product
+//! documents. What a product does beyond its pages is unknown here, and so is on which of its shards a key lies.
 
 use std::{
     collections::BTreeSet,
@@ -13,10 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{
-    lua,
-    resp::{Stream, ask, command, text},
-};
+use super::resp::{ask, command, text};
 use crate::support::{Reachable, RedisServer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,50 +29,37 @@ pub(crate) enum Product {
 }
 
 impl Product {
-    /// What the proxy refuses of `words`, if it does.
-    fn refusal(self, words: &[Vec<u8>]) -> Option<String> {
-        let upper: Vec<String> = words.iter().take(2).map(|word| text(word).to_ascii_uppercase()).collect();
-        let command = [upper[0].as_str(), upper.get(1).map_or("", String::as_str)];
-        let unknown = match (self, command) {
+    /// The commands that its page names, by their first words.
+    fn refused(self) -> &'static [&'static str] {
+        match self {
+            Self::Redis => &[],
             // https://help.aliyun.com/en/redis/developer-reference/limits-on-commands-supported-by-cluster-and-read-write-splitting-instances
-            (Self::Alibaba, ["CLIENT", "ID" | "INFO"] | ["SWAPDB", _]) => true,
+            Self::Alibaba => &["CLIENT ID", "CLIENT INFO", "SWAPDB"],
             // https://www.tencentcloud.com/document/product/239/50393: HELLO knows RESP2 alone.
-            (Self::Tencent, ["CLIENT", "CACHING" | "INFO" | "LIST" | "TRACKING"] | ["RESET", _] | ["HELLO", "3"]) => {
-                true
-            }
+            Self::Tencent => &["CLIENT CACHING", "CLIENT INFO", "CLIENT LIST", "CLIENT TRACKING", "RESET", "HELLO 3"],
             // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813002.html, table 8; HELLO came with Redis 6.
-            (Self::Huawei, ["CLIENT" | "HELLO" | "LATENCY" | "MODULE" | "MOVE" | "SWAPDB" | "WAIT", _]) => true,
-            _ => false,
-        };
-        if unknown {
-            return Some(format!("ERR unknown command `{}`", upper[0]));
+            Self::Huawei => &["CLIENT", "HELLO", "LATENCY", "MODULE", "MOVE", "SWAPDB", "WAIT"],
         }
-        matches!(command[0], "EVAL" | "EVALSHA").then(|| self.script_refusal(words)).flatten()
     }
 
-    fn script_refusal(self, words: &[Vec<u8>]) -> Option<String> {
-        let keys = keys_of_script(words);
-        let tags: BTreeSet<&[u8]> = keys.iter().map(|key| hash_tag(key)).collect();
+    /// What the proxy refuses of `words`, if it does.
+    fn refusal(self, words: &[Vec<u8>]) -> Option<String> {
+        let said = words.iter().take(2).map(|word| text(word).to_ascii_uppercase() + " ").collect::<String>();
+        if self.refused().iter().any(|refused| said.starts_with(&format!("{refused} "))) {
+            return Some(format!("ERR unknown command `{}`", text(&words[0])));
+        }
         // Alibaba: https://help.aliyun.com/zh/redis/support/usage-of-lua-scripts. Huawei:
         // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813004.html. Tencent has no cross-slot scripts.
-        match tags.len() {
-            0 => return Some("ERR for redis cluster, eval/evalsha number of keys can't be negative or zero".into()),
-            1 => {}
-            _ => return Some("ERR eval/evalsha command keys must be in same slot".into()),
-        }
-        // The others take a script as it is. Alibaba's page calls it an error to name a key otherwise.
-        let bad = self == Self::Alibaba && words[0] == b"EVAL" && lua::refused(&text(&words[1])).is_err();
-        bad.then(|| {
-            "ERR bad lua script for redis cluster, all the keys that the script uses should be passed using the \
-                     KEYS array, and KEYS should not be in expression"
-                .into()
-        })
+        let tags: BTreeSet<&[u8]> = keys_of_script(words).iter().map(|key| hash_tag(key)).collect();
+        let is_refused = self != Self::Redis && said.starts_with("EVAL") && tags.len() != 1;
+        is_refused.then(|| "ERR eval/evalsha command keys must be in same slot".into())
     }
 }
 
-/// Listens in front of its shards until it is dropped.
+/// Listens in front of a server until it is dropped.
 pub(crate) struct Proxy {
     port: u16,
+    pub(super) server: RedisServer,
     refused: Arc<Mutex<BTreeSet<String>>>,
     planted: Arc<Mutex<Planted>>,
     serving: JoinHandle<()>,
@@ -84,7 +68,7 @@ pub(crate) struct Proxy {
 #[derive(Clone)]
 struct Rules {
     product: Product,
-    shards: Arc<[u16]>,
+    server: u16,
     refused: Arc<Mutex<BTreeSet<String>>>,
     planted: Arc<Mutex<Planted>>,
 }
@@ -113,13 +97,14 @@ impl Planted {
 }
 
 impl Proxy {
-    pub(crate) async fn before(product: Product, shards: &[RedisServer]) -> Self {
+    pub(crate) async fn before(product: Product) -> Self {
+        let server = RedisServer::start(&[], "").await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let refused = Arc::<Mutex<_>>::default();
-        let shards = shards.iter().map(RedisServer::port).collect();
         let planted = Arc::<Mutex<_>>::default();
-        let rules = Rules { product, shards, refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
+        let rules =
+            Rules { product, server: server.port(), refused: Arc::clone(&refused), planted: Arc::clone(&planted) };
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -128,7 +113,7 @@ impl Proxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { port, refused, planted, serving }
+        Self { port, server, refused, planted, serving }
     }
 
     /// Refuses one command, after so many others; 1 is the next.
@@ -154,6 +139,10 @@ impl Reachable for Proxy {
     fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
+
+    fn held(&self) -> Vec<u8> {
+        self.server.held()
+    }
 }
 
 impl Drop for Proxy {
@@ -165,10 +154,7 @@ impl Drop for Proxy {
 /// Answers one command after another until either side has ended.
 async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
     let mut near = BufReader::new(near);
-    let mut shards = Vec::new();
-    for port in &*rules.shards {
-        shards.push(BufReader::new(TcpStream::connect(("127.0.0.1", *port)).await?));
-    }
+    let mut server = BufReader::new(TcpStream::connect(("127.0.0.1", rules.server)).await?);
     loop {
         let words = command(&mut near).await?;
         let planted = rules.planted.lock().expect("no panic").is_it(&words);
@@ -178,59 +164,10 @@ async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
                 rules.refused.lock().expect("no panic").insert(error.clone());
                 format!("-{error}\r\n").into_bytes()
             }
-            None => forward(&words, &mut shards).await?,
+            None => ask(&words, &mut server).await?,
         };
         near.write_all(&answer).await?;
     }
-}
-
-/// Commands without a key go to the first shard, but for those that a proxy carries out on all.
-async fn forward(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let name = text(&words[0]).to_ascii_uppercase();
-    let shard = match (name.as_str(), words.get(1)) {
-        ("SCAN", Some(cursor)) => return scan(words, &text(cursor), shards).await,
-        ("DBSIZE", _) => return sum(words, shards).await,
-        ("SCRIPT" | "AUTH" | "SELECT", _) => return on_all(words, shards).await,
-        ("EVAL" | "EVALSHA", _) => shard_of(&keys_of_script(words)[0], shards.len()),
-        ("CONFIG" | "INFO" | "PING" | "TIME" | "WAIT" | "CLIENT" | "HELLO" | "ROLE", _) | (_, None) => 0,
-        (_, Some(key)) => shard_of(key, shards.len()),
-    };
-    ask(words, &mut shards[shard]).await
-}
-
-/// The shards one after another. The cursor says which one it is in.
-async fn scan(words: &[Vec<u8>], cursor: &str, shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let (cursor, count): (usize, usize) = (cursor.parse().expect("a cursor"), shards.len());
-    let shard = cursor % count;
-    let mut words = words.to_vec();
-    words[1] = (cursor / count).to_string().into();
-    let answer = String::from_utf8(ask(&words, &mut shards[shard]).await?).expect("UTF-8");
-    let mut lines = answer.splitn(4, "\r\n");
-    let [_, _, next, keys] = [(); 4].map(|()| lines.next().expect("a cursor and keys"));
-    let next = match next.parse::<usize>().expect("a cursor") {
-        0 if shard + 1 == count => 0,
-        0 => shard + 1,
-        next => next * count + shard,
-    };
-    let next = next.to_string();
-    Ok(format!("*2\r\n${}\r\n{next}\r\n{keys}", next.len()).into_bytes())
-}
-
-async fn sum(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let mut sum = 0;
-    for shard in shards {
-        let answer = String::from_utf8(ask(words, shard).await?).expect("UTF-8");
-        sum += answer.trim_start_matches(':').trim().parse::<u64>().expect("a number");
-    }
-    Ok(format!(":{sum}\r\n").into_bytes())
-}
-
-async fn on_all(words: &[Vec<u8>], shards: &mut [Stream]) -> io::Result<Vec<u8>> {
-    let mut answer = Vec::new();
-    for shard in shards {
-        answer = ask(words, shard).await?;
-    }
-    Ok(answer)
 }
 
 fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {
@@ -245,30 +182,4 @@ fn hash_tag(key: &[u8]) -> &[u8] {
         Some(&rest[..rest.iter().position(|byte| *byte == b'}')?]).filter(|tag| !tag.is_empty())
     };
     tag().unwrap_or(key)
-}
-
-fn shard_of(key: &[u8], count: usize) -> usize {
-    hash_tag(key).iter().map(|byte| usize::from(*byte)).sum::<usize>() % count
-}
-
-#[test]
-fn the_stand_ins_refuse_what_the_pages_of_their_products_say() {
-    use Product::{Alibaba, Huawei, Tencent};
-    let script = "local key = KEYS[1] return redis.call('GET', key)";
-    for (command, by) in [
-        (&["CLIENT", "INFO"][..], &[Alibaba, Tencent, Huawei][..]),
-        (&["client", "id"], &[Alibaba, Huawei]),
-        (&["HELLO", "3"], &[Tencent, Huawei]),
-        (&["WAIT", "1", "400"], &[Huawei]),
-        (&["EVAL", script, "1", "wxmint:a"], &[Alibaba]),
-        (&["EVAL", "return redis.call('GET', KEYS[1])", "1", "wxmint:a"], &[]),
-        (&["EVALSHA", "sha", "2", "wxmint:{a}:1", "wxmint:{b}:1"], &[Alibaba, Tencent, Huawei]),
-        (&["EVALSHA", "sha", "2", "wxmint:{a}:1", "wxmint:{a}:2"], &[]),
-        (&["EVALSHA", "sha", "0"], &[Alibaba, Tencent, Huawei]),
-        (&["INFO", "replication"], &[]),
-    ] {
-        let words: Vec<Vec<u8>> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let refusing = [Alibaba, Tencent, Huawei].into_iter().filter(|product| product.refusal(&words).is_some());
-        assert_eq!(refusing.collect::<Vec<_>>(), by, "{command:?}");
-    }
 }

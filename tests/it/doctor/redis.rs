@@ -1,16 +1,8 @@
 //! What may be wrong with Redis.
 
-use std::{net::SocketAddr, time::Duration};
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
-
 use super::{REDIS_PASSWORD, Report, command_of, healthy};
 use crate::support::{
-    Authority, Configuration, PATIENCE, RedisCluster, RedisServer, Sentinel, TestBed, free_port, libfaketime,
-    repository, until,
+    Configuration, PATIENCE, RedisCluster, RedisServer, Sentinel, Service, TestBed, clock_off_by, repository, until,
 };
 
 /// Runs the command of an advice on a server.
@@ -79,6 +71,8 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
     let url = bed.redis.url().replace("redis://:", "redis://wxmint:");
     bed.configuration.set("WXMINT_REDIS_URL", &url);
     Report::of(&bed.configuration).await.expect_healthy();
+    assert_eq!(bed.redis.everything(), [], "it has tried nothing");
+    whoever_has_the_rights_logs_in_and_leaves(&bed).await;
     for (lacks, status) in [
         (&["-hset", "-evalsha"][..], "fault"),
         (&["-xadd", "-xrange"], "warning"),
@@ -89,7 +83,15 @@ async fn rights_that_a_user_lacks_are_granted_by_the_rule_of_the_advice() {
         follow(&found(&bed, "redis.rights", status, "the user wxmint lacks rights").await, &bed.redis);
         Report::of(&bed.configuration).await.expect_healthy();
     }
-    assert_eq!(bed.redis.everything(), []);
+}
+
+/// On a Redis that does not know the scripts.
+async fn whoever_has_the_rights_logs_in_and_leaves(bed: &TestBed) {
+    let service = Service::start(&bed.configuration, bed.http.clone()).await;
+    service.ready().await;
+    let token = service.login(&bed.mint_code("lin").await).await.expect_login().member("access_token");
+    assert_eq!(service.unbind(&token).await.status, 204);
+    service.login(&bed.mint_code("lin").await).await.expect_login();
 }
 
 #[tokio::test]
@@ -111,38 +113,23 @@ async fn a_redis_that_is_stopped_or_hangs_is_not_reached() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_wrong_or_missing_is_named() {
+async fn a_redis_that_refuses_or_is_not_there_is_said_with_its_address_by_readiness_the_log_and_the_doctor() {
     let mut bed = healthy().await;
-    let right = bed.redis.url();
-    for (part, words) in [(":not-the-password@", "refuses the user name or the password"), ("", "wants a password")] {
-        bed.configuration.set("WXMINT_REDIS_URL", &right.replace(&bed.redis.user_part(), part));
-        let advice = found(&bed, "redis.reach", "fault", words).await;
-        assert!(advice.contains("password into WXMINT_REDIS_URL"), "{advice}");
-        bed.configuration.set("WXMINT_REDIS_URL", &right);
-        Report::of(&bed.configuration).await.expect_healthy();
+    let (url, address) = (bed.redis.url(), format!("Redis at 127.0.0.1:{}: ", bed.redis.port()));
+    for (url, reason) in [
+        (format!("{url}/99"), "it refuses database 99: DB index is out of range"),
+        (url.replace(REDIS_PASSWORD, "not-the-password"), "it refuses the user name or the password"),
+        (url.replace(&bed.redis.user_part(), ""), "it answered NOAUTH: it wants a password"),
+        ("redis://127.0.0.1:1".into(), "Redis at 127.0.0.1:1: Connection refused"),
+    ] {
+        bed.configuration.set("WXMINT_REDIS_URL", &url);
+        let service = Service::start(&bed.configuration, bed.http.clone()).await;
+        until(reason, PATIENCE, async || service.readyz().await.body.contains(reason)).await;
+        let address = if url.ends_with(":1") { "127.0.0.1:1: " } else { &address };
+        let is_told = |line: &String| ["not ready", address, reason].iter().all(|words| line.contains(words));
+        until("told", PATIENCE, async || service.stderr().iter().any(is_told)).await;
+        Report::of(&bed.configuration).await.advice("redis.reach", "fault", reason.rsplit(": ").next().expect("words"));
     }
-}
-
-#[tokio::test]
-async fn a_certificate_of_another_authority_is_trusted_after_the_advice() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let [ours, others] = ["ours", "others"].map(|name| Authority::new(&folder.path().join(name)));
-    ours.sign("server", &["localhost"]);
-    let port = free_port();
-    let options = ours.redis_options(port, "server", false);
-    let options: Vec<_> = options.iter().map(String::as_str).collect();
-    let mut bed = TestBed::builder().services(0).redis_options(&options).start().await;
-    let in_use = folder.path().join("ca.crt");
-    std::fs::copy(others.path("ca.crt"), &in_use).expect("copied");
-    bed.configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{port}"));
-    bed.configuration.set("WXMINT_REDIS_CA_FILE", &in_use.to_string_lossy());
-    let advice = found(&bed, "redis.reach", "fault", "its certificate is not trusted").await;
-    assert_eq!(advice, "put the authority that did into that file");
-    std::fs::copy(ours.path("ca.crt"), &in_use).expect("copied");
-    Report::of(&bed.configuration).await.expect_healthy();
-    bed.configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{}", bed.redis.port()));
-    let advice = found(&bed, "redis.reach", "fault", "").await;
-    assert!(advice.contains("TLS"), "{advice}");
 }
 
 #[tokio::test]
@@ -160,12 +147,7 @@ async fn a_replica_that_must_confirm_and_is_gone_is_a_fault() {
 #[tokio::test]
 async fn clocks_that_are_apart_are_warned_about() {
     let mut bed = healthy().await;
-    let library = libfaketime().to_string_lossy().into_owned();
-    for (name, value) in
-        [("LD_PRELOAD", library.as_str()), ("FAKETIME", "-100s"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-    {
-        bed.configuration.set(name, value);
-    }
+    clock_off_by("-100s").iter().for_each(|(name, value)| bed.configuration.set(name, value));
     // The key was made an hour ago, so that it signs by the slow clock too.
     super::files::date_keys(&bed.configuration, -3600);
     let report = Report::of(&bed.configuration).await;
@@ -176,63 +158,10 @@ async fn clocks_that_are_apart_are_warned_about() {
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
-/// In front of a Redis: each answer comes so much later and is changed.
-async fn meddler(target: SocketAddr, delay: Duration, change: fn(String) -> String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
-    tokio::spawn(async move {
-        while let Ok((near, _)) = listener.accept().await {
-            let (mut asked, mut answers) = near.into_split();
-            let (mut answered, mut asks) = TcpStream::connect(target).await.expect("Redis").into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 1 << 16];
-                while let Ok(read @ 1..) = answered.read(&mut bytes).await {
-                    tokio::time::sleep(delay).await;
-                    let answer = change(String::from_utf8_lossy(&bytes[..read]).into_owned());
-                    if answers.write_all(answer.as_bytes()).await.is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-#[tokio::test]
-async fn a_redis_that_is_old_or_slow_is_warned_about() {
-    let mut bed = healthy().await;
-    let server = ([127, 0, 0, 1], bed.redis.port()).into();
-    let older = |answer: String| match answer.find("redis_version:") {
-        // Of the same length, because the answer says how long it is.
-        Some(place) => {
-            let start = place + "redis_version:".len();
-            let length = answer[start..].find('\r').expect("the end of the line");
-            format!("{}{:0<length$}{}", &answer[..start], "5.0.1", &answer[start + length..])
-        }
-        None => answer,
-    };
-    for (delay, change, name, words) in [
-        (0, older as fn(String) -> String, "redis.version", "logouts, unbindings"),
-        (80, |answer| answer, "redis.latency", "ms from Redis"),
-    ] {
-        let before = meddler(server, Duration::from_millis(delay), change).await;
-        bed.configuration.set("WXMINT_REDIS_URL", &bed.redis.url_through(before.port()));
-        found(&bed, name, "warning", words).await;
-    }
-    bed.configuration.set("WXMINT_REDIS_URL", &bed.redis.url());
-    Report::of(&bed.configuration).await.expect_healthy();
-}
-
 #[tokio::test]
 async fn a_redis_that_reads_its_data_from_disk_is_waited_for() {
-    let slowly = [
-        ["--key-load-delay", "20000"],
-        ["--loading-process-events-interval-bytes", "1024"],
-        ["--rdbcompression", "no"],
-    ];
-    let mut bed = TestBed::builder().services(0).redis_options(slowly.as_flattened()).start().await;
+    let slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
+    let mut bed = TestBed::builder().services(0).redis_options(&slowly).start().await;
     let fill = "for number = 1, 500 do redis.call('SET', 'key' .. number, string.rep('x', 2000)) end";
     bed.redis.command::<()>(&["EVAL", fill, "0"]);
     bed.redis.command::<()>(&["SAVE"]);

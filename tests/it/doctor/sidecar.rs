@@ -1,7 +1,7 @@
 //! `wxmint doctor sidecar`.
 
 use super::Report;
-use crate::support::{Configuration, ISSUER, JwksServer, Manner, TestBed, libfaketime};
+use crate::support::{Configuration, ISSUER, JwksServer, Manner, TestBed, clock_off_by};
 
 /// The environment of a sidecar whose issuer is at this address.
 fn configuration(jwks: &str) -> Configuration {
@@ -41,12 +41,7 @@ async fn the_issuer_of_a_sidecar_is_seen_as_the_sidecar_sees_it() {
     configuration.set("WXMINT_REVOCATIONS_URL", "off");
     examined(&configuration).await.expect_healthy();
 
-    let library = libfaketime().to_string_lossy().into_owned();
-    for (name, value) in
-        [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+100s"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]
-    {
-        configuration.set(name, value);
-    }
+    clock_off_by("+100s").iter().for_each(|(name, value)| configuration.set(name, value));
     let advice = examined(&configuration).await.advice("clock", "warning", "s ahead of that of https://");
     assert_eq!(advice, "set both by NTP");
 }

@@ -112,6 +112,7 @@ async fn one_search_finds_a_user_by_user_id_and_by_the_openid_of_any_mini_progra
     }
     // A business may have made openids its user ids.
     let openid = person["apps"][APPID]["openid"].as_str().expect("a text");
+    office.bed.http.1.publish(openid);
     office.done("PUT", &format!("/users/{openid}/block")).await;
     let both = found(openid).await;
     assert_eq!([&both[0]["by"], &both[1]["by"]], ["user_id", "openid"], "{both}");

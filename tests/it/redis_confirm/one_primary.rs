@@ -1,11 +1,10 @@
 //! On a Cluster each step of a request is confirmed where its key lies: the replicas of that primary are frozen, and all others
 //! confirm.
 
-use serde_json::json;
-use tempfile::TempDir;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::support::{APPID, Answer, UsersFile, password_of, write_private};
+use crate::support::{APPID, Answer, password_of};
 
 const SECRET: &str = "planted-secret-of-an-operator-19c3";
 /// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.
@@ -30,7 +29,6 @@ struct Scene {
     bed: TestBed<RedisCluster>,
     /// Of users whose keys lie at [`USERS_AT`].
     names: Vec<String>,
-    _files: (UsersFile, TempDir),
 }
 
 /// Somebody whose keys lie at [`PEOPLE_AT`], and a user whose keys lie at [`USERS_AT`].
@@ -53,13 +51,9 @@ impl Scene {
         let cluster = RedisCluster::of(shape).await;
         let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
         let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
-        let users = UsersFile::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        let secrets = tempfile::tempdir().expect("a folder");
-        let file = secrets.path().join("admin.tokens");
-        write_private(&file, &format!("on-call {SECRET}\n"));
-        let builder = TestBed::builder().env("WXMINT_ACCOUNTS", &users.setting());
-        let builder = builder.env("WXMINT_ADMIN_TOKENS_FILE", &file.to_string_lossy());
-        Self { bed: builder.start_on(cluster).await, names, _files: (users, secrets) }
+        let users: Vec<_> = names.iter().map(String::as_str).collect();
+        let builder = TestBed::builder().users(&users).operators(&format!("on-call {SECRET}\n"));
+        Self { bed: builder.start_on(cluster).await, names }
     }
 
     /// Whether WeChat names unionids.
@@ -96,9 +90,7 @@ impl Scene {
     }
 
     async fn operate(&self, method: &str, path: &str) -> Answer {
-        let url = format!("http://{}{path}", self.bed.service().admin);
-        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
-        self.bed.http.send(request.bearer_auth(SECRET)).await
+        self.bed.service().operate(method, path, SECRET, &Value::Null).await
     }
 
     async fn ask(&self, what: &str, pair: &Pair) -> Answer {
@@ -128,7 +120,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
         let replica = scene.bed.redis.replicas_of(node)[0];
         scene.bed.redis.freeze(replica);
         scene.ask(what, &pair).await.expect_problem(503, "store_unavailable");
-        let ends = format!("wxmint:user:{{id-of-{}}}:ends", pair.name);
+        let ends = redis_keys::ends_of(&format!("id-of-{}", pair.name));
         let exist: i64 = scene.bed.redis.node(USERS_AT).command(&["EXISTS", &ends]);
         assert!(step != "leave" || exist == 0, "what comes after it has not begun");
         // An unbinding that was refused late, or twice, has ended its own token: the person's next login finishes it.

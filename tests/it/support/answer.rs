@@ -1,11 +1,14 @@
 //! What comes back over HTTP, taken apart.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
 use serde_json::Value;
 
-use super::decoded;
+use super::{decoded, secrets::Secrets};
 
 /// A hang is a failure of the test and not of its patience.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -75,23 +78,27 @@ impl Answer {
     }
 }
 
-/// A client that follows nothing and asks no proxy. Belongs to one test's runtime.
+/// A client that follows nothing and asks no proxy, and the secrets that have passed through it. Belongs to one test's runtime.
 #[derive(Clone)]
-pub(crate) struct Http(pub(crate) Client);
+pub(crate) struct Http(pub(crate) Client, pub(crate) Arc<Secrets>);
 
 impl Http {
     pub(crate) fn new() -> Self {
         // The second test of this process finds it installed.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(LONGEST);
-        Self(client.build().expect("a client"))
+        Self(client.build().expect("a client"), Arc::default())
     }
 
     pub(crate) async fn try_send(&self, request: RequestBuilder) -> Result<Answer, Error> {
         let sent = Instant::now();
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.text().await?, sent, took: sent.elapsed() })
+        let path = response.url().path().to_owned();
+        let body = response.text().await?;
+        let took = sent.elapsed();
+        self.1.note_answer(&path, &format!("{headers:?}"), &body);
+        Ok(Answer { status, headers, body, sent, took })
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {

@@ -2,22 +2,32 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, Simulator, apps_folder, eventually,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, secrets::Place,
+    write_private,
 };
 
 /// What `WXMINT_REDIS_URL` leads to.
 pub(crate) trait Reachable {
     fn url(&self) -> String;
+
+    /// All that it holds, as far as that can be asked for.
+    fn held(&self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl Reachable for RedisServer {
     fn url(&self) -> String {
         self.url()
+    }
+
+    fn held(&self) -> Vec<u8> {
+        self.held()
     }
 }
 
@@ -25,11 +35,19 @@ impl Reachable for RedisCluster {
     fn url(&self) -> String {
         self.url()
     }
+
+    fn held(&self) -> Vec<u8> {
+        (0..self.nodes()).flat_map(|node| self.node(node).held()).collect()
+    }
 }
 
 impl Reachable for Sentinel {
     fn url(&self) -> String {
         self.url()
+    }
+
+    fn held(&self) -> Vec<u8> {
+        self.primary().map(|primary| self.server(primary).held()).unwrap_or_default()
     }
 }
 
@@ -39,9 +57,21 @@ pub(crate) struct TestBed<R = RedisServer> {
     pub(crate) redis: R,
     pub(crate) http: Http,
     pub(crate) configuration: Configuration,
-    _apps: Option<TempDir>,
+    users: Option<UsersFile>,
+    _folders: Vec<TempDir>,
     wechat_link: Option<Breakable>,
     redis_link: Option<Breakable>,
+    held: fn(&R) -> Vec<u8>,
+}
+
+/// Each service is searched when it ends, too.
+impl<R> Drop for TestBed<R> {
+    fn drop(&mut self) {
+        let secrets = &self.http.1;
+        secrets.note_people(self.wechat.address);
+        secrets.expect_none_in_answers();
+        secrets.expect_none_in(Place::Redis, (self.held)(&self.redis));
+    }
 }
 
 pub(crate) struct Builder {
@@ -49,7 +79,8 @@ pub(crate) struct Builder {
     algorithm: &'static str,
     environment: Vec<(String, String)>,
     further_apps: Vec<String>,
-    apps: Option<TempDir>,
+    users: Option<UsersFile>,
+    folders: Vec<TempDir>,
     redis_options: Vec<String>,
     redis_password: String,
     breakable_wechat: bool,
@@ -69,7 +100,8 @@ impl TestBed {
             algorithm: "ES256",
             environment: Vec::new(),
             further_apps: Vec::new(),
-            apps: None,
+            users: None,
+            folders: Vec::new(),
             redis_options: Vec::new(),
             redis_password: String::new(),
             breakable_wechat: false,
@@ -126,6 +158,25 @@ impl<R> TestBed<R> {
         .await
     }
 
+    /// Where it answers 204.
+    pub(crate) async fn log_out(&self, login: &Answer, everywhere: bool) {
+        let asked = json!({"everywhere": everywhere});
+        let answer = self.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+
+    /// A sidecar of the first service, which follows its feed.
+    pub(crate) fn sidecar(&self) -> SidecarSettings {
+        let settings = SidecarSettings::new(&self.service().url("/.well-known/jwks.json"));
+        let settings = settings.with("WXMINT_ISSUER", self.configuration.value("WXMINT_ISSUER"));
+        settings.without("WXMINT_REVOCATIONS_URL")
+    }
+
+    /// The file of [`Builder::users`].
+    pub(crate) fn users(&self) -> &UsersFile {
+        self.users.as_ref().expect("Builder::users")
+    }
+
     pub(crate) async fn faults(&self, faults: Value) {
         self.wechat.faults(faults).await;
     }
@@ -177,8 +228,31 @@ impl Builder {
     pub(crate) fn two_apps(mut self) -> Self {
         let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
         self = self.app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
-        self.apps = Some(folder);
+        self.folders.push(folder);
         self
+    }
+
+    /// The users of the account backend are those of a file, each with [`PASSWORD`](super::PASSWORD) and the id `id-of-NAME`.
+    pub(crate) fn users(mut self, names: &[&str]) -> Self {
+        let users = UsersFile::of(names);
+        self = self.env("WXMINT_ACCOUNTS", &users.setting());
+        self.users = Some(users);
+        self
+    }
+
+    /// `wxmint users WORD NAME`, before the services start.
+    pub(crate) fn users_change(self, word: &str, name: &str) -> Self {
+        self.users.as_ref().expect("Builder::users").change(word, name);
+        self
+    }
+
+    /// Who may ask the admin listener: lines `NAME SECRET [WHAT]`.
+    pub(crate) fn operators(mut self, lines: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("admin.tokens");
+        write_private(&file, lines);
+        self.folders.push(folder);
+        self.env("WXMINT_ADMIN_TOKENS_FILE", &file.to_string_lossy())
     }
 
     pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
@@ -211,7 +285,9 @@ impl Builder {
         let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
         let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
         let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
-        TestBed { redis_link, ..self.start_at(&redis_url, redis).await }
+        let mut bed = self.start_at(&redis_url, redis).await;
+        bed.redis_link = redis_link;
+        bed
     }
 
     /// On servers that are there already.
@@ -219,7 +295,7 @@ impl Builder {
         self.start_at(&redis.url(), redis).await
     }
 
-    async fn start_at<R>(self, redis_url: &str, redis: R) -> TestBed<R> {
+    async fn start_at<R: Reachable>(self, redis_url: &str, redis: R) -> TestBed<R> {
         let http = Http::new();
         let wechat = Simulator::start(http.clone(), &self.further_apps).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
@@ -238,7 +314,19 @@ impl Builder {
             }
             services.push(service);
         }
-        TestBed { services, wechat, redis, http, configuration, _apps: self.apps, wechat_link, redis_link: None }
+        let (redis_link, held) = (None, R::held);
+        TestBed {
+            services,
+            wechat,
+            redis,
+            http,
+            configuration,
+            users: self.users,
+            _folders: self.folders,
+            wechat_link,
+            redis_link,
+            held,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{SocketAddr, TcpListener},
-    process::{Command, Output},
+    process::Command,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -19,7 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{account_service::serve, locked, wxmint};
+use super::{Ended, account_service::serve, locked, wxmint};
 
 const TOKEN: &str = "the-rotators-token";
 pub(crate) const NAMESPACE: &str = "wxmint";
@@ -70,44 +70,6 @@ impl Objects {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-}
-
-impl Said {
-    #[track_caller]
-    pub(crate) fn expect_success(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:?}");
-        self
-    }
-
-    /// Failed, with one sentence that holds all of `words`.
-    #[track_caller]
-    pub(crate) fn expect_failure(self, words: &[&str]) -> Self {
-        assert_ne!(self.code, Some(0), "{self:?}");
-        assert!(self.stderr.starts_with("wxmint: ") && !self.stderr.contains("panicked"), "{self:?}");
-        for word in words {
-            assert!(self.stderr.contains(word), "no {word:?} in {self:?}");
-        }
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_usage_error(self, word: &str) {
-        assert!(self.code == Some(64) && self.stderr.contains(word), "{self:?}");
-    }
-}
-
 impl Cluster {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -145,8 +107,8 @@ impl Cluster {
         command
     }
 
-    pub(crate) fn keys(&self, arguments: &[&str]) -> Said {
-        self.command(arguments).output().expect("wxmint runs").into()
+    pub(crate) fn keys(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&mut self.command(arguments), "")
     }
 
     pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -206,19 +168,19 @@ struct Target {
 }
 
 impl Target {
-    fn of(request: &HttpRequest, body: &Value) -> Option<Result<Self, Value>> {
+    fn of(request: &HttpRequest, body: &Value) -> Result<Self, Value> {
         let parts: Vec<&str> = request.path().trim_start_matches("/api/v1/namespaces/").split('/').collect();
         let (verb, name) = match (request.method(), &parts[1..]) {
-            (&Method::GET, [_, name]) => ("get", (*name).to_owned()),
-            (&Method::PUT, [_, name]) => ("update", (*name).to_owned()),
-            (&Method::POST, [_]) => ("create", body["metadata"]["name"].as_str()?.to_owned()),
-            _ => return None,
+            (&Method::GET, [_, name]) => ("get", *name),
+            (&Method::PUT, [_, name]) => ("update", *name),
+            (&Method::POST, [_]) => ("create", body["metadata"]["name"].as_str().unwrap_or_default()),
+            _ => return Err(failure(405, "MethodNotAllowed", "not known to this stand-in")),
         };
-        let resource = parts[1].to_owned();
-        match (parts[0], verb) {
-            (NAMESPACE, _) => Some(Ok(Self { verb, resource, name })),
-            (other, "create") => Some(Err(failure(404, "NotFound", &format!("namespaces \"{other}\" not found")))),
-            _ => Some(Err(failure(404, "NotFound", &format!("{resource} \"{name}\" not found")))),
+        let target = Self { verb, resource: parts[1].to_owned(), name: name.to_owned() };
+        match parts[0] {
+            NAMESPACE => Ok(target),
+            other if verb == "create" => Err(failure(404, "NotFound", &format!("namespaces \"{other}\" not found"))),
+            _ => Err(target.not_found()),
         }
     }
 
@@ -228,6 +190,10 @@ impl Target {
 
     fn quoted(&self) -> String {
         format!("{} \"{}\"", self.resource, self.name)
+    }
+
+    fn not_found(&self) -> Value {
+        failure(404, "NotFound", &format!("{} not found", self.quoted()))
     }
 }
 
@@ -242,27 +208,18 @@ async fn answer(state: web::Data<State>, request: HttpRequest, body: web::Bytes)
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let given = request.headers().get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let target = match Target::of(&request, &body) {
-        _ if given != Some(format!("Bearer {TOKEN}")) => {
-            return respond(Err(failure(401, "Unauthorized", "Unauthorized")));
-        }
-        None => return respond(Err(failure(405, "MethodNotAllowed", "not known to this stand-in"))),
-        Some(Err(missing)) => return respond(Err(missing)),
-        Some(Ok(target)) => target,
+        _ if given != Some(format!("Bearer {TOKEN}")) => Err(failure(401, "Unauthorized", "Unauthorized")),
+        target => target,
     };
-    let outcome = perform(&state, &target, body);
-    let status = outcome.as_ref().map_or_else(|status| status["code"].to_string(), |_| "200".into());
-    locked(&state.log).push(format!("{} {} {status}", target.verb, target.resource));
-    respond(outcome)
-}
-
-fn respond(outcome: Result<Value, Value>) -> HttpResponse {
-    match outcome {
-        Ok(object) => HttpResponse::Ok().json(object),
-        Err(status) => {
-            let code = status["code"].as_u64().and_then(|code| StatusCode::from_u16(code as u16).ok());
-            HttpResponse::build(code.expect("a status")).json(status)
-        }
-    }
+    let outcome = target.and_then(|target| {
+        let outcome = perform(&state, &target, body);
+        let status = outcome.as_ref().map_or_else(|status| status["code"].to_string(), |_| "200".into());
+        locked(&state.log).push(format!("{} {} {status}", target.verb, target.resource));
+        outcome
+    });
+    let answered = outcome.as_ref().err().map_or(200, |status| status["code"].as_u64().expect("a code"));
+    let status = StatusCode::from_u16(answered as u16).expect("a status");
+    HttpResponse::build(status).json(outcome.unwrap_or_else(|status| status))
 }
 
 fn perform(state: &State, target: &Target, body: Value) -> Result<Value, Value> {
@@ -288,8 +245,7 @@ fn perform(state: &State, target: &Target, body: Value) -> Result<Value, Value> 
         "update" => update(&mut objects, target, body)?,
         _ => create(&mut objects, target, body)?,
     }
-    let missing = || failure(404, "NotFound", &format!("{} not found", target.quoted()));
-    objects.get(&target.path()).cloned().ok_or_else(missing)
+    objects.get(&target.path()).cloned().ok_or_else(|| target.not_found())
 }
 
 fn update(objects: &mut Objects, target: &Target, new: Value) -> Result<(), Value> {

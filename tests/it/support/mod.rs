@@ -14,16 +14,18 @@ mod configuration;
 mod connect_proxy;
 mod connection;
 mod demo;
+mod ended;
 mod jwks_server;
 mod keys;
 pub(crate) mod limit;
 mod load;
 mod newcomers;
-mod ports;
 mod process;
 mod proxy;
-mod redis;
 mod redis_cluster;
+pub(crate) mod redis_keys;
+mod redis_server;
+pub(crate) mod secrets;
 mod sentinel;
 mod service;
 mod sidecar;
@@ -46,7 +48,7 @@ use std::{
 use serde::Serialize;
 
 #[cfg(feature = "kubernetes")]
-pub(crate) use self::cluster::{Cluster, Said};
+pub(crate) use self::cluster::Cluster;
 pub(crate) use self::{
     account_service::{AccountService, Call, Reply},
     answer::{Answer, Http},
@@ -56,15 +58,15 @@ pub(crate) use self::{
     connect_proxy::{ConnectProxy, Gate},
     connection::Connection,
     demo::Demo,
+    ended::Ended,
     jwks_server::{JwksServer, Manner, Step, answer},
     keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     newcomers::{Newcomers, lost},
-    ports::free_port,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
-    redis::{RedisServer, movable_clock},
     redis_cluster::{RedisCluster, Shape},
+    redis_server::{EMPTY_FILE, RedisServer, free_port, movable_clock},
     sentinel::Sentinel,
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},
@@ -103,6 +105,18 @@ pub(crate) fn libfaketime() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
     let mut found = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
+}
+
+/// The variables by which a program's clock is ahead by `+30s`, or behind.
+pub(crate) fn clock_off_by(time: &str) -> [(&'static str, String); 3] {
+    let library = libfaketime().to_string_lossy().into_owned();
+    [("LD_PRELOAD", library), ("FAKETIME", time.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
+}
+
+/// `PATH` for a shell that runs `wxmint`.
+pub(crate) fn path_with_wxmint() -> String {
+    let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
+    format!("{programs}:{}", std::env::var("PATH").unwrap_or_default())
 }
 
 pub(crate) fn repository(path: impl AsRef<Path>) -> PathBuf {

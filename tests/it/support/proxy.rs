@@ -19,7 +19,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{PATIENCE, eventually, ports::free_port};
+use super::{PATIENCE, eventually, free_port};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {

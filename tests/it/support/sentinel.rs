@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::RedisResult;
 
-use super::{RedisServer, eventually, redis::EMPTY_FILE, until};
+use super::{RedisServer, eventually, redis_server::EMPTY_FILE, until};
 
 /// The name under which the sentinels know the primary.
 const MASTER: &str = "wxmint";
@@ -37,11 +37,11 @@ impl Sentinel {
     pub(crate) async fn of(replicas: usize, options: &[&str]) -> Self {
         let options: Vec<String> =
             ["--repl-diskless-sync-delay", "0"].iter().chain(options).map(|&option| option.to_owned()).collect();
-        let servers = started(1 + replicas, &options).await;
+        let servers = started(1 + replicas, &options);
         let port = servers[0].port().to_string();
         servers[1..].iter().for_each(|server| server.command(&["REPLICAOF", "127.0.0.1", &port]));
         servers.iter().for_each(admit_clients);
-        let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]).await;
+        let sentinels = started(3, &[EMPTY_FILE.to_owned(), "--sentinel".to_owned()]);
         for server in &sentinels {
             hurry(server);
             let down_after = DOWN_AFTER.as_millis().to_string();
@@ -172,8 +172,8 @@ impl Sentinel {
     }
 }
 
-async fn started(count: usize, options: &[String]) -> Vec<RedisServer> {
-    futures_util::future::join_all((0..count).map(|_| RedisServer::start(options, ""))).await
+fn started(count: usize, options: &[String]) -> Vec<RedisServer> {
+    (0..count).map(|_| RedisServer::with(|| options.to_vec(), "")).collect()
 }
 
 /// The port of the server that a sentinel names.

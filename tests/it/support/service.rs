@@ -13,6 +13,8 @@ use super::{Answer, Configuration, Http, Metrics, PATIENCE, Process, until};
 pub(crate) struct Service {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The file of its audit events, if they go into one.
+    audit: Option<String>,
     http: Http,
     process: Process,
 }
@@ -22,7 +24,9 @@ impl Service {
     pub(crate) async fn start(configuration: &Configuration, http: Http) -> Self {
         let mut process = Process::spawn("wxmint serve", &mut configuration.command());
         let [public, admin] = process.listens(["public", "admin"]).await;
-        Self { public, admin, http, process }
+        http.1.note_configuration(configuration);
+        let audit = configuration.get("WXMINT_AUDIT").and_then(|to| to.strip_prefix("file:")).map(str::to_owned);
+        Self { public, admin, audit, http, process }
     }
 
     pub(crate) async fn ready(&self) {
@@ -81,6 +85,13 @@ impl Service {
         self.http.send(if body.is_null() { request } else { request.json(body) }).await
     }
 
+    /// The same on the admin listener, by the secret of an operator or a peer.
+    pub(crate) async fn operate(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
+        let url = format!("http://{}{path}", self.admin);
+        let request = self.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
+        self.http.send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
     pub(crate) async fn unbind(&self, token: &str) -> Answer {
         self.ask("DELETE", "/binding", token, &Value::Null).await
     }
@@ -94,6 +105,12 @@ impl Service {
     pub(crate) fn reasons(&self, level: &str) -> Vec<String> {
         let lines = self.events().into_iter().filter(|event| event["level"] == level);
         lines.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.http.1.expect_none_of_service(&self.process.log(), self.admin, self.audit.as_deref());
     }
 }
 

@@ -66,6 +66,11 @@ impl Simulator {
         self.person(person).await["apps"][app].take()
     }
 
+    /// Of `person` in the first app.
+    pub(crate) async fn openid(&self, person: &str) -> String {
+        self.account(person).await["openid"].as_str().expect("known after a login").to_owned()
+    }
+
     /// All that WeChat knows of `person`, in all apps.
     pub(crate) async fn person(&self, person: &str) -> Value {
         self.control(&format!("people/{person}"), "PUT", &json!({})).await.json()

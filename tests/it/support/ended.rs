@@ -1,0 +1,61 @@
+//! How a command of wxmint has ended, and what it has said.
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        Self { code: output.status.code(), stdout, stderr }
+    }
+}
+
+impl Ended {
+    /// With `input` on its standard input.
+    #[track_caller]
+    pub(crate) fn of(command: &mut Command, input: &str) -> Self {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = piped.expect("wxmint runs");
+        // Whoever refuses at once reads nothing, and the pipe breaks.
+        _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("its end").into()
+    }
+
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+
+    /// Ended with this code, and all of `words` in what it says.
+    #[track_caller]
+    pub(crate) fn expect_end(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for word in words {
+            assert!(self.said().contains(word), "no {word:?} in {self:?}");
+        }
+        self
+    }
+
+    /// The same with any code but 0.
+    #[track_caller]
+    pub(crate) fn expect_failure(self, words: &[&str]) -> Self {
+        assert_ne!(self.code, Some(0), "{self:?}");
+        let code = self.code.expect("an exit code");
+        self.expect_end(code, words)
+    }
+}

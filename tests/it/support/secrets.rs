@@ -1,0 +1,234 @@
+//! What must stand in no log, metric, audit event, span or answer, and in Redis sealed alone. What passes through a test's
+//! [`Http`](super::Http) is noted here, and each service and each bed is searched for it at its end.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Mutex,
+    thread,
+};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use serde_json::Value;
+
+use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked};
+
+/// A shorter form would be found by chance.
+const TELLING: usize = 8;
+/// Of each name. To search for the thousands of codes of a load would take minutes.
+const MOST: usize = 50;
+/// Of answers, in bytes.
+const KEPT: usize = 1 << 20;
+
+/// Where something is left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Log,
+    Audit,
+    Metrics,
+    Spans,
+    Answer,
+    Redis,
+}
+use Place::{Answer, Audit, Log, Metrics, Redis};
+
+/// What is secret in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand all the same.
+const OF_WECHAT: [(&str, &[Place]); 7] = [
+    ("code", &[]),
+    ("codes", &[]),
+    ("session_key", &[]),
+    ("openid", &[Redis, Answer]),
+    ("unionid", &[Redis, Answer]),
+    ("phone", &[Answer]),
+    ("access_token", &[Answer]),
+];
+const OF_WXMINT: [(&str, &[Place]); 4] =
+    [("access_token", &[Answer]), ("bind_ticket", &[Answer]), ("encrypt_key", &[Answer]), ("signature", &[Answer])];
+
+#[derive(Default)]
+pub(crate) struct Secrets(Mutex<Noted>);
+
+#[derive(Default)]
+struct Noted {
+    secrets: Vec<Secret>,
+    answers: String,
+}
+
+/// A form in which a secret could be, a character for each of its bytes: what searches text is quick, also in a build for tests.
+type Form = (&'static str, String);
+
+struct Secret {
+    name: &'static str,
+    may_be_in: &'static [Place],
+    forms: Vec<Form>,
+}
+
+fn text(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|&byte| char::from(byte)).collect()
+}
+
+impl Secret {
+    fn new(name: &'static str, may_be_in: &'static [Place], secret: &[u8]) -> Self {
+        let json = serde_json::to_string(&String::from_utf8_lossy(secret)).expect("text");
+        let json = json.trim_matches('"');
+        let escaped =
+            |escape: fn(u8) -> String| secret.iter().map(|&byte| url_encoded(byte, escape)).collect::<String>();
+        let mut forms: Vec<Form> = vec![
+            ("itself", text(secret)),
+            ("URL-encoded", escaped(|byte| format!("%{byte:02X}"))),
+            ("URL-encoded in lower case", escaped(|byte| format!("%{byte:02x}"))),
+            ("JSON-escaped", text(json)),
+            ("JSON-escaped with its slashes", text(json.replace('/', "\\/"))),
+            ("in hexadecimal", secret.iter().map(|byte| format!("{byte:02x}")).collect()),
+            ("as an array of bytes", format!("{secret:?}").trim_matches(['[', ']']).into()),
+        ];
+        for padding in 0..3 {
+            forms.push(("in base64", in_base64(&STANDARD_NO_PAD, secret, padding)));
+            forms.push(("in base64url", in_base64(&URL_SAFE_NO_PAD, secret, padding)));
+        }
+        forms.retain(|(_, form)| form.len() >= TELLING);
+        forms.dedup_by(|one, other| one.1 == other.1);
+        Self { name, may_be_in, forms }
+    }
+}
+
+fn url_encoded(byte: u8, escape: fn(u8) -> String) -> String {
+    match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => char::from(byte).into(),
+        _ => escape(byte),
+    }
+}
+
+/// The base64 of `secret` within that of something longer, where it begins `padding` bytes after a multiple of three:
+/// without the characters that hold a neighbour's bits.
+fn in_base64(engine: &impl Engine, secret: &[u8], padding: usize) -> String {
+    let encoded = engine.encode([&[0; 3][..padding], secret].concat());
+    let own_bits = (padding * 8).div_ceil(6)..(padding + secret.len()) * 8 / 6;
+    encoded[own_bits].into()
+}
+
+impl Secrets {
+    pub(crate) fn note(&self, name: &'static str, may_be_in: &'static [Place], secret: impl AsRef<[u8]>) {
+        let (secret, mut noted) = (secret.as_ref(), locked(&self.0));
+        let itself = text(secret);
+        let is_known = noted.secrets.iter().any(|known| known.forms[0].1 == itself);
+        let of_its_name = noted.secrets.iter().filter(|known| known.name == name).count();
+        if secret.len() >= TELLING && !is_known && of_its_name < MOST {
+            noted.secrets.push(Secret::new(name, may_be_in, secret));
+        }
+    }
+
+    /// A text that the test makes known to everybody.
+    pub(crate) fn publish(&self, secret: &str) {
+        locked(&self.0).secrets.retain(|known| known.forms[0].1 != secret);
+        self.note("no secret", &[Log, Audit, Metrics, Place::Spans, Answer, Redis], secret);
+    }
+
+    /// What a service is configured with.
+    pub(crate) fn note_configuration(&self, configuration: &Configuration) {
+        let file = |name: &str| fs::read_to_string(configuration.get(name).unwrap_or_default()).unwrap_or_default();
+        let apps = fs::read_dir(configuration.get("WXMINT_APPS_DIR").unwrap_or_default()).into_iter().flatten();
+        let apps = apps.filter_map(|app| fs::read_to_string(app.ok()?.path()).ok());
+        let url = configuration.get("WXMINT_REDIS_URL").and_then(|url| url.rsplit_once('@')?.0.rsplit_once(':'));
+        let own = configuration.get("WXMINT_APP_SECRET").into_iter().chain(url.map(|(_, password)| password));
+        let operators = file("WXMINT_ADMIN_TOKENS_FILE");
+        let operators = operators.lines().filter(|line| !line.starts_with('#'));
+        let operators = operators.filter_map(|line| line.split_whitespace().nth(1));
+        for secret in apps.chain(own.chain([PASSWORD, WRONG_PASSWORD]).chain(operators).map(str::to_owned)) {
+            self.note("secret of the configuration", &[], secret.trim());
+        }
+        for key in file("WXMINT_VAULT_KEY_FILE").lines().filter_map(|line| line.split(' ').next()) {
+            self.note("vault key", &[], key);
+            self.note("vault key's bytes", &[], STANDARD.decode(key).unwrap_or_default());
+        }
+        let keys: Value = serde_json::from_str(&file("WXMINT_KEYS")).unwrap_or_default();
+        for key in keys["keys"].as_array().into_iter().flatten().filter_map(|key| key["d"].as_str()) {
+            self.note("signing key", &[], key);
+            self.note("signing key's bytes", &[], URL_SAFE_NO_PAD.decode(key).unwrap_or_default());
+        }
+    }
+
+    /// What an answer has given, and what it must not have given.
+    pub(crate) fn note_answer(&self, path: &str, headers: &str, body: &str) {
+        let of_wechat = ["/_simulator/", "/cgi-bin/", "/sns/", "/wxa/"].iter().any(|of_it| path.starts_with(of_it));
+        // A problem gives nothing away, and its `code` is another.
+        if let Some(json) = serde_json::from_str::<Value>(body).ok().filter(|json| json["detail"].is_null()) {
+            self.note_members(if of_wechat { &OF_WECHAT } else { &OF_WXMINT }, "", &json);
+        }
+        let mut noted = locked(&self.0);
+        if !of_wechat && noted.answers.len() < KEPT {
+            noted.answers += &text(format!("{headers}\n{body}\n"));
+        }
+    }
+
+    fn note_members(&self, secret: &[(&'static str, &'static [Place])], name: &str, value: &Value) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(name, value)| self.note_members(secret, name, value)),
+            Value::Array(values) => values.iter().for_each(|value| self.note_members(secret, name, value)),
+            Value::String(text) => {
+                let Some((name, may_be_in)) = secret.iter().find(|(secret, _)| *secret == name) else { return };
+                // A token's header is no secret.
+                for part in text.split('.').skip(usize::from(text.starts_with("ey"))) {
+                    self.note(name, may_be_in, part);
+                }
+                if *name == "session_key" {
+                    self.note("session_key's bytes", may_be_in, STANDARD.decode(text).unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// THE search: what of the secrets is where.
+    pub(crate) fn found_in(&self, place: Place, bytes: impl AsRef<[u8]>) -> BTreeSet<String> {
+        let (noted, bytes) = (locked(&self.0), text(bytes));
+        let secrets = noted.secrets.iter().filter(|secret| !secret.may_be_in.contains(&place));
+        let forms = secrets.flat_map(|secret| secret.forms.iter().map(move |(form, text)| (secret.name, form, text)));
+        let found = forms.filter(|(_, _, text)| bytes.contains(*text));
+        found.map(|(name, form, _)| format!("{name} {form}: {place:?}")).collect()
+    }
+
+    /// Nothing where a test fails already.
+    #[track_caller]
+    pub(crate) fn expect_none_in(&self, place: Place, bytes: impl AsRef<[u8]>) {
+        if !thread::panicking() {
+            assert_eq!(self.found_in(place, bytes), BTreeSet::new());
+        }
+    }
+
+    pub(super) fn expect_none_in_answers(&self) {
+        let answers = std::mem::take(&mut locked(&self.0).answers);
+        // They are kept as text, a character for each byte.
+        self.expect_none_in(Answer, answers.chars().map(|byte| byte as u8).collect::<Vec<_>>());
+    }
+
+    /// At the end of a service: what it has written, and what it counts if it still runs.
+    pub(super) fn expect_none_of_service(&self, log: &str, admin: SocketAddr, audit: Option<&str>) {
+        self.expect_none_in(Log, log);
+        self.expect_none_in(Metrics, got(admin, "/metrics").unwrap_or_default());
+        // Not from a pipe, which would be waited for.
+        let audit = audit.filter(|path| fs::metadata(path).is_ok_and(|file| file.is_file()));
+        self.expect_none_in(Audit, audit.and_then(|path| fs::read(path).ok()).unwrap_or_default());
+    }
+
+    /// What WeChat knows of everybody now, since each exchange makes a new session key.
+    pub(super) fn note_people(&self, simulator: SocketAddr) {
+        let people = got(simulator, "/_simulator/people").and_then(|body| serde_json::from_str(&body).ok());
+        self.note_members(&OF_WECHAT, "", &people.unwrap_or_default());
+    }
+}
+
+/// The body of an answer, without a runtime to wait in; none if nobody answers.
+fn got(address: SocketAddr, path: &str) -> Option<String> {
+    let mut connection = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    connection.set_read_timeout(Some(PATIENCE)).ok()?;
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).ok()?;
+    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+}
