@@ -12,9 +12,8 @@ use tokio::time::sleep;
 use crate::{
     actions::Campaign,
     books::Part,
-    store::{RedisFault, Store},
-    support::{Reply, Signal, write_private},
-    words::{OTHERS, REDIS},
+    store::{self, RedisFault},
+    support::{RedisCluster, Reply, Signal, write_private},
     world::{LEAD, REPLICAS, World},
 };
 
@@ -40,6 +39,20 @@ pub(crate) enum OtherFault {
     KeysRotated,
     VaultRotated,
 }
+
+/// In the order of the short form, as the report names them.
+pub(crate) const OTHERS: [(OtherFault, &str); 10] = [
+    (OtherFault::ReplicaKilled, "replica of wxmint killed"),
+    (OtherFault::WeChatStalls, "WeChat does not answer"),
+    (OtherFault::KeysRotated, "signing key rotated"),
+    (OtherFault::WeChatIsBusy, "WeChat answers -1"),
+    (OtherFault::ReplicasRolled, "replicas of wxmint rolled"),
+    (OtherFault::WeChatLies, "WeChat answers garbage"),
+    (OtherFault::VaultRotated, "vault key rotated"),
+    (OtherFault::WeChatIsOverQuota, "WeChat answers 45011"),
+    (OtherFault::AnswersAreLost, "WeChat's answers are cut off"),
+    (OtherFault::AccountsAway, "account service answers 503"),
+];
 
 /// Plays each fault once, or all of them in one order after another until the time is over.
 async fn rounds<T>(
@@ -67,21 +80,21 @@ async fn rounds<T>(
     }
 }
 
-pub(crate) async fn play_redis(campaign: &Campaign, world: &World, store: &mut Store, until: Option<Instant>) {
+pub(crate) async fn play_redis(campaign: &Campaign, world: &World, cluster: &mut RedisCluster, until: Option<Instant>) {
     let (mut passwords, seed) = (1, campaign.plan.seed);
-    rounds(campaign, &mut REDIS.clone(), seed, until, async |(fault, name)| {
+    rounds(campaign, &mut store::FAULTS.clone(), seed, until, async |(fault, name)| {
         passwords += 1;
         let password = format!("campaign-password-{passwords}-{seed}");
         world.secrets.add("a password of Redis", &password);
-        let number = campaign.books.begin(name, Part::Redis);
-        store.suffer(*fault, &password).await;
-        if *fault == RedisFault::PasswordChanged {
-            let file = world.path("WXMINT_REDIS_URL_FILE").await;
-            replace(&file, &store.url());
-            sleep(RELOAD).await;
-        }
-        campaign.books.end(number);
-        campaign.books.recovers(number).await;
+        let suffering = async || {
+            store::suffer(cluster, *fault, &password).await;
+            if *fault == RedisFault::PasswordChanged {
+                let file = world.path("WXMINT_REDIS_URL_FILE").await;
+                replace(&file, &cluster.url());
+                sleep(RELOAD).await;
+            }
+        };
+        trouble(campaign, name, Part::Redis, suffering).await;
     })
     .await;
 }
@@ -111,12 +124,12 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
             wechat(campaign, name, losses).await;
         }
         OtherFault::AccountsAway => {
-            let number = campaign.books.begin(name, Part::Accounts);
-            campaign.accounts.misbehave(Reply::Away);
-            sleep(HELD).await;
-            campaign.accounts.heal();
-            campaign.books.end(number);
-            campaign.books.recovers(number).await;
+            trouble(campaign, name, Part::Accounts, async || {
+                campaign.accounts.misbehave(Reply::Away);
+                sleep(HELD).await;
+                campaign.accounts.heal();
+            })
+            .await;
         }
         OtherFault::ReplicaKilled => kill_replica(campaign, world, name).await,
         OtherFault::ReplicasRolled => roll_replicas(campaign, world, name).await,
@@ -129,10 +142,18 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
 }
 
 async fn wechat(campaign: &Campaign, name: &'static str, faults: Value) {
-    let number = campaign.books.begin(name, Part::WeChat);
-    campaign.wechat.faults(faults).await;
-    sleep(HELD).await;
-    campaign.wechat.faults(json!([])).await;
+    trouble(campaign, name, Part::WeChat, async || {
+        campaign.wechat.faults(faults).await;
+        sleep(HELD).await;
+        campaign.wechat.faults(json!([])).await;
+    })
+    .await;
+}
+
+/// A fault that lasts as long as `suffering`, after which all must be well soon.
+async fn trouble(campaign: &Campaign, name: &'static str, part: Part, suffering: impl AsyncFnOnce()) {
+    let number = campaign.books.begin(name, part);
+    suffering().await;
     campaign.books.end(number);
     campaign.books.recovers(number).await;
 }

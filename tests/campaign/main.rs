@@ -20,7 +20,6 @@ mod store;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod watch;
-mod words;
 mod world;
 
 use std::{
@@ -34,7 +33,6 @@ use self::{
     actions::Campaign,
     client::Client,
     plan::Plan,
-    store::Store,
     support::{AccountService, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
     world::World,
 };
@@ -62,7 +60,7 @@ async fn no_binding_is_lost_whatever_fails() {
 async fn campaign(plan: &Plan) -> Arc<Campaign> {
     let http = client::http();
     let password = format!("campaign-password-1-{}", plan.seed);
-    let mut store = Store::start(&password).await;
+    let mut store = store::start(&password).await;
     let wechat = Simulator::start(http.clone(), &[format!("{OTHER_APPID}:{OTHER_SECRET}")]).await;
     let accounts = AccountService::start();
     let world = Arc::new(World::start(&store.url(), &wechat, accounts.address, http.clone()).await);

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
 use crate::{
     actions::Campaign,
     books::{Pages, Played},
+    faults, store,
     support::{repository, tell},
-    words::names,
 };
 
 /// The page's generated part stands between these lines.
@@ -101,7 +101,8 @@ fn introduction(campaign: &Campaign, pages: &Pages) -> String {
 }
 
 fn rows(mut text: String, tried: &BTreeMap<&str, Tried>) -> String {
-    for (name, it) in names().filter_map(|name| Some((name, tried.get(name)?))) {
+    let names = store::FAULTS.iter().map(|(_, name)| name).chain(faults::OTHERS.iter().map(|(_, name)| name));
+    for (name, it) in names.filter_map(|name| Some((name, tried.get(name)?))) {
         let [longest, recovered] = [it.longest, it.recovered].map(|time| time.as_secs_f64());
         let (times, refused, [median, worst]) = (it.times, it.refused, it.troubled());
         let row = [longest, median, worst, recovered].map(|seconds| format!("{seconds:.1} s"));

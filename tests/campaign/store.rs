@@ -15,9 +15,6 @@ const CUT: Duration = Duration::from_secs(2);
 /// Slots that move to another primary and back: of about sixteen thousand.
 const MOVED: usize = 20;
 
-/// Three primaries, each with a replica.
-pub(crate) struct Store(RedisCluster);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RedisFault {
     FailedOver,
@@ -30,24 +27,25 @@ pub(crate) enum RedisFault {
     PasswordChanged,
 }
 
-impl Store {
-    pub(crate) async fn start(password: &str) -> Self {
-        let shape = Shape { password: password.to_owned(), ..Shape::default() };
-        Self(RedisCluster::of(shape).await)
-    }
+/// In the order of the short form, as the report names them.
+pub(crate) const FAULTS: [(RedisFault, &str); 8] = [
+    (RedisFault::FailedOver, "failover on request"),
+    (RedisFault::Killed, "primary killed"),
+    (RedisFault::Frozen, "primary frozen for 3 s"),
+    (RedisFault::SlotsMoved, "slots move, and back"),
+    (RedisFault::CutOff, "connections to Redis cut again and again"),
+    (RedisFault::Full, "Redis has no memory left"),
+    (RedisFault::PasswordChanged, "password of Redis changed"),
+    (RedisFault::KilledTwice, "primary killed, then its successor"),
+];
 
-    pub(crate) fn url(&self) -> String {
-        self.0.url()
-    }
-
-    /// Returns when Redis is well again, and has all of its replicas.
-    pub(crate) async fn suffer(&mut self, fault: RedisFault, password: &str) {
-        cluster_suffers(&mut self.0, fault, password).await;
-        self.0.whole().await;
-    }
+/// Three primaries, each with a replica.
+pub(crate) async fn start(password: &str) -> RedisCluster {
+    RedisCluster::of(Shape { password: password.to_owned(), ..Shape::default() }).await
 }
 
-async fn cluster_suffers(cluster: &mut RedisCluster, fault: RedisFault, password: &str) {
+/// Returns when Redis is well again, and has all of its replicas.
+pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, password: &str) {
     let primaries = cluster.primaries();
     let victim = primaries[fastrand::usize(..primaries.len())];
     match fault {
@@ -73,6 +71,7 @@ async fn cluster_suffers(cluster: &mut RedisCluster, fault: RedisFault, password
         RedisFault::Full => fill_up(&servers(cluster, &primaries)).await,
         RedisFault::PasswordChanged => cluster.change_password(password),
     }
+    cluster.whole().await;
 }
 
 fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServer> {

@@ -204,6 +204,9 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     service.misbehave_once(Reply::Lost);
     assert_eq!(client.alice().await, Ok(user("user-alice")));
     service.misbehave_once(Reply::Lost);
+    assert_eq!(client.admission("user-alice").await, Ok(LoginCheck::Admitted(Default::default())));
+    assert_eq!(client.admission("nobody").await, Ok(LoginCheck::Refused));
+    service.misbehave_once(Reply::Lost);
     let phone = client.phone("86", "13800138000").await.expect("an answer").expect("a user");
     assert_eq!((phone.user.as_str(), service.users_made()), ("user-1005", 4));
 }

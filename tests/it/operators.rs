@@ -12,7 +12,7 @@ use std::{fs, process::Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, command_on, eventually, said, write_private};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, command_on, said, until, write_private};
 
 const NAME: &str = "on-call";
 const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
@@ -89,10 +89,10 @@ impl Office {
     /// Waits until the log has these audit events and no others, but for those of looking.
     async fn expect_audited(&self, expected: &[(&str, &str, &str)]) {
         let expected: Vec<_> = expected.iter().map(|(act, user, outcome)| json!([act, NAME, user, outcome])).collect();
-        eventually("the audit events", BUSY, async || {
+        until("the audit events", BUSY, async || {
             let mut found = self.audited();
             found.retain(|act| act[0] != "show" || act[3] != "ok");
-            (found == expected).then_some(())
+            found == expected
         })
         .await;
     }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    raw::LONGEST,
-    support::{Process, repository},
+    raw::{LONGEST, Request},
+    support::{PATIENCE, Process, free_port, repository, until},
 };
 
 /// Where a running example is, and what is expected of it.
@@ -34,6 +34,20 @@ impl Example {
     }
 }
 
+/// What it says to a token.
+impl Example {
+    pub(crate) async fn status(&self, token: &str) -> Option<u16> {
+        let request = Request::get(self.protected).bearer(token);
+        Some(request.send_within(self.address, Duration::from_secs(5)).await.ok()?.status)
+    }
+
+    /// A reload may take a moment.
+    pub(crate) async fn becomes(&self, token: &str, status: u16, what: &str) {
+        let what = format!("examples/peers/{}, {what}: {status}", self.name);
+        until(&what, PATIENCE, async || self.status(token).await == Some(status)).await;
+    }
+}
+
 /// An example as a process of its own, in a copy of its folder.
 pub(crate) struct Started {
     pub(crate) example: Example,
@@ -47,6 +61,22 @@ pub(crate) fn example_folder(name: &str, addresses: &[(&str, &str)]) -> TempDir 
     let folder = tempfile::tempdir().expect("a folder");
     copy_example(name, addresses, folder.path());
     folder
+}
+
+/// A copy of a proxy's example, which listens at a port of its own, between this issuer and this back end.
+pub(crate) fn proxy_folder(
+    name: &str,
+    issuer: SocketAddr,
+    back_end: SocketAddr,
+    settings: &[(&str, &str)],
+) -> (u16, TempDir) {
+    let port = free_port();
+    let addresses = [
+        ("127.0.0.1:8080", &*issuer.to_string()),
+        ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
+        ("127.0.0.1:3000", &back_end.to_string()),
+    ];
+    (port, example_folder(name, &[settings, &addresses].concat()))
 }
 
 /// The same to a folder that is there.

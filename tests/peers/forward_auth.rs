@@ -7,7 +7,7 @@ use crate::{
     example::{Example, Started, example_folder},
     raw::{LONGEST, Request},
     scene::Scene,
-    support::{Breakable, Connection, PATIENCE, Process, Sidecar, eventually, free_port, tools},
+    support::{Breakable, Connection, PATIENCE, Process, Sidecar, free_port, tools, until},
 };
 
 /// A proxy, and how it asks.
@@ -129,10 +129,10 @@ impl ForwardAuth {
         let mut program = (self.program)();
         let mut process = Process::spawn(self.name, program.current_dir(folder.path()).env("HOME", folder.path()));
         let example = Example { longest: self.longest, ..Example::new(self.name, port) };
-        eventually("it asks the sidecar", PATIENCE, async || {
+        until("it asks the sidecar", PATIENCE, async || {
             assert!(process.ended().is_none(), "{} ends: {:?}", self.name, process.stderr());
             let reply = Request::get(example.protected).send(example.address).await;
-            reply.is_ok_and(|reply| reply.status == 401).then_some(())
+            reply.is_ok_and(|reply| reply.status == 401)
         })
         .await;
         Started { example, process, folder }

@@ -8,11 +8,8 @@ use std::{
 };
 
 use crate::{
-    checks,
     example::{Example, Started, copy_example},
-    key_source::{KeySource, follow},
-    scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port, repository},
+    support::{Process, free_port, repository},
 };
 
 const LIBRARIES: &str = "/usr/share/gocode";
@@ -48,39 +45,4 @@ fn build(workspace: &Path, source: &Path) -> PathBuf {
     let built = build.output().unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
     assert!(built.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&built.stderr));
     program
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn net_http_with_golang_jwt_takes_our_tokens_alone() {
-    let scene = Scene::start().await;
-    let Started { example, .. } = &start(scene.address(), &[]);
-    checks::verifies_by_itself(&scene, example, &[], checks::LOOKS_AT_THE_FEED).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn net_http_started_before_the_issuer_says_503_until_it_has_keys() {
-    let scene = Scene::without_issuer().await;
-    let Started { example, .. } = &start(scene.address(), &OFTEN);
-    checks::starts_before_the_issuer(&scene, example).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn net_http_follows_the_keys_and_keeps_the_last_good_ones() {
-    let scene = Scene::start().await;
-    let source = KeySource::start(&scene).await;
-    let url = format!("{:?}", source.url());
-    let jwks_url =
-        [("issuer + \"/.well-known/jwks.json\"", &*url), ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second")];
-    let Started { example, .. } = &start(scene.address(), &[&jwks_url[..], &OFTEN].concat());
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    follow(&scene, example, &source, async |_| source.is_asked_again().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn golang_jwt_takes_each_algorithm_of_our_keys() {
-    for algorithm in ["EdDSA", "RS256"] {
-        let scene = Scene::signing_by(algorithm).await;
-        let orders = start(scene.address(), &[]);
-        eventually(algorithm, PATIENCE, async || scene.is_let_in(&orders.example).await).await;
-    }
 }

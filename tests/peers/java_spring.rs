@@ -14,11 +14,8 @@ use std::{
 };
 
 use crate::{
-    checks,
     example::{Example, Started, copy_example},
-    key_source::{KeySource, bad_keys_spoil_themselves_only},
-    scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port, repository},
+    support::{Process, free_port, repository},
 };
 
 /// For a JVM, Tomcat and Spring on a busy machine.
@@ -50,41 +47,4 @@ pub(crate) fn start_with(issuer: SocketAddr, settings: &[(&str, &str)], properti
         sleep(Duration::from_millis(50));
     }
     Started { example: Example::new("java-spring", port), process, folder }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Spring's jars: tests/tools/registries.sh"]
-async fn spring_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
-    let scene = Scene::without_issuer().await;
-    let Started { example, .. } = &start(scene.address(), &[]);
-    checks::starts_before_the_issuer(&scene, example).await;
-    checks::verifies_by_itself(&scene, example, &[], checks::LOOKS_AT_THE_FEED).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Spring's jars: tests/tools/registries.sh"]
-async fn spring_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
-    let scene = Scene::start().await;
-    let Started { example, .. } = &start(scene.address(), &[("EVERY = 300_000;", "EVERY = 1_000;")]);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    checks::learns_of_keys(&scene, example, Duration::from_secs(5)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Spring's jars: tests/tools/registries.sh"]
-async fn a_bad_key_spoils_nothing_but_itself_for_spring() {
-    let scene = Scene::start().await;
-    let source = KeySource::with_bad_keys(&scene).await;
-    let url = format!("URI.create({:?})", source.url());
-    let jwks = [("URI.create(issuer + \"/.well-known/jwks.json\")", &*url)];
-    let Started { example, .. } = &start(scene.address(), &jwks);
-    bad_keys_spoil_themselves_only(&scene, example).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Spring's jars: tests/tools/registries.sh"]
-async fn spring_takes_each_of_its_algorithms() {
-    let scene = Scene::signing_by("RS256").await;
-    let Started { example, .. } = &start(scene.address(), &[]);
-    eventually("RS256", PATIENCE, async || scene.is_let_in(example).await).await;
 }

@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, Permissions},
+    net::SocketAddr,
     ops::Deref,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -15,12 +16,13 @@ use tempfile::TempDir;
 use wxmint::clock::now;
 
 use crate::{
+    back_end::BackEnd,
     checks,
-    example::{Example, Started, example_folder},
+    example::{Example, Started, proxy_folder},
     key_source::{KeySource, Look, follow, keys_of, keys_with_odd_kids},
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, Process, Signal, eventually, free_port, kid_of},
+    support::{PATIENCE, Process, Signal, eventually, kid_of},
 };
 
 pub(crate) struct Kind {
@@ -69,20 +71,15 @@ pub(crate) const HAPROXY: Kind = Kind {
 };
 
 impl Kind {
-    pub(crate) fn folder(&self, addresses: &[(&str, &str)]) -> TempDir {
-        let folder = example_folder(self.name, addresses);
+    /// Its folder, and where it listens.
+    pub(crate) fn folder(&self, issuer: SocketAddr, back_end: &BackEnd, settings: &[(&str, &str)]) -> (u16, TempDir) {
+        let (port, folder) = proxy_folder(self.name, issuer, back_end.address, settings);
         fs::create_dir_all(folder.path().join(self.folder)).expect("a folder");
-        folder
+        (port, folder)
     }
 
     pub(crate) async fn start(&self, scene: &Scene, jwks_url: &str) -> Running {
-        let port = free_port();
-        let addresses = [
-            ("127.0.0.1:8080", &*scene.address().to_string()),
-            ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
-            ("127.0.0.1:3000", &scene.back_end.address.to_string()),
-        ];
-        let folder = self.folder(&addresses);
+        let (port, folder) = self.folder(scene.address(), &scene.back_end, &[]);
         // Apache's children are another user's where the test is root's.
         fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("our own folder");
         let output = self.write_keys(folder.path(), jwks_url, &[]);
@@ -110,7 +107,7 @@ impl Kind {
     async fn written_beside_odd_kids(&self, scene: &Scene) -> TempDir {
         let source = KeySource::start(scene).await;
         source.give(&[keys_with_odd_kids(scene), keys_of(&scene.bed).await].concat());
-        let folder = self.folder(&[]);
+        let (_, folder) = self.folder(scene.address(), &scene.back_end, &[]);
         let output = self.write_keys(folder.path(), &source.url(), &[]);
         assert!(output.status.success(), "{output:?}");
         folder
@@ -192,7 +189,7 @@ async fn haproxy_follows_the_keys_and_keeps_the_last_good_ones() {
 async fn the_scripts_reload_until_it_has_worked_and_then_no_more() {
     let scene = Scene::start().await;
     for kind in [APACHE, HAPROXY] {
-        let folder = kind.folder(&[]);
+        let (_, folder) = kind.folder(scene.address(), &scene.back_end, &[]);
         let run = |reload: &str| kind.write_keys(folder.path(), &scene.jwks_url(), &[reload]).status.success();
         assert!(!run("false"), "{}: a reload that fails is a failure", kind.name);
         assert!(!run("false"), "{}: and is tried again", kind.name);

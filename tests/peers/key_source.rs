@@ -4,9 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     example::Example,
-    raw::Request,
     scene::Scene,
-    support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually},
+    support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until},
 };
 
 const PATH: &str = "/jwks.json";
@@ -33,8 +32,7 @@ impl KeySource {
     /// Returns when whoever asks by itself has asked since, and has dealt with that answer: it asks again only then.
     pub(crate) async fn is_asked_again(&self) {
         let before = self.0.fetches(PATH).len();
-        eventually("it asks for keys", PATIENCE, async || (self.0.fetches(PATH).len() >= before + 3).then_some(()))
-            .await;
+        until("it asks for keys", PATIENCE, async || self.0.fetches(PATH).len() >= before + 3).await;
     }
 
     pub(crate) fn give(&self, keys: &[Value]) {
@@ -65,31 +63,31 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     let (old, new) = (keys_of(&scene.bed).await, keys_of(&next).await);
     let new_token = next.log_in("lin").await.expect_login().member("access_token");
     let old_token = &*scene.lin.token;
-    expect(example, old_token, 200, "the first key").await;
-    expect(example, &new_token, 401, "a key that is not published").await;
+    example.becomes(old_token, 200, "the first key").await;
+    example.becomes(&new_token, 401, "a key that is not published").await;
 
     source.give(&[old, new.clone()].concat());
     look(Look::AtNewKeys).await;
-    expect(example, &new_token, 200, "a new key").await;
-    expect(example, old_token, 200, "the first key beside a new one").await;
+    example.becomes(&new_token, 200, "a new key").await;
+    example.becomes(old_token, 200, "the first key beside a new one").await;
 
     for (what, reply) in nonsense(scene) {
         source.0.at(PATH, reply);
         look(Look::InVain).await;
-        expect(example, &new_token, 200, what).await;
-        expect(example, old_token, 200, what).await;
+        example.becomes(&new_token, 200, what).await;
+        example.becomes(old_token, 200, what).await;
     }
     assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
 
     source.give(&[bad_keys(scene), new].concat());
     look(Look::AtNewKeys).await;
-    expect(example, old_token, 401, "a removed key").await;
-    expect(example, &new_token, 200, "a good key among bad ones").await;
+    example.becomes(old_token, 401, "a removed key").await;
+    example.becomes(&new_token, 200, "a good key among bad ones").await;
     takes_no_bad_key(scene, example).await;
 
     source.0.at(PATH, Manner::Does(vec![Step::Reset]));
     look(Look::InVain).await;
-    expect(example, &new_token, 200, "no answer at all").await;
+    example.becomes(&new_token, 200, "no answer at all").await;
 }
 
 /// Of a `source` that gave bad keys and the scene's, the example takes the scene's alone.
@@ -102,7 +100,7 @@ async fn takes_no_bad_key(scene: &Scene, example: &Example) {
     let forge = scene.forge();
     for jwk in bad_keys(scene) {
         let token = forge.by_other(&forge.header_with(json!({"kid": jwk["kid"]})), &forge.claims);
-        expect(example, &token, 401, &format!("the bad key {jwk}")).await;
+        example.becomes(&token, 401, &format!("the bad key {jwk}")).await;
     }
 }
 
@@ -111,17 +109,6 @@ async fn takes_no_bad_key(scene: &Scene, example: &Example) {
 pub(crate) enum Look {
     AtNewKeys,
     InVain,
-}
-
-/// A reload may take a moment.
-async fn expect(example: &Example, token: &str, status: u16, what: &str) {
-    let request = Request::get(example.protected).bearer(token);
-    let what = format!("examples/peers/{}, {what}: {status}", example.name);
-    eventually(&what, PATIENCE, async || {
-        let reply = request.send(example.address).await.ok()?;
-        (reply.status == status).then_some(())
-    })
-    .await;
 }
 
 fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {

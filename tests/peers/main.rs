@@ -25,6 +25,7 @@ pub(crate) mod routers;
 pub(crate) mod rust;
 pub(crate) mod scene;
 pub(crate) mod scripts;
+mod services;
 pub(crate) mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]

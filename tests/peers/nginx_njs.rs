@@ -13,10 +13,10 @@ use wxmint::clock::now;
 use crate::{
     back_end::BackEnd,
     checks,
-    example::{Example, Started, example_folder},
+    example::{Example, Started, proxy_folder},
     key_source::{KeySource, follow},
     scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port},
+    support::{PATIENCE, Process, eventually},
 };
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -40,13 +40,7 @@ impl Nginx {
 
     /// Of the issuer at this address, which is asked for ends after so many seconds each time.
     pub(crate) fn at(issuer: SocketAddr, back_end: &BackEnd, every: &str, settings: &[(&str, &str)]) -> Self {
-        let port = free_port();
-        let addresses = [
-            ("127.0.0.1:8080", &*issuer.to_string()),
-            ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
-            ("127.0.0.1:3000", &back_end.address.to_string()),
-        ];
-        let folder = example_folder("nginx-njs", &[settings, &addresses].concat());
+        let (port, folder) = proxy_folder("nginx-njs", issuer, back_end.address, settings);
         for needed in ["keys", "tmp"] {
             fs::create_dir_all(folder.path().join(needed)).expect("a folder");
         }

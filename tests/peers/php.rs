@@ -1,17 +1,12 @@
 //! examples/peers/php on PHP's own server, with firebase/php-jwt from the folder WXMINT_TEST_PHP_JWT, else with `php_jwt.php`,
 //! which stands in for it. tests/tools/registries.sh asks Packagist for it, runs these, and says which it was.
 
-use std::{env, fs, net::SocketAddr, process::Command, time::Duration};
+use std::{env, fs, net::SocketAddr, process::Command};
 
 use crate::{
-    checks::{self, Exceptions},
     example::{Example, Started, example_folder},
-    key_source::{KeySource, follow},
-    scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port, repository},
+    support::{Process, free_port, repository},
 };
-
-const EXCEPTIONS: Exceptions<'_> = &[("duplicate member", "if a member occurs twice, it takes the last one")];
 
 /// PHP's server has no children; the follower ends with it.
 const RUN: &str = "setpriv --pdeathsig KILL php follow.php & exec php -S 127.0.0.1:$0 public/index.php";
@@ -32,50 +27,4 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     fs::write(folder.path().join("vendor/autoload.php"), autoload).expect("written");
     let process = Process::spawn("sh", Command::new("sh").current_dir(&folder).args(["-c", RUN, &port.to_string()]));
     Started { example: Example::new("php", port), process, folder }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "nightly: tests/tools/registries.sh"]
-async fn php_takes_our_tokens_alone_and_says_503_until_it_has_keys() {
-    let scene = Scene::without_issuer().await;
-    let Started { example, .. } = &start(scene.address(), &[("EVERY = 5;", "EVERY = 1;")]);
-    checks::starts_before_the_issuer(&scene, example).await;
-    checks::verifies_by_itself(&scene, example, EXCEPTIONS, 30).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "nightly: tests/tools/registries.sh"]
-async fn php_learns_of_a_new_key_and_of_a_removed_one_when_it_looks() {
-    let scene = Scene::start().await;
-    let often = [("EVERY = 5;", "EVERY = 0.5;"), ("KEYS_EVERY = 300;", "KEYS_EVERY = 1;")];
-    let Started { example, .. } = &start(scene.address(), &often);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    checks::learns_of_keys(&scene, example, Duration::from_secs(1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "nightly: tests/tools/registries.sh"]
-async fn php_takes_what_the_issuer_publishes_and_nonsense_costs_it_nothing() {
-    let scene = Scene::start().await;
-    let source = KeySource::start(&scene).await;
-    let url = format!("self::fetch('{}'", source.url());
-    let settings = [
-        ("self::fetch(Settings::ISSUER . '/.well-known/jwks.json'", &*url),
-        ("EVERY = 5;", "EVERY = 0.1;"),
-        ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
-        ("DEADLINE = 4;", "DEADLINE = 1;"),
-    ];
-    let Started { example, .. } = &start(scene.address(), &settings);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    follow(&scene, example, &source, async |_| source.is_asked_again().await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "nightly: tests/tools/registries.sh"]
-async fn php_takes_each_algorithm_of_our_keys() {
-    for algorithm in ["EdDSA", "RS256"] {
-        let scene = Scene::signing_by(algorithm).await;
-        let orders = start(scene.address(), &[]);
-        eventually(algorithm, PATIENCE, async || scene.is_let_in(&orders.example).await).await;
-    }
 }

@@ -2,13 +2,9 @@
 //! token says of the user.
 
 use serde_json::{Value, json};
-use wxmint::accounts::LoginCheck;
 
-use super::{
-    logins::{alice, log_in, warning},
-    set_up,
-};
-use crate::support::{AccountService, PATIENCE, Reply, TestBed, eventually};
+use super::logins::{alice, log_in, warning};
+use crate::support::{AccountService, Reply, TestBed};
 
 /// With lin bound to alice.
 async fn bound() -> (AccountService, TestBed) {
@@ -90,20 +86,4 @@ async fn sample_of(bed: &TestBed, sample: &str) -> u32 {
     let metrics = bed.service().metrics().await;
     let value = metrics.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
     value.unwrap_or_default()
-}
-
-#[tokio::test]
-async fn a_service_that_is_away_is_asked_once_more_and_is_never_a_yes() {
-    let (service, client) = set_up();
-    let admitted = Ok(LoginCheck::Admitted(Default::default()));
-    service.misbehave_once(Reply::Lost);
-    assert_eq!(client.admission("user-alice").await, admitted);
-    let [first, second] = service.take_calls().try_into().expect("two attempts");
-    assert_ne!(client.verified(&first)["jti"], client.verified(&second)["jti"]);
-    for reply in [Reply::Lost, Reply::Status(500), Reply::Redirect, Reply::Huge, Reply::Status(404)] {
-        service.misbehave(reply.clone());
-        client.admission("user-alice").await.expect_err("no answer");
-    }
-    service.heal();
-    assert_eq!(eventually("back", PATIENCE, async || client.admission("nobody").await.ok()).await, LoginCheck::Refused);
 }

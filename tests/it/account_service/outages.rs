@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, TestBed, eventually};
+use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, TestBed, until};
 
 /// The service's 3 s, and a login around them.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(3));
@@ -50,8 +50,7 @@ impl Shop {
     async fn heal(&self) {
         self.accounts.heal();
         self.link.restore().await;
-        let back = async || (self.by_password("lin").await.status == 200).then_some(());
-        eventually("passwords are checked again", PATIENCE, back).await;
+        until("passwords are checked again", PATIENCE, async || self.by_password("lin").await.status == 200).await;
     }
 
     /// Who needs the account service is told to come again, and who does not never notices.

@@ -138,8 +138,7 @@ async fn where_others_have_used_up_the_forced_renewals_the_asker_is_told_to_wait
 
     // Somebody else forces it right before, so that wxmint's own force has no effect.
     let elsewhere = shop.bed.wechat.stable_token(true).await;
-    let after_pause = async || (shop.refused(0, &first).await.status == 200).then_some(());
-    eventually("the pause after a failure is over", PATIENCE, after_pause).await;
+    until("the pause after a failure is over", PATIENCE, async || shop.refused(0, &first).await.status == 200).await;
     let refused = shop.refused(1, &elsewhere).await.expect_problem(503, "wechat_unavailable");
     assert_eq!(refused.header("retry-after"), "30", "{refused:?}");
     assert_eq!(shop.token(0).await, elsewhere);

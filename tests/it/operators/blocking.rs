@@ -3,7 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{AccountService, Answer, BUSY, Service, UsersFile, decoded, eventually, password_of};
+use crate::support::{AccountService, Answer, BUSY, Service, UsersFile, decoded, password_of, until};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 
@@ -22,11 +22,11 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
     }
     assert_eq!(office.show(&user).await["blocked"], true);
     let hash = EndHash::of(office.bed.configuration.value("WXMINT_ISSUER"), &user).to_string();
-    eventually("the end is in the feed", BUSY, async || {
+    until("the end is in the feed", BUSY, async || {
         let page = office.bed.http.get(&office.bed.service().url("/revocations")).await.body;
         let ended = decoded(&page).1["ended"].as_array().expect("an array").clone();
         let is_users = |end: &&Value| end[0] == "sub" && end[1] == hash.as_str() && end[2].as_i64() >= Some(iat);
-        ended.iter().any(|end| is_users(&end)).then_some(())
+        ended.iter().any(|end| is_users(&end))
     })
     .await;
 
@@ -39,10 +39,10 @@ async fn is_blocked_and_let_in_again(office: &Office, first: Answer) {
 
 /// So many lines of the log blame the operator, and none the account backend.
 async fn expect_cause(service: &Service, times: usize) {
-    eventually("the cause", BUSY, async || {
+    until("the cause", BUSY, async || {
         let causes = service.events().into_iter().filter(|line| line["code"] == "user_blocked");
         let causes: Vec<Value> = causes.map(|line| line["cause"].clone()).collect();
-        (causes == vec!["an operator has blocked this user"; times]).then_some(())
+        causes == vec!["an operator has blocked this user"; times]
     })
     .await;
 }

@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 
 use super::{NAME, Office, SECRET, all_of_redis};
 use crate::support::{
-    APPID, Answer, BUSY, OTHER_APPID, RedisCluster, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of,
+    APPID, Answer, BUSY, OTHER_APPID, RedisCluster, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of, until,
     write_private,
 };
 
@@ -31,8 +31,7 @@ fn kept_for_long(office: &Office, traces: &[&str]) -> Vec<(String, String)> {
 
 /// Repeats the erasure until it is answered.
 async fn erase(office: &Office, path: &str) {
-    let answered = async || (office.ask("DELETE", path).await.status == 204).then_some(());
-    eventually("the erasure is answered", BUSY, answered).await;
+    until("the erasure is answered", BUSY, async || office.ask("DELETE", path).await.status == 204).await;
 }
 
 struct Somebody {
@@ -91,8 +90,10 @@ async fn a_person_is_looked_up_by_openid() {
     let other_method = office.ask("PUT", &lin.path()).await.expect_problem(405, "invalid_request");
     assert_eq!(other_method.header("allow"), "GET, HEAD, DELETE");
     office.done("DELETE", &lin.path()).await;
-    let is_told = async || office.audited().iter().any(|act| act[0] == "erase_person" && act[3] == "ok").then_some(());
-    eventually("the last audit event", BUSY, is_told).await;
+    until("the last audit event", BUSY, async || {
+        office.audited().iter().any(|act| act[0] == "erase_person" && act[3] == "ok")
+    })
+    .await;
     assert!(!office.bed.service().log().contains(&lin.openid), "no openid in audit or log");
 }
 
@@ -314,8 +315,7 @@ async fn a_first_login_that_is_cut_off_at_any_step_can_be_erased() {
         let newcomer = Somebody::named(bed, &name).await;
         assert!(cut || login.status == 200, "{number}: {login:?} {account}");
         erase(&office, &newcomer.path()).await;
-        let recovered = async || (bed.log_in("regular").await.status == 200).then_some(());
-        eventually("logins again", BUSY, recovered).await;
+        until("logins again", BUSY, async || bed.log_in("regular").await.status == 200).await;
         newcomer.assert_forgotten(&office);
         if !cut {
             break;
@@ -343,9 +343,10 @@ async fn an_erasure_on_a_cluster_survives_the_loss_of_the_persons_primary() {
     let text = |app: &str, member: &str| account["apps"][app][member].as_str().expect("known").to_owned();
     for (app, _) in &people[..2] {
         let url = format!("http://{}{}", bed.service().admin, path_in(app, &text(app, "openid")));
-        let asked =
-            async || (bed.http.send(bed.http.0.delete(&url).bearer_auth(SECRET)).await.status == 204).then_some(());
-        eventually("the erasure is answered", BUSY, asked).await;
+        until("the erasure is answered", BUSY, async || {
+            bed.http.send(bed.http.0.delete(&url).bearer_auth(SECRET)).await.status == 204
+        })
+        .await;
     }
     let slot = bed.redis.slot(&format!("{{{APPID}:{}}}", text(APPID, "openid")));
     let primary = bed.redis.primary_of(slot).expect("a primary");
@@ -355,8 +356,10 @@ async fn an_erasure_on_a_cluster_survives_the_loss_of_the_persons_primary() {
         let info: Option<String> = bed.redis.node(node).try_command(&["CLUSTER", "INFO"]).ok();
         info.is_some_and(|info| info.contains("cluster_state:ok"))
     };
-    let agreed = async || block_in_place(|| bed.redis.primaries().into_iter().all(is_up)).then_some(());
-    eventually("all servers know the successor", BUSY, agreed).await;
+    until("all servers know the successor", BUSY, async || {
+        block_in_place(|| bed.redis.primaries().into_iter().all(is_up))
+    })
+    .await;
     let traces = [text(APPID, "openid"), text(OTHER_APPID, "openid"), text(APPID, "unionid")];
     for node in bed.redis.primaries() {
         for (key, parts) in block_in_place(|| bed.redis.node(node).everything()) {

@@ -21,6 +21,7 @@ use crate::support::{APPID, ISSUER};
 
 static TOKENS: AtomicU64 = AtomicU64::new(0);
 
+#[derive(Clone)]
 pub(super) struct Signer {
     pub(super) key: Arc<ForgeKey>,
     issuer: String,
@@ -40,11 +41,6 @@ impl Signer {
     pub(super) fn of_file(path: &Path) -> Self {
         let set = serde_json::from_slice(&fs::read(path).expect("the key file")).expect("JSON");
         Self { key: Arc::new(ForgeKey::of_file(&set)), issuer: ISSUER.to_owned() }
-    }
-
-    /// The same key, for another task.
-    pub(super) fn twin(&self) -> Self {
-        Self { key: Arc::clone(&self.key), issuer: self.issuer.clone() }
     }
 
     pub(super) fn set(&self) -> Value {

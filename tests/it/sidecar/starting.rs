@@ -1,7 +1,7 @@
 //! How it starts: before the issuer is there, while the issuer is away, and not at all.
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -58,7 +58,7 @@ async fn kept(signer: &Signer) -> (TempDir, SidecarSettings, PathBuf) {
 }
 
 /// Whole ones.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
@@ -82,32 +82,6 @@ async fn the_last_good_keys_on_disk_verify_while_the_issuer_is_away() {
     knows_nothing(&elsewhere, &signer.token()).await;
     let of_another = settings.with("WXMINT_ISSUER", "https://another.example").start().await;
     knows_nothing(&of_another, &signer.token()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_on_disk_that_others_could_have_written_or_that_are_damaged_are_not_believed() {
-    let signer = Signer::new();
-    let (_folder, settings, file) = kept(&signer).await;
-    let set = fs::read(&file).expect("the set");
-    let mode = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).expect("our file");
-    for open in [0o602, 0o620, 0o666, 0o646] {
-        mode(open);
-        let sidecar = settings.start().await;
-        knows_nothing(&sidecar, &signer.token()).await;
-        sidecar.says("others can write it").await;
-    }
-    mode(0o600);
-    for damaged in [&b""[..], b"{\"keys\":[]}", b"<html>", &set[..set.len() / 2], &[0; 100_000]] {
-        fs::write(&file, damaged).expect("our file");
-        knows_nothing(&settings.start().await, &signer.token()).await;
-    }
-    fs::remove_file(&file).expect("our file");
-    std::os::unix::fs::symlink("/dev/zero", &file).expect("a link");
-    knows_nothing(&settings.start().await, &signer.token()).await;
-    fs::remove_file(&file).expect("our link");
-    fs::write(&file, &set).expect("our file");
-    mode(0o644);
-    assert_eq!(settings.ready().await.verify(&signer.token()).await.status, 200, "as it was, it is believed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ pub(crate) use self::{
     connection::Connection,
     demo::Demo,
     ended::Ended,
-    jwks_server::{JwksServer, Manner, Step, answer},
+    jwks_server::{Fetch, JwksServer, Manner, Step, answer},
     keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
     newcomers::{Newcomers, lost},

@@ -36,8 +36,7 @@ impl Replicas {
     async fn hang_up(&self, client: Impatient) {
         let open = self.0.service().open_files();
         client.hang_up();
-        let noticed = async || (self.0.service().open_files() < open).then_some(());
-        eventually("the service closes the connection", PATIENCE, noticed).await;
+        until("the service closes the connection", PATIENCE, async || self.0.service().open_files() < open).await;
     }
 
     /// A login of somebody new whose client then asks, and hangs up while it is `number` that is on its way of Redis'
@@ -50,8 +49,7 @@ impl Replicas {
             let (link, begun) = (self.0.redis_link(), Instant::now());
             link.withhold_from(number);
             let client = self.begin(&session, request).await;
-            let waits = async || (link.is_withholding() || client.is_answered()).then_some(());
-            eventually("an answer on its way", PATIENCE, waits).await;
+            until("an answer on its way", PATIENCE, async || link.is_withholding() || client.is_answered()).await;
             let seen = look(&session);
             self.hang_up(client).await;
             link.restore().await;
@@ -68,8 +66,7 @@ impl Replicas {
         let new = self.key_after(lin).await;
         self.hang_up(client).await;
         link.restore().await;
-        let kept = async || (self.session_holds(lin).await == true).then_some(());
-        eventually("the new key is kept", PATIENCE, kept).await;
+        until("the new key is kept", PATIENCE, async || self.session_holds(lin).await == true).await;
         data_of(&self.decrypt(0, lin, &sealed_phone(&new, NUMBER)).await);
     }
 
@@ -168,7 +165,7 @@ async fn logins_that_nobody_waits_for_are_bounded() {
     let refused = eventually("a machine that is fast enough", PATIENCE, fill_up).await;
     let refused = refused.expect_problem(503, "store_unavailable");
     assert_eq!(refused.header("retry-after"), "1");
-    eventually("room", PATIENCE, async || (bed.log_in("mei").await.status == 200).then_some(())).await;
+    until("room", PATIENCE, async || bed.log_in("mei").await.status == 200).await;
 }
 
 #[tokio::test]

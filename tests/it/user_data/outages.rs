@@ -8,7 +8,7 @@ use super::{
     LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, endpoints, expect_undecryptable, failures::FOREIGN_KEY,
     sealing::sealed_phone,
 };
-use crate::support::{BUSY, PATIENCE, TestBed, eventually};
+use crate::support::{BUSY, PATIENCE, TestBed, until};
 
 /// 1 s for each step, of which there may be a few.
 const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(3));
@@ -20,9 +20,10 @@ async fn replicas() -> Replicas {
 }
 
 async fn is_back(replicas: &Replicas, session: &Session) {
-    let opens =
-        async || (replicas.decrypt(0, session, &sealed_phone(&session.key, NUMBER)).await.status == 200).then_some(());
-    eventually("data opens again", PATIENCE, opens).await;
+    until("data opens again", PATIENCE, async || {
+        replicas.decrypt(0, session, &sealed_phone(&session.key, NUMBER)).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]

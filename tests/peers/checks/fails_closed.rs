@@ -5,7 +5,7 @@ use crate::{
     example::Example,
     raw::Request,
     scene::Scene,
-    support::{Breakable, JwksServer, PATIENCE, Step, eventually},
+    support::{Breakable, JwksServer, PATIENCE, Step, until},
 };
 
 /// What a sidecar never says.
@@ -43,9 +43,9 @@ pub(crate) async fn fails_closed_faults(scene: &Scene, example: &Example, sideca
 
     sidecar.lead_to(real);
     sidecar.hang_up().await;
-    eventually("it lets a real token through again", PATIENCE, async || {
+    until("it lets a real token through again", PATIENCE, async || {
         let asked = Asked::send(scene, example, &request(scene, example)).await;
-        asked.unlike(&scene.lin).is_none().then_some(())
+        asked.unlike(&scene.lin).is_none()
     })
     .await;
     faults

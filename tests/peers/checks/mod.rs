@@ -24,7 +24,7 @@ pub(crate) use self::{
     strict::strict_faults,
     tokens::token_faults,
 };
-use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of};
+use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of, until};
 
 /// How often an example that follows the feed of ends asks for it, at most, while the bad tokens are sent.
 pub(crate) const LOOKS_AT_THE_FEED: u64 = 3;
@@ -112,15 +112,15 @@ pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Dur
     let file = Path::new(scene.bed.configuration.value("WXMINT_KEYS"));
     keys(file, &["retire", &kid_of(&scene.lin.token), "--now", "--yes"]);
     let old = Request::get(example.protected).bearer(&scene.lin.token);
-    eventually("the old key is refused", PATIENCE + within, async || {
-        (Asked::send(scene, example, &old).await.status() == 401).then_some(())
+    until("the old key is refused", PATIENCE + within, async || {
+        Asked::send(scene, example, &old).await.status() == 401
     })
     .await;
     let login = scene.log_in("mei").await;
     assert_ne!(kid_of(&login.token), kid_of(&scene.lin.token));
-    eventually("the new key is taken", PATIENCE + within, async || {
+    until("the new key is taken", PATIENCE + within, async || {
         let request = Request::get(example.protected).bearer(&login.token);
-        Asked::send(scene, example, &request).await.unlike(&login).is_none().then_some(())
+        Asked::send(scene, example, &request).await.unlike(&login).is_none()
     })
     .await;
 }

@@ -9,13 +9,13 @@ use serde_json::json;
 use super::{
     ended_second,
     issuer::{By, Issuer, Manner},
-    keeps_the_newest, obeys_the_feed, status, status_becomes,
+    keeps_the_newest, obeys_the_feed,
 };
 use crate::{
     back_end::BackEnd,
     example::Example,
     key_files::HAPROXY,
-    support::{PATIENCE, Process, Signal, eventually, free_port},
+    support::{PATIENCE, Process, Signal, until},
 };
 
 /// HAProxy starts once there is a map.
@@ -38,13 +38,8 @@ struct Haproxy {
 
 impl Haproxy {
     fn start(issuer: &Issuer, back_end: &BackEnd, settings: &[(&str, &str)]) -> Self {
-        let (port, url) = (free_port(), format!("http://{}", issuer.address));
-        let addresses = [
-            ("127.0.0.1:8080", &*issuer.address.to_string()),
-            ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
-            ("127.0.0.1:3000", &back_end.address.to_string()),
-        ];
-        let folder = HAPROXY.folder(&[&addresses[..], settings].concat());
+        let url = format!("http://{}", issuer.address);
+        let (port, folder) = HAPROXY.folder(issuer.address, back_end, settings);
         let written = HAPROXY.write_keys(folder.path(), &format!("{url}/.well-known/jwks.json"), &[]);
         assert!(written.status.success(), "{written:?}");
         let mut follower = Command::new(folder.path().join("wxmint-revocations.py"));
@@ -80,16 +75,15 @@ async fn haproxy_knows_what_was_ended_before_and_after_a_reload() {
     let haproxy = Haproxy::start(&issuer, &back_end, &OFTEN);
     let example = &haproxy.example;
     let [lin, mei] = ["lin", "mei"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
-    status_becomes(example, &lin, 200, "before any end").await;
+    example.becomes(&lin, 200, "before any end").await;
     issuer.end_user("lin", ended_second());
-    status_becomes(example, &lin, 401, "ended").await;
+    example.becomes(&lin, 401, "ended").await;
     let reloads = async || haproxy.process.stderr().iter().filter(|line| line.contains("Loading success")).count();
     let before = reloads().await;
     haproxy.process.signal(Signal::USR2);
-    let reloaded = async || (reloads().await > before).then_some(());
-    eventually("HAProxy reloads", PATIENCE, reloaded).await;
-    assert_eq!(status(example, &lin).await, Some(401), "ended before the reload");
+    until("HAProxy reloads", PATIENCE, async || reloads().await > before).await;
+    assert_eq!(example.status(&lin).await, Some(401), "ended before the reload");
     issuer.end_user("mei", ended_second());
-    status_becomes(example, &mei, 401, "ended after the reload").await;
-    assert_eq!(status(example, &lin).await, Some(401), "ended before the reload");
+    example.becomes(&mei, 401, "ended after the reload").await;
+    assert_eq!(example.status(&lin).await, Some(401), "ended before the reload");
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -11,18 +11,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use crate::{
-    forge::{ForgeKey, merged},
-    support::{JwksServer, PATIENCE, Step, answer, eventually},
-};
+use super::forge::{ForgeKey, merged};
+use crate::support::{Fetch, JwksServer, PATIENCE, Step, answer, locked, until};
 
 /// So that five ends are more than one page.
 const PAGE: usize = 2;
 pub(super) const PERSON_APP: &str = "wx0000000000000001";
 pub(super) const OTHER_APP: &str = "wx0000000000000002";
 
-pub(super) struct Issuer {
-    pub(super) address: SocketAddr,
+pub(crate) struct Issuer {
+    pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     server: JwksServer,
 }
@@ -78,6 +76,31 @@ pub(super) enum By {
     First,
     Second,
     Third,
+}
+
+impl Manner {
+    pub(super) fn says(spoil: impl Fn(&Signers<'_>, Value, Value) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Says(Arc::new(spoil))
+    }
+
+    /// A page with these claims in place of its own.
+    pub(super) fn page_with(members: Value) -> Self {
+        Self::says(move |signers, header, claims| signers.key.page(&header, &merged(&claims, members.clone())))
+    }
+
+    /// A page that ends the key by which it is signed.
+    pub(super) fn of_its_own_end() -> Self {
+        Self::says(|signers, header, mut claims| {
+            claims["ended"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid]));
+            signers.key.page(&header, &claims)
+        })
+    }
+
+    /// What is no page.
+    pub(super) fn body(status: &'static str, body: &[u8]) -> Self {
+        let body = body.to_vec();
+        Self::says(move |_, _, _| answer(status, "", &body))
+    }
 }
 
 impl Issuer {
@@ -173,8 +196,7 @@ impl Issuer {
     /// Returns when the example has asked since, and has dealt with that answer: it asks again only then.
     pub(super) async fn answers(&self, manner: Manner) {
         self.says(manner);
-        let asked = async || (self.sent_each().len() >= 3).then_some(());
-        eventually("the example asks for pages", PATIENCE, asked).await;
+        until("the example asks for pages", PATIENCE, async || self.requests().len() >= 3).await;
     }
 
     pub(super) fn says(&self, manner: Manner) {
@@ -184,19 +206,20 @@ impl Issuer {
 
     /// Bytes of the longest answer since the manner was set.
     pub(super) fn sent(&self) -> usize {
-        self.sent_each().into_iter().max().unwrap_or_default()
+        self.requests().iter().map(|request| request.sent).max().unwrap_or_default()
     }
 
-    /// What was sent to each request for a page since the manner was set, answered or not.
-    fn sent_each(&self) -> Vec<usize> {
-        let fetches = self.server.all_fetches().split_off(self.shared.feed().asked_before);
-        fetches.iter().filter(|fetch| fetch.path.starts_with("/revocations")).map(|fetch| fetch.sent).collect()
+    /// The requests for a page since the manner was set, answered or not.
+    pub(super) fn requests(&self) -> Vec<Fetch> {
+        let mut requests = self.server.all_fetches().split_off(self.shared.feed().asked_before);
+        requests.retain(|request| request.path.starts_with("/revocations"));
+        requests
     }
 }
 
 impl Shared {
     fn feed(&self) -> MutexGuard<'_, Feed> {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.feed)
     }
 
     fn hash(&self, value: &str) -> String {
@@ -246,7 +269,7 @@ impl Shared {
         if target == "/elsewhere" {
             let (header, mut claims) = self.page("");
             claims["ended"] = self.end_of_mei();
-            return sends(page(&self.keys[0].token(&header.to_string(), &claims.to_string())));
+            return sends(self.keys[0].page(&header, &claims));
         }
         let Some(query) = target.strip_prefix("/revocations") else {
             return sends(answer("404 Not Found", "", b""));
@@ -254,7 +277,7 @@ impl Shared {
         let (header, mut claims) = self.page(query.strip_prefix("?after=").unwrap_or(""));
         let manner = self.feed().manner.clone();
         match manner {
-            Manner::Good => sends(page(&self.signs().token(&header.to_string(), &claims.to_string()))),
+            Manner::Good => sends(self.signs().page(&header, &claims)),
             Manner::Gone => Vec::new(),
             Manner::Says(spoil) => {
                 claims["ended"] = self.end_of_mei();
@@ -266,6 +289,13 @@ impl Shared {
                 Step::Repeat(b"e".to_vec(), Duration::from_millis(20)),
             ],
         }
+    }
+}
+
+impl ForgeKey {
+    /// An answer with a page of this header and these claims.
+    pub(super) fn page(&self, header: &Value, claims: &Value) -> Vec<u8> {
+        page(&self.token(&header.to_string(), &claims.to_string()))
     }
 }
 

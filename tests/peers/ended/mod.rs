@@ -5,22 +5,21 @@ mod haproxy;
 mod issuer;
 mod nginx_njs;
 mod old_tokens;
-mod services;
-
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use self::issuer::{By, Issuer, Manner, OTHER_APP, PERSON_APP, page};
+pub(crate) use self::issuer::Issuer;
+use self::issuer::{By, Manner, OTHER_APP, PERSON_APP, page};
 use crate::{
     example::Example,
+    forge::{self, merged},
     raw::Request,
-    support::{PATIENCE, eventually},
+    support::answer,
 };
 
 /// All that is asked of whoever follows the feed. `start` runs an example: `closed`, or not.
-async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
+pub(super) async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     // The open one last, because it waits for a first page only for a time.
     let (closed, open) = (start(&issuer, true), start(&issuer, false));
@@ -40,23 +39,23 @@ async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(
 }
 
 /// A key that was retired for an emergency is refused soon, though the page that says so is signed by a key that nobody knew.
-async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
+pub(super) async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
     let running = start(&issuer, false);
     let example = example(&running);
     let [first, second, third] = [By::First, By::Second, By::Third].map(|key| issuer.token(key, json!({"sub": "lin"})));
-    status_becomes(example, &first, 200, "a token of the first key").await;
-    assert_eq!(status(example, &third).await, Some(401), "{}: a key that is not published", example.name);
+    example.becomes(&first, 200, "a token of the first key").await;
+    assert_eq!(example.status(&third).await, Some(401), "{}: a key that is not published", example.name);
     issuer.retires_first_key();
-    status_becomes(example, &first, 401, "a token of the retired key").await;
-    status_becomes(example, &third, 200, "a token of the new key").await;
-    assert_eq!(status(example, &second).await, Some(200), "{}: a token of another key", example.name);
+    example.becomes(&first, 401, "a token of the retired key").await;
+    example.becomes(&third, 200, "a token of the new key").await;
+    assert_eq!(example.status(&second).await, Some(200), "{}: a token of another key", example.name);
 }
 
 /// One that can hold no more ends than `start` has set, 20, keeps the newest of the kind with most, and says that it lacks
 /// some: where it is closed, by 503.
-async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
+pub(super) async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
     let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": ended_second()}));
@@ -66,45 +65,44 @@ async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, example: impl F
     let (newest, oldest) = (of("zhao", "jti-39"), of("zhao", "jti-0"));
     let (open, closed) = (start(&issuer, false), start(&issuer, true));
     let (open, closed) = (example(&open), example(&closed));
-    status_becomes(closed, &of("mei", "jti"), 200, "closed, with two ends").await;
+    closed.becomes(&of("mei", "jti"), 200, "closed, with two ends").await;
     for number in 0..40 {
         issuer.end_token(&format!("jti-{number}"), now().timestamp() + 1000 + number);
     }
-    status_becomes(open, &newest, 401, "the newest end").await;
+    open.becomes(&newest, 401, "the newest end").await;
     for token in &blocked {
-        assert_eq!(status(open, token).await, Some(401), "{}: a kind of which few are held", open.name);
+        assert_eq!(open.status(token).await, Some(401), "{}: a kind of which few are held", open.name);
     }
-    assert_eq!(status(open, &oldest).await, Some(200), "{}: the oldest end of most", open.name);
-    status_becomes(closed, &of("mei", "jti"), 503, "closed, and full").await;
+    assert_eq!(open.status(&oldest).await, Some(200), "{}: the oldest end of most", open.name);
+    closed.becomes(&of("mei", "jti"), 503, "closed, and full").await;
 }
 
 /// Keys that the issuer confirms no more are believed for a time, which `start` sets short, and no longer.
-async fn believes_no_old_keys<T>(start: impl Fn(&Issuer) -> T, example: impl Fn(&T) -> &Example) {
+pub(super) async fn believes_no_old_keys<T>(start: impl Fn(&Issuer) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
     let running = start(&issuer);
     let example = example(&running);
     let mei = issuer.token(By::First, json!({"sub": "mei"}));
-    status_becomes(example, &mei, 200, "with keys").await;
+    example.becomes(&mei, 200, "with keys").await;
     issuer.publishes_nothing();
-    assert_eq!(status(example, &mei).await, Some(200), "{}: at once", example.name);
-    status_becomes(example, &mei, 503, "with keys that are too old").await;
+    assert_eq!(example.status(&mei).await, Some(200), "{}: at once", example.name);
+    example.becomes(&mei, 503, "with keys that are too old").await;
 }
 
 async fn waits_for_a_first_page(issuer: &Issuer, open: &Example, closed: &Example) {
     let mei = issuer.token(By::First, json!({"sub": "mei"}));
-    assert_ne!(status(open, &mei).await, Some(200), "open, without a page");
-    status_becomes(closed, &mei, 503, "closed, without a page").await;
-    status_becomes(open, &mei, 200, "open, which waits for a page no longer").await;
-    assert_eq!(status(closed, &mei).await, Some(503), "closed, still without a page");
+    assert_ne!(open.status(&mei).await, Some(200), "open, without a page");
+    closed.becomes(&mei, 503, "closed, without a page").await;
+    open.becomes(&mei, 200, "open, which waits for a page no longer").await;
+    assert_eq!(closed.status(&mei).await, Some(503), "closed, still without a page");
     issuer.says(Manner::Good);
-    status_becomes(closed, &mei, 200, "closed, with a page").await;
+    closed.becomes(&mei, 200, "closed, with a page").await;
 }
 
 async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
     let iat = now().timestamp() - 100;
-    let of =
-        |sub: &str, more: Value| issuer.token(By::First, crate::forge::merged(&json!({"sub": sub, "iat": iat}), more));
+    let of = |sub: &str, more: Value| issuer.token(By::First, merged(&json!({"sub": sub, "iat": iat}), more));
     let lin = of("lin", json!({}));
     let [here, there] = [PERSON_APP, OTHER_APP].map(|app| of("wang", json!({"client_id": app})));
     let [one, another] = ["jti-one", "jti-another"].map(|jti| of("zhao", json!({"jti": jti})));
@@ -113,7 +111,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
     let later = of("lin", json!({"iat": iat + 1}));
     let all = [&lin, &here, &there, &one, &another, &second, &first, &later];
     for (example, token) in examples.iter().flat_map(|example| all.map(|token| (example, token))) {
-        assert_eq!(status(example, token).await, Some(200), "{}: before any end", example.name);
+        assert_eq!(example.status(token).await, Some(200), "{}: before any end", example.name);
     }
 
     issuer.end_user("lin", iat - 1);
@@ -123,40 +121,40 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
     issuer.end_second_key();
     for example in examples {
         for (token, what) in [(&here, "its user in its app"), (&one, "its jti"), (&second, "its key")] {
-            status_becomes(example, token, 401, what).await;
+            example.becomes(token, 401, what).await;
         }
         for token in [&lin, &there, &another, &first] {
-            assert_eq!(status(example, token).await, Some(200), "{}: what nobody has ended", example.name);
+            assert_eq!(example.status(token).await, Some(200), "{}: what nobody has ended", example.name);
         }
     }
     issuer.end_user("lin", iat);
     // An earlier time does not replace a later one.
     issuer.end_user("lin", iat - 50);
     for example in examples {
-        status_becomes(example, &lin, 401, "its user, in the second of its iat").await;
-        assert_eq!(status(example, &later).await, Some(200), "{}: a login after the end", example.name);
+        example.becomes(&lin, 401, "its user, in the second of its iat").await;
+        assert_eq!(example.status(&later).await, Some(200), "{}: a login after the end", example.name);
     }
     issuer.answers(Manner::Good).await;
     for (example, token) in examples.iter().flat_map(|example| [&lin, &here, &one, &second].map(|t| (example, t))) {
-        assert_eq!(status(example, token).await, Some(401), "{}: what was revoked stays so", example.name);
+        assert_eq!(example.status(token).await, Some(401), "{}: what was revoked stays so", example.name);
     }
 }
 
 async fn takes_no_page_for_a_token(issuer: &Issuer, example: &Example) {
     let page = issuer.page_like_a_token(json!({"sub": "mei", "ended": []}));
-    assert_eq!(status(example, &page).await, Some(401), "{}: a page is no token", example.name);
+    assert_eq!(example.status(&page).await, Some(401), "{}: a page is no token", example.name);
 }
 
 async fn tells_when_the_feed_is_gone(issuer: &Issuer, open: &Example, closed: &Example) {
     let [lin, mei] = ["lin", "mei"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
     issuer.says(Manner::Gone);
-    status_becomes(closed, &mei, 503, "closed, without news").await;
+    closed.becomes(&mei, 503, "closed, without news").await;
     let reply = Request::get(closed.protected).bearer(&mei).send(closed.address).await.expect("an answer");
     assert_eq!(reply.header("retry-after").len(), 1, "{reply:?}");
-    assert_eq!((status(open, &mei).await, status(open, &lin).await), (Some(200), Some(401)), "open goes on");
+    assert_eq!((open.status(&mei).await, open.status(&lin).await), (Some(200), Some(401)), "open goes on");
     issuer.says(Manner::Good);
-    status_becomes(closed, &mei, 200, "closed, with news").await;
-    assert_eq!(status(closed, &lin).await, Some(401), "and has forgotten nothing");
+    closed.becomes(&mei, 200, "closed, with news").await;
+    assert_eq!(closed.status(&lin).await, Some(401), "and has forgotten nothing");
 }
 
 /// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`, which
@@ -166,20 +164,20 @@ async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: 
     let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
     let page = |iat: i64, user: &str| {
         let end = json!(["sub", issuer.hash(user), now().timestamp() + 1000]);
-        page_with(json!({"iat": iat, "exp": iat + 300, "ended": [end]}))
+        Manner::page_with(json!({"iat": iat, "exp": iat + 300, "ended": [end]}))
     };
     issuer.says(page(now().timestamp() - 30, "zhou"));
-    status_becomes(open, &zhou, 401, "in a page that is 30 s older").await;
-    status_becomes(closed, &mei, 503, "closed, with pages that are 30 s older").await;
+    open.becomes(&zhou, 401, "in a page that is 30 s older").await;
+    closed.becomes(&mei, 503, "closed, with pages that are 30 s older").await;
     let newest = now().timestamp() + 50;
     issuer.says(page(newest, "wei"));
     for example in [open, closed] {
-        status_becomes(example, &wei, 401, "in the newest page").await;
+        example.becomes(&wei, 401, "in the newest page").await;
     }
     issuer.says(page(newest - 60, "han"));
     for example in [open, closed] {
-        status_becomes(example, &han, 401, "in a page that is 60 s older").await;
-        assert_eq!(status(example, &mei).await, Some(200), "{}: its newest page is as new as before", example.name);
+        example.becomes(&han, 401, "in a page that is 60 s older").await;
+        assert_eq!(example.status(&mei).await, Some(200), "{}: its newest page is as new as before", example.name);
     }
     newest
 }
@@ -188,113 +186,99 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
     let [lin, mei] = ["lin", "mei"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
     let access_token = issuer.token(By::First, json!({"sub": "mei"}));
     let header = |members: Value| {
-        says(move |signers, header, claims| {
-            signed(signers.key, &crate::forge::merged(&header, members.clone()), &claims)
-        })
+        Manner::says(move |signers, header, claims| signers.key.page(&merged(&header, members.clone()), &claims))
     };
-    let body = |status: &'static str, body: Vec<u8>| says(move |_, _, _| answer(status, &body));
     let time = now().timestamp();
-    let end = |end: Value| page_with(json!({"ended": [["sub", issuer.hash("mei"), time + 1000], end]}));
+    let end = |end: Value| Manner::page_with(json!({"ended": [["sub", issuer.hash("mei"), time + 1000], end]}));
     for (what, manner) in [
-        ("by a foreign key", says(|signers, header, claims| signed(signers.foreign, &header, &claims))),
+        ("by a foreign key", Manner::says(|signers, header, claims| signers.foreign.page(&header, &claims))),
         (
             "by a foreign key of its own name",
-            says(|signers, mut header, claims| {
+            Manner::says(|signers, mut header, claims| {
                 header["kid"] = signers.foreign.kid.clone().into();
-                signed(signers.foreign, &header, &claims)
+                signers.foreign.page(&header, &claims)
             }),
         ),
         (
             "by a key that was ended",
-            says(|signers, mut header, claims| {
+            Manner::says(|signers, mut header, claims| {
                 header["kid"] = signers.second.kid.clone().into();
-                signed(signers.second, &header, &claims)
+                signers.second.page(&header, &claims)
             }),
         ),
-        (
-            "the end of the key that signs it",
-            says(|signers, header, mut claims| {
-                claims["ended"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid]));
-                signed(signers.key, &header, &claims)
-            }),
-        ),
+        ("the end of the key that signs it", Manner::of_its_own_end()),
         ("no kid", header(json!({"kid": null}))),
         (
             "unsigned",
-            says(|signers, mut header, claims| {
+            Manner::says(|signers, mut header, claims| {
                 header["alg"] = "none".into();
                 let token = signers.key.token(&header.to_string(), &claims.to_string());
                 page(&token[..=token.rfind('.').expect("a token")])
             }),
         ),
-        ("an access token", says(move |_, _, _| page(&access_token))),
+        ("an access token", Manner::says(move |_, _, _| page(&access_token))),
         ("another typ", header(json!({"typ": "at+jwt"}))),
         ("no typ", header(json!({"typ": null}))),
         ("typ in other case", header(json!({"typ": "Revocations+JWT"}))),
         ("crit", header(json!({"crit": ["ends"], "ends": 1}))),
-        ("another issuer's", page_with(json!({"iss": "https://login.example.net"}))),
-        ("no issuer", page_with(json!({"iss": null}))),
-        ("a page that is 61 s older", page_with(json!({"iat": newest - 61, "exp": time + 200}))),
-        ("an expired page", page_with(json!({"iat": time - 1000, "exp": time - 700}))),
-        ("without exp", page_with(json!({"exp": null}))),
-        ("of the future", page_with(json!({"iat": time + 1000, "exp": time + 1300}))),
-        ("an answer to another question", page_with(json!({"after": "0-987654"}))),
-        ("without after", page_with(json!({"after": null}))),
-        ("without a cursor", page_with(json!({"cursor": null}))),
-        ("more, perhaps", page_with(json!({"more": "true"}))),
-        ("keep as text", page_with(json!({"keep": "86460"}))),
-        ("ended is no array", page_with(json!({"ended": {"0": ["sub", issuer.hash("mei"), time + 1000]}}))),
+        ("another issuer's", Manner::page_with(json!({"iss": "https://login.example.net"}))),
+        ("no issuer", Manner::page_with(json!({"iss": null}))),
+        ("a page that is 61 s older", Manner::page_with(json!({"iat": newest - 61, "exp": time + 200}))),
+        ("an expired page", Manner::page_with(json!({"iat": time - 1000, "exp": time - 700}))),
+        ("without exp", Manner::page_with(json!({"exp": null}))),
+        ("of the future", Manner::page_with(json!({"iat": time + 1000, "exp": time + 1300}))),
+        ("an answer to another question", Manner::page_with(json!({"after": "0-987654"}))),
+        ("without after", Manner::page_with(json!({"after": null}))),
+        ("without a cursor", Manner::page_with(json!({"cursor": null}))),
+        ("more, perhaps", Manner::page_with(json!({"more": "true"}))),
+        ("keep as text", Manner::page_with(json!({"keep": "86460"}))),
+        ("ended is no array", Manner::page_with(json!({"ended": {"0": ["sub", issuer.hash("mei"), time + 1000]}}))),
         ("an end that is no array", end(json!("sub"))),
         ("an end of nothing", end(json!([]))),
         ("a user ended at no time", end(json!(["sub", issuer.hash("li")]))),
         ("a user ended at a text", end(json!(["app", issuer.hash("li"), "1"]))),
         ("a hash that is none", end(json!(["jti", "li", 1]))),
         ("a key without a name", end(json!(["kid", 1]))),
-        ("404", body("404 Not Found", Vec::new())),
+        ("404", Manner::body("404 Not Found", b"")),
         (
             "500 with a page",
-            says(|signers, header, claims| {
-                answer(
-                    "500 Internal Server Error",
-                    signers.key.token(&header.to_string(), &claims.to_string()).as_bytes(),
-                )
+            Manner::says(|signers, header, claims| {
+                let page = signers.key.token(&header.to_string(), &claims.to_string());
+                answer("500 Internal Server Error", "", page.as_bytes())
             }),
         ),
-        ("nothing", body("200 OK", Vec::new())),
-        ("HTML", body("200 OK", b"<html>maintenance</html>".to_vec())),
+        ("nothing", Manner::body("200 OK", b"")),
+        ("HTML", Manner::body("200 OK", b"<html>maintenance</html>")),
         (
             "half a page",
-            says(|signers, header, claims| {
-                let mut half = signed(signers.key, &header, &claims);
+            Manner::says(|signers, header, claims| {
+                let mut half = signers.key.page(&header, &claims);
                 half.truncate(half.len() - 20);
                 half
             }),
         ),
-        (
-            "a redirect to a good page",
-            says(|_, _, _| crate::support::answer("302 Found", "Location: /elsewhere\r\n", b"")),
-        ),
-        ("50 MB", body("200 OK", vec![b'e'; 50_000_000])),
+        ("a redirect to a good page", Manner::says(|_, _, _| answer("302 Found", "Location: /elsewhere\r\n", b""))),
+        ("50 MB", Manner::body("200 OK", &vec![b'e'; 50_000_000])),
         ("no end", Manner::Drips),
         ("no answer", Manner::Gone),
     ] {
         issuer.answers(manner).await;
         assert!(issuer.sent() < 20_000_000, "{}: {what}: it has read {} bytes", example.name, issuer.sent());
-        assert_eq!(status(example, &mei).await, Some(200), "{}: believes a page: {what}", example.name);
-        assert_eq!(status(example, &lin).await, Some(401), "{}: has forgotten an end: {what}", example.name);
+        assert_eq!(example.status(&mei).await, Some(200), "{}: believes a page: {what}", example.name);
+        assert_eq!(example.status(&lin).await, Some(401), "{}: has forgotten an end: {what}", example.name);
     }
     issuer.answers(Manner::Good).await;
     issuer.end_user("qian", now().timestamp());
     let qian = issuer.token(By::First, json!({"sub": "qian", "iat": ended_second()}));
-    status_becomes(example, &qian, 401, "a good page after all the bad ones").await;
+    example.becomes(&qian, 401, "a good page after all the bad ones").await;
 }
 
 async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Example) {
     issuer.loses_cursors();
     issuer.end_user("wu", now().timestamp());
     let [lin, wu] = ["lin", "wu"].map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
-    status_becomes(example, &wu, 401, "a page of the whole feed").await;
-    assert_eq!(status(example, &lin).await, Some(401));
+    example.becomes(&wu, 401, "a page of the whole feed").await;
+    assert_eq!(example.status(&lin).await, Some(401));
 }
 
 /// An end is not held longer than a token that it can refuse.
@@ -302,39 +286,11 @@ async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
     let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
     issuer.keeps_for(1);
-    status_becomes(example, &lin, 200, "an end that nobody needs any more").await;
-    assert_eq!(status(example, &one).await, Some(401), "a token's end is held until its exp and the leeway");
+    example.becomes(&lin, 200, "an end that nobody needs any more").await;
+    assert_eq!(example.status(&one).await, Some(401), "a token's end is held until its exp and the leeway");
 }
 
 /// Before which each user whom a test ends is ended.
 fn ended_second() -> i64 {
     now().timestamp() - 150
-}
-
-fn says(spoil: impl Fn(&issuer::Signers<'_>, Value, Value) -> Vec<u8> + Send + Sync + 'static) -> Manner {
-    Manner::Says(std::sync::Arc::new(spoil))
-}
-
-/// A page with these claims in place of its own.
-fn page_with(members: Value) -> Manner {
-    says(move |signers, header, claims| signed(signers.key, &header, &crate::forge::merged(&claims, members.clone())))
-}
-
-fn signed(key: &crate::forge::ForgeKey, header: &Value, claims: &Value) -> Vec<u8> {
-    page(&key.token(&header.to_string(), &claims.to_string()))
-}
-
-fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-    crate::support::answer(status, "", body)
-}
-
-async fn status(example: &Example, token: &str) -> Option<u16> {
-    let reply =
-        Request::get(example.protected).bearer(token).send_within(example.address, Duration::from_secs(5)).await;
-    Some(reply.ok()?.status)
-}
-
-async fn status_becomes(example: &Example, token: &str, expected: u16, what: &str) {
-    let what = format!("examples/peers/{}, {what}: {expected}", example.name);
-    eventually(&what, PATIENCE, async || (status(example, token).await? == expected).then_some(())).await;
 }

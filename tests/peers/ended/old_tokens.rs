@@ -7,12 +7,12 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{services::java, status, status_becomes};
 use crate::{
     example::{Example, Started},
     forge::{joined, merged, with_signature},
     java_spring::start_with,
     scene::Scene,
+    services::java,
     support::{Process, free_port, repository, tools},
 };
 
@@ -66,26 +66,26 @@ async fn judges_each_kind_by_its_own_key_alone(start: fn(SocketAddr, &str) -> St
     let named = [SECRET, &pem].map(|secret| old(secret, forge.header_with(json!({"alg": "HS256"})), of_user.clone()));
     let refuses_bad_ones = async |example: &Example| {
         for (what, token) in &bad {
-            assert_eq!(status(example, token).await, Some(401), "{}: {what}", example.name);
+            assert_eq!(example.status(token).await, Some(401), "{}: {what}", example.name);
         }
     };
     let Started { example, .. } = &start(scene.address(), "2999-01-01T00:00:00Z");
-    status_becomes(example, &good, 200, "an old token without wxmint").await;
-    assert_eq!(status(example, ours).await, Some(503), "{}: wxmint's token without its keys", example.name);
+    example.becomes(&good, 200, "an old token without wxmint").await;
+    assert_eq!(example.status(ours).await, Some(503), "{}: wxmint's token without its keys", example.name);
     refuses_bad_ones(example).await;
     for token in &named {
-        assert!(matches!(status(example, token).await, Some(401 | 503)), "{}: HS256 with a kid", example.name);
+        assert!(matches!(example.status(token).await, Some(401 | 503)), "{}: HS256 with a kid", example.name);
     }
     scene.link.restore().await;
-    status_becomes(example, ours, 200, "wxmint's token").await;
-    assert_eq!(status(example, &good).await, Some(200), "{}: an old token", example.name);
+    example.becomes(ours, 200, "wxmint's token").await;
+    assert_eq!(example.status(&good).await, Some(200), "{}: an old token", example.name);
     refuses_bad_ones(example).await;
     for token in &named {
-        assert_eq!(status(example, token).await, Some(401), "{}: HS256 with a kid", example.name);
+        assert_eq!(example.status(token).await, Some(401), "{}: HS256 with a kid", example.name);
     }
     let Started { example, .. } = &start(scene.address(), "2026-01-01T00:00:00Z");
-    status_becomes(example, ours, 200, "wxmint's token").await;
-    assert_eq!(status(example, &good).await, Some(401), "{}: an old token after its time", example.name);
+    example.becomes(ours, 200, "wxmint's token").await;
+    assert_eq!(example.status(&good).await, Some(401), "{}: an old token after its time", example.name);
 }
 
 #[tokio::test(flavor = "multi_thread")]

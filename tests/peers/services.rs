@@ -1,19 +1,35 @@
-//! The services that follow the feed by themselves, with the times of a test in place of their own.
+//! The services that verify by themselves and follow the feed, with the times of a test in place of their own. Each is asked the
+//! same.
 
-use std::{net::SocketAddr, process::Command};
+use std::{net::SocketAddr, process::Command, time::Duration};
 
-use super::{believes_no_old_keys, issuer::Issuer, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_the_feed};
 use crate::{
+    checks::{self, Exceptions, LOOKS_AT_THE_FEED},
+    ended::{Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_the_feed},
     example::{Example, Started, copy_example},
     go::OFTEN,
+    key_source::{KeySource, bad_keys_spoil_themselves_only, follow},
+    scene::Scene,
     scripts::{express, fastapi},
-    support::{Process, free_port, repository},
+    support::{PATIENCE, Process, eventually, free_port, repository},
 };
 
 type Setting = (&'static str, &'static str);
 
 struct Service {
     start: fn(SocketAddr, &[(&str, &str)]) -> Started,
+    /// Takes what `checks::tokens` calls so.
+    exceptions: Exceptions<'static>,
+    /// Notices soon that the issuer is there.
+    eager: &'static [Setting],
+    /// At most, for forty unknown keys.
+    fetches: u64,
+    /// Looks for keys every second, or asks for them again and again where it never stops looking.
+    looks: &'static [Setting],
+    /// How it writes the address of its keys, and another one in the place of URL.
+    jwks: Setting,
+    algorithms: &'static [&'static str],
+    /// Follows the feed by the time of a test.
     often: &'static [Setting],
     closed: Setting,
     /// Holds 20 ends.
@@ -22,8 +38,16 @@ struct Service {
     old_keys: &'static [Setting],
 }
 
+const THE_LAST: Exceptions<'_> = &[("duplicate member", "if a member occurs twice, it takes the last one")];
+
 const GO: Service = Service {
     start: crate::go::start,
+    exceptions: &[],
+    eager: &OFTEN,
+    fetches: LOOKS_AT_THE_FEED,
+    looks: &[OFTEN[0], OFTEN[1], ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second")],
+    jwks: ("issuer + \"/.well-known/jwks.json\"", "\"URL\""),
+    algorithms: &["EdDSA", "RS256"],
     often: &[
         OFTEN[1],
         ("lookEvery       = 5 * time.Second", "lookEvery       = 49 * time.Millisecond"),
@@ -38,6 +62,12 @@ const GO: Service = Service {
 
 const NODE: Service = Service {
     start: express,
+    exceptions: THE_LAST,
+    eager: &[],
+    fetches: LOOKS_AT_THE_FEED,
+    looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
+    jwks: ("${ISSUER}/.well-known/jwks.json", "URL"),
+    algorithms: &[],
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
@@ -55,6 +85,12 @@ const NODE: Service = Service {
 
 const PYTHON: Service = Service {
     start: fastapi,
+    exceptions: THE_LAST,
+    eager: &[],
+    fetches: LOOKS_AT_THE_FEED,
+    looks: &[("EVERY = 300 ", "EVERY = 1 ")],
+    jwks: ("{ISSUER}/.well-known/jwks.json", "URL"),
+    algorithms: &[],
     often: &[
         ("EVERY = 5 ", "EVERY = 0.05 "),
         ("DEADLINE = 4 ", "DEADLINE = 1 "),
@@ -69,6 +105,12 @@ const PYTHON: Service = Service {
 /// Revocations.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
 const JAVA: Service = Service {
     start: |issuer, settings| java(issuer, settings, &[]),
+    exceptions: &[],
+    eager: &[],
+    fetches: LOOKS_AT_THE_FEED,
+    looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
+    jwks: ("URI.create(issuer + \"/.well-known/jwks.json\")", "URI.create(\"URL\")"),
+    algorithms: &["RS256"],
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),
         ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
@@ -85,7 +127,17 @@ const JAVA: Service = Service {
 };
 
 const PHP: Service = Service {
-    start: super::super::php::start,
+    start: crate::php::start,
+    exceptions: THE_LAST,
+    eager: &[("EVERY = 5;", "EVERY = 1;")],
+    fetches: 30,
+    looks: &[
+        ("EVERY = 5;", "EVERY = 0.1;"),
+        ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
+        ("DEADLINE = 4;", "DEADLINE = 1;"),
+    ],
+    jwks: ("self::fetch(Settings::ISSUER . '/.well-known/jwks.json'", "self::fetch('URL'"),
+    algorithms: &["EdDSA", "RS256"],
     often: &[
         ("EVERY = 5;", "EVERY = 0.1;"),
         ("DEADLINE = 4;", "DEADLINE = 1;"),
@@ -102,10 +154,10 @@ const PHP: Service = Service {
     ],
 };
 
-const SPRING: Service = Service { start: super::super::java_spring::start, ..JAVA };
+const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
 
 /// With the secret and the end of old tokens, if there is one.
-pub(super) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
+pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
     let folder = tempfile::tempdir().expect("a folder");
     copy_example("java-spring", settings, folder.path());
     let ours =
@@ -129,6 +181,13 @@ pub(super) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
 }
 
 impl Service {
+    /// Of a scene whose keys are those of `source`.
+    fn of_keys_at(&self, scene: &Scene, source: &KeySource, settings: &[Setting]) -> Started {
+        let (theirs, ours) = self.jwks;
+        let ours = ours.replace("URL", &source.url());
+        (self.start)(scene.address(), &[&[(theirs, &*ours)], settings].concat())
+    }
+
     fn start(&self, issuer: &Issuer, is_closed: bool, more: &[Setting]) -> Started {
         let closed = [self.closed];
         (self.start)(issuer.address, &[self.often, &closed[..usize::from(is_closed)], more].concat())
@@ -160,9 +219,18 @@ macro_rules! services {
 }
 
 services! {
-    go: GO, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends];
-    node: NODE, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends];
-    python: PYTHON, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends];
+    go: GO, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm,
+        refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+    ];
+    node: NODE, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, refuses_what_was_ended,
+        learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+    ];
+    python: PYTHON, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, refuses_what_was_ended,
+        learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+    ];
     java: JAVA, [refuses_what_was_ended, keeps_the_newest_ends];
 }
 
@@ -173,12 +241,61 @@ services! {
 
 services! {
     ignore = "nightly: tests/tools/registries.sh",
-    php: PHP, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends]
+    php: PHP, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, follows_keys_and_nonsense_costs_it_nothing,
+        takes_each_algorithm, refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old,
+        keeps_the_newest_ends
+    ]
 }
 
 services! {
     ignore = "needs Spring's jars: tests/tools/registries.sh",
-    java_spring: SPRING, [refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends]
+    java_spring: SPRING, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, takes_each_algorithm,
+        refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+    ]
+}
+
+async fn takes_our_tokens_alone(service: Service) {
+    let scene = Scene::start().await;
+    let Started { example, .. } = &(service.start)(scene.address(), &[]);
+    checks::verifies_by_itself(&scene, example, service.exceptions, service.fetches).await;
+}
+
+async fn says_503_until_it_has_keys(service: Service) {
+    let scene = Scene::without_issuer().await;
+    let Started { example, .. } = &(service.start)(scene.address(), service.eager);
+    checks::starts_before_the_issuer(&scene, example).await;
+}
+
+async fn looks_for_keys(service: Service) {
+    let scene = Scene::start().await;
+    let Started { example, .. } = &(service.start)(scene.address(), service.looks);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    checks::learns_of_keys(&scene, example, Duration::from_secs(5)).await;
+}
+
+async fn is_spoiled_by_no_bad_key(service: Service) {
+    let scene = Scene::start().await;
+    let source = KeySource::with_bad_keys(&scene).await;
+    let Started { example, .. } = &service.of_keys_at(&scene, &source, &[]);
+    bad_keys_spoil_themselves_only(&scene, example).await;
+}
+
+async fn follows_keys_and_nonsense_costs_it_nothing(service: Service) {
+    let scene = Scene::start().await;
+    let source = KeySource::start(&scene).await;
+    let Started { example, .. } = &service.of_keys_at(&scene, &source, service.looks);
+    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    follow(&scene, example, &source, async |_| source.is_asked_again().await).await;
+}
+
+async fn takes_each_algorithm(service: Service) {
+    for algorithm in service.algorithms {
+        let scene = Scene::signing_by(algorithm).await;
+        let started = (service.start)(scene.address(), &[]);
+        eventually(algorithm, PATIENCE, async || scene.is_let_in(&started.example).await).await;
+    }
 }
 
 async fn refuses_what_was_ended(service: Service) {
