@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{
     Failure,
+    environment::variables,
     output::{Progress, say},
-    serve::variables,
 };
 use crate::{
     clock::now,

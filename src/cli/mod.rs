@@ -5,6 +5,7 @@ mod bindings;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
+mod environment;
 mod failure;
 mod init;
 mod keys;
@@ -12,6 +13,7 @@ mod language;
 mod manual;
 mod output;
 mod ready;
+mod remarks;
 mod serve;
 #[cfg(feature = "simulator")]
 pub(crate) mod simulator;

@@ -1,22 +1,21 @@
 //! `wxmint serve` and `wxmint sidecar`
 
-use std::{env, error::Error, io};
+use std::{error::Error, io};
 
-use chrono::TimeDelta;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{
     Failure,
     doctor::{self, DoctorArgs},
-    keys::short_lead,
-    load_env_file,
+    environment::variables,
+    load_env_file, remarks,
 };
 use crate::{
     findings::Finding,
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerStartError},
-    settings::{Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
+    settings::{Settings, SidecarSettings},
     sidecar,
     telemetry::{self, Audit, LogFormat, Traces},
 };
@@ -48,7 +47,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::from_vars(variables())?;
     init_log(settings.log_format, &settings.audit)?;
-    warn_about(&remarks(&settings));
+    warn_about(&remarks::of_serve(&settings));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -80,73 +79,8 @@ fn guard_memory() -> io::Result<()> {
     Ok(no_dump?)
 }
 
-/// The environment, with what `.env` has added to it, without variables that are not UTF-8, because those cannot be ours.
-pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
-    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-/// A setting that is accepted and perhaps not meant.
-fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
-    Finding::warning("settings", found, advice)
-}
-
-/// What is unusual about `.env`, and variables that wxmint does not know.
-fn unusual() -> Vec<Finding> {
-    let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
-    let unknown =
-        unknown.map(|(name, nearest)| remark(format!("{name}: unknown variable"), format!("did you mean {nearest}?")));
-    env_file::note().cloned().into_iter().chain(unknown).collect()
-}
-
 fn warn_about(remarks: &[Finding]) {
     remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
-}
-
-/// What `wxmint serve` warns about at each start.
-pub(super) fn remarks(settings: &Settings) -> Vec<Finding> {
-    let mut remarks = unusual();
-    let mut add = |is_so: bool, found: &str, advice: &str| remarks.extend(is_so.then(|| remark(found, advice)));
-    add(
-        matches!(settings.store.url, StoreUrl::Memory),
-        "WXMINT_REDIS_URL=memory: loses every binding when the process ends",
-        "name a Redis unless this is a trial",
-    );
-    add(
-        matches!(&settings.store.url, StoreUrl::Redis(url) if url.is_exposed()),
-        "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
-         and which user each person is",
-        "with TLS the URL begins with rediss (docs/redis.md)",
-    );
-    add(
-        settings.dangerous_accounts_over_http,
-        "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
-         reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
-         any user",
-        "use https unless the network encrypts",
-    );
-    add(
-        settings.dangerous_password_in_query,
-        "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep",
-        "switch it off once the pages send method: 'POST'",
-    );
-    remarks.extend(unread_proxy(settings).map(|name| {
-        remark(
-            format!("{name} is set, and wxmint does not read it: WeChat is called without a proxy"),
-            format!(
-                "set WXMINT_WECHAT_PROXY to its value if WeChat is reached through that proxy alone, or unset {name} for wxmint"
-            ),
-        )
-    }));
-    let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
-    remarks.extend(lead.map(|remark| Finding { found: format!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark }));
-    remarks
-}
-
-/// The variable by which other programs are told of a proxy to WeChat, while wxmint has been told of none.
-fn unread_proxy(settings: &Settings) -> Option<&'static str> {
-    let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
-    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set).filter(|_| is_direct)
 }
 
 fn start(settings: Settings) -> Result<(), IssuerStartError> {
@@ -168,21 +102,8 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    warn_about(&sidecar_remarks(&settings));
+    warn_about(&remarks::of_sidecar(&settings));
     start_sidecar(settings).map_err(Failure::unfinished)
-}
-
-/// What `wxmint sidecar` warns about at each start.
-pub(super) fn sidecar_remarks(settings: &SidecarSettings) -> Vec<Finding> {
-    let mut remarks = unusual();
-    remarks.extend(settings.dangerous_jwks_over_http.then(|| {
-        remark(
-            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
-             can sign tokens",
-            "use https unless you trust the network as much as the issuer",
-        )
-    }));
-    remarks
 }
 
 fn start_sidecar(settings: SidecarSettings) -> Result<(), Box<dyn Error>> {

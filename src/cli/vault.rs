@@ -10,9 +10,9 @@ use clap::Subcommand;
 
 use super::{
     Failure, duration,
+    environment::variables,
     output::{date, print, say},
     random,
-    serve::variables,
 };
 use crate::{
     clock::now,

@@ -18,12 +18,10 @@ use super::{
     answer_body::{AnswerBody, PIECE},
     body::RequestBody,
     client_stream::ClientStream,
-    connection::{ClientConnection, Connections},
+    connection::{ClientConnection, Connections, HEAD_TIMEOUT},
     head::check_host,
 };
 
-/// How long a client may take from the first byte of a connection to the end of its first head.
-pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed while
 /// bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);

@@ -35,7 +35,10 @@ pub struct Recent {
 
 /// How many logins each minute had, by mini program and outcome; the newest minute is last.
 #[derive(Default)]
-struct Hour(VecDeque<(u64, HashMap<(Option<AppId>, &'static str), u32>)>);
+struct Hour(VecDeque<(u64, Counts)>);
+
+/// By mini program and outcome.
+type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other forgotten.
 #[derive(Default)]

@@ -21,12 +21,16 @@ LANGUAGES = {
     ".py": "Python", ".sh": "shell",
 }
 OF_PAGES = {"JavaScript", "CSS", "HTML"}
-# At most: lines of Rust for `src`, the crates and `tests`; all lines for `pages`; 90 % of the files and the longest; the median
-# function and the longest.
+# At most: lines of Rust for `src`, the crates and `tests`; `service` is `src` with all crates but verify and simulator; all lines for
+# `pages`; files of Lua; 90 % of the files and the longest; the median function and the longest.
 BOUNDS = {
-    "src": 18_000, "crates/verify": 3_400, "crates/simulator": 3_400, "tests": 28_000, "pages": 5_000,
-    "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
+    "src": 16_000, "crates/verify": 3_400, "crates/simulator": 3_400, "service": 25_500, "tests": 32_000, "pages": 5_000,
+    "scripts": 24, "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
 }
+# Any other crate.
+OF_A_CRATE = 4_500
+# Crates that are not the service.
+APART = {"crates/verify", "crates/simulator"}
 # Of bounds that are not met yet: what may not grow until they are.
 NOT_YET = {"src": 29_300, "tests": 37_260, "pages": 5_180}
 
@@ -149,7 +153,9 @@ def measure(root: Path) -> dict[str, int]:
     longest = sorted(files.items(), key=lambda item: -item[1])[:5]
     print("  longest files:    ", ", ".join(f"{path.relative_to(root)} {count}" for path, count in longest))
     counts = list(files.values())
+    lines["service"] = sum(lines[tree] for tree in lines if tree not in APART and (tree == "src" or tree.startswith("crates/")))
     return dict(lines) | {
+        "scripts": sum(path.suffix == ".lua" for program in [root, *crates] for path in files_below(program / "src")),
         "files": len(counts),
         "file median": int(statistics.median(counts)),
         "file p90": high(counts),
@@ -166,10 +172,11 @@ def main() -> int:
     arguments = [argument for argument in sys.argv[1:] if argument != "--check"]
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2]
     measured = measure(root)
-    broken = {name for name, bound in BOUNDS.items() if measured.get(name, 0) > bound}
-    grown = {name for name in broken if measured[name] > NOT_YET.get(name, BOUNDS[name])}
+    bounds = {name: OF_A_CRATE for name in measured if name.startswith("crates/")} | BOUNDS
+    broken = {name for name, bound in bounds.items() if measured.get(name, 0) > bound}
+    grown = {name for name in broken if measured[name] > NOT_YET.get(name, bounds[name])}
     for name, value in measured.items():
-        bound = f"  (at most {BOUNDS[name]})" if name in BOUNDS else ""
+        bound = f"  (at most {bounds[name]})" if name in bounds else ""
         print(f"{name:17} {value:6}{bound}{'  TOO LARGE' if name in broken else ''}")
     return 1 if grown and "--check" in sys.argv else 0
 

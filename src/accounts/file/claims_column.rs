@@ -8,8 +8,10 @@ use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
 
-use super::lines::BYTE_ORDER_MARK;
 use crate::token::{ExtraClaims, InvalidClaims};
+
+/// An invisible character that editors on Windows put at the start of a file.
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The claim that is an array, also if it has one value. All others are texts.
 const ROLES: &str = "roles";

@@ -4,15 +4,16 @@ use std::{collections::HashMap, fmt::Write, str};
 
 use zeroize::Zeroizing;
 
-use super::{claims_column::ClaimsColumn, hash::StoredHash};
+use super::{
+    claims_column::{BYTE_ORDER_MARK, ClaimsColumn},
+    hash::StoredHash,
+};
 use crate::{accounts::Username, ids::UserId};
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
 /// Begins a hash. By it, a line's hash is told from the words of a name.
 const HASH_PREFIX: &str = "$argon2id$";
-/// An invisible character that editors on Windows put at the start of a file.
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

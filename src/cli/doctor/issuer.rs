@@ -11,7 +11,7 @@ use super::{
     remarked, wechat,
 };
 use crate::{
-    cli::serve::{remarks, variables},
+    cli::{environment::variables, remarks},
     clock::now,
     findings::Finding,
     issuer::{Issuer, IssuerStartError, open_redis},
@@ -39,7 +39,7 @@ pub(super) async fn examine(tells: Tells, public: bool) {
         Ok(settings) => settings,
         Err(faults) => return tell(faulty(&faults, &checks(public))),
     };
-    tell(remarked(remarks(&settings)));
+    tell(remarked(remarks::of_serve(&settings)));
     tell(vec![proxies(&settings.trusted_proxies, settings.issuer.as_str())]);
     let issuer = Issuer::from_settings(settings.clone());
     let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());

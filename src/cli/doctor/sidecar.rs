@@ -15,7 +15,7 @@ use super::{
     wechat::clock,
 };
 use crate::{
-    cli::serve::{sidecar_remarks, variables},
+    cli::{environment::variables, remarks},
     clock::now,
     findings::Finding,
     settings::SidecarSettings,
@@ -29,7 +29,7 @@ pub(super) async fn examine(tells: Tells) {
         Ok(settings) => settings,
         Err(faults) => return tell(faulty(&faults, &CHECKS)),
     };
-    tell(remarked(sidecar_remarks(&settings)));
+    tell(remarked(remarks::of_sidecar(&settings)));
     let web = Web::new();
     let issuers = settings.trusted.iter().map(async |trusted| tell(of_issuer(&web, trusted).await));
     futures_util::future::join_all(issuers).await;

@@ -15,7 +15,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 
-use super::{Failure, place::ObjectName};
+use super::{Failure, object_name::ObjectName};
 
 /// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 #[cfg(feature = "kubernetes")]
 mod cluster;
 mod list;
+mod object_name;
 #[cfg(feature = "kubernetes")]
 mod objects;
 mod place;
@@ -18,12 +19,15 @@ use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
-use self::place::{KeysPlace, KeysPlaceArgs, ObjectName};
+use self::{
+    object_name::ObjectName,
+    place::{KeysPlace, KeysPlaceArgs},
+};
 pub(super) use self::{place::checked, rotate::short_lead};
 use super::{
     Failure, duration,
+    environment::variables,
     output::{date, json, print, say},
-    serve::variables,
 };
 use crate::{
     clock::now,

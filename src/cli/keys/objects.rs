@@ -13,7 +13,8 @@ use k8s_openapi::{
 use super::{
     Failure,
     cluster::{ClusterObject, Remote},
-    place::{KeysPlace, ObjectName, change_keys},
+    object_name::ObjectName,
+    place::{KeysPlace, change_keys},
     print, public_set,
 };
 use crate::keys::StoredKeys;

@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 
 use super::{
     Failure,
+    environment::variables,
     output::{ask_hidden, print, say},
-    serve::variables,
 };
 use crate::{
     accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user},

@@ -6,8 +6,9 @@ use super::{Failure, print, say};
 use crate::{
     cli::{
         at_redis::{at_first, open, patiently},
+        environment::variables,
         output::confirm,
-        serve::{init_log, variables},
+        serve::init_log,
     },
     http::run_to_end,
     ids::UserId,
