@@ -48,7 +48,7 @@ pub const POST: &[Method] = &[Method::POST];
 pub const PUT: &[Method] = &[Method::PUT];
 pub const DELETE: &[Method] = &[Method::DELETE];
 
-/// The routes of a listener that its description names. [`routes!`] declares them.
+/// The routes of a listener that its description names. `routes!` declares them.
 pub struct Routes(pub &'static [DescribedRoute]);
 
 /// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.

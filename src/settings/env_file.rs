@@ -175,7 +175,7 @@ pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
     example.lines().map(line).collect()
 }
 
-/// A value as [`unquoted`], dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
+/// A value as `unquoted`, dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
 /// end of a line as if it escaped the mark behind it.
 pub fn quoted(value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);

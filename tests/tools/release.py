@@ -26,7 +26,11 @@ from sbom import libraries, linked
 ROOT = Path(__file__).resolve().parents[2]
 DIST, WORK, TOOLS = ROOT / "dist", ROOT / "target/release-files", ROOT / "target/tools"
 MACHINES = ("x86_64", "aarch64")
-CRATES = ("wxmint-verify", "wxmint-simulator", "wxmint")
+# In the order in which crates.io gets them: each after those that it depends on.
+CRATES = (
+    "wxmint-verify", "wxmint-ids", "wxmint-keys", "wxmint-upstream", "wxmint-redis-link", "wxmint-store", "wxmint-wechat",
+    "wxmint-simulator", "wxmint",
+)
 LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)
 LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 # What lies beside the program in its archive, as it lies in the repository.

@@ -76,7 +76,7 @@ impl<App: Eq + Hash + Clone> Breaker<App> {
         Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
     }
 
-    /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every [`PAUSE`].
+    /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every second.
     pub fn admit(self: &Rc<Self>, app: &App, now: Instant) -> Result<Permit<App>, Closed> {
         let (mut all, mut each) = (self.all.borrow_mut(), self.each.borrow_mut());
         if each.len() >= MOST_REMEMBERED {
