@@ -19,7 +19,7 @@ pub enum LogFormat {
 }
 
 /// Writes log lines to standard error, at the levels that `RUST_LOG` gives (default `info`; `debug`, or
-/// `info,wxmint::store=trace`).
+/// `info,wxmint_store=trace`).
 ///
 /// Other crates log at `warn` at most, whatever `RUST_LOG` says: at `trace` some of them print requests, and a request
 /// to WeChat holds the AppSecret.
@@ -54,7 +54,7 @@ fn widen_stderr() {
     let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
 }
 
-const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint::store=debug; \
+const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint_store=debug; \
                       no quotation marks, which `docker --env-file` keeps";
 
 /// Returns `None` if `text` cannot be parsed or sets no level for wxmint. `RUST_LOG=warning` is parsed as the name of

@@ -72,7 +72,7 @@ fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
 
 #[test]
 fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
-    for text in ["info", "off", "debug", "info,wxmint::store=trace", "wxmint=debug", "hyper=warn,info"] {
+    for text in ["info", "off", "debug", "info,wxmint_store=trace", "wxmint=debug", "hyper=warn,info"] {
         assert!(super::log::levels(text).is_some(), "{text}");
     }
     for text in ["banana=xx", "warning", "hyper=debug", "info=wxmint=debug"] {
