@@ -6,8 +6,9 @@ use arc_swap::ArcSwap;
 
 use super::{
     connector::Connector,
-    failure::{Error, Result},
+    failure::Result,
     primaries::Primaries,
+    primary::Primary,
     program::Program,
     tls::{Tls, TlsFiles},
     url::RedisUrl,
@@ -28,6 +29,7 @@ pub enum Confirm {
     /// Every one that could take over.
     #[default]
     Auto,
+    /// So many, at most 5. 0: none is asked.
     Replicas(u8),
 }
 
@@ -52,6 +54,7 @@ impl RedisAccess {
         self.current.store(Arc::new(url));
     }
 
+    /// Whether this is the present URL.
     pub fn has(&self, url: &RedisUrl) -> bool {
         **self.current.load() == *url
     }
@@ -59,10 +62,9 @@ impl RedisAccess {
     /// Connects to each primary that `url` leads to, and hangs up.
     pub async fn try_out(&self, url: &RedisUrl) -> Result<()> {
         let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
-        for primary in primaries.find().await.map_err(|reason| Error { reason })? {
-            let address = &primary.address;
-            let reason = |reason| Error { reason: format!("Redis at {address}: {reason}") };
-            primaries.connector.connect(address).await.map_err(reason)?;
+        for Primary { address, .. } in primaries.find().await? {
+            let connected = primaries.connector.connect(&address).await;
+            connected.map_err(|reason| format!("Redis at {address}: {reason}"))?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ const AT_A_TIME: usize = 2;
 /// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for ever.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
-/// What a server of the Cluster says, and which it is. `All` replicas of a primary that it knows may be none.
+/// What a server of the Cluster says, and which it is. Here, every replica that it knows of a primary may be none.
 type View = (Address, Vec<Primary>);
 
 /// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be settled,
@@ -43,7 +43,7 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, S
             Ok(view) => views.push(view),
             Err(error) => reason = error,
         }
-        if together(&views).is_some_and(|found| found.iter().all(Primary::is_settled)) {
+        if together(&views).is_some_and(|found| found.iter().all(|found| found.successors != Successors::Unknown)) {
             break;
         }
     }
@@ -92,8 +92,8 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
         let witnesses = views().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
         let named: BTreeSet<_> = views().flat_map(|(_, view)| view.successors.replicas()).collect();
         let successors = match named.is_empty() {
-            false => Successors::All(named.into_iter().cloned().collect()),
-            true if witnesses >= primaries.len() / 2 => Successors::Only(Vec::new()),
+            false => Successors::EveryReplica(named.into_iter().cloned().collect()),
+            true if witnesses >= primaries.len() / 2 => Successors::NoneBut(Vec::new()),
             true => Successors::Unknown,
         };
         Primary { successors, ..primary.clone() }
@@ -120,7 +120,7 @@ pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Stri
     }
     let sorted = primaries.into_iter().map(|(address, (mut slots, replicas))| {
         slots.sort_by_key(|range| *range.start());
-        Primary { address, slots, successors: Successors::All(replicas.into_iter().collect()) }
+        Primary { address, slots, successors: Successors::EveryReplica(replicas.into_iter().collect()) }
     });
     Ok(sorted.collect())
 }
@@ -225,7 +225,7 @@ mod tests {
         let address = |host: &str| Address { host: host.into(), port: 1 };
         let primary = |(host, replicas): &(&str, &[&str])| {
             let replicas = replicas.iter().map(|replica| address(replica)).collect();
-            Primary { address: address(host), slots: Vec::new(), successors: Successors::All(replicas) }
+            Primary { address: address(host), slots: Vec::new(), successors: Successors::EveryReplica(replicas) }
         };
         (address(by), primaries.iter().map(primary).collect())
     }
@@ -234,7 +234,7 @@ mod tests {
     fn that_a_primary_has_no_successor_is_for_other_primaries_to_say() {
         let all: [(&str, &[&str]); 3] = [("a", &[]), ("b", &["y"]), ("c", &[])];
         let of_a = |views: &[View]| together(views).expect("a view").remove(0).successors;
-        let none = Successors::Only(Vec::new());
+        let none = Successors::NoneBut(Vec::new());
         assert_eq!(of_a(&[view("a", &all)]), Successors::Unknown, "its own word");
         assert_eq!(of_a(&[view("y", &all)]), Successors::Unknown, "the word of a replica, which has no vote");
         assert_eq!(of_a(&[view("a", &all), view("c", &all)]), none, "then b alone elects nobody");
@@ -242,7 +242,7 @@ mod tests {
         let views = [view("a", &all), view("c", &replaced)];
         assert_eq!(of_a(&views), Successors::Unknown, "it holds another one for the primary");
         let with_x: [(&str, &[&str]); 3] = [("a", &["x"]), ("b", &["y"]), ("c", &[])];
-        let x = Successors::All(vec![Address { host: "x".into(), port: 1 }]);
+        let x = Successors::EveryReplica(vec![Address { host: "x".into(), port: 1 }]);
         assert_eq!(of_a(&[view("b", &all), view("c", &with_x)]), x, "one of them knows a replica");
     }
 }

@@ -20,7 +20,6 @@ use super::{
     info::Replication,
     primaries::Primaries,
     primary::Successors,
-    program::Program,
     server::{DEADLINE, Server, in_background},
     url::Address,
 };
@@ -45,6 +44,15 @@ struct Required {
     count: usize,
 }
 
+/// A write that is to be confirmed.
+struct Write<'a> {
+    primaries: &'a Rc<Primaries>,
+    primary: &'a Rc<Server>,
+    confirm: Confirm,
+    /// What the primary said with the write.
+    said: Replication,
+}
+
 /// Returns once every replica that could take over has all that the primary had when it answered `INFO replication` with
 /// `info`.
 pub(crate) async fn until_confirmed(
@@ -54,8 +62,8 @@ pub(crate) async fn until_confirmed(
     confirm: Confirm,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let Some(written) = replication(primary, info) else { return Ok(()) };
-    let confirmed = timeout_at(deadline, confirmation(primaries, primary, &written, confirm)).await;
+    let Some(said) = replication(primary, info) else { return Ok(()) };
+    let confirmed = timeout_at(deadline, Write { primaries, primary, confirm, said }.is_confirmed()).await;
     confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".to_owned())).map_err(|reason| {
         // Perhaps another server has taken over.
         drop(primaries.search());
@@ -63,111 +71,93 @@ pub(crate) async fn until_confirmed(
     })
 }
 
-/// `written`: what the primary said with the write.
-async fn confirmation(
-    primaries: &Rc<Primaries>,
-    primary: &Rc<Server>,
-    written: &Replication,
-    confirm: Confirm,
-) -> Result<(), String> {
-    let mut required = required_replicas(primaries, primary, written, confirm, false).await?;
-    let count = required.count.min(written.online().count());
-    let mut now = None;
-    if count > 0 {
-        let waited = next_wait(primary, count).await.map_err(|failure| failure.reason)?;
-        let Some(waited) = waited else { return Ok(()) };
-        if !waited.is_of_same_primary(written) {
-            primary.reconnect();
+impl Write<'_> {
+    async fn is_confirmed(&self) -> Result<(), String> {
+        let mut required = self.required(false).await?;
+        let count = required.count.min(self.said.online().count());
+        let mut now = None;
+        if count > 0 {
+            let waited = next_wait(self.primary, count).await.map_err(|failure| failure.reason)?;
+            let Some(waited) = waited else { return Ok(()) };
+            if !waited.is_of_same_primary(&self.said) {
+                self.primary.reconnect();
+            }
+            now = Some(waited);
         }
-        now = Some(waited);
+        let confirmed: Vec<_> = now.as_deref().unwrap_or(&self.said).confirmed(&self.said).collect();
+        if !required.are_met_by(&confirmed) {
+            // The deciders may have noticed meanwhile that a replica is dead.
+            required = self.required(true).await?;
+        }
+        let (met, count) = (confirmed.len(), required.count);
+        required.are_met_by(&confirmed).then_some(()).ok_or_else(|| {
+            let setting = self.primaries.connector.program.confirm;
+            format!(
+                "{met} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
+            )
+        })
     }
-    let now = now.as_deref().unwrap_or(written);
-    if !required.are_met(written, now) {
-        // The deciders may have noticed meanwhile that a replica is dead.
-        required = required_replicas(primaries, primary, written, confirm, true).await?;
-    }
-    if required.are_met(written, now) {
-        Ok(())
-    } else {
-        Err(required.missing(written, now, primaries.connector.program))
-    }
-}
 
-async fn required_replicas(
-    primaries: &Rc<Primaries>,
-    primary: &Server,
-    written: &Replication,
-    confirm: Confirm,
-    is_asked_anew: bool,
-) -> Result<Required, String> {
-    if let Confirm::Replicas(count) = confirm {
-        return Ok(Required { replicas: Vec::new(), count: count.into() });
+    /// Which replicas must confirm it. `is_asked_anew`: see [`Self::successors`].
+    async fn required(&self, is_asked_anew: bool) -> Result<Required, String> {
+        if let Confirm::Replicas(count) = self.confirm {
+            return Ok(Required { replicas: Vec::new(), count: count.into() });
+        }
+        if self.primaries.is_single() {
+            let replicas: Vec<_> = self.said.online().cloned().collect();
+            return Ok(Required { count: replicas.len(), replicas });
+        }
+        let successors = self.successors(is_asked_anew).await?;
+        // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica is back.
+        let mut replicas: Vec<_> = self.said.live().cloned().collect();
+        if self.primaries.is_cluster() {
+            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
+            let count = successors.len().saturating_sub(self.said.copying).max(replicas.len());
+            return Ok(Required { count, replicas });
+        }
+        replicas.extend(successors.into_iter().filter(|one| !self.said.live().any(|live| live == one)));
+        Ok(Required { count: replicas.len(), replicas })
     }
-    if primaries.is_single() {
-        return Ok(Required::all(written.online().cloned().collect()));
-    }
-    let successors = successors(primaries, primary, is_asked_anew).await?;
-    // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica is back.
-    let mut replicas: Vec<_> = written.live().cloned().collect();
-    if primaries.is_cluster() {
-        // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
-        let count = successors.len().saturating_sub(written.copying).max(replicas.len());
-        return Ok(Required { count, replicas });
-    }
-    replicas.extend(successors.into_iter().filter(|one| !written.live().any(|live| live == one)));
-    Ok(Required::all(replicas))
-}
 
-/// The replicas of a primary that could take over from it, after a write there.
-///
-/// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
-/// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
-/// promoted. `is_asked_anew`: they are asked in any case.
-async fn successors(primaries: &Rc<Primaries>, primary: &Server, is_asked_anew: bool) -> Result<Vec<Address>, String> {
-    let written = Instant::now();
-    if !is_asked_anew {
-        if !primaries.are_known_since(written - FRESH) {
-            // If they do not answer, what was known holds for a while.
-            _ = primaries.search_since(written - FRESH).await;
+    /// The replicas that could take over.
+    ///
+    /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
+    /// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
+    /// promoted. `is_asked_anew`: they are asked in any case.
+    async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, String> {
+        let (primaries, primary, written) = (self.primaries, self.primary, Instant::now());
+        if !is_asked_anew {
+            if !primaries.are_known_since(written - FRESH) {
+                // If they do not answer, what was known holds for a while.
+                _ = primaries.search_since(written - FRESH).await;
+            }
+            if let Some(Successors::EveryReplica(replicas)) = primaries.successors_of(&primary.address)
+                && primaries.are_known_since(written - HOLDS)
+            {
+                return Ok(replicas);
+            }
         }
-        if let Some(Successors::All(replicas)) = primaries.successors_of(&primary.address)
-            && primaries.are_known_since(written - HOLDS)
-        {
-            return Ok(replicas);
+        primaries.search_since(written).await?;
+        match primaries.successors_of(&primary.address) {
+            Some(Successors::EveryReplica(replicas)) => {
+                primary.newcomers.borrow_mut().clear();
+                Ok(replicas)
+            }
+            Some(Successors::NoneBut(_)) if primaries.is_cluster() => {
+                newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
+            }
+            Some(Successors::NoneBut(replicas)) => Ok(replicas),
+            Some(Successors::Unknown) => {
+                Err(format!("too few of the servers that decide who takes over from {} answer", primary.name))
+            }
+            None => Err(format!("{} is no primary any more", primary.name)),
         }
-    }
-    primaries.search_since(written).await?;
-    match primaries.successors_of(&primary.address) {
-        Some(Successors::All(replicas)) => {
-            primary.newcomers.borrow_mut().clear();
-            Ok(replicas)
-        }
-        Some(Successors::Only(_)) if primaries.is_cluster() => {
-            newcomers(primary, Instant::now() + DEADLINE).await.map_err(|failure| failure.reason)
-        }
-        Some(Successors::Only(replicas)) => Ok(replicas),
-        Some(Successors::Unknown) => {
-            Err(format!("too few of the servers that decide who takes over from {} answer", primary.name))
-        }
-        None => Err(format!("{} is no primary any more", primary.name)),
     }
 }
 
 impl Required {
-    fn all(replicas: Vec<Address>) -> Self {
-        Self { count: replicas.len(), replicas }
-    }
-
-    fn are_met(&self, written: &Replication, now: &Replication) -> bool {
-        let has_confirmed = |replica: &Address| now.confirmed(written).any(|other| other == replica);
-        self.replicas.iter().all(has_confirmed) && now.confirmed(written).count() >= self.count
-    }
-
-    fn missing(&self, written: &Replication, now: &Replication, program: Program) -> String {
-        let (confirmed, count, setting) = (now.confirmed(written).count(), self.count, program.confirm);
-        format!(
-            "{confirmed} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
-        )
+    fn are_met_by(&self, confirmed: &[&Address]) -> bool {
+        self.replicas.iter().all(|replica| confirmed.contains(&replica)) && confirmed.len() >= self.count
     }
 }
 
@@ -241,19 +231,19 @@ mod tests {
     use tokio::task::LocalSet;
 
     use super::{
-        super::{access::RedisAccess, primary::Primary},
+        super::{connector::Connector, primary::Primary},
         *,
     };
 
     /// Those who decide who takes over are away. They have said that every replica that could is known, and has the write.
     #[tokio::test]
     async fn what_the_deciders_said_holds_for_half_a_minute() {
-        let access = RedisAccess::fixed("redis+sentinel://127.0.0.1:1/m".parse().expect("a URL"));
         let is_confirmed_after = async |seconds| {
-            let (primaries, address) = (Primaries::new(access.connector()), Address { host: "a".into(), port: 1 });
+            let primaries = Primaries::new(Connector::plain("redis+sentinel://127.0.0.1:1/m"));
+            let address = Address { host: "a".into(), port: 1 };
             let said = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer");
-            primaries
-                .learn(vec![Primary { successors: Successors::All(Vec::new()), ..Primary::alone(&address) }], said);
+            let primary = Primary { successors: Successors::EveryReplica(Vec::new()), ..Primary::alone(&address) };
+            primaries.put_in_use(vec![primary], Some(said));
             let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
             let deadline = Instant::now() + Duration::from_secs(10);
             until_confirmed(&primaries, &primaries.server(&address), &info, Confirm::Auto, deadline).await.is_ok()

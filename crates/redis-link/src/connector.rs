@@ -45,6 +45,14 @@ pub(crate) struct Connection {
 }
 
 impl Connector {
+    /// Without files of TLS.
+    #[cfg(test)]
+    pub(crate) fn plain(url: &str) -> Self {
+        let program = Program::default();
+        let tls = Arc::new(Tls::new(Default::default(), program));
+        Self { url: Arc::new(url.parse().expect("a URL")), tls, program, to_sentinels: false }
+    }
+
     pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, String> {
         let has_tls = self.url.has_tls();
         let opening = async {

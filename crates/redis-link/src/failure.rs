@@ -57,6 +57,12 @@ impl Problem {
     }
 }
 
+impl From<String> for Error {
+    fn from(reason: String) -> Self {
+        Self { reason }
+    }
+}
+
 impl From<Failure> for Error {
     fn from(Failure { server, reason, .. }: Failure) -> Self {
         Self { reason: format!("Redis at {server}: {reason}") }

@@ -12,7 +12,7 @@ const LIVE_LAG: i64 = 1;
 
 /// A primary's own word, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replication {
+pub(crate) struct Replication {
     /// Differs for each primary, also behind the same name.
     id: String,
     /// How far the primary's own data have come.
@@ -34,7 +34,7 @@ struct Replica {
 
 impl Replication {
     /// `None` if it says nothing of a replication, as a stand-in for Redis may.
-    pub fn parse(info: &str) -> Option<Self> {
+    pub(crate) fn parse(info: &str) -> Option<Self> {
         let id = member(info, "master_replid")?.to_owned();
         let offset = member(info, "master_repl_offset")?.parse().ok()?;
         let (online, copying) = info.lines().filter_map(replica).partition::<Vec<_>, _>(|(is_online, _)| *is_online);
@@ -43,7 +43,7 @@ impl Replication {
     }
 
     /// The addresses of the replicas that have all the data.
-    pub fn online(&self) -> impl Iterator<Item = &Address> {
+    pub(crate) fn online(&self) -> impl Iterator<Item = &Address> {
         self.replicas.iter().map(|replica| &replica.address)
     }
 

@@ -8,6 +8,8 @@
 //! From [`Link`] a call goes to the primary of its keys (`route`), then to the connection to that server (`server`), and then to
 //! the socket (`connector`). `cluster` and `sentinel` say which servers are primaries, and who could take over from them.
 
+#![warn(missing_docs)]
+
 mod access;
 mod cluster;
 mod confirm;
@@ -32,7 +34,7 @@ mod url;
 pub use self::{
     access::{Confirm, RedisAccess},
     failure::{Error, describe},
-    info::{Replication, member},
+    info::member,
     link::{Link, Observer},
     primary::Primary,
     program::Program,
@@ -41,5 +43,5 @@ pub use self::{
     slot::{CLUSTER_SLOTS, slot_of},
     state::State,
     tls::TlsFiles,
-    url::{Address, RedisUrl},
+    url::RedisUrl,
 };

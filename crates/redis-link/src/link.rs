@@ -11,11 +11,11 @@ use tokio::{task::spawn_local, time::Instant};
 use super::{
     access::{Confirm, RedisAccess},
     confirm::until_confirmed,
-    failure::{Error, Failure, Problem, Result, read},
+    failure::{Failure, Problem, Result, read},
     outage,
     primaries::Primaries,
     primary::Primary,
-    route::{Reply, call as call_primary},
+    route::{Reply, send},
     script::Call,
     server::{DEADLINE, Server},
 };
@@ -48,6 +48,7 @@ pub struct Link {
 }
 
 impl Link {
+    /// A link that tells `observer` of its calls; `()` where nobody wants to know.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
         Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
@@ -152,26 +153,11 @@ impl Link {
         self.primaries().is_cluster()
     }
 
-    pub(crate) fn is_single(&self) -> bool {
-        self.primaries().is_single()
-    }
-
-    pub(crate) fn confirm(&self) -> Confirm {
-        self.access.confirm()
-    }
-
-    /// The primaries after a search.
-    pub(crate) async fn searched_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
-        let primaries = self.primaries();
-        primaries.search().await.map_err(|reason| Error { reason })?;
-        Ok(primaries.all())
-    }
-
     /// The primaries as far as they are known, or after a search. In the order of their addresses.
     pub async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
         let primaries = self.primaries();
         if primaries.all().is_empty() {
-            primaries.search().await.map_err(|reason| Error { reason })?;
+            primaries.search().await?;
         }
         Ok(primaries.all())
     }
@@ -182,7 +168,7 @@ impl Link {
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.url()) {
             *primaries = Primaries::new(self.access.connector());
         }
-        primaries.keep_up();
+        primaries.ask_sentinels_again();
         Rc::clone(&primaries)
     }
 
@@ -213,14 +199,14 @@ async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Res
     let Call { slot, commands: sent, scripts } = call;
     let mut commands = redis::pipe();
     sent.into_iter().for_each(|command| _ = commands.add_command(command));
-    let mut reply = call_primary(primaries, slot, &commands, deadline).await?;
+    let mut reply = send(primaries, slot, &commands, deadline).await?;
     for (place, script) in scripts {
         if is_unknown_script(&reply.values[place]) {
             let mut rest = redis::pipe();
             for (at, command) in commands.cmd_iter().enumerate().skip(place) {
                 rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
             }
-            let again = Box::pin(call_primary(primaries, slot, &rest, deadline)).await?;
+            let again = Box::pin(send(primaries, slot, &rest, deadline)).await?;
             reply.from = again.from;
             reply.values.truncate(place);
             reply.values.extend(again.values);
@@ -231,10 +217,4 @@ async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Res
 
 fn is_unknown_script(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
-}
-
-impl Reply {
-    fn read<T: FromRedisValue>(self) -> Result<T, Failure> {
-        read(self.values, &self.from.address)
-    }
 }

@@ -47,7 +47,7 @@ impl Primaries {
         let (table, search, found) = Default::default();
         let primaries = Self { connector: Rc::new(connector), table, search, found, sentinels };
         if let Layout::Single(address) = primaries.layout() {
-            primaries.put_in_use(vec![Primary::alone(address)]);
+            primaries.put_in_use(vec![Primary::alone(address)], None);
         }
         Rc::new(primaries)
     }
@@ -71,8 +71,7 @@ impl Primaries {
 
     /// The primary of a slot; `None` if it is not known.
     pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
-        let has_slot = |(primary, _): &&(Primary, _)| primary.slots.iter().any(|range| range.contains(&slot));
-        self.table.borrow().iter().find(has_slot).map(|(_, server)| Rc::clone(server))
+        self.known(|primary| primary.has(slot), |(_, server)| Rc::clone(server))
     }
 
     /// All of them, in the order of their addresses.
@@ -82,25 +81,23 @@ impl Primaries {
 
     /// Who could take over from a primary. `None` if the server is no primary.
     pub(crate) fn successors_of(&self, address: &Address) -> Option<Successors> {
-        let table = self.table.borrow();
-        table.iter().find(|(primary, _)| primary.address == *address).map(|(primary, _)| primary.successors.clone())
+        self.known(|primary| primary.address == *address, |(primary, _)| primary.successors.clone())
     }
 
     /// The server at an address, whether it is known or not.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
-        let known = self
-            .table
-            .borrow()
-            .iter()
-            .find(|(primary, _)| primary.address == *address)
-            .map(|(_, server)| Rc::clone(server));
+        let known = self.known(|primary| primary.address == *address, |(_, server)| Rc::clone(server));
         known.unwrap_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)))
     }
 
+    fn known<T>(&self, is_it: impl Fn(&Primary) -> bool, of: impl Fn(&(Primary, Rc<Server>)) -> T) -> Option<T> {
+        self.table.borrow().iter().find(|(primary, _)| is_it(primary)).map(of)
+    }
+
     /// Asks the Sentinels again if they were asked too long ago.
-    pub(crate) fn keep_up(self: &Rc<Self>) {
+    pub(crate) fn ask_sentinels_again(self: &Rc<Self>) {
         let is_time = self.last_began().is_some_and(|began| began.elapsed() > SENTINELS_ASKED_EVERY);
-        if is_time && matches!(self.layout(), Layout::Sentinel { .. }) {
+        if is_time && self.sentinels.is_some() {
             drop(self.search());
         }
     }
@@ -123,7 +120,7 @@ impl Primaries {
             if names(before.iter().map(|(primary, _)| &primary.address)) != now {
                 tracing::info!(primaries = now, "which servers of Redis are primaries");
             }
-            primaries.learn(found, began);
+            primaries.put_in_use(found, Some(began));
             outage::answered(&primaries.name());
             Ok(())
         });
@@ -151,14 +148,9 @@ impl Primaries {
         self.found.get().is_some_and(|found| found >= since)
     }
 
-    /// A search that began then has found these.
-    pub(crate) fn learn(&self, found: Vec<Primary>, began: Instant) {
-        self.put_in_use(found);
-        self.found.set(Some(began));
-    }
-
-    /// Keeps the connections to servers that are still primaries, and drops the others.
-    fn put_in_use(&self, found: Vec<Primary>) {
+    /// What a search has found that began then. Keeps the connections to servers that are still primaries, and drops the others.
+    pub(crate) fn put_in_use(&self, found: Vec<Primary>, began: Option<Instant>) {
+        self.found.set(began);
         let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));
         let table: Vec<_> = found.into_iter().map(with_server).collect();
         let is_left = |server: &&Rc<Server>| !table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
@@ -187,19 +179,18 @@ fn names<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::access::RedisAccess, *};
+    use super::*;
 
     #[test]
     fn a_slot_leads_to_its_primary_whose_connection_is_kept() {
-        let access = RedisAccess::fixed("redis+cluster://a".parse().expect("a URL"));
-        let primaries = Primaries::new(access.connector());
+        let primaries = Primaries::new(Connector::plain("redis+cluster://a"));
         let address = |host: &str| Address { host: host.into(), port: 1 };
         let primary = |host, slots: &[_]| Primary { slots: slots.to_vec(), ..Primary::alone(&address(host)) };
-        primaries.put_in_use(vec![primary("a", &[0..=1, 4..=16383]), primary("b", &[2..=2])]);
+        primaries.put_in_use(vec![primary("a", &[0..=1, 4..=16383]), primary("b", &[2..=2])], None);
         let of = |slot| primaries.of(slot).map(|server| server.name.clone()).unwrap_or_default();
         assert_eq!([0, 1, 2, 3, 4, 16383].map(of), ["a:1", "a:1", "b:1", "", "a:1", "a:1"]);
         let before = primaries.of(2).expect("b");
-        primaries.put_in_use(vec![primary("a", &[0..=1]), primary("b", &[2..=16383])]);
+        primaries.put_in_use(vec![primary("a", &[0..=1]), primary("b", &[2..=16383])], None);
         assert!(primaries.of(3).is_some_and(|server| Rc::ptr_eq(&server, &before)));
     }
 }

@@ -7,8 +7,7 @@ use super::{slot::CLUSTER_SLOTS, url::Address};
 /// What a search finds of one primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Primary {
-    /// Where it is.
-    pub address: Address,
+    pub(crate) address: Address,
     /// All, where there is no Cluster.
     pub slots: Vec<RangeInclusive<u16>>,
     pub(crate) successors: Successors,
@@ -18,10 +17,9 @@ pub struct Primary {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Successors {
     /// Every replica that the deciders know. They know some.
-    All(Vec<Address>),
-    /// When the deciders were asked, so many of them said that no other replica could take over that the others could promote
-    /// none.
-    Only(Vec<Address>),
+    EveryReplica(Vec<Address>),
+    /// None but these, which may be no replica: so many deciders said so that the others could promote none.
+    NoneBut(Vec<Address>),
     /// Too few deciders answer.
     Unknown,
 }
@@ -29,7 +27,7 @@ pub(crate) enum Successors {
 impl Successors {
     pub(crate) fn replicas(&self) -> &[Address] {
         match self {
-            Self::All(replicas) | Self::Only(replicas) => replicas,
+            Self::EveryReplica(replicas) | Self::NoneBut(replicas) => replicas,
             Self::Unknown => &[],
         }
     }
@@ -42,8 +40,7 @@ impl Primary {
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
 
-    /// Whether it is known who could take over.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.successors != Successors::Unknown
+    pub(crate) fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|range| range.contains(&slot))
     }
 }

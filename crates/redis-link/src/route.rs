@@ -2,11 +2,11 @@
 
 use std::{rc::Rc, time::Duration};
 
-use redis::{Pipeline, Value};
+use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
-    failure::{Failure, Problem},
+    failure::{Failure, Problem, read},
     primaries::Primaries,
     server::Server,
 };
@@ -23,11 +23,17 @@ pub(crate) struct Reply {
     pub(crate) from: Rc<Server>,
 }
 
+impl Reply {
+    pub(crate) fn read<T: FromRedisValue>(self) -> Result<T, Failure> {
+        read(self.values, &self.from.address)
+    }
+}
+
 /// Sends commands to the primary of a slot, and again if another server has the slot by now or does the primary's work.
 ///
 /// Futures that are seldom awaited are boxed, here and in `link.rs`: each call copies its future, which is as large as the
 /// largest future that it may await.
-pub(crate) async fn call(
+pub(crate) async fn send(
     primaries: &Rc<Primaries>,
     slot: u16,
     commands: &Pipeline,
@@ -39,13 +45,13 @@ pub(crate) async fn call(
     };
     match server.send(commands, deadline).await {
         Ok(values) => Ok(Reply { values, from: server }),
-        Err(failure) => Box::pin(call_after_failure(primaries, slot, commands, deadline, server, failure)).await,
+        Err(failure) => Box::pin(send_after_failure(primaries, slot, commands, deadline, server, failure)).await,
     }
 }
 
-/// Makes the call again after a failure at `server`: where another has the slot now, or after a failover. While no new
+/// Sends the commands again after a failure at `server`: where another has the slot now, or after a failover. While no new
 /// primary is elected it fails, and the client repeats the request.
-async fn call_after_failure(
+async fn send_after_failure(
     primaries: &Rc<Primaries>,
     slot: u16,
     commands: &Pipeline,

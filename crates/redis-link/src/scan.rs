@@ -7,12 +7,7 @@
 
 use redis::{Value, from_redis_value};
 
-use super::{
-    cluster,
-    failure::{Error, Result},
-    info::member,
-    link::Link,
-};
+use super::{cluster, failure::Result, info::member, link::Link};
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
 const PAGE: usize = 1000;
@@ -90,11 +85,11 @@ impl Link {
         let layout = match is_cluster {
             true => {
                 let primaries = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address);
-                cluster::fingerprint(&primaries.map_err(|reason| Error { reason })?)
+                cluster::fingerprint(&primaries?)
             }
             false => 0,
         };
-        let unreadable = |_| Error { reason: format!("Redis at {}: its answer to SCAN cannot be read", server.name()) };
+        let unreadable = |_| format!("Redis at {}: its answer to SCAN cannot be read", server.name());
         let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.

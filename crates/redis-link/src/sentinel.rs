@@ -113,10 +113,10 @@ fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors
     let fit = || known.iter().filter(|(_, is_fit)| **is_fit).map(|(&replica, _)| replica.clone()).collect();
     let are_all_fit = known.values().all(|is_fit| *is_fit);
     match is_majority_sure {
-        true if are_all_fit && !known.is_empty() => Successors::All(all()),
-        true => Successors::Only(fit()),
+        true if are_all_fit && !known.is_empty() => Successors::EveryReplica(all()),
+        true => Successors::NoneBut(fit()),
         false if known.is_empty() => Successors::Unknown,
-        false => Successors::All(all()),
+        false => Successors::EveryReplica(all()),
     }
 }
 
@@ -185,8 +185,8 @@ mod tests {
             replicas: vec![(address("x"), x), (address("y"), y)],
         };
         let elsewhere = Word { primary: address("b"), ..word(true, true, true) };
-        let all = |hosts: &[&str]| Successors::All(hosts.iter().map(|host| address(host)).collect());
-        let only = |hosts: &[&str]| Successors::Only(hosts.iter().map(|host| address(host)).collect());
+        let all = |hosts: &[&str]| Successors::EveryReplica(hosts.iter().map(|host| address(host)).collect());
+        let only = |hosts: &[&str]| Successors::NoneBut(hosts.iter().map(|host| address(host)).collect());
         for (words, expected) in [
             (vec![word(true, true, true)], all(&["x", "y"])),
             (vec![word(true, true, false)], all(&["x", "y"])),

@@ -202,15 +202,14 @@ mod tests {
         time::timeout,
     };
 
-    use super::{super::access::RedisAccess, *};
+    use super::*;
 
     /// A server that lets everybody in after it was told to.
     async fn slow_server() -> (TcpListener, Server) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let access = RedisAccess::fixed(format!("redis://127.0.0.1:{port}").parse().expect("a URL"));
-        let address = Address { host: "127.0.0.1".into(), port };
-        (listener, Server::new(address, &Rc::new(access.connector())))
+        let connector = Connector::plain(&format!("redis://127.0.0.1:{port}"));
+        (listener, Server::new(Address { host: "127.0.0.1".into(), port }, &Rc::new(connector)))
     }
 
     async fn is_refused_by(server: &Server, deadline: Instant) -> Failure {

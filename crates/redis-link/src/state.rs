@@ -26,7 +26,9 @@ impl Link {
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call. `now`: the time of this
     /// machine, in seconds since 1970.
     pub async fn state(&self, now: f64) -> Result<State> {
-        let found = self.searched_primaries().await?;
+        let known = self.primaries();
+        known.search().await?;
+        let found = known.all();
         let asked = Instant::now();
         let answers = join_all(found.iter().map(|(_, server)| self.ask(server, asked))).await;
         let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
@@ -36,12 +38,12 @@ impl Link {
             times.push(time);
             primaries.push((primary.address.to_string(), replicas));
         }
-        let confirm = self.confirm();
+        let confirm = self.access().confirm();
         Ok(State {
             primaries,
-            slots: self.is_cluster().then_some(slots),
+            slots: known.is_cluster().then_some(slots),
             wanted: match confirm {
-                Confirm::Auto => u32::from(!self.is_single()),
+                Confirm::Auto => u32::from(!known.is_single()),
                 Confirm::Replicas(count) => count.into(),
             },
             are_required: confirm != Confirm::Auto,

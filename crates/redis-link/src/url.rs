@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Address {
+pub(crate) struct Address {
     /// A name, or an address.
-    pub host: String,
+    pub(crate) host: String,
     /// Not 0.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// Which servers there are, and how to find the one that has a key.
