@@ -105,7 +105,8 @@ async fn is_primary(server: &Server) -> Result<(), String> {
 fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors {
     let of_it = || words.iter().filter(|word| word.primary == *primary);
     let mut known = BTreeMap::<&Address, bool>::new();
-    for (replica, is_fit) in of_it().flat_map(|word| &word.replicas) {
+    // While a failover goes on, its leader names the promoted server, which is the primary already, among the replicas.
+    for (replica, is_fit) in of_it().flat_map(|word| &word.replicas).filter(|(replica, _)| replica != primary) {
         *known.entry(replica).or_default() |= is_fit;
     }
     let is_majority_sure = of_it().filter(|word| word.is_sure).count() > sentinels / 2;
@@ -185,6 +186,7 @@ mod tests {
             replicas: vec![(address("x"), x), (address("y"), y)],
         };
         let elsewhere = Word { primary: address("b"), ..word(true, true, true) };
+        let in_failover = Word { replicas: vec![(address("a"), true)], ..word(false, true, true) };
         let all = |hosts: &[&str]| Successors::EveryReplica(hosts.iter().map(|host| address(host)).collect());
         let only = |hosts: &[&str]| Successors::NoneBut(hosts.iter().map(|host| address(host)).collect());
         for (words, expected) in [
@@ -196,6 +198,7 @@ mod tests {
             (vec![word(true, false, false), elsewhere], all(&["x", "y"])),
             (vec![word(true, false, false), word(true, false, false)], only(&[])),
             (vec![Word { replicas: vec![], ..word(true, true, true) }], Successors::Unknown),
+            (vec![in_failover, word(true, true, true)], all(&["x", "y"])),
         ] {
             assert_eq!(successors(&address("a"), &words, 3), expected, "{words:?}");
         }
