@@ -9,9 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    BUSY, Load, PATIENCE, Recorded, RedisServer, Service, TestBed, eventually, said, until, user_ids, wxmint,
-};
+use crate::support::{BUSY, Load, PATIENCE, Recorded, Service, TestBed, eventually, said, until, user_ids, wxmint};
 
 const SERVED: usize = 50;
 /// The deadline of 1 s for the store.
@@ -94,35 +92,6 @@ async fn the_password_of_redis_is_changed_under_load_and_changed_back() {
 async fn redis_is_frozen_under_load_and_thawed() {
     let bed = TestBed::start().await;
     rides_out(bed, async |bed| bed.redis.freeze(), async |bed| bed.redis.thaw()).await;
-}
-
-/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
-/// any more, and a new connection reaches the new one.
-#[tokio::test]
-#[ignore = "slow; make nightly runs it"]
-async fn another_redis_takes_over_under_load_while_connections_to_the_old_one_stay_open() {
-    let bed = TestBed::builder().breakable_redis().start().await;
-    let successor = RedisServer::start(&[], "").await;
-    successor.command::<()>(&["REPLICAOF", "127.0.0.1", &bed.redis.port().to_string()]);
-    until("replication", PATIENCE, async || {
-        let info: String = successor.command(&["INFO", "replication"]);
-        info.contains("master_link_status:up")
-    })
-    .await;
-    let load = Load::start(&bed).await;
-    load.in_full_service(SERVED, Instant::now(), PATIENCE).await;
-
-    bed.redis_link().lead_to(([127, 0, 0, 1], successor.port()).into());
-    successor.command::<()>(&["REPLICAOF", "NO", "ONE"]);
-    bed.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
-    let taken_over = Instant::now();
-    load.in_full_service(SERVED, taken_over, BACK_WITHIN).await;
-
-    let record = load.stop().await;
-    for answer in record.iter().map(|recorded| recorded.answer.clone()).filter(|answer| answer.status != 200) {
-        answer.expect_problem(503, "store_unavailable");
-    }
-    no_binding_is_lost(&bed, &record).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{BUSY, Newcomers, PATIENCE, Sentinel, Service, TestBed, lost, tell, until};
+use crate::support::{BUSY, Newcomers, PATIENCE, Sentinel, TestBed, lost, tell};
 
 /// A failover takes the sentinels some seconds, of which the service knows nothing.
 const FAILED_OVER: Duration = Duration::from_secs(30);
@@ -62,20 +62,4 @@ async fn a_primary_that_the_sentinels_have_lost_and_the_service_has_not_confirms
     assert!(bed.redis.think_they_are_primary().contains(&0));
     newcomers.in_full_service(Instant::now(), FAILED_OVER).await;
     no_newcomer_is_lost(&bed, newcomers).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_sentinel_that_answers_is_enough() {
-    let mut bed = TestBed::builder().start_on(Sentinel::start().await).await;
-    bed.redis.kill_sentinel(0);
-    bed.redis.sentinel(1).freeze();
-    let service = Service::start(&bed.configuration, bed.http.clone()).await;
-    service.ready().await;
-    for person in ["lin", "mei"] {
-        service.login(&bed.mint_code(person).await).await.expect_login();
-        bed.log_in(person).await.expect_login();
-    }
-    bed.redis.sentinel(1).thaw();
-    bed.redis.start_sentinel_again(0).await;
-    until("all is whole", PATIENCE, async || bed.redis.primary() == Some(0)).await;
 }

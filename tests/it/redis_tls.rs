@@ -1,4 +1,5 @@
-//! Redis behind TLS: who is trusted, who is not and what is said then, and files that are replaced.
+//! Redis behind TLS, by the settings: who is trusted, who is not and what is said then, and files that are replaced. The tests of
+//! crates/redis-link hold more, of a Cluster and of Sentinels too.
 
 use std::fs;
 
@@ -6,8 +7,7 @@ use tempfile::TempDir;
 
 use crate::doctor::Report;
 use crate::support::{
-    Answer, Authority, Configuration, EMPTY_FILE, Http, PATIENCE, RedisServer, Service, TestBed, eventually, free_port,
-    until,
+    Answer, Authority, Configuration, Http, PATIENCE, Service, TestBed, eventually, free_port, until,
 };
 
 /// A Redis with TLS, an authority that has signed for it, and a configuration that is right for both.
@@ -26,17 +26,13 @@ impl Scene {
     }
 
     async fn with(wants_client: bool, sign: impl FnOnce(&Authority)) -> Self {
-        Self::with_options(wants_client, &[], sign).await
-    }
-
-    async fn with_options(wants_client: bool, further: &[&str], sign: impl FnOnce(&Authority)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ours = Authority::new(folder.path());
         sign(&ours);
         let port = free_port();
         let options = ours.redis_options(port, "server", wants_client);
         let options: Vec<_> = options.iter().map(String::as_str).collect();
-        let bed = TestBed::builder().redis_options(&options).redis_options(further).not_ready().start().await;
+        let bed = TestBed::builder().redis_options(&options).not_ready().start().await;
         let mut configuration = Configuration::new("ES256");
         configuration.set("WXMINT_WECHAT_URL", &bed.wechat.url());
         configuration.set("WXMINT_REDIS_URL", &format!("rediss://localhost:{port}"));
@@ -160,57 +156,6 @@ async fn served(scene: &Scene, service: &Service, user: &str) {
         (answer.status == 200).then_some(answer)
     });
     assert_eq!(answer.await.member("user_id"), user);
-}
-
-/// One server has all slots; its options say what it tells of itself.
-async fn cluster_of_one(announces: &[&str]) -> Scene {
-    let options = [&["--cluster-enabled", "yes", "--tls-cluster", "yes"], announces].concat();
-    let mut scene = Scene::with_options(false, &options, |ours| ours.sign("server", &["localhost"])).await;
-    scene.bed.redis.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    until("slots", PATIENCE, async || {
-        scene.bed.redis.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
-    })
-    .await;
-    scene.configuration.set("WXMINT_REDIS_URL", &format!("rediss+cluster://localhost:{}", scene.port));
-    scene.configuration.set("WXMINT_REDIS_CONFIRM", "0");
-    scene
-}
-
-#[tokio::test]
-#[ignore = "slow; make nightly runs it"]
-async fn on_a_cluster_the_certificate_is_held_against_the_name_that_each_server_announces() {
-    for announces in
-        [&[][..], &["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"]]
-    {
-        let scene = cluster_of_one(announces).await;
-        let service = scene.service().await;
-        service.ready().await;
-        scene.log_in(&service, "lin").await.expect_login();
-    }
-    let scene = cluster_of_one(&["--cluster-announce-ip", "127.0.0.1"]).await;
-    let service = scene.service().await;
-    let reason = "its certificate is not for 127.0.0.1 but for localhost";
-    until(reason, PATIENCE, async || service.readyz().await.body.contains(reason)).await;
-}
-
-#[tokio::test]
-async fn sentinels_and_the_primary_that_they_name_are_reached_with_tls() {
-    let options = ["--tls-replication", "yes", "--masterauth", "hunter2"];
-    let mut scene = Scene::with_options(false, &options, |ours| ours.sign("server", &["localhost", "127.0.0.1"])).await;
-    scene.bed.redis.command::<()>(&["CONFIG", "SET", "requirepass", "hunter2"]);
-    let port = free_port();
-    let own = [EMPTY_FILE, "--sentinel", "--tls-replication", "yes"].map(str::to_owned).to_vec();
-    let sentinel =
-        RedisServer::start(&[own, scene.ours.redis_options(port, "server", false)].concat(), "hunter2").await;
-    sentinel.command::<()>(&["SENTINEL", "MONITOR", "main", "127.0.0.1", &scene.port.to_string(), "1"]);
-    sentinel.command::<()>(&["SENTINEL", "SET", "main", "auth-pass", "hunter2"]);
-    let url = format!("rediss+sentinel://:hunter2@localhost:{port}/main");
-    scene.configuration.set("WXMINT_REDIS_URL", &url);
-    scene.configuration.set("WXMINT_REDIS_CONFIRM", "0");
-    let service = scene.service().await;
-    service.ready().await;
-    scene.log_in(&service, "lin").await.expect_login();
-    assert!(!service.log().contains("hunter2"));
 }
 
 #[tokio::test]

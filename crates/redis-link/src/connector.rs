@@ -83,6 +83,9 @@ impl Connector {
             true if answer.starts_with(b"-NOAUTH") => self.url.login.clone().set_db(0),
             true => RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
+        if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
+            return Err("it answered NOAUTH: it wants a password".into());
+        }
         // Each call has a limit of time of its own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&login, stream, config).await;

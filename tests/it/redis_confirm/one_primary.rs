@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::support::{APPID, Answer, password_of};
+use crate::support::{APPID, Answer, RedisCluster, Shape, password_of, redis_keys};
 
 const SECRET: &str = "planted-secret-of-an-operator-19c3";
 /// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.

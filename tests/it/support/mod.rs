@@ -66,7 +66,7 @@ pub(crate) use self::{
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis_cluster::{RedisCluster, Shape},
-    redis_server::{EMPTY_FILE, RedisServer, free_port, movable_clock},
+    redis_server::{RedisServer, free_port, movable_clock},
     sentinel::Sentinel,
     service::Service,
     sidecar::{Metrics, Sidecar, SidecarSettings},

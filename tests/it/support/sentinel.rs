@@ -65,6 +65,7 @@ impl Sentinel {
         &self.servers[number]
     }
 
+    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn sentinel(&self, number: usize) -> &RedisServer {
         &self.sentinels[number]
     }
@@ -91,13 +92,9 @@ impl Sentinel {
         admit_clients(&self.servers[server]);
     }
 
+    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn kill_sentinel(&mut self, sentinel: usize) {
         self.sentinels[sentinel].kill();
-    }
-
-    pub(crate) async fn start_sentinel_again(&mut self, sentinel: usize) {
-        self.sentinels[sentinel].start_again().await;
-        hurry(&self.sentinels[sentinel]);
     }
 
     /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
@@ -134,6 +131,7 @@ impl Sentinel {
     }
 
     /// Whether all sentinels, or some, hold a replica for dead.
+    #[allow(dead_code, reason = "of the link's tests")]
     pub(crate) fn hold_down(&self, replica: usize) -> (bool, bool) {
         let port = self.server(replica).port().to_string();
         let holds_down = |sentinel: &RedisServer| {

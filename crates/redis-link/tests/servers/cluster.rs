@@ -1,0 +1,160 @@
+//! A Cluster of three primaries, with a replica each where somebody takes over.
+
+use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
+
+use futures_util::future::join_all;
+use wxmint_redis_link::{
+    Confirm, Link, Script,
+    scan::{Place, Slots, Step},
+};
+
+use super::support::{FAST, PATIENCE, RedisCluster, Shape, Writer, is_there, link, link_with, until, write};
+
+static COUNT: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('EXISTS', KEYS[1], KEYS[2])"));
+
+/// Without replicas, so that nothing is confirmed.
+async fn bare(options: &[&str]) -> RedisCluster {
+    let options = options.iter().map(|&option| option.to_owned()).collect();
+    RedisCluster::of(Shape { replicas: 0, options, ..Shape::default() }).await
+}
+
+#[tokio::test(flavor = "local")]
+async fn calls_follow_primaries_that_are_replaced_killed_or_frozen_and_no_confirmed_write_is_lost() {
+    let mut cluster = RedisCluster::start().await;
+    let writer = Writer::start(&link(&cluster.url()), |number| format!("key-{number}"));
+    writer.is_served().await;
+    cluster.fail_over_to(cluster.replicas_of(0)[0]).await;
+    writer.is_served().await;
+    let slot = cluster.slot_at(1);
+    cluster.kill(1);
+    cluster.successor(slot, 1).await;
+    cluster.start_again(1).await;
+    writer.is_served().await;
+    let slot = cluster.slot_at(2);
+    cluster.freeze(2);
+    cluster.successor(slot, 2).await;
+    cluster.thaw(2);
+    cluster.whole().await;
+    writer.is_served().await;
+    assert!(writer.loses_nothing().await > 0, "while nobody has the slots, writes are refused");
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_call_for_a_frozen_primary_succeeds_as_soon_as_another_has_taken_over() {
+    let cluster = RedisCluster::start().await;
+    let link = link(&cluster.url());
+    let slot = cluster.slot_at(0);
+    let key = (0..).map(|n| format!("key-{n}")).find(|key| cluster.slot(key) == slot + 7).expect("a key");
+    write(&link, &key).await.expect("answered");
+    cluster.freeze(0);
+    let began = Instant::now();
+    write(&link, &key).await.expect_err("nobody has taken over");
+    assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
+    let successor = cluster.successor(slot, 0).await;
+    let began = Instant::now();
+    until("answered", PATIENCE, async || write(&link, &key).await.is_ok()).await;
+    assert!(began.elapsed() < FAST, "{:?} after the failover", began.elapsed());
+    assert!(cluster.node(successor).command::<bool>(&["EXISTS", &key]));
+    cluster.thaw(0);
+}
+
+/// MOVED, ASK and TRYAGAIN.
+#[tokio::test(flavor = "local")]
+async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are() {
+    let cluster = bare(&[]).await;
+    let link = link_with(&cluster.url(), Confirm::Replicas(0));
+    write(&link, "{tag}here").await.expect("answered");
+    let slot = cluster.slot("{tag}");
+    let from = cluster.primary_of(slot).expect("an owner");
+    let to = (from + 1) % 3;
+    let errors = |node: usize| cluster.node(node).command::<String>(&["INFO", "errorstats"]);
+    let moved = |node| errors(node).lines().find(|line| line.starts_with("errorstat_MOVED")).map(str::to_owned);
+
+    cluster.begin_move(slot, from, to);
+    assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
+    write(&link, "{tag}new").await.expect("the new owner takes it");
+    assert!(errors(from).contains("errorstat_ASK") && cluster.node(to).calls().contains_key("asking"));
+    let count = link.run::<u8>("count", COUNT.on(&[&"{tag}here", &"{tag}new"]));
+    let move_on = async {
+        until("TRYAGAIN", PATIENCE, async || errors(from).contains("errorstat_TRYAGAIN")).await;
+        cluster.move_keys(slot, from, to);
+    };
+    assert_eq!(tokio::join!(count, move_on).0, Ok(2), "each of the two had one of them");
+    cluster.end_move(slot, to);
+    assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
+    assert!(errors(from).contains("errorstat_MOVED"));
+    until("the new owner is asked at once", PATIENCE, async || {
+        let before = moved(from);
+        assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
+        moved(from) == before
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "local")]
+async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered() {
+    let mut cluster = bare(&["--cluster-require-full-coverage", "no"]).await;
+    let link = link_with(&cluster.url(), Confirm::Replicas(0));
+    let keys: Vec<_> = (0..30).map(|number| format!("key-{number}")).collect();
+    let lost = |key: &String| cluster.slot(key) <= 5460;
+    let (lost, others): (Vec<_>, Vec<_>) = keys.iter().partition(|&key| lost(key));
+    for is_killed in [true, false] {
+        until("all are answered", PATIENCE, async || {
+            join_all(keys.iter().map(|key| write(&link, key))).await.iter().all(Result::is_ok)
+        })
+        .await;
+        if is_killed {
+            cluster.kill(0)
+        } else {
+            cluster.freeze(0)
+        }
+        for _ in 0..3 {
+            let began = Instant::now();
+            let [refused, answered] = [&lost, &others].map(|keys| join_all(keys.iter().map(|key| write(&link, key))));
+            let (refused, answered) = tokio::join!(refused, answered);
+            assert!(began.elapsed() < FAST, "{:?}", began.elapsed());
+            assert!(
+                refused.iter().all(Result::is_err) && answered.iter().all(Result::is_ok),
+                "{refused:?} {answered:?}"
+            );
+        }
+        if is_killed { cluster.start_again(0).await } else { cluster.thaw(0) }
+    }
+}
+
+/// The names of all keys, in pages, until the walk is sent back to its beginning; before each page, `meanwhile`.
+async fn walk(link: &Link, slots: Slots, mut meanwhile: impl FnMut(usize)) -> Option<BTreeSet<String>> {
+    let (mut found, mut next) = (BTreeSet::new(), Some(Place::default()));
+    for number in 0.. {
+        let Some(place) = next.take() else { break };
+        meanwhile(number);
+        let Step::Page(page) = link.keys_like("walk", "key-*", &place, slots).await.expect("a page") else {
+            return None;
+        };
+        found.extend(page.found);
+        next = page.next;
+    }
+    Some(found)
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_walk_finds_each_key_of_three_primaries_and_ends_when_slots_move() {
+    let cluster = bare(&[]).await;
+    let link = link_with(&cluster.url(), Confirm::Replicas(0));
+    let keys: BTreeSet<_> = (0..5000).map(|number| format!("key-{number}")).collect();
+    for some in keys.iter().collect::<Vec<_>>().chunks(250) {
+        assert!(join_all(some.iter().map(|key| write(&link, key))).await.iter().all(Result::is_ok));
+    }
+    write(&link, "another").await.expect("answered");
+    assert_eq!(walk(&link, Slots::AtRest, |_| {}).await.as_ref(), Some(&keys));
+    let slot = cluster.slot_at(0);
+    let moves = |page| {
+        if page == 1 {
+            cluster.move_slot(slot, 1);
+        }
+    };
+    assert_eq!(walk(&link, Slots::MayBeMoving, moves).await, None, "keys may have gone where the walk has been");
+    cluster.begin_move(slot, 1, 0);
+    assert_eq!(walk(&link, Slots::AtRest, |_| {}).await, None, "a key may be on its way");
+    assert_eq!(walk(&link, Slots::MayBeMoving, |_| {}).await, Some(keys));
+}

@@ -1,0 +1,168 @@
+//! Servers, links to them, and a writer that knows what was answered.
+
+#[path = "../../../../tests/it/support/limit.rs"]
+mod limit;
+#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[path = "../../../../tests/it/support/proxy.rs"]
+mod proxy;
+#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[path = "../../../../tests/it/support/redis_cluster.rs"]
+mod redis_cluster;
+#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[path = "../../../../tests/it/support/redis_server.rs"]
+mod redis_server;
+#[path = "../../../../tests/it/support/sentinel.rs"]
+mod sentinel;
+#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[path = "../../../../tests/it/support/tls.rs"]
+mod tls;
+
+use std::{
+    cell::{Cell, RefCell},
+    fs,
+    path::Path,
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinHandle, spawn_local},
+    time::{Instant, interval},
+};
+use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAccess, TlsFiles};
+
+pub(crate) use self::{
+    proxy::Breakable,
+    redis_cluster::{RedisCluster, Shape},
+    redis_server::{EMPTY_FILE, RedisServer, free_port},
+    sentinel::Sentinel,
+    tls::Authority,
+};
+
+/// For what takes milliseconds on an idle machine, and may take longer on a busy one.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A failover takes the servers some seconds, of which the link knows nothing.
+pub(crate) const FAILED_OVER: Duration = Duration::from_secs(30);
+/// The deadline of a call, and what a busy machine may add to it.
+pub(crate) const FAST: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
+/// For a whole test.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    eventually(what, within, async || condition().await.then_some(())).await;
+}
+
+/// Waits until `condition` gives something, and returns that.
+pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    limit::at_most(LIMIT);
+    let (deadline, mut poll) = (Instant::now() + within, interval(Duration::from_millis(10)));
+    loop {
+        poll.tick().await;
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {within:?}");
+    }
+}
+
+/// As a key of TLS wants it.
+fn write_private(path: &Path, content: &str) {
+    fs::write(path, content).expect("written");
+}
+
+pub(crate) fn access(url: &str, confirm: Confirm) -> RedisAccess {
+    let url = url.parse().expect("a URL");
+    RedisAccess::new(url, TlsFiles::default(), confirm, Program::default()).expect("no files are named")
+}
+
+/// A link, at which every replica that could take over confirms.
+pub(crate) fn link(url: &str) -> Rc<Link> {
+    link_with(url, Confirm::Auto)
+}
+
+pub(crate) fn link_with(url: &str, confirm: Confirm) -> Rc<Link> {
+    Rc::new(Link::new(&access(url, confirm), ()))
+}
+
+/// Sets a key to 1. The call may run twice.
+pub(crate) fn set(key: &str) -> Call {
+    let mut call = Call::of("SET", key);
+    call.arg(1);
+    call
+}
+
+pub(crate) async fn write(link: &Link, key: &str) -> Result<(), Error> {
+    link.run("write", set(key)).await
+}
+
+pub(crate) async fn confirmed(link: &Link, key: &str) -> Result<(), Error> {
+    link.run_confirmed("write", set(key)).await
+}
+
+pub(crate) async fn is_there(link: &Link, key: &str) -> Result<bool, Error> {
+    link.run("read", Call::of("EXISTS", key)).await
+}
+
+/// Waits until a key is there or is not, whatever fails meanwhile.
+pub(crate) async fn kept(link: &Link, key: &str) -> bool {
+    eventually("an answer", PATIENCE, async || is_there(link, key).await.ok()).await
+}
+
+/// Writes keys that replicas confirm, one after the other, until it is told to stop.
+pub(crate) struct Writer {
+    link: Rc<Link>,
+    known: Rc<Known>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    answered: RefCell<Vec<String>>,
+    refused: RefCell<Vec<Error>>,
+    slowest: Cell<Duration>,
+    /// When the last write began that was answered.
+    served: Cell<Option<Instant>>,
+    is_over: Cell<bool>,
+}
+
+impl Writer {
+    /// `key` names the key of each write by its number.
+    pub(crate) fn start(link: &Rc<Link>, key: impl Fn(u32) -> String + 'static) -> Self {
+        let known = Rc::<Known>::default();
+        let (own, link) = (Rc::clone(&known), Rc::clone(link));
+        let writing = Rc::clone(&link);
+        let task = spawn_local(async move {
+            for key in (0..).map(key).take_while(|_| !own.is_over.get()) {
+                let began = Instant::now();
+                match confirmed(&writing, &key).await {
+                    Ok(()) => {
+                        own.answered.borrow_mut().push(key);
+                        own.served.set(Some(began));
+                    }
+                    Err(error) => own.refused.borrow_mut().push(error),
+                }
+                own.slowest.set(own.slowest.get().max(began.elapsed()));
+                tokio::task::yield_now().await;
+            }
+        });
+        Self { link, known, task }
+    }
+
+    /// Waits until a write is answered that begins from now on.
+    pub(crate) async fn is_served(&self) {
+        let now = Instant::now();
+        until("served", FAILED_OVER, async || self.known.served.get().is_some_and(|served| served >= now)).await;
+    }
+
+    /// Each write was answered or refused in time, and each that was answered is still there. How many were refused.
+    pub(crate) async fn loses_nothing(self) -> usize {
+        self.known.is_over.set(true);
+        self.task.await.expect("it ends");
+        assert!(self.known.slowest.get() < FAST, "{:?}", self.known.slowest.get());
+        for key in self.known.answered.borrow().iter() {
+            assert!(kept(&self.link, key).await, "{key} was answered, and is lost");
+        }
+        self.known.refused.borrow().len()
+    }
+}
