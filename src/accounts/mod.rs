@@ -55,7 +55,7 @@ pub struct NewUserKey(pub String);
 
 /// Why the backend did not respond. Always answered with 503, because the client has done nothing wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the account backend did not answer: {reason}")]
+#[error("the account backend did not answer: {reason}; {cure}")]
 pub struct AccountsError {
     /// For the log. It contains no user name, password or phone number.
     pub reason: String,

@@ -11,11 +11,10 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::{
-    Method, Request, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    Body, Method, Request, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
@@ -72,6 +71,17 @@ impl Endpoint {
         url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
         Self { url, label }
     }
+
+    fn request(&self, body: &Value) -> Request {
+        let mut request = Request::new(Method::POST, self.url.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // The key in the body is signed and counts. The header is for gateways that support it.
+        if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        *request.body_mut() = Some(body.to_string().into());
+        request
+    }
 }
 
 /// Why a call failed.
@@ -111,14 +121,15 @@ impl ServiceAccounts {
     }
 
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
-    async fn ask<A>(&self, question: Question<'_>, read: ReadAnswer<A>) -> Result<A, AccountsError> {
+    async fn ask<A>(&self, endpoint: &Endpoint, body: &Value, read: ReadAnswer<A>) -> Result<A, AccountsError> {
+        let request = endpoint.request(body);
         let permit = self.breaker.admit(&(), Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
-        let mut answer = self.ask_once(&question, read, deadline).await;
+        let mut answer = self.ask_once(endpoint.label, &request, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
         if answer.as_ref().is_err_and(|failure| failure.consequences().may_pass) && time_left > RETRY_PAUSE {
             tokio::time::sleep(RETRY_PAUSE).await;
-            answer = self.ask_once(&question, read, deadline).await;
+            answer = self.ask_once(endpoint.label, &request, read, deadline).await;
         }
         let is_outage = answer.as_ref().is_err_and(|failure| failure.consequences().is_outage);
         permit.ended(if is_outage { CallOutcome::Unanswered } else { CallOutcome::Succeeded }, Instant::now());
@@ -127,11 +138,12 @@ impl ServiceAccounts {
 
     async fn ask_once<A>(
         &self,
-        question: &Question<'_>,
+        label: &'static str,
+        request: &Request,
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, mut request) = (Step::call("accounts", question.endpoint.label), self.signed(question)?);
+        let (step, mut request) = (Step::call("accounts", label), self.signed(request)?);
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
         }
@@ -143,44 +155,27 @@ impl ServiceAccounts {
             Err(_) => Err(FetchError::Unanswered("no response within 3 s".into()).into()),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
-        self.metrics.accounts_answered(question.endpoint.label, outcome, started.elapsed());
+        self.metrics.accounts_answered(label, outcome, started.elapsed());
         step.end(answer.is_err().then_some(outcome));
         answer
     }
 
     /// Each attempt is signed separately, because the service may accept each token only once.
-    fn signed(&self, question: &Question<'_>) -> Result<Request, CallFailure> {
-        let Question { endpoint: Endpoint { url, .. }, body, .. } = question;
-        let outgoing = OutgoingRequest { method: Method::POST.as_str(), url: url.as_str(), body };
+    fn signed(&self, request: &Request) -> Result<Request, CallFailure> {
+        let mut signed = request.try_clone().expect("its body is bytes");
+        let body = signed.body().and_then(Body::as_bytes).unwrap_or_default();
+        let outgoing = OutgoingRequest { method: signed.method().as_str(), url: signed.url().as_str(), body };
         let id = new_token_id().map_err(MintError::Key)?;
         let token = self.signer.sign(outgoing, &id, (self.clock)())?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
         bearer.set_sensitive(true);
-
-        let mut request = Request::new(Method::POST, url.clone());
-        *request.headers_mut() = question.headers.clone();
-        request.headers_mut().insert(AUTHORIZATION, bearer);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.clone().into());
-        Ok(request)
+        signed.headers_mut().insert(AUTHORIZATION, bearer);
+        Ok(signed)
     }
 }
 
 /// Reads the status and the body of a response.
 type ReadAnswer<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
-
-struct Question<'a> {
-    endpoint: &'a Endpoint,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl<'a> Question<'a> {
-    fn new(endpoint: &'a Endpoint, body: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(body).expect("texts under names");
-        Self { endpoint, headers: HeaderMap::new(), body }
-    }
-}
 
 #[async_trait(?Send)]
 impl Accounts for ServiceAccounts {
@@ -190,7 +185,7 @@ impl Accounts for ServiceAccounts {
 
     async fn check_password(&self, name: &Username, password: &Password) -> Result<Option<UserId>, AccountsError> {
         let body = json!({"username": name.as_str(), "password": password.expose()});
-        self.ask(Question::new(&self.password_checks, &body), read_checked).await
+        self.ask(&self.password_checks, &body, read_checked).await
     }
 
     async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>, AccountsError> {
@@ -199,23 +194,18 @@ impl Accounts for ServiceAccounts {
             "pure_phone_number": phone.pure_number,
             "country_code": phone.country_code,
         });
-        self.ask(Question::new(&self.users_by_phone, &body), read_found).await
+        self.ask(&self.users_by_phone, &body, read_found).await
     }
 
     async fn check_login(&self, user: &UserId) -> Result<LoginCheck, AccountsError> {
         match &self.login_checks {
-            Some(endpoint) => self.ask(Question::new(endpoint, &json!({"user_id": user})), read_admission).await,
+            Some(endpoint) => self.ask(endpoint, &json!({"user_id": user}), read_admission).await,
             None => Ok(LoginCheck::Admitted(ExtraClaims::default())),
         }
     }
 
     async fn new_user(&self, NewUserKey(key): &NewUserKey, _: DateTime<Utc>) -> Result<Named, AccountsError> {
-        let mut question = Question::new(&self.users, &json!({"idempotency_key": key}));
-        // The key in the body is signed and counts. The header is for gateways that support it.
-        if let Ok(value) = HeaderValue::from_str(key) {
-            question.headers.insert(IDEMPOTENCY_KEY, value);
-        }
-        self.ask(question, read_made).await
+        self.ask(&self.users, &json!({"idempotency_key": key}), read_made).await
     }
 }
 

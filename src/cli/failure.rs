@@ -31,14 +31,9 @@ impl Failure {
         Self { code: EXIT_UNFINISHED, reason: Some(reason.to_string()) }
     }
 
-    /// The doctor has said all; this is its exit code.
-    pub(super) fn diagnosed(code: u8) -> Self {
+    /// The doctor or clap has said all.
+    pub(super) fn said(code: u8) -> Self {
         Self { code, reason: None }
-    }
-
-    /// The command line cannot be used, and clap has said why.
-    pub(super) fn said() -> Self {
-        Self { code: EXIT_USAGE, reason: None }
     }
 
     /// Standard output cannot be written. No reason is needed if its reader has gone away.

@@ -108,7 +108,7 @@ pub fn run() -> ExitCode {
 /// Prints the requested help or version, or what is wrong with the command line.
 fn explain(error: &clap::Error) -> Result<(), Failure> {
     match error.print() {
-        _ if error.use_stderr() => Err(Failure::said()),
+        _ if error.use_stderr() => Err(Failure::said(EXIT_USAGE)),
         printed => printed.map_err(|error| Failure::of_output(&error)),
     }
 }

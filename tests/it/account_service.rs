@@ -142,13 +142,13 @@ async fn each_request_is_signed_for_its_place_and_body_and_the_connection_is_kep
 
 /// What is no answer: the reply, a word of what the operator is told, and how often the service is asked.
 const NO_ANSWERS: [(Reply, &str, usize); 17] = [
-    (Reply::Status(401), "our signature", 1),
-    (Reply::Status(403), "our signature", 1),
+    (Reply::Status(401), "the audience", 1),
+    (Reply::Status(403), "the audience", 1),
     (Reply::Status(404), "WXMINT_ACCOUNTS", 1),
     (Reply::Status(422), "422", 1),
-    (Reply::Status(429), "fewer calls", 1),
+    (Reply::Status(429), "raise the limit", 1),
     (Reply::Status(204), "204", 1),
-    (Reply::Redirect, "must be the final URL", 1),
+    (Reply::Redirect, "the final URL", 1),
     (Reply::Status(500), "500", 2),
     (Reply::Status(503), "503", 2),
     (Reply::Text("<html>log in</html>"), "not JSON", 1),
@@ -172,10 +172,11 @@ async fn what_is_no_answer_is_neither_yes_nor_no_and_repeats_no_secret() {
             client.phone("86", "13800138000").await.expect_err("no answer"),
             client.new_user("one-key").await.expect_err("no answer"),
         ];
-        for AccountsError { reason, retry_after, .. } in reasons {
-            assert!(!reason.is_empty() && reason.contains(word), "{reply:?}: {reason}");
+        for error in reasons {
+            let (told, AccountsError { reason, retry_after, .. }) = (error.to_string(), error);
+            assert!(!reason.is_empty() && told.contains(word), "{reply:?}: {told}");
             for secret in ["alice", "wonderland", "1380", "one-key", "http", "127.0.0.1", "eyJ"] {
-                assert!(!reason.contains(secret), "{secret} in {reason}");
+                assert!(!told.contains(secret), "{secret} in {told}");
             }
             assert!(retry_after >= Duration::from_secs(1));
         }

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// Any status except 200 and 201.
-    #[error("status {0}{remark}", remark = remark(*.0))]
+    #[error("status {0}")]
     Status(u16),
     /// The body is not JSON, such as HTML or incomplete JSON.
     #[error("{0} bytes that are not JSON")]
@@ -38,36 +38,24 @@ pub enum Unusable {
 }
 
 impl Unusable {
+    /// What the operator can do.
     pub(crate) fn cure(self) -> &'static str {
         match self {
-            Self::Status(300..=399 | 404 | 405) => "correct WXMINT_ACCOUNTS",
+            Self::Status(300..=399) => {
+                "set WXMINT_ACCOUNTS to the final URL, because a password is never sent on to another URL"
+            }
+            Self::Status(404 | 405) => {
+                "set WXMINT_ACCOUNTS to the URL below which /password-checks, /users/by-phone, /users and, if \
+                 WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
+            }
             Self::Status(401 | 403) => {
-                "have the service take WXMINT_ISSUER's keys, and its own URL as the audience: docs/accounts.md"
+                "have the service, and any gateway before it, take WXMINT_ISSUER's keys and its own URL as the audience, and \
+                 answer a wrong password with 200: docs/accounts.md"
             }
             Self::Status(429) => "raise the limit of the service for wxmint",
             Self::Status(500..=599) => "look at the log of the service",
             _ => "have the service answer as docs/accounts.openapi.yaml says",
         }
-    }
-}
-
-/// What an operator should know of a status.
-fn remark(status: u16) -> &'static str {
-    match status {
-        300..=399 => {
-            ": it redirects, but a password is never sent to another URL; WXMINT_ACCOUNTS must be the final URL"
-        }
-        401 | 403 => {
-            ": it, or a gateway before it, does not accept our signature; the answer to a wrong password is 200 with \
-             {\"user_id\":null}"
-        }
-        404 | 405 => {
-            ": WXMINT_ACCOUNTS must be the URL below which /password-checks, /users/by-phone, /users and, if \
-             WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
-        }
-        429 => ": it allows fewer calls",
-        500..=599 => ": it failed",
-        _ => " instead of 200",
     }
 }
 
@@ -163,22 +151,22 @@ mod tests {
 
     #[test]
     fn a_response_with_another_status_is_unusable_whatever_its_body_says() {
-        for (status, said) in [
-            (204, "204 instead of 200"),
-            (301, "it redirects"),
-            (399, "it redirects"),
-            (400, "400 instead of 200"),
-            (401, "our signature"),
-            (403, "our signature"),
-            (404, "must be the URL"),
-            (405, "must be the URL"),
-            (429, "fewer calls"),
-            (500, "it failed"),
-            (599, "it failed"),
-            (999, "999 instead of 200"),
+        for (status, cure) in [
+            (204, "accounts.openapi.yaml"),
+            (301, "the final URL"),
+            (399, "the final URL"),
+            (400, "accounts.openapi.yaml"),
+            (401, "the audience"),
+            (403, "the audience"),
+            (404, "the URL below which"),
+            (405, "the URL below which"),
+            (429, "raise the limit"),
+            (500, "the log of the service"),
+            (599, "the log of the service"),
+            (999, "accounts.openapi.yaml"),
         ] {
             let unusable = Unusable::Status(status);
-            assert!(unusable.to_string().contains(said), "{unusable}");
+            assert!(unusable.cure().contains(cure), "{unusable}: {}", unusable.cure());
             assert_eq!(read_checked(status, br#"{"user_id":null}"#), Err(unusable));
             assert_eq!(read_checked(status, br#"{"user_id":"u-1"}"#), Err(unusable));
             assert_eq!(read_made(status, br#"{"user_id":"u-1","new_user":true}"#), Err(unusable));

@@ -29,13 +29,7 @@ use wxmint_simulator::{
 use wxmint_verify::{Algorithm, peer::Peer};
 
 use self::rotating::{LEAD, Rotator};
-use super::{
-    Failure,
-    output::{announce, say},
-    random,
-    serve::init_log,
-    simulator,
-};
+use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
     clock::now,
     http::{Listeners, listen, page, run_to_end, serve, stop_signal},
@@ -53,20 +47,15 @@ use crate::{
 
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);
+const ALGORITHM: Algorithm = Algorithm::Es256;
 /// Far more than a request to this same process takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
-    /// Address of the page and of the issuer, on this machine; port 0 takes a free one
+    /// Address of the page and of the issuer, on this machine; port 0 takes a free one. The log is shown if RUST_LOG is set
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Algorithm of the signing key
-    #[arg(long, value_name = "ES256|EdDSA|RS256", default_value = "ES256")]
-    alg: Algorithm,
-    /// Open the page in a browser. The log is shown if RUST_LOG is set
-    #[arg(long)]
-    open: bool,
 }
 
 /// Runs the demo until Ctrl-C.
@@ -97,8 +86,8 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         init_log(settings.log_format, &settings.audit)?;
     }
 
-    let policy = policy(args.alg, settings.token_ttl.as_secs().cast_signed());
-    let stored = StoredKeys::of([PrivateJwk::generate(args.alg, now())?]);
+    let policy = policy(settings.token_ttl.as_secs().cast_signed());
+    let stored = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
     let issuer = Issuer::new(settings, stored.check()?, vault()?)?;
     let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
     run_to_end(async {
@@ -112,7 +101,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
         let open = async {
             log_in(&address, logins).await.map_err(Failure::unfinished)?;
             peer.is_ready().await;
-            introduce(&address, args.open);
+            introduce(&address);
             Ok(())
         };
         let served = async { issuer::run(issuer, listeners, Some(page), Vec::new, stop).await.map_err(Failure::from) };
@@ -260,9 +249,9 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Setti
 }
 
 /// A rotation is due as soon as the last key signs. `token_ttl` is in seconds.
-fn policy(algorithm: Algorithm, token_ttl: i64) -> RotationPolicy {
+fn policy(token_ttl: i64) -> RotationPolicy {
     let every = LEAD + TimeDelta::seconds(1);
-    RotationPolicy { every, lead: LEAD, token_ttl: TimeDelta::seconds(token_ttl), algorithm }
+    RotationPolicy { every, lead: LEAD, token_ttl: TimeDelta::seconds(token_ttl), algorithm: ALGORITHM }
 }
 
 fn vault() -> Result<Vault, Failure> {
@@ -270,7 +259,7 @@ fn vault() -> Result<Vault, Failure> {
     Vault::parse(line.as_bytes()).map_err(Failure::unfinished)
 }
 
-fn introduce(address: &str, open: bool) {
+fn introduce(address: &str) {
     let url = format!("{address}/");
     let edge = "─".repeat(url.len() + 4);
     announce(format_args!("┌{edge}┐\n│  {url}  │\n└{edge}┘"));
@@ -278,7 +267,4 @@ fn introduce(address: &str, open: bool) {
     announce(format_args!(
         "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。"
     ));
-    if open && let Err(error) = open::that_detached(&url) {
-        say(format_args!("No browser could be opened ({error}): open the address by hand. 打不开浏览器，请手动打开。"));
-    }
 }

@@ -69,7 +69,7 @@ mod tests {
         let stored = StoredKeys::of([key]);
         let set = stored.check().expect("a set");
         let ring = Arc::new(KeyRing::new(set, LEAD, now()).expect("a ring"));
-        let rotator = Rotator { stored: Mutex::new(stored), ring, policy: super::super::policy(Algorithm::Es256, 60) };
+        let rotator = Rotator { stored: Mutex::new(stored), ring, policy: super::super::policy(60) };
         assert!(rotator.rotate() && rotator.rotate(), "the second rotation changes nothing");
         let [old, new] = rotator.keys().try_into().expect("two keys");
         assert_eq!((old.state, new.state), ("signing", "published"));

@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn each_wrong_answer_has_its_advice() {
         for (unusable, advice) in [
-            (Unusable::Status(404), "correct WXMINT_ACCOUNTS"),
-            (Unusable::Status(302), "correct WXMINT_ACCOUNTS"),
+            (Unusable::Status(404), "the URL below which"),
+            (Unusable::Status(302), "the final URL"),
             (Unusable::Status(401), "the audience"),
             (Unusable::Status(500), "log of the service"),
             (Unusable::Status(429), "raise the limit"),

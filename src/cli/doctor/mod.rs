@@ -83,8 +83,8 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         say("各检查项的说明：docs/operation.zh-CN.md 的“体检”；英文原文：加 --json");
     }
     match worst {
-        Some(Status::Fault) => Err(Failure::diagnosed(EXIT_FAULTS)),
-        Some(Status::Warning) => Err(Failure::diagnosed(EXIT_UNFINISHED)),
+        Some(Status::Fault) => Err(Failure::said(EXIT_FAULTS)),
+        Some(Status::Warning) => Err(Failure::said(EXIT_UNFINISHED)),
         Some(Status::Ok) | None => Ok(()),
     }
 }

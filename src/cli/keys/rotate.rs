@@ -67,7 +67,7 @@ fn said(step: &RotationStep, policy: &RotationPolicy, waiting: Option<&KeyLife>,
         lines.push(format!("{kid} {} the set; it has been out of sight", verb("left", "would leave")));
     }
     if lines.is_empty() {
-        lines.push(format!("nothing to do{}", reason(policy, waiting)));
+        lines.push(format!("nothing to do{}", waiting.map(reason).unwrap_or_default()));
     }
     // If a key was published, the next step follows from the policy.
     let next = step.publish.map(|new| new.nbf + policy.every - policy.lead).or(step.next_look);
@@ -78,13 +78,7 @@ fn said(step: &RotationStep, policy: &RotationPolicy, waiting: Option<&KeyLife>,
 }
 
 /// Why there is nothing to do, if the reason is a key that is published already.
-fn reason(policy: &RotationPolicy, waiting: Option<&KeyLife>) -> String {
-    let Some(KeyLife { kid, algorithm, nbf, .. }) = waiting else { return String::new() };
-    let wanted = policy.algorithm;
-    let hint = format!("; a key of {wanted} is published only after that: run this again then");
-    format!(
-        ": {kid} ({algorithm}) is published already, and signs from {}{}",
-        date(*nbf),
-        if *algorithm == wanted { "" } else { &hint }
-    )
+fn reason(waiting: &KeyLife) -> String {
+    let KeyLife { kid, algorithm, nbf, .. } = waiting;
+    format!(": {kid} ({algorithm}) is published already, and signs from {}", date(*nbf))
 }

@@ -62,7 +62,7 @@ const REFUSED: [(Reply, &str, &str); 9] = [
     (Reply::Text(r#"{"claims":{"roles":["user"],"roles":["admin"]}}"#), "unreadable", "docs/accounts.openapi.yaml"),
     (Reply::Text(r#"{"claims":{}}{"claims":{"roles":["admin"]}}"#), "unreadable", "not JSON"),
     (Reply::Text("{}"), "unreadable", "docs/accounts.openapi.yaml"),
-    (Reply::Status(401), "status_4xx", "our signature"),
+    (Reply::Status(401), "status_4xx", "the audience"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,7 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named() {
     let asked: Vec<_> = service.take_calls().into_iter().map(|call| call.path).collect();
     assert_eq!(asked, ["/wxmint/password-checks", "/wxmint/login-checks"], "nobody is made");
     for (reply, words, advice) in [
-        (Reply::Status(401), "our signature", "audience"),
+        (Reply::Status(401), "401", "audience"),
         (Reply::Text("{\"user_id\":\"u-1\"}"), "takes a random password", "docs/accounts.md"),
         (Reply::Stalled, "no usable answer", "let this machine reach it"),
     ] {
