@@ -26,9 +26,8 @@ mod worker;
 
 use chrono::{DateTime, Utc};
 
-use self::{binder::contended, with_token::mark_of, worker::new_attempt};
 pub use self::{
-    binder::{Binder, Link, SettledState, Vacancy},
+    binder::{BindError, Binder, Link, SettledState, Vacancy},
     error::{LoginError, SessionError},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
@@ -37,6 +36,7 @@ pub use self::{
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
+use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
     accounts::{Named, NewUserKey},
     ids::{AppId, LoginCode, Person, UnionId},
@@ -94,7 +94,7 @@ impl LoginWorker {
             }
             LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter, trail).await?,
         };
-        let candidate = self.identify(&arrival, request.identity, &attempt, trail).await?;
+        let candidate = self.identify(&arrival, request.identity, &attempt).await?;
         let bound = self.bind(&arrival, candidate, &attempt, trail, now).await?;
         let extra = self.admit(&bound).await?;
 
@@ -168,7 +168,7 @@ impl LoginWorker {
         let (state, at, may_be_ended, keeps_key) = match recorded {
             Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
-            Recorded::Newcomer => return Err(contended().into()),
+            Recorded::Newcomer => return Err(BindError::Contended.into()),
         };
         trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());

@@ -207,6 +207,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::StoreUnavailable(_) => {
             (Code::StoreUnavailable, "The session store does not answer. Wait, then try again.")
         }
+        Error::Contended => (Code::StoreUnavailable, "Other requests are changing this binding. Wait, then try again."),
         Error::EndedAhead(_) => {
             (Code::StoreUnavailable, "The clock of the session store is wrong. Wait, then call wx.login again.")
         }

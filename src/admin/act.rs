@@ -113,7 +113,8 @@ impl<T: Target> Act<T> {
 
     /// Notes the act for whoever looks the user up.
     fn note(&self, activity: Activity, outcome: &'static str) {
-        let Some(whose) = self.target.whose() else { return };
+        let user = self.event.user.as_ref().map(Whose::User);
+        let Some(whose) = user.or_else(|| self.target.person().map(Whose::Person)) else { return };
         let (appid, by) = (self.event.app.clone(), Some(self.by.name().into()));
         let act = UserEvent { at: now(), event: activity.code(), appid, outcome, by };
         self.operating.worker.metrics.recent().note(whose, act);
@@ -132,8 +133,8 @@ pub(super) trait Target: Sized + 'static {
     /// The audit event names the user, the app and the person, and never an openid.
     fn named_by(path: Self::Path, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
 
-    /// Who has something done to them by an act that changes an account.
-    fn whose(&self) -> Option<Whose<'_>> {
+    /// The person, if the path names one and not a user.
+    fn person(&self) -> Option<&Person> {
         None
     }
 }
@@ -157,10 +158,6 @@ impl Target for UserId {
     fn named_by(user: String, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
         part("user id", &user).inspect(|user| event.user = Some(Self::clone(user)))
     }
-
-    fn whose(&self) -> Option<Whose<'_>> {
-        Some(Whose::User(self))
-    }
 }
 
 impl Target for AppId {
@@ -179,10 +176,6 @@ impl Target for (UserId, AppId) {
         (event.user, event.app) = (Some(user.clone()), Some(app.clone()));
         Ok((user, app))
     }
-
-    fn whose(&self) -> Option<Whose<'_>> {
-        Some(Whose::User(&self.0))
-    }
 }
 
 impl Target for Person {
@@ -194,7 +187,7 @@ impl Target for Person {
         Ok(person)
     }
 
-    fn whose(&self) -> Option<Whose<'_>> {
-        Some(Whose::Person(self))
+    fn person(&self) -> Option<&Person> {
+        Some(self)
     }
 }

@@ -4,7 +4,6 @@
 mod act;
 mod console;
 mod doctor;
-mod people;
 mod recent;
 mod routes;
 mod tokens;

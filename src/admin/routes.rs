@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 
-use super::{console, doctor, people, recent, users, wechat};
+use super::{console, doctor, recent, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
@@ -55,9 +55,9 @@ routes! {
         [ANY, APP, PERSON, SESSION_KEY, WECHAT, OF_PERSON], HEAD;
     READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;
     POST "/wechat/{appid}/access-token" wechat::replace_access_token [ANY, APP, WECHAT], BODY;
-    READ "/wechat/{appid}/people/{openid}" people::look_up [ANY, APP, PERSON], HEAD;
-    POST "/wechat/{appid}/people/{openid}/end" people::end [ANY, APP], HEAD;
-    DELETE "/wechat/{appid}/people/{openid}" people::erase [ANY, APP], HEAD;
+    READ "/wechat/{appid}/people/{openid}" users::look_up_person [ANY, APP, PERSON], HEAD;
+    POST "/wechat/{appid}/people/{openid}/end" users::end_person [ANY, APP], HEAD;
+    DELETE "/wechat/{appid}/people/{openid}" users::erase_person [ANY, APP], HEAD;
     READ "/whoami" console::whoami [SECRET], HEAD;
     READ "/doctor" doctor::doctor [SECRET], HEAD;
     READ "/find" recent::find [ANY], HEAD;

@@ -34,8 +34,7 @@ struct Told {
     is_stopping: bool,
     /// Why it must not receive traffic at present, although it has been ready.
     unfit: Option<String>,
-    warning: Option<String>,
-    /// Warnings that come and go, each by what it is about.
+    /// Each by what it is about.
     warnings: BTreeMap<&'static str, String>,
 }
 
@@ -51,10 +50,9 @@ impl Readiness {
         }
     }
 
-    /// Ready from now on, unless the process is stopping already. `/readyz` shows the warning.
-    pub fn ready(&self, warning: Option<String>) {
-        let mut told = self.told();
-        (told.waits_for, told.warning) = (None, warning);
+    /// Ready from now on, unless the process is stopping already.
+    pub fn ready(&self) {
+        self.told().waits_for = None;
     }
 
     pub fn stopping(&self) {
@@ -66,13 +64,16 @@ impl Readiness {
         self.told().unfit = reason;
     }
 
-    /// A warning that comes and goes, ready or not.
-    pub fn warns(&self, about: &'static str, warning: Option<String>) {
+    /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.
+    pub fn warns(&self, about: &'static str, warning: Option<&str>) -> bool {
         let mut told = self.told();
-        match warning {
-            Some(warning) => drop(told.warnings.insert(about, warning)),
-            None => drop(told.warnings.remove(about)),
+        let warnings = &mut told.warnings;
+        if warnings.get(about).map(String::as_str) == warning {
+            return false;
         }
+        warnings.remove(about);
+        warnings.extend(warning.map(|warning| (about, warning.to_owned())));
+        true
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -85,7 +86,7 @@ impl Readiness {
         match told.waits_for.as_ref().or(told.unfit.as_ref()) {
             _ if told.is_stopping => Err("stopping".into()),
             Some(reason) => Err(reason.clone()),
-            None => Ok(told.warning.iter().chain(told.warnings.values()).cloned().collect()),
+            None => Ok(told.warnings.values().cloned().collect()),
         }
     }
 }
@@ -156,11 +157,11 @@ mod tests {
         assert_eq!(readiness.check(), Err("Redis has not answered yet".into()));
         readiness.waits_for("Redis may evict bindings");
         assert_eq!(readiness.check(), Err("Redis may evict bindings".into()));
-        readiness.ready(None);
+        readiness.ready();
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(Vec::new()));
-        readiness.warns("redis", Some("a replica".into()));
-        readiness.warns("keys", Some("a key".into()));
+        assert!(readiness.warns("redis", Some("a replica")) && !readiness.warns("redis", Some("a replica")));
+        readiness.warns("keys", Some("a key"));
         assert_eq!(readiness.check(), Ok(vec!["a key".into(), "a replica".into()]));
         readiness.warns("keys", None);
         assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
@@ -170,7 +171,7 @@ mod tests {
         readiness.warns("redis", None);
         assert_eq!(readiness.check(), Ok(Vec::new()));
         readiness.stopping();
-        readiness.ready(None);
+        readiness.ready();
         assert_eq!(readiness.check(), Err("stopping".into()));
     }
 }

@@ -118,7 +118,7 @@ impl Issuer {
     /// verifiers for nothing: that is a warning. A process that starts is not ready in either case, so that a rollout of a wrong file
     /// stops at its first replica.
     pub(super) async fn follow_ended_keys(self: Arc<Self>) {
-        let (store, mut told) = (self.store(), None);
+        let store = self.store();
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
             interval.tick().await;
@@ -130,13 +130,11 @@ impl Issuer {
             let signs =
                 self.keys.at(now).signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
             self.readiness.unfit(found.clone().filter(|_| signs));
-            self.readiness.warns("keys", found.clone());
-            if told != found {
-                match &found {
+            if self.readiness.warns("keys", found.as_deref()) {
+                match found {
                     Some(reason) => tracing::error!(reason, "a key in use is ended"),
                     None => tracing::info!("no key in use is ended any more"),
                 }
-                told = found;
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     clock::now,
     http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end},
     ids::Person,
-    login::SessionError,
+    login::{LoginWorker, SessionError},
     refusals::Refusal,
     telemetry::{
         audit::{Activity, Event},
@@ -43,16 +43,8 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let (event, token) = begin(Activity::Logout, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
-    let logging_out = async move {
-        let mut person = None;
-        let done = worker.login.log_out(&token, everywhere, &mut person).await;
-        let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
-        told(&worker, event, &token, person, done)?;
-        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), everywhere, "logged out");
-        Ok::<_, Problem>(())
-    };
-    to_the_end(logging_out).await?;
-    Ok(HttpResponse::NoContent().finish())
+    let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
+    leave(worker, event, token, async move |login, token, person| login.log_out(token, everywhere, person).await).await
 }
 
 /// Verifies the token of a request to leave.
@@ -73,32 +65,36 @@ fn refused(event: &Event, refusal: impl Into<Refusal>) -> Problem {
     refusal.problem
 }
 
-/// Tells what became of a request. Whoever has a token may repeat it without end, and is told apart by the address.
-fn told(
-    worker: &IssuerWorker,
+/// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a token may
+/// repeat a request without end, and is told apart by the address.
+async fn leave(
+    worker: web::Data<IssuerWorker>,
     event: Event,
-    token: &Claims,
-    person: Option<Person>,
-    done: Result<(), SessionError>,
-) -> Result<(), Problem> {
-    let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
-    let event = Event { person, ..event };
-    let address = event.origin.address.clone().unwrap_or_default();
-    let Err(error) = done else {
-        let left = UserEvent {
-            at: now(),
-            event: event.activity.code(),
-            appid: Some(token.app.clone()),
-            outcome: "ok",
-            by: None,
-        };
+    token: Verified<Claims>,
+    work: impl AsyncFnOnce(&LoginWorker, &Verified<Claims>, &mut Option<Person>) -> Result<(), SessionError> + 'static,
+) -> Answer {
+    let leaving = async move {
+        let mut person = None;
+        let done = work(&worker.login, &token, &mut person).await;
+        let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
+        let event = Event { person, ..event };
+        let (address, activity) = (event.address().to_owned(), event.activity.code());
+        if let Err(error) = done {
+            let refusal = Refusal::from(error);
+            refusal.of(event).tell_bounded(&format!("{} {address}", token.user));
+            return Err(refusal.problem);
+        }
+        let left = UserEvent { at: now(), event: activity, appid: Some(token.app.clone()), outcome: "ok", by: None };
         worker.issuer.metrics.recent().note(Whose::User(&token.user), left);
+        let (user, app) = (token.user.as_str(), token.app.as_str());
+        match event.activity {
+            Activity::Unbind => tracing::info!(user, app, "binding dissolved"),
+            _ => tracing::info!(user, app, everywhere = event.note.is_some(), "logged out"),
+        }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
-        return Ok(());
+        Ok(HttpResponse::NoContent().finish())
     };
-    let refusal = Refusal::from(error);
-    refusal.of(event).tell_bounded(&format!("{} {address}", token.user));
-    Err(refusal.problem)
+    to_the_end(leaving).await
 }
 
 fn everywhere(body: &[u8]) -> Result<bool, Problem> {
@@ -119,13 +115,5 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let (event, token) = begin(Activity::Unbind, &request, &worker)?;
-    let unbinding = async move {
-        let mut person = None;
-        let done = worker.login.unbind(&token, &mut person).await;
-        told(&worker, event, &token, person, done)?;
-        tracing::info!(user = token.user.as_str(), app = token.app.as_str(), "binding dissolved");
-        Ok::<_, Problem>(())
-    };
-    to_the_end(unbinding).await?;
-    Ok(HttpResponse::NoContent().finish())
+    leave(worker, event, token, async |login, token, person| login.unbind(token, person).await).await
 }

@@ -1,13 +1,16 @@
 //! `/login`: reads the request, calls the login, and writes the answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::{StatusCode, header},
     web::{self, Payload},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{LoginBody, RefusedLogin, build::IssuerWorker};
@@ -41,22 +44,10 @@ pub(super) struct LoginAnswer<'a> {
     user_id: &'a UserId,
     /// True only in the answer to the login that created the user.
     new_user: bool,
-    /// The token again, under the names that older mini programs read.
+    /// The token again, under the names that older mini programs read (`WXMINT_TOKEN_ALIASES`).
     #[serde(flatten)]
     #[schema(ignore)]
-    aliases: Aliases<'a>,
-}
-
-/// `WXMINT_TOKEN_ALIASES`, each with the token.
-struct Aliases<'a> {
-    names: &'a [String],
-    token: &'a SignedToken,
-}
-
-impl Serialize for Aliases<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.names.iter().map(|name| (name, self.token)))
-    }
+    aliases: BTreeMap<&'a str, &'a SignedToken>,
 }
 
 /// Turn the code of wx.login into a token
@@ -176,7 +167,7 @@ fn note_login(worker: &IssuerWorker, trail: &LoginTrail, outcome: &'static str) 
     recent.note(whose, login);
 }
 
-/// Tells of the login, of the binding that it has made, and of limits that let in again.
+/// Tells of the login, and of the binding that it has made.
 fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&LoggedIn, &Refusal>, origin: Origin) {
     if !audit::is_on() {
         return;
@@ -185,12 +176,6 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&Logged
     let (app, user) = (trail.app, trail.user);
     let login = Event { app, user, person: person.clone(), ..Event::new(Activity::Login, origin) };
     let address = login.origin.address.clone().unwrap_or_default();
-    // By whom a limit counts.
-    let counted = |limit| match limit {
-        OPENID => person.clone().unwrap_or_default(),
-        USERNAME => [person.as_deref(), trail.tried.as_deref()].map(Option::unwrap_or_default).join(" "),
-        _ => address.clone(),
-    };
     if let Some(new_user) = trail.bound {
         Event { activity: Activity::Bind, new_user, ..login.clone() }.tell();
     }
@@ -199,10 +184,11 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&Logged
         Err(refusal) => {
             let refused = refusal.of(login);
             match refused.limit {
-                Some(limit) => refused.tell_bounded(&counted(limit)),
+                // By whom the limit counts.
+                Some(OPENID | USERNAME) => refused.tell_bounded(person.as_deref().unwrap_or_default()),
                 // Each costs a code that WeChat has given to this person, and these are limited.
                 None if person.is_some() => refused.tell(),
-                None => refused.tell_bounded(&address),
+                _ => refused.tell_bounded(&address),
             }
         }
     }
@@ -225,12 +211,13 @@ fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpRe
         let (user, app) = (logged_in.user.as_str(), logged_in.app.as_str());
         tracing::info!(user, app, new_user = logged_in.new_user, took_us = took.as_micros() as u64, "login");
     }
+    let aliases = worker.issuer.settings.token_aliases.iter().map(|name| (name.as_str(), &logged_in.token));
     private(LoginAnswer {
         access_token: &logged_in.token,
         token_type: "Bearer",
         expires_in: logged_in.expires_in.as_secs(),
         user_id: &logged_in.user,
         new_user: logged_in.new_user,
-        aliases: Aliases { names: &worker.issuer.settings.token_aliases, token: &logged_in.token },
+        aliases: aliases.collect(),
     })
 }

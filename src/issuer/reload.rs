@@ -121,7 +121,7 @@ impl ChangedFile {
                 let refused = Some(reason.clone().into());
                 Event { refused, ..Event::of_process(Activity::Reload(what), None) }.tell();
                 tracing::error!(reason, "the changed {name} cannot be used; keeping the previous {what}");
-                readiness.warns(name, Some(format!("the changed {name} cannot be used: {reason}")));
+                readiness.warns(name, Some(&format!("the changed {name} cannot be used: {reason}")));
                 *fault = Some(reason);
             }
         }
@@ -293,7 +293,7 @@ mod tests {
             readiness: Readiness::starting(""),
             fault: None,
         };
-        told.readiness.ready(None);
+        told.readiness.ready();
         for (found, (ok, refused, gauge)) in found.into_iter().zip(counts) {
             told.look(found.map_err(str::to_owned));
             let warnings = told.fault.iter().map(|fault| format!("the changed users file cannot be used: {fault}"));

@@ -174,7 +174,8 @@ async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> R
 fn is_ready(issuer: &Issuer, found: &[Finding]) {
     let warnings = found.iter().filter(|finding| finding.status == Status::Warning).map(Finding::to_string);
     let warnings: Vec<_> = warnings.inspect(|warning| tracing::warn!("{warning}")).collect();
-    issuer.readiness.ready((!warnings.is_empty()).then(|| warnings.join("; ")));
+    issuer.readiness.warns("start", (!warnings.is_empty()).then(|| warnings.join("; ")).as_deref());
+    issuer.readiness.ready();
     tracing::info!("ready");
 }
 
@@ -183,7 +184,6 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
 async fn watch_redis(issuer: Arc<Issuer>) {
     let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(REDIS_INTERVAL);
-    let mut told = None;
     loop {
         interval.tick().await;
         // Calls that fail have said why.
@@ -194,13 +194,11 @@ async fn watch_redis(issuer: Arc<Issuer>) {
             continue;
         }
         let warning = warning(&state);
-        if told != warning {
-            match &warning {
+        if issuer.readiness.warns("redis", warning.as_deref()) {
+            match warning {
                 Some(warning) => tracing::warn!("{warning}"),
                 None => tracing::info!("what was missing in Redis is there again"),
             }
-            issuer.readiness.warns("redis", warning.clone());
-            told = warning;
         }
     }
 }

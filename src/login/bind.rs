@@ -144,27 +144,22 @@ impl LoginWorker {
         arrival: &Arrival,
         identity: Identity,
         attempt: &AttemptId,
-        trail: &mut LoginTrail,
     ) -> Result<Option<Named>, LoginError> {
         match identity {
             Identity::Nothing => Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&arrival.person, &name, &password, trail).await.map(Some)
+                self.check_password(&arrival.person, &name, &password).await.map(Some)
             }
-            Identity::Phone(code) => Box::pin(self.user_of_phone(&arrival.person, &code, attempt)).await.map(Some),
+            Identity::Phone(code) => {
+                let phone = Box::pin(self.phone_of(&arrival.person, &code, attempt)).await?;
+                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused).map(Some)
+            }
         }
     }
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
     /// wrong password stays counted.
-    async fn check_password(
-        &self,
-        person: &Person,
-        name: &Username,
-        password: &Password,
-        trail: &mut LoginTrail,
-    ) -> Result<Named, LoginError> {
-        trail.tried = Some(digest_of(name));
+    async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
         let cell = Cell::Attempts(person.clone(), digest_of(name));
         let meter = Meter { cell, rate: self.policy.limits.username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
@@ -176,17 +171,6 @@ impl LoginWorker {
             Some(user) => Ok(Named { user, made: false }),
             None => Err(LoginError::InvalidCredentials),
         }
-    }
-
-    /// The business user of the phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn user_of_phone(
-        &self,
-        person: &Person,
-        code: &PhoneCode,
-        attempt: &AttemptId,
-    ) -> Result<Named, LoginError> {
-        let phone = self.phone_of(person, code, attempt).await?;
-        self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)
     }
 
     /// The phone number that `code` stands for, which must be this person's own.

@@ -18,7 +18,6 @@ mod tests;
 
 use futures_util::future::try_join;
 
-use super::LoginError;
 use crate::{
     accounts::Named,
     ids::{Person, UnionId, UserId},
@@ -64,6 +63,20 @@ pub enum Link {
     Gone,
 }
 
+/// Why a person was not bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("another user holds this WeChat identity, or the user another one")]
+    AlreadyBound,
+    #[error("an operator has blocked this user")]
+    Blocked,
+    /// Others have taken a step in every round.
+    #[error("a binding is changed by others again and again")]
+    Contended,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Takes the steps for one request.
 pub struct Binder<'a> {
     pub store: &'a dyn Bindings,
@@ -76,7 +89,7 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Finishes a binding that is half made or half dissolved.
-    pub async fn settle(&self, state: BindingState) -> Result<SettledState, StoreError> {
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, BindError> {
         self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
@@ -84,7 +97,7 @@ impl Binder<'_> {
     async fn settle_and_tell(
         &self,
         mut state: BindingState,
-    ) -> Result<(SettledState, Option<(UserId, Decision)>), StoreError> {
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), BindError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             state = match state {
@@ -104,33 +117,33 @@ impl Binder<'_> {
                 }
             };
         }
-        Err(contended())
+        Err(BindError::Contended)
     }
 
     /// Binds a person who is not bound to the user whose credentials they have shown beside WeChat's code.
-    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, LoginError> {
+    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, BindError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
                 SettledState::Free { generation, dissolved } => (generation, dissolved),
                 SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
-                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
+                SettledState::Bound(_) => return Err(BindError::AlreadyBound),
             };
             if self.unionid_is_anothers(candidate, dissolved).await? {
-                return Err(LoginError::AlreadyBound);
+                return Err(BindError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
             (settled, _) = self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await?;
         }
-        Err(contended().into())
+        Err(BindError::Contended)
     }
 
     /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that `make`
     /// makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of the unionid.
-    pub async fn bind_unasked(
+    pub async fn bind_unasked<E: From<BindError>>(
         &self,
         mut settled: SettledState,
-        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, LoginError>,
-    ) -> Result<Option<Bound>, LoginError> {
+        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, E>,
+    ) -> Result<Option<Bound>, E> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
@@ -138,19 +151,19 @@ impl Binder<'_> {
                 SettledState::Bound(bound) => return Ok(Some(bound)),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
-            let intent = match self.holder(unionid, deserted.as_ref()).await? {
+            let intent = match self.holder(unionid, deserted.as_ref()).await.map_err(BindError::from)? {
                 Some(user) => Intent { user, made: true, by_unionid: true },
                 None => {
                     let vacancy = Vacancy { generation, dissolved, unionid, deserted: deserted.as_ref() };
                     let Some(made) = make(vacancy).await? else { return Ok(None) };
-                    self.intent_for(made, unionid, deserted.take()).await?
+                    self.intent_for(made, unionid, deserted.take()).await.map_err(BindError::from)?
                 }
             };
             let left;
             (settled, left) = self.try_to_bind(generation, intent).await?;
             deserted = left.or(deserted);
         }
-        Err(contended().into())
+        Err(BindError::Contended.into())
     }
 
     /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
@@ -201,17 +214,17 @@ impl Binder<'_> {
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished
     /// without it.
-    pub async fn dissolve(
+    pub async fn dissolve<E: From<BindError>>(
         &self,
         user: &UserId,
         generation: u64,
-        permit: impl AsyncFnOnce() -> Result<(), LoginError>,
-    ) -> Result<(), LoginError> {
-        let state = self.store.binding_state(self.person).await?;
+        permit: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let state = self.store.binding_state(self.person).await.map_err(BindError::from)?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
-                let state = self.store.leave(self.person, &bound).await?;
+                let state = self.store.leave(self.person, &bound).await.map_err(BindError::from)?;
                 self.settle(state).await?;
                 Ok(())
             }
@@ -244,21 +257,17 @@ impl Binder<'_> {
 
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the person.
     /// Returns the state, and the user of the unionid if that user is deserted.
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
+    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), BindError> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {
             (SettledState::Free { .. }, Some((user, Decision::Full))) if user == intent.user => {
-                Err(LoginError::AlreadyBound)
+                Err(BindError::AlreadyBound)
             }
             (SettledState::Free { .. }, Some((user, Decision::Blocked))) if user == intent.user => {
-                Err(LoginError::Blocked)
+                Err(BindError::Blocked)
             }
             (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => Ok((free, Some(user))),
             (settled, _) => Ok((settled, None)),
         }
     }
-}
-
-pub(super) fn contended() -> StoreError {
-    StoreError { reason: "a binding is changed by others again and again".into() }
 }

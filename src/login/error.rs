@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::AccessTokenError;
+use super::{AccessTokenError, BindError};
 use crate::{
     accounts::AccountsError,
     apps::UnknownApp,
@@ -74,6 +74,8 @@ pub enum LoginError {
     /// The store is slow or gone.
     #[error(transparent)]
     StoreUnavailable(#[from] StoreError),
+    #[error("a binding is changed by others again and again")]
+    Contended,
     /// A token for the user would have to be dated later than verifiers accept: for how much longer.
     #[error(
         "the user's tokens are ended up to a time that is more than a minute ahead: a clock of Redis was ahead, or has stepped \
@@ -98,7 +100,7 @@ impl LoginError {
             Self::SlowDown => Some(WECHAT_MINUTE),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(WECHAT_PAUSE),
-            Self::StoreUnavailable(_) => Some(STORE_PAUSE),
+            Self::StoreUnavailable(_) | Self::Contended => Some(STORE_PAUSE),
             Self::EndedAhead(wait) => Some(*wait),
             Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
@@ -137,6 +139,17 @@ impl From<CallError> for LoginError {
             Some(Verdict::Busy | Verdict::BadAccessToken | Verdict::StaleSession | Verdict::Unknown) | None => {
                 Self::WeChatUnavailable(error)
             }
+        }
+    }
+}
+
+impl From<BindError> for LoginError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::AlreadyBound => Self::AlreadyBound,
+            BindError::Blocked => Self::Blocked,
+            BindError::Contended => Self::Contended,
+            BindError::Store(error) => error.into(),
         }
     }
 }

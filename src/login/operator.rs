@@ -163,7 +163,7 @@ impl Operator<'_> {
         let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
         match binder.settle(state).await? {
             SettledState::Bound(bound) if of.is_none_or(|of| bound.user == *of) => {
-                binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
+                binder.dissolve(&bound.user, bound.generation, async || Ok::<_, LoginError>(())).await?;
                 Ok(true)
             }
             _ => Ok(false),

@@ -123,9 +123,10 @@ impl AccessTokens<'_> {
                 Lent::Token(kept, expires_in) => (kept, expires_in, false),
                 Lent::Renew(kept, expires_in) => (kept, expires_in, true),
                 Lent::Fetch => return self.fetch(app, attempt, &wanted).await,
-                Lent::Failed => return Err(not_now("fetching an access token has just failed")),
+                Lent::Failed => return Err(not_for("fetching an access token has just failed", FAILED_PAUSE)),
                 Lent::Wait => {
-                    let pause = pauses.next().ok_or_else(|| not_now("an access token is still being fetched"))?;
+                    let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
+                    let pause = pauses.next().ok_or_else(late)?;
                     tokio::time::sleep(pause).await;
                     continue;
                 }
@@ -230,10 +231,6 @@ fn life(expires_in: Duration) -> TokenLife {
 async fn in_time<T>(steps: impl Future<Output = Result<T, AccessTokenError>>) -> Result<T, AccessTokenError> {
     let late = |_| Err(CallError::Unanswered { reason: "no answer within 6 s".into() }.into());
     tokio::time::timeout(TOTAL_TIMEOUT, steps).await.unwrap_or_else(late)
-}
-
-fn not_now(reason: &str) -> AccessTokenError {
-    not_for(reason, FAILED_PAUSE)
 }
 
 fn not_for(reason: &str, retry_after: Duration) -> AccessTokenError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Asking, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
+use super::{Asking, LoginError, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
 use crate::{
     ids::{Person, UnionId},
     store::{KeptSession, Opening, Tried},
@@ -113,7 +113,7 @@ impl LoginWorker {
 
     /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat answers to
     /// wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged.
-    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), SessionError> {
+    async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), LoginError> {
         let Asking { person, attempt, .. } = asking;
         let binder = self.binder(person, Some(unionid), attempt);
         let state = self.store.binding_state(person).await?;

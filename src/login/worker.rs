@@ -65,8 +65,6 @@ pub struct LoginTrail {
     pub user: Option<UserId>,
     /// Of a login that has bound the person: whether the user was made.
     pub bound: Option<bool>,
-    /// A hash of the user name whose password was tried.
-    pub tried: Option<String>,
 }
 
 impl LoginTrail {

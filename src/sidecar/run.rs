@@ -94,13 +94,13 @@ async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
-    readiness.warns("revocations", lacking(&sidecar.peer));
-    readiness.ready(None);
+    readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
+    readiness.ready();
     tracing::info!("ready");
     let mut interval = actix_web::rt::time::interval(LOOK);
     loop {
         interval.tick().await;
-        readiness.warns("revocations", lacking(&sidecar.peer));
+        readiness.warns("revocations", lacking(&sidecar.peer).as_deref());
     }
 }
 

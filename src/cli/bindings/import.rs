@@ -17,7 +17,7 @@ use crate::{
     accounts::Named,
     clock::now,
     ids::{AppId, Person, UnionId, UserId},
-    login::{Binder, Link, LoginError, SettledState},
+    login::{BindError, Binder, Link, SettledState},
     store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
@@ -88,20 +88,24 @@ impl Import<'_> {
         let store = self.redis.at(bound_at.unwrap_or(self.now));
         // Without the unionid, because a unionid of another user is no reason to refuse.
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
-        let settled = binder.settle(store.binding_state(person).await?).await?;
-        let news = matches!(settled, SettledState::Free { .. });
-        let refused = match binder.bind(&Named { user: user.clone(), made: false }, settled).await {
+        let mut news = false;
+        let binding = async {
+            let settled = binder.settle(store.binding_state(person).await?).await?;
+            news = matches!(settled, SettledState::Free { .. });
+            binder.bind(&Named { user: user.clone(), made: false }, settled).await
+        };
+        let refused = match binding.await {
             Ok(bound) => {
                 let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
                 return Ok(Imported::Done { news, conflict });
             }
-            Err(LoginError::AlreadyBound) if news && self.per_user < u32::MAX => {
+            Err(BindError::AlreadyBound) if news && self.per_user < u32::MAX => {
                 "the user has the allowed number of people in this app already"
             }
-            Err(LoginError::AlreadyBound) => "the person is bound to another user",
-            Err(LoginError::Blocked) => "the user is blocked",
-            Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
-            Err(other) => return Err(StoreError { reason: other.to_string() }),
+            Err(BindError::AlreadyBound) => "the person is bound to another user",
+            Err(BindError::Blocked) => "the user is blocked",
+            Err(BindError::Store(cause)) => return Err(cause),
+            Err(contended @ BindError::Contended) => return Err(StoreError { reason: contended.to_string() }),
         };
         Ok(Imported::Refused(refused))
     }

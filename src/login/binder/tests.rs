@@ -46,7 +46,7 @@ async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    binder.dissolve(&user(name), generation, async || Ok(())).await.expect("dissolved");
+    binder.dissolve(&user(name), generation, async || Ok::<_, BindError>(())).await.expect("dissolved");
 }
 
 #[tokio::test]
@@ -73,7 +73,7 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     let nobody_is_made = async |_: Vacancy<'_>| panic!("the unionid is known");
-    let bound = binder.bind_unasked(FREE, nobody_is_made).await.expect("no error").expect("bound");
+    let bound = binder.bind_unasked::<BindError>(FREE, nobody_is_made).await.expect("no error").expect("bound");
     assert_eq!(bound.user, user("known"));
 }
 
@@ -97,7 +97,8 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     // As a backend that names the same user for the same wish.
-    let make = async |vacancy: Vacancy<'_>| Ok(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
+    let make =
+        async |vacancy: Vacancy<'_>| Ok::<_, BindError>(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
     assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt)));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));

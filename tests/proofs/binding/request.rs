@@ -175,7 +175,7 @@ impl Request {
             else {
                 continue;
             };
-            self.binder(person, attempt).dissolve(user, generation, async || Ok(())).await?;
+            self.binder(person, attempt).dissolve(user, generation, async || Ok::<_, LoginError>(())).await?;
         }
         Ok(Outcome::Unbound)
     }
