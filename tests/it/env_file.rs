@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, chown, lchown, symlink},
+    os::unix::fs::{PermissionsExt, lchown, symlink},
     path::Path,
     process::Command,
 };
@@ -186,23 +186,18 @@ async fn a_file_that_others_can_read_or_change_is_warned_about_where_it_matters(
 async fn a_file_or_link_of_another_user_is_not_used() {
     let configuration = Configuration::new("ES256");
     let file = configuration.path(".env");
+    write_private(&configuration.path("own"), "WXMINT_TOKEN_TTL=soon\n");
     for is_link in [true, false] {
+        _ = fs::remove_file(&file);
         let mut command = match geteuid().is_root() {
-            true if is_link => {
-                write_private(&configuration.path("own"), "WXMINT_TOKEN_TTL=soon\n");
-                symlink("own", &file).expect("a link");
-                lchown(&file, Some(65_534), None).expect("root may");
-                configuration.command()
-            }
             true => {
-                fs::remove_file(&file).expect("the link");
-                write_private(&file, "WXMINT_TOKEN_TTL=soon\n");
-                chown(&file, Some(65_534), None).expect("root may");
+                let made = if is_link { symlink("own", &file) } else { fs::write(&file, "WXMINT_TOKEN_TTL=soon\n") };
+                made.and_then(|()| lchown(&file, Some(65_534), None)).expect("root may");
                 configuration.command()
             }
             // Who is no root cannot give a file away. In a namespace where he is root, the real root is another user.
             false => {
-                _ = symlink("/etc/passwd", &file);
+                symlink("/etc/passwd", &file).expect("a link");
                 let mut command = Command::new("unshare");
                 command.args(["--user", "--map-root-user"]).arg(wxmint().get_program()).arg("serve");
                 command.envs(configuration.command().get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -12,11 +12,13 @@ use tokio::{
 
 use crate::support::{
     APPID, AccountService, Answer, Collector, Http, PATIENCE, Pace, Received, RedisServer, Signal, TestBed, eventually,
-    secrets::{Place, Secrets},
-    until, write_private,
+    secrets::{OF_WECHAT, OF_WXMINT, Place, Secrets},
+    until,
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
+/// Of the only user that the account service has.
+const PASSWORD: &str = "wonderland";
 const PEER: &str = "planted-secret-of-a-peer-5c0e7714";
 
 /// Everything that people, pages and peers ask for, each a few times as what they ask fails.
@@ -29,7 +31,7 @@ struct Run {
 
 impl Run {
     async fn log_in(&mut self) -> Answer {
-        let answer = self.bed.log_in_with("lin", json!({"username": "alice", "password": "wonderland"})).await;
+        let answer = self.bed.log_in_with("lin", json!({"username": "alice", "password": PASSWORD})).await;
         if answer.status == 200 {
             (self.token, self.user) = (answer.member("access_token"), answer.member("user_id"));
         }
@@ -56,18 +58,12 @@ impl Run {
     }
 
     async fn as_peer(&self) {
-        let (user, http) = (format!("/users/{}/wechat/{APPID}", self.user), &self.bed.http);
+        let (user, service) = (format!("/users/{}/wechat/{APPID}", self.user), self.bed.service());
         let access_token = format!("/wechat/{APPID}/access-token");
-        for (method, path, body) in [
-            ("POST", format!("{user}/signature"), json!({"data": "planted-data-of-an-order-81f2"})),
-            ("GET", format!("{user}/encrypt-keys"), Value::Null),
-            ("GET", access_token.clone(), Value::Null),
-            ("POST", access_token, json!({"invalid": "not the one that is in use"})),
-        ] {
-            let url = format!("http://{}{path}", self.bed.service().admin);
-            let request = http.0.request(method.parse().expect("a method"), url).bearer_auth(PEER);
-            http.send(if body.is_null() { request } else { request.json(&body) }).await;
-        }
+        service.operate("POST", &format!("{user}/signature"), PEER, &json!({"data": "an order"})).await;
+        service.operate("GET", &format!("{user}/encrypt-keys"), PEER, &Value::Null).await;
+        service.operate("GET", &access_token, PEER, &Value::Null).await;
+        service.operate("POST", &access_token, PEER, &json!({"invalid": "not the one that is in use"})).await;
     }
 
     async fn everything(&mut self) {
@@ -110,13 +106,12 @@ impl Run {
 async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong() {
     let (collector, accounts) = (Collector::start(), AccountService::start());
     let folder = tempfile::tempdir().expect("a folder");
-    let [tokens, audit] = ["tokens", "audit"].map(|name| folder.path().join(name).display().to_string());
-    write_private(tokens.as_ref(), &format!("shop {PEER} wechat\n"));
-    let audit = format!("file:{audit}");
-    let own = [("RUST_LOG", "trace"), ("WXMINT_AUDIT", &audit), ("WXMINT_ADMIN_TOKENS_FILE", &tokens)];
-    let builder = TestBed::builder().redis_password(REDIS_PASSWORD).breakable_redis().breakable_wechat().envs(&own);
+    let audit = format!("file:{}", folder.path().join("audit").display());
+    let builder = TestBed::builder().redis_password(REDIS_PASSWORD).breakable_redis().breakable_wechat();
+    let builder = builder.operators(&format!("shop {PEER} wechat\n")).env("WXMINT_ACCOUNTS", &accounts.url());
     let builder = collector.environment().iter().fold(builder, |builder, (name, value)| builder.env(name, value));
-    let bed = builder.env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+    let bed = builder.envs(&[("RUST_LOG", "trace"), ("WXMINT_AUDIT", &audit)]).start().await;
+    bed.http.1.note("password", &[], PASSWORD);
     bed.wechat.phone_of("mei", "13912345678").await;
     let mut run = Run { bed, token: String::new(), user: String::new() };
     run.log_in().await.expect_login();
@@ -151,9 +146,13 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     let spans = collector.raw();
     assert!(spans.contains("POST /login") && run.bed.service().log().contains("DEBUG"));
     run.bed.http.1.expect_none_in(Place::Spans, spans);
+    let names = run.bed.http.1.names();
+    for name in OF_WECHAT.iter().chain(&OF_WXMINT).map(|(name, _)| *name).filter(|name| *name != "bind_ticket") {
+        assert!(names.contains(name), "no {name} was searched for: {names:?}");
+    }
 }
 
-/// All commands of all clients, which need no unescaping: what is looked for here is printable.
+/// All commands of all clients. MONITOR escapes what is not printable, so that bytes of keys are looked for in what Redis holds alone.
 async fn monitor(redis: &RedisServer) -> TcpStream {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).await.expect("Redis");
     connection.write_all(b"MONITOR\r\n").await.expect("sent");

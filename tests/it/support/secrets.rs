@@ -38,7 +38,7 @@ pub(crate) enum Place {
 use Place::{Answer, Audit, Log, Metrics, Redis};
 
 /// What is secret in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand all the same.
-const OF_WECHAT: [(&str, &[Place]); 7] = [
+pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("code", &[]),
     ("codes", &[]),
     ("session_key", &[]),
@@ -47,7 +47,7 @@ const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("phone", &[Answer]),
     ("access_token", &[Answer]),
 ];
-const OF_WXMINT: [(&str, &[Place]); 4] =
+pub(crate) const OF_WXMINT: [(&str, &[Place]); 4] =
     [("access_token", &[Answer]), ("bind_ticket", &[Answer]), ("encrypt_key", &[Answer]), ("signature", &[Answer])];
 
 #[derive(Default)]
@@ -182,6 +182,11 @@ impl Secrets {
             }
             _ => {}
         }
+    }
+
+    /// Of what is searched for.
+    pub(crate) fn names(&self) -> BTreeSet<&'static str> {
+        locked(&self.0).secrets.iter().map(|secret| secret.name).collect()
     }
 
     /// THE search: what of the secrets is where.
