@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APP_SECRET, APPID, Answer, BUSY, Builder, TestBed, audit, eventually, write_private};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, eventually, write_private};
 
 /// Each secret is of the holder who has the same name.
 const SHOP: &str = "planted-secret-of-the-shop-9a2d71c4";
@@ -61,19 +61,6 @@ impl Shop {
 
     async fn encrypt_keys(&self, user: &str) -> Answer {
         self.ask("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), SHOP, &Value::Null).await
-    }
-
-    /// Another back end exchanges a code of the person: WeChat has another session key, and wxmint is not told.
-    async fn exchange_elsewhere(&self, person: &str) {
-        let code = self.bed.mint_code(person).await;
-        let query = format!("appid={APPID}&secret={APP_SECRET}&js_code={code}&grant_type=authorization_code");
-        let exchanged = self.bed.http.get(&format!("{}/sns/jscode2session?{query}", self.bed.wechat.url())).await;
-        assert!(exchanged.body.contains("session_key"), "{exchanged:?}");
-    }
-
-    /// The session key that WeChat has now.
-    async fn session_key(&self, person: &str) -> String {
-        self.bed.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
     }
 
     /// Waits until the log has this audit event.

@@ -138,23 +138,6 @@ async fn an_operator_sees_what_is_stored_of_a_user() {
 }
 
 #[tokio::test]
-async fn who_is_bound_to_nobody_or_not_yet_is_not_told() {
-    let office = Office::start().await;
-    // Admitted, and the process died before it was written down with the person.
-    let binding = format!("wxmint:{{{APPID}:o1}}:binding");
-    office.bed.redis.command::<()>(&["HSET", "wxmint:user:{half}", &format!("{APPID}:o1"), "1+"]);
-    office.bed.redis.command::<()>(&["HSET", &binding, "generation", "1", "intent_user", "half"]);
-    let login = office.bed.log_in("lin").await.expect_login();
-    assert_eq!(office.bed.service().unbind(&login.member("access_token")).await.status, 204);
-    for user in ["nobody", "half", &login.member("user_id")] {
-        let told = office.ask("GET", &format!("/users/{user}/wechat")).await.json();
-        assert_eq!(told, json!({"user_id": user, "wechat": []}));
-    }
-    let odd = office.ask("GET", "/users/a%2Fb%25c%3Fd/wechat").await;
-    assert_eq!((odd.status, odd.member("user_id").as_str()), (200, "a/b%c?d"), "{odd:?}");
-}
-
-#[tokio::test]
 async fn an_operator_dissolves_a_binding_as_its_owner_can() {
     let office = Office::start().await;
     let login = office.bed.log_in("lin").await.expect_login();

@@ -11,8 +11,8 @@ mod outages;
 mod race;
 mod sealing;
 mod unionid;
-mod vault_keys;
-mod wechat;
+pub(crate) mod vault_keys;
+pub(crate) mod wechat;
 
 use std::time::Duration;
 

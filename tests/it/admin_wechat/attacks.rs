@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ALL, SHOP, Shop, signature_path, signatures::by_python};
 use crate::support::{APPID, OTHER_APPID, PATIENCE, Pace, Received, TestBed};
+use crate::user_data::wechat::session_key;
 
 #[tokio::test]
 async fn whoever_has_nobody_or_no_session_here_gets_the_same_answer_whatever_the_reason() {
@@ -75,7 +76,7 @@ async fn a_user_whom_a_person_has_just_left_never_signs_with_the_key_of_the_pers
         };
         let (next, signatures) = tokio::join!(next, signed);
         assert_ne!(next, user);
-        let of_next = by_python(&shop.session_key("lin").await, "\"data\"");
+        let of_next = by_python(&session_key(&shop.bed, "lin").await, "\"data\"");
         assert!(!signatures.contains(&of_next), "{signatures:?}");
         assert_eq!(shop.sign(&next, "data").await.member("signature"), of_next);
         shop.sign(&user, "data").await.expect_problem(404, "unknown_person");

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write,
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -11,7 +10,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{SHOP, Shop, signature_path};
-use crate::support::{APPID, Answer, PATIENCE, Pace, Received, TestBed, UsersFile, password_of, until, write_private};
+use crate::support::{APPID, Answer, PATIENCE, Pace, Received, TestBed, UsersFile, password_of, until};
+use crate::user_data::{
+    vault_keys::use_vault_keys,
+    wechat::{exchange_elsewhere, session_key},
+};
 
 const LONGEST: usize = 16 * 1024;
 
@@ -44,7 +47,7 @@ impl Shop {
 async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
-    let key = shop.session_key("lin").await;
+    let key = session_key(&shop.bed, "lin").await;
     let longest = [format!("\"{}\"", "a".repeat(LONGEST)), format!("\"{}\"", "\\u0001".repeat(LONGEST))];
     let awkward = [
         r#""{\"offerId\":\"123\",\"buyQuantity\":1,\"env\":0,\"currencyType\":\"CNY\"}""#,
@@ -143,7 +146,7 @@ async fn wechat_takes_the_signature_until_the_key_is_stale_and_again_after_a_log
     };
     assert_eq!(xpay().await, 0);
 
-    shop.exchange_elsewhere("lin").await;
+    exchange_elsewhere(&shop.bed, "lin").await;
     assert_eq!(pay(&shop.sign(&user, &sign_data).await.member("signature")).await["errCode"], -15005);
     assert_eq!(xpay().await, 268_490_003);
     assert_eq!(shop.log_in("lin").await, user);
@@ -185,7 +188,7 @@ async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login()
         let token = shop.bed.log_in("lin").await.expect_login().member("access_token");
         let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
         assert_eq!(shop.sign(&user, "data").await.status, 200);
-        shop.exchange_elsewhere("lin").await;
+        exchange_elsewhere(&shop.bed, "lin").await;
         assert_eq!(shop.sign(&user, "data").await.status, 200, "nobody has told wxmint");
         match seen_by {
             0 => encrypt_keys(&token).await,
@@ -212,18 +215,12 @@ async fn a_stale_key_stays_stale_when_it_is_sealed_by_another_vault_key() {
     let login = shop.bed.log_in("lin").await.expect_login();
     let user = login.member("user_id");
     let handed = shop.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info"})).await;
-    let file = PathBuf::from(shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE"));
-    let mut lines = fs::read_to_string(&file).expect("the key");
-    let mut rotate = async |byte: u8| {
-        lines = format!("{}\n{lines}", STANDARD.encode([byte; 32]));
-        let beside = file.with_extension("new");
-        write_private(&beside, &lines);
-        let told = || shop.bed.service().log().matches("the vault keys were read again").count();
-        let before = told();
-        fs::rename(beside, &file).expect("renamed");
-        until("the vault keys are read", 2 * PATIENCE, async || told() > before).await;
+    let file = shop.bed.configuration.value("WXMINT_VAULT_KEY_FILE");
+    let rotate = async |byte: u8| {
+        let lines = fs::read_to_string(file).expect("the keys");
+        use_vault_keys(&shop.bed, &[&STANDARD.encode([byte; 32]), lines.trim()]).await;
     };
-    shop.exchange_elsewhere("lin").await;
+    exchange_elsewhere(&shop.bed, "lin").await;
     // The use that finds the key stale is the one that seals it anew.
     rotate(1).await;
     shop.encrypt_keys(&user).await.expect_problem(409, "session_key_missing");
@@ -253,7 +250,7 @@ async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
         let members = if person == "lin" { json!({}) } else { password_of("lin") };
         assert_eq!(log_in(person, members).await, user);
         let signed = shop.sign(&user, "data").await.member("signature");
-        assert_eq!(signed, by_python(&shop.session_key(person).await, "\"data\""), "{person}");
+        assert_eq!(signed, by_python(&session_key(&shop.bed, person).await, "\"data\""), "{person}");
     }
     for binding in shop.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:binding"]) {
         shop.bed.redis.command::<()>(&["HSET", &binding, "user_id", "another"]);

@@ -3,7 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{AccountService, Answer, BUSY, Service, UsersFile, decoded, password_of, until};
+use crate::support::{Answer, BUSY, Service, UsersFile, decoded, password_of, until};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 
@@ -67,14 +67,6 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password()
     office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
     office.done("DELETE", "/users/id-of-alice/block").await;
     newcomer().await.expect_login();
-}
-
-#[tokio::test]
-async fn a_user_of_the_account_service_can_be_blocked() {
-    let accounts = AccountService::start();
-    let office = Office::with(&[("WXMINT_ACCOUNTS", &accounts.url()), ("WXMINT_AUTO_PROVISION", "true")]).await;
-    let login = office.bed.log_in("lin").await;
-    is_blocked_and_let_in_again(&office, login).await;
 }
 
 /// Whoever logs in while the block is on its way: once it is answered, no token works and nobody gets another. The block is sent

@@ -87,18 +87,6 @@ async fn nothing_names_a_forgotten_person_but_a_number_for_ten_minutes() {
 }
 
 #[tokio::test]
-async fn a_block_outlives_the_erasure() {
-    let leaver = Leaver::start().await;
-    let office = &leaver.office;
-    office.must(&["block", "id-of-alice"]);
-    office.must(&["forget", "id-of-alice", "--yes"]);
-    assert_eq!(office.show("id-of-alice").await["blocked"], true);
-    office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
-    office.must(&["unblock", "id-of-alice"]);
-    office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
-}
-
-#[tokio::test]
 async fn who_belongs_to_another_user_by_now_is_not_touched() {
     let leaver = Leaver::start().await;
     let office = &leaver.office;

@@ -2,13 +2,9 @@
 //! for longer than an hour.
 
 use serde_json::{Value, json};
-use tokio::task::block_in_place;
 
-use super::{NAME, Office, SECRET, all_of_redis};
-use crate::support::{
-    APPID, Answer, BUSY, OTHER_APPID, RedisCluster, TestBed, UsersFile, WRONG_PASSWORD, eventually, password_of, until,
-    write_private,
-};
+use super::{Office, all_of_redis};
+use crate::support::{APPID, Answer, BUSY, OTHER_APPID, TestBed, UsersFile, WRONG_PASSWORD, password_of, until};
 
 const HOUR: i64 = 3600;
 
@@ -322,58 +318,4 @@ async fn a_first_login_that_is_cut_off_at_any_step_can_be_erased() {
         }
     }
     assert!(number > 4, "a first login has more steps than {number}");
-}
-
-/// What an erasure has answered is not lost with the primary that took it.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_on_a_cluster_survives_the_loss_of_the_persons_primary() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let tokens = folder.path().join("admin.tokens");
-    write_private(&tokens, &format!("{NAME} {SECRET}\n"));
-    let builder = TestBed::builder().two_apps().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
-    let mut bed = builder.start_on(RedisCluster::start().await).await;
-    bed.redis.whole().await;
-    let mut people = Vec::new();
-    for app in [APPID, OTHER_APPID, APPID] {
-        let login = bed.log_in_at(app, "lin", json!({})).await.expect_login();
-        people.push((app, login.member("user_id")));
-    }
-    assert_eq!(people[0], people[2], "bound");
-    let account = bed.wechat.person("lin").await;
-    let text = |app: &str, member: &str| account["apps"][app][member].as_str().expect("known").to_owned();
-    for (app, _) in &people[..2] {
-        let url = format!("http://{}{}", bed.service().admin, path_in(app, &text(app, "openid")));
-        until("the erasure is answered", BUSY, async || {
-            bed.http.send(bed.http.0.delete(&url).bearer_auth(SECRET)).await.status == 204
-        })
-        .await;
-    }
-    let slot = bed.redis.slot(&format!("{{{APPID}:{}}}", text(APPID, "openid")));
-    let primary = bed.redis.primary_of(slot).expect("a primary");
-    bed.redis.kill(primary);
-    bed.redis.successor(slot, primary).await;
-    let is_up = |node: usize| {
-        let info: Option<String> = bed.redis.node(node).try_command(&["CLUSTER", "INFO"]).ok();
-        info.is_some_and(|info| info.contains("cluster_state:ok"))
-    };
-    until("all servers know the successor", BUSY, async || {
-        block_in_place(|| bed.redis.primaries().into_iter().all(is_up))
-    })
-    .await;
-    let traces = [text(APPID, "openid"), text(OTHER_APPID, "openid"), text(APPID, "unionid")];
-    for node in bed.redis.primaries() {
-        for (key, parts) in block_in_place(|| bed.redis.node(node).everything()) {
-            let value: String = parts.iter().map(|part| String::from_utf8_lossy(part)).collect();
-            let named = traces.iter().any(|text| key.contains(text) || value.contains(text));
-            let ttl: i64 = bed.redis.node(node).command(&["TTL", &key]);
-            assert!(!named || (0..=HOUR).contains(&ttl), "{key} {value} {ttl}");
-        }
-    }
-    let served = async || {
-        let login = bed.log_in_at(APPID, "lin", json!({})).await;
-        (login.status == 200).then_some(login)
-    };
-    let again = eventually("a login after the failover", BUSY, served).await;
-    assert_ne!(again.member("user_id"), people[0].1);
-    assert_eq!(again.json()["new_user"], true);
 }

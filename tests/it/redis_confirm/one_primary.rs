@@ -12,7 +12,7 @@ const USERS_AT: usize = 1;
 const PEOPLE_AT: usize = 2;
 
 /// What is asked, at which node the replica is frozen, and the step that must wait for it.
-const ASKED: [(&str, usize, &str); 10] = [
+const ASKED: [(&str, usize, &str); 11] = [
     ("first login", USERS_AT, "admit"),
     ("first login", PEOPLE_AT, "settle"),
     ("logout", USERS_AT, "end_token"),
@@ -23,6 +23,7 @@ const ASKED: [(&str, usize, &str); 10] = [
     ("unblock of a user without people", USERS_AT, "set_blocked"),
     ("end in one app", USERS_AT, "end_in_app"),
     ("login with a unionid that is new", PEOPLE_AT, "note_unionid"),
+    ("erasure of a person who has left", PEOPLE_AT, "erase_person"),
 ];
 
 struct Scene {
@@ -106,6 +107,9 @@ impl Scene {
             "block" => self.operate("PUT", &format!("/users/id-of-{name}/block")).await,
             "unblock of a user without people" => self.operate("DELETE", &format!("/users/id-of-{name}/block")).await,
             "end in one app" => self.operate("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await,
+            "erasure of a person who has left" => {
+                self.operate("DELETE", &format!("/wechat/{APPID}/people/{openid}")).await
+            }
             _ => self.bed.log_in(person).await,
         }
     }
@@ -117,6 +121,9 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
     for (number, (what, node, step)) in ASKED.into_iter().enumerate() {
         let pair = scene.pair(number, what).await;
         scene.unionids(step == "note_unionid").await;
+        if step == "erase_person" {
+            assert_eq!(scene.ask("unbinding", &pair).await.status, 204);
+        }
         let replica = scene.bed.redis.replicas_of(node)[0];
         scene.bed.redis.freeze(replica);
         scene.ask(what, &pair).await.expect_problem(503, "store_unavailable");

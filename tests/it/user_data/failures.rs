@@ -76,20 +76,3 @@ async fn of_fifty_at_once_at_two_replicas_exactly_eight_are_tried() {
     }
     until("each drop is told once", PATIENCE, async || replicas.drops() == 3).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_sends_much_at_once_that_is_right_loses_nothing() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    let sealed = sealed_phone(&lin.key, NUMBER);
-    let tries = (0..50).map(|number| replicas.decrypt(number % 2, &lin, &sealed));
-    for answer in join_all(tries).await {
-        match answer.status {
-            200 => assert_eq!(data_of(&answer)["phoneNumber"], NUMBER),
-            _ => drop(answer.expect_problem(429, "rate_limited")),
-        }
-    }
-    assert!(replicas.opens_now(&lin).await);
-    replicas.fail(0, &lin).await;
-    assert_eq!(replicas.kept(&lin).len(), 1);
-}

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{Load, PATIENCE, said, until, write_private};
+use crate::support::{Load, PATIENCE, TestBed, said, until, write_private};
 
 /// What a replica tells when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
@@ -20,6 +20,26 @@ fn new_vault_key() -> String {
     STANDARD.encode(bytes)
 }
 
+/// Puts these lines into the vault key file and waits until all replicas have read them.
+pub(crate) async fn use_vault_keys(bed: &TestBed, lines: &[&str]) {
+    let path = PathBuf::from(bed.configuration.value("WXMINT_VAULT_KEY_FILE"));
+    let beside = path.with_extension("new");
+    write_private(&beside, &format!("{}\n", lines.join("\n")));
+    let told = times_told(bed);
+    fs::rename(beside, path).expect("renamed");
+    until_told_again(bed, &told, 1).await;
+}
+
+/// How often each replica has told that its vault keys have changed.
+fn times_told(bed: &TestBed) -> Vec<usize> {
+    bed.services.iter().map(|service| service.log().matches(TOLD).count()).collect()
+}
+
+async fn until_told_again(bed: &TestBed, before: &[usize], times: usize) {
+    let all_have = || times_told(bed).iter().zip(before).all(|(told, before)| *told >= before + times);
+    until("the replicas tell", 2 * PATIENCE, async || all_have()).await;
+}
+
 impl Replicas {
     fn vault_key_file(&self) -> PathBuf {
         self.0.configuration.value("WXMINT_VAULT_KEY_FILE").into()
@@ -29,34 +49,18 @@ impl Replicas {
         fs::read_to_string(self.vault_key_file()).expect("a file").lines().map(str::to_owned).collect()
     }
 
-    /// Puts these lines into the vault key file and waits until both replicas have read them.
     async fn use_vault_keys(&self, lines: &[&str]) {
-        let path = self.vault_key_file();
-        let beside = path.with_extension("new");
-        write_private(&beside, &format!("{}\n", lines.join("\n")));
-        let told = self.times_told();
-        fs::rename(beside, path).expect("renamed");
-        self.until_told(&told.map(|times| times + 1)).await;
+        use_vault_keys(&self.0, lines).await;
     }
 
     /// `wxmint vault rotate`. Returns the new line once both replicas have read it.
     async fn rotate_vault_key(&self) -> String {
-        let told = self.times_told();
+        let told = times_told(&self.0);
         let mut rotate = self.0.configuration.command_of(&["vault", "rotate", "--lead", LEAD]);
         let output = rotate.output().expect("wxmint runs");
         assert!(output.status.success(), "{}", said(&output));
-        self.until_told(&told.map(|times| times + 1)).await;
+        until_told_again(&self.0, &told, 1).await;
         self.vault_keys().remove(0)
-    }
-
-    /// How often each replica has told that its vault keys have changed.
-    fn times_told(&self) -> [usize; 2] {
-        [0, 1].map(|replica| self.0.services[replica].log().matches(TOLD).count())
-    }
-
-    async fn until_told(&self, times: &[usize; 2]) {
-        let all_have = || self.times_told().iter().zip(times).all(|(told, wanted)| told >= wanted);
-        until("both replicas tell", 2 * PATIENCE, async || all_have()).await;
     }
 
     /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
@@ -73,10 +77,10 @@ async fn a_vault_key_is_rotated_under_load_and_nobody_notices() {
     let load = Load::start(&replicas.0).await;
     let by_old = replicas.sealed_by(&idle);
 
-    let told = replicas.times_told();
+    let told = times_told(&replicas.0);
     let new = replicas.rotate_vault_key().await;
     assert_eq!(replicas.sealed_by(&replicas.log_in("in between").await), by_old, "until then it opens alone");
-    replicas.until_told(&told.map(|times| times + 2)).await;
+    until_told_again(&replicas.0, &told, 2).await;
     let by_new = replicas.sealed_by(&replicas.log_in("afterwards").await);
     assert_ne!(by_new, by_old);
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{NUMBER, PHONE, RESET, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
-use crate::support::{APP_SECRET, APPID, Answer};
+use crate::support::{APP_SECRET, APPID, Answer, TestBed};
 
 const CHECK: &str = "/wxa/checksession";
 const RESET_KEY: &str = "/wxa/resetusersessionkey";
@@ -24,23 +24,25 @@ impl Replicas {
         self.ask(replica, "POST", PHONE, &session.token, body).await
     }
 
-    /// The phone logs in where another service listens: WeChat has a new key, and nobody here knows it.
-    async fn log_in_elsewhere(&self, person: &str) {
-        let wechat = &self.0.wechat;
-        let code = self.0.mint_code(person).await;
-        let query = format!("appid={APPID}&secret={APP_SECRET}&js_code={code}&grant_type=authorization_code");
-        let exchanged = self.0.http.get(&format!("{}/sns/jscode2session?{query}", wechat.url())).await;
-        assert!(exchanged.json()["session_key"].is_string(), "{exchanged:?}");
-    }
-
     async fn fault_at(&self, path: &str, mut fault: Value) {
         fault["path"] = path.into();
         self.0.faults(json!([fault])).await;
     }
+}
 
-    async fn key_at_wechat(&self, person: &str) -> String {
-        self.0.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
-    }
+/// The phone logs in where another service listens: WeChat has a new key, and nobody here knows it.
+pub(crate) async fn exchange_elsewhere(bed: &TestBed, person: &str) {
+    let query = format!(
+        "appid={APPID}&secret={APP_SECRET}&js_code={}&grant_type=authorization_code",
+        bed.mint_code(person).await
+    );
+    let exchanged = bed.http.get(&format!("{}/sns/jscode2session?{query}", bed.wechat.url())).await;
+    assert!(exchanged.json()["session_key"].is_string(), "{exchanged:?}");
+}
+
+/// The session key that WeChat has now.
+pub(crate) async fn session_key(bed: &TestBed, person: &str) -> String {
+    bed.wechat.account(person).await["session_key"].as_str().expect("a key").to_owned()
 }
 
 #[track_caller]
@@ -57,7 +59,7 @@ async fn a_session_holds_until_wechat_has_another_key() {
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     assert!(validity(&replicas.check(0, &lin).await) && validity(&replicas.check(1, &lin).await));
-    replicas.log_in_elsewhere("lin").await;
+    exchange_elsewhere(&replicas.0, "lin").await;
     for replica in 0..2 {
         assert!(!validity(&replicas.check(replica, &lin).await), "87009");
         expect_undecryptable(replicas.reset(replica, &lin).await);
@@ -78,10 +80,10 @@ async fn after_a_reset_data_under_the_new_key_opens_and_for_ten_minutes_under_th
     let replicas = Replicas::start().await;
     let lin = replicas.log_in("lin").await;
     for replica in [0, 1] {
-        let old = replicas.key_at_wechat("lin").await;
+        let old = session_key(&replicas.0, "lin").await;
         let answer = replicas.reset(replica, &lin).await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
-        let new = replicas.key_at_wechat("lin").await;
+        let new = session_key(&replicas.0, "lin").await;
         assert_ne!(old, new);
         assert!(validity(&replicas.check(1 - replica, &lin).await));
         for key in [&old, &new] {
