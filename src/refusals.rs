@@ -141,6 +141,23 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
     })
 }
 
+const NO_SUCH_CODE: &str =
+    "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once.";
+const NO_SUCH_PHONE_CODE: &str = "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
+     user press the button getPhoneNumber again, and send its code with a new one of wx.login.";
+const SPENT_PHONE_CODE: &str = "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its code \
+     with a new one of wx.login.";
+const SPENT_TICKET: &str = "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the \
+     ticket.";
+const WHO_IS_THIS: &str = "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
+     `bind_ticket` in place of `code`: once, within 5 minutes.";
+const BOUND_ELSEWHERE: &str = "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
+     (DELETE /binding).";
+const NO_SESSION_KEY: &str = "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
+     again, then ask again.";
+const WECHAT_REFUSES_US: &str =
+    "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
+
 /// The problem of a refused login, and what to do about it.
 fn row(error: &LoginError) -> (ProblemCode, &'static str) {
     use LoginError as Error;
@@ -149,25 +166,11 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
     match error {
         Error::UnknownApp(_) => (Code::UnknownApp, ""),
         Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
-        Error::CodeInvalid => (
-            Code::CodeInvalid,
-            "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once.",
-        ),
+        Error::CodeInvalid => (Code::CodeInvalid, NO_SUCH_CODE),
         Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
-        Error::PhoneCodeInvalid => (
-            Code::CodeInvalid,
-            "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. \
-             Let the user press the button getPhoneNumber again, and send its code with a new one of wx.login.",
-        ),
-        Error::PhoneCodeUsed => (
-            Code::CodeUsed,
-            "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its \
-             code with a new one of wx.login.",
-        ),
-        Error::TicketInvalid => (
-            Code::CodeUsed,
-            "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the ticket.",
-        ),
+        Error::PhoneCodeInvalid => (Code::CodeInvalid, NO_SUCH_PHONE_CODE),
+        Error::PhoneCodeUsed => (Code::CodeUsed, SPENT_PHONE_CODE),
+        Error::TicketInvalid => (Code::CodeUsed, SPENT_TICKET),
         Error::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
         Error::Blocked | Error::ShutOut => {
             (Code::UserBlocked, "The business does not let this user log in. Do not try again.")
@@ -179,28 +182,14 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
             (Code::RateLimited, "WeChat limits how often one user logs in. Wait, then call wx.login again.")
         }
         Error::TooMany { .. } => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
-        Error::BindingRequired(_) => (
-            Code::BindingRequired,
-            "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
-             `bind_ticket` in place of `code`: once, within 5 minutes.",
-        ),
+        Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
-        Error::AlreadyBound => (
-            Code::AlreadyBound,
-            "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first (DELETE /binding).",
-        ),
+        Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),
         Error::UnknownPerson => {
             (Code::UnknownPerson, "In this app, this user has no WeChat identity, or this openid belongs to no user.")
         }
-        Error::SessionKeyMissing => (
-            Code::SessionKeyMissing,
-            "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log \
-             in again, then ask again.",
-        ),
-        Error::Misconfigured(_) => (
-            Code::WechatMisconfigured,
-            "WeChat refuses this service. Its operator finds the reason in the log, by the request id.",
-        ),
+        Error::SessionKeyMissing => (Code::SessionKeyMissing, NO_SESSION_KEY),
+        Error::Misconfigured(_) => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => {
             (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
         }

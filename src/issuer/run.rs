@@ -88,19 +88,22 @@ pub async fn run(
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };
-    let limits = ServerLimits {
-        workers: issuer.workers as usize,
-        connections: issuer.settings.max_connections,
-        drain: DRAIN,
-        loopback_names,
-        ..ServerLimits::default()
-    };
-    serve(listeners.service, limits, app, stop)?.await?;
+    serve(listeners.service, limits(&issuer, loopback_names), app, stop)?.await?;
     // The probes answer until the last login has been answered.
     admin.stop(true).await;
     audit::close();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn limits(issuer: &Issuer, loopback_names: bool) -> ServerLimits {
+    ServerLimits {
+        workers: issuer.workers as usize,
+        connections: issuer.settings.max_connections,
+        drain: DRAIN,
+        loopback_names,
+        ..ServerLimits::default()
+    }
 }
 
 fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> Result<ServerHandle, IssuerStartError> {
