@@ -143,18 +143,24 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
 
 const NO_SUCH_CODE: &str =
     "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once.";
-const NO_SUCH_PHONE_CODE: &str = "WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
-     user press the button getPhoneNumber again, and send its code with a new one of wx.login.";
-const SPENT_PHONE_CODE: &str = "This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its code \
-     with a new one of wx.login.";
-const SPENT_TICKET: &str = "This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the \
-     ticket.";
-const WHO_IS_THIS: &str = "This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
-     `bind_ticket` in place of `code`: once, within 5 minutes.";
-const BOUND_ELSEWHERE: &str = "Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
-     (DELETE /binding).";
-const NO_SESSION_KEY: &str = "wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
-     again, then ask again.";
+const NO_SUCH_PHONE_CODE: &str = "\
+    WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
+    user press the button getPhoneNumber again, and send its code with a new one of wx.login.";
+const SPENT_PHONE_CODE: &str = "\
+    This `phone_code` has been used before. Let the user press the button getPhoneNumber again, and send its code \
+    with a new one of wx.login.";
+const SPENT_TICKET: &str = "\
+    This `bind_ticket` has been used, or is older than 5 minutes. Call wx.login and send its code in place of the \
+    ticket.";
+const WHO_IS_THIS: &str = "\
+    This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
+    `bind_ticket` in place of `code`: once, within 5 minutes.";
+const BOUND_ELSEWHERE: &str = "\
+    Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
+    (DELETE /binding).";
+const NO_SESSION_KEY: &str = "\
+    wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
+    again, then ask again.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 
