@@ -1,7 +1,7 @@
 //! wxmint turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
 //!
-//! Read [`login`] first: code to token, on one screen. The table of rooms in CONTRIBUTING.md says what each room knows and
-//! which rooms it imports; a test holds it against the code.
+//! Read [`login`] first: code to token, on one screen. The tables in CONTRIBUTING.md say what each crate and each
+//! room knows and imports; a test holds them against the code.
 //!
 //! A peer in Rust needs none of this, but the crate `wxmint-verify`.
 
@@ -24,10 +24,3 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;
-
-pub use wxmint_ids as ids;
-pub use wxmint_keys::{self as keys, token, vault};
-pub use wxmint_redis_link as redis_link;
-pub use wxmint_store::{self as store, limits};
-pub use wxmint_upstream as upstream;
-pub use wxmint_wechat as wechat;

@@ -1,4 +1,4 @@
-//! The map of rooms in CONTRIBUTING.md, held against the imports of the code.
+//! The map of crates and rooms in CONTRIBUTING.md, held against Cargo.toml and the imports of the code.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use crate::support::repository;
 
 type Rooms = BTreeMap<String, BTreeSet<String>>;
 
-/// Each row of the table: a room, and the rooms that it may import.
-fn rooms_of_the_map() -> Rooms {
+/// Each row of the table of `what` (`crate` or `room`), and what it may import.
+fn map_of(what: &str) -> Rooms {
     let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
-    let table = page.split("| room |").nth(1).expect("the table of rooms");
+    let table = page.split(&format!("| {what} |")).nth(1).expect("the table");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
     let row = |line: &str| {
@@ -42,10 +42,6 @@ fn rooms_by(imports_of: impl Fn(bool, &str) -> BTreeSet<String>) -> Rooms {
             .extend(found.into_iter().filter(|other| ![room.as_str(), "test_limit"].contains(&other.as_str())));
     }
     rooms.retain(|room, _| room != "lib" && room != "main");
-    for (name, folder) in [("wxmint_verify", "crates/verify/src"), ("wxmint_simulator", "crates/simulator/src")] {
-        let named = rust_files(&repository(folder)).into_iter().flat_map(|path| crates(&code_of(&path)));
-        rooms.insert(name.to_owned(), named.filter(|other| other != name).collect());
-    }
     rooms
 }
 
@@ -84,8 +80,31 @@ fn imports(code: &str) -> BTreeSet<String> {
 
 /// Those of our crates that are named.
 fn crates(code: &str) -> BTreeSet<String> {
-    let ours = ["wxmint_verify", "wxmint_simulator"].into_iter();
-    ours.filter(|name| code.contains(&format!("{name}::"))).map(str::to_owned).collect()
+    let named = code.split("wxmint_").skip(1).filter_map(|rest| rest.split_once("::"));
+    let named =
+        named.map(|(name, _)| name).filter(|name| name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
+    named.map(|name| format!("wxmint_{name}")).collect()
+}
+
+/// Those of our crates that each crate depends on, without what only its tests need.
+fn crates_of_the_manifests() -> Rooms {
+    let folders = fs::read_dir(repository("crates")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let row = |folder: std::path::PathBuf| {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let of_section = |name: &str| manifest.split(&format!("\n[{name}]\n")).nth(1).unwrap_or_default().to_owned();
+        let name = of_crate(manifest.split('"').nth(1).expect("a name"));
+        let section = of_section("dependencies");
+        let lines = section.lines().take_while(|line| !line.starts_with('['));
+        let ours = lines
+            .filter(|line| line.starts_with("wxmint-"))
+            .map(|line| of_crate(line.split(['.', ' ']).next().unwrap_or(line)));
+        (name, ours.collect())
+    };
+    folders.map(row).collect()
+}
+
+fn of_crate(package: &str) -> String {
+    package.replace('-', "_")
 }
 
 fn first_word(text: &str) -> String {
@@ -103,8 +122,13 @@ fn top_names(list: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_crate_depends_on_what_the_map_allows() {
+    assert_eq!(crates_of_the_manifests(), map_of("crate"));
+}
+
+#[test]
 fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
-    let (map, code) = (rooms_of_the_map(), rooms_of_the_code());
+    let (map, code) = (map_of("room"), rooms_of_the_code());
     assert_eq!(
         map.keys().collect::<Vec<_>>(),
         code.keys().collect::<Vec<_>>(),
@@ -116,8 +140,9 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
         let unused: Vec<_> = map[room].difference(imported).collect();
         assert!(unused.is_empty(), "the map lets {room} import {unused:?}, and it does not");
     }
-    // Rooms whose imports have all been taken away, one after another: what is left is a circle.
+    // Rooms whose imports have all been taken away, one after another: what is left is a circle. Crates cannot be in one.
     let mut left = code;
+    left.values_mut().for_each(|imported| imported.retain(|name| map.contains_key(name)));
     while let Some(free) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(room, _)| room.clone()) {
         left.remove(&free);
         left.values_mut().for_each(|imported| _ = imported.remove(&free));
@@ -131,7 +156,8 @@ fn unit_tests_import_no_room_that_stands_below_theirs() {
     let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("readable");
     let place = |room: &str| page.find(&format!("\n| `{room}` |")).unwrap_or_else(|| panic!("{room} is on the map"));
     for (room, imported) in rooms_by(|_, code| imports(code)) {
-        let upward: Vec<_> = imported.iter().filter(|other| place(other) > place(&room)).collect();
+        let is_upward = |other: &&String| !other.starts_with("wxmint_") && place(other) > place(&room);
+        let upward: Vec<_> = imported.iter().filter(is_upward).collect();
         assert!(upward.is_empty(), "unit tests of {room} import {upward:?}");
     }
 }
