@@ -9,19 +9,20 @@ use divan::Bencher;
 use opentelemetry_sdk::trace::Sampler;
 use serde_json::{Value, json};
 use wxmint::{
-    ids::Person,
-    ids::{AppId, LoginCode, OpenId, UserId},
     issuer::LoginBody,
-    keys::{KeyRing, KeySet, PrivateJwk, Ring, StoredKeys},
     telemetry::{Step, Trace, TraceSettings, Traces},
+};
+use wxmint_ids::{AppId, LoginCode, OpenId, Person, UserId};
+use wxmint_keys::{
+    KeyRing, KeySet, PrivateJwk, Ring, StoredKeys,
     token::{Minter, new_token_id},
     vault::Vault,
-    wechat::{DataCheck, EncryptedData, SessionKey, read_answer},
 };
 use wxmint_verify::{
     Algorithm, TokenTyp, Verifier, VerifierPolicy,
     ends::{End, EndHash, Endable, Ends, EndsPage, Feed},
 };
+use wxmint_wechat::{DataCheck, EncryptedData, SessionKey, read_answer};
 
 fn main() {
     // With a collector that is not there: nothing is sampled, so that nothing is sent.

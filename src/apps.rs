@@ -7,9 +7,10 @@ mod tests;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use wxmint_ids::AppId;
+use wxmint_wechat::App;
 
 use self::files::{Found, names_in};
-use crate::{ids::AppId, wechat::App};
 
 /// Where the mini programs are configured.
 #[derive(Debug, Clone)]

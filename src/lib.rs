@@ -24,10 +24,3 @@ pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;
-
-pub use wxmint_ids as ids;
-pub use wxmint_keys::{self as keys, token, vault};
-pub use wxmint_redis_link as redis_link;
-pub use wxmint_store::{self as store, limits};
-pub use wxmint_upstream as upstream;
-pub use wxmint_wechat as wechat;

@@ -25,6 +25,12 @@ mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, LoginCode, Person, UnionId};
+use wxmint_store::{
+    AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer, Recorded,
+    TakenTicket, Ticket, TicketHolder,
+};
+use wxmint_wechat::{App, CallError, Session};
 
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
@@ -39,13 +45,7 @@ pub use self::{
 use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
     accounts::{Named, NewUserKey},
-    ids::{AppId, LoginCode, Person, UnionId},
-    store::{
-        AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
-        Recorded, TakenTicket, Ticket, TicketHolder,
-    },
     telemetry::Step,
-    wechat::{App, CallError, Session},
 };
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label in the log

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use wxmint_store::StoreError;
+use wxmint_wechat::CallError;
 
 use crate::{
     clock::now,
     http::{Problem, ProblemCode, no_valid_token},
     login::{LoginError, SessionError},
-    store::StoreError,
     telemetry::{admit_line, audit::Event},
-    wechat::CallError,
 };
 
 /// A refusal, as its client, the log and the audit are told of it.

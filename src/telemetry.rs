@@ -26,6 +26,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
+use wxmint_ids::AppId;
 
 pub use self::{
     audit::Audit,
@@ -39,7 +40,6 @@ use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
 };
-use crate::ids::AppId;
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
@@ -178,7 +178,7 @@ impl Metrics {
     }
 
     /// What Redis looks like now.
-    pub fn redis_is(&self, state: &crate::redis_link::State) {
+    pub fn redis_is(&self, state: &wxmint_redis_link::State) {
         self.0.redis.set(state);
     }
 

@@ -24,9 +24,9 @@ use std::{
 
 use chrono::TimeDelta;
 use serde_json::json;
-use wxmint::{
-    clock::now,
-    keys::{KeyRing, PrivateJwk, StoredKeys},
+use wxmint::clock::now;
+use wxmint_keys::{
+    KeyRing, PrivateJwk, StoredKeys,
     token::{Minter, new_token_id},
 };
 use wxmint_verify::{Algorithm, TokenTyp};

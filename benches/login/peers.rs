@@ -5,9 +5,9 @@ use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use wxmint::{
-    clock::now,
-    keys::{KeyRing, KeySet},
+use wxmint::clock::now;
+use wxmint_keys::{
+    KeyRing, KeySet,
     token::{Minter, new_token_id},
 };
 use wxmint_verify::TokenTyp;

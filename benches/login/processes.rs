@@ -13,11 +13,8 @@ use std::{
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use wxmint::{
-    clock::now,
-    keys::{PrivateJwk, StoredKeys},
-    secret_files::create_private,
-};
+use wxmint::{clock::now, secret_files::create_private};
+use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 
 use crate::Fault;

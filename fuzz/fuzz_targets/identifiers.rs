@@ -5,10 +5,8 @@
 use std::fmt::Debug;
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{
-    ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId},
-    apps::app_of_referer,
-};
+use wxmint::apps::app_of_referer;
+use wxmint_ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId};
 
 /// Seeds contain this in place of a misplaced secret.
 const MARKED: &str = "hunter2";

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use wxmint::keys::KeySet;
+use wxmint_keys::KeySet;
 use wxmint_verify::PublicKeySet;
 
 const PRIVATE: [&str; 6] = ["d", "p", "q", "dp", "dq", "qi"];

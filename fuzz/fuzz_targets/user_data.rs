@@ -13,8 +13,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
-use wxmint::ids::Person;
-use wxmint::wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey, Undecryptable};
+use wxmint_ids::Person;
+use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey, Undecryptable};
 
 const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{ids::Person, vault::Vault};
+use wxmint_ids::Person;
+use wxmint_keys::vault::Vault;
 
 /// Seeds contain this in place of a malformed key.
 const MARKED: &str = "hunter2";

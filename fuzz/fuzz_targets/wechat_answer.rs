@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::wechat::{
+use wxmint_wechat::{
     CallError, read_access_token, read_answer, read_new_session_key, read_phone_number, read_session_check,
 };
 

@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
+use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
-
-use crate::ids::unprintable;
 
 /// Why a text is not a valid user name or password. The error does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

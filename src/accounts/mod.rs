@@ -9,15 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
+use wxmint_ids::{Phone, UserId};
+use wxmint_keys::token::ExtraClaims;
 
 pub use self::{
     credentials::{InvalidCredential, Password, Username},
     file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile},
     service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
-};
-use crate::{
-    ids::{Phone, UserId},
-    token::ExtraClaims,
 };
 
 /// Which credentials the backend accepts besides WeChat's code.

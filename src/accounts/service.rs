@@ -15,15 +15,13 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use serde_json::{Value, json};
+use wxmint_ids::{Phone, UserId};
+use wxmint_keys::token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, Tls, Upstream};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
-use crate::{
-    ids::{Phone, UserId},
-    telemetry::{Metrics, Step},
-    token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id},
-    upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, Tls, Upstream},
-};
+use crate::telemetry::{Metrics, Step};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.

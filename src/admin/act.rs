@@ -5,18 +5,18 @@ use std::str::FromStr;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use wxmint_ids::{AppId, InvalidId, Person, UserId};
+use wxmint_keys::vault::Vault;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
     clock::now,
     http::{Answer, Problem, origin, private, to_the_end},
-    ids::{AppId, InvalidId, Person, UserId},
     login::{LoginWorker, Operator},
     telemetry::{
         audit::{Activity, Event},
         recent::{UserEvent, Whose},
     },
-    vault::Vault,
 };
 
 /// What the acts need: the secrets, and a worker with its own connections to the store and to WeChat.

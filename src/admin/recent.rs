@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_ids::{AppId, UserId};
 
 use super::{
     act::{Act, OperatingData},
@@ -11,7 +12,6 @@ use super::{
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, private, to_the_end},
-    ids::{AppId, UserId},
     login::{FoundUser, LoginError, LoginWorker},
     telemetry::recent::{LastHour, UserEvents},
 };

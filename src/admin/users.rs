@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_ids::{AppId, Person, UserId};
 
 use super::{
     act::{Act, OperatingData},
@@ -11,7 +12,6 @@ use super::{
 };
 use crate::{
     http::Answer,
-    ids::{AppId, Person, UserId},
     login::{LoginError, ShownBinding, ShownPerson, ShownUser},
 };
 

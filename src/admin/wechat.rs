@@ -6,6 +6,8 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_ids::{AppId, UserId};
+use wxmint_wechat::{AppAccessToken, EncryptKey};
 
 use super::{
     act::{Act, Operating, OperatingData},
@@ -13,9 +15,7 @@ use super::{
 };
 use crate::{
     http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body},
-    ids::{AppId, UserId},
     login::{Usable, UserSignature},
-    wechat::{AppAccessToken, EncryptKey},
 };
 
 /// The longest data that is signed, in bytes of UTF-8.

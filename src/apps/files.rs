@@ -8,13 +8,11 @@ use std::{
     path::Path,
 };
 
+use wxmint_ids::AppId;
+use wxmint_wechat::{App, AppSecret};
 use zeroize::Zeroizing;
 
 use super::Apps;
-use crate::{
-    ids::AppId,
-    wechat::{App, AppSecret},
-};
 
 /// More bytes than any AppSecret has, so that a large file that was put there by mistake is not read to its end.
 const MOST_BYTES: u64 = 1024;

@@ -2,22 +2,17 @@
 
 use std::time::Duration;
 
+use wxmint_store::{
+    Redis, RedisAccess,
+    walk::{Found, Page, Place, Step},
+};
+
 use super::{
     Failure,
     environment::variables,
     output::{Progress, say},
 };
-use crate::{
-    clock::now,
-    findings::Status,
-    redis_checks::fitness,
-    settings::StoreSettings,
-    store::{
-        Redis, RedisAccess,
-        walk::{Found, Page, Place, Step},
-    },
-    telemetry::Metrics,
-};
+use crate::{clock::now, findings::Status, redis_checks::fitness, settings::StoreSettings, telemetry::Metrics};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
 /// is away for a few seconds.

@@ -2,15 +2,15 @@
 
 use std::{fmt::Display, io, process::ExitCode};
 
+use wxmint_keys::rotation::Refusal;
+use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say};
 use crate::{
-    keys::rotation::Refusal,
     login::LoginError,
     secret_files::FileError,
     settings::{Faults, env_file},
-    store::StoreError,
 };
 
 #[derive(Debug, PartialEq, Eq)]

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Method, Request, Url};
+use wxmint_upstream::{Fetched, Tls, Upstream};
 
 use super::Failure;
-use crate::{
-    http::run_to_end,
-    upstream::{Fetched, Tls, Upstream},
-};
+use crate::http::run_to_end;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -7,6 +7,10 @@ use std::{
 
 use chrono::TimeDelta;
 use clap::Subcommand;
+use wxmint_keys::{
+    rotation::whole_second,
+    vault::{Vault, VaultError, with_new_key},
+};
 
 use super::{
     Failure, duration,
@@ -16,10 +20,8 @@ use super::{
 };
 use crate::{
     clock::now,
-    keys::rotation::whole_second,
     secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private},
     settings::{read_one, variables::VAULT_KEY_FILE},
-    vault::{Vault, VaultError, with_new_key},
 };
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \

@@ -13,9 +13,9 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wxmint_ids::unprintable;
 
 use super::trace::{REQUEST_ID, request_id};
-use crate::ids::unprintable;
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {

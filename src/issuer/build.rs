@@ -4,7 +4,15 @@ use std::{io, num::NonZero, path::Path, sync::Arc, thread};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
+use wxmint_keys::{
+    KeyRing, KeySet,
+    token::{Minter, RequestSigner},
+    vault::{Vault, VaultError},
+};
+use wxmint_store::{Memory, Redis, RedisAccess, Store};
+use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_verify::Verifier;
+use wxmint_wechat::WeChat;
 
 use super::{
     caller,
@@ -19,16 +27,10 @@ use crate::{
     clock::now,
     findings::Finding,
     http::{Readiness, TrustedProxies},
-    keys::{KeyRing, KeySet},
     login::{LoginPolicy, LoginWorker},
     secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
-    store::{Memory, Redis, RedisAccess, Store},
     telemetry::Metrics,
-    token::{Minter, RequestSigner},
-    upstream::{HttpClientError, Tls},
-    vault::{Vault, VaultError},
-    wechat::WeChat,
 };
 
 /// Why the issuer cannot start: each finding says what to mend.

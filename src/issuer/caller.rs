@@ -2,12 +2,12 @@
 
 use actix_web::HttpRequest;
 use chrono::{DateTime, Utc};
+use wxmint_keys::KeySet;
 use wxmint_verify::{Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Verified, Verifier, VerifierPolicy};
 
 use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
-    keys::KeySet,
     settings::Settings,
     telemetry::admit_line,
 };
@@ -61,12 +61,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::{
-        clock::now,
-        keys::{PrivateJwk, StoredKeys},
-        token::new_token_id,
-        vault::Vault,
-    };
+    use crate::clock::now;
+    use wxmint_keys::{PrivateJwk, StoredKeys, token::new_token_id, vault::Vault};
     use wxmint_verify::Algorithm;
 
     fn settings(change: (&str, &str)) -> Settings {

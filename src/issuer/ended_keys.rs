@@ -6,18 +6,15 @@
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use wxmint_keys::{EndedKey, KeySet};
+use wxmint_store::{Store, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{
     Issuer,
     examine::{end_by_hand, ended_keys},
 };
-use crate::{
-    clock::now,
-    findings::Finding,
-    keys::{EndedKey, KeySet},
-    store::{Store, StoreError},
-};
+use crate::{clock::now, findings::Finding};
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -146,7 +143,7 @@ mod tests {
     use wxmint_verify::Algorithm;
 
     use super::*;
-    use crate::keys::{PrivateJwk, StoredKeys};
+    use wxmint_keys::{PrivateJwk, StoredKeys};
 
     #[test]
     fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {

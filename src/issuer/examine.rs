@@ -4,10 +4,12 @@
 use std::{fmt::Display, path::Path};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use wxmint_keys::KeySet;
+use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::Issuer;
-use crate::{findings::Finding, keys::KeySet, secret_files::MAKE_KEYS, store::Redis};
+use crate::{findings::Finding, secret_files::MAKE_KEYS};
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);

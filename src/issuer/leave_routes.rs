@@ -5,13 +5,13 @@ use actix_web::{
     web::{self, Payload},
 };
 use utoipa::ToSchema;
+use wxmint_ids::Person;
 use wxmint_verify::{Claims, Verified};
 
 use super::build::IssuerWorker;
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end},
-    ids::Person,
     login::{LoginWorker, SessionError},
     refusals::Refusal,
     telemetry::{

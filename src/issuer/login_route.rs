@@ -12,20 +12,20 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_ids::{AppId, UserId};
+use wxmint_keys::token::SignedToken;
 
 use super::{LoginBody, RefusedLogin, build::IssuerWorker};
 use crate::{
     apps::app_of_referer,
     clock::now,
     http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
-    ids::{AppId, UserId},
     login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
     refusals::Refusal,
     telemetry::{
         audit::{self, Activity, Event, Origin},
         recent::{UserEvent, Whose},
     },
-    token::SignedToken,
 };
 
 /// The answer to a login.

@@ -5,6 +5,8 @@ use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
+use wxmint_redis_link::RedisAccess;
 
 use super::{
     Issuer,
@@ -15,15 +17,12 @@ use crate::{
     admin::{AdminTokens, CurrentAdminTokens},
     clock::now,
     http::Readiness,
-    keys::{KeyRing, StoredKeys},
-    redis_link::RedisAccess,
     secret_files::{MAKE_USERS, WatchedFile},
     settings::StoreSettings,
     telemetry::{
         Metrics,
         audit::{Activity, Event},
     },
-    vault::Vault,
 };
 
 /// How often each file is read.
@@ -233,7 +232,9 @@ mod tests {
     use wxmint_verify::Algorithm;
 
     use super::*;
-    use crate::{keys::PrivateJwk, secret_files::create_private, store::Memory};
+    use crate::secret_files::create_private;
+    use wxmint_keys::PrivateJwk;
+    use wxmint_store::Memory;
 
     #[test]
     fn a_changed_users_file_is_in_use_and_a_broken_one_leaves_the_last_good_one() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
+use wxmint_store::{Ended, ReadEnds, StoreError};
 use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 pub(super) use self::pages::FeedPages;
@@ -15,7 +16,6 @@ use super::build::IssuerWorker;
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end},
-    store::{Ended, ReadEnds, StoreError},
     telemetry::admit_line,
 };
 

@@ -15,6 +15,9 @@ use actix_web::{
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tracing_actix_web::TracingLogger;
+use wxmint_keys::rotation::{self, KeyLife, KeyState};
+use wxmint_redis_link::State;
+use wxmint_store::{Redis, Store, StoreError};
 
 use super::{
     Issuer, IssuerStartError,
@@ -27,10 +30,7 @@ use crate::{
     clock::now,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id},
-    keys::rotation::{self, KeyLife, KeyState},
     redis_checks,
-    redis_link::State,
-    store::{Redis, Store, StoreError},
     telemetry::{KeySample, audit},
 };
 

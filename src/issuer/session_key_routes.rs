@@ -7,14 +7,14 @@ use actix_web::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use wxmint_ids::{Phone, PhoneCode};
+use wxmint_wechat::{EncryptedData, RawData};
 
 use super::build::IssuerWorker;
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end},
-    ids::{Phone, PhoneCode},
     login::{Asking, SessionError, UserDataRequest},
-    wechat::{EncryptedData, RawData},
 };
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.

@@ -1,16 +1,14 @@
 //! Who the business user is: the one to whom a person is bound, the one whom a password or a phone number proves, or a new one.
 
 use chrono::{DateTime, Utc};
+use wxmint_ids::{Person, Phone, PhoneCode, UserId};
+use wxmint_keys::token::ExtraClaims;
+use wxmint_store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest};
 
 use super::{
     Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, USERNAME, Vacancy, operator::release_unionid,
 };
-use crate::{
-    accounts::{LoginCheck, Named, NewUserKey, Password, Username},
-    ids::{Person, Phone, PhoneCode, UserId},
-    store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest},
-    token::ExtraClaims,
-};
+use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
 impl LoginWorker {
     /// Finds or makes the binding. A person who is bound costs no call.
@@ -195,7 +193,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::ids::UnionId;
+    use wxmint_ids::UnionId;
 
     #[test]
     fn the_people_of_a_unionid_have_one_idempotency_key_and_others_one_of_their_own() {

@@ -17,12 +17,10 @@
 mod tests;
 
 use futures_util::future::try_join;
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError};
 
-use crate::{
-    accounts::Named,
-    ids::{Person, UnionId, UserId},
-    store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError},
-};
+use crate::accounts::Named;
 
 /// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
 const MAX_ROUNDS: usize = 32;

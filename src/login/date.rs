@@ -3,13 +3,11 @@
 use std::{ops::Range, time::Duration};
 
 use chrono::{DateTime, Utc};
+use wxmint_ids::{TokenId, UserId};
+use wxmint_store::Issued;
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{Arrival, LoginError, LoginWorker};
-use crate::{
-    ids::{TokenId, UserId},
-    store::Issued,
-};
 
 impl LoginWorker {
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
+use wxmint_keys::{token::MintError, vault::VaultError};
+use wxmint_store::{StoreError, Ticket, limits::TooMany};
+use wxmint_wechat::{CallError, Malformed, Verdict};
+
 use super::{AccessTokenError, BindError};
-use crate::{
-    accounts::AccountsError,
-    apps::UnknownApp,
-    limits::TooMany,
-    store::{StoreError, Ticket},
-    token::MintError,
-    vault::VaultError,
-    wechat::{CallError, Malformed, Verdict},
-};
+use crate::{accounts::AccountsError, apps::UnknownApp};
 
 /// `Retry-After` while the store is away.
 const STORE_PAUSE: Duration = Duration::from_secs(1);

@@ -3,14 +3,12 @@
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde::Serialize;
+use wxmint_ids::{AppId, Person, UserId};
+use wxmint_keys::vault::Sealed;
+use wxmint_store::{PersonalCall, StoreError};
+use wxmint_wechat::{AppAccessToken, EncryptKey, SessionKey, user_signature};
 
 use super::{LoginError, LoginWorker, Usable, worker::new_attempt};
-use crate::{
-    ids::{AppId, Person, UserId},
-    store::{PersonalCall, StoreError},
-    vault::Sealed,
-    wechat::{AppAccessToken, EncryptKey, SessionKey, user_signature},
-};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]

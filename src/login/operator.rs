@@ -3,14 +3,12 @@
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
+use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState};
+use wxmint_wechat::App;
 
 use super::{Binder, LoginError, SettledState, new_attempt};
-use crate::{
-    apps::Apps,
-    ids::{AppId, OpenId, Person, UnionId, UserId},
-    store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState},
-    wechat::App,
-};
+use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because
 /// nothing is known of a user.

@@ -6,13 +6,12 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    ids::AppId,
-    limits::Rate,
-    store::{AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife},
-    vault::{Vault, VaultError},
-    wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat},
+use wxmint_ids::AppId;
+use wxmint_keys::vault::{Vault, VaultError};
+use wxmint_store::{
+    AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife, limits::Rate,
 };
+use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.

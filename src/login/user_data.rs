@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use wxmint_ids::{Person, UnionId};
+use wxmint_keys::vault::{Sealed, Vault};
+use wxmint_store::{KeptSession, Opening, Tried};
+use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
 use super::{Asking, LoginError, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
-use crate::{
-    ids::{Person, UnionId},
-    store::{KeptSession, Opening, Tried},
-    vault::{Sealed, Vault},
-    wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey},
-};
 
 /// What a mini program got from WeChat and cannot decrypt or verify itself.
 #[derive(Debug)]

@@ -3,19 +3,17 @@
 
 use std::time::Duration;
 
+use wxmint_ids::{Person, Phone, PhoneCode, UserId};
+use wxmint_keys::vault::Sealed;
+use wxmint_store::{
+    Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
+    limits::Rate,
+};
 use wxmint_verify::{Claims, Verified};
+use wxmint_wechat::SessionKey;
 
 use super::{LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, worker::new_attempt};
-use crate::{
-    ids::{Person, Phone, PhoneCode, UserId},
-    limits::Rate,
-    store::{
-        Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
-    },
-    telemetry::admit_line,
-    vault::Sealed,
-    wechat::SessionKey,
-};
+use crate::telemetry::admit_line;
 
 /// `Retry-After` while as many tries are in progress as may fail.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);

@@ -3,18 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
+use wxmint_keys::{
+    token::{Minter, SignedToken},
+    vault::Vault,
+};
+use wxmint_store::{AttemptId, BindingState, Store, StoreError, Ticket, limits::LoginLimits};
+use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
     apps::CurrentApps,
-    ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId},
-    limits::LoginLimits,
-    store::{AttemptId, BindingState, Store, StoreError, Ticket},
     telemetry::Metrics,
-    token::{Minter, SignedToken},
-    vault::Vault,
-    wechat::{App, AppAccessToken, CallError, WeChat},
 };
 
 #[derive(Debug)]

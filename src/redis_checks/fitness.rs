@@ -4,11 +4,9 @@ use std::{cmp::Reverse, collections::HashSet};
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
+use wxmint_redis_link::{DEADLINE, Error, Link, Server, member};
 
-use crate::{
-    findings::{Finding, Status},
-    redis_link::{DEADLINE, Error, Link, Server, member},
-};
+use crate::findings::{Finding, Status};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;

@@ -9,13 +9,11 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
+use wxmint_redis_link::{DEADLINE, Error, Link, Primary, Server, describe, slot_of};
 
 pub use self::{fitness::fitness, state::lacks};
 use self::{fitness::worst, state::own_clock};
-use crate::{
-    findings::{Finding, Status},
-    redis_link::{DEADLINE, Error, Link, Primary, Server, describe, slot_of},
-};
+use crate::findings::{Finding, Status};
 
 /// What is examined.
 pub const REDIS_CHECKS: [&str; 8] = [

@@ -1,10 +1,9 @@
 //! What is missing in Redis, by what its primaries say of themselves.
 
-use crate::{
-    findings::Finding,
-    redis_link::{CLUSTER_SLOTS, State},
-    store::CLOCK_IS_FAR,
-};
+use wxmint_redis_link::{CLUSTER_SLOTS, State};
+use wxmint_store::CLOCK_IS_FAR;
+
+use crate::findings::Finding;
 
 /// In seconds; more than the way to Redis and back takes.
 const CLOCKS_APART: f64 = 1.0;

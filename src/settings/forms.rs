@@ -13,12 +13,12 @@ use std::{
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
+use wxmint_ids::AppId;
+use wxmint_store::limits::Rate;
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
 use crate::{
-    ids::AppId,
-    limits::Rate,
     path_rules::Prefix,
     telemetry::{Audit, LogFormat},
 };

@@ -18,7 +18,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_store::limits::LoginLimits;
+use wxmint_upstream::ProxyUrl;
 use wxmint_verify::TokenTyp;
+use wxmint_wechat::App;
 
 use self::{
     forms::{EXPOSED, is_secure},
@@ -31,12 +34,7 @@ pub use self::{
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables, value_files},
 };
-use crate::{
-    limits::LoginLimits,
-    telemetry::{Audit, LogFormat, TraceSettings},
-    upstream::ProxyUrl,
-    wechat::App,
-};
+use crate::telemetry::{Audit, LogFormat, TraceSettings};
 
 pub use crate::apps::AppsSource;
 

@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
+
 use super::{
     Faults, Reader,
     reader::read_secret_file,
     settings,
     variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL},
 };
-use crate::{
-    redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles},
-    secret_files::read_private,
-};
+use crate::secret_files::read_private;
 
 #[derive(Debug, Clone)]
 pub enum StoreUrl {

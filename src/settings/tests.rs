@@ -2,8 +2,9 @@
 
 use std::{collections::HashMap, fs};
 
+use wxmint_store::limits::Rate;
+
 use super::*;
-use crate::limits::Rate;
 
 fn valid() -> HashMap<String, String> {
     let pairs = [

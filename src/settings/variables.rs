@@ -5,7 +5,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_ids::AppId;
+use wxmint_redis_link::Confirm;
+use wxmint_store::limits::Rate;
+use wxmint_upstream::ProxyUrl;
 use wxmint_verify::{TokenTyp, peer::WhenStale};
+use wxmint_wechat::AppSecret;
 
 use super::{
     AccountsSource, StoreUrl,
@@ -14,13 +19,8 @@ use super::{
     variable::Variable,
 };
 use crate::{
-    ids::AppId,
-    limits::Rate,
     path_rules::{PathSource, Prefix},
-    redis_link::Confirm,
     telemetry::{Audit, LogFormat},
-    upstream::ProxyUrl,
-    wechat::AppSecret,
 };
 
 /// OpenTelemetry's variables have its names.

@@ -10,6 +10,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{SignalKind, signal};
+use wxmint_ids::{AppId, UserId};
 
 pub(super) use self::output::LOST;
 pub use self::{
@@ -20,10 +21,7 @@ use self::{
     folded::FOLDED,
     output::{reopen, write},
 };
-use crate::{
-    clock::now,
-    ids::{AppId, UserId},
-};
+use crate::clock::now;
 
 /// How often what was held back is looked at.
 const SWEEP: Duration = Duration::from_secs(5);

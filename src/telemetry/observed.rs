@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Metrics, Step};
-use crate::{
-    ids::AppId,
-    redis_link, store,
-    wechat::{self, OnEnd, Outcome},
-};
+use wxmint_ids::AppId;
+use wxmint_wechat::{OnEnd, Outcome};
 
-impl redis_link::Observer for Metrics {
+use super::{Metrics, Step};
+
+impl wxmint_redis_link::Observer for Metrics {
     fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
         let step = Step::call("redis", call).sampled()?;
         Some(Box::new(|answered| step.end((!answered).then_some("unanswered"))))
@@ -21,13 +19,13 @@ impl redis_link::Observer for Metrics {
     }
 }
 
-impl store::Observer for Metrics {
+impl wxmint_store::Observer for Metrics {
     fn clock_is_distant(&self) {
         self.0.distant_clocks.inc();
     }
 }
 
-impl wechat::Observer for Metrics {
+impl wxmint_wechat::Observer for Metrics {
     fn call_begins(&self, api: &'static str) -> Option<OnEnd> {
         let end = |step: Step, outcome: &Outcome| {
             step.end(match outcome {

@@ -14,8 +14,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
-
-use crate::ids::{AppId, Person, UserId};
+use wxmint_ids::{AppId, Person, UserId};
 
 const OK: &str = "ok";
 const MINUTES: u64 = 60;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::metrics::{family::Family, gauge::Gauge};
+use wxmint_redis_link::State;
 
 use super::{Labels, Registering};
-use crate::redis_link::State;
 
 pub(super) struct RedisMetrics {
     primaries: Gauge<i64, AtomicI64>,

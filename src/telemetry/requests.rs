@@ -9,9 +9,9 @@ use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder},
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
+use wxmint_ids::AppId;
 
 use super::{Durations, Labels, Registering};
-use crate::ids::AppId;
 
 const OK: &str = "ok";
 /// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter

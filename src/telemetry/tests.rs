@@ -10,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use wxmint_ids::AppId;
+use wxmint_redis_link::State;
+use wxmint_wechat::{Observer, Outcome};
+
 use super::{Audit, KeySample, LogFormat, Metrics};
-use crate::{
-    ids::AppId,
-    redis_link::{self, State},
-    wechat::{Observer, Outcome},
-};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// What `wxmint sidecar` prints: tests/it/alerts.rs.
@@ -48,7 +47,7 @@ fn printed() -> String {
     metrics.login_ended(Some(app.clone()), "ok", took);
     metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
     metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
-    redis_link::Observer::call_ended(&metrics, "begin", true, took);
+    wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });

@@ -18,12 +18,11 @@ use wxmint::{
         read_found, read_made,
     },
     clock::now,
-    ids::{Phone, UserId},
-    keys::{KeyRing, KeySet, PrivateJwk, StoredKeys},
     telemetry::Metrics,
-    token::RequestSigner,
-    upstream::Tls,
 };
+use wxmint_ids::{Phone, UserId};
+use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys, token::RequestSigner};
+use wxmint_upstream::Tls;
 use wxmint_verify::Algorithm;
 
 use crate::support::{AccountService, Call, ISSUER, Reply, openapi_check, repository};

@@ -6,9 +6,9 @@ use std::{fmt::Debug, rc::Rc};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use wxmint::{
-    ids::{Person, UnionId, UserId},
-    store::{BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store, StoreError},
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_store::{
+    BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, LoginRecord, Recorded, Store, StoreError,
 };
 
 pub(crate) type Answer<T> = Result<T, StoreError>;

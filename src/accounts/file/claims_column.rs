@@ -7,8 +7,7 @@
 use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
-
-use crate::token::{ExtraClaims, InvalidClaims};
+use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
 /// An invisible character that editors on Windows put at the start of a file.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';

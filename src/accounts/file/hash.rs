@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version, password_hash::phc::Output};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
+use wxmint_ids::unprintable;
 
-use crate::{accounts::Password, ids::unprintable};
+use crate::accounts::Password;
 
 /// The memory of a hash, in KiB. The minimum is that of OWASP's cheat sheet on password storage. The maximum is a
 /// little more than Django's default, so that no line of a file can take the memory of the whole service.

@@ -6,12 +6,10 @@ use std::{
 };
 
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use wxmint_ids::UserId;
 
 use super::{hash::Workspace, users::Candidate};
-use crate::{
-    accounts::{AccountsError, Password},
-    ids::UserId,
-};
+use crate::accounts::{AccountsError, Password};
 
 /// The most passwords that wait. At 12 ms each, they are checked in less than a second if one is hashed at a time.
 const WAITING: usize = 64;

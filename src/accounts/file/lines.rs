@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, fmt::Write, str};
 
+use wxmint_ids::UserId;
 use zeroize::Zeroizing;
 
 use super::{
     claims_column::{BYTE_ORDER_MARK, ClaimsColumn},
     hash::StoredHash,
 };
-use crate::{accounts::Username, ids::UserId};
+use crate::accounts::Username;
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';

@@ -21,6 +21,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use wxmint_ids::UserId;
+use wxmint_keys::token::ExtraClaims;
 
 pub use self::{
     claims_column::ClaimsColumn,
@@ -29,7 +31,6 @@ pub use self::{
 };
 use self::{hashing::Hashing, users::Users};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, fresh_user};
-use crate::{ids::UserId, token::ExtraClaims};
 
 /// The users of a file. One value serves all workers of a process; clones share it.
 #[derive(Clone)]

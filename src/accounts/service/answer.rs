@@ -3,12 +3,10 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, error::Category};
+use wxmint_ids::{InvalidId, UserId};
+use wxmint_keys::token::{InvalidClaims, unchecked_claims};
 
-use crate::{
-    accounts::{LoginCheck, Named},
-    ids::{InvalidId, UserId},
-    token::{InvalidClaims, unchecked_claims},
-};
+use crate::accounts::{LoginCheck, Named};
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
 /// repeat nothing of the response.

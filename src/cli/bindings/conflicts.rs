@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wxmint_ids::Person;
+use wxmint_store::{Binding, Bindings, Redis, walk::Found};
+
 use super::{Failure, patiently, print, say, walk_all};
-use crate::{
-    cli::output,
-    ids::Person,
-    store::{Binding, Bindings, Redis, walk::Found},
-};
+use crate::cli::output;
 
 const ADVICE: &str = "Each of these people is bound to one user, and their unionid belongs to another. Both users \
     stay and can log in; in a new app the person becomes the second one. To make them one: merge the users in your own \

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wxmint_store::{Redis, walk::Found};
+
 use super::{
     Failure,
     record::{Record, RecordState},
@@ -14,7 +16,6 @@ use super::{
     tally::{People, Trailer},
     walk_all,
 };
-use crate::store::{Redis, walk::Found};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
     let (people, half_done) = match out {

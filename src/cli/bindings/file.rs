@@ -6,12 +6,13 @@ use std::{
     path::PathBuf,
 };
 
+use wxmint_ids::AppId;
+
 use super::{
     Failure,
     record::Record,
     tally::{People, Trailer},
 };
-use crate::ids::AppId;
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;

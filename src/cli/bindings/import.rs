@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use wxmint_ids::{AppId, Person, UnionId, UserId};
+use wxmint_store::{AttemptId, Bindings, Bound, Redis, StoreError};
 
 use super::{
     Failure, Progress,
@@ -16,9 +18,7 @@ use super::{
 use crate::{
     accounts::Named,
     clock::now,
-    ids::{AppId, Person, UnionId, UserId},
     login::{BindError, Binder, Link, SettledState},
-    store::{AttemptId, Bindings, Bound, Redis, StoreError},
 };
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.

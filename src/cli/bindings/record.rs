@@ -5,12 +5,10 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId};
+use wxmint_store::Binding;
 
-use crate::{
-    cli::output,
-    ids::{AppId, InvalidId, Person, UnionId, UserId},
-    store::Binding,
-};
+use crate::cli::output;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {

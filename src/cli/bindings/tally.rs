@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use wxmint_ids::Person;
 
-use crate::{cli::output, ids::Person};
+use crate::cli::output;
 
 /// The last line of an export, by which one that was cut off is told.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,27 +22,26 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde_json::Value;
+use wxmint_ids::Person;
+use wxmint_keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy, vault::Vault};
 use wxmint_simulator::{
     AccountBook, Block, DEMO_APPS, Known, KnownOf, Link, Options, ReadKeys, Rotate, World, account_page_routes,
     account_routes, control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
+use wxmint_store::{Bindings, Ends, Memory};
+use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::{Algorithm, peer::Peer};
+use wxmint_wechat::App;
 
 use self::rotating::{LEAD, Rotator};
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
     clock::now,
     http::{Listeners, listen, page, run_to_end, serve, stop_signal},
-    ids::Person,
     issuer::{self, InDemo, Issuer, Routes},
-    keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy},
     login::Operator,
     settings::{AppsSource, Settings, SidecarSettings},
     sidecar,
-    store::{Bindings, Ends, Memory},
-    upstream::{Tls, Upstream},
-    vault::Vault,
-    wechat::App,
 };
 
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.

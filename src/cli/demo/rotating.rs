@@ -6,15 +6,13 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use wxmint_keys::{
+    KeyRing, StoredKeys,
+    rotation::{self, KeyLife, KeyState, RotationPolicy},
+};
 use wxmint_simulator::KeyTimes;
 
-use crate::{
-    clock::now,
-    keys::{
-        KeyRing, StoredKeys,
-        rotation::{self, KeyLife, KeyState, RotationPolicy},
-    },
-};
+use crate::clock::now;
 
 /// Longer than the 9 s that the demo's services wait at most between two fetches of the keys (`verify::peer`).
 pub(super) const LEAD: TimeDelta = TimeDelta::seconds(12);
@@ -60,7 +58,7 @@ fn key_times((life, state): (&KeyLife, KeyState)) -> KeyTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::PrivateJwk;
+    use wxmint_keys::PrivateJwk;
     use wxmint_verify::Algorithm;
 
     #[test]

@@ -1,12 +1,13 @@
 //! Whether the account backend answers as it should. Asks only what changes nothing: a password that nobody has.
 
+use wxmint_ids::UserId;
+use wxmint_store::AttemptId;
+
 use crate::{
     accounts::{Accounts, AccountsError},
     findings::Finding,
-    ids::UserId,
     issuer::Issuer,
     settings::{AccountsSource, Settings},
-    store::AttemptId,
 };
 
 const NAME: &str = "accounts";

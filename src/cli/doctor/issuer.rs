@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use futures_util::future::join3;
 use ipnet::IpNet;
+use wxmint_store::Redis;
 
 use super::{
     Tells, accounts, faulty,
@@ -18,7 +19,6 @@ use crate::{
     redis_checks::{self, REDIS_CHECKS},
     secret_files,
     settings::{Settings, value_files},
-    store::Redis,
     telemetry::{
         Audit, Metrics,
         audit::{FOREIGN_LINK, folder_of, is_ours},

@@ -5,15 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
+use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
-use crate::{
-    clock::now,
-    findings::Finding,
-    issuer::Issuer,
-    settings::IssuerUrl,
-    upstream::{Fetched, Tls, Upstream},
-};
+use crate::{clock::now, findings::Finding, issuer::Issuer, settings::IssuerUrl};
 
 const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";

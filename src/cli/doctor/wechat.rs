@@ -4,16 +4,10 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
+use wxmint_upstream::{ProxyUrl, Tls};
+use wxmint_wechat::{App, CallError, WeChat};
 
-use crate::{
-    apps::CurrentApps,
-    clock::now,
-    findings::Finding,
-    settings::Settings,
-    telemetry::Metrics,
-    upstream::{ProxyUrl, Tls},
-    wechat::{App, CallError, WeChat},
-};
+use crate::{apps::CurrentApps, clock::now, findings::Finding, settings::Settings, telemetry::Metrics};
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 
@@ -114,7 +108,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::{findings::Status, wechat::read_access_token};
+    use crate::findings::Status;
+    use wxmint_wechat::read_access_token;
 
     #[test]
     fn an_errcode_is_a_fault_where_logins_are_refused_too() {

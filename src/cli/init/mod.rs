@@ -11,6 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use wxmint_keys::{PrivateJwk, StoredKeys};
 use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
@@ -24,7 +25,6 @@ use super::{
 };
 use crate::{
     clock::now,
-    keys::{PrivateJwk, StoredKeys},
     secret_files::create_private,
     settings::env_file::{self, filled, quoted},
 };

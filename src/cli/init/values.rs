@@ -8,13 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
 use super::{APPS, Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
-use crate::{
-    ids::AppId,
-    settings::{Fault, Faults, Settings, read_one, variables},
-};
+use crate::settings::{Fault, Faults, Settings, read_one, variables};
 
 const WECHAT: &str = "WXMINT_WECHAT_URL";
 const ISSUER: &str = "WXMINT_ISSUER";

@@ -2,15 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use wxmint_keys::{
+    EndedKey,
+    rotation::{self, KeyLife, KeyState},
+};
 
 use super::{Failure, date, place::KeysPlace, print};
-use crate::{
-    clock::now,
-    keys::{
-        EndedKey,
-        rotation::{self, KeyLife, KeyState},
-    },
-};
+use crate::clock::now;
 
 pub(super) fn run(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let keys = place.read()?;

@@ -17,6 +17,7 @@ use std::{
 
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
+use wxmint_keys::{PrivateJwk, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
 use self::{
@@ -31,7 +32,6 @@ use super::{
 };
 use crate::{
     clock::now,
-    keys::{PrivateJwk, StoredKeys, rotation},
     secret_files::read_private,
     settings::{
         Reader,

@@ -9,6 +9,7 @@ use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret},
 };
+use wxmint_keys::StoredKeys;
 
 use super::{
     Failure,
@@ -17,7 +18,6 @@ use super::{
     place::{KeysPlace, change_keys},
     print, public_set,
 };
-use crate::keys::StoredKeys;
 
 impl ClusterObject for Secret {
     const KIND: &'static str = "secret";

@@ -14,10 +14,10 @@ use k8s_openapi::api::core::v1::Secret;
 use super::cluster::Remote;
 use super::{Failure, object_name::ObjectName, variables};
 use crate::{
-    keys::{KeySet, StoredKeys},
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
     settings::{read_one, variables::KEYS},
 };
+use wxmint_keys::{KeySet, StoredKeys};
 
 /// Only a set that could be used is written.
 pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {

@@ -1,16 +1,13 @@
 //! `wxmint keys retire KID --now`
 
+use wxmint_keys::{
+    PrivateJwk,
+    rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor},
+};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, place::KeysPlace, print, say};
-use crate::{
-    cli::output::confirm,
-    clock::now,
-    keys::{
-        PrivateJwk,
-        rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor},
-    },
-};
+use crate::{cli::output::confirm, clock::now};
 
 pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Result<(), Failure> {
     let lives = lives(place)?;

@@ -1,16 +1,13 @@
 //! `wxmint keys rotate`
 
 use chrono::TimeDelta;
+use wxmint_keys::{
+    StoredKeys,
+    rotation::{self, KeyLife, RotationPolicy, RotationStep},
+};
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
-use crate::{
-    clock::now,
-    findings::Finding,
-    keys::{
-        StoredKeys,
-        rotation::{self, KeyLife, RotationPolicy, RotationStep},
-    },
-};
+use crate::{clock::now, findings::Finding};
 
 /// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;

@@ -7,6 +7,7 @@ mod password;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use wxmint_ids::UserId;
 
 use super::{
     Failure,
@@ -16,7 +17,6 @@ use super::{
 use crate::{
     accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user},
     clock::now,
-    ids::UserId,
     secret_files::{FileError, Held, MAKE_USERS, read_private},
     settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };

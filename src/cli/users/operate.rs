@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use wxmint_ids::UserId;
+use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
+
 use super::{Failure, print, say};
 use crate::{
     cli::{
@@ -11,13 +14,11 @@ use crate::{
         serve::init_log,
     },
     http::run_to_end,
-    ids::UserId,
     login::{Erased, LoginError, Operator},
     settings::{
         read_one,
         variables::{AUDIT, LOG_FORMAT},
     },
-    store::{NUMBERS_KEPT, StoreError, TICKET_TTL},
     telemetry::audit::{self, Activity, Event, Origin},
 };
 

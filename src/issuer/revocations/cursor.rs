@@ -1,8 +1,7 @@
 //! The cursors of the feed: a place in the stream, and a MAC, so that a cursor which nobody was given costs Redis nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::vault::Vault;
+use wxmint_keys::vault::Vault;
 
 /// The cursor of a place in the stream. The beginning of an empty stream has none.
 pub(super) fn for_place(place: &str, vault: &Vault) -> String {

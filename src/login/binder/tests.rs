@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use wxmint_ids::UnionId;
+use wxmint_store::{Ends, Memory};
+
 use super::{super::Operator, *};
-use crate::{
-    ids::UnionId,
-    store::{Ends, Memory},
-};
 
 fn store() -> Memory {
     Memory::new(crate::clock::now, Duration::from_secs(86_400))

@@ -14,16 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use wxmint_ids::{OpenId, Phone};
+use wxmint_store::{AccessTokenShelf, Memory};
+use wxmint_upstream::Tls;
+use wxmint_wechat::AppSecret;
 
 use super::*;
-use crate::{
-    ids::{OpenId, Phone},
-    store::{AccessTokenShelf, Memory},
-    telemetry::Metrics,
-    test_limit,
-    upstream::Tls,
-    wechat::AppSecret,
-};
+use crate::{telemetry::Metrics, test_limit};
 
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "00112233445566778899aabbccddeeff";

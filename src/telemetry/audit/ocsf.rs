@@ -4,9 +4,9 @@ use std::{io, sync::LazyLock};
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use wxmint_ids::{AppId, UserId};
 
 use super::{Activity, Event};
-use crate::ids::{AppId, UserId};
 
 /// What Redis, Kubernetes and the log call this machine or pod.
 static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());

@@ -19,12 +19,10 @@ use opentelemetry_sdk::{
     trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample},
 };
 use tokio::runtime::{self, Runtime};
+use wxmint_ids::unprintable;
+use wxmint_upstream::{Tls, Upstream};
 
 use super::TRACER;
-use crate::{
-    ids::unprintable,
-    upstream::{Tls, Upstream},
-};
 
 /// At most so many requests are sampled in any second.
 const MOST_SAMPLED: usize = 50;

@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use wxmint::{
     accounts::{Accounts, LoginCheck, Named, NewUserKey},
     clock::now,
-    keys::{KeyRing, KeySet},
+};
+use wxmint_keys::{
+    KeyRing, KeySet,
     token::{Minter, OutgoingRequest, RequestSigner, new_token_id},
 };
 use wxmint_verify::TokenTyp;

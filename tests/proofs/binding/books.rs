@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wxmint::{
-    ids::{Person, UnionId, UserId},
-    store::{BindingState, Store},
-};
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_store::{BindingState, Store};
 
 use crate::stepping::{About, people_in_order};
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use wxmint::{
-    accounts::Named,
-    ids::{Person, UserId},
-    store::{BindingState, Bound, Intent},
-};
+use wxmint_ids::{Person, UserId};
+use wxmint_store::{BindingState, Bound, Intent};
+
+use wxmint::accounts::Named;
 
 use super::{
     books::Books,

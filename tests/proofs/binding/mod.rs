@@ -9,10 +9,8 @@ mod world;
 use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
-use wxmint::{
-    store::{self, Memory, Store},
-    telemetry::Metrics,
-};
+use wxmint::telemetry::Metrics;
+use wxmint_store::{Memory, Store};
 
 use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
 use world::World;
@@ -43,9 +41,9 @@ fn the_laws_hold_in_memory() {
 #[test]
 fn the_laws_hold_in_redis() {
     let server = runtime().block_on(RedisServer::start(&[], ""));
-    let access = store::RedisAccess::fixed(server.url().parse().expect("a URL"));
+    let access = wxmint_store::RedisAccess::fixed(server.url().parse().expect("a URL"));
     prove_the_laws(CASES_IN_REDIS, || {
         server.command::<()>(&["FLUSHALL"]);
-        Rc::new([Rc::new(store::Redis::new(&access, DAY, clock, Metrics::default())), memory()])
+        Rc::new([Rc::new(wxmint_store::Redis::new(&access, DAY, clock, Metrics::default())), memory()])
     });
 }

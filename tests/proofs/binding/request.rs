@@ -2,13 +2,15 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_keys::vault::Sealed;
+use wxmint_store::{
+    AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError, limits::Rate,
+};
+
 use wxmint::{
     accounts::Named,
-    ids::{Person, UnionId, UserId},
-    limits::Rate,
     login::{Binder, LoginError, Vacancy},
-    store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError},
-    vault::Sealed,
 };
 
 use crate::stepping::{About, Stepwise};

@@ -3,11 +3,9 @@
 use std::{collections::BTreeSet, rc::Rc};
 
 use actix_web::rt::Runtime;
-use wxmint::{
-    accounts::Named,
-    ids::{AppId, OpenId, Person, UnionId, UserId},
-    store::BindingState,
-};
+use wxmint::accounts::Named;
+use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
+use wxmint_store::BindingState;
 
 use super::{
     books::Books,

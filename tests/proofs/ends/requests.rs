@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use wxmint::store::{Decision, Intent, Issued, Store, StoreError, TokenState};
+use wxmint_store::{Decision, Intent, Issued, Store, StoreError, TokenState};
 
 use super::{
     laws::{End, Scope, Token},

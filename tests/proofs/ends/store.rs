@@ -21,11 +21,9 @@ use tokio::{
     sync::Mutex,
     time::sleep,
 };
-use wxmint::{
-    redis_link::{self, Confirm, Program, TlsFiles},
-    store::{self, Memory, RedisAccess, Store, StoreError},
-    telemetry::Metrics,
-};
+use wxmint::telemetry::Metrics;
+use wxmint_redis_link::{Confirm, Program, TlsFiles};
+use wxmint_store::{Memory, RedisAccess, Store, StoreError};
 
 use super::{
     resp::{ask, command, text},
@@ -262,7 +260,7 @@ impl Redis {
     }
 
     /// A store each of whose commands is a step. One for each call, which holds no others up while it waits.
-    fn through_a_gate(&self, steps: Steps) -> store::Redis {
+    fn through_a_gate(&self, steps: Steps) -> wxmint_store::Redis {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.set_nonblocking(true).expect("a socket");
         let near = listener.local_addr().expect("a bound socket").port();
@@ -313,9 +311,9 @@ fn failed(error: io::Error) -> StoreError {
     StoreError { reason: error.to_string() }
 }
 
-fn store_at(port: u16, confirm: Confirm) -> store::Redis {
+fn store_at(port: u16, confirm: Confirm) -> wxmint_store::Redis {
     let url = format!("redis://127.0.0.1:{port}").parse().expect("a URL");
-    let link = redis_link::RedisAccess::new(url, TlsFiles::default(), confirm, Program::default());
+    let link = wxmint_redis_link::RedisAccess::new(url, TlsFiles::default(), confirm, Program::default());
     let access = RedisAccess::new(link.expect("no files are named"));
-    store::Redis::new(&access, DAY, clock, Metrics::default())
+    wxmint_store::Redis::new(&access, DAY, clock, Metrics::default())
 }

@@ -1,6 +1,6 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
-use wxmint::store::{Issued, ReadEnds, Store};
+use wxmint_store::{Issued, ReadEnds, Store};
 
 use super::{
     runtime,

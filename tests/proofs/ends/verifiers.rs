@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::{
-    keys::{KeyRing, PrivateJwk, StoredKeys},
-    token::Minter,
-};
+use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
 use wxmint_verify::{
     Algorithm, PublicKeySet, PublishedKeys, TokenTyp,
     ends::{EndsPage, Feed, PageRefused},

@@ -3,10 +3,8 @@
 use std::{collections::HashMap, fmt::Write};
 
 use actix_web::rt::Runtime;
-use wxmint::{
-    ids::{Person, UserId},
-    store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError},
-};
+use wxmint_ids::{Person, UserId};
+use wxmint_store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError};
 use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
 
 use super::{

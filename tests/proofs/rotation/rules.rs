@@ -1,7 +1,7 @@
 //! The rules under test, and the same with one fault each.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::keys::rotation::{self, KeyLife, KeyState, Refusal, Retirement, RotationPolicy, RotationStep};
+use wxmint_keys::rotation::{self, KeyLife, KeyState, Refusal, Retirement, RotationPolicy, RotationStep};
 
 type Now = DateTime<Utc>;
 

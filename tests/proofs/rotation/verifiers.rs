@@ -1,6 +1,6 @@
 //! Verifiers as they were measured: when each looks at the JWKS, and what stands between.
 
-use wxmint::keys::rotation::CACHE_SHARE_OF_LEAD;
+use wxmint_keys::rotation::CACHE_SHARE_OF_LEAD;
 
 use super::{
     draws::Draws,

@@ -12,7 +12,7 @@ use super::{
     verifiers::{self, Fetched},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint::keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
+use wxmint_keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
 
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
