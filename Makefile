@@ -122,10 +122,11 @@ bench: ## the benchmarks
 	$(CARGO) bench --locked
 
 .PHONY: campaign
-campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes into benches/README.md
+campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes into benches/README.md; then the link to Redis beside clients of redis-rs
 	$(SETUP) cc redis
 	CAMPAIGN_PAGE=1 CAMPAIGN_MINUTES=$(MINUTES) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
 		$(CARGO) test --locked --release --test campaign -- --nocapture no_binding_is_lost
+	$(CARGO) test --locked --release -p wxmint-redis-link --bench failover
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

@@ -160,8 +160,8 @@ impl Writer {
         self.known.is_over.set(true);
         self.task.await.expect("it ends");
         assert!(self.known.slowest.get() < FAST, "{:?}", self.known.slowest.get());
-        for key in self.known.answered.borrow().iter() {
-            assert!(kept(&self.link, key).await, "{key} was answered, and is lost");
+        for key in self.known.answered.take() {
+            assert!(kept(&self.link, &key).await, "{key} was answered, and is lost");
         }
         self.known.refused.borrow().len()
     }
