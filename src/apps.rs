@@ -72,12 +72,9 @@ impl Apps {
     }
 }
 
-/// Said of an AppID that is not [usual](AppId::is_usual).
-pub const UNUSUAL_APPID: &str = "this AppID does not look like WeChat's: wx and 16 hexadecimal digits";
-
 fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
     for app in apps.filter(|app| !app.id.is_usual()) {
-        tracing::warn!(appid = %app.id, "{UNUSUAL_APPID}");
+        tracing::warn!(appid = %app.id, "this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Recent {
     hasher: RandomState,
 }
 
-/// How many logins each minute had, by mini program and outcome; the newest minute is last.
+/// How many logins each minute had; the newest minute is last.
 #[derive(Default)]
 struct Hour(VecDeque<(u64, Counts)>);
 
@@ -195,7 +195,7 @@ impl Hour {
     fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
         if self.0.back().is_none_or(|(newest, _)| *newest != minute) {
             self.forget_before(first(minute));
-            self.0.push_back((minute, HashMap::new()));
+            self.0.push_back((minute, Counts::new()));
         }
         if let Some((_, counts)) = self.0.back_mut() {
             *counts.entry((app, outcome)).or_default() += 1;

@@ -92,7 +92,10 @@ fn busy(reason: &str) -> AccountsError {
 /// library/kernel differences"). The thread stays so; beside passwords it only looks up names of hosts.
 #[cfg(target_os = "linux")]
 fn lower_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    // Root's call would raise a priority that is lower already.
+    let present = getpriority_process(None).unwrap_or_default();
+    if let Err(error) = setpriority_process(None, NICENESS.max(present)) {
         tracing::debug!(%error, "passwords are checked at the usual priority");
     }
 }
