@@ -65,7 +65,9 @@ async fn no_secret_is_printed_whatever_is_wrong() {
     let builder = TestBed::builder().redis_password(REDIS_PASSWORD).operators(&format!("alice {ADMIN_SECRET}\n"));
     let (bed, accounts) = (builder.start().await, AccountService::start());
     bed.log_in("lin").await.expect_login();
-    (bed.wechat.account("lin").await, bed.wechat.access_token().await);
+    // Noted as secrets with the answer.
+    bed.wechat.account("lin").await;
+    bed.wechat.access_token().await;
     bed.http.1.note("AppSecret", &[], NEW);
     accounts.misbehave(Reply::Text("{"));
     bed.faults(json!([{"kind": "errcode", "errcode": 40125}])).await;
