@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
         assert!(is_the_same(&by_form, &by_query), "one login, read in two ways: {by_form:?}, {by_query:?}");
     }
     if text.starts_with("password=") || text.contains("&password=") {
-        let refused = LoginBody::from_query(text).err().expect("a password in a query is refused");
+        let refused = LoginBody::from_query(text).expect_err("a password in a query is refused");
         assert!(is_refusal(&refused, "method: 'POST'"), "{refused}");
         let beside_body = LoginBody::refuse_password_beside_body(text).expect_err("a password in a POST's query");
         assert!(is_refusal(&beside_body, "beside `code`"), "{beside_body}");

@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_password_in_a_query_is_refused_with_the_line_to_add() {
         for query in ["code=a&password=hunter2", "username=b&code=a", "password="] {
-            let refused = LoginBody::from_query(query).err().expect(query);
+            let refused = LoginBody::from_query(query).expect_err(query);
             assert_eq!(refused, RefusedLogin::CredentialsInQuery(SEND_BY_POST));
             assert!(refused.to_string().contains("method: 'POST'"));
         }
