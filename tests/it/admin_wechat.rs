@@ -6,12 +6,9 @@ mod encrypt_keys;
 mod rights;
 mod signatures;
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, eventually, write_private};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, eventually};
 
 /// Each secret is of the holder who has the same name.
 const SHOP: &str = "planted-secret-of-the-shop-9a2d71c4";
@@ -22,8 +19,6 @@ const ALL: &str = "planted-secret-for-everything-44d0";
 /// Services whose admin listener knows four secrets.
 struct Shop {
     bed: TestBed,
-    tokens: PathBuf,
-    _folder: TempDir,
 }
 
 impl Shop {
@@ -32,12 +27,8 @@ impl Shop {
     }
 
     async fn of(builder: Builder) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let tokens = folder.path().join("admin.tokens");
         let lines = format!("shop {SHOP} wechat\ndesk {DESK}  operate\nreader {READER}\tread,operate\nall {ALL}\n");
-        write_private(&tokens, &lines);
-        let bed = builder.env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy()).start().await;
-        Self { bed, tokens, _folder: folder }
+        Self { bed: builder.operators(&lines).start().await }
     }
 
     /// A request to the admin listener of one of the services, without a body where that is null.

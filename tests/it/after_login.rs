@@ -8,9 +8,7 @@ mod stories;
 
 use std::process::Command;
 
-use tempfile::TempDir;
-
-use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools, write_private};
+use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools};
 
 /// Of the receiver of pushes, of the shop, and of the one who looks from outside.
 const RECEIVER: &str = "planted-secret-of-the-receiver-4b1d9a";
@@ -22,18 +20,13 @@ const ALL: &str = "planted-secret-of-on-call-00000000a91c";
 /// wxmint with three secrets, and what a business runs beside it.
 struct Business {
     bed: TestBed,
-    _folder: TempDir,
 }
 
 impl Business {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let tokens = folder.path().join("admin.tokens");
         let lines =
-            format!("receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL}\n");
-        write_private(&tokens, &lines);
-        let builder = TestBed::builder().breakable_redis().env("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy());
-        Self { bed: builder.start().await, _folder: folder }
+            &format!("receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL}\n");
+        Self { bed: TestBed::builder().breakable_redis().operators(lines).start().await }
     }
 
     /// Starts a program of `examples` in the language of its ending; the URL at which it listens.

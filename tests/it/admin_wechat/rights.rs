@@ -1,6 +1,6 @@
 //! What each secret may do, and that whoever is refused is audited.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -93,10 +93,11 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     let shop = Shop::start().await;
     let user = shop.log_in("lin").await;
     let status = async || shop.sign(&user, "data").await.status;
+    let tokens = PathBuf::from(shop.bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE"));
     let replace = |content: &str| {
-        let beside = shop.tokens.with_extension("new");
+        let beside = tokens.with_extension("new");
         write_private(&beside, content);
-        fs::rename(beside, &shop.tokens).expect("renamed");
+        fs::rename(beside, &tokens).expect("renamed");
     };
     let becomes = async |wanted: u16| until(&wanted.to_string(), WITHIN, async || status().await == wanted).await;
     assert_eq!(status().await, 200);

@@ -3,7 +3,7 @@
 use wxmint_verify::ends::EndHash;
 
 use super::Office;
-use crate::support::{Answer, BUSY, Service, UsersFile, decoded, password_of, until};
+use crate::support::{Answer, BUSY, Service, TestBed, decoded, password_of, until};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 
@@ -56,8 +56,8 @@ async fn a_user_whom_wxmint_has_made_can_be_blocked() {
 
 #[tokio::test]
 async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password() {
-    let users = UsersFile::of(&["alice"]);
-    let office = Office::with(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "9")]).await;
+    let office =
+        Office::of(TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "9")).await;
     let login = office.bed.log_in_with("lin", password_of("alice")).await;
     is_blocked_and_let_in_again(&office, login).await;
     office.done("PUT", "/users/id-of-alice/block").await;
@@ -76,8 +76,8 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password()
 async fn once_a_block_is_answered_no_token_works_however_many_log_in_meanwhile() {
     const ROUNDS: usize = 8;
     const PEOPLE: usize = 12;
-    let users = UsersFile::of(&["alice"]);
-    let office = Office::with(&[("WXMINT_ACCOUNTS", &users.setting()), ("WXMINT_BINDINGS_PER_USER", "1000")]).await;
+    let office =
+        Office::of(TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000")).await;
     let (mut let_in, mut kept_out) = (0, 0);
     for round in 0..ROUNDS {
         let people: Vec<_> = (0..PEOPLE).map(|person| format!("person-{round}-{person}")).collect();

@@ -4,14 +4,13 @@ use serde_json::json;
 
 use super::{Office, all_of_redis};
 use crate::support::{
-    APPID, Answer, Breakable, PATIENCE, TestBed, UsersFile, WRONG_PASSWORD, command_on, password_of, said, until,
+    APPID, Answer, Breakable, PATIENCE, TestBed, WRONG_PASSWORD, command_on, password_of, said, until,
 };
 
 struct Leaver {
     office: Office,
     openid: String,
     unionid: String,
-    _users: UsersFile,
 }
 
 impl Leaver {
@@ -21,15 +20,14 @@ impl Leaver {
     }
 
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let users = UsersFile::of(&["alice", "bob"]);
-        let office = Office::with(&[&[("WXMINT_ACCOUNTS", users.setting().as_str())], environment].concat()).await;
+        let office = Office::of(TestBed::builder().services(2).users(&["alice", "bob"]).envs(environment)).await;
         let login = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
         assert!(office.accepts(&login).await);
         let wrong = json!({"username": "bob", "password": WRONG_PASSWORD});
         office.bed.log_in_with("lin", wrong).await.expect_problem(403, "invalid_credentials");
         let account = office.bed.wechat.account("lin").await;
         let text = |name: &str| account[name].as_str().expect("known after a login").to_owned();
-        Self { openid: text("openid"), unionid: text("unionid"), office, _users: users }
+        Self { openid: text("openid"), unionid: text("unionid"), office }
     }
 
     /// The keys that name the person, in their names or values.
