@@ -3,7 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{http::RefusedBody, issuer::{LoginBody, RefusedLogin}};
+use wxmint::{
+    http::RefusedBody,
+    issuer::{LoginBody, RefusedLogin},
+};
 use wxmint_fuzz::{check_login, is_the_same};
 
 fuzz_target!(|text: &str| {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
-use wxmint_redis_link::{DEADLINE, Error, Link, Primary, Server, describe, slot_of};
+use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
 
 pub use self::{fitness::fitness, state::lacks};
 use self::{fitness::worst, state::own_clock};
@@ -49,19 +49,21 @@ const ENDS_ONLY: [&str; 5] = ["xadd", "xrange", "wait", "cluster|nodes", "asking
 pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {
     let begun = Instant::now();
     loop {
-        let found = examine_once(link, clock()).await;
-        let is_late = |finding: &Finding| finding.status != Status::Ok && finding.found.contains("no answer");
-        if !found.iter().any(is_late) || begun.elapsed() > AGAIN_WITHIN {
+        let (found, is_late) = examine_once(link, clock()).await;
+        if !is_late || begun.elapsed() > AGAIN_WITHIN {
             return found;
         }
         sleep(PAUSE).await;
     }
 }
 
-async fn examine_once(link: &Link, now: DateTime<Utc>) -> Vec<Finding> {
+/// Also says whether an answer did not come in time.
+async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
+    let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(Error { reason }) = link.access().try_out(&link.access().url()).await {
         let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, "Redis is not reached"));
-        return [unreachable(&reason)].into_iter().chain(others).collect();
+        let cause = reason.cause;
+        return ([unreachable(reason)].into_iter().chain(others).collect(), is_late(cause));
     }
     // By itself, so that it does not wait for the others.
     let latency = slowest(link).await.map(|latency| vec![latency]);
@@ -84,7 +86,8 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> Vec<Finding> {
     let reason = error.unwrap_or_else(|| "Redis takes no writes".into());
     let missing: Vec<_> = missing.map(|name| Finding::unchecked(name, &reason)).collect();
     found.extend(missing);
-    found
+    let was_late = is_late(reason.cause) || found.iter().any(|finding| finding.advice == cure(Cause::NoAnswer));
+    (found, was_late)
 }
 
 /// The latency of the slowest primary.
@@ -113,12 +116,12 @@ async fn rights_at_all(link: &Link) -> Result<Vec<Finding>, Error> {
     let user = link.access().url().user().unwrap_or("default").to_owned();
     let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
         Ok(answers) => rights(server.name(), &user, &needed, &answers),
-        Err(reason) => refuses(server.name(), &reason),
+        Err(reason) => refuses(server.name(), reason),
     };
     Ok(join_all(link.all_primaries().await?.iter().map(of_primary)).await)
 }
 
-async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, String> {
+async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, Reason> {
     let has = |key: &String| primary.slots.iter().any(|range| range.contains(&slot_of(key.as_bytes())));
     // Each in another slot, so that one server of a Cluster, taken for a server by itself, answers MOVED.
     let mut keys = (0..).map(|number| format!("wxmint:{{doctor{number}}}")).filter(has);
@@ -142,7 +145,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
             Some("NOPERM") if says(" key") => missing.push("~wxmint:*".to_owned()),
             // RPUSHX stands for RPUSH.
             Some("NOPERM") => missing.push(format!("+{}", right(words)).replace("rpushx", "rpush +rpushx")),
-            Some("OOM" | "MISCONF") => return refuses(server, &describe(&error)),
+            Some("OOM" | "MISCONF") => return refuses(server, describe(&error)),
             _ if says("unknown command") => unknown.push(right(words)),
             _ => continue,
         }
@@ -186,43 +189,45 @@ fn latency(millis: f64, server: &str) -> Finding {
     }
 }
 
-/// What helps if a reason has one of these words.
-const CURES: &[(&str, &str)] = &[
-    ("wants a password", "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT"),
-    ("refuses the user name", "put the right user name and password into WXMINT_REDIS_URL"),
-    ("refuses database", "name another database at the end of WXMINT_REDIS_URL, or none"),
-    ("does not speak TLS", "write redis:// in WXMINT_REDIS_URL, or name the port of Redis that has TLS"),
-    ("does it speak TLS", "look whether Redis hangs, or write redis:// in WXMINT_REDIS_URL if this port has no TLS"),
-    ("does it want TLS", "look whether Redis is starting, or write rediss:// in WXMINT_REDIS_URL if this port has TLS"),
-    ("watches no master", "write the name that `sentinel monitor` gives the master at the end of WXMINT_REDIS_URL"),
-    ("it is no Cluster", "write redis:// instead of redis+cluster:// in WXMINT_REDIS_URL"),
-    ("one server of a Cluster", "write redis+cluster:// instead of redis:// in WXMINT_REDIS_URL"),
-    ("still reading its data", "wait until it has read its data"),
-    ("NOREPLICAS", "start its replicas, or run: CONFIG SET min-replicas-to-write 0"),
-    ("READONLY", "name the primary in WXMINT_REDIS_URL, or, if that is lost, promote this server: REPLICAOF NO ONE"),
-    ("OOM", "give Redis more memory, also in redis.conf: CONFIG SET maxmemory SIZE"),
-    ("MISCONF", "free the disk of Redis, then run: BGSAVE (its log says what failed)"),
-    ("has expired", "give Redis a new certificate, or set the clock of this machine"),
-    ("lookup address", "correct the host in WXMINT_REDIS_URL, or have DNS know it"),
-    ("refused", "start Redis there, or correct host and port in WXMINT_REDIS_URL"),
-    ("no answer", "look whether Redis hangs, and whether a firewall or network policy lets this machine reach it"),
-    ("Sentinels name no server", "see that WXMINT_REDIS_URL names Sentinels (port 26379 as a rule), not Redis itself"),
-];
-
-/// A fault of reaching Redis. What is in no row of [`CURES`] may have its advice behind a semicolon.
-fn unreachable(reason: &str) -> Finding {
-    match CURES.iter().find(|(words, _)| reason.contains(words)) {
-        Some((_, cure)) => Finding::fault("redis.reach", reason, *cure),
-        None => {
-            let advice = "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md";
-            let (found, advice) = reason.split_once("; ").unwrap_or((reason, advice));
-            Finding::fault("redis.reach", found, advice)
+/// What to do about a fault of reaching Redis, where its words do not say it.
+fn cure(cause: Cause) -> &'static str {
+    match cause {
+        Cause::WantsPassword => "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT",
+        Cause::WrongPassword => "put the right user name and password into WXMINT_REDIS_URL",
+        Cause::NoDatabase => "name another database at the end of WXMINT_REDIS_URL, or none",
+        Cause::NoTls => "write redis:// in WXMINT_REDIS_URL, or name the port of Redis that has TLS",
+        Cause::NoAnswerByTls => {
+            "look whether Redis hangs, or write redis:// in WXMINT_REDIS_URL if this port has no TLS"
         }
+        Cause::Closed => "look whether Redis is starting, or write rediss:// in WXMINT_REDIS_URL if this port has TLS",
+        Cause::NoMaster => "write the name that `sentinel monitor` gives the master at the end of WXMINT_REDIS_URL",
+        Cause::NoPrimaryNamed => "see that WXMINT_REDIS_URL names Sentinels (port 26379 as a rule), not Redis itself",
+        Cause::NoCluster => "write redis:// instead of redis+cluster:// in WXMINT_REDIS_URL",
+        Cause::IsInCluster => "write redis+cluster:// instead of redis:// in WXMINT_REDIS_URL",
+        Cause::Loading => "wait until it has read its data",
+        Cause::TooFewReplicas => "start its replicas, or run: CONFIG SET min-replicas-to-write 0",
+        Cause::IsReplica => {
+            "name the primary in WXMINT_REDIS_URL, or, if that is lost, promote this server: REPLICAOF NO ONE"
+        }
+        Cause::MemoryFull => "give Redis more memory, also in redis.conf: CONFIG SET maxmemory SIZE",
+        Cause::DiskFails => "free the disk of Redis, then run: BGSAVE (its log says what failed)",
+        Cause::Expired => "give Redis a new certificate, or set the clock of this machine",
+        Cause::NoAddress => "correct the host in WXMINT_REDIS_URL, or have DNS know it",
+        Cause::NobodyListens => "start Redis there, or correct host and port in WXMINT_REDIS_URL",
+        Cause::NoAnswer => {
+            "look whether Redis hangs, and whether a firewall or network policy lets this machine reach it"
+        }
+        Cause::Other => "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md",
     }
 }
 
-fn refuses(server: &str, reason: &str) -> Finding {
-    unreachable(&format!("Redis at {server} takes no writes: {reason}"))
+fn unreachable(reason: Reason) -> Finding {
+    let advice = reason.cure.unwrap_or_else(|| cure(reason.cause).to_owned());
+    Finding::fault("redis.reach", reason.found, advice)
+}
+
+fn refuses(server: &str, reason: Reason) -> Finding {
+    unreachable(reason.after(format_args!("Redis at {server} takes no writes: ")))
 }
 
 #[cfg(test)]

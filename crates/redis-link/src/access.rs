@@ -64,7 +64,7 @@ impl RedisAccess {
         let primaries = Primaries::new(Connector { url: Arc::new(url.clone()), ..self.connector() });
         for Primary { address, .. } in primaries.find().await? {
             let connected = primaries.connector.connect(&address).await;
-            connected.map_err(|reason| format!("Redis at {address}: {reason}"))?;
+            connected.map_err(|reason| reason.after(format_args!("Redis at {address}: ")))?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     failure::{Failure, describe},
     primary::{Primary, Successors},
+    reason::{Cause, Reason},
     server::Server,
     slot::CLUSTER_SLOTS,
     url::Address,
@@ -32,12 +33,12 @@ type View = (Address, Vec<Primary>);
 
 /// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be settled,
 /// all have been asked.
-pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, String> {
+pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, Reason> {
     servers.sort_by_key(|server| server.fails.get());
     let mut seen = HashSet::new();
     servers.retain(|server| seen.insert(server.address.clone()));
     let mut answers = stream::iter(servers).map(view_of).buffer_unordered(AT_A_TIME);
-    let (mut views, mut reason) = (Vec::new(), String::new());
+    let (mut views, mut reason) = (Vec::new(), Reason::from(""));
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => views.push(view),
@@ -47,15 +48,18 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, S
             break;
         }
     }
-    together(&views).ok_or_else(|| format!("no server of the Cluster says where its primaries are; {reason}"))
+    together(&views).ok_or_else(|| {
+        let cause = reason.cause;
+        cause.because(format!("no server of the Cluster says where its primaries are; {reason}"))
+    })
 }
 
-async fn view_of(server: Rc<Server>) -> Result<View, String> {
+async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
     let read = |mut answers: Vec<Value>| {
         let answer = answers.pop().unwrap_or(Value::Nil).extract_error();
         let is_no_cluster = |words: &str| words.contains("cluster support disabled");
         let answer = answer.map_err(|error| match error.detail().is_some_and(is_no_cluster) {
-            true => "it is no Cluster: write redis:// instead of redis+cluster://".into(),
+            true => Cause::NoCluster.because("it is no Cluster: write redis:// instead of redis+cluster://"),
             false => describe(&error),
         })?;
         parse(answer, &server.address)
@@ -104,8 +108,8 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
 /// The answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its servers, of which the first is the primary.
 /// The others are its replicas, without those that a majority of the primaries holds for dead, and without those that have
 /// received nothing.
-pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, String> {
-    let unreadable = || "its answer to CLUSTER SLOTS cannot be read".to_owned();
+pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Reason> {
+    let unreadable = || Reason::from("its answer to CLUSTER SLOTS cannot be read");
     let mut primaries = BTreeMap::<Address, (Vec<RangeInclusive<u16>>, BTreeSet<Address>)>::new();
     let ranges: Vec<Vec<Value>> = from_redis_value(answer).map_err(|_| unreadable())?;
     for range in ranges {
@@ -175,7 +179,8 @@ mod tests {
         let row = |primary: Primary| {
             (primary.address.to_string(), primary.slots.iter().map(|range| (*range.start(), *range.end())).collect())
         };
-        Ok(parse(answer, &asked)?.into_iter().map(row).collect())
+        let found = parse(answer, &asked).map_err(|reason| reason.to_string())?;
+        Ok(found.into_iter().map(row).collect())
     }
 
     #[test]

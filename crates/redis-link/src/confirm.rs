@@ -20,6 +20,7 @@ use super::{
     info::Replication,
     primaries::Primaries,
     primary::Successors,
+    reason::Reason,
     server::{DEADLINE, Server, in_background},
     url::Address,
 };
@@ -64,7 +65,7 @@ pub(crate) async fn until_confirmed(
 ) -> Result<(), Failure> {
     let Some(said) = replication(primary, info) else { return Ok(()) };
     let confirmed = timeout_at(deadline, Write { primaries, primary, confirm, said }.is_confirmed()).await;
-    confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".to_owned())).map_err(|reason| {
+    confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
         // Perhaps another server has taken over.
         drop(primaries.search());
         Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
@@ -72,7 +73,7 @@ pub(crate) async fn until_confirmed(
 }
 
 impl Write<'_> {
-    async fn is_confirmed(&self) -> Result<(), String> {
+    async fn is_confirmed(&self) -> Result<(), Reason> {
         let mut required = self.required(false).await?;
         let count = required.count.min(self.said.online().count());
         let mut now = None;
@@ -95,11 +96,12 @@ impl Write<'_> {
             format!(
                 "{met} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
             )
+            .into()
         })
     }
 
     /// Which replicas must confirm it. `is_asked_anew`: see [`Self::successors`].
-    async fn required(&self, is_asked_anew: bool) -> Result<Required, String> {
+    async fn required(&self, is_asked_anew: bool) -> Result<Required, Reason> {
         if let Confirm::Replicas(count) = self.confirm {
             return Ok(Required { replicas: Vec::new(), count: count.into() });
         }
@@ -124,7 +126,7 @@ impl Write<'_> {
     /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
     /// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
     /// promoted. `is_asked_anew`: they are asked in any case.
-    async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, String> {
+    async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, Reason> {
         let (primaries, primary, written) = (self.primaries, self.primary, Instant::now());
         if !is_asked_anew {
             if !primaries.are_known_since(written - FRESH) {
@@ -148,9 +150,9 @@ impl Write<'_> {
             }
             Some(Successors::NoneBut(replicas)) => Ok(replicas),
             Some(Successors::Unknown) => {
-                Err(format!("too few of the servers that decide who takes over from {} answer", primary.name))
+                Err(format!("too few of the servers that decide who takes over from {} answer", primary.name).into())
             }
-            None => Err(format!("{} is no primary any more", primary.name)),
+            None => Err(format!("{} is no primary any more", primary.name).into()),
         }
     }
 }

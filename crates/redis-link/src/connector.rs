@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     failure::not_let_in,
     program::Program,
+    reason::{Cause, Reason},
     tls::Tls,
     url::{Address, RedisUrl},
 };
@@ -53,20 +54,25 @@ impl Connector {
         Self { url: Arc::new(url.parse().expect("a URL")), tls, program, to_sentinels: false }
     }
 
-    pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, String> {
+    pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, Reason> {
         let has_tls = self.url.has_tls();
         let opening = async {
-            let stream = tcp(to).await.map_err(|error| error.to_string())?;
+            let stream = tcp(to).await?;
             if has_tls {
                 let stream = self.tls.encrypt(stream, &to.host).await?;
                 self.enter(stream, |error| self.tls.describe(error, &to.host)).await
             } else {
-                self.enter(stream, |error| format!("{error}: it stops, or does it want TLS on this port (rediss)?"))
-                    .await
+                let ended =
+                    |error: &io::Error| format!("{error}: it stops, or does it want TLS on this port (rediss)?");
+                self.enter(stream, |error| Cause::Closed.because(ended(error))).await
             }
         };
-        let question = if has_tls { ": does it speak TLS on this port?" } else { "" };
-        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(format!("no answer within 400 ms{question}")))
+        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| {
+            Err(match has_tls {
+                true => Cause::NoAnswerByTls.because("no answer within 400 ms: does it speak TLS on this port?"),
+                false => Cause::NoAnswer.because("no answer within 400 ms"),
+            })
+        })
     }
 
     /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first command: a
@@ -74,8 +80,8 @@ impl Connector {
     async fn enter(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        describe: impl FnOnce(&io::Error) -> String,
-    ) -> Result<Connection, String> {
+        describe: impl FnOnce(&io::Error) -> Reason,
+    ) -> Result<Connection, Reason> {
         let answer = ping(&mut stream).await.map_err(|error| describe(&error))?;
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
@@ -84,7 +90,7 @@ impl Connector {
             true => RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
         if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
-            return Err("it answered NOAUTH: it wants a password".into());
+            return Err(Cause::WantsPassword.because("it answered NOAUTH: it wants a password"));
         }
         // Each call has a limit of time of its own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
@@ -97,13 +103,18 @@ impl Connector {
 }
 
 /// At the first of the host's addresses that answers.
-async fn tcp(to: &Address) -> io::Result<TcpStream> {
-    let found: Vec<_> = lookup_host((to.host.as_str(), to.port)).await?.collect();
+async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
+    let found = lookup_host((to.host.as_str(), to.port)).await;
+    let found: Vec<_> = found.map_err(|error| Cause::NoAddress.because(error.to_string()))?.collect();
     if found.is_empty() {
-        return Err(io::Error::other("the name has no address"));
+        return Err(Cause::NoAddress.because("the name has no address"));
     }
-    let (stream, _) = select_ok(found.into_iter().map(|address| Box::pin(TcpStream::connect(address)))).await?;
-    stream.set_nodelay(true)?;
+    let connected = select_ok(found.into_iter().map(|address| Box::pin(TcpStream::connect(address)))).await;
+    let (stream, _) = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::NobodyListens.because(error.to_string()),
+        _ => error.to_string().into(),
+    })?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
     Ok(stream)
 }
 

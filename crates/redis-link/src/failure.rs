@@ -2,14 +2,17 @@
 
 use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
 
-use super::url::Address;
+use super::{
+    reason::{Cause, Reason},
+    url::Address,
+};
 
 /// Why Redis has not done what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Error {
-    /// For the log. Contains neither keys nor values.
-    pub reason: String,
+    /// In words, and by its cause.
+    pub reason: Reason,
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -19,7 +22,7 @@ pub(crate) struct Failure {
     /// Host and port of the server.
     pub(crate) server: String,
     pub(crate) problem: Problem,
-    pub(crate) reason: String,
+    pub(crate) reason: Reason,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +60,15 @@ impl Problem {
     }
 }
 
-impl From<String> for Error {
-    fn from(reason: String) -> Self {
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
         Self { reason }
     }
 }
 
 impl From<Failure> for Error {
     fn from(Failure { server, reason, .. }: Failure) -> Self {
-        Self { reason: format!("Redis at {server}: {reason}") }
+        Self { reason: reason.after(format_args!("Redis at {server}: ")) }
     }
 }
 
@@ -113,41 +116,51 @@ fn is_wrong_server(error: &RedisError) -> bool {
 
 /// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's words
 /// quote none.
-pub fn describe(error: &RedisError) -> String {
+pub fn describe(error: &RedisError) -> Reason {
     match error.code() {
-        Some(code) => format!("it answered {code}{}", meaning(code)),
-        None if error.is_io_error() => error.to_string(),
-        None => error.category().to_owned(),
+        Some(code) => {
+            let (cause, meaning) = meaning(code);
+            cause.because(format!("it answered {code}{meaning}"))
+        }
+        None if error.is_io_error() => error.to_string().into(),
+        None => error.category().into(),
     }
 }
 
 /// Why the server refuses the login. Its words may be repeated where it refuses the database: what they could quote is the
 /// database's number.
-pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> String {
+pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> Reason {
     match (error.kind(), error.detail()) {
-        (ErrorKind::AuthenticationFailed, _) => "it refuses the user name or the password".into(),
+        (ErrorKind::AuthenticationFailed, _) => {
+            Cause::WrongPassword.because("it refuses the user name or the password")
+        }
         (ErrorKind::Server(ServerErrorKind::ResponseError), Some(words)) if login.db() != 0 => {
-            format!("it refuses database {}: {words}", login.db())
+            Cause::NoDatabase.because(format!("it refuses database {}: {words}", login.db()))
         }
         _ => describe(error),
     }
 }
 
-fn meaning(code: &str) -> &'static str {
+fn meaning(code: &str) -> (Cause, &'static str) {
     match code {
-        "NOAUTH" => ": it wants a password",
-        "WRONGPASS" => ": it refuses the user name or the password",
-        "NOPERM" => ": the user may not run a command that is needed",
-        "READONLY" => ": it is a replica, or takes no writes",
-        "NOREPLICAS" => ": it takes no writes, because too few replicas are connected (min-replicas-to-write)",
-        "MASTERDOWN" => ": it is a replica without its primary",
-        "CLUSTERDOWN" => ": the Cluster has no primary for some of its slots",
-        "MOVED" | "ASK" => ": it is one server of a Cluster: write redis+cluster:// instead of redis://",
-        "TRYAGAIN" => ": the slot of these keys is moving to another primary",
-        "LOADING" => ": it is still reading its data from disk",
-        "OOM" => ": its memory is full",
-        "MISCONF" => ": it cannot write to its disk",
-        _ => "",
+        "NOAUTH" => (Cause::WantsPassword, ": it wants a password"),
+        "WRONGPASS" => (Cause::WrongPassword, ": it refuses the user name or the password"),
+        "NOPERM" => (Cause::Other, ": the user may not run a command that is needed"),
+        "READONLY" => (Cause::IsReplica, ": it is a replica, or takes no writes"),
+        "NOREPLICAS" => {
+            let few = ": it takes no writes, because too few replicas are connected (min-replicas-to-write)";
+            (Cause::TooFewReplicas, few)
+        }
+        "MASTERDOWN" => (Cause::Other, ": it is a replica without its primary"),
+        "CLUSTERDOWN" => (Cause::Other, ": the Cluster has no primary for some of its slots"),
+        "MOVED" | "ASK" => {
+            (Cause::IsInCluster, ": it is one server of a Cluster: write redis+cluster:// instead of redis://")
+        }
+        "TRYAGAIN" => (Cause::Other, ": the slot of these keys is moving to another primary"),
+        "LOADING" => (Cause::Loading, ": it is still reading its data from disk"),
+        "OOM" => (Cause::MemoryFull, ": its memory is full"),
+        "MISCONF" => (Cause::DiskFails, ": it cannot write to its disk"),
+        _ => (Cause::Other, ""),
     }
 }
 

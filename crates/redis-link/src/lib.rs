@@ -21,6 +21,7 @@ mod outage;
 mod primaries;
 mod primary;
 mod program;
+mod reason;
 mod route;
 pub mod scan;
 mod script;
@@ -38,6 +39,7 @@ pub use self::{
     link::{Link, Observer},
     primary::Primary,
     program::Program,
+    reason::{Cause, Reason},
     script::{Call, Script},
     server::{DEADLINE, Server},
     slot::{CLUSTER_SLOTS, slot_of},

@@ -186,7 +186,7 @@ impl Link {
         outcome.map_err(|failure| {
             // An error that concerns one command is told by whoever asked: Redis is there.
             if !matches!(failure.problem, Problem::Refused | Problem::Split) {
-                outage::failed(&failure.server, &failure.reason);
+                outage::failed(&failure.server, &failure.reason.to_string());
             }
             failure.into()
         })

@@ -14,6 +14,7 @@ use super::{
     connector::Connector,
     outage,
     primary::{Primary, Successors},
+    reason::Reason,
     sentinel::Sentinels,
     server::{InBackground, Server, in_background},
     url::{Address, Layout},
@@ -35,7 +36,7 @@ pub(crate) struct Primaries {
     sentinels: Option<Sentinels>,
 }
 
-type Search = InBackground<Result<(), String>>;
+type Search = InBackground<Result<(), Reason>>;
 
 impl Primaries {
     /// Only the primary of a single server is known before a search.
@@ -128,7 +129,7 @@ impl Primaries {
     }
 
     /// Waits for a search that began then or later.
-    pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<(), String> {
+    pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<(), Reason> {
         loop {
             let outcome = self.search().await;
             match self.last_began() {
@@ -158,7 +159,7 @@ impl Primaries {
         self.table.replace(table);
     }
 
-    pub(crate) async fn find(&self) -> Result<Vec<Primary>, String> {
+    pub(crate) async fn find(&self) -> Result<Vec<Primary>, Reason> {
         match self.layout() {
             Layout::Single(address) => Ok(vec![Primary::alone(address)]),
             Layout::Cluster(seeds) => {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{
     failure::{Failure, Problem, read},
     primaries::Primaries,
+    reason::{Cause, Reason},
     server::Server,
 };
 
@@ -101,9 +102,10 @@ async fn primary(primaries: &Rc<Primaries>, slot: u16, deadline: Instant) -> Res
     if let Some(server) = primaries.of(slot) {
         return Ok(server);
     }
-    let searched =
-        timeout_at(deadline, primaries.search()).await.unwrap_or_else(|_| Err("no answer within 1 s".into()));
-    let unknown = || format!("the Cluster has no primary for slot {slot}");
+    let searched = timeout_at(deadline, primaries.search())
+        .await
+        .unwrap_or_else(|_| Err(Cause::NoAnswer.because("no answer within 1 s")));
+    let unknown = || Reason::from(format!("the Cluster has no primary for slot {slot}"));
     let found = searched.and_then(|()| primaries.of(slot).ok_or_else(unknown));
     found.map_err(|reason| Failure { server: primaries.name(), problem: Problem::Silent, reason })
 }

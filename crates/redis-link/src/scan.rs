@@ -7,7 +7,7 @@
 
 use redis::{Value, from_redis_value};
 
-use super::{cluster, failure::Result, info::member, link::Link};
+use super::{cluster, failure::Result, info::member, link::Link, reason::Reason};
 
 /// Keys that one page looks at: a millisecond or two of Redis' time, in which it serves nobody else.
 const PAGE: usize = 1000;
@@ -89,7 +89,7 @@ impl Link {
             }
             false => 0,
         };
-        let unreadable = |_| format!("Redis at {}: its answer to SCAN cannot be read", server.name());
+        let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name()));
         let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.

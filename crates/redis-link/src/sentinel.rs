@@ -15,6 +15,7 @@ use super::{
     connector::Connector,
     failure::describe,
     primary::{Primary, Successors},
+    reason::{Cause, Reason},
     server::Server,
     url::Address,
 };
@@ -49,10 +50,10 @@ impl Sentinels {
     }
 
     /// Asks all Sentinels at once, and waits for all of them, unless one names a newer primary than the one until now.
-    pub(crate) async fn find(&self, server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, String> {
+    pub(crate) async fn find(&self, server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, Reason> {
         let asked = self.servers.iter().map(|sentinel| word(sentinel, &self.master));
         let mut answers = asked.collect::<FuturesUnordered<_>>();
-        let (mut words, mut reason) = (Vec::<Word>::new(), String::new());
+        let (mut words, mut reason) = (Vec::<Word>::new(), Reason::from(""));
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(word) => {
@@ -67,14 +68,15 @@ impl Sentinels {
         }
         self.newest(&words, &server).await.map_err(|error| {
             let reason = if words.is_empty() { reason } else { error };
-            format!("the Sentinels name no server that is the primary of {}; {reason}", self.master)
+            let cause = if reason.cause == Cause::Other { Cause::NoPrimaryNamed } else { reason.cause };
+            cause.because(format!("the Sentinels name no server that is the primary of {}; {reason}", self.master))
         })
     }
 
     /// The newest server that is named and says of itself that it is a primary.
-    async fn newest(&self, words: &[Word], server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, String> {
+    async fn newest(&self, words: &[Word], server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, Reason> {
         let named: BTreeSet<_> = words.iter().map(|word| (Reverse(word.epoch), &word.primary)).collect();
-        let mut reason = String::new();
+        let mut reason = Reason::from("");
         for (Reverse(epoch), address) in named {
             match is_primary(&server(address)).await {
                 Ok(()) => {
@@ -91,11 +93,11 @@ impl Sentinels {
 
 /// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because users of
 /// Redis have the right to the first.
-async fn is_primary(server: &Server) -> Result<(), String> {
+async fn is_primary(server: &Server) -> Result<(), Reason> {
     let read = |mut answers: Vec<Value>| {
         let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
         let is_primary = info.lines().any(|line| line.trim() == "role:master");
-        is_primary.then_some(()).ok_or_else(|| "it is a replica".to_owned())
+        is_primary.then_some(()).ok_or_else(|| "it is a replica".into())
     };
     server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
 }
@@ -121,7 +123,7 @@ fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors
     }
 }
 
-async fn word(sentinel: &Server, master: &str) -> Result<Word, String> {
+async fn word(sentinel: &Server, master: &str) -> Result<Word, Reason> {
     let mut question = redis::pipe();
     for what in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "REPLICAS"] {
         question.cmd("SENTINEL").arg(what).arg(master);
@@ -129,10 +131,10 @@ async fn word(sentinel: &Server, master: &str) -> Result<Word, String> {
     sentinel.ask(&question, |answers| read_word(answers, master)).await
 }
 
-fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, String> {
+fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, Reason> {
     let [named, fields, replicas] = answers.try_into().unwrap_or([const { Value::Nil }; 3]);
     let named: Option<(String, u16)> = read(named)?;
-    let (host, port) = named.ok_or_else(|| format!("it watches no master named {master}"))?;
+    let (host, port) = named.ok_or_else(|| Cause::NoMaster.because(format!("it watches no master named {master}")))?;
     let fields: Fields = read(fields)?;
     // A user of the Sentinel may lack this right. Then it is not known who could take over.
     let replicas: Option<Vec<Fields>> = read(replicas).ok();
@@ -167,7 +169,7 @@ fn number(fields: &Fields, name: &str) -> Option<u64> {
     fields.get(name)?.parse().ok()
 }
 
-fn read<T: FromRedisValue>(answer: Value) -> Result<T, String> {
+fn read<T: FromRedisValue>(answer: Value) -> Result<T, Reason> {
     let answer = answer.extract_error().map_err(|error| describe(&error))?;
     from_redis_value(answer).map_err(|error| describe(&error.into()))
 }

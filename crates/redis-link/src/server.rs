@@ -25,6 +25,7 @@ use super::{
     failure::{Error, Failure, Problem, read},
     info::Replication,
     outage,
+    reason::{Cause, Reason},
     url::Address,
 };
 
@@ -56,7 +57,7 @@ pub struct Server {
 }
 
 /// An attempt to connect, which all callers share: the connection, or when and why there is none.
-type Attempt = InBackground<Result<Connection, (Instant, String)>>;
+type Attempt = InBackground<Result<Connection, (Instant, Reason)>>;
 
 /// A wait of a primary for its replicas, and what the primary says of them then. `None` if it refuses to wait.
 pub(crate) type RunningWait = InBackground<Result<Option<Rc<Replication>>, Failure>>;
@@ -103,7 +104,7 @@ impl Server {
 
     /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure does not
     /// name the server.
-    pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, String> {
+    pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Reason> {
         self.send(commands, deadline).await.map_err(|failure| failure.reason)
     }
 
@@ -146,7 +147,7 @@ impl Server {
         deadline: Instant,
     ) -> Result<Vec<Value>, Failure> {
         let silent = |reason| Failure { server: self.name.clone(), problem: Problem::Silent, reason };
-        let late = |_| silent("no answer in time".to_owned());
+        let late = |_| silent(Cause::NoAnswer.because("no answer in time"));
         let made = match attempt.peek() {
             Some(made) => made.clone(),
             None => timeout_at(deadline, attempt.clone()).await.map_err(late)?,
@@ -161,10 +162,10 @@ impl Server {
     pub(crate) async fn ask<T>(
         &self,
         question: &Pipeline,
-        read: impl FnOnce(Vec<Value>) -> Result<T, String>,
-    ) -> Result<T, String> {
+        read: impl FnOnce(Vec<Value>) -> Result<T, Reason>,
+    ) -> Result<T, Reason> {
         let answers = self.send(question, Instant::now() + ASKED_FOR).await.map_err(|failure| failure.reason);
-        answers.and_then(read).map_err(|reason| format!("Redis at {}: {reason}", self.name))
+        answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", self.name)))
     }
 
     /// The attempt that all callers share. One that failed counts for a while.

@@ -16,7 +16,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
-use super::program::Program;
+use super::{
+    program::Program,
+    reason::{Cause, Reason},
+};
 
 /// Files in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +75,7 @@ impl Tls {
         Ok(Arc::clone(&current.as_ref().expect("made just now or before").config))
     }
 
-    pub(crate) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, String> {
+    pub(crate) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, Reason> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| "its host is no name that a certificate can have")?;
         let encrypted = TlsConnector::from(self.config()?).connect(name, stream).await;
@@ -80,53 +83,54 @@ impl Tls {
     }
 
     /// Why there is no connection, and what to do.
-    pub(crate) fn describe(&self, error: &io::Error, host: &str) -> String {
+    pub(crate) fn describe(&self, error: &io::Error, host: &str) -> Reason {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-            return error.to_string();
+            return error.to_string().into();
         };
         match error {
             Error::InvalidCertificate(error) => self.distrust(error, host),
             Error::AlertReceived(alert) => self.refusal(*alert),
-            Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                "it does not speak TLS on this port: name its TLS port, or begin the URL with redis".into()
-            }
-            _ => format!("no TLS with it: {error}"),
+            Error::InvalidMessage(InvalidMessage::InvalidContentType) => Cause::NoTls
+                .because("it does not speak TLS on this port: name its TLS port, or begin the URL with redis"),
+            _ => format!("no TLS with it: {error}").into(),
         }
     }
 
-    fn distrust(&self, error: &CertificateError, host: &str) -> String {
+    fn distrust(&self, error: &CertificateError, host: &str) -> Reason {
         use CertificateError::*;
         match (error, &self.files.ca) {
             // A bad signature is that of another authority with the same name.
-            (UnknownIssuer | BadSignature, Some(_)) => format!(
-                "its certificate is not trusted: no authority in {} has signed it; put the authority that did into that file",
-                self.program.ca_file
-            ),
-            (UnknownIssuer | BadSignature, None) => format!(
-                "its certificate is not trusted: no authority that this system trusts has signed it; set {} to the PEM file of \
-                 the authority that did",
-                self.program.ca_file
-            ),
-            (NotValidForNameContext { presented, .. }, _) => format!(
-                "its certificate is not for {host} but for {}; name it so in the URL (on a Cluster: let it announce that \
-                 name), or give it another certificate",
-                presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
-            ),
-            (Expired | ExpiredContext { .. }, _) => {
-                "its certificate has expired, or the clock of this machine is fast".into()
+            (UnknownIssuer | BadSignature, Some(_)) => {
+                let found =
+                    format!("its certificate is not trusted: no authority in {} has signed it", self.program.ca_file);
+                Reason::from(found).with_cure("put the authority that did into that file")
             }
-            (error, _) => format!("its certificate is not trusted: {error}"),
+            (UnknownIssuer | BadSignature, None) => {
+                let found = "its certificate is not trusted: no authority that this system trusts has signed it";
+                let cure = format!("set {} to the PEM file of the authority that did", self.program.ca_file);
+                Reason::from(found).with_cure(cure)
+            }
+            (NotValidForNameContext { presented, .. }, _) => {
+                let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+                Reason::from(format!("its certificate is not for {host} but for {names}")).with_cure(
+                    "name it so in the URL (on a Cluster: let it announce that name), or give it another certificate",
+                )
+            }
+            (Expired | ExpiredContext { .. }, _) => {
+                Cause::Expired.because("its certificate has expired, or the clock of this machine is fast")
+            }
+            (error, _) => format!("its certificate is not trusted: {error}").into(),
         }
     }
 
-    fn refusal(&self, alert: AlertDescription) -> String {
+    fn refusal(&self, alert: AlertDescription) -> Reason {
         match &self.files.client {
             None if [AlertDescription::CertificateRequired, AlertDescription::HandshakeFailure].contains(&alert) => {
                 let Program { cert_file, key_file, .. } = self.program;
-                format!("it wants a client certificate: set {cert_file} and {key_file}")
+                format!("it wants a client certificate: set {cert_file} and {key_file}").into()
             }
-            Some(_) => format!("it refuses the certificate in {} ({alert:?})", self.program.cert_file),
-            None => format!("it refuses TLS ({alert:?})"),
+            Some(_) => format!("it refuses the certificate in {} ({alert:?})", self.program.cert_file).into(),
+            None => format!("it refuses TLS ({alert:?})").into(),
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct StoreError {
 
 impl From<wxmint_redis_link::Error> for StoreError {
     fn from(error: wxmint_redis_link::Error) -> Self {
-        Self { reason: error.reason }
+        Self { reason: error.reason.to_string() }
     }
 }
 

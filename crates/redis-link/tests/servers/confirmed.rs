@@ -29,7 +29,7 @@ async fn so_many_replicas_confirm_as_are_asked_for_or_all_that_one_server_names(
         .map(|confirm| link_with(&server.url(), confirm));
     assert_eq!(outcomes(&links).await, [true, true, false, false], "no replica");
     let reason = confirmed(&links[3], "key").await.expect_err("no replica").reason;
-    assert!(reason.contains("0 of 2 replicas that could take over have confirmed the write in time"), "{reason}");
+    assert!(reason.found.contains("0 of 2 replicas that could take over have confirmed the write in time"), "{reason}");
     let first = RedisServer::replica_of(&server).await;
     are_confirmed(&links, [true, true, true, false]).await;
     let second = RedisServer::replica_of(&server).await;

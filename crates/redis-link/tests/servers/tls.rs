@@ -42,7 +42,7 @@ impl Scene {
 
     async fn is_refused(&self, reason: &str) {
         let refused = write(&self.link(), "a").await.expect_err(reason);
-        assert!(refused.reason.contains(reason), "{refused}");
+        assert!(refused.to_string().contains(reason), "{refused}");
     }
 
     async fn is_served(&self) {
