@@ -1,6 +1,8 @@
 //! Under Sentinel: a primary, two replicas, three Sentinels.
 
-use super::support::{PATIENCE, Sentinel, Writer, confirmed, kept, link, until};
+use wxmint_redis_link::Confirm;
+
+use super::support::{PATIENCE, Sentinel, Writer, confirmed, kept, link, link_with, until, write};
 
 async fn written_to() -> (Sentinel, Writer) {
     let redis = Sentinel::start().await;
@@ -46,11 +48,17 @@ async fn calls_follow_a_primary_that_is_frozen_and_not_the_old_one_when_it_wakes
 
 /// The Sentinels and the replicas cannot reach the old primary, and the link can: what it would write there is lost.
 #[tokio::test(flavor = "local")]
-async fn a_primary_that_the_sentinels_have_replaced_and_the_link_still_reaches_confirms_nothing() {
+async fn a_primary_that_the_sentinels_have_replaced_and_the_link_still_reaches_confirms_nothing_and_is_left() {
     let (mut redis, writer) = written_to().await;
+    let unconfirmed = link_with(&redis.url(), Confirm::Replicas(0));
+    write(&unconfirmed, "a").await.expect("answered");
     redis.cut_off(0);
-    redis.successor(0).await;
+    let successor = redis.successor(0).await;
     assert!(redis.think_they_are_primary().contains(&0));
+    until("the successor is written to", PATIENCE, async || {
+        write(&unconfirmed, "b").await.is_ok() && redis.server(successor).command::<bool>(&["EXISTS", "b"])
+    })
+    .await;
     writer.is_served().await;
     writer.loses_nothing().await;
 }
