@@ -1750,21 +1750,19 @@ mod redis_only {
     }
 }
 
+/// The starter of redis-server that all tests have.
+#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[path = "../../../tests/it/support/redis_server.rs"]
+mod starter;
+
 /// A real redis-server of the test's own, ended with it.
 mod redis_server {
-    use std::{
-        net::TcpListener,
-        process::{Child, Command, Stdio},
-    };
+    use std::process::Command;
 
-    use super::*;
+    use super::{starter::RedisServer as Started, *};
     use crate::test_limit;
 
-    pub(super) struct RedisServer {
-        child: Child,
-        port: u16,
-        _folder: tempfile::TempDir,
-    }
+    pub(super) struct RedisServer(Started);
 
     impl RedisServer {
         pub(super) async fn start() -> Self {
@@ -1773,33 +1771,8 @@ mod redis_server {
 
         async fn start_with(options: &[&str]) -> Self {
             test_limit::at_most(Duration::from_secs(120));
-            let folder = tempfile::tempdir().expect("a folder");
-            let port =
-                TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
-            let child = Command::new("redis-server")
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "3600 1000000",
-                    "--appendonly",
-                    "no",
-                ])
-                .args(options)
-                .current_dir(folder.path())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("redis-server is needed: apt-get install redis-server");
-            let server = Self { child, port, _folder: folder };
-            let up = async {
-                while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(10), up).await.expect("redis-server listens within 10 s");
-            server
+            let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+            Self(Started::start(&options, "").await)
         }
 
         pub(super) fn store(&self) -> Redis {
@@ -1807,20 +1780,13 @@ mod redis_server {
         }
 
         pub(super) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
-            store(&format!("redis://127.0.0.1:{}", self.port), clock)
+            store(&self.0.url(), clock)
         }
 
         pub(super) fn cli(&self, arguments: &[&str]) -> String {
-            let port = self.port.to_string();
+            let port = self.0.port().to_string();
             let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
             String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-        }
-    }
-
-    impl Drop for RedisServer {
-        fn drop(&mut self) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
         }
     }
 
@@ -1840,7 +1806,7 @@ mod redis_server {
             for (server, (first, last)) in cluster.0.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
             {
                 server.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
-                server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].port.to_string()]);
+                server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].0.port().to_string()]);
             }
             let is_up = |server: &RedisServer| {
                 let info = server.cli(&["CLUSTER", "INFO"]);
@@ -1861,7 +1827,7 @@ mod redis_server {
 
         /// That knows one of them.
         pub(super) fn store(&self) -> Redis {
-            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].port), crate::conformance::now)
+            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), crate::conformance::now)
         }
     }
 }
