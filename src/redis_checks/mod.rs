@@ -232,7 +232,7 @@ fn refuses(server: &str, reason: Reason) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs, path::Path};
+    use std::{collections::BTreeSet, fs, io, path::Path};
 
     use super::*;
 
@@ -257,6 +257,18 @@ mod tests {
         assert!(needed.is_subset(&granted), "{needed:?} {granted:?}");
         // Without the first, no primary is found; the second has no form that changes nothing.
         assert_eq!(more, ["cluster|slots", "rpush"]);
+    }
+
+    #[test]
+    fn each_command_of_a_script_is_needed() {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/store/src/redis/lua");
+        let text =
+            |entry: io::Result<fs::DirEntry>| fs::read_to_string(entry.expect("an entry").path()).expect("a script");
+        let texts: String = fs::read_dir(scripts).expect("the scripts").map(text).collect();
+        let called = texts.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).map(right);
+        let needed: BTreeSet<_> = NEEDED.split(',').map(right).chain(["rpush".to_owned()]).collect();
+        let more: BTreeSet<_> = called.filter(|command| !needed.contains(command)).collect();
+        assert_eq!(more, BTreeSet::new(), "NEEDED and docs/redis.md lack commands");
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(super) fn sign(
 mod tests {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     use chrono::TimeDelta;
-    use serde_json::Value;
+    use serde_json::{Map, Value};
 
     use super::{super::new_token_id, *};
     use crate::{KeySet, PrivateJwk, StoredKeys};
@@ -151,6 +151,10 @@ mod tests {
             "client_id": "wx0123456789abcdef", "iat": 1_700_000_000, "exp": 1_700_086_400, "jti": "jti-1",
         });
         assert_eq!(claims, expected);
+        // Otherwise an account backend could add it a second time, with another value.
+        let own = claims.as_object().expect("an object").keys();
+        let is_free = |name: &&String| ExtraClaims::try_from(Map::from_iter([((*name).clone(), Value::Null)])).is_ok();
+        assert_eq!(own.filter(is_free).collect::<Vec<_>>(), [""; 0], "REGISTERED names each claim of ours");
     }
 
     #[test]
