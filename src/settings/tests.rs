@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, fs};
 
-
 use super::*;
 
 fn valid() -> HashMap<String, String> {

@@ -227,8 +227,13 @@ impl Campaign {
         if let Some(fault) = &received.fault {
             self.books.find(format!("{what} of person-{who}: {fault}"));
         }
-        if !self.books.enter(what, &received.said, received.sent) {
-            self.model().people[who].rest(Instant::now(), REST);
+        let is_clear = self.books.enter(what, &received.said, received.sent);
+        let (sent, said) = ((received.sent - self.books.began).as_secs_f64(), received.said.in_short());
+        let mut model = self.model();
+        let person = &mut model.people[who];
+        person.remember(format!("{sent:.2} s, {:?}: {what}: {said}", person.standings));
+        if !is_clear {
+            person.rest(Instant::now(), REST);
         }
     }
 
@@ -236,7 +241,8 @@ impl Campaign {
         if let Err(law) = judged {
             let model = self.model();
             let person = &model.people[who];
-            self.books.find(format!("{what} of person-{who}, {:?}: {law}", person.standings));
+            let past = person.past.iter().map(|answer| format!("\n    {answer}")).collect::<String>();
+            self.books.find(format!("{what} of person-{who}, {:?}: {law}; before:{past}", person.standings));
         }
     }
 

@@ -4,7 +4,7 @@
 //! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,8 @@ use std::{
 pub(crate) const APPS: usize = 2;
 /// Tokens that are remembered of a person; the oldest is forgotten first.
 const TOKENS_KEPT: usize = 8;
+/// Answers that are remembered of a person.
+const PAST_KEPT: usize = 12;
 /// A token is not used in its last minute, in which its leeway counts.
 const LAST_MINUTE: i64 = 60;
 
@@ -21,7 +23,7 @@ pub(crate) enum Standing {
     /// Never bound.
     Fresh,
     Bound(String),
-    /// A first login without an answer may have bound the person to somebody.
+    /// A login without an answer may have bound the person to somebody who was in no answer yet.
     BoundUnseen,
     /// The person has left a user, and must not be bound without being asked.
     Dissolved,
@@ -65,6 +67,8 @@ pub(crate) struct Person {
     pub(crate) is_busy: bool,
     /// Until when nothing is done, because a request without an answer may still be carried out.
     pub(crate) rests_until: Option<Instant>,
+    /// The last answers, each with what the person was before. A finding shows them.
+    pub(crate) past: VecDeque<String>,
     /// The last second in which an end of several tokens may have been: tokens made in it may be ended too.
     ended_until: i64,
 }
@@ -73,7 +77,8 @@ pub(crate) struct Person {
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     Silent,
-    /// By phone number, with the user whom the account service knows by it.
+    /// By phone number, with the user whom the account service knows by it when the answer has come. If none has come, the
+    /// account service may be asked later.
     Phone(Option<String>),
 }
 
@@ -100,6 +105,17 @@ pub(crate) enum Said {
 impl Said {
     pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Problem { code, .. } if code == wanted)
+    }
+
+    /// Without the token.
+    pub(crate) fn in_short(&self) -> String {
+        match self {
+            Self::Login { user, is_new: false, .. } => user.clone(),
+            Self::Login { user, .. } => format!("{user}, who is new"),
+            Self::Done => "done".into(),
+            Self::Problem { status, code } => format!("{status} {code}"),
+            Self::Nothing => "no answer".into(),
+        }
     }
 }
 
@@ -129,6 +145,7 @@ impl Model {
             tokens: Vec::new(),
             is_busy: true,
             rests_until: None,
+            past: VecDeque::new(),
             ended_until: 0,
         });
         self.people.len() - 1
@@ -294,12 +311,11 @@ fn must_be_valid(token: &Token, who: &str) -> Judged {
 impl Person {
     fn may_have_logged_in(&mut self, app: usize, way: &Way) {
         let standings = &mut self.standings[app];
+        let is = |one: &[Standing]| standings.iter().any(|standing| one.contains(standing));
         let follows = match way {
-            Way::Silent if standings.contains(&Standing::Fresh) => Standing::BoundUnseen,
-            Way::Phone(Some(user))
-                if standings.iter().any(|it| matches!(it, Standing::Fresh | Standing::Dissolved)) =>
-            {
-                Standing::Bound(user.clone())
+            Way::Silent if is(&[Standing::Fresh]) => Standing::BoundUnseen,
+            Way::Phone(user) if is(&[Standing::Fresh, Standing::Dissolved]) => {
+                user.clone().map_or(Standing::BoundUnseen, Standing::Bound)
             }
             _ => return,
         };
@@ -312,6 +328,13 @@ impl Person {
         self.ended_until = self.ended_until.max(second);
         let live = |token: &&mut Token| concerned(token) && !matches!(token.life, Life::Ended(_));
         self.tokens.iter_mut().filter(live).for_each(|token| (token.life, token.ended_by) = (life, by));
+    }
+
+    pub(crate) fn remember(&mut self, answer: String) {
+        if self.past.len() == PAST_KEPT {
+            self.past.pop_front();
+        }
+        self.past.push_back(answer);
     }
 
     /// Whether something may be done for the person now.

@@ -116,6 +116,16 @@ fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
     found(model.login(who, 0, &SILENT, &problem(403, "binding_required"), true), "somebody is asked");
 }
 
+/// wxmint asks the account service after the client's connection was cut.
+#[test]
+fn a_login_by_phone_without_an_answer_may_bind_to_a_user_who_is_made_later() {
+    let (mut model, who, token) = somebody();
+    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    model.login(who, 0, &Way::Phone(None), &Said::Nothing, true).expect("no answer");
+    model.login(who, 0, &SILENT, &login("user-2", false), true).expect("it was carried out");
+    assert_eq!(model.people[who].standings[0], [Standing::Bound("user-2".into())]);
+}
+
 #[test]
 fn secrets_are_found_in_answers_and_logs() {
     let secrets = Secrets::default();
