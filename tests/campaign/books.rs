@@ -27,7 +27,7 @@ impl Part {
     fn behind(said: &Said) -> Option<Self> {
         match said {
             Said::Login { .. } | Said::Done => None,
-            Said::Nothing => Some(Self::Replica),
+            Said::Nothing(_) => Some(Self::Replica),
             Said::Problem { code, .. } => match code.as_str() {
                 "store_unavailable" => Some(Self::Redis),
                 "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" | "rate_limited" => {

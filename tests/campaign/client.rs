@@ -98,12 +98,12 @@ impl Client {
                 Err(error) if error.is_connect() => continue,
                 Err(error) if error.is_timeout() => {
                     let fault = Some(format!("no answer to {method} {path} in {PROXY_LIMIT:?}"));
-                    Received { said: Said::Nothing, sent, fault }
+                    Received { said: Said::Nothing("too late".into()), sent, fault }
                 }
-                Err(_) => Received { said: Said::Nothing, sent, fault: None },
+                Err(error) => Received { said: Said::Nothing(format!("{address}: {error:?}")), sent, fault: None },
             };
         }
-        Received { said: Said::Nothing, sent, fault: None }
+        Received { said: Said::Nothing("no replica takes a connection".into()), sent, fault: None }
     }
 
     fn read(&self, status: u16, body: &str) -> (Said, Option<String>) {
@@ -128,7 +128,10 @@ impl Client {
             (200 | 204, _) => Said::Done,
             _ => match text("code") {
                 Some(code) => Said::Problem { status, code },
-                None => return (Said::Nothing, Some(format!("{status} is no problem of the contract: {body}"))),
+                None => {
+                    let fault = Some(format!("{status} is no problem of the contract: {body}"));
+                    return (Said::Nothing(format!("status {status}")), fault);
+                }
             },
         };
         let fault = match &said {

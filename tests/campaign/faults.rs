@@ -179,7 +179,9 @@ async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
         sleep(Duration::from_millis(500)).await;
         let mut stopping = world.replica(replica).await;
         stopping.service.signal(Signal::TERM);
+        let told = Instant::now();
         let status = stopping.service.end(STOPPING).await;
+        crate::tell(&format!("replica {} at {} stopped after {:.1?}", replica + 1, addresses[replica], told.elapsed()));
         if !status.success() {
             campaign.books.find(format!("a replica that was told to stop ended with {status}"));
         }

@@ -98,8 +98,8 @@ pub(crate) enum Said {
         status: u16,
         code: String,
     },
-    /// No answer, or one that was cut off.
-    Nothing,
+    /// No answer, or one that was cut off, and why.
+    Nothing(String),
 }
 
 impl Said {
@@ -114,7 +114,7 @@ impl Said {
             Self::Login { user, .. } => format!("{user}, who is new"),
             Self::Done => "done".into(),
             Self::Problem { status, code } => format!("{status} {code}"),
-            Self::Nothing => "no answer".into(),
+            Self::Nothing(why) => format!("no answer: {why}"),
         }
     }
 }
@@ -284,7 +284,7 @@ impl Model {
     pub(crate) fn used(&self, token: &Token, said: &Said) -> Judged {
         match said {
             said if said.is("invalid_token") => must_be_valid(token, "wxmint"),
-            Said::Nothing => Ok(()),
+            Said::Nothing(_) => Ok(()),
             Said::Problem { status, .. } if *status >= 500 => Ok(()),
             _ => hold(!matches!(token.life, Life::Ended(_)), || "wxmint accepts a token that was ended".into()),
         }

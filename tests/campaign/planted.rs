@@ -108,7 +108,7 @@ fn a_token_that_is_refused_without_an_end_is_found() {
 #[test]
 fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
     let (mut model, who, token) = somebody();
-    model.unbind(who, &token, &Said::Nothing, NOW).expect("no answer");
+    model.unbind(who, &token, &Said::Nothing("cut".into()), NOW).expect("no answer");
     assert_eq!(model.people[who].standings[0].len(), 2);
     assert_eq!(model.people[who].tokens[0].life, Life::Unsure);
     model.login(who, 0, &SILENT, &login("user-1", false), true).expect("it was not carried out");
@@ -121,7 +121,7 @@ fn an_answer_that_was_lost_leaves_both_ways_open_until_another_one_decides() {
 fn a_login_by_phone_without_an_answer_may_bind_to_a_user_who_is_made_later() {
     let (mut model, who, token) = somebody();
     model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
-    model.login(who, 0, &Way::Phone(None), &Said::Nothing, true).expect("no answer");
+    model.login(who, 0, &Way::Phone(None), &Said::Nothing("cut".into()), true).expect("no answer");
     model.login(who, 0, &SILENT, &login("user-2", false), true).expect("it was carried out");
     assert_eq!(model.people[who].standings[0], [Standing::Bound("user-2".into())]);
 }
