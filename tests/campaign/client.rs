@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     model::Said,
     secrets::Secrets,
-    support::{Http, decoded},
+    support::{Http, decoded, secrets::Secrets as Noted},
 };
 
 /// docs/operation.md: the time limit of the proxy in front.
@@ -55,7 +55,7 @@ pub(crate) fn http() -> Http {
     // Installs the cryptography that reqwest asks for.
     drop(Http::new());
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
-    Http(client.timeout(LONGEST).build().expect("a client"), Arc::default())
+    Http(client.timeout(LONGEST).build().expect("a client"), Arc::new(Noted::off()))
 }
 
 pub(crate) struct Client {
