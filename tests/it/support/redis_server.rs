@@ -220,7 +220,7 @@ impl RedisServer {
 }
 
 impl Drop for RedisServer {
-    #[expect(clippy::print_stderr, reason = "a failed test is explained by what its processes said")]
+    #[allow(clippy::print_stderr, reason = "a failed test is explained by what its processes said")]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
