@@ -32,7 +32,7 @@ OF_A_CRATE = 4_500
 # Crates that are not the service.
 APART = {"crates/verify", "crates/simulator"}
 # Of bounds that are not met yet: what may not grow until they are.
-NOT_YET = {"src": 18_810, "service": 29_340, "tests": 35_560}
+NOT_YET = {"src": 18_810, "service": 29_340, "tests": 35_555}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(

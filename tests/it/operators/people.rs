@@ -262,33 +262,6 @@ async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
     }
 }
 
-/// The process died before the first login was finished.
-#[tokio::test]
-async fn a_half_made_binding_is_erased_too() {
-    let office = office_with(&["alice"], &[]).await;
-    let (openid, redis) = ("oHalfMade", &office.bed.redis);
-    let binding = format!("wxmint:{{{APPID}:{openid}}}:binding");
-    for (decided, generation) in [(false, "7"), (true, "9")] {
-        let fields =
-            ["generation", generation, "intent_user", "id-of-alice", "intent_made", "", "intent_by_unionid", ""];
-        redis.command::<i64>(&[&["HSET", binding.as_str()][..], &fields].concat());
-        redis.command::<i64>(&["PERSIST", &binding]);
-        if decided {
-            redis.command::<i64>(&["DEL", "wxmint:user:{id-of-alice}"]);
-            redis.command::<i64>(&[
-                "HSET",
-                "wxmint:user:{id-of-alice}",
-                &format!("{APPID}:{openid}"),
-                &format!("{generation}+"),
-            ]);
-        }
-        office.ask("GET", &path_in(APPID, openid)).await.expect_problem(404, "unknown_person");
-        office.done("DELETE", &path_in(APPID, openid)).await;
-        let kept = kept_for_long(&office, &[openid]);
-        assert!(kept.is_empty(), "{kept:?}");
-    }
-}
-
 /// A login that dies between any two steps leaves nothing that an erasure does not find, or that does not expire.
 #[tokio::test]
 async fn a_first_login_that_is_cut_off_at_any_step_can_be_erased() {
