@@ -102,7 +102,7 @@ impl LoginWorker {
             self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, false).await?;
         }
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
-        let new_user = bound.new_for == Some(attempt);
+        let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
         let _signing = Step::work("sign the token");
         let Issued { user, app, id, issued_at, expires_at } = issued;

@@ -35,7 +35,7 @@ use crate::{
 const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiIsImtpZCI6ImsxIn0.";
 const BEGINNING: &str = r#"{"access_token":""#;
 const LIFE: i64 = 7200;
-const SESSION_TTL: u64 = 259_200;
+pub(crate) const SESSION_TTL: u64 = 259_200;
 /// More than an answer of the stand-in has.
 const MOST_HEADERS: usize = 32;
 
@@ -53,9 +53,9 @@ struct Asked<'a> {
 }
 
 #[derive(Deserialize)]
-struct Session<'a> {
-    openid: &'a str,
-    session_key: String,
+pub(crate) struct Session<'a> {
+    pub(crate) openid: &'a str,
+    pub(crate) session_key: String,
 }
 
 #[derive(Serialize)]
@@ -71,7 +71,6 @@ struct Claims<'a> {
 
 /// Serves until the process is killed.
 pub(crate) fn serve() -> Result<(), Fault> {
-    let address = |name| -> Result<SocketAddr, Fault> { Ok(env::var(name)?.parse()?) };
     let (listen, redis, wechat) = (address(BARE_LISTEN)?, address(BARE_REDIS)?, address(BARE_WECHAT)?);
     let key = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?);
     let app = move || {
@@ -87,6 +86,11 @@ pub(crate) fn serve() -> Result<(), Fault> {
     };
     let workers = std::thread::available_parallelism()?.get();
     Ok(System::new().block_on(async { HttpServer::new(app).workers(workers).bind(listen)?.run().await })?)
+}
+
+/// The address that this variable names.
+pub(crate) fn address(name: &str) -> Result<SocketAddr, Fault> {
+    Ok(env::var(name)?.parse()?)
 }
 
 async fn login(worker: Data<Worker>, body: Bytes) -> HttpResponse {
@@ -107,7 +111,7 @@ async fn log_in(worker: &Worker, body: &[u8]) -> Result<String, Fault> {
     store.get(format!("wx:bind:{APP}:{openid}"));
     store.set_ex(format!("wx:sess:{APP}:{openid}"), session_key, SESSION_TTL).ignore();
     let (user,): (Option<String>,) = store.query_async(&mut worker.redis.clone()).await?;
-    worker.token(&user.unwrap_or_else(|| format!("wx:{openid}")))
+    signed(&worker.key, &user.unwrap_or_else(|| format!("wx:{openid}")))
 }
 
 impl Worker {
@@ -136,22 +140,23 @@ impl Worker {
         self.idle.borrow_mut().push((stream, buffer));
         Ok(body)
     }
+}
 
-    fn token(&self, user: &str) -> Result<String, Fault> {
-        let (now, mut id) = (now().timestamp(), Uuid::encode_buffer());
-        let jti = &*Uuid::new_v4().simple().encode_lower(&mut id);
-        let (iss, aud) = ("https://auth.example.com", "miniapp-api");
-        let claims = serde_json::to_vec(&Claims { iss, aud, sub: user, iat: now, nbf: now, exp: now + LIFE, jti })?;
-        let mut answer = String::with_capacity(640);
-        answer.push_str(BEGINNING);
-        answer.push_str(HEADER);
-        URL_SAFE_NO_PAD.encode_string(claims, &mut answer);
-        let signature = self.key.sign(&SystemRandom::new(), &answer.as_bytes()[BEGINNING.len()..])?;
-        answer.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut answer);
-        answer.push_str(r#"","token_type":"Bearer","expires_in":7200}"#);
-        Ok(answer)
-    }
+/// The answer to a login: a token for `user`.
+pub(crate) fn signed(key: &EcdsaKeyPair, user: &str) -> Result<String, Fault> {
+    let (now, mut id) = (now().timestamp(), Uuid::encode_buffer());
+    let jti = &*Uuid::new_v4().simple().encode_lower(&mut id);
+    let (iss, aud) = ("https://auth.example.com", "miniapp-api");
+    let claims = serde_json::to_vec(&Claims { iss, aud, sub: user, iat: now, nbf: now, exp: now + LIFE, jti })?;
+    let mut answer = String::with_capacity(640);
+    answer.push_str(BEGINNING);
+    answer.push_str(HEADER);
+    URL_SAFE_NO_PAD.encode_string(claims, &mut answer);
+    let signature = key.sign(&SystemRandom::new(), &answer.as_bytes()[BEGINNING.len()..])?;
+    answer.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut answer);
+    answer.push_str(r#"","token_type":"Bearer","expires_in":7200}"#);
+    Ok(answer)
 }
 
 /// The lengths of head and body, once both are there.

@@ -12,6 +12,7 @@ mod envoy;
 mod kernel;
 mod load;
 mod peers;
+mod plain;
 mod processes;
 mod report;
 mod spread;
@@ -94,7 +95,7 @@ impl Plan {
 
 fn main() -> ExitCode {
     if env::var_os(processes::BARE_LISTEN).is_some() {
-        return ended(bare::serve());
+        return ended(if env::var_os(processes::PLAIN).is_some() { plain::serve() } else { bare::serve() });
     }
     let Some(plan) = Plan::from_args(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
@@ -199,12 +200,34 @@ fn saturated(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
     report.add("saturated.peak_mb", kernel::peak_memory_mb(service.pid())?);
     drop(service);
 
-    let bare = Bare::start(&stage.redis, &stage.prompt)?;
-    let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
-    let limit = saturate(bare_logins(&bare), LOGIN_CONNECTIONS, codes, phases)?;
-    report.add("bare.saturated_us", limit.cpu_us());
-    report.add("ratio.saturated", outcome.cpu_us() / limit.cpu_us());
-    report.add("bare.peak_mb", kernel::peak_memory_mb(bare.pid())?);
+    for (is_plain, cpu, ratio, peak) in [
+        (false, "bare.saturated_us", "ratio.saturated", "bare.peak_mb"),
+        (true, "plain.saturated_us", "ratio.plain_saturated", "plain.peak_mb"),
+    ] {
+        let bare = Bare::start(&stage.redis, &stage.prompt, is_plain)?;
+        let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
+        let limit = saturate(bare_logins(&bare), LOGIN_CONNECTIONS, codes, phases)?;
+        report.add(cpu, limit.cpu_us());
+        report.add(ratio, outcome.cpu_us() / limit.cpu_us());
+        report.add(peak, kernel::peak_memory_mb(bare.pid())?);
+    }
+    with_redis(stage, phases, report)
+}
+
+/// The same once more for wxmint and the plain handler, with what Redis uses for it.
+fn with_redis(stage: &Stage, phases: Phases, report: &mut Report) -> Result<(), Fault> {
+    let both = |target: Target| {
+        let pids = target.pids.iter().copied().chain([stage.redis.pid()]).collect();
+        let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
+        Ok::<_, Fault>(saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
+    };
+    let service = stage.service(&stage.prompt)?;
+    let whole = both(logins(&service))?;
+    drop(service);
+    let plain = both(bare_logins(&Bare::start(&stage.redis, &stage.prompt, true)?))?;
+    report.add("saturated.whole_us", whole);
+    report.add("plain.whole_us", plain);
+    report.add("ratio.plain_whole", whole / plain);
     Ok(())
 }
 
@@ -225,9 +248,12 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     report.add("paced.peak_mb", kernel::peak_memory_mb(service.pid())?);
     drop(service);
 
-    let limit = run(bare_logins(&Bare::start(&stage.redis, &stage.slow)?))?;
+    let limit = run(bare_logins(&Bare::start(&stage.redis, &stage.slow, false)?))?;
+    let plain = run(bare_logins(&Bare::start(&stage.redis, &stage.slow, true)?))?;
     report.add("bare.paced_us", limit.cpu_us());
+    report.add("plain.paced_us", plain.cpu_us());
     report.add("ratio.paced", outcome.cpu_us() / limit.cpu_us());
+    report.add("ratio.plain_paced", outcome.cpu_us() / plain.cpu_us());
     report.add("ratio.p99_more_ms", outcome.quantile_ms(0.99) - limit.quantile_ms(0.99));
     Ok(())
 }

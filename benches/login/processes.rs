@@ -27,6 +27,8 @@ pub(crate) const SECRET: &str = "be4c5ec2e7000000be4c5ec2e7000000";
 pub(crate) const BARE_LISTEN: &str = "BARE_LISTEN";
 pub(crate) const BARE_REDIS: &str = "BARE_REDIS";
 pub(crate) const BARE_WECHAT: &str = "BARE_WECHAT";
+/// Set if it is the plain handler.
+pub(crate) const PLAIN: &str = "PLAIN";
 /// A users file with one user, whose hash is one that `wxmint users add` makes.
 const USERS: &str =
     "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
@@ -60,11 +62,15 @@ impl Drop for Process {
 
 /// A Redis without persistence.
 pub(crate) struct Redis {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
 }
 
 impl Redis {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub(crate) fn start() -> Result<Self, Fault> {
         let address = free_address()?;
         let port = address.port().to_string();
@@ -72,7 +78,7 @@ impl Redis {
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
-        Ok(Self { _process: process, address })
+        Ok(Self { process, address })
     }
 }
 
@@ -153,16 +159,17 @@ impl StandIn {
     }
 }
 
-/// The bare limit of a login, which is this program started again.
+/// The bare limit of a login, or the plain handler, which is this program started again.
 pub(crate) struct Bare {
     process: Process,
     pub(crate) address: SocketAddr,
 }
 
 impl Bare {
-    pub(crate) fn start(redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
+    pub(crate) fn start(redis: &Redis, stand_in: &StandIn, is_plain: bool) -> Result<Self, Fault> {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
+        command.envs(is_plain.then_some((PLAIN, "1")));
         let addresses = [(BARE_LISTEN, address), (BARE_REDIS, redis.address), (BARE_WECHAT, stand_in.address)];
         command.envs(addresses.map(|(name, address)| (name, address.to_string())));
         let process = Process::start(&mut command)?;

@@ -25,7 +25,20 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
+    Section {
+        title: "Beside the plain handler, in the same run",
+        measures: &[
+            measure("ratio.plain_saturated", "a login, saturated, times the plain handler", 2, Some(1.0)),
+            measure("ratio.plain_whole", "the same, with what Redis uses", 2, Some(1.15)),
+            measure("ratio.plain_paced", "a login at 500 a second, times the plain handler", 2, Some(1.05)),
+            measure("plain.saturated_us", "the plain handler, saturated, CPU µs a login", 1, None),
+            measure("plain.whole_us", "the plain handler and Redis, CPU µs a login", 1, None),
+            measure("saturated.whole_us", "wxmint and Redis, CPU µs a login", 1, None),
+            measure("plain.paced_us", "the plain handler at 500 a second, CPU µs a login", 1, None),
+            measure("plain.peak_mb", "the plain handler's peak memory, MB", 1, None),
+        ],
+    },
     Section {
         title: "Beside the bare limit, in the same run",
         measures: &[

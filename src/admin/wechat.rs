@@ -135,9 +135,10 @@ fn invalid_token(body: &[u8]) -> Result<AppAccessToken, Problem> {
 
 /// The text of the one member that a body must have.
 fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
-    let text = Fields::from_json(body, &[name])?.text(name)?.ok_or(RefusedBody::Missing(name))?;
+    let fields = Fields::from_json(body, &[name])?;
+    let text = fields.text(name)?.ok_or(RefusedBody::Missing(name))?;
     if text.is_empty() {
         return Err(malformed(name, "must not be empty").into());
     }
-    Ok(text)
+    Ok(text.into_owned())
 }

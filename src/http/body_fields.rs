@@ -2,10 +2,10 @@
 //!
 //! A refusal names the field and never repeats a value, because people type their password into the wrong field.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{
-    Deserializer,
+    Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
@@ -91,9 +91,9 @@ impl<'a> Fields<'a> {
     }
 
     fn without_twins(self) -> Result<Self, RefusedBody> {
-        let names: Vec<_> = self.0.iter().map(|(name, _)| *name).collect();
-        match (1..names.len()).find(|place| names[..*place].contains(&names[*place])) {
-            Some(place) => Err(RefusedBody::Twice(names[place])),
+        let mut fields = self.0.iter().enumerate();
+        match fields.find(|(place, (name, _))| self.0[..*place].iter().any(|(earlier, _)| earlier == name)) {
+            Some((_, (name, _))) => Err(RefusedBody::Twice(name)),
             None => Ok(self),
         }
     }
@@ -103,18 +103,19 @@ impl<'a> Fields<'a> {
     }
 
     /// The text of a field; `None` if the field is absent or `null`.
-    pub fn text(&self, name: &'static str) -> Result<Option<String>, RefusedBody> {
+    pub fn text(&self, name: &'static str) -> Result<Option<Cow<'_, str>>, RefusedBody> {
         let json = match self.field(name) {
             None => return Ok(None),
-            Some(Field::Form(text)) => return Ok(Some(text.clone())),
+            Some(Field::Form(text)) => return Ok(Some(text.as_str().into())),
             Some(Field::Json(json)) => json.get(),
         };
         match json_type(json) {
             "null" => Ok(None),
             // The only fault that serde_json finds in a string which it has skipped before.
-            "a string" => {
-                serde_json::from_str(json).map_err(|_| malformed(name, "must not hold half of a surrogate pair"))
-            }
+            "a string" => match serde_json::from_str(json) {
+                Ok(Text(text)) => Ok(Some(text)),
+                Err(_) => Err(malformed(name, "must not hold half of a surrogate pair")),
+            },
             found => Err(malformed(name, format_args!("must be a string, not {found}"))),
         }
     }
@@ -133,6 +134,10 @@ impl<'a> Fields<'a> {
         }
     }
 }
+
+/// A JSON string; a copy only if it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn json_type(json: &str) -> &'static str {
     match json.as_bytes() {
@@ -157,7 +162,7 @@ impl<'de> Visitor<'de> for JsonObject<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut fields = Vec::new();
-        while let Some(name) = members.next_key::<String>()? {
+        while let Some(Text(name)) = members.next_key()? {
             match self.0.iter().find(|known| **known == name) {
                 Some(name) => fields.push((*name, Field::Json(members.next_value()?))),
                 None => drop(members.next_value::<IgnoredAny>()?),

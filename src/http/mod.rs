@@ -19,7 +19,7 @@ mod to_the_end;
 mod trace;
 pub mod viewer;
 
-use actix_web::{HttpResponse, http::header::CACHE_CONTROL};
+use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
 
 pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
@@ -38,5 +38,5 @@ pub use trace::{LogAddresses, RequestSpan, origin, request_id, with_request_id};
 
 /// An answer for one person, which no cache may keep.
 pub fn private(answer: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer)
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"))).json(answer)
 }

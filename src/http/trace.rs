@@ -12,6 +12,7 @@ use actix_web::{
 };
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
+use uuid::fmt::Hyphenated;
 
 use super::{
     client_address::{TrustedProxies, limit_key},
@@ -36,7 +37,8 @@ impl RootSpanBuilder for RequestSpan {
         let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
         let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
         let client = is_named.then(|| address(request.request()));
-        let span = tracing::error_span!("request", request_id = request_id(request.request()), trace_id, client);
+        let span =
+            with_id_of(request.request(), |request_id| tracing::error_span!("request", request_id, trace_id, client));
         if let Some(trace) = trace {
             request.extensions_mut().insert(trace);
         }
@@ -100,10 +102,15 @@ fn proxy_id(request: &ServiceRequest) -> Option<String> {
 
 /// The id of this request in log and answer.
 pub fn request_id(request: &HttpRequest) -> String {
+    with_id_of(request, str::to_owned)
+}
+
+fn with_id_of<T>(request: &HttpRequest, use_id: impl FnOnce(&str) -> T) -> T {
     let extensions = request.extensions();
-    match extensions.get::<ProxyId>() {
-        Some(ProxyId(id)) => id.clone(),
-        None => extensions.get::<RequestId>().map(ToString::to_string).unwrap_or_default(),
+    match (extensions.get::<ProxyId>(), extensions.get::<RequestId>()) {
+        (Some(ProxyId(id)), _) => use_id(id),
+        (None, Some(id)) => use_id(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH])),
+        (None, None) => use_id(""),
     }
 }
 
@@ -127,7 +134,7 @@ pub async fn with_request_id<B: MessageBody + 'static>(
 }
 
 fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
-    if let Ok(id) = HeaderValue::try_from(request_id(response.request())) {
+    if let Ok(id) = with_id_of(response.request(), HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response

@@ -174,21 +174,20 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&Logged
     }
     let person = trail.person.as_ref().map(|person| worker.issuer.vault.load_full().audit_name(person));
     let (app, user) = (trail.app, trail.user);
-    let login = Event { app, user, person: person.clone(), ..Event::new(Activity::Login, origin) };
-    let address = login.origin.address.clone().unwrap_or_default();
+    let login = Event { app, user, person, ..Event::new(Activity::Login, origin) };
     if let Some(new_user) = trail.bound {
         Event { activity: Activity::Bind, new_user, ..login.clone() }.tell();
     }
     match outcome {
         Ok(logged_in) => Event { new_user: logged_in.new_user, ..login }.tell(),
         Err(refusal) => {
-            let refused = refusal.of(login);
+            let (refused, person) = (refusal.of(login.clone()), login.person);
             match refused.limit {
                 // By whom the limit counts.
                 Some(OPENID | USERNAME) => refused.tell_bounded(person.as_deref().unwrap_or_default()),
                 // Each costs a code that WeChat has given to this person, and these are limited.
                 None if person.is_some() => refused.tell(),
-                _ => refused.tell_bounded(&address),
+                _ => refused.tell_bounded(login.origin.address.as_deref().unwrap_or_default()),
             }
         }
     }

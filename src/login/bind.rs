@@ -35,7 +35,7 @@ impl LoginWorker {
         };
         trail.user = Some(bound.user.clone());
         if !matches!(state, BindingState::Bound(_)) {
-            let new_user = bound.new_for.as_ref() == Some(attempt);
+            let new_user = bound.new_for == Some(attempt.mark());
             trail.bound = Some(new_user);
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user, "binding made");

@@ -233,7 +233,7 @@ impl Binder<'_> {
     fn outcome(&self, decision: Decision, intent: &Intent) -> IntentOutcome {
         match decision {
             Decision::Admitted { first } => {
-                let new_for = (first && intent.made).then(|| self.attempt.clone());
+                let new_for = (first && intent.made).then(|| self.attempt.mark());
                 IntentOutcome::Bound { new_for, unionid: self.unionid.cloned() }
             }
             Decision::Full | Decision::Blocked | Decision::Deserted | Decision::Dismissed => IntentOutcome::Dropped,

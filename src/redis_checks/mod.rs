@@ -38,8 +38,7 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
-                      PEXPIRE KEY 1,PEXPIREAT KEY 1,RPUSHX KEY v,LINSERT KEY AFTER v w,LRANGE KEY 0 -1,LREM KEY 0 v,\
-                      LTRIM KEY 0 -1,LLEN KEY,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,WAIT 0 1";
+                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,WAIT 0 1";
 /// Only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 /// People can log in without them.
@@ -143,8 +142,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
         let says = |text| error.detail().is_some_and(|words| words.contains(text));
         match error.code() {
             Some("NOPERM") if says(" key") => missing.push("~wxmint:*".to_owned()),
-            // RPUSHX stands for RPUSH.
-            Some("NOPERM") => missing.push(format!("+{}", right(words)).replace("rpushx", "rpush +rpushx")),
+            Some("NOPERM") => missing.push(format!("+{}", right(words))),
             Some("OOM" | "MISCONF") => return refuses(server, describe(&error)),
             _ if says("unknown command") => unknown.push(right(words)),
             _ => continue,
@@ -255,8 +253,7 @@ mod tests {
             [NEEDED, NEEDED_IN_CLUSTER].iter().flat_map(|all| all.split(',')).map(right).collect();
         let more: Vec<_> = granted.difference(&needed).collect();
         assert!(needed.is_subset(&granted), "{needed:?} {granted:?}");
-        // Without the first, no primary is found; the second has no form that changes nothing.
-        assert_eq!(more, ["cluster|slots", "rpush"]);
+        assert_eq!(more, ["cluster|slots"], "without which no primary is found");
     }
 
     #[test]
@@ -266,7 +263,7 @@ mod tests {
             |entry: io::Result<fs::DirEntry>| fs::read_to_string(entry.expect("an entry").path()).expect("a script");
         let texts: String = fs::read_dir(scripts).expect("the scripts").map(text).collect();
         let called = texts.split("call('").skip(1).filter_map(|rest| rest.split('\'').next()).map(right);
-        let needed: BTreeSet<_> = NEEDED.split(',').map(right).chain(["rpush".to_owned()]).collect();
+        let needed: BTreeSet<_> = NEEDED.split(',').map(right).collect();
         let more: BTreeSet<_> = called.filter(|command| !needed.contains(command)).collect();
         assert_eq!(more, BTreeSet::new(), "NEEDED and docs/redis.md lack commands");
     }
@@ -278,7 +275,6 @@ mod tests {
             (&[][..], Status::Ok, ""),
             (&[("HSET", "ERR wrong number of arguments"), ("EVALSHA", "NOSCRIPT none")], Status::Ok, ""),
             (&[("HSET", lacks), ("XADD", lacks)], Status::Fault, "ACL SETUSER me +hset +xadd"),
-            (&[("RPUSHX", lacks)], Status::Fault, "ACL SETUSER me +rpush +rpushx"),
             (&[("WAIT", lacks)], Status::Warning, "ACL SETUSER me +wait"),
             (&[("GET", "NOPERM No permissions to access a key")], Status::Fault, "ACL SETUSER me ~wxmint:*"),
             (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/redis.md"),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{
     readme::blocks,
     support::{
-        Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
+        APPID, Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
         repository, until,
     },
 };
@@ -76,6 +76,13 @@ async fn a_backup_brings_back_what_the_page_says_and_no_more() {
     block(&mei, bed.redis.port());
     let ended = bed.log_in("tao").await.expect_login().member("access_token");
     assert_eq!(bed.service().ask("POST", "/logout", &ended, &Value::Null).await.status, 204);
+    let (mut python, person) = (Command::new("python3"), format!("{APPID}:{}", bed.wechat.openid("lin").await));
+    python.args(["-c", &page.commands["read"], &person]).env("WXMINT_REDIS_URL", bed.redis.url());
+    let read = String::from_utf8(python.output().expect("python3").stdout).expect("UTF-8");
+    let shown = command_on(&bed.redis.url(), &["users", "show", &lin]).output().expect("wxmint runs");
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let [unionid, bound_at] = ["unionid", "bound_at"].map(|name| shown["wechat"][0][name].to_string());
+    assert_eq!(read, format!("user {lin}\nunionid {}\nbound at {bound_at}\n", unionid.trim_matches('"')));
     page.run("backup", bed.redis.port());
     let late = bed.log_in("late").await.expect_login().member("user_id");
     bed.redis.kill();

@@ -78,8 +78,8 @@ fn table(count: u32) -> String {
 
 /// Writes bindings of `count` people as wxmint would, faster.
 fn fill(redis: &RedisServer, count: u32) {
-    let script = "for n = 1, ARGV[2] do redis.call('HSET', string.gsub(ARGV[1], '*', 'o' .. n), 'generation', 1, \
-                  'user_id', 'user-' .. n, 'bound_at', 1700000000000 + n) end";
+    let script = "for n = 1, ARGV[2] do redis.call('HSET', string.gsub(ARGV[1], '*', 'o' .. n), 'g', 1, \
+                  'u', 'user-' .. n, 'b', 1700000000 + n) end";
     redis.command::<()>(&["EVAL", script, "0", &redis_keys::binding(APPID, "*"), &count.to_string()]);
 }
 
@@ -204,7 +204,7 @@ async fn whoever_is_bound_stays_bound_and_is_listed() {
     assert_eq!(told.stdout, "line 2: the person is bound to another user\n");
     let again = done(&redis, &["import", &folder.name("first.ndjson"), "--no-trailer"]);
     assert!(again.contains("imported 0 people; 3 were unchanged"), "{again}");
-    let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "user_id"]);
+    let bound_to = |openid: &str| redis.command::<String>(&["HGET", &redis_keys::binding(APPID, openid), "u"]);
     assert_eq!((bound_to("o1"), bound_to("o3")), ("user-1".into(), "user-3".into()));
 }
 
@@ -256,10 +256,10 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     // Mended as docs/bindings.md says: the second user's person has ended the binding, and is bound to the first.
     let binding = redis_keys::binding(OTHER_APP, "o1");
     redis.command::<()>(&["DEL", &binding]);
-    redis.command::<()>(&["HSET", &binding, "generation", "1", "dissolved", "1"]);
+    redis.command::<()>(&["HSET", &binding, "g", "1", "v", "1"]);
     done(&redis, &["import", &folder.write("mended.ndjson", &line(OTHER_APP, "first")), "--no-trailer"]);
     assert_eq!(done(&redis, &["conflicts"]), "no conflicts\n");
-    assert_eq!(redis.command::<String>(&["HGET", &binding, "user_id"]), "first");
+    assert_eq!(redis.command::<String>(&["HGET", &binding, "u"]), "first");
 }
 
 #[tokio::test]

@@ -20,7 +20,6 @@ use crate::{
 /// What it writes, in the order in which it names what is in the way.
 const FILES: [&str; 4] = ["keys.json", "vault.key", "apps", ".env"];
 const SECRET_FILE: &str = "apps/wx0123456789abcdef";
-/// Its password is never repeated.
 const REDIS: &str = "redis://:hunter2@127.0.0.1:1";
 
 fn folder() -> TempDir {

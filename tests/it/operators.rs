@@ -9,6 +9,7 @@ mod unknown;
 
 use std::{fs, process::Output};
 
+use base64::{Engine, engine::general_purpose};
 use serde_json::{Value, json};
 
 use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit, command_on, said, until};
@@ -164,11 +165,21 @@ async fn without_redis_an_act_is_refused_for_now_and_noted() {
     office.expect_audited(&acts.map(|act| (act, user.as_str(), "store_unavailable"))).await;
 }
 
-/// All of Redis as text: each key with its value.
-fn all_of_redis(office: &Office) -> Vec<(String, String)> {
-    let text =
-        |parts: Vec<Vec<u8>>| parts.iter().flat_map(|part| [String::from_utf8_lossy(part), " ".into()]).collect();
-    office.bed.redis.everything().into_iter().map(|(key, parts)| (key, text(parts))).collect()
+/// The keys that name one of these ids in their name or value: as text, in base64, or as what the text is base64url of.
+fn keys_that_name(office: &Office, ids: &[&str]) -> Vec<String> {
+    let forms = |id: &&str| {
+        [
+            (*id).into(),
+            general_purpose::STANDARD_NO_PAD.encode(id).into(),
+            general_purpose::URL_SAFE_NO_PAD.decode(id).expect(id),
+        ]
+    };
+    let forms: Vec<Vec<u8>> = ids.iter().flat_map(forms).collect();
+    let names = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|some| some == form));
+    let all = office.bed.redis.everything().into_iter();
+    all.filter(|(key, parts)| names(key.as_bytes()) || parts.iter().any(|part| names(part)))
+        .map(|(key, _)| key)
+        .collect()
 }
 
 fn written(path: &std::path::Path) -> String {

@@ -16,7 +16,6 @@ pub(crate) mod wechat;
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::support::{APPID, Answer, OTHER_APPID, TestBed};
@@ -100,28 +99,32 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
-    fn lines(&self, session: &Session) -> Vec<String> {
-        self.0.redis.command(&["LRANGE", &key_of(APPID, session, "session"), "0", "-1"])
+    /// The lines of a stored session, as docs/redis.md describes them: the current one and, if there is one, the one before.
+    fn lines(&self, session: &Session) -> Vec<Vec<u8>> {
+        let held: Option<Vec<u8>> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
+        let (mut rest, mut lines) = (held.unwrap_or_default(), Vec::new());
+        while let [high @ 0..32, low, ..] = rest[..] {
+            let end = 2 + usize::from(u16::from_be_bytes([high, low]));
+            lines.push(rest[2..end].to_vec());
+            rest.drain(..end);
+        }
+        lines
     }
 
-    /// The kept session keys, sealed: the current one and, if there is one, the one before.
+    /// The kept session keys, sealed.
     fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
-        let mut lines = self.lines(session);
-        lines.sort_unstable_by(|one, other| other.cmp(one));
-        let sealed = lines.iter().filter(|line| !line.starts_with(' ')).take(2);
-        let sealed = sealed.map(|line| line.rsplit_once(' ').expect("a sealed key").1);
-        sealed.map(|sealed| BASE64_STANDARD_NO_PAD.decode(sealed).expect("Base64")).collect()
+        self.lines(session).iter().map(|line| line[11..].to_vec()).collect()
     }
 
     /// Puts back by `time` when the exchanges of the kept session keys began, as if it had passed since.
     fn age(&self, session: &Session, time: Duration) {
-        let key = key_of(APPID, session, "session");
-        for (at, line) in self.lines(session).iter().enumerate() {
-            let Some((order, _)) = line.split_once('-') else { continue };
-            let micros = u64::from_str_radix(order, 16).expect("microseconds") - time.as_micros() as u64;
-            let aged = format!("{micros:016x}{}", &line[order.len()..]);
-            self.0.redis.command::<()>(&["LSET", &key, &at.to_string(), &aged]);
-        }
+        let script = "local kept, at = redis.call('GET', KEYS[1]), 3 while at < #kept do \
+            local high, low = struct.unpack('>I4I3', kept, at) \
+            local micros = high * 1048576 + math.floor(low / 16) - ARGV[1] \
+            local aged = struct.pack('>I4I3', math.floor(micros / 1048576), micros % 1048576 * 16) \
+            redis.call('SETRANGE', KEYS[1], at - 1, aged) at = at + 2 + struct.unpack('>I2', kept, at - 2) end";
+        let (key, time) = (key_of(APPID, session, "session"), time.as_micros().to_string());
+        self.0.redis.command::<()>(&["EVAL", script, "1", &key, &time]);
     }
 
     /// As if the window of failures had passed.

@@ -158,24 +158,13 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     ] {
         assert_refused(command(&path, words), input, &path, 64, sentence);
     }
+    for accounts in ["", "auto", "file:", "https://accounts.example.com"] {
+        let mut unnamed = wxmint();
+        unnamed.args(["users", "add", "alice"]).env_clear().env("WXMINT_ACCOUNTS", accounts);
+        assert_refused(unnamed, PASSWORD, &path, 64, "Add --users users, or set WXMINT_ACCOUNTS=file:users");
+    }
     assert_refused(on_a_full_disk(&command(&path, &["add", "bob"])), PASSWORD, &path, 1, "users: File too large");
     assert_refused(on_a_full_disk(&command(&path, &["remove", "alice"])), "", &path, 1, "users: File too large");
-}
-
-#[test]
-fn the_file_is_that_of_the_service_where_none_is_named() {
-    let (_folder, path) = folder();
-    let named_by = |accounts: &str| {
-        let mut command = wxmint();
-        command.args(["users", "add", "alice"]).env_clear().env("WXMINT_ACCOUNTS", accounts);
-        command
-    };
-    assert_eq!(run(named_by(&format!("file:{}", path.display())), PASSWORD).code, Some(0));
-    assert_eq!(users(&path, &["list"]).lines().count(), 1);
-    for accounts in ["", "auto", "file:", "https://accounts.example.com"] {
-        let sentence = "which users? Add --users users, or set WXMINT_ACCOUNTS=file:users";
-        assert_refused(named_by(accounts), PASSWORD, &path, 64, sentence);
-    }
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Link {
 /// again as text, with the commands behind it.
 async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
     let Call { slot, commands: sent, scripts } = call;
-    let mut commands = redis::pipe();
+    let mut commands = Pipeline::with_capacity(sent.len());
     sent.into_iter().for_each(|command| _ = commands.add_command(command));
     let mut reply = send(primaries, slot, &commands, deadline).await?;
     for (place, script) in scripts {

@@ -36,14 +36,12 @@ impl Script {
     }
 
     /// A call of the script. Its keys lie in one slot.
-    pub fn on(&'static self, keys: &[&dyn Display]) -> Call {
-        let mut by_name = redis::cmd("EVALSHA");
-        by_name.arg(&self.sha).arg(keys.len());
-        keys.iter().for_each(|key| by_name.write_arg_fmt(key));
-        let slots = || members(&by_name).skip(3).map(slot_of);
+    pub fn on(&'static self, keys: &[&str]) -> Call {
+        let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        let slot = slots().next().unwrap_or_default();
-        Call { slot, commands: vec![by_name], scripts: vec![(0, self)] }
+        let mut call = Call::at(keys.first().unwrap_or(&""));
+        call.cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(keys).scripts.push((0, self));
+        call
     }
 
     /// The same command as `by_name`, for a server that does not know the script.
@@ -58,20 +56,22 @@ impl Script {
 impl Call {
     /// Commands will follow, whose keys lie in the slot of this one.
     pub fn at(key: &str) -> Self {
-        Self { slot: slot_of(key.as_bytes()), commands: Vec::new(), scripts: Vec::new() }
+        Self { slot: slot_of(key.as_bytes()), commands: Vec::with_capacity(8), scripts: Vec::new() }
     }
 
     /// A command on this key. Others may follow, whose keys lie in the same slot.
-    pub fn of(command: &str, key: impl Display) -> Self {
-        let key = key.to_string();
-        let mut call = Self::at(&key);
-        call.cmd(command).arg(key);
+    pub fn of(command: &str, key: impl AsRef<str>) -> Self {
+        let mut call = Self::at(key.as_ref());
+        call.cmd(command).arg(key.as_ref());
         call
     }
 
     /// Begins another command.
     pub fn cmd(&mut self, name: &str) -> &mut Self {
-        self.commands.push(redis::cmd(name));
+        // Room for most commands, so that few buffers grow.
+        let mut command = Cmd::with_capacity(12, 320);
+        command.arg(name);
+        self.commands.push(command);
         self
     }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
         let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
-        let mut call = script.on(&[&"{a}1", &"{a}2"]);
+        let mut call = script.on(&["{a}1", "{a}2"]);
         call.arg(7).text("x");
         let by_name = call.commands.first().expect("a command");
         let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");

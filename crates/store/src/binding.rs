@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{AttemptId, Person, Result};
+use super::{AttemptMark, Person, Result};
 
 /// How long a unionid stays linked to a user for whom the person has not been bound yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
@@ -120,7 +120,7 @@ pub struct Bound {
     /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's changed.
     pub others: BTreeSet<UnionId>,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
-    pub new_for: Option<AttemptId>,
+    pub new_for: Option<AttemptMark>,
     /// Whether the user is blocked.
     pub blocked: bool,
 }
@@ -136,7 +136,7 @@ pub struct Binding {
     pub others: Vec<UnionId>,
     /// The other user whom the unionid was linked to then.
     pub conflict: Option<UserId>,
-    /// To the millisecond.
+    /// To the second.
     pub bound_at: DateTime<Utc>,
 }
 
@@ -161,7 +161,7 @@ pub enum Decision {
 pub enum IntentOutcome {
     Bound {
         /// See [`Bound::new_for`].
-        new_for: Option<AttemptId>,
+        new_for: Option<AttemptMark>,
         unionid: Option<UnionId>,
     },
     Dropped,

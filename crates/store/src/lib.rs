@@ -86,7 +86,15 @@ impl AttemptId {
     pub fn new(bits: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bits))
     }
+
+    pub fn mark(&self) -> AttemptMark {
+        AttemptMark(self.0 as u32)
+    }
 }
+
+/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12 bytes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptMark(u32);
 
 impl Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

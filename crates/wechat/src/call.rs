@@ -143,9 +143,9 @@ fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallError> {
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
 }
 
-/// Treats an empty member as missing.
+/// Treats an empty member as missing, and one that is longer than anything that WeChat sends.
 pub(super) fn believed<T: AsRef<str>>(member: Option<T>) -> Option<T> {
-    member.filter(|text| !text.as_ref().is_empty())
+    member.filter(|text| (1..=1024).contains(&text.as_ref().len()))
 }
 
 /// Reads a number that WeChat sends either as a number or as a string.

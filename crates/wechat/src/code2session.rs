@@ -91,5 +91,7 @@ mod tests {
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("secret-key"));
         }
+        let long = |length| format!(r#"{{"openid":"o1","session_key":"{}"}}"#, "k".repeat(length));
+        assert!(read_answer(long(1024).as_bytes()).is_ok() && read_answer(long(1025).as_bytes()).is_err());
     }
 }

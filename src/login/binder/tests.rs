@@ -99,7 +99,7 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let make =
         async |vacancy: Vacancy<'_>| Ok::<_, BindError>(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
-    assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt)));
+    assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt.mark())));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
 }
 

@@ -150,7 +150,9 @@ fn log_line(event: &Event, format: LogFormat, now: DateTime<Utc>) -> io::Result<
     } else {
         write!(line, r#"{{"timestamp":"{timestamp}","level":"INFO","target":"audit","#)?;
         if let Some(id) = &event.origin.request_id {
-            write!(line, r#""request_id":{},"#, serde_json::Value::from(id.as_str()))?;
+            line.extend_from_slice(br#""request_id":"#);
+            serde_json::to_writer(&mut line, id)?;
+            line.push(b',');
         }
         let begun = line.len();
         event.write_ocsf(&message, now, &mut line)?;

@@ -253,7 +253,7 @@ async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
         assert_eq!(signed, by_python(&session_key(&shop.bed, person).await, "\"data\""), "{person}");
     }
     for binding in shop.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:binding"]) {
-        shop.bed.redis.command::<()>(&["HSET", &binding, "user_id", "another"]);
+        shop.bed.redis.command::<()>(&["HSET", &binding, "u", "another"]);
     }
     shop.sign(&user, "data").await.expect_problem(404, "unknown_person");
 }

@@ -18,7 +18,8 @@ impl Business {
 
     /// Whom a unionid is linked to.
     fn holder(&self, unionid: &str) -> Option<String> {
-        self.bed.redis.command(&["GET", &redis_keys::holder_of(unionid)])
+        let held: Option<Vec<u8>> = self.bed.redis.command(&["GET", &redis_keys::holder_of(unionid)]);
+        held.map(|held| redis_keys::id_in(&held))
     }
 
     async fn conflicts(&self) -> f64 {

@@ -140,7 +140,6 @@ impl RedisServer {
         let parts = |key: &str| match self.command::<String>(&["TYPE", key]).as_str() {
             "string" => vec![self.command(&["GET", key])],
             "hash" => self.command(&["HGETALL", key]),
-            "list" => self.command(&["LRANGE", key, "0", "-1"]),
             "stream" => {
                 let entries: Vec<(String, Vec<Vec<u8>>)> = self.command(&["XRANGE", key, "-", "+"]);
                 entries.into_iter().flat_map(|(_, fields)| fields).collect()

@@ -93,6 +93,7 @@ impl Secret {
             forms.push(("in base64", in_base64(&STANDARD_NO_PAD, secret, padding)));
             forms.push(("in base64url", in_base64(&URL_SAFE_NO_PAD, secret, padding)));
         }
+        forms.extend(STANDARD.decode(secret).map(|bytes| ("as what it is the base64 of", text(bytes))));
         forms.retain(|(_, form)| form.len() >= TELLING);
         forms.dedup_by(|one, other| one.1 == other.1);
         Self { name, may_be_in, forms }

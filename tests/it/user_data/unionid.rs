@@ -7,7 +7,7 @@ use super::{
     OTHER_APPID, Replicas, Session, data_of,
     sealing::{seal, watermark},
 };
-use crate::support::APPID;
+use crate::support::{APPID, redis_keys};
 
 impl Replicas {
     async fn unionids(&self, app: &str, given: bool) {
@@ -58,7 +58,7 @@ async fn a_unionid_in_a_persons_data_changes_none_that_is_known() {
     let binding = format!("wxmint:{{{APPID}:{}}}:binding", here.openid);
     for other in ["oAnotherUnionid0123456789abc", known.as_str()] {
         data_of(&apps.decrypt(0, &here, &apps.user_info(&here, &json!(other)).await).await);
-        assert_eq!(bed.redis.command::<String>(&["HGET", &binding, "unionid"]), known);
+        assert_eq!(redis_keys::id_in(&bed.redis.command::<Vec<u8>>(&["HGET", &binding, "n"])), known);
         let linked: Vec<String> = bed.redis.command(&["KEYS", "wxmint:union:*"]);
         assert_eq!(linked, [format!("wxmint:union:{{{known}}}")]);
     }

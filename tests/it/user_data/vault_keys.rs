@@ -64,8 +64,8 @@ impl Replicas {
     }
 
     /// By which vault keys the kept session keys are sealed: the current one and, if there is one, the one before.
-    fn sealed_by(&self, session: &Session) -> Vec<[u8; 4]> {
-        self.kept(session).iter().map(|sealed| sealed[1..5].try_into().expect("a header")).collect()
+    fn sealed_by(&self, session: &Session) -> Vec<[u8; 2]> {
+        self.kept(session).iter().map(|sealed| sealed[1..3].try_into().expect("a header")).collect()
     }
 }
 

@@ -131,7 +131,7 @@ impl Request {
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
         binder.link(&bound).await?;
-        let new_for = bound.new_for.clone().filter(|made| made == attempt);
+        let new_for = bound.new_for.filter(|made| *made == attempt.mark());
         Ok(Outcome::Bound(Bound { new_for, ..bound }))
     }
 

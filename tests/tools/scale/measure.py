@@ -1,5 +1,6 @@
 """What a login and a key cost, measured: commands and CPU of Redis for each kind of request, and bytes for each kind of key."""
 
+import codecs
 import re
 
 COPIES = 100_000
@@ -94,17 +95,15 @@ def fill(scratch, command):
 def saturated(redis, writes):
     """CPU of Redis for each of these writes when it has them of 64 connections at a time; µs by name."""
     connections, costs = [redis.again() for _ in range(64)], {}
-    session = next(words[1] for words in writes["session and binding"] if words[0] == "RPUSHX")
-    for number in range(64):
+    session = next(words[4] for words in writes["session and binding"])
+    for number in range(len(connections)):
         redis.ask("COPY", session, of_person(session, number))
     for name, commands in writes.items():
         before, rounds = redis.cpu(), 400
         for number in range(rounds * len(connections)):
             each = connections[number % len(connections)]
             for words in commands:
-                older, person = number - 2 * len(connections), number % len(connections)
-                differ = {"__number__": f"{number:012d}", "__older__": f"{older:012d}", session: of_person(session, person)}
-                each.send(*(re.sub("|".join(map(re.escape, differ)), lambda found: differ[found[0]], word) for word in words))
+                each.send(*as_of(words, number, session, number % len(connections)))
             if each is connections[-1]:
                 for other in connections:
                     for _ in commands:
@@ -114,12 +113,22 @@ def saturated(redis, writes):
 
 
 def of_person(session, number):
-    """The session of another person: a list that all people shared would be long."""
-    return session.replace("}:session", f"-{number}}}:session")
+    """The session of another person."""
+    return session.replace(b"}:session", b"-%d}:session" % number)
+
+
+def as_of(words, number, session, person):
+    """The command of another login: of another code, or of a later exchange of another person, whose binding is the same."""
+    if words[0] == b"SET":
+        return [words[0], words[1].replace(words[1][15:27], b"%012d" % number), *words[2:]]
+    if words[0] != b"EVALSHA":
+        return words
+    order = int.from_bytes(words[6][:7], "big") + ((number + 1) << 20)
+    return [*words[:4], of_person(session, person), words[5], order.to_bytes(7, "big") + words[6][7:], *words[7:]]
 
 
 def writes_of_a_login(login, redis):
-    """The two writes of a silent login as they were sent; the code and the order of the exchange differ each time."""
+    """The two writes of a silent login as they were sent."""
     login.log_in("watched")
     watcher = redis.again()
     watcher.ask("MONITOR")
@@ -127,23 +136,14 @@ def writes_of_a_login(login, redis):
     redis.ask("PING")
     writes = {"address and code": [], "session and binding": []}
     while True:
-        line = watcher.file.readline().decode()
-        words = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
-        command = words[0].upper() if words and " lua]" not in line else ""
-        if command == "PING":
-            return writes
-        name, differs = "address and code", None
-        if command in ("RPUSHX", "LRANGE", "HGETALL") and kind_of(words[1].encode()) in ("session", "binding"):
-            name = "session and binding"
-            differs = words[2][4:16] if command == "RPUSHX" else None
-        elif command == "SET" and kind_of(words[1].encode()) == "code":
-            differs = words[1][15:27]
-        elif command == "TIME" and any(words == ["TIME"] for words in writes[name]):
-            name = "session and binding"
-        elif command not in ("HINCRBY", "HGETALL", "PEXPIRE", "TIME"):
+        line = watcher.file.readline()
+        if b" lua]" in line:
             continue
-        writes[name].append([word.replace(differs, "__number__") if differs else word for word in words])
-        if command == "RPUSHX":
-            # Each login makes one of the earlier lines needless, which is deleted soon.
-            needless = words[2].replace(differs, "__older__")
-            writes[name].append(["LREM", words[1], "0", needless])
+        words = [codecs.escape_decode(word)[0] for word in re.findall(rb'"((?:[^"\\]|\\.)*)"', line)]
+        command = words[0].upper() if words else b""
+        if command == b"PING":
+            return writes
+        if command == b"EVALSHA" and words[4].endswith(b":session"):
+            writes["session and binding"].append([command, *words[1:]])
+        elif command in (b"HINCRBY", b"HGETALL", b"PEXPIRE", b"TIME") or command == b"SET" and kind_of(words[1]) == "code":
+            writes["address and code"].append([command, *words[1:]])

@@ -15,7 +15,7 @@ import measure
 from parts import ROOT, Login, Redis, stop
 
 # Of benches/README.md, measured by `make bench`: CPU µs of wxmint for a login.
-SATURATED_US, QUIET_US = 70, 244
+SATURATED_US, QUIET_US = 72, 297
 # Of a primary: memory that its keys may fill, the rest being for replication and for the copy while it saves; and of one core.
 PRIMARY_GB, PRIMARY_CORE = 24, 0.6
 # Within the busiest hour, the busiest minute has so much more than the mean.

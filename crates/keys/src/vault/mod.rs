@@ -10,14 +10,15 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce},
     rand,
 };
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 pub use self::{file::with_new_key, sealed::Sealed};
 use self::{
     mac::MacKey,
-    sealed::{HEADER_LEN, KEY_ID_LEN, KeyId, VERSION},
+    sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT},
 };
 
 /// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
@@ -105,7 +106,7 @@ impl Vault {
 
     /// Whether `sealed` is under the key that seals now.
     pub fn is_newest(&self, sealed: &Sealed) -> bool {
-        sealed.key_id() == Some(self.keys[self.sealing].id)
+        sealed.is_under(self.keys[self.sealing].id)
     }
 
     /// Seals with the key whose turn it is (AES-256-GCM, random nonce), for this owner alone.
@@ -115,26 +116,31 @@ impl Vault {
         rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
         // Of the final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
-        for part in [&[VERSION][..], &id.0, &nonce, secret.as_bytes()] {
+        for part in [&[BASE64][..], id.mark(), &nonce, secret.as_bytes()] {
             sealed.extend_from_slice(part);
         }
+        match STANDARD.decode_slice(secret, &mut sealed[HEADER_LEN..]) {
+            Ok(length) => {
+                sealed[HEADER_LEN + length..].zeroize();
+                sealed.truncate(HEADER_LEN + length);
+            }
+            Err(_) => {
+                sealed[0] = TEXT;
+                sealed[HEADER_LEN..].copy_from_slice(secret.as_bytes());
+            }
+        }
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, owner.into().associated_data(), &mut sealed[HEADER_LEN..]);
+        let owner = owner.into().associated_data(sealed[0]);
+        let tag = key.seal_in_place_separate_tag(nonce, owner, &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
         Ok(Sealed(sealed))
     }
 
     /// Opens what any of the keys sealed for this owner.
     pub fn open<'a>(&self, sealed: &Sealed, owner: impl Into<Owner<'a>>) -> Result<Zeroizing<String>, VaultError> {
-        let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN).ok_or(VaultError::DoesNotOpen)?;
-        let id = sealed.key_id();
-        let known = self.keys.iter().find(|key| Some(key.id) == id);
-        let VaultKey { key, .. } = known.ok_or(VaultError::DoesNotOpen)?;
-        let nonce = Nonce::try_assume_unique_for_key(&header[1 + KEY_ID_LEN..]).map_err(|_| VaultError::DoesNotOpen)?;
-        let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let text = key.open_in_place(nonce, owner.into().associated_data(), &mut buffer);
-        let text = text.map_err(|_| VaultError::DoesNotOpen)?;
-        str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| VaultError::DoesNotOpen)
+        let owner = owner.into();
+        let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
+        candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
     }
 
     /// A MAC of a text that strangers send back to any replica, by the key that seals.
@@ -151,8 +157,22 @@ impl Vault {
     /// key makes it, so that a new key changes nothing until the oldest is taken away.
     pub fn audit_name(&self, person: &Person) -> String {
         let oldest = self.keys.last().expect("a vault has a key");
-        oldest.names.of(&format!("{}:{}", person.app, person.openid.as_str()))
+        oldest.names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
+}
+
+fn opened(sealed: &Sealed, owner: Owner<'_>, key: &LessSafeKey) -> Option<Zeroizing<String>> {
+    let (header, ciphertext) = sealed.0.split_at_checked(HEADER_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let form = sealed.form()?;
+    let secret = key.open_in_place(nonce, owner.associated_data(form), &mut buffer).ok()?;
+    let text = match form {
+        TEXT => str::from_utf8(secret).ok()?.to_owned(),
+        BASE64 => STANDARD.encode(secret),
+        _ => return None,
+    };
+    Some(Zeroizing::new(text))
 }
 
 impl fmt::Debug for Vault {
@@ -184,13 +204,14 @@ impl<'a> From<&'a AppId> for Owner<'a> {
 
 impl Owner<'_> {
     /// No part of it can hold the separator, and the two kinds begin differently, so that neither opens as the other.
-    fn associated_data(self) -> Aad<Vec<u8>> {
-        Aad::from(match self {
-            Self::Person(Person { app, openid }) => {
-                ["wxmint session_key:", app.as_str(), ":", openid.as_str()].concat().into_bytes()
-            }
-            Self::App(app) => format!("wxmint access_token:{app}").into_bytes(),
-        })
+    fn associated_data(self, form: u8) -> Aad<Vec<u8>> {
+        let parts = match self {
+            Self::Person(Person { app, openid }) => ["wxmint session_key:", app.as_str(), ":", openid.as_str()],
+            Self::App(app) => ["wxmint access_token:", app.as_str(), "", ""],
+        };
+        Aad::from(
+            [parts[0].as_bytes(), parts[1].as_bytes(), parts[2].as_bytes(), parts[3].as_bytes(), &[form]].concat(),
+        )
     }
 }
 
@@ -198,7 +219,6 @@ impl Owner<'_> {
 mod tests {
     use std::sync::LazyLock;
 
-    use base64::{Engine, engine::general_purpose::STANDARD};
     use chrono::TimeDelta;
 
     use super::*;
@@ -291,6 +311,10 @@ mod tests {
         assert!(vault.open(&token, &person("o1")).is_err());
         let key = vault.seal(SESSION_KEY, &person("o1")).expect("sealed");
         assert!(vault.open(&key, &*APP).is_err());
+        for text in ["", "=", "HyVFkGl5F5OQWJZZaNzBBh==", "HyVFkGl5F5OQWJZZaNzBBg", "HyVF"] {
+            let sealed = vault.seal(text, &*APP).expect("sealed");
+            assert_eq!(vault.open(&sealed, &*APP).expect("opens").as_str(), text);
+        }
     }
 
     #[test]
@@ -298,8 +322,9 @@ mod tests {
         let vault = vault(&[1]);
         let [one, other] = [(); 2].map(|()| vault.seal(SESSION_KEY, &person("o1")).expect("sealed"));
         assert_ne!(one, other);
-        let text = SESSION_KEY.as_bytes().to_vec();
-        assert!(!one.0.windows(text.len()).any(|window| window == text));
+        let bytes = STANDARD.decode(SESSION_KEY).expect("base64");
+        assert!(![SESSION_KEY.as_bytes(), &bytes].iter().any(|key| one.0.windows(key.len()).any(|some| some == *key)));
+        assert_eq!(one.0.len(), 47, "each person has two");
     }
 
     #[test]

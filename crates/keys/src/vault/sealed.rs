@@ -5,12 +5,17 @@ use std::fmt;
 use aws_lc_rs::{aead::NONCE_LEN, digest};
 use zeroize::Zeroizing;
 
-/// Layout of a sealed value: version, key id, nonce, ciphertext and tag.
-pub(super) const VERSION: u8 = 1;
-/// The version of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is decrypted with it.
-const STALE: u8 = 2;
-pub(super) const KEY_ID_LEN: usize = 4;
-pub(super) const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
+/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it is, or as the
+/// bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than 24.
+pub(super) const TEXT: u8 = 1;
+pub(super) const BASE64: u8 = 2;
+/// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is decrypted
+/// with it.
+const STALE: u8 = 0x80;
+const KEY_ID_LEN: usize = 4;
+/// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
+pub(super) const MARK_LEN: usize = 2;
+pub(super) const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
 
 /// A secret that can only be opened with the vault key, and only for one person or app.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,21 +30,25 @@ impl Sealed {
         &self.0
     }
 
-    /// Of the vault key that sealed it; `None` for a layout that this version does not know.
-    pub(super) fn key_id(&self) -> Option<KeyId> {
-        let (version, rest) = self.0.split_first()?;
-        rest.first_chunk().filter(|_| [VERSION, STALE].contains(version)).copied().map(KeyId)
+    /// How the secret is written.
+    pub(super) fn form(&self) -> Option<u8> {
+        Some(self.0.first()? & !STALE)
+    }
+
+    /// Whether the vault key of this id may have sealed it.
+    pub(super) fn is_under(&self, id: KeyId) -> bool {
+        self.0.get(1..=MARK_LEN) == Some(id.mark())
     }
 
     /// Whether WeChat has refused this session key.
     pub fn is_stale(&self) -> bool {
-        self.0.first() == Some(&STALE)
+        self.0.first().is_some_and(|form| form & STALE != 0)
     }
 
     /// The same session key, marked as one that WeChat has refused.
     pub fn stale(&self) -> Self {
         let mut marked = self.clone();
-        marked.0.iter_mut().take(1).for_each(|version| *version = STALE);
+        marked.0.iter_mut().take(1).for_each(|form| *form |= STALE);
         marked
     }
 }
@@ -60,5 +69,9 @@ impl KeyId {
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&hash.as_ref()[..KEY_ID_LEN]);
         Self(id)
+    }
+
+    pub(super) fn mark(&self) -> &[u8] {
+        &self.0[..MARK_LEN]
     }
 }

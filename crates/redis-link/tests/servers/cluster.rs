@@ -74,7 +74,7 @@ async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are() {
     assert_eq!(is_there(&link, "{tag}here").await, Ok(true));
     write(&link, "{tag}new").await.expect("the new owner takes it");
     assert!(errors(from).contains("errorstat_ASK") && cluster.node(to).calls().contains_key("asking"));
-    let count = link.run::<u8>("count", COUNT.on(&[&"{tag}here", &"{tag}new"]));
+    let count = link.run::<u8>("count", COUNT.on(&["{tag}here", "{tag}new"]));
     let move_on = async {
         until("TRYAGAIN", PATIENCE, async || errors(from).contains("errorstat_TRYAGAIN")).await;
         cluster.move_keys(slot, from, to);

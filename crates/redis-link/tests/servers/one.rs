@@ -40,7 +40,7 @@ async fn commands_of_one_call_and_two_calls_are_answered_together_in_their_order
 async fn a_script_that_the_server_does_not_know_is_sent_as_text() {
     let (server, link) = server().await;
     for _ in 0..2 {
-        let mut call = TWICE.on(&[&"key"]);
+        let mut call = TWICE.on(&["key"]);
         call.arg(21).cmd("GET").arg("key");
         assert_eq!(link.run("twice", call).await, Ok((42, None::<String>)));
         server.command::<()>(&["SCRIPT", "FLUSH"]);
@@ -50,7 +50,7 @@ async fn a_script_that_the_server_does_not_know_is_sent_as_text() {
 #[tokio::test(flavor = "local")]
 async fn what_may_wait_goes_with_the_next_pair_of_calls() {
     let (server, link) = server().await;
-    let mut script = TWICE.on(&[&"key"]);
+    let mut script = TWICE.on(&["key"]);
     script.arg(21);
     link.later(script);
     link.later(set("later"));

@@ -1,6 +1,6 @@
 //! The steps of the binding protocol in Redis.
 
-use std::{collections::HashMap, fmt::Display, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use redis::Value;
@@ -8,20 +8,21 @@ use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{
-        BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+        AttemptMark, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result,
+        UNPROVEN_LINK_KEPT,
     },
-    Call, Redis, Script, flag, name, replace, script,
-    stored_binding::{StoredBinding, parse_user, person_of, stored_binding},
+    Call, Redis, Script, flag, name, packed, replace, script,
+    stored_binding::{StoredBinding, stored_binding},
     unreadable,
 };
 
 static CHANGE_BINDING: LazyLock<Script> = script!("session", "change_binding");
 static ADMIT: LazyLock<Script> = script!("admit");
 static DISMISS: LazyLock<Script> = script!("ends", "dismiss");
-static LINK_UNIONID: LazyLock<Script> = script!("link_unionid");
+static LINK_UNIONID: LazyLock<Script> = script!("session", "link_unionid");
 
 /// The fields of a user's list that name nobody.
-pub(super) const NO_PEOPLE: [&str; 3] = ["first", "block", "floor"];
+pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
 
 #[async_trait(?Send)]
 impl Bindings for Redis {
@@ -31,7 +32,7 @@ impl Bindings for Redis {
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
         let mut script = change(person, "intend", generation);
-        script.arg(intent.user.as_str()).arg(flag(intent.made)).arg(flag(intent.by_unionid));
+        script.arg(packed::user(&intent.user)).arg(flag(intent.made)).arg(flag(intent.by_unionid));
         self.certain(person, self.link.run("intend", script).await?).await
     }
 
@@ -39,14 +40,15 @@ impl Bindings for Redis {
         let Intent { user, by_unionid, .. } = intent;
         let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         script
-            .text(name::entry(person))
+            .arg(packed::person(person))
             .arg(generation)
-            .text(format_args!("{}:", person.app))
+            .arg(packed::app(&person.app))
             .arg(per_app)
             .arg(flag(*by_unionid));
-        let (sign, first): (String, String) = self.link.run_confirmed("admit", script).await?;
+        let sign: String = self.link.run_confirmed("admit", script).await?;
         match sign.as_str() {
-            "+" => Ok(Decision::Admitted { first: first == "1" }),
+            "*" => Ok(Decision::Admitted { first: true }),
+            "+" => Ok(Decision::Admitted { first: false }),
             "f" => Ok(Decision::Full),
             "d" => Ok(Decision::Deserted),
             "b" => Ok(Decision::Blocked),
@@ -59,15 +61,15 @@ impl Bindings for Redis {
         match outcome {
             IntentOutcome::Bound { new_for, unionid } => {
                 let mut script = change(person, "bind", generation);
-                script.arg("bound_at").arg((self.clock)().timestamp_millis());
-                if let Some(attempt) = new_for {
-                    script.arg("new_for").text(attempt);
+                script.arg("b").arg((self.clock)().timestamp());
+                if let Some(AttemptMark(mark)) = new_for {
+                    script.arg("f").arg(&mark.to_be_bytes());
                 }
-                if let Some(unionid) = unionid {
-                    script.arg("unionid_others").text(format_args!(" {}", unionid.as_str()));
+                if let Some(unionid) = &unionid {
+                    script.arg("o").arg(packed::unionids([unionid]));
                 }
                 if self.link.confirms() {
-                    script.arg("unconfirmed").arg("1");
+                    script.arg("w").arg("1");
                 }
                 let stored = self.link.run_confirmed("settle", script).await?;
                 self.confirmed(person, stored)
@@ -81,15 +83,14 @@ impl Bindings for Redis {
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         let mut script = change(person, "leave", bound.generation);
-        script.arg(bound.user.as_str()).arg(self.latest_second().await?);
+        script.arg(packed::user(&bound.user)).arg(self.latest_second().await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
-        let keys: [&dyn Display; 4] =
-            [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
+        let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
         let mut script = DISMISS.on(&keys);
-        script.text(name::entry(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
+        script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
@@ -101,36 +102,35 @@ impl Bindings for Redis {
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HLEN").text(name::gone(user));
-        let (list, gone): (HashMap<String, String>, u64) = self.link.run("people_of", asked).await?;
-        let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_str()));
-        let admitted = admitted.map(|name| person_of(name)).collect::<Result<Vec<_>>>()?;
+        asked.cmd("HLEN").arg(name::gone(user));
+        let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
+        let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
+        let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>>>()?;
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
     async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let key = name::union(unionid);
         let Some(candidate) = candidate else {
-            let user: Option<String> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
-            return user.as_deref().map(parse_user).transpose();
+            let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
+            return user.as_deref().map(packed::read_user).transpose();
         };
         let mut claim = Call::of("SET", &key);
-        claim.arg(candidate.as_str()).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
-        claim.cmd("GET").text(&key);
-        let (_, held): (Value, Option<String>) = self.link.run_confirmed("claim_unionid", claim).await?;
-        held.as_deref().map(parse_user).transpose()
+        claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
+        claim.cmd("GET").arg(&key);
+        let (_, held): (Value, Option<Vec<u8>>) = self.link.run_confirmed("claim_unionid", claim).await?;
+        held.as_deref().map(packed::read_user).transpose()
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
-        let script = replace(&name::union(unionid), from.as_str(), to.as_str());
-        let held: Option<String> = self.link.run_confirmed("move_unionid", script).await?;
-        let stays = held.filter(|held| held != from.as_str());
-        stays.map_or_else(|| Ok(to.clone()), |user| parse_user(&user))
+        let script = replace(&name::union(unionid), &packed::user(from), &packed::user(to));
+        let held: Option<Vec<u8>> = self.link.run_confirmed("move_unionid", script).await?;
+        let held = held.as_deref().map(packed::read_user).transpose()?;
+        Ok(held.filter(|held| held != from).unwrap_or_else(|| to.clone()))
     }
 
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
-        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
-        script.arg(user.as_str()).arg(unionid.as_str());
+        let script = link_unionid(person, user, unionid);
         let noted: i8 = self.link.run_confirmed("note_unionid", script).await?;
         Ok(noted >= 0)
     }
@@ -142,8 +142,8 @@ impl Bindings for Redis {
         unionid: &UnionId,
         conflict: Option<&UserId>,
     ) -> Result<Option<bool>> {
-        let mut script = LINK_UNIONID.on(&[&name::binding(person)]);
-        script.arg(user.as_str()).arg(unionid.as_str()).arg(conflict.map_or("", UserId::as_str));
+        let mut script = link_unionid(person, user, unionid);
+        script.arg(conflict.map(packed::user).unwrap_or_default());
         let news: i8 = self.link.run("link_unionid", script).await?;
         Ok((news >= 0).then_some(news == 1))
     }
@@ -164,7 +164,7 @@ impl Redis {
     fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             let mut mark = Call::of("HDEL", name::binding(person));
-            mark.arg("unconfirmed");
+            mark.arg("w");
             self.link.later(mark);
         }
         stored.state()
@@ -183,9 +183,14 @@ impl Redis {
 
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
-    let keys: [&dyn Display; 4] =
-        [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
+    let keys: [&str; 4] = [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
     let mut script = CHANGE_BINDING.on(&keys);
     script.arg(step).arg(generation);
+    script
+}
+
+fn link_unionid(person: &Person, user: &UserId, unionid: &UnionId) -> Call {
+    let mut script = LINK_UNIONID.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    script.arg(packed::user(user)).arg(packed::unionid(unionid));
     script
 }

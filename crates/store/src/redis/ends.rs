@@ -20,9 +20,8 @@ use super::{
         Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, StoreError, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
-    Call, NotedLife, Redis, Script, name, script,
+    Call, NotedLife, Redis, Script, name, packed, script,
     session::change_session,
-    stored_binding::person_of,
     unreadable,
 };
 
@@ -47,7 +46,7 @@ impl Ends for Redis {
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
             return Ok(());
         }
-        let mut script = NOTE_LIFE.on(&[&name::LIVES]);
+        let mut script = NOTE_LIFE.on(&[name::LIVES]);
         script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((url, life, now)));
@@ -59,8 +58,8 @@ impl Ends for Redis {
         let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
         // The list comes first. If it was read just before an end, the end is found all the same.
         let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HMGET").text(name::ends(user)).arg(&fields).cmd("GET").text(name::ended(user, id));
-        type Found = (HashMap<String, String>, [Option<i64>; 3], Option<String>);
+        asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
+        type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
         let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
         if before.is_some_and(|before| *issued_at <= before) {
             return Ok(TokenState::EndedWithUser { told: untold.is_none() });
@@ -126,7 +125,7 @@ impl Ends for Redis {
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {
-        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES, &name::ended_key(kid)]);
+        let mut script = PUBLISH_END.on(&[name::STREAM, name::LIVES, &name::ended_key(kid)]);
         script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
         script.arg("once");
         let kept: u64 = self.link.run_confirmed("publish_end", script).await?;
@@ -139,7 +138,7 @@ impl Ends for Redis {
         }
         let mut asked = Call::at(name::STREAM);
         for kid in kids {
-            asked.cmd("GET").text(name::ended_key(kid));
+            asked.cmd("GET").arg(name::ended_key(kid));
         }
         let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
@@ -153,13 +152,13 @@ impl Ends for Redis {
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let mut script = change_session(person, "block");
-        script.arg(user.as_str()).arg(number).arg(on_or_off(blocked));
+        script.arg(packed::user(user)).arg(number).arg(on_or_off(blocked));
         Ok(self.link.run_confirmed("note_block", script).await?)
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let mut asked = Call::of("HGET", name::user(user));
-        asked.arg("block").cmd("HGET").text(name::ends(user)).arg("before");
+        asked.arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
         let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
@@ -208,7 +207,7 @@ impl Redis {
 
     /// `confirmed`: once replicas have the end.
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
-        let key = name::ended(&token.user, &token.id).to_string();
+        let key = name::ended(&token.user, &token.id);
         // Longer than by the leeway by as much as clocks may differ.
         let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
         let mut state = None;
@@ -261,7 +260,7 @@ impl Redis {
 
     /// Returns for how many seconds the stream keeps it.
     async fn put_into_stream(&self, ended: &Ended, confirmed: bool) -> Result<u64> {
-        let mut script = PUBLISH_END.on(&[&name::STREAM, &name::LIVES]);
+        let mut script = PUBLISH_END.on(&[name::STREAM, name::LIVES]);
         script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
         Ok(self.link.write("publish_end", script, confirmed).await?)
     }
@@ -316,9 +315,10 @@ fn on_or_off(blocked: bool) -> &'static str {
 }
 
 /// What a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
-fn admission(person: &str, decision: &str, app: &AppId) -> Result<Option<Admission>> {
-    let is_of_app = person.split_once(':').is_some_and(|(of, _)| of == app.as_str());
-    let Some(generation) = decision.strip_suffix('+').filter(|_| is_of_app) else { return Ok(None) };
-    let generation = generation.parse().map_err(|_| unreadable("a user's list"))?;
-    Ok(Some(Admission { person: person_of(person)?, generation }))
+fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
+    let is_of_app = person.starts_with(&packed::app(app));
+    let (Some((b'+' | b'*', generation)), true) = (decision.split_last(), is_of_app) else { return Ok(None) };
+    let generation = str::from_utf8(generation).ok().and_then(|number| number.parse().ok());
+    let generation = generation.ok_or_else(|| unreadable("a user's list"))?;
+    Ok(Some(Admission { person: packed::read_person(person)?, generation }))
 }

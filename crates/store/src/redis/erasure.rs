@@ -13,35 +13,35 @@ use super::{
     super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
     Call, Redis, Script,
     binding::NO_PEOPLE,
-    name, replace, script,
-    stored_binding::{parse_user, person_of},
-    unreadable,
-    walk::{Place, Slots, Step, parse_unionids},
+    name, packed, replace, script, unreadable,
+    walk::{Place, Slots, Step},
 };
 
 static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
-static STRIKE_OFF: LazyLock<Script> = script!("strike_off");
-static EXPIRE_LIST: LazyLock<Script> = script!("expire_list");
+static CHANGE_LIST: LazyLock<Script> = script!("change_list");
 
 #[async_trait(?Send)]
 impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HGETALL").text(name::gone(user));
-        type Entries = HashMap<String, String>;
+        asked.cmd("HGETALL").arg(name::gone(user));
+        type Entries = HashMap<Vec<u8>, Vec<u8>>;
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
-        let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_str()));
-        people.map(|name| person_of(name)).collect()
+        let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
+        people.map(|name| packed::read_person(name)).collect()
     }
 
     async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
-        let left: HashMap<String, String> = self.link.run("left_by", Call::of("HGETALL", name::left(person))).await?;
-        left.iter().map(|(user, unionids)| Ok((parse_user(user)?, parse_unionids(unionids)?))).collect()
+        let asked = Call::of("HGETALL", name::left(person));
+        let left: HashMap<Vec<u8>, Vec<u8>> = self.link.run("left_by", asked).await?;
+        let read =
+            |(user, unionids): (&Vec<u8>, &Vec<u8>)| Ok((packed::read_user(user)?, packed::read_unionids(unionids)?));
+        left.iter().map(read).collect()
     }
 
     async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
-        let mut script = STRIKE_OFF.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        script.arg(NUMBERS_KEPT.as_secs()).text(name::entry(person));
+        let mut script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
@@ -62,7 +62,7 @@ impl Erasure for Redis {
         ]);
         script.arg(NUMBERS_KEPT.as_secs());
         for user in struck {
-            script.arg(user.as_str());
+            script.arg(packed::user(user));
         }
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
         match erased[..] {
@@ -81,9 +81,9 @@ impl Erasure for Redis {
                 return Err(StoreError { reason: reason.into() });
             };
             let asked = page.found.iter().map(|key| self.link.run("unionids_of", Call::of("GET", key)));
-            let users: Vec<Option<String>> = try_join_all(asked).await?;
-            let linked = page.found.into_iter().zip(users);
-            found.extend(linked.filter(|(_, linked)| linked.as_deref() == Some(user.as_str())).map(|(key, _)| key));
+            let users: Vec<Option<Vec<u8>>> = try_join_all(asked).await?;
+            let (linked, wanted) = (page.found.into_iter().zip(users), Some(packed::user(user)));
+            found.extend(linked.filter(|(_, linked)| *linked == wanted).map(|(key, _)| key));
             place = page.next;
         }
         let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse().ok();
@@ -91,14 +91,15 @@ impl Erasure for Redis {
     }
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
-        let script = replace(&name::union(unionid), user.as_str(), "");
-        let held: Option<String> = self.link.run_confirmed("erase_unionid", script).await?;
-        Ok(held.as_deref() == Some(user.as_str()))
+        let user = packed::user(user);
+        let script = replace(&name::union(unionid), &user, b"");
+        let held: Option<Vec<u8>> = self.link.run_confirmed("erase_unionid", script).await?;
+        Ok(held == Some(user))
     }
 
     async fn expire_list(&self, user: &UserId) -> Result<()> {
-        let mut script = EXPIRE_LIST.on(&[&name::user(user), &name::gone(user)]);
-        script.arg(EMPTY_LIST_KEPT.as_secs());
+        let mut script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
+        script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs());
         Ok(self.link.run("expire_list", script).await?)
     }
 }

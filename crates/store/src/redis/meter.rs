@@ -7,7 +7,6 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
-    fmt::{self, Display},
     rc::Rc,
     sync::LazyLock,
 };
@@ -81,7 +80,7 @@ impl Counter {
 
 impl Redis {
     pub(super) fn counter(&self, meter: &Meter) -> Counter {
-        let (key, now) = (name::cell(&meter.cell).to_string(), self.now_micros());
+        let (key, now) = (name::cell(&meter.cell), self.now_micros());
         let (prefix, earlier) = match &meter.cell {
             Cell::Attempts(_, name) => (format!("{name}:"), None),
             _ => (String::new(), self.earlier.of(&key, meter.rate.part_at(now))),
@@ -157,10 +156,4 @@ impl Redis {
         script.arg(counter.field(part));
         Ok(self.link.run("uncount", script).await?)
     }
-}
-
-/// A time in microseconds since 1970 as text that compares as the times do, also with the text of an
-/// [`ExchangeOrder`](super::super::ExchangeOrder).
-pub(super) fn sortable(micros: u64) -> impl Display {
-    fmt::from_fn(move |f| write!(f, "{micros:016x}"))
 }

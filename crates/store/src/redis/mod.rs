@@ -12,6 +12,7 @@ mod ends;
 mod erasure;
 mod meter;
 mod name;
+mod packed;
 mod record;
 mod script;
 mod session;
@@ -39,9 +40,9 @@ pub use self::{
 };
 use self::{
     clocks::Clocks,
-    meter::{EarlierParts, sortable},
+    meter::EarlierParts,
     script::{flag, replace, script, unreadable},
-    session_lines::SessionLines,
+    session_lines::usable,
     stored_binding::stored_binding,
     walk::{Found, found},
 };
@@ -103,7 +104,7 @@ impl Redis {
 impl Store for Redis {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counter = self.counter(meter);
-        let key = name::code(app, code).to_string();
+        let key = name::code(app, code);
         let (own, mut claiming) = (attempt.to_string(), Call::at(&key));
         claiming.cmd("SET").arg(&key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs());
         claiming.cmd("TIME");
@@ -128,7 +129,7 @@ impl Store for Redis {
     }
 
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        let script = replace(&name::code(app, code), &attempt.to_string(), "");
+        let script = replace(&name::code(app, code), attempt.to_string().as_bytes(), b"");
         Ok(self.link.run("release_code", script).await?)
     }
 
@@ -144,11 +145,11 @@ impl Store for Redis {
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
-        let key = name::session(person).to_string();
+        let key = name::session(person);
         let mut asked = Call::at(&key);
-        asked.cmd("TIME").cmd("LRANGE").arg(&key).arg(0).arg(-1);
-        let ((seconds, micros), lines): ((u64, u32), SessionLines) = self.link.run("session_keys", asked).await?;
-        let mut usable = lines.usable(Duration::new(seconds, micros * 1000)).into_iter();
+        asked.cmd("TIME").cmd("GET").arg(&key);
+        let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
+        let mut usable = usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)).into_iter();
         Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
     }
 

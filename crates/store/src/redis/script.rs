@@ -1,6 +1,6 @@
 //! What the scripts share, and what is answered where Redis holds what this version did not write.
 
-use std::{fmt::Display, sync::LazyLock};
+use std::sync::LazyLock;
 
 use wxmint_redis_link::{Call, Script};
 
@@ -18,7 +18,7 @@ static REPLACE: LazyLock<Script> = script!("replace");
 
 /// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers the value
 /// before.
-pub(super) fn replace(key: &dyn Display, expected: &str, new: &str) -> Call {
+pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
     let mut script = REPLACE.on(&[key]);
     script.arg(expected).arg(new);
     script

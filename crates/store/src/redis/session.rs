@@ -12,8 +12,8 @@ use super::{
         AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
         Sealed, Sessions, Tried,
     },
-    Call, Redis, Script, flag, name, script,
-    session_lines::{SessionLines, as_text, line},
+    Call, Redis, Script, flag, name, packed, script,
+    session_lines::{keys, line, usable},
     unreadable,
 };
 
@@ -25,7 +25,7 @@ static CHANGE_SESSION: LazyLock<Script> = script!("session", "change_session");
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let mut script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
-        script.arg(user.as_str()).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let answer: Vec<Value> = self.link.run("open", script).await?;
         opening(answer, attempt).map_err(|_| unreadable("a session"))
     }
@@ -51,19 +51,9 @@ impl Sessions for Redis {
     }
 
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
-        let key = name::session(person).to_string();
-        let mut asked = Call::of("LRANGE", &key);
-        asked.arg(0).arg(-1);
-        let SessionLines(lines) = self.link.run("reseal", asked).await?;
-        let (old, new) = (as_text(old), as_text(new));
-        for line in lines.iter().filter(|line| line.ends_with(&old)) {
-            // A line that is gone meanwhile stays so.
-            let mut exchange = Call::at(&key);
-            exchange.cmd("LINSERT").arg(&key).arg("AFTER").arg(line).arg(line.replace(&old, &new));
-            exchange.cmd("LREM").arg(&key).arg(0).arg(line);
-            let ((), ()) = self.link.run("reseal", exchange).await?;
-        }
-        Ok(())
+        let mut script = change_session(person, "reseal");
+        script.arg(old.as_bytes()).arg(new.as_bytes());
+        Ok(self.link.run("reseal", script).await?)
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
@@ -71,13 +61,11 @@ impl Sessions for Redis {
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let key = name::binding(person).to_string();
-        let mut asked = Call::at(&key);
-        asked.cmd("LRANGE").text(name::session(person)).arg(0).arg(-1);
-        asked.cmd("HMGET").arg(&key).arg(&["user_id", "last_login"]);
-        type Found = (SessionLines, (Option<String>, Option<i64>));
-        let (lines, (user, noted)): Found = self.link.run("last_login", asked).await?;
-        let exchanged = lines.latest().next().map(|(order, _)| (order.micros / 1_000_000) as i64);
+        let mut asked = Call::of("GET", name::session(person));
+        asked.cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
+        type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
+        let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
+        let exchanged = keys(&session.unwrap_or_default()).first().map(|(micros, _)| (micros / 1_000_000) as i64);
         let second = user.and(exchanged.max(noted));
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
@@ -98,8 +86,8 @@ fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::Pa
         "busy" => return Ok(Opening::Busy),
         _ => {}
     }
-    let (seconds, micros, lines): (u64, u64, SessionLines) = from_redis_value(Value::Array(members.collect()))?;
+    let (seconds, micros, session): (u64, u64, Vec<u8>) = from_redis_value(Value::Array(members.collect()))?;
     let now = Duration::new(seconds, 0) + Duration::from_micros(micros);
     let order = ExchangeOrder::new(now.as_micros() as u64, attempt);
-    Ok(Opening::Keys(KeptSession { keys: lines.usable(now), order }))
+    Ok(Opening::Keys(KeptSession { keys: usable(&session, now), order }))
 }

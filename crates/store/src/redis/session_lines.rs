@@ -1,104 +1,55 @@
-//! A person's session as it is stored: a line for each exchange, as `session.lua` describes it.
+//! A person's session as it is stored: a line for each of the two latest exchanges, as `session.lua` describes it.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD};
-use redis::{FromRedisValue, ParsingError, Value};
+use super::super::{ExchangeOrder, PREVIOUS_KEY_TTL, Sealed};
 
-use super::{
-    super::{ExchangeOrder, ExchangedKey, PREVIOUS_KEY_TTL, Result, Sealed},
-    sortable,
-};
+/// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
+/// exchanges of a microsecond apart.
+const ORDER: Range<usize> = 0..7;
+/// Until when its login counts, in quarters of a second since 2020; 0 if it does not. They last until 2054.
+const TILL: Range<usize> = 7..11;
+const QUARTER: u64 = 250_000;
+const SINCE_2020: u64 = 1_577_836_800 * 4;
 
-/// The lines of a session. Sorted, so that the latest exchange is the last one.
-#[derive(Default)]
-pub(super) struct SessionLines(pub(super) Vec<String>);
-
-impl SessionLines {
-    pub(super) fn has(&self, line: &str) -> bool {
-        self.0.iter().any(|other| other == line)
+/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
+pub(super) fn keys(mut session: &[u8]) -> Vec<(u64, Sealed)> {
+    let mut keys = Vec::new();
+    // Behind the lines stands a text, whose first byte is no length of a line.
+    while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
+        let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()) else { break };
+        let Some((order, sealed)) = line.get(ORDER).zip(line.get(TILL.end..)) else { break };
+        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
+        keys.push((place >> 4, Sealed::from_stored(sealed.to_vec())));
+        session = others;
     }
-
-    /// Whether the latest exchange is another one that began after `now`: the clock of Redis has stepped back since.
-    pub(super) fn have_later(&self, line: &str, now: u64) -> bool {
-        self.0.last().is_some_and(|last| last != line && *last > sortable(now).to_string())
-    }
-
-    /// How many logins count at `now`, in microseconds since 1970.
-    pub(super) fn logins(&self, now: u64) -> u64 {
-        let now = sortable(now).to_string();
-        let counted = |line: &String| match parts(line) {
-            Some((_, until, _)) => u64::from(until > now.as_str()),
-            None => line
-                .split_whitespace()
-                .filter_map(|part| part.split_once(':'))
-                .filter(|(until, _)| *until > now.as_str())
-                .filter_map(|(_, logins)| logins.parse::<u64>().ok())
-                .sum(),
-        };
-        self.0.iter().map(counted).sum()
-    }
-
-    /// The session keys, the latest exchange first.
-    pub(super) fn latest(&self) -> impl Iterator<Item = ExchangedKey> {
-        let opened = |(order, text)| Some((order, Sealed::from_stored(STANDARD_NO_PAD.decode(text).ok()?)));
-        self.orders().filter_map(opened)
-    }
-
-    /// Each exchange with its sealed key as it is stored, the latest first.
-    pub(super) fn orders(&self) -> impl Iterator<Item = (ExchangeOrder, &str)> {
-        self.0.iter().rev().filter_map(|line| {
-            let (order, _, sealed) = parts(line)?;
-            Some((order.parse().ok()?, sealed))
-        })
-    }
-
-    /// The lines that do not count at `now`, but for those of the two latest exchanges.
-    pub(super) fn unneeded(&self, now: u64) -> Vec<&str> {
-        let now = sortable(now).to_string();
-        let is_over = |line: &&String| match parts(line) {
-            Some((_, until, _)) => until <= now.as_str(),
-            None => line.split_whitespace().all(|part| part <= now.as_str()),
-        };
-        self.0.iter().rev().skip(2).filter(is_over).map(String::as_str).collect()
-    }
-
-    /// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
-    pub(super) fn usable(&self, now: Duration) -> Vec<Sealed> {
-        let mut latest = self.latest();
-        let Some((order, current)) = latest.next() else { return Vec::new() };
-        let is_recent = now.saturating_sub(Duration::from_micros(order.micros)) < PREVIOUS_KEY_TTL;
-        let previous = latest.next().filter(|_| is_recent).map(|(_, previous)| previous);
-        [Some(current), previous].into_iter().flatten().collect()
-    }
+    keys
 }
 
-impl FromRedisValue for SessionLines {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let mut lines: Vec<String> = FromRedisValue::from_redis_value(value)?;
-        lines.sort_unstable();
-        // A line may have been sent twice.
-        lines.dedup_by(|line, before| match (parts(line), parts(before)) {
-            (Some((order, ..)), Some((other, ..))) => order == other,
-            _ => false,
-        });
-        Ok(Self(lines))
-    }
+/// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
+    let keys = keys(session);
+    let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
+    let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL { 2 } else { 1 };
+    keys.into_iter().take(usable).map(|(_, sealed)| sealed).collect()
 }
 
-/// An exchange as a line of a session. `until` when the login counts, in microseconds since 1970, or 0.
-pub(super) fn line(order: &ExchangeOrder, until: u64, sealed: &Sealed) -> String {
-    // 32 of the random bits tell two exchanges of a microsecond apart. All of them would cost a person 50 bytes.
-    format!("{:.25} {} {}", order.to_string(), sortable(until), as_text(sealed))
+/// An exchange as a line of a session. `till` when the login counts, in quarters.
+pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
+    let place = order.micros << 4 | u64::from(order.attempt.mark().0 & 15);
+    let mut line = Vec::with_capacity(TILL.end + sealed.as_bytes().len());
+    line.extend_from_slice(&place.to_be_bytes()[1..]);
+    line.extend_from_slice(&u32::try_from(till).unwrap_or(u32::MAX).to_be_bytes());
+    line.extend_from_slice(sealed.as_bytes());
+    line
 }
 
-pub(super) fn as_text(sealed: &Sealed) -> String {
-    STANDARD_NO_PAD.encode(sealed.as_bytes())
+/// The first quarter that is not before that time.
+pub(super) fn quarter(micros: u64) -> u64 {
+    micros.div_ceil(QUARTER).saturating_sub(SINCE_2020)
 }
 
-/// The order of a line's exchange, until when its login counts, and the sealed key. `None` for the line that counts others.
-fn parts(line: &str) -> Option<(&str, &str, &str)> {
-    let (order, rest) = line.split_once(' ')?;
-    let (until, sealed) = rest.split_once(' ')?;
-    (!order.is_empty()).then_some((order, until, sealed))
+/// Since 1970.
+pub(super) fn micros(quarter: u64) -> u64 {
+    (quarter + SINCE_2020) * QUARTER
 }

@@ -3,16 +3,15 @@
 //!
 //! [`wxmint_redis_link::scan`] says what a walk finds.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use futures_util::future::try_join_all;
-use wxmint_ids::UnionId;
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::{
     super::{Binding, Person, Result, Sealed, Store},
-    Redis,
-    stored_binding::{StoredBinding, parse_user, person_of, stored_binding},
+    Redis, packed,
+    stored_binding::{StoredBinding, stored_binding},
     unreadable,
 };
 
@@ -59,31 +58,22 @@ impl Redis {
 fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
-    person_of(entry.ok_or_else(|| unreadable("the name of a key"))?)
+    packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())
 }
 
 /// `None` for a person of whom nothing is left, or nothing but a number.
 pub(super) fn found(person: Person, stored: &StoredBinding) -> Result<Option<Found>> {
-    let Some(user) = stored.field("user_id") else {
-        let half_done = stored.field("intent_user").or(stored.field("leaving_user")).map(|_| Found::HalfDone);
-        return Ok(half_done.or(stored.field("dissolved").map(|_| Found::Dissolved(person))));
+    let Some(user) = stored.field(b'u') else {
+        let half_done = stored.field(b'i').or(stored.field(b'q')).map(|_| Found::HalfDone);
+        return Ok(half_done.or(stored.field(b'v').map(|_| Found::Dissolved(person))));
     };
-    let unionid = stored.field("unionid").map(|text| text.parse().map_err(|_| unreadable("a unionid")));
+    let bound_at = stored.number(b'b').and_then(|second| DateTime::from_timestamp(second, 0));
     Ok(Some(Found::Bound(Binding {
         person,
-        user: parse_user(user)?,
-        unionid: unionid.transpose()?,
-        others: stored.field("unionid_others").map(parse_unionids).transpose()?.unwrap_or_default(),
-        conflict: stored.field("unionid_conflict").map(parse_user).transpose()?,
-        bound_at: stored.field("bound_at").and_then(instant).ok_or_else(|| unreadable("a binding's time"))?,
+        user: packed::read_user(user)?,
+        unionid: stored.field(b'n').map(packed::read_unionid).transpose()?,
+        others: stored.field(b'o').map(packed::read_unionids).transpose()?.unwrap_or_default(),
+        conflict: stored.field(b'c').map(packed::read_user).transpose()?,
+        bound_at: bound_at.ok_or_else(|| unreadable("a binding's time"))?,
     })))
-}
-
-fn instant(millis: &str) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(millis.parse().ok()?)
-}
-
-/// With blanks between them.
-pub(super) fn parse_unionids(text: &str) -> Result<Vec<UnionId>> {
-    text.split_whitespace().map(|unionid| unionid.parse().map_err(|_| unreadable("a unionid"))).collect()
 }

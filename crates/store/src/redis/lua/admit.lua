@@ -1,13 +1,10 @@
 -- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the number of
--- the person if the person was struck off (one hash slot). List and gone hold for each person the generation and a sign. On the list: + admitted. Gone: - dismissed, or not admitted,
--- because f the list was full, d the user had left all of their people, b the user was blocked.
--- The list's fields `first`, `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
--- ARGV: person, generation, "appid:", people per app, by unionid ('1' or '').
+-- the person if the person was struck off (one hash slot). List and gone hold for each person the generation and a sign. On the
+-- list: + admitted, * admitted as the first of all. Gone: - dismissed, or not admitted, because f the list was full, d the user had
+-- left all of their people, b the user was blocked.
+-- The list's fields `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
+-- ARGV: person, generation, what the people of the app begin with, people per app, by unionid ('1' or ''). Answers the sign.
 local person, generation = ARGV[1], tonumber(ARGV[2])
-
-local function answer(sign, first)
-  return {sign, first and '1' or ''}
-end
 
 local list, all = {}, redis.call('HGETALL', KEYS[1])
 for index = 1, #all, 2 do
@@ -18,20 +15,20 @@ if held then
   local decided, sign = string.match(held, '^(%d+)(.)$')
   decided = tonumber(decided)
   if decided == generation then
-    return answer(sign, list.first == person .. ' ' .. ARGV[2])
+    return sign
   elseif decided > generation then
-    return answer('-')
+    return '-'
   end
 end
 
 local floor = math.max(tonumber(list.floor or '0'), tonumber(redis.call('GET', KEYS[3]) or '0'))
 if generation <= floor then
-  return answer('-')
+  return '-'
 end
 local gone = redis.call('HLEN', KEYS[2])
 local anybody, of_app, people = false, 0, gone
 for other in pairs(list) do
-  if other ~= 'first' and other ~= 'block' and other ~= 'floor' then
+  if other ~= 'block' and other ~= 'floor' then
     people = people + 1
     if other ~= person then
       anybody = true
@@ -42,7 +39,7 @@ for other in pairs(list) do
   end
 end
 
-local sign = '+'
+local sign = people == 0 and '*' or '+'
 if list.block and string.sub(list.block, -2) == 'on' then
   sign = 'b'
 elseif of_app >= tonumber(ARGV[4]) then
@@ -50,9 +47,8 @@ elseif of_app >= tonumber(ARGV[4]) then
 elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
-local first = sign == '+' and people == 0
-if sign == '+' then
-  redis.call('HSET', KEYS[1], person, ARGV[2] .. sign, unpack(first and {'first', person .. ' ' .. ARGV[2]} or {}))
+if sign == '*' or sign == '+' then
+  redis.call('HSET', KEYS[1], person, ARGV[2] .. sign)
   if gone > 0 then
     redis.call('HDEL', KEYS[2], person)
   end
@@ -65,4 +61,4 @@ if #all > 0 or gone > 0 then
   redis.call('PERSIST', KEYS[1])
   redis.call('PERSIST', KEYS[2])
 end
-return answer(sign, first)
+return sign

@@ -6,14 +6,14 @@
 if #ARGV > 1 then
   redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
 end
-local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user')
+local held = redis.call('HMGET', KEYS[1], 'g', 'u', 'i', 'q')
 if held[2] or held[3] or held[4] then
   return {}
 end
 local records = redis.call('HLEN', KEYS[1]) > 1 and 1 or 0
 redis.call('DEL', KEYS[1])
 if held[1] then
-  redis.call('HSET', KEYS[1], 'generation', held[1])
+  redis.call('HSET', KEYS[1], 'g', held[1])
   redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
 return {records, redis.call('DEL', KEYS[3]),

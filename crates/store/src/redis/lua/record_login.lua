@@ -1,38 +1,57 @@
--- Records a login that no plain command could: its person has no session, has logged in too often, or the clock has stepped back
--- since the person's latest login. Counts it, keeps its session key beside a binding, and begins to bind a newcomer. KEYS: binding,
--- session, cell of logins (one hash slot).
--- ARGV: the line that the login has appended to the session if there is one, session's seconds, limit, until when the login counts,
--- until when one of the next part would count, and if there is an intent its user, whether wxmint makes the user, and whether a
+-- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding, session, cell
+-- of logins (one hash slot). ARGV: line of the session, session's seconds, limit, for how long a login may count at most (quarters of a second),
+-- '1' if nothing is to be recorded of a newcomer, and if there is an intent its user, whether wxmint makes the user, and whether a
 -- unionid names the user. Needs session.lua.
--- Answers '+' if the session key is kept, otherwise '-', and behind it until when no login is within the limit, if this one was not.
--- Repeated with the same arguments it counts once more at most, and otherwise changes nothing and answers the same.
-local counts, current = session()
-if current then
-  redis.call('LREM', KEYS[2], 0, ARGV[1])
-  counts = session()
-else
+-- Answers the time in seconds and microseconds, and behind blanks what was recorded: 'newcomer' if nothing was; otherwise whether the session key is kept, as '=' if there was
+-- a session, '+' if it begins one or the clock has stepped back, '-' if it is not; and behind that until when no login is within the
+-- limit, if this one was not.
+-- Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
+local all, held = redis.call('HGETALL', KEYS[1]), {}
+for at = 1, #all, 2 do
+  held[all[at]] = all[at + 1]
+end
+local user, intended, own = held.u, held.i, ARGV[6]
+local is_strange = not (user or intended or held.q or held.v) and (held.g or '0') == '0'
+
+local lines, counts = session()
+local latest, known, at = lines[1], repeated(ARGV[1], lines)
+if not latest then
+  if is_strange and ARGV[5] == '1' then
+    return time[1] .. ' ' .. time[2] .. ' newcomer'
+  end
   add_all(counts, redis.call('GET', KEYS[3]) or '')
 end
-local full = full_until(counts, tonumber(ARGV[3]), ARGV[5])
+local logins, longest = {}, tonumber(ARGV[4])
+forget_beyond(counts, longest)
+for till, several in pairs(counts) do
+  logins[till] = several
+end
+count_all(logins, lines, known)
+forget_beyond(logins, longest)
+local full = full_until(logins, tonumber(ARGV[3]))
 
 -- Only who is bound, or is being bound, and is not blocked has a session.
-local keeps = current
-if not current then
-  local held = redis.call('HMGET', KEYS[1], 'generation', 'user_id', 'intent_user', 'leaving_user', 'block_of', 'block',
-    'dissolved')
-  local user, intended, own = held[2], held[3], ARGV[6]
+local keeps = latest
+if not latest then
   -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
-  if not full and own and not (user or intended or held[4] or held[7]) and (held[1] or '0') == '0' then
+  if not full and own and is_strange then
     intend(0, own, ARGV[7], ARGV[8])
     intended = own
   end
-  keeps = user and not is_blocked(user, held[5], held[6]) or not user and own and intended == own
+  local wanted = user or own and intended == own and own
+  keeps = wanted and not is_blocked(wanted, held.k, held.s)
 end
-if keeps then
+local line = placed(ARGV[1], latest)
+if keeps and not known then
   -- Also over the limit, because WeChat has forgotten the old key.
-  keep_line(full and uncounted(ARGV[1]) or ARGV[1], not current and counts, ARGV[2])
-elseif not full then
-  counts[ARGV[4]] = (counts[ARGV[4]] or 0) + 1
+  keep_line(full and uncounted(line) or line, lines, counts, ARGV[2])
+elseif keeps and not full and struct.unpack('>I4', known, 8) == 0 then
+  -- It was refused before, and is admitted now.
+  lines[at] = string.sub(known, 1, 7) .. string.sub(ARGV[1], 8, 11) .. string.sub(known, 12)
+  write(lines, counts, 'KEEPTTL')
+elseif not keeps and not full then
+  count_all(counts, {line})
   keep_counts(counts)
 end
-return (keeps and '+' or '-') .. (full or '')
+local sign = keeps and (latest and line == ARGV[1] and '=' or '+') or '-'
+return time[1] .. ' ' .. time[2] .. ' ' .. sign .. (full or '')

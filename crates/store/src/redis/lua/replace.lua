@@ -4,7 +4,10 @@ local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[2] then
   return held
 end
-if ARGV[2] ~= '' then
+if held and held == ARGV[2] then
+  -- Not SET, because Redis may keep an argument of a script in a longer buffer than it needs.
+  redis.call('PERSIST', KEYS[1])
+elseif ARGV[2] ~= '' then
   redis.call('SET', KEYS[1], ARGV[2])
 elseif held then
   redis.call('DEL', KEYS[1])

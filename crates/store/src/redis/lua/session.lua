@@ -1,34 +1,31 @@
--- A person's session, and how often the person has logged in lately. In front of the scripts whose KEYS are the binding, the session
--- and the cell of logins for who has no session.
+-- A person's session, how often the person has logged in lately, and lists of unionids. In front of the scripts whose KEYS are the
+-- binding, the session and the cell of logins for who has no session. docs/redis.md says what the fields of a binding mean.
 
--- How often a person has logged in lately: a table with the number of logins for each time until which they count, in
--- microseconds since 1970 as 16 hexadecimal digits (limits.rs). As a text ' 00064…c0:1 00064…d7:2', the earliest first.
+local time = redis.call('TIME')
+-- In microseconds since 1970, and in quarters of a second since 2020, in which is told until when logins count.
+local now = time[1] * 1000000 + time[2]
+local quarter = (time[1] - 1577836800) * 4 + time[2] / 250000
+
+-- How often a person has logged in lately: a table with the number of logins for each quarter until which they count. As a text
+-- ' 867129600:1 867129610:2', the earliest first.
 local function add_all(counts, text)
-  for till, logins in string.gmatch(text, '(%x+):(%d+)') do
+  for till, logins in string.gmatch(text, '(%d+):(%d+)') do
+    till = tonumber(till)
     counts[till] = (counts[till] or 0) + logins
   end
 end
 
--- The present time, as the texts that it is compared with.
-local function present()
-  local time = redis.call('TIME')
-  return string.format('%016x', time[1] * 1000000 + time[2])
-end
-
--- The times until which logins count that have not passed, the earliest first.
+-- The quarters until which logins count that have not passed, the earliest first.
 local function times(counts)
   local left = {}
-  if not next(counts) then
-    return left
-  end
-  local now = present()
   for till in pairs(counts) do
-    if till > now then
+    -- 0: it does not count. Also where the machine believes that it is before 2020.
+    if till > quarter and till > 0 then
       table.insert(left, till)
     end
   end
   table.sort(left)
-  return left, now
+  return left
 end
 
 local function as_text(counts)
@@ -40,26 +37,52 @@ local function as_text(counts)
 end
 
 local function keep_counts(counts)
-  local left, now = times(counts)
+  local left = times(counts)
   if #left > 0 then
-    local micros = tonumber(left[#left], 16) - tonumber(now, 16)
-    redis.call('SET', KEYS[3], as_text(counts), 'PX', math.ceil(micros / 1000))
+    redis.call('SET', KEYS[3], as_text(counts), 'PX', math.ceil((left[#left] - quarter) * 250))
   end
 end
 
--- Until when no other login is within the limit, or nil if one is. A login that would count beyond `latest` was counted before the
--- clock stepped back, and is forgotten.
-local function full_until(counts, limit, latest)
+-- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes, and behind
+-- them how many logins count besides, as as_text writes it. A line is the order of an exchange (7 bytes), until when its login
+-- counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+local function session()
+  local kept, lines, counts, at = redis.call('GET', KEYS[2]) or '', {}, {}, 1
+  -- The text begins with a blank, and no line is so long that its length does.
+  while at < #kept and string.byte(kept, at) < 32 do
+    local last = at + 1 + struct.unpack('>I2', kept, at)
+    table.insert(lines, string.sub(kept, at + 2, last))
+    at = last + 1
+  end
+  add_all(counts, string.sub(kept, at))
+  return lines, counts
+end
+
+-- Counts the logins of these lines too, but for the line of `own`.
+local function count_all(counts, lines, own)
+  for _, line in ipairs(lines) do
+    if line ~= own then
+      local till = struct.unpack('>I4', line, 8)
+      counts[till] = (counts[till] or 0) + 1
+    end
+  end
+end
+
+-- A login that would count for longer than that, in quarters, was counted before the clock stepped back.
+local function forget_beyond(counts, longest)
   for till in pairs(counts) do
-    if till > latest then
+    if till > math.ceil(quarter) + longest then
       counts[till] = nil
     end
   end
-  local total, left = 0, times(counts)
+end
+
+-- Until when no other login is within the limit, or nil if one is.
+local function full_until(counts, limit)
+  local total, left, full = 0, times(counts), nil
   for _, till in ipairs(left) do
     total = total + counts[till]
   end
-  local full
   for _, till in ipairs(left) do
     if total < limit then
       break
@@ -69,76 +92,59 @@ local function full_until(counts, limit, latest)
   return full
 end
 
--- A person's session is a list, to which a silent login appends its line by a plain command. A line is the order of an exchange,
--- until when its login counts for the limit, and its sealed key; of the lines the two of the latest exchanges are needed. A line
--- that begins with a blank has how many earlier logins count, as as_text writes it. A line may be there twice, because it was
--- sent again.
-local function session()
-  local counts, seen, current, previous = {}, {}, nil, nil
-  for _, line in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-    local order, till = string.match(line, '^(%S+) (%x+) ')
-    if not order then
-      add_all(counts, line)
-    elseif not seen[order] then
-      seen[order] = true
-      counts[till] = (counts[till] or 0) + 1
-      if not current or line > current then
-        current, previous = line, current
-      elseif not previous or line > previous then
-        previous = line
-      end
-    end
-  end
-  return counts, current, previous
+local function micros_of(line)
+  local high, low = struct.unpack('>I4I3', line)
+  return high * 1048576 + math.floor(low / 16)
+end
+
+local function is_earlier(line, other)
+  local high, low = struct.unpack('>I4I3', line)
+  local its_high, its_low = struct.unpack('>I4I3', other)
+  return high < its_high or high == its_high and low < its_low
 end
 
 -- The line, but its login does not count, or is counted elsewhere.
 local function uncounted(line)
-  return (string.gsub(line, ' %x+ ', ' 0000000000000000 ', 1))
+  return string.sub(line, 1, 7) .. '\0\0\0\0' .. string.sub(line, 12)
 end
 
--- Makes a session short: the lines of the two latest exchanges, and in front of them how many logins count.
-local function shorten()
-  local counts, current, previous = session()
-  if current then
-    local earlier = as_text(counts)
-    local lines = earlier == '' and {} or {earlier}
-    if previous then
-      table.insert(lines, uncounted(previous))
+-- The line of these that is this one: it is repeated. It may have another place or another sealed key by now.
+local function repeated(line, lines)
+  for at, kept in ipairs(lines) do
+    if string.sub(kept, 12) == string.sub(line, 12) or string.sub(kept, 1, 7) == string.sub(line, 1, 7) then
+      return kept, at
     end
-    table.insert(lines, uncounted(current))
-    redis.call('RPUSH', KEYS[2], unpack(lines))
-    redis.call('LTRIM', KEYS[2], -#lines, -1)
   end
 end
 
 -- The line with the place of its exchange. If the latest exchange that is stored began after the present time, the clock has
--- stepped back since, and the line's place is behind it. A line that is repeated has its place already.
-local function placed(line)
-  local _, current, previous = session()
-  if not current or line > current or string.sub(current, 1, 16) <= present() then
+-- stepped back since, and the line's place is behind it.
+local function placed(line, latest)
+  if not latest or is_earlier(latest, line) or micros_of(latest) <= now then
     return line
   end
-  local attempt, place = string.sub(line, 17, 25), tonumber(string.sub(current, 1, 16), 16) + 1
-  for _, kept in ipairs({current, previous}) do
-    if string.sub(kept, 17, 25) == attempt then
-      place = tonumber(string.sub(kept, 1, 16), 16)
-    end
-  end
-  return string.format('%016x', place) .. string.sub(line, 17)
+  local place, random_bits = micros_of(latest) + 1, string.byte(line, 7) % 16
+  local order = struct.pack('>I4I3', math.floor(place / 1048576), place % 1048576 * 16 + random_bits)
+  return order .. string.sub(line, 8)
 end
 
--- Keeps a line. `counts`: how many logins count, if it is the first one. A session of many lines is made short.
-local function keep_line(line, counts, seconds)
-  local earlier = counts and as_text(counts) or ''
-  if earlier ~= '' then
-    redis.call('RPUSH', KEYS[2], earlier)
+local function write(lines, counts, ...)
+  local kept = ''
+  for _, line in ipairs(lines) do
+    kept = kept .. struct.pack('>I2', #line) .. line
   end
-  redis.call('RPUSH', KEYS[2], placed(line))
-  redis.call('EXPIRE', KEYS[2], seconds)
-  if not counts and redis.call('LLEN', KEYS[2]) > 16 then
-    shorten()
+  redis.call('SET', KEYS[2], kept .. as_text(counts), ...)
+end
+
+-- Adds a line to these, of which the two latest stay. `counts`: of the logins that count besides.
+local function keep_line(line, lines, counts, seconds)
+  local at = 1
+  while lines[at] and is_earlier(line, lines[at]) do
+    at = at + 1
   end
+  table.insert(lines, at, line)
+  count_all(counts, {table.remove(lines, 3)})
+  write(lines, counts, 'EX', seconds)
 end
 
 -- Whether the block that stands beside a person is the user's and goes on.
@@ -150,22 +156,44 @@ end
 -- keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes on in
 -- a cell of its own, so that a logout gives nobody more logins.
 local function drop_keys()
-  local counts, current = session()
-  if redis.call('HEXISTS', KEYS[1], 'user_id') == 1 then
-    redis.call('HSET', KEYS[1], 'dropped', redis.call('TIME')[1])
-    if current then
-      local second = math.floor(tonumber(string.sub(current, 1, 16), 16) / 1000000)
-      redis.call('HSET', KEYS[1], 'last_login', string.format('%.0f', second))
+  local lines, counts = session()
+  if redis.call('HEXISTS', KEYS[1], 'u') == 1 then
+    redis.call('HSET', KEYS[1], 'd', time[1])
+    if lines[1] then
+      redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.floor(micros_of(lines[1]) / 1000000)))
     end
   end
-  if current then
+  if lines[1] then
+    count_all(counts, lines)
     keep_counts(counts)
-    redis.call('DEL', KEYS[2])
   end
+  redis.call('DEL', KEYS[2])
 end
 
 -- Begins to bind a person to a user.
 local function intend(generation, user, made, by_unionid)
-  redis.call('HSET', KEYS[1], 'generation', generation + 1, 'intent_user', user, 'intent_made', made, 'intent_by_unionid',
-    by_unionid)
+  redis.call('HSET', KEYS[1], 'g', generation + 1, 'i', user, 'm', made, 'a', by_unionid)
+end
+
+-- The unionids of a list, each of which stands behind its length in a byte.
+local function unionids(list)
+  local found, at = {}, 1
+  while at <= #list do
+    local last = at + string.byte(list, at)
+    table.insert(found, string.sub(list, at + 1, last))
+    at = last + 1
+  end
+  return found
+end
+
+-- A list of these unionids, each once, but without `except`.
+local function list_of(found, except)
+  local list, seen = '', {[except] = true}
+  for _, unionid in ipairs(found) do
+    if not seen[unionid] then
+      seen[unionid] = true
+      list = list .. string.char(#unionid) .. unionid
+    end
+  end
+  return list
 end

@@ -1,0 +1,43 @@
+-- Changes a user's list. KEYS: the list, who is gone from it, and the number that is left of a person who was struck off (one hash
+-- slot). ARGV: step, seconds, and what the step needs.
+--   'expire': lets the list expire if it admits nobody any more, unless the user is blocked.
+--   'strike': strikes a person off who is gone from it. For so many seconds the number of the person stays, so that late commands
+--     change nothing. Where nobody else is on the list, the list itself keeps the greatest number, and a block stays. Person.
+local person, number, floor, block, others = ARGV[3], 0, 0, false, false
+if person then
+  if redis.call('HEXISTS', KEYS[1], person) == 1 then
+    return 0
+  end
+  number = tonumber(string.match(redis.call('HGET', KEYS[2], person) or '0', '^%d+'))
+  redis.call('HDEL', KEYS[2], person)
+end
+local all = redis.call('HGETALL', KEYS[1])
+for index = 1, #all, 2 do
+  local name, value = all[index], all[index + 1]
+  if name == 'block' then
+    block = string.sub(value, -2) == 'on' and value
+  elseif name == 'floor' then
+    floor = tonumber(value)
+  else
+    others = true
+  end
+end
+if ARGV[1] == 'expire' then
+  if not others and not block then
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+    redis.call('EXPIRE', KEYS[2], ARGV[2])
+  end
+elseif others or redis.call('HLEN', KEYS[2]) > 0 then
+  if number > 0 then
+    redis.call('SET', KEYS[3], number, 'EX', ARGV[2])
+  end
+elseif #all > 0 or number > 0 then
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], 'floor', math.max(number, floor))
+  if block then
+    redis.call('HSET', KEYS[1], 'block', block)
+  else
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+  end
+end
+return 0

@@ -1,0 +1,154 @@
+//! Identifiers as few bytes, as values and fields of hashes have them. A person has four of them, so that text would cost a third
+//! of all memory. Names of keys have them as text.
+//!
+//! A UUID is its 16 bytes, an openid or a unionid of 28 letters the 21 bytes that they are base64url of, and an AppID of the usual
+//! form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
+use uuid::{Uuid, fmt::Hyphenated};
+use wxmint_ids::{AppId, Person, UnionId, UserId};
+
+use super::{Result, unreadable};
+
+const PACKED: u8 = 1;
+
+pub(super) fn user(user: &UserId) -> Vec<u8> {
+    let text = user.as_str();
+    match Uuid::try_parse(text) {
+        Ok(uuid) if *uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == *text => packed(uuid.as_bytes()),
+        _ => text.into(),
+    }
+}
+
+pub(super) fn read_user(bytes: &[u8]) -> Result<UserId> {
+    let text = match bytes {
+        [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
+        text => str::from_utf8(text).unwrap_or_default().to_owned(),
+    };
+    text.parse().map_err(|_| unreadable("a user id"))
+}
+
+pub(super) fn unionid(unionid: &UnionId) -> Vec<u8> {
+    of_wechat(unionid.as_str())
+}
+
+pub(super) fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
+    read_of_wechat(bytes).parse().map_err(|_| unreadable("a unionid"))
+}
+
+/// A person on a user's list: the app, and then the openid.
+pub(super) fn person(Person { app, openid }: &Person) -> Vec<u8> {
+    [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
+}
+
+/// What the people of an app begin with, and those of no other. As text with a colon, which neither AppID nor openid can have.
+pub(super) fn app(app: &AppId) -> Vec<u8> {
+    let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    match number.filter(|number| *usual_app(*number) == *app.as_str()) {
+        Some(number) => packed(&number.to_be_bytes()),
+        None => [app.as_str(), ":"].concat().into(),
+    }
+}
+
+fn usual_app(number: u64) -> String {
+    format!("wx{number:016x}")
+}
+
+pub(super) fn read_person(bytes: &[u8]) -> Result<Person> {
+    let read = || {
+        let (app, openid) = match bytes.split_first()? {
+            (&PACKED, rest) => {
+                let (number, openid) = rest.split_first_chunk()?;
+                (usual_app(u64::from_be_bytes(*number)), openid)
+            }
+            _ => {
+                let colon = bytes.iter().position(|byte| *byte == b':')?;
+                (str::from_utf8(&bytes[..colon]).ok()?.to_owned(), &bytes[colon + 1..])
+            }
+        };
+        Some(Person { app: app.parse().ok()?, openid: read_of_wechat(openid).parse().ok()? })
+    };
+    read().ok_or_else(|| unreadable("a person"))
+}
+
+/// A list of unionids, each behind its length.
+pub(super) fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
+    let one = |id| {
+        let bytes = unionid(id);
+        [&[bytes.len() as u8], &bytes[..]].concat()
+    };
+    all.into_iter().flat_map(one).collect()
+}
+
+pub(super) fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
+    let mut found = Vec::new();
+    while let Some((length, rest)) = list.split_first() {
+        let (first, others) =
+            rest.split_at_checked((*length).into()).ok_or_else(|| unreadable("a list of unionids"))?;
+        found.push(read_unionid(first)?);
+        list = others;
+    }
+    Ok(found)
+}
+
+/// An openid or a unionid.
+fn of_wechat(id: &str) -> Vec<u8> {
+    match URL_SAFE_NO_PAD.decode(id) {
+        Ok(bytes) if id.len() == 28 => packed(&bytes),
+        _ => id.into(),
+    }
+}
+
+fn read_of_wechat(bytes: &[u8]) -> String {
+    match bytes {
+        [PACKED, packed @ ..] => URL_SAFE_NO_PAD.encode(packed),
+        text => str::from_utf8(text).unwrap_or_default().to_owned(),
+    }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    [&[PACKED], bytes].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_the_usual_forms_are_few_bytes_and_all_are_read_as_they_were() {
+        for (text, length) in [
+            ("01a206e8-75d8-7c03-ae97-86e7c2d4d193", 17),
+            ("01A206E8-75D8-7C03-AE97-86E7C2D4D193", 36),
+            ("01a206e875d8-7c03-ae97-86e7c2d4d1-93", 36),
+            ("01a206e875d87c03ae9786e7c2d4d193", 32),
+            ("0123456789abcdef", 16),
+            ("42", 2),
+        ] {
+            let id: UserId = text.parse().expect("a user id");
+            assert_eq!((user(&id).len(), read_user(&user(&id))), (length, Ok(id)), "{text}");
+        }
+        for (text, length) in
+            [("oGZUI0egBJY1zhBYw2KhdUfwVJJE", 22), ("o-_", 3), ("oGZUI0egBJY1zhBYw2KhdUfwVJJEabcd", 32)]
+        {
+            let id: UnionId = text.parse().expect("a unionid");
+            assert_eq!((unionid(&id).len(), read_unionid(&unionid(&id))), (length, Ok(id.clone())), "{text}");
+            for (app, app_length) in [("wx0123456789abcdef", 9), ("wx0123456789ABCDEF", 19), ("wx1", 4)] {
+                let (app, openid) = (app.parse().expect("an AppID"), text.parse().expect("an openid"));
+                let somebody = Person { app, openid };
+                let bytes = person(&somebody);
+                assert_eq!((bytes.len(), read_person(&bytes)), (app_length + length, Ok(somebody)));
+            }
+            let list = unionids([&id, &id]);
+            assert_eq!((list.len(), read_unionids(&list)), (2 * length + 2, Ok(vec![id.clone(), id])));
+        }
+    }
+
+    #[test]
+    fn what_another_program_wrote_is_refused() {
+        for bytes in [&b"\x01"[..], b"\x01\0", b"\xff", b"", b"a b", b"\x02abc"] {
+            assert!(read_user(bytes).is_err(), "{bytes:?}");
+            assert!(read_person(bytes).is_err(), "{bytes:?}");
+        }
+        assert!(read_unionids(b"\x05abc").is_err() && read_unionids(b"\0").is_err());
+    }
+}
