@@ -1302,7 +1302,7 @@ mod redis_only {
         recorded(&store, &login).await;
         store.admit(&person("o2"), 1, &intent, 9).await.expect("admitted");
         store.note_block(&person("o2"), &user("user-2"), 1, true).await.expect("blocked");
-        recorded(&store, &login).await;
+        store.record_login(&login).await.expect("recorded");
         assert_eq!(store.session_keys(&person("o2")).await, Ok(None), "of who was blocked before being bound");
     }
 
