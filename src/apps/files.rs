@@ -45,7 +45,8 @@ impl Found {
         let mut found = Self::default();
         for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
             let path = folder.join(&name);
-            match name.to_str().and_then(|name| name.parse().ok()) {
+            // The id of a page may have a dot, and an AppID has none: a copy that an editor has left is no app.
+            match name.to_str().filter(|name| !name.contains('.')).and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
                 None => found.faults.push(fault(
                     &path,

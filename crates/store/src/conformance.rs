@@ -2,7 +2,44 @@
 //! `redis-server` on the PATH.
 #![cfg(test)]
 
+macro_rules! conformance {
+    ($($case:ident)*) => {
+        mod memory_store {
+            $(#[tokio::test(flavor = "local")]
+            async fn $case() {
+                super::$case(Rc::new(Memory::new(crate::conformance::now, super::DAY))).await;
+            })*
+            use super::*;
+        }
+
+        mod redis_store {
+            $(#[tokio::test(flavor = "local")]
+            async fn $case() {
+                let server = super::redis_server::RedisServer::start().await;
+                super::$case(Rc::new(server.store())).await;
+            })*
+            use super::*;
+        }
+
+        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
+        mod redis_cluster {
+            /// One after the other, because a Cluster takes two seconds to form.
+            #[tokio::test(flavor = "local")]
+            async fn every_case() {
+                let cluster = super::redis_server::Cluster::start().await;
+                $(
+                    cluster.forget_all();
+                    eprintln!("{}", stringify!($case));
+                    super::$case(Rc::new(cluster.store())).await;
+                )*
+            }
+            use super::*;
+        }
+    };
+}
+
 mod access_token;
+mod device;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
@@ -1121,42 +1158,6 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
 
 async fn a_stranger_has_no_session_key(store: Rc<dyn Store>) {
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
-}
-
-macro_rules! conformance {
-    ($($case:ident)*) => {
-        mod memory_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                super::$case(Rc::new(Memory::new(crate::conformance::now, super::DAY))).await;
-            })*
-            use super::*;
-        }
-
-        mod redis_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                let server = super::redis_server::RedisServer::start().await;
-                super::$case(Rc::new(server.store())).await;
-            })*
-            use super::*;
-        }
-
-        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
-        mod redis_cluster {
-            /// One after the other, because a Cluster takes two seconds to form.
-            #[tokio::test(flavor = "local")]
-            async fn every_case() {
-                let cluster = super::redis_server::Cluster::start().await;
-                $(
-                    cluster.forget_all();
-                    eprintln!("{}", stringify!($case));
-                    super::$case(Rc::new(cluster.store())).await;
-                )*
-            }
-            use super::*;
-        }
-    };
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -8,6 +8,7 @@
 mod access_token;
 mod binding;
 mod conformance;
+mod device;
 mod ends;
 mod erasure;
 pub mod limits;
@@ -36,6 +37,10 @@ use self::limits::{Counted, Rate, TooMany};
 pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT},
+    device::{
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, FoundDevice, Grant,
+        InvalidDeviceCode, InvalidUserCode, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, UserCode,
+    },
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
@@ -165,6 +170,8 @@ pub struct Meter {
 pub enum Cell {
     /// Logins from an address, or from an IPv6 network of 64 bits.
     Address(String),
+    /// Requests of pages from an address, and their mini-program codes.
+    Devices(String),
     Logins(Person),
     /// Failed passwords of a person for a user name, which is given by its digest.
     Attempts(Person, String),
@@ -183,6 +190,8 @@ pub enum PersonalCall {
     EncryptKeys,
     Logout,
     Unbinding,
+    /// A look at a page's request, or a denial.
+    Device,
 }
 
 /// What a login writes, in one atomic step.
@@ -240,7 +249,7 @@ pub struct SessionKeys {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Devices + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
 

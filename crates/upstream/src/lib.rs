@@ -61,7 +61,8 @@ impl Tls {
     }
 }
 
-/// An HTTP client for one worker thread, with a deadline.
+/// An HTTP client for one worker thread, with a deadline. A clone has the same connections.
+#[derive(Clone)]
 pub struct Upstream {
     client: Client,
     /// The largest response that is read, in bytes.

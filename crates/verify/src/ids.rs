@@ -84,14 +84,15 @@ macro_rules! printable {
     };
 }
 
-const WORD: &str = "letters, digits, `_` and `-`";
+const WORD: &str = "letters, digits, `_`, `-` and `.`";
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }
 
 identifier! {
-    /// The AppID of a mini program: in practice `wx` and 16 hexadecimal digits. It is public.
+    /// To whom a token was issued, its `client_id`: the AppID of a mini program, in practice `wx` and 16 hexadecimal digits, or the
+    /// id of a page that a mini program has logged in. It is public.
     AppId, 64, WORD, is_word
 }
 printable!(AppId);

@@ -14,17 +14,20 @@ pub enum Api {
     ResetSessionKey,
     /// Gives the keys for `wx.getUserCryptoManager`.
     EncryptKeys,
+    /// Draws a mini-program code.
+    MiniProgramCode,
 }
 
 impl Api {
     /// In the order of their declaration.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Code2Session,
         Self::StableToken,
         Self::PhoneNumber,
         Self::CheckSession,
         Self::ResetSessionKey,
         Self::EncryptKeys,
+        Self::MiniProgramCode,
     ];
 
     /// Path, name in metrics, and whether the call uses up a code or a session key.
@@ -36,6 +39,7 @@ impl Api {
             Self::CheckSession => ("/wxa/checksession", "checksession", false),
             Self::ResetSessionKey => ("/wxa/resetusersessionkey", "resetusersessionkey", true),
             Self::EncryptKeys => ("/wxa/business/getuserencryptkey", "getuserencryptkey", false),
+            Self::MiniProgramCode => ("/wxa/getwxacodeunlimit", "getwxacodeunlimit", false),
         }
     }
 

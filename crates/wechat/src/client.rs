@@ -25,6 +25,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
 const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
+/// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB.
+const MAX_PICTURE: usize = 512 * 1024;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -71,6 +73,8 @@ pub struct App {
 /// The client of WeChat's API for one worker thread.
 pub struct WeChat {
     http: Upstream,
+    /// The same client, for larger answers.
+    pictures: Upstream,
     endpoints: [Endpoint; Api::ALL.len()],
     observer: Box<dyn Observer>,
 }
@@ -121,11 +125,8 @@ impl WeChat {
         observer: impl Observer + 'static,
     ) -> Result<Self, HttpClientError> {
         let endpoints = Api::ALL.map(|api| Endpoint::new(api, base, workers));
-        Ok(Self {
-            http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
-            endpoints,
-            observer: Box::new(observer),
-        })
+        let http = Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
+        Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, observer: Box::new(observer) })
     }
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
@@ -174,7 +175,8 @@ impl WeChat {
     ) -> Result<T, CallError> {
         let (began, started) = (self.observer.call_begins(api.name()), Instant::now());
         // The status is ignored because it says nothing.
-        let answer = match self.http.fetch(request).await {
+        let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
+        let answer = match http.fetch(request).await {
             Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
             Err(error) => Err(error.into()),
         };

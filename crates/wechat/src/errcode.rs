@@ -32,8 +32,11 @@ pub enum Verdict {
 const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Busy, &[-1]),
     (Verdict::BadAccessToken, &[40001, 40014, 42001]),
-    (Verdict::OurBug, &[40002, 40003, 41001, 41002, 41004, 41008, 41009, 43001, 43002, 44002, 47001, 87008]),
-    (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 45009, 48001, 89503, 89506, 89507]),
+    (
+        Verdict::OurBug,
+        &[40002, 40003, 41001, 41002, 41004, 41008, 41009, 40097, 40169, 43001, 43002, 44002, 47001, 87008],
+    ),
+    (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 89503, 89506, 89507]),
     (Verdict::CodeInvalid, &[40029, 41029]),
     (Verdict::CodeUsed, &[40163]),
     (Verdict::PersonRefused, &[40226, 50002]),
@@ -54,14 +57,14 @@ impl Verdict {
         let of_its_own = match api {
             Api::Code2Session | Api::StableToken => OF_SECRETS,
             Api::PhoneNumber => OF_PHONE_CODES,
-            Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys => &[],
+            Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys | Api::MiniProgramCode => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);
         match (api, verdict) {
             // The errcode is about a code, but these calls send none.
             (
-                Api::StableToken | Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys,
+                Api::StableToken | Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys | Api::MiniProgramCode,
                 Self::CodeInvalid | Self::CodeUsed,
             ) => Self::Unknown,
             (_, verdict) => verdict,

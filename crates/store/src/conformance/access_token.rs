@@ -166,27 +166,6 @@ async fn an_expired_token_is_not_lent(store: Rc<dyn Store>) {
     assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&*store, 1).await).await, Lent::Fetch);
 }
 
-macro_rules! conformance {
-    ($($case:ident)*) => {
-        mod memory_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                super::$case(Rc::new(Memory::new(crate::conformance::now, super::DAY))).await;
-            })*
-            use super::*;
-        }
-
-        mod redis_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                let server = super::redis_server::RedisServer::start().await;
-                super::$case(Rc::new(server.store())).await;
-            })*
-            use super::*;
-        }
-    };
-}
-
 conformance! {
     one_fetches_and_the_others_wait_and_share
     apps_have_their_own

@@ -11,8 +11,7 @@ use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{
-        Binding, BindingState, Bindings, Bound, Decision, Ended, Intent, IntentOutcome, Person, Result,
-        UNPROVEN_LINK_KEPT,
+        Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
     },
     Link, Memory,
 };
@@ -208,8 +207,7 @@ impl Bindings for Memory {
             _ if generation <= list.erased(person) => return Ok(()),
             _ => list.decided.insert(person.clone(), (generation, Decision::Dismissed)),
         };
-        let before = shelves.ends.entry(user.clone()).or_default().end_app(&person.app, since);
-        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: person.app.clone(), before }, now);
+        shelves.end_in_app(user, &person.app, since, now);
         Ok(())
     }
 

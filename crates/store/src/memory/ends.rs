@@ -45,7 +45,7 @@ impl StoredEnds {
         *held = first.max(*held);
     }
 
-    fn date(&mut self, token: &Issued, latest: i64) -> i64 {
+    pub(super) fn date(&mut self, token: &Issued, latest: i64) -> i64 {
         let first = self.before.map_or(i64::MIN, |before| before + 1);
         let first = first.max(self.apps.get(&token.app).copied().unwrap_or(i64::MIN));
         let date = first.max(token.issued_at);
@@ -149,9 +149,7 @@ impl Ends for Memory {
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         let now = (self.clock)().timestamp();
-        let mut shelves = self.shelves();
-        let before = shelves.ends.entry(user.clone()).or_default().end_app(app, now);
-        shelves.stream.add(Ended::UserInApp { user: user.clone(), app: app.clone(), before }, now);
+        self.shelves().end_in_app(user, app, now, now);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod access_token;
 mod binding;
+mod device;
 mod ends;
 mod erasure;
 mod list;
@@ -20,7 +21,7 @@ use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
 
 use super::{
     AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
-    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
+    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket, UserCode,
 };
 use crate::limits::{Counted, Counts, Rate, TooMany};
 
@@ -40,6 +41,9 @@ struct Shelves {
     users: HashMap<UserId, list::StoredList>,
     unionids: HashMap<UnionId, Link>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
+    devices: HashMap<UserCode, device::StoredDevice>,
+    /// Until when a user may have a token: the user, the client, and the app through which it was approved.
+    client_tokens: HashMap<(UserId, AppId, AppId), i64>,
     cells: HashMap<Cell, CountedEvents>,
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,

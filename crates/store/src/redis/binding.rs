@@ -92,7 +92,8 @@ impl Bindings for Redis {
         let mut script = DISMISS.on(&keys);
         script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
-        self.publish_app(user, &person.app, &unpublished).await
+        self.publish_app(user, &person.app, &unpublished).await?;
+        self.end_clients_of(user, &person.app).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {

@@ -72,15 +72,13 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
-        let mut script = change_ends(&token.user, "date");
-        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let date = self.link.run("date_token", script).await?;
+        let date = self.date(token, latest).await?;
         if date == token.issued_at {
             let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
             script.arg(date);
             self.link.later(script);
         }
-        self.confirm_date(token, date, latest).await
+        Ok(date)
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
@@ -96,10 +94,8 @@ impl Ends for Redis {
     }
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        let mut script = change_ends(user, "app");
-        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
-        let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
-        self.publish_app(user, app, &unpublished).await
+        self.end_in_one_app(user, app).await?;
+        self.end_clients_of(user, app).await
     }
 
     /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
@@ -192,6 +188,20 @@ type Entry = (String, (String, String));
 type When = (DateTime<Utc>, Duration);
 
 impl Redis {
+    pub(super) async fn date(&self, token: &Issued, latest: i64) -> Result<i64> {
+        let mut script = change_ends(&token.user, "date");
+        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let date = self.link.run("date_token", script).await?;
+        self.confirm_date(token, date, latest).await
+    }
+
+    pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+        let mut script = change_ends(user, "app");
+        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
+        let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
+        self.publish_app(user, app, &unpublished).await
+    }
+
     /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {

@@ -59,6 +59,7 @@ impl Erasure for Redis {
             &name::calls(person, PersonalCall::EncryptKeys),
             &name::calls(person, PersonalCall::Logout),
             &name::calls(person, PersonalCall::Unbinding),
+            &name::calls(person, PersonalCall::Device),
         ]);
         script.arg(NUMBERS_KEPT.as_secs());
         for user in struck {

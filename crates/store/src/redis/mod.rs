@@ -8,6 +8,7 @@ mod access;
 mod access_token;
 mod binding;
 mod clocks;
+mod device;
 mod ends;
 mod erasure;
 mod meter;

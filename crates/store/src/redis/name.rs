@@ -3,7 +3,7 @@
 
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
-use crate::{Cell, Person, PersonalCall, Ticket, short_digest};
+use crate::{Cell, Person, PersonalCall, Ticket, UserCode, short_digest};
 
 macro_rules! of_person {
     ($($(#[$doc:meta])* $name:ident = $what:literal;)+) => {
@@ -35,6 +35,7 @@ pub(super) fn access_token(app: &AppId) -> String {
 pub(super) fn cell(cell: &Cell) -> String {
     match cell {
         Cell::Address(address) => ["wxmint:limit:eighths:ip:", address].concat(),
+        Cell::Devices(address) => ["wxmint:limit:eighths:device:", address].concat(),
         Cell::Logins(person) => logins(person),
         Cell::Attempts(person, _) => attempts(person),
         Cell::Calls(person, call) => calls(person, *call),
@@ -50,6 +51,7 @@ pub(super) fn calls(person: &Person, call: PersonalCall) -> String {
         PersonalCall::EncryptKeys => "limit:eighths:encrypt-keys",
         PersonalCall::Logout => "limit:eighths:logouts",
         PersonalCall::Unbinding => "limit:eighths:unbindings",
+        PersonalCall::Device => "limit:eighths:device",
     };
     of_person(person, what)
 }
@@ -99,6 +101,26 @@ pub(super) fn union(unionid: &UnionId) -> String {
 /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
 pub(super) fn ticket(ticket: &Ticket) -> String {
     format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))
+}
+
+/// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns no device code.
+pub(super) fn device(code: &UserCode) -> String {
+    format!("wxmint:device:{{{code}}}")
+}
+
+/// The open requests of an address.
+pub(super) fn open_devices(address: &str) -> String {
+    ["wxmint:devices:", address].concat()
+}
+
+/// Who has tokens of a page.
+pub(super) fn users_of_client(client: &AppId) -> String {
+    format!("wxmint:client:{{{client}}}")
+}
+
+/// Of which pages a user has tokens, each with the app through which it was approved.
+pub(super) fn clients(user: &UserId) -> String {
+    self::user(user) + ":clients"
 }
 
 /// All keys of a person lie in one slot. Neither an AppID nor an openid can contain the colon.

@@ -17,4 +17,4 @@ if held[1] then
   redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
 return {records, redis.call('DEL', KEYS[3]),
-  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])}
+  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13])}

@@ -1,0 +1,258 @@
+//! What every store must do for scan to log in.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::*;
+
+fn page() -> AppId {
+    "shop-web".parse().expect("a client")
+}
+
+fn request(address: &str) -> DeviceRequest {
+    DeviceRequest {
+        client: page(),
+        app: app(),
+        address: address.into(),
+        user_agent: "Firefox 150, 晨光".into(),
+        numbers: Some((["12", "47", "83"].map(str::to_owned), "47".into())),
+    }
+}
+
+fn device_code() -> DeviceCode {
+    DeviceCode::random().expect("random")
+}
+
+async fn opened_device(store: &dyn Store) -> DeviceCode {
+    let code = device_code();
+    for _ in 0..2 {
+        assert_eq!(store.open_device(&code, &request("192.0.2.1")).await, Ok(Opened::Open), "also repeated");
+    }
+    code
+}
+
+fn of(openid: &str) -> Approver {
+    Approver::of(&person(openid))
+}
+
+fn page_token(id: &str, issued_at: i64) -> Issued {
+    Issued { app: page(), ..token(id, issued_at) }
+}
+
+fn grant(id: &str) -> Grant {
+    Grant { token: page_token(id, 1_700_000_000), claims: r#"{"roles":["审核"]}"#.into() }
+}
+
+async fn poll(store: &dyn Store, code: &DeviceCode) -> Poll {
+    store.poll_device(code, &page()).await.expect("an answer")
+}
+
+async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
+    let code = opened_device(&*store).await;
+    let user_code = code.user_code();
+    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: false });
+    for phone in [None, Some("wxother")] {
+        let phone = phone.map(|phone| phone.parse().expect("an app"));
+        let found = store.find_device(user_code, phone.as_ref()).await.expect("an answer").expect("a request");
+        assert_eq!((found.request, found.approver), (request("192.0.2.1"), None));
+        assert!((second() - found.requested_at).abs() <= 5 && found.expires_in <= DEVICE_TTL, "{:?}", found.expires_in);
+        assert!(found.expires_in > DEVICE_TTL - Duration::from_secs(60), "{:?}", found.expires_in);
+    }
+    assert_eq!(poll(&*store, &code).await, Poll::TooSoon);
+    assert!(
+        !store.approve_device(user_code, &of("o1"), &grant("a")).await.expect("an answer"),
+        "nobody has claimed it"
+    );
+    for _ in 0..2 {
+        assert_eq!(store.claim_device(user_code, &of("o1"), Some("47")).await, Ok(Decided::Claimed));
+    }
+    assert_eq!(store.claim_device(user_code, &of("o2"), Some("47")).await, Ok(Decided::Gone), "it is another's");
+    for id in ["a", "b"] {
+        assert_eq!(store.approve_device(user_code, &of("o1"), &grant(id)).await, Ok(true), "the latest is fetched");
+    }
+    assert_eq!(store.approve_device(user_code, &of("o2"), &grant("c")).await, Ok(false));
+    assert_eq!(store.deny_device(user_code).await, Ok(false), "it is approved");
+    assert_eq!(poll(&*store, &code).await, Poll::Granted(grant("b")));
+    for _ in 0..2 {
+        assert_eq!(poll(&*store, &code).await, Poll::Repeated(grant("b").token));
+    }
+    assert_eq!(store.claim_device(user_code, &of("o1"), None).await, Ok(Decided::Approved));
+    assert_eq!(store.claim_device(user_code, &of("o2"), Some("47")).await, Ok(Decided::Gone));
+    assert_eq!(store.approve_device(user_code, &of("o1"), &grant("d")).await, Ok(false), "it was fetched");
+    let found = store.find_device(user_code, None).await.expect("an answer").expect("it has not expired");
+    assert!(found.approver == Some(of("o1")));
+}
+
+async fn whoever_has_looked_is_told_to_the_page(store: Rc<dyn Store>) {
+    let code = opened_device(&*store).await;
+    store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
+    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: true });
+}
+
+async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<dyn Store>) {
+    for number in [Some("12"), Some(""), None] {
+        let code = opened_device(&*store).await;
+        let claimed = store.claim_device(code.user_code(), &of("o1"), number).await;
+        assert_eq!(claimed, Ok(Decided::WrongNumber), "{number:?}");
+        let again = store.claim_device(code.user_code(), &of("o1"), Some("47")).await;
+        assert_eq!((again, poll(&*store, &code).await), (Ok(Decided::Gone), Poll::Denied));
+    }
+    let code = opened_device(&*store).await;
+    for denied in [true, false] {
+        assert_eq!(store.deny_device(code.user_code()).await, Ok(denied));
+        assert_eq!(store.find_device(code.user_code(), Some(&app())).await, Ok(None));
+        assert_eq!(poll(&*store, &code).await, Poll::Denied);
+    }
+    assert_eq!(store.deny_device(device_code().user_code()).await, Ok(false));
+}
+
+async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<dyn Store>) {
+    let code = opened_device(&*store).await;
+    assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
+    assert_eq!(store.deny_device(code.user_code()).await, Ok(true));
+    assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
+}
+
+async fn a_device_code_is_of_one_client_and_whole(store: Rc<dyn Store>) {
+    let code = opened_device(&*store).await;
+    let another = "another".parse().expect("a client");
+    assert_eq!(store.poll_device(&code, &another).await, Ok(Poll::Unknown));
+    assert_eq!(poll(&*store, &device_code()).await, Poll::Unknown);
+    let mut bytes = URL_SAFE_NO_PAD.decode(code.expose()).expect("base64url");
+    bytes[31] ^= 1;
+    let guessed: DeviceCode = URL_SAFE_NO_PAD.encode(bytes).parse().expect("a device code");
+    assert!(guessed.user_code() == code.user_code());
+    assert_eq!(poll(&*store, &guessed).await, Poll::Unknown);
+    assert_eq!(store.open_device(&guessed, &request("192.0.2.9")).await, Ok(Opened::Collides));
+    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
+}
+
+async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
+    let mut codes = Vec::new();
+    for _ in 0..MOST_OPEN {
+        codes.push(opened_device(&*store).await);
+    }
+    let one_more = async |address| store.open_device(&device_code(), &request(address)).await.expect("an answer");
+    let Opened::TooMany(TooMany { retry_after }) = one_more("192.0.2.1").await else { panic!("too many") };
+    assert!(retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60), "{retry_after:?}");
+    assert_eq!(one_more("192.0.2.2").await, Opened::Open);
+    // Each of these is open no more.
+    store.deny_device(codes[0].user_code()).await.expect("denied");
+    store.claim_device(codes[1].user_code(), &of("o1"), None).await.expect("spoiled");
+    store.claim_device(codes[2].user_code(), &of("o1"), Some("47")).await.expect("claimed");
+    store.approve_device(codes[2].user_code(), &of("o1"), &grant("a")).await.expect("approved");
+    assert!(matches!(poll(&*store, &codes[2]).await, Poll::Granted(_)));
+    for _ in 0..3 {
+        assert_eq!(one_more("192.0.2.1").await, Opened::Open);
+    }
+    assert!(matches!(one_more("192.0.2.1").await, Opened::TooMany(_)));
+}
+
+async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<dyn Store>) {
+    let code = opened_device(&*store).await;
+    for number in 0..=MOST_PICTURES {
+        assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");
+    }
+    assert_eq!(store.count_picture(device_code().user_code()).await, Ok(false));
+}
+
+async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = second();
+    let date = async |store: &dyn Store, id: &str| {
+        let token = page_token(id, now);
+        assert_eq!(store.date_client_token(&token, &app(), now + 60, false).await, Ok(now));
+        token
+    };
+    let other_app = "wxother".parse().expect("an app");
+    let token = date(&*store, "a").await;
+    assert_eq!(store.users_of_client(&page(), 10).await, Ok(vec![user("user-1")]));
+    store.end_in_app(&user("user-1"), &other_app).await.expect("ended");
+    assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
+    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+    let (ends, _) = read_after(&*store, "").await;
+    let of_page = |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if *app == page() && *before >= now);
+    assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
+
+    let later = page_token("b", now + 5);
+    store.date_client_token(&later, &app(), now + 60, false).await.expect("dated");
+    store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
+    assert!(
+        matches!(store.token_state(&page_token("c", now)).await, Ok(TokenState::Ended { .. })),
+        "an unbinding's too"
+    );
+    store.forget_client_user(&page(), &user("user-1")).await.expect("forgotten");
+    assert_eq!(store.users_of_client(&page(), 10).await, Ok(vec![]));
+}
+
+conformance! {
+    an_approved_request_gives_one_token
+    whoever_has_looked_is_told_to_the_page
+    a_wrong_number_or_a_denial_ends_a_request
+    a_claim_that_a_denial_overtakes_is_not_approved
+    a_device_code_is_of_one_client_and_whole
+    an_address_has_so_many_open_requests_at_most
+    a_mini_program_code_is_asked_for_a_few_times
+    tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
+}
+
+mod redis_only {
+    use super::*;
+
+    /// As if its three minutes had passed.
+    fn expire(server: &redis_server::RedisServer, code: &DeviceCode) {
+        server.cli(&["HSET", &format!("wxmint:device:{{{}}}", code.user_code()), "until", "1"]);
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let [open, claimed, approved] =
+            [opened_device(&store).await, opened_device(&store).await, opened_device(&store).await];
+        for code in [&claimed, &approved] {
+            store.claim_device(code.user_code(), &of("o1"), Some("47")).await.expect("claimed");
+        }
+        store.approve_device(approved.user_code(), &of("o1"), &grant("a")).await.expect("approved");
+        for code in [&open, &claimed, &approved] {
+            expire(&server, code);
+            let user_code = code.user_code();
+            assert_eq!(store.find_device(user_code, Some(&app())).await, Ok(None));
+            assert_eq!(store.claim_device(user_code, &of("o1"), Some("47")).await, Ok(Decided::Gone));
+            assert_eq!(store.approve_device(user_code, &of("o1"), &grant("b")).await, Ok(false));
+            assert_eq!(store.deny_device(user_code).await, Ok(false));
+            assert_eq!(store.count_picture(user_code).await, Ok(false));
+            assert_eq!(poll(&store, code).await, Poll::Expired);
+            let left = server.cli(&["TTL", &format!("wxmint:device:{{{user_code}}}")]).parse::<u64>().expect("seconds");
+            assert!((700..=780).contains(&left), "{left}");
+        }
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn redis_has_no_device_code_and_what_it_notes_of_tokens_expires() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let code = opened_device(&store).await;
+        let now = second();
+        store.date_client_token(&page_token("a", now), &app(), now + 60, false).await.expect("dated");
+        for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
+            let left = server.cli(&["TTL", key]).parse::<u64>().expect("seconds");
+            assert!((3600..=3600 + 120).contains(&left), "{key}: {left}");
+        }
+        let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
+        assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn each_ask_that_comes_too_soon_makes_the_interval_five_seconds_longer() {
+        let server = redis_server::RedisServer::start().await;
+        let store = server.store();
+        let code = opened_device(&store).await;
+        poll(&store, &code).await;
+        for interval in ["7000", "12000"] {
+            assert_eq!(poll(&store, &code).await, Poll::TooSoon);
+            let key = format!("wxmint:device:{{{}}}", code.user_code());
+            assert_eq!(server.cli(&["HGET", &key, "interval"]), interval);
+        }
+    }
+}

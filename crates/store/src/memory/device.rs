@@ -1,0 +1,191 @@
+//! Scan to log in, in memory. `redis/lua/device.lua` must behave the same.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, UserId};
+
+use super::{
+    super::{
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, Ended, Ends, FoundDevice,
+        Grant, Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result, UserCode,
+        device::{POLL_SLOWER, POLL_TOLERANCE},
+    },
+    Memory, Shelves,
+};
+use crate::limits::TooMany;
+
+pub(super) struct StoredDevice {
+    digest: String,
+    request: DeviceRequest,
+    at: DateTime<Utc>,
+    until: DateTime<Utc>,
+    state: State,
+    scanned: bool,
+    pictures: u32,
+    interval: Duration,
+    next: DateTime<Utc>,
+}
+
+#[derive(Clone)]
+enum State {
+    Open,
+    Claimed(Approver),
+    Approved(Approver, Grant),
+    Denied,
+    Taken(Approver, Grant),
+}
+
+impl StoredDevice {
+    fn waits(&self, now: DateTime<Utc>) -> bool {
+        now < self.until && matches!(self.state, State::Open | State::Claimed(_))
+    }
+}
+
+#[async_trait(?Send)]
+impl Devices for Memory {
+    async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
+        let (now, mut shelves) = self.open();
+        shelves.devices.retain(|_, device| now < device.until + DEVICE_END_KEPT);
+        if let Some(held) = shelves.devices.get(code.user_code()) {
+            return Ok(if held.digest == code.digest() { Opened::Open } else { Opened::Collides });
+        }
+        let is_open = |device: &&StoredDevice| device.waits(now) && device.request.address == request.address;
+        let open: Vec<_> = shelves.devices.values().filter(is_open).map(|device| device.until).collect();
+        if open.len() >= MOST_OPEN {
+            let first = open.into_iter().min().unwrap_or(now);
+            let retry_after = (first - now).to_std().unwrap_or_default();
+            return Ok(Opened::TooMany(TooMany { retry_after }));
+        }
+        let opened = StoredDevice {
+            digest: code.digest(),
+            request: request.clone(),
+            at: now,
+            until: now + DEVICE_TTL,
+            state: State::Open,
+            scanned: false,
+            pictures: 0,
+            interval: POLL_INTERVAL,
+            next: now,
+        };
+        shelves.devices.insert(code.user_code().clone(), opened);
+        Ok(Opened::Open)
+    }
+
+    async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+        let (now, mut shelves) = self.open();
+        let Some(held) = shelves.devices.get_mut(code).filter(|held| now < held.until) else { return Ok(None) };
+        let approver = match &held.state {
+            State::Open | State::Claimed(_) => None,
+            State::Approved(approver, _) | State::Taken(approver, _) => Some(approver.clone()),
+            State::Denied => return Ok(None),
+        };
+        held.scanned |= approver.is_none() && scanned == Some(&held.request.app);
+        let expires_in = (held.until - now).to_std().unwrap_or_default();
+        Ok(Some(FoundDevice { request: held.request.clone(), requested_at: held.at.timestamp(), expires_in, approver }))
+    }
+
+    async fn count_picture(&self, code: &UserCode) -> Result<bool> {
+        let (now, mut shelves) = self.open();
+        let Some(held) = shelves.devices.get_mut(code).filter(|held| held.waits(now)) else { return Ok(false) };
+        held.pictures += 1;
+        Ok(held.pictures <= MOST_PICTURES)
+    }
+
+    async fn claim_device(&self, code: &UserCode, person: &Approver, number: Option<&str>) -> Result<Decided> {
+        let (now, mut shelves) = self.open();
+        let Some(held) = shelves.devices.get_mut(code).filter(|held| now < held.until) else {
+            return Ok(Decided::Gone);
+        };
+        let is_wrong = held.request.numbers.as_ref().is_some_and(|(_, right)| number != Some(right.as_str()));
+        let (decided, state) = match &held.state {
+            State::Approved(approver, _) | State::Taken(approver, _) if approver == person => {
+                return Ok(Decided::Approved);
+            }
+            State::Open | State::Claimed(_) if is_wrong => (Decided::WrongNumber, State::Denied),
+            State::Claimed(approver) if approver != person => return Ok(Decided::Gone),
+            State::Open | State::Claimed(_) => (Decided::Claimed, State::Claimed(person.clone())),
+            State::Approved(..) | State::Taken(..) | State::Denied => return Ok(Decided::Gone),
+        };
+        held.state = state;
+        Ok(decided)
+    }
+
+    async fn approve_device(&self, code: &UserCode, person: &Approver, grant: &Grant) -> Result<bool> {
+        let (now, mut shelves) = self.open();
+        let Some(held) = shelves.devices.get_mut(code).filter(|held| now < held.until) else { return Ok(false) };
+        match &held.state {
+            State::Claimed(approver) | State::Approved(approver, _) if approver == person => {
+                held.state = State::Approved(person.clone(), grant.clone());
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn deny_device(&self, code: &UserCode) -> Result<bool> {
+        let (now, mut shelves) = self.open();
+        let waiting = shelves.devices.get_mut(code).filter(|held| held.waits(now));
+        Ok(waiting.map(|held| held.state = State::Denied).is_some())
+    }
+
+    async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
+        let (now, mut shelves) = self.open();
+        let is_asked = |held: &&mut StoredDevice| held.digest == code.digest() && held.request.client == *client;
+        let Some(held) = shelves.devices.get_mut(code.user_code()).filter(is_asked) else { return Ok(Poll::Unknown) };
+        match held.state.clone() {
+            _ if held.until + DEVICE_END_KEPT <= now => return Ok(Poll::Unknown),
+            State::Denied => return Ok(Poll::Denied),
+            State::Taken(_, grant) => return Ok(Poll::Repeated(grant.token)),
+            _ if held.until <= now => return Ok(Poll::Expired),
+            State::Approved(approver, grant) => {
+                held.state = State::Taken(approver, grant.clone());
+                return Ok(Poll::Granted(grant));
+            }
+            State::Open | State::Claimed(_) => {}
+        }
+        let soon = now < held.next;
+        held.interval += if soon { POLL_SLOWER } else { Duration::ZERO };
+        held.next = now + (held.interval - POLL_TOLERANCE);
+        Ok(if soon { Poll::TooSoon } else { Poll::Pending { scanned: held.scanned } })
+    }
+
+    async fn date_client_token(&self, token: &Issued, app: &AppId, latest: i64, one_login: bool) -> Result<i64> {
+        {
+            let (now, mut shelves) = self.open();
+            let noted = &mut shelves.client_tokens;
+            noted.retain(|_, until| *until > now.timestamp());
+            let until = noted.entry((token.user.clone(), token.app.clone(), app.clone())).or_default();
+            *until = token.expires_at.max(*until);
+        }
+        match one_login {
+            true => self.end_earlier(token, latest).await,
+            false => Ok(self.shelves().ends.entry(token.user.clone()).or_default().date(token, latest)),
+        }
+    }
+
+    async fn users_of_client(&self, client: &AppId, most: usize) -> Result<Vec<UserId>> {
+        let shelves = self.shelves();
+        let of_client = shelves.client_tokens.keys().filter(|(_, of, _)| of == client);
+        Ok(of_client.map(|(user, ..)| user.clone()).take(most).collect())
+    }
+
+    async fn forget_client_user(&self, client: &AppId, user: &UserId) -> Result<()> {
+        self.shelves().client_tokens.retain(|(of_user, of, _), _| of != client || of_user != user);
+        Ok(())
+    }
+}
+
+impl Shelves {
+    /// Ends the user's tokens of one app, and those of the clients whose approvals came through it.
+    pub(super) fn end_in_app(&mut self, user: &UserId, app: &AppId, second: i64, now: i64) {
+        let of_app = self.client_tokens.keys().filter(|(of, _, through)| of == user && through == app);
+        let mut ended = vec![(app.clone(), second)];
+        ended.extend(of_app.map(|(_, client, _)| (client.clone(), now)));
+        for (app, second) in ended {
+            let before = self.ends.entry(user.clone()).or_default().end_app(&app, second);
+            self.stream.add(Ended::UserInApp { user: user.clone(), app, before }, now);
+        }
+    }
+}

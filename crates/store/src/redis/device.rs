@@ -1,0 +1,234 @@
+//! Scan to log in, in Redis: a hash for each request, and sets of who has a token of which page.
+
+use std::{sync::LazyLock, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_ids::{AppId, UserId};
+use wxmint_verify::MAX_LEEWAY;
+
+use super::{
+    super::{
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, FoundDevice, Grant, Issued,
+        MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result, UserCode,
+        device::{POLL_SLOWER, POLL_TOLERANCE},
+    },
+    Call, Redis, Script, name, packed, script, unreadable,
+};
+use crate::{Ends, limits::TooMany};
+
+static DEVICE: LazyLock<Script> = script!("device");
+static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
+
+#[async_trait(?Send)]
+impl Devices for Redis {
+    async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
+        let digest = code.digest();
+        if let Some(wait) = self.count_open(&request.address, &digest).await? {
+            return Ok(Opened::TooMany(TooMany { retry_after: wait }));
+        }
+        let mut script = device(code.user_code(), "open");
+        script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
+        script.arg(POLL_INTERVAL.as_millis() as u64);
+        let (choices, right) =
+            request.numbers.as_ref().map_or(Default::default(), |(choices, right)| (choices.join(" "), right.as_str()));
+        script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
+        script.arg("address").arg(request.address.as_str()).arg("agent").arg(request.user_agent.as_str());
+        script.arg("choices").arg(choices).arg("right").arg(right);
+        if self.link.run::<bool>("open_device", script).await? {
+            return Ok(Opened::Open);
+        }
+        self.uncount_open(&request.address, &digest).await?;
+        Ok(Opened::Collides)
+    }
+
+    async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+        let mut script = device(code, "find");
+        script.arg(scanned.map_or("", AppId::as_str));
+        let told: Vec<String> = self.link.run("find_device", script).await?;
+        if told.is_empty() {
+            return Ok(None);
+        }
+        found(told).map(Some).ok_or_else(|| unreadable("a page's request"))
+    }
+
+    async fn count_picture(&self, code: &UserCode) -> Result<bool> {
+        let mut script = device(code, "picture");
+        script.arg(MOST_PICTURES);
+        Ok(self.link.run("count_picture", script).await?)
+    }
+
+    async fn claim_device(
+        &self,
+        code: &UserCode,
+        Approver(person): &Approver,
+        number: Option<&str>,
+    ) -> Result<Decided> {
+        let mut script = device(code, "claim");
+        script.arg(person.as_str()).arg(number.unwrap_or_default());
+        Ok(match self.link.run::<String>("claim_device", script).await?.as_str() {
+            "claimed" => Decided::Claimed,
+            "approved" => Decided::Approved,
+            "wrong" => {
+                self.close(code).await?;
+                Decided::WrongNumber
+            }
+            _ => Decided::Gone,
+        })
+    }
+
+    async fn approve_device(&self, code: &UserCode, Approver(person): &Approver, grant: &Grant) -> Result<bool> {
+        let Grant { token, claims } = grant;
+        let mut script = device(code, "approve");
+        script.arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
+        script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str());
+        Ok(self.link.run("approve_device", script).await?)
+    }
+
+    async fn deny_device(&self, code: &UserCode) -> Result<bool> {
+        let denied = self.link.run("deny_device", device(code, "deny")).await?;
+        if denied {
+            self.close(code).await?;
+        }
+        Ok(denied)
+    }
+
+    async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
+        let mut script = device(code.user_code(), "poll");
+        script.arg(code.digest()).arg(client.as_str());
+        script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
+        let told: Vec<String> = self.link.run("poll_device", script).await?;
+        let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
+        let granted = || granted(client, of_token).ok_or_else(|| unreadable("a page's request"));
+        Ok(match state.as_str() {
+            "pending" => Poll::Pending { scanned: false },
+            "scanned" => Poll::Pending { scanned: true },
+            "soon" => Poll::TooSoon,
+            "denied" => Poll::Denied,
+            "approved" => {
+                self.close(code.user_code()).await?;
+                Poll::Granted(granted()?)
+            }
+            "taken" => Poll::Repeated(granted()?.token),
+            _ => Poll::Expired,
+        })
+    }
+
+    async fn date_client_token(&self, token: &Issued, app: &AppId, latest: i64, one_login: bool) -> Result<i64> {
+        let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
+        let mut of_client = NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]);
+        of_client.arg(packed::user(&token.user)).arg(until);
+        let mut of_user = NOTE_CLIENT.on(&[&name::clients(&token.user)]);
+        of_user.arg(format!("{} {app}", token.app)).arg(until);
+        // An end that finds no note would leave the token alive, also after a failover.
+        let notes = [of_client, of_user].map(|note| self.link.run_confirmed::<u8>("note_client", note));
+        try_join_all(notes).await?;
+        match one_login {
+            true => self.end_earlier(token, latest).await,
+            false => self.date(token, latest).await,
+        }
+    }
+
+    async fn users_of_client(&self, client: &AppId, most: usize) -> Result<Vec<UserId>> {
+        let mut asked = Call::of("ZRANGE", name::users_of_client(client));
+        asked.arg(0).arg(most as i64 - 1);
+        let users: Vec<Vec<u8>> = self.link.run("users_of_client", asked).await?;
+        users.iter().map(|user| packed::read_user(user)).collect()
+    }
+
+    async fn forget_client_user(&self, client: &AppId, user: &UserId) -> Result<()> {
+        let mut forget = Call::of("ZREM", name::users_of_client(client));
+        forget.arg(packed::user(user));
+        Ok(self.link.run::<Value>("forget_client_user", forget).await.map(drop)?)
+    }
+}
+
+impl Redis {
+    /// Ends the user's tokens of the clients whose approvals came through this app.
+    pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId) -> Result<()> {
+        let mut asked = Call::of("ZRANGE", name::clients(user));
+        asked.arg(0).arg(-1);
+        let noted: Vec<String> = self.link.run("clients_of", asked).await?;
+        let of_app = noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, other)| *other == app.as_str()));
+        for (client, _) in of_app {
+            let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
+            self.end_in_one_app(user, &client).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts an open request of an address. If it is one too many, it is not counted, and the answer is when the oldest expires.
+    /// Counted first, so that the bound holds however many come at the same time.
+    async fn count_open(&self, address: &str, digest: &str) -> Result<Option<Duration>> {
+        let (key, now) = (name::open_devices(address), (self.clock)().timestamp());
+        let until = now + DEVICE_TTL.as_secs() as i64;
+        let mut call = Call::at(&key);
+        call.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
+        call.cmd("ZADD").arg(&key).arg(until).arg(digest);
+        call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs());
+        call.cmd("ZCARD").arg(&key);
+        call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        type Counted = (Value, Value, Value, usize, (String, f64));
+        let (_, _, _, open, (_, oldest)): Counted = self.link.run("open_device", call).await?;
+        if open <= MOST_OPEN {
+            return Ok(None);
+        }
+        self.uncount_open(address, digest).await?;
+        Ok(Some(Duration::from_secs((oldest as i64 - now).max(1) as u64)))
+    }
+
+    /// A count that stays expires with its request.
+    async fn uncount_open(&self, address: &str, digest: &str) -> Result<()> {
+        let mut call = Call::of("ZREM", name::open_devices(address));
+        call.arg(digest);
+        Ok(self.link.run::<Value>("close_device", call).await.map(drop)?)
+    }
+
+    /// Counts a request as open no more.
+    async fn close(&self, code: &UserCode) -> Result<()> {
+        let mut asked = Call::of("HMGET", name::device(code));
+        asked.arg("address").arg("digest");
+        let (address, digest): (Option<String>, Option<String>) = self.link.run("close_device", asked).await?;
+        if let (Some(address), Some(digest)) = (address, digest) {
+            self.uncount_open(&address, &digest).await?;
+        }
+        Ok(())
+    }
+}
+
+fn device(code: &UserCode, step: &str) -> Call {
+    let mut script = DEVICE.on(&[&name::device(code)]);
+    script.arg(step);
+    script
+}
+
+fn found(told: Vec<String>) -> Option<FoundDevice> {
+    let [client, app, address, user_agent, choices, right, at, left, approver]: [String; 9] = told.try_into().ok()?;
+    let mut words = choices.split(' ').map(str::to_owned);
+    let numbers = (!right.is_empty()).then(|| [(); 3].map(|()| words.next().unwrap_or_default()));
+    Some(FoundDevice {
+        request: DeviceRequest {
+            client: client.parse().ok()?,
+            app: app.parse().ok()?,
+            address,
+            user_agent,
+            numbers: numbers.map(|numbers| (numbers, right)),
+        },
+        requested_at: at.parse().ok()?,
+        expires_in: Duration::from_millis(left.parse().ok()?),
+        approver: (!approver.is_empty()).then_some(Approver(approver)),
+    })
+}
+
+fn granted(client: &AppId, of_token: &[String]) -> Option<Grant> {
+    let [user, id, issued_at, expires_at, claims] = of_token else { return None };
+    let token = Issued {
+        user: user.parse().ok()?,
+        app: client.clone(),
+        id: id.parse().ok()?,
+        issued_at: issued_at.parse().ok()?,
+        expires_at: expires_at.parse().ok()?,
+    };
+    Some(Grant { token, claims: claims.clone() })
+}

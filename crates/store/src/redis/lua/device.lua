@@ -1,0 +1,86 @@
+-- A page's request that waits for a phone. KEYS: the request. ARGV: step, and what the step needs. Its `state` is 'open', 'claimed'
+-- (a phone is approving it), 'approved', 'denied', or 'taken' (its token was fetched).
+--   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
+--     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
+--   'find': app whose phone looks at it, or ''. Answers its fields, or {}.
+--   'picture': how often at most. Answers whether it was less often before, as 1 or 0.
+--   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
+--   'approve': approver, user, token, iat, exp, claims. 'deny'. Both answer 1, or 0 if it has ended.
+--   'poll': digest, client, milliseconds by which an ask may be too soon, and by which the interval grows then. Answers {} for an
+--     unknown one, or what the page is told, and with 'approved' and 'taken' the token.
+local step, time = ARGV[1], redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function keep(...)
+  redis.call('HSET', KEYS[1], ...)
+end
+
+if step == 'open' then
+  local digest = redis.call('HGET', KEYS[1], 'digest')
+  if digest then
+    return digest == ARGV[2] and 1 or 0
+  end
+  keep('digest', ARGV[2], 'state', 'open', 'at', time[1], 'until', now + ARGV[3] * 1000, 'interval', ARGV[5], 'next', 0, unpack(ARGV, 6))
+  redis.call('EXPIRE', KEYS[1], ARGV[3] + ARGV[4])
+  return 1
+end
+
+local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next'}
+local held = {}
+for at, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+  held[names[at]] = value
+end
+local left = tonumber(held['until'] or '0') - now
+local waits = left > 0 and (held.state == 'open' or held.state == 'claimed')
+
+if step == 'find' then
+  if not waits and (left <= 0 or held.state ~= 'approved' and held.state ~= 'taken') then
+    return {}
+  elseif waits and held.app == ARGV[2] then
+    keep('looked', '1')
+  end
+  local told = redis.call('HMGET', KEYS[1], 'client', 'app', 'address', 'agent', 'choices', 'right', 'at')
+  table.insert(told, tostring(left))
+  table.insert(told, not waits and held.approver or '')
+  return told
+elseif step == 'picture' then
+  return waits and redis.call('HINCRBY', KEYS[1], 'pictures', 1) <= tonumber(ARGV[2]) and 1 or 0
+elseif step == 'claim' then
+  if not waits then
+    return left > 0 and (held.state == 'approved' or held.state == 'taken') and held.approver == ARGV[2] and 'approved' or ''
+  elseif held.right ~= '' and held.right ~= ARGV[3] then
+    keep('state', 'denied')
+    return 'wrong'
+  elseif held.state == 'claimed' and held.approver ~= ARGV[2] then
+    return ''
+  end
+  keep('state', 'claimed', 'approver', ARGV[2])
+  return 'claimed'
+elseif step == 'approve' then
+  if left <= 0 or held.approver ~= ARGV[2] or held.state ~= 'claimed' and held.state ~= 'approved' then
+    return 0
+  end
+  keep('state', 'approved', 'user', ARGV[3], 'token', ARGV[4], 'iat', ARGV[5], 'exp', ARGV[6], 'claims', ARGV[7])
+  return 1
+elseif step == 'deny' then
+  if waits then
+    keep('state', 'denied')
+  end
+  return waits and 1 or 0
+end
+
+if held.digest ~= ARGV[2] or held.client ~= ARGV[3] then
+  return {}
+elseif held.state == 'denied' then
+  return {'denied'}
+elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
+  if held.state == 'approved' then
+    keep('state', 'taken')
+  end
+  return {held.state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims'))}
+elseif left <= 0 then
+  return {'expired'}
+end
+local soon = now < tonumber(held.next)
+local interval = held.interval + (soon and ARGV[5] or 0)
+keep('interval', interval, 'next', now + interval - ARGV[4])
+return {soon and 'soon' or held.looked and 'scanned' or 'pending'}
