@@ -24,7 +24,7 @@ OF_PAGES = {"JavaScript", "CSS", "HTML"}
 # At most: lines of Rust for `src`, the crates and `tests`; `service` is `src` with all crates but verify and simulator; all lines for
 # `pages`; files of Lua; 90 % of the files and the longest; the median function and the longest.
 BOUNDS = {
-    "src": 16_000, "crates/verify": 3_400, "crates/simulator": 3_400, "service": 25_500, "tests": 32_000, "pages": 5_000,
+    "src": 16_000, "crates/verify": 3_400, "crates/simulator": 3_600, "service": 25_500, "tests": 32_000, "pages": 5_000,
     "scripts": 24, "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
 }
 # Any other crate.

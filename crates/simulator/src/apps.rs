@@ -1,5 +1,5 @@
 //! The mini programs of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
-//! unionids are returned, and of which Open Platform account they are.
+//! unionids are returned, of which Open Platform account they are, and which pages are published.
 
 use std::{str::FromStr, sync::Mutex};
 
@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::state::lock;
 use wxmint_verify::ids::AppId;
+
+/// The pages of a mini program when the simulator starts. The first one is its home page.
+const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
 
 /// A mini program that the simulator knows.
 #[derive(Clone)]
@@ -55,6 +58,8 @@ struct Term {
     unionid: bool,
     /// The Open Platform account that the app was moved to.
     platform: Option<String>,
+    /// Those of the published version, the home page first; none if the app has not been published.
+    pages: Vec<String>,
 }
 
 /// A change of one app, of the first one if none is named.
@@ -70,11 +75,18 @@ pub(super) struct AppChange {
     unionid: Option<bool>,
     /// Moves the app to this Open Platform account, so that its people have other unionids; `""` moves it back.
     platform: Option<String>,
+    /// Publishes a version with these pages only.
+    pub(super) pages: Option<Vec<String>>,
 }
 
 impl Terms {
     pub(super) fn of(apps: &[App]) -> Self {
-        let term = |app: &App| Term { secrets: vec![app.secret.clone()], unionid: app.unionid, platform: None };
+        let term = |app: &App| Term {
+            secrets: vec![app.secret.clone()],
+            unionid: app.unionid,
+            platform: None,
+            pages: PAGES.map(str::to_owned).into(),
+        };
         Self(Mutex::new(apps.iter().map(term).collect()))
     }
 
@@ -94,6 +106,15 @@ impl Terms {
         }
     }
 
+    pub(super) fn has_published(&self, app: usize, page: &str) -> bool {
+        lock(&self.0)[app].pages.iter().any(|published| published == page)
+    }
+
+    /// `None` if the app has not been published.
+    pub(super) fn home_page(&self, app: usize) -> Option<String> {
+        lock(&self.0)[app].pages.first().cloned()
+    }
+
     /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
     pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
         let mut terms = lock(&self.0);
@@ -109,7 +130,10 @@ impl Terms {
         if let Some(platform) = change.platform {
             term.platform = Some(platform).filter(|platform| !platform.is_empty());
         }
-        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid})
+        if let Some(pages) = change.pages {
+            term.pages = pages;
+        }
+        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid, "pages": term.pages})
     }
 }
 

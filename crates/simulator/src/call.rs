@@ -1,6 +1,9 @@
 //! A request to WeChat: its endpoint and its parameters.
 
-use actix_web::{http::Method, web};
+use actix_web::{
+    http::Method,
+    web::{self, Bytes},
+};
 use chrono::{DateTime, Utc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,17 +14,19 @@ pub(super) enum Endpoint {
     ResetSessionKey,
     PhoneNumber,
     EncryptKeys,
+    MiniProgramCode,
     UserBalance,
 }
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Code2Session,
         Self::StableToken,
         Self::CheckSession,
         Self::ResetSessionKey,
         Self::PhoneNumber,
         Self::EncryptKeys,
+        Self::MiniProgramCode,
         Self::UserBalance,
     ];
 
@@ -34,11 +39,12 @@ impl Endpoint {
             Self::ResetSessionKey => "/wxa/resetusersessionkey",
             Self::PhoneNumber => "/wxa/business/getuserphonenumber",
             Self::EncryptKeys => "/wxa/business/getuserencryptkey",
+            Self::MiniProgramCode => "/wxa/getwxacodeunlimit",
             Self::UserBalance => "/xpay/query_user_balance",
         }
     }
 
-    /// The media type of its answers, in WeChat's spelling.
+    /// The media type of its answers that are JSON, in WeChat's spelling.
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Code2Session => "text/plain",
@@ -88,6 +94,18 @@ pub(super) struct Call<'a> {
     pub(super) params: &'a Params,
     pub(super) body: &'a [u8],
     pub(super) now: DateTime<Utc>,
+}
+
+/// What WeChat answers with status 200.
+pub(super) struct Answer {
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn json(endpoint: Endpoint, body: String) -> Self {
+        Self { content_type: endpoint.content_type(), body: body.into() }
+    }
 }
 
 /// An answer with this errcode.

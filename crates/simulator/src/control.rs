@@ -16,6 +16,7 @@ use super::{
     access_tokens::Bad,
     apps::AppChange,
     faults::Fault,
+    mini_program_codes::is_page_path,
     now,
     people::Purpose,
     state::lock,
@@ -221,6 +222,12 @@ async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Result
     let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if !wanted.secret.as_ref().is_none_or(fits) {
         return Err(Mistake::new(format!("secret must be 1 to {LONGEST_SECRET} visible ASCII characters")));
+    }
+    let is_page = |page: &String| fits(page) && is_page_path(page);
+    if !wanted.pages.iter().flatten().all(is_page) {
+        return Err(Mistake::new(
+            "pages must be a list of paths without a leading / or a ?, such as \"pages/index/index\"",
+        ));
     }
     Ok(Json(world.change_app(app, wanted)))
 }

@@ -12,31 +12,32 @@ use serde_json::{Map, Value, json};
 
 use super::{
     access_tokens::Bad,
-    call::{Call, Endpoint, Refusal},
+    call::{Answer, Call, Endpoint, Refusal},
     state::{lock, random},
     world::World,
 };
 
 impl World {
-    /// The body of WeChat's answer.
-    pub(super) fn answer(&self, call: &Call<'_>) -> String {
+    pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
         self.outcome(call).unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
     }
 
-    fn outcome(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    fn outcome(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let expected = call.endpoint.method();
         if *call.method != expected {
             return Err(Refusal(if expected == Method::GET { 43001 } else { 43002 }));
         }
-        match call.endpoint {
+        let json = match call.endpoint {
             Endpoint::Code2Session => self.code2session(call),
             Endpoint::StableToken => self.stable_token(call),
             Endpoint::CheckSession => self.check_session(call),
             Endpoint::ResetSessionKey => self.reset_session_key(call),
             Endpoint::PhoneNumber => self.user_phone_number(call),
             Endpoint::EncryptKeys => self.encrypt_keys(call),
+            Endpoint::MiniProgramCode => return self.mini_program_code(call),
             Endpoint::UserBalance => self.user_balance(call),
-        }
+        };
+        json.map(|body| Answer::json(call.endpoint, body))
     }
 
     fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
@@ -140,12 +141,12 @@ impl World {
     }
 }
 
-/// WeChat's body of an errcode.
-pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> String {
+/// WeChat's answer of an errcode.
+pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> Answer {
     let [a, b] = [random(), random()].map(u32::from_be_bytes);
     let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
     let separator = endpoint.rid_separator();
-    format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode))
+    Answer::json(endpoint, format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode)))
 }
 
 /// The beginning of WeChat's message.
@@ -158,9 +159,12 @@ fn errmsg(errcode: i32) -> &'static str {
         40013 => "invalid appid",
         40014 => "invalid access_token",
         40029 | 41029 => "invalid code",
+        40097 => "invalid args",
         40125 => "invalid appsecret",
+        40129 => "invalid scene",
         40163 => "code been used",
         40164 => "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
+        40169 => "invalid length for scene, or the data is not json string",
         40226 => "code blocked",
         40243 => "invalid appsecret, appsecret is frozen",
         41001 => "access_token missing",
@@ -168,6 +172,7 @@ fn errmsg(errcode: i32) -> &'static str {
         41004 => "appsecret missing",
         41008 => "missing code",
         41009 => "missing openid",
+        41030 => "invalid page",
         42001 => "access_token expired",
         43001 => "require GET method",
         43002 => "require POST method",
@@ -233,7 +238,8 @@ mod tests {
 
     fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &str, now: DateTime<Utc>) -> (String, Value) {
         let (params, method) = (Params::parse(query), endpoint.method());
-        let text = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
+        let answer = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
+        let text = String::from_utf8(answer.body.into()).expect("text");
         let value = serde_json::from_str(&text).expect("JSON");
         (text, value)
     }
@@ -542,7 +548,7 @@ mod tests {
         let (world, params) = (world(), Params::default());
         let answer = |endpoint, method| {
             let call = Call { endpoint, method: &method, params: &params, body: b"", now: now() };
-            serde_json::from_str::<Value>(&world.answer(&call)).expect("JSON")["errcode"].clone()
+            serde_json::from_slice::<Value>(&world.answer(&call).body).expect("JSON")["errcode"].clone()
         };
         assert_eq!(answer(Endpoint::Code2Session, Method::POST), 43001);
         assert_eq!(answer(Endpoint::StableToken, Method::GET), 43002);

@@ -109,7 +109,10 @@ impl Kept {
             "request_body": masked_request_body(&exchange.request_body),
             "status": answer.map(|answer| answer.status),
             "content_type": answer.map(|answer| answer.content_type),
-            "body": answer.map(|answer| masked_answer(&answer.body, *answer_length)),
+            "body": answer.map(|answer| match answer.content_type {
+                picture if picture.starts_with("image/") => format!("({answer_length} bytes of {picture})"),
+                _ => masked_answer(&answer.body, *answer_length),
+            }),
             "took_ms": took.as_micros() as f64 / 1000.0,
             "fault": exchange.fault,
         })
@@ -234,6 +237,13 @@ mod tests {
         let entry = shown(exchange("", "", &"A".repeat(10_000)));
         let body = entry["body"].as_str().expect("a body");
         assert!(body.len() < 5000 && body.ends_with("A… (10000 bytes)"));
+    }
+
+    #[test]
+    fn a_picture_is_told_by_its_length() {
+        let mut picture = exchange("", "", "JFIF");
+        picture.answer.as_mut().expect("an answer").content_type = "image/jpeg";
+        assert_eq!(shown(picture)["body"], "(4 bytes of image/jpeg)");
     }
 
     #[test]

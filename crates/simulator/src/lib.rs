@@ -10,7 +10,7 @@
 //! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
 //!   `stable_token`;
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the keys of its
-//!   messages; `virtual_payment`: what is signed with the session key;
+//!   messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures that a phone scans;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page; `docs`: the pages
 //!   of the repository as HTML;
@@ -30,6 +30,7 @@ mod endpoints;
 mod faults;
 mod journal;
 mod keys;
+mod mini_program_codes;
 mod page;
 mod peer;
 mod people;

@@ -42,6 +42,7 @@ struct Answer {
     status: u16,
     head: String,
     body: String,
+    bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -67,21 +68,24 @@ impl Simulator {
     }
 
     /// Sends a request and reads until the far end closes.
-    fn raw(&self, request: &str) -> (String, io::Result<()>) {
+    fn raw(&self, request: &str) -> (Vec<u8>, io::Result<()>) {
         let mut stream = TcpStream::connect(self.address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         stream.write_all(request.as_bytes()).expect("a request sent");
         let mut bytes = Vec::new();
         let end = stream.read_to_end(&mut bytes).map(|_| ());
-        (String::from_utf8(bytes).expect("text"), end)
+        (bytes, end)
     }
 
     fn send(&self, method: &str, target: &str, body: &str) -> Answer {
-        let (text, end) = self.raw(&request(method, target, body));
+        let (mut bytes, end) = self.raw(&request(method, target, body));
         end.expect("an orderly close");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let body = bytes.split_off(end + 4);
+        let head = String::from_utf8(bytes).expect("text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Answer { status, head: head.to_ascii_lowercase(), body: text, bytes: body }
     }
 
     fn control(&self, method: &str, path: &str, body: &Value) -> Answer {
@@ -191,7 +195,7 @@ fn a_reset_comes_before_any_byte_and_spends_the_code_only_if_told_to() {
         let code = simulator.code();
         simulator.fault(json!({"kind": "reset", "after": after, "times": 1}));
         let (received, end) = simulator.raw(&request("GET", &target(&code), ""));
-        assert_eq!(received, "");
+        assert_eq!(received, b"");
         assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
         let entry = simulator.last_entry();
         assert_eq!((&entry["fault"], &entry["status"]), (&json!("reset"), &Value::Null));
@@ -302,6 +306,39 @@ fn access_tokens_end_on_request() {
 }
 
 #[test]
+fn a_mini_program_code_is_a_jpeg_over_http_and_meets_faults_as_other_calls_do() {
+    let simulator = Simulator::start();
+    let wanted = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET}).to_string();
+    let token = simulator.send("POST", "/cgi-bin/stable_token", &wanted).json()["access_token"].clone();
+    let path = "/wxa/getwxacodeunlimit";
+    let target = format!("{path}?access_token={}", token.as_str().expect("a token"));
+    let ask = || simulator.send("POST", &target, r#"{"scene":"WDJBMJHT","page":"pages/scan/index"}"#);
+    let code = ask();
+    let is_jpeg = code.bytes.starts_with(&[0xff, 0xd8]) && code.bytes.ends_with(&[0xff, 0xd9]);
+    assert!(code.status == 200 && code.head.contains("content-type: image/jpeg\r\n") && is_jpeg, "{}", code.head);
+    let entry = simulator.last_entry();
+    assert_eq!(entry["body"], format!("({} bytes of image/jpeg)", code.bytes.len()));
+    assert!(entry["path"] == path && !entry.to_string().contains(token.as_str().expect("a token")), "{entry}");
+
+    for errcode in [-1, 45009, 40001] {
+        simulator.fault(json!({"kind": "errcode", "errcode": errcode, "path": path, "times": 1}));
+        let refused = ask();
+        assert!(refused.head.contains("content-type: application/json; encoding=utf-8\r\n"), "{}", refused.head);
+        assert_eq!((refused.status, &refused.json()["errcode"]), (200, &json!(errcode)));
+    }
+    simulator.fault(json!({"kind": "truncated", "path": path, "appid": APPID, "times": 1}));
+    assert_eq!(ask().bytes, code.bytes[..code.bytes.len() / 2]);
+    let stats = simulator.control("GET", "/stats", &Value::Null).json();
+    assert_eq!(stats["requests"][path], 5);
+
+    simulator.fault(json!({"kind": "stall", "path": path}));
+    let mut stream = TcpStream::connect(simulator.address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
+    stream.write_all(request("POST", &target, "{}").as_bytes()).expect("a request sent");
+    assert_eq!(stream.read(&mut [0; 1]).expect_err("no answer").kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
 fn mistakes_on_the_control_side_are_named() {
     let simulator = Simulator::start();
     for (method, path, body, status, said) in [
@@ -317,6 +354,8 @@ fn mistakes_on_the_control_side_are_named() {
         ("PUT", "/people/lin", json!({"phone": "+86 138"}), 400, "11 digits"),
         ("POST", "/apps", json!({"appid": "wx1"}), 400, APPID),
         ("POST", "/apps", json!({"secret": ""}), 400, "1 to 128 visible"),
+        ("POST", "/apps", json!({"pages": ["/pages/index"]}), 400, "without a leading /"),
+        ("POST", "/apps", json!({"pages": ["pages/index?a=1"]}), 400, "without a leading /"),
         ("POST", "/apps", json!({"secrets": 2}), 400, "unknown field `secrets`"),
         ("PUT", "/faults", json!({"faults": [{"kind": "latency"}]}), 400, "faults[0]: ms is missing"),
         ("POST", "/access-tokens", json!({}), 400, "either"),

@@ -18,7 +18,7 @@ use futures_util::stream;
 use tokio::time::sleep;
 
 use super::{
-    call::{Call, Endpoint, Params},
+    call::{Answer, Call, Endpoint, Params},
     endpoints::refusal,
     faults::{Fault, Kind, LONGEST},
     journal::{Answered, Exchange},
@@ -62,10 +62,10 @@ async fn serve(
         sleep(plan.delay).await;
     }
     let call = call(now());
-    let act = || Bytes::from(world.answer(&call));
+    let act = || world.answer(&call);
     let reply = match &plan.misconduct {
-        None => Reply::proper(endpoint, act()),
-        Some(fault) => Reply::misconduct(fault, endpoint, if plan.acts { act() } else { Bytes::new() }),
+        None => Reply::proper(act()),
+        Some(fault) => Reply::misconduct(fault, endpoint, if plan.acts { act() } else { nothing(endpoint) }),
     };
     world.journal.record(Exchange {
         at,
@@ -80,6 +80,10 @@ async fn serve(
     reply.send(|| reset_on_close(&request)).await
 }
 
+fn nothing(endpoint: Endpoint) -> Answer {
+    Answer::json(endpoint, String::new())
+}
+
 enum Reply {
     Whole { status: StatusCode, content_type: &'static str, body: Bytes },
     Cut { content_type: &'static str, body: Bytes, promised: usize },
@@ -89,33 +93,32 @@ enum Reply {
 }
 
 impl Reply {
-    fn proper(endpoint: Endpoint, body: Bytes) -> Self {
-        Self::Whole { status: StatusCode::OK, content_type: endpoint.content_type(), body }
+    fn proper(Answer { content_type, body }: Answer) -> Self {
+        Self::Whole { status: StatusCode::OK, content_type, body }
     }
 
     /// `answer` is the real answer if the fault needs it, otherwise empty.
-    fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Bytes) -> Self {
-        let content_type = endpoint.content_type();
-        let proper = |body| Self::proper(endpoint, body);
+    fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Answer) -> Self {
         let page =
             |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
         match fault.kind {
-            Kind::Latency => proper(answer),
+            Kind::Latency => Self::proper(answer),
             Kind::Stall => Self::Stall,
             Kind::Reset => Self::Reset,
-            Kind::Errcode => proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now()).into()),
+            Kind::Errcode => Self::proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now())),
             Kind::Html => page(StatusCode::OK),
             Kind::Status => {
                 let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
                 page(status.unwrap_or(StatusCode::BAD_GATEWAY))
             }
             Kind::Truncated => {
-                let promised = answer.len();
-                Self::Cut { content_type, body: answer.slice(..promised / 2), promised }
+                let Answer { content_type, body } = answer;
+                let promised = body.len();
+                Self::Cut { content_type, body: body.slice(..promised / 2), promised }
             }
-            Kind::Empty => proper(Bytes::new()),
-            Kind::Huge => proper(HUGE.clone()),
-            Kind::Drip => Self::Drip { content_type, body: answer },
+            Kind::Empty => Self::proper(nothing(endpoint)),
+            Kind::Huge => Self::proper(Answer { body: HUGE.clone(), ..nothing(endpoint) }),
+            Kind::Drip => Self::Drip { content_type: answer.content_type, body: answer.body },
             Kind::Garbage => {
                 let body = Bytes::from_static(NOT_JSON.as_bytes());
                 Self::Whole { status: StatusCode::OK, content_type: "text/plain", body }

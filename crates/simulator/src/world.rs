@@ -18,6 +18,7 @@ use super::{
     call::{Endpoint, Refusal},
     faults::Faults,
     journal::Journal,
+    mini_program_codes::CallsInMinute,
     now,
     people::{Account, People, Person, Purpose},
     state::lock,
@@ -50,6 +51,7 @@ pub struct World {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) access_tokens: Mutex<AccessTokens>,
+    pub(super) code_calls: Mutex<CallsInMinute>,
     pub(super) people: Mutex<People>,
     requests: [AtomicU64; Endpoint::ALL.len()],
     exchanges_ok: AtomicU64,
@@ -77,6 +79,7 @@ impl World {
             faults: Faults::new(options.seed, options.latency),
             journal: Journal::new(options.journal),
             access_tokens: Mutex::new(AccessTokens::new(life)),
+            code_calls: Mutex::default(),
             people: Mutex::default(),
             requests: Default::default(),
             exchanges_ok: AtomicU64::new(0),
@@ -88,7 +91,7 @@ impl World {
         self.apps.iter().position(|app| app.id.as_str() == id)
     }
 
-    /// Changes which secrets of an app are accepted, and whether it returns unionids.
+    /// Changes an app; returns it as the control API shows it.
     pub(super) fn change_app(&self, app: usize, change: AppChange) -> Value {
         let mut shown = self.terms.change(app, self.apps[app].id.as_str(), change);
         shown["app_key"] = self.app_key(app).into();
@@ -205,6 +208,7 @@ impl World {
         self.faults.replace(Vec::new());
         self.journal.clear();
         lock(&self.people).forget_codes();
+        *lock(&self.code_calls) = CallsInMinute::default();
         self.requests.iter().chain([&self.exchanges_ok]).for_each(|count| count.store(0, Ordering::Relaxed));
     }
 
