@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod admin;
 pub mod apps;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod findings;
 pub mod http;

@@ -16,6 +16,7 @@
 mod bind;
 mod binder;
 mod date;
+mod device;
 mod error;
 mod for_peers;
 mod operator;
@@ -26,14 +27,16 @@ mod worker;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, UnionId};
+use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{
-    AttemptId, BindingState, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer, Recorded,
-    TakenTicket, Ticket, TicketHolder,
+    AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
+    Recorded, TakenTicket, Ticket, TicketHolder,
 };
 use wxmint_wechat::{App, CallError, Session};
 
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
+    device::{Approval, DeviceError, Fetched},
     error::{LoginError, SessionError},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
@@ -70,6 +73,14 @@ struct Arrival {
     may_be_ended: bool,
 }
 
+/// A person who may have a token: on this phone, or on the page that the phone has scanned.
+struct Entrant {
+    arrival: Arrival,
+    bound: Bound,
+    /// The claims of the account backend.
+    extra: ExtraClaims,
+}
+
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
     /// `address`. `trail` has what was found out, also by a login that is refused.
@@ -80,27 +91,8 @@ impl LoginWorker {
         trail: &mut LoginTrail,
         now: DateTime<Utc>,
     ) -> Result<LoggedIn, LoginError> {
-        self.check_accepted(&request.identity)?;
         let attempt = new_attempt()?;
-        let meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
-        let arrival = match &request.proof {
-            LoginProof::Code(code) => {
-                let apps = self.apps.all();
-                let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
-                trail.app = Some(app.id.clone());
-                let order = self.claim(app, code, &attempt, &meter).await?;
-                let session = self.exchange(app, code, &attempt).await?;
-                self.record(app, session, order, &attempt, trail, now).await?
-            }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), &attempt, &meter, trail).await?,
-        };
-        let candidate = self.identify(&arrival, request.identity, &attempt).await?;
-        let bound = self.bind(&arrival, candidate, &attempt, trail, now).await?;
-        let extra = self.admit(&bound).await?;
-
-        if arrival.kept_for != Some(bound.generation) {
-            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, false).await?;
-        }
+        let Entrant { arrival, bound, extra } = self.let_in(request, &attempt, address, trail, now).await?;
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
@@ -108,6 +100,38 @@ impl LoginWorker {
         let Issued { user, app, id, issued_at, expires_at } = issued;
         let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;
         Ok(LoggedIn { token, expires_in: self.minter.ttl(), user, app, new_user })
+    }
+
+    /// Finds out who has sent the code, and whether this user may log in.
+    async fn let_in(
+        &self,
+        request: LoginRequest,
+        attempt: &AttemptId,
+        address: &str,
+        trail: &mut LoginTrail,
+        now: DateTime<Utc>,
+    ) -> Result<Entrant, LoginError> {
+        self.check_accepted(&request.identity)?;
+        let meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
+        let arrival = match &request.proof {
+            LoginProof::Code(code) => {
+                let apps = self.apps.all();
+                let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
+                trail.app = Some(app.id.clone());
+                let order = self.claim(app, code, attempt, &meter).await?;
+                let session = self.exchange(app, code, attempt).await?;
+                self.record(app, session, order, attempt, trail, now).await?
+            }
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, &meter, trail).await?,
+        };
+        let candidate = self.identify(&arrival, request.identity, attempt).await?;
+        let bound = self.bind(&arrival, candidate, attempt, trail, now).await?;
+        let extra = self.admit(&bound).await?;
+
+        if arrival.kept_for != Some(bound.generation) {
+            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, false).await?;
+        }
+        Ok(Entrant { arrival, bound, extra })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.

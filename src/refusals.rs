@@ -10,7 +10,7 @@ use wxmint_wechat::CallError;
 use crate::{
     clock::now,
     http::{Problem, ProblemCode, no_valid_token},
-    login::{LoginError, SessionError},
+    login::{DeviceError, LoginError, SessionError},
     telemetry::{admit_line, audit::Event},
 };
 
@@ -77,6 +77,11 @@ impl From<SessionError> for Refusal {
                 }
             }
             SessionError::NotYours => no_valid_token().into(),
+            SessionError::OfPage => Problem::new(
+                ProblemCode::Forbidden,
+                "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.",
+            )
+            .into(),
             SessionError::Undecryptable => Problem::new(
                 ProblemCode::DataUndecryptable,
                 "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \
@@ -89,6 +94,19 @@ impl From<SessionError> for Refusal {
                     .into()
             }
         }
+    }
+}
+
+impl From<DeviceError> for Refusal {
+    fn from(error: DeviceError) -> Self {
+        let (code, detail) = match error {
+            DeviceError::Failed(error) => return error.into(),
+            DeviceError::Gone => (ProblemCode::UnknownDeviceCode, NO_SUCH_REQUEST),
+            DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
+            DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
+            DeviceError::WrongNumber => (ProblemCode::MatchWrong, WRONG_NUMBER),
+        };
+        Problem::new(code, detail).into()
     }
 }
 
@@ -158,6 +176,13 @@ const WHO_IS_THIS: &str = "\
 const BOUND_ELSEWHERE: &str = "\
     Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
     (DELETE /binding).";
+const NO_SUCH_REQUEST: &str =
+    "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
+const NOT_YOUR_REQUEST: &str =
+    "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
+const NO_NUMBER: &str = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
+const WRONG_NUMBER: &str =
+    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";

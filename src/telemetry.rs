@@ -99,6 +99,7 @@ struct Inner {
     logins: Logins,
     recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
+    devices: Family<Labels<2, String>, Counter>,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
@@ -129,6 +130,7 @@ impl Default for Inner {
             logins: Logins::registered(&mut new),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
+            devices: new.metric("device_requests", "What became of requests of pages for a login by a phone"),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
             wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
@@ -165,6 +167,12 @@ impl Metrics {
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         self.0.recent.count(app.clone(), outcome);
         self.0.logins.ended(app, outcome, took);
+    }
+
+    /// `client` is one of the file, and `outcome` is `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`.
+    pub fn device(&self, client: &AppId, outcome: &'static str) {
+        let labels = [("client", client.to_string()), ("outcome", outcome.to_owned())];
+        self.0.devices.get_or_create(&labels).inc();
     }
 
     pub fn recent(&self) -> &Recent {

@@ -1,6 +1,6 @@
 //! What the commands share that use the Redis of `wxmint serve`.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use wxmint_store::{
     Redis, RedisAccess,
@@ -81,4 +81,16 @@ pub(super) async fn walk_all(
             None => return Ok(()),
         }
     }
+}
+
+/// `command` and the user of the operating system.
+pub(super) fn by() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
+        (found == uid).then_some(name)
+    });
+    format!("command:{}", name.unwrap_or(&uid))
 }

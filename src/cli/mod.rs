@@ -2,6 +2,7 @@
 
 mod at_redis;
 mod bindings;
+mod clients;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -78,6 +79,9 @@ enum Command {
     /// Which WeChat identity belongs to which user: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
+    /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
+    #[command(subcommand)]
+    Clients(clients::ClientsCommand),
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -125,6 +129,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
         Command::Keys(command) => with_env_file(|| keys::run(command)),
         Command::Users(command) => with_env_file(|| users::run(command)),
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
+        Command::Clients(command) => with_env_file(|| clients::run(command)),
         Command::Vault(command) => with_env_file(|| vault::run(command)),
         Command::Completions { shell } => manual::print_completions(shell, CommandLine::command()),
         Command::Man { command } => manual::print_page(&command, CommandLine::command()),

@@ -8,6 +8,7 @@ mod body_fields;
 mod client_address;
 mod client_stream;
 mod connection;
+pub mod cors;
 pub mod described;
 mod head;
 pub mod page;

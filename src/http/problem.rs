@@ -15,7 +15,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wxmint_ids::unprintable;
 
-use super::trace::{REQUEST_ID, request_id};
+use super::{
+    cors,
+    trace::{REQUEST_ID, request_id},
+};
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {
@@ -49,7 +52,11 @@ problem_codes! {
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
     /// The secret lacks a right that `detail` names.
-    Forbidden, "forbidden", FORBIDDEN, "This secret has no right to this";
+    Forbidden, "forbidden", FORBIDDEN, "This secret or token has no right to this";
+    /// The request of a page is spoiled for good.
+    MatchWrong, "match_wrong", FORBIDDEN, "The number is not the one that the page shows";
+    /// It never was, has expired, was denied, or is used up.
+    UnknownDeviceCode, "unknown_device_code", NOT_FOUND, "There is no such request of a page, or not any more";
     UnknownPerson, "unknown_person", NOT_FOUND, "This person is bound to no user";
     /// Or WeChat no longer accepts the session key.
     SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
@@ -94,8 +101,27 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
+    /// At the endpoints of OAuth, its error code.
+    oauth: Option<OAuthError>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
+}
+
+/// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OAuthError {
+    code: &'static str,
+    /// Beside `authorization_pending`: a phone has looked at the request.
+    scanned: bool,
+}
+
+/// The body of an OAuth error.
+#[derive(Serialize)]
+struct OAuthDocument<'a> {
+    error: &'static str,
+    error_description: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    scanned: bool,
 }
 
 /// An error: the members of RFC 9457, and some of wxmint's own.
@@ -127,17 +153,40 @@ pub(crate) struct ProblemDocument<'a> {
     /// With `binding_required`: in place of `code` in the login that says who it is. One use, 5 minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     bind_ticket: Option<&'a str>,
+    /// At the endpoints of OAuth, its error code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    error: Option<&'static str>,
 }
 
 impl Problem {
     /// With the code's own status.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (status, detail) = (code.row().1, detail.into());
-        Self { code, status, detail, retry_after: None, bind_ticket: None, header: None }
+        Self { code, status, detail, retry_after: None, bind_ticket: None, oauth: None, header: None }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ProblemCode::InvalidRequest, detail)
+    }
+
+    /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
+    pub fn oauth(self, code: &'static str) -> Self {
+        Self { oauth: Some(OAuthError { code, scanned: false }), ..self }
+    }
+
+    pub fn is_oauth(&self) -> bool {
+        self.oauth.is_some()
+    }
+
+    pub fn scanned(mut self, scanned: bool) -> Self {
+        self.oauth = self.oauth.map(|error| OAuthError { scanned, ..error });
+        self
+    }
+
+    /// What metrics call it.
+    pub fn label(&self) -> &'static str {
+        self.oauth.map_or(self.code.as_str(), |error| error.code)
     }
 
     /// Replaces the status, if HTTP has a more exact one.
@@ -165,7 +214,7 @@ impl Problem {
     }
 
     /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
-    pub(super) fn challenge(mut self, challenge: &'static str) -> Self {
+    pub fn challenge(mut self, challenge: &'static str) -> Self {
         self.header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
         self
     }
@@ -202,6 +251,7 @@ impl Problem {
             request_id,
             retry_after: self.retry_after,
             bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| ticket.as_str()),
+            error: self.oauth.map(|error| error.code),
         }
     }
 
@@ -222,8 +272,18 @@ impl Problem {
         if let Some(header) = self.header.as_deref() {
             response.insert_header(header.clone());
         }
-        response.content_type("application/problem+json");
-        response.body(serde_json::to_vec(&self.document(&request_id)).unwrap_or_default())
+        cors::add(request, &mut response);
+        let body = match self.oauth {
+            Some(OAuthError { code, scanned }) if self.status.is_client_error() && self.retry_after.is_none() => {
+                response.content_type("application/json");
+                serde_json::to_vec(&OAuthDocument { error: code, error_description: &self.detail, scanned })
+            }
+            _ => {
+                response.content_type("application/problem+json");
+                serde_json::to_vec(&self.document(&request_id))
+            }
+        };
+        response.body(body.unwrap_or_default())
     }
 }
 

@@ -16,6 +16,7 @@ use wxmint_wechat::WeChat;
 
 use super::{
     caller,
+    device::CurrentClients,
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     revocations::FeedPages,
     routes::is_free,
@@ -24,11 +25,12 @@ use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     apps::CurrentApps,
+    clients::Clients,
     clock::now,
     findings::Finding,
     http::{Readiness, TrustedProxies},
     login::{LoginPolicy, LoginWorker},
-    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
+    secret_files::{FileError, MAKE_CLIENTS, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
@@ -89,7 +91,10 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
-    pub(super) verifier: Verifier,
+    /// Who may ask for a scan. Without them the paths for it are not there.
+    pub(super) clients: Option<CurrentClients>,
+    pub(super) clients_file: Option<WatchedFile>,
+    pub(super) verifier: Arc<ArcSwap<Verifier>>,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<ArcSwap<Vault>>,
     tls: Tls,
@@ -127,13 +132,15 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let issuer = Self {
-            verifier: caller::verifier(&settings),
+            verifier: Arc::new(ArcSwap::from_pointee(caller::verifier(&settings, named.clients.audiences()))),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
             apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
+            clients: named.clients_file.is_some().then(|| Arc::new(ArcSwap::from_pointee(named.clients))),
+            clients_file: named.clients_file,
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -240,17 +247,20 @@ struct Named {
     apps: CurrentApps,
     users: Option<(WatchedFile, FileAccounts)>,
     redis: Option<RedisAccess>,
+    clients: Clients,
+    clients_file: Option<WatchedFile>,
 }
 
 impl Named {
     fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
-        match (loaded, check_login_paths(settings)) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok(())) => {
-                Ok(Self { admin_tokens, apps, users, redis })
+        match (loaded, load_clients(settings), check_login_paths(settings)) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok((clients_file, clients)), Ok(())) => {
+                Ok(Self { admin_tokens, apps, users, redis, clients, clients_file })
             }
-            ((tokens, apps, users, redis), paths) => {
-                Err(IssuerStartError::all([tokens.err(), apps.err(), users.err(), redis.err(), paths.err()]))
+            ((tokens, apps, users, redis), clients, paths) => {
+                let errors = [tokens.err(), apps.err(), users.err(), redis.err(), clients.err(), paths.err()];
+                Err(IssuerStartError::all(errors))
             }
         }
     }
@@ -299,6 +309,14 @@ fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, Current
     let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
+}
+
+fn load_clients(settings: &Settings) -> Result<(Option<WatchedFile>, Clients), IssuerStartError> {
+    let Some(path) = &settings.clients_file else { return Ok(Default::default()) };
+    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+    let unusable = |error: String| unusable_file("clients", "WXMINT_CLIENTS_FILE", path, error);
+    let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
+    Ok((Some(file), clients))
 }
 
 fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {

@@ -16,10 +16,12 @@ use crate::{
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
 /// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
 /// themselves.)
-pub(super) fn verifier(settings: &Settings) -> Verifier {
+///
+/// The audiences of clients count too, so that a page's token opens `/logout`.
+pub(super) fn verifier(settings: &Settings, of_clients: impl IntoIterator<Item = String>) -> Verifier {
     let policy = VerifierPolicy {
         issuer: settings.issuer.as_str().to_owned(),
-        audiences: settings.audience.clone(),
+        audiences: settings.audience.iter().cloned().chain(of_clients).collect(),
         typ: settings.token_typ,
         longest_life: LONGEST_LIFE,
         leeway: MAX_LEEWAY,
@@ -32,7 +34,7 @@ impl Issuer {
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let (token, keys, ended) = (bearer_token(request)?, self.keys.at(now), self.keys.ended());
-        self.verifier.verify(token, &NotEnded { keys: keys.set(), ended: &ended }, now).map_err(|refused| {
+        self.verifier.load().verify(token, &NotEnded { keys: keys.set(), ended: &ended }, now).map_err(|refused| {
             let reason = refused.to_string();
             if let Some(not_logged) = admit_line(&reason) {
                 tracing::info!(reason, not_logged, "token refused");

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use wxmint_ids::Person;
 use wxmint_verify::{Claims, Verified};
 
-use super::build::IssuerWorker;
+use super::{build::IssuerWorker, device};
 use crate::{
     clock::now,
-    http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end},
+    http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},
     login::{LoginWorker, SessionError},
     refusals::Refusal,
     telemetry::{
@@ -44,7 +44,9 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let body = read_body(payload, SMALL_BODY).await;
     let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
-    leave(worker, event, token, async move |login, token, person| login.log_out(token, everywhere, person).await).await
+    let leaving =
+        async move |login: &LoginWorker, token: &_, person: &mut _| login.log_out(token, everywhere, person).await;
+    Ok(cors::readable(&request, leave(worker, event, token, leaving).await?))
 }
 
 /// Verifies the token of a request to leave.
@@ -55,6 +57,7 @@ fn begin(
 ) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(activity, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
+    device::readable_by_its_page(request, worker, &token.app);
     Ok((Event { user: Some(token.user.clone()), app: Some(token.app.clone()), ..event }, token))
 }
 

@@ -78,6 +78,13 @@ impl LoginBody {
         asked_by(&Fields::from_json(body, NAMES)?)
     }
 
+    /// The body of an approval, which is a login and perhaps a number.
+    pub fn of_approval(body: &[u8]) -> Result<(LoginRequest, Option<String>), RefusedLogin> {
+        let fields = Fields::from_json(body, &[NAMES, &["match"]].concat())?;
+        let number = fields.text("match")?.map(|number| number.into_owned());
+        Ok((asked_by(&fields)?, number))
+    }
+
     pub fn from_form(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {
         asked_by(&Fields::from_form(body, NAMES)?)
     }

@@ -23,6 +23,7 @@ use crate::{
     login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
     refusals::Refusal,
     telemetry::{
+        LoginInFlight,
         audit::{self, Activity, Event, Origin},
         recent::{UserEvent, Whose},
     },
@@ -128,38 +129,63 @@ async fn log_in_and_tell(
     asked: Result<LoginRequest, Problem>,
     origin: Origin,
 ) -> Answer {
-    let started = Instant::now();
-    let in_flight = worker.issuer.metrics.login_begins();
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
-    let mut trail = LoginTrail::default();
-    let outcome = match asked {
-        Ok(_) if in_flight.others >= worker.issuer.settings.max_connections => Err(crowded().into()),
-        Ok(asked) => {
+    let mut attempt = LoginAttempt::begin(&worker, named);
+    let outcome = match (asked, attempt.is_one_too_many()) {
+        (Ok(_), Some(problem)) | (Err(problem), _) => Err(problem.into()),
+        (Ok(asked), None) => {
             let address = origin.address.as_deref().unwrap_or_default();
-            worker.login.log_in(asked, address, &mut trail, now()).await.map_err(Refusal::from)
+            worker.login.log_in(asked, address, &mut attempt.trail, now()).await.map_err(Refusal::from)
         }
-        Err(problem) => Err(problem.into()),
     };
-    let took = started.elapsed();
-    let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
-    // Looked up again: an app that was removed meanwhile is no label.
-    let (apps, [named, hint]) = (worker.issuer.apps.all(), &named);
-    let app = outcome.as_ref().map_or(named.as_ref(), |logged_in| Some(&logged_in.app));
-    let app = apps.choose(app, hint.as_ref()).ok().map(|app| app.id.clone());
-    worker.issuer.metrics.login_ended(app, result, took);
-    if let Err(refusal) = &outcome {
-        refusal.log(took);
-    }
-    note_login(&worker, &trail, result);
-    audit_login(&worker, trail, outcome.as_ref(), origin);
+    let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
+    let took = attempt.end(Event::new(Activity::Login, origin), told);
     Ok(welcome(&worker, outcome.map_err(|refusal| refusal.problem)?, took))
 }
 
+/// A login under way, also one whose token goes to a page.
+pub(super) struct LoginAttempt<'w> {
+    worker: &'w IssuerWorker,
+    started: Instant,
+    in_flight: LoginInFlight,
+    /// Which app the request names, and which its Referer.
+    named: [Option<AppId>; 2],
+    pub(super) trail: LoginTrail,
+}
+
+impl<'w> LoginAttempt<'w> {
+    pub(super) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
+        let (started, in_flight) = (Instant::now(), worker.issuer.metrics.login_begins());
+        Self { worker, started, in_flight, named, trail: LoginTrail::default() }
+    }
+
+    pub(super) fn is_one_too_many(&self) -> Option<Problem> {
+        (self.in_flight.others >= self.worker.issuer.settings.max_connections).then(crowded)
+    }
+
+    /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.
+    pub(super) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
+        let Self { worker, started, named: [named, hint], trail, .. } = self;
+        let took = started.elapsed();
+        let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
+        // Looked up again: an app that was removed meanwhile is no label.
+        let apps = worker.issuer.apps.all();
+        let app = apps.choose(trail.app.as_ref().or(named.as_ref()), hint.as_ref()).ok().map(|app| app.id.clone());
+        worker.issuer.metrics.login_ended(app, result, took);
+        if let Err(refusal) = &outcome {
+            refusal.log(took);
+        }
+        note_login(worker, &trail, event.activity, result);
+        audit_login(worker, trail, outcome, event);
+        took
+    }
+}
+
 /// Notes the login for whoever looks the user up. Of a stranger whom WeChat has not named, nobody can ask.
-fn note_login(worker: &IssuerWorker, trail: &LoginTrail, outcome: &'static str) {
+fn note_login(worker: &IssuerWorker, trail: &LoginTrail, activity: Activity, outcome: &'static str) {
     let of_person = || trail.person.as_ref().map(Whose::Person);
     let Some(whose) = trail.user.as_ref().map(Whose::User).or_else(of_person) else { return };
-    let login = UserEvent { at: now(), event: Activity::Login.code(), appid: trail.app.clone(), outcome, by: None };
+    let login = UserEvent { at: now(), event: activity.code(), appid: trail.app.clone(), outcome, by: None };
     let recent = worker.issuer.metrics.recent();
     if trail.bound.is_some() {
         recent.note(whose, UserEvent { event: Activity::Bind.code(), outcome: "ok", ..login.clone() });
@@ -168,18 +194,17 @@ fn note_login(worker: &IssuerWorker, trail: &LoginTrail, outcome: &'static str) 
 }
 
 /// Tells of the login, and of the binding that it has made.
-fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<&LoggedIn, &Refusal>, origin: Origin) {
+fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<bool, &Refusal>, event: Event) {
     if !audit::is_on() {
         return;
     }
     let person = trail.person.as_ref().map(|person| worker.issuer.vault.load_full().audit_name(person));
-    let (app, user) = (trail.app, trail.user);
-    let login = Event { app, user, person, ..Event::new(Activity::Login, origin) };
+    let login = Event { app: trail.app, user: trail.user, person, ..event };
     if let Some(new_user) = trail.bound {
-        Event { activity: Activity::Bind, new_user, ..login.clone() }.tell();
+        Event { activity: Activity::Bind, client: None, new_user, ..login.clone() }.tell();
     }
     match outcome {
-        Ok(logged_in) => Event { new_user: logged_in.new_user, ..login }.tell(),
+        Ok(new_user) => Event { new_user, ..login }.tell(),
         Err(refusal) => {
             let (refused, person) = (refusal.of(login.clone()), login.person);
             match refused.limit {
@@ -201,7 +226,7 @@ fn crowded() -> Problem {
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
-fn app_hint(request: &HttpRequest) -> Option<AppId> {
+pub(super) fn app_hint(request: &HttpRequest) -> Option<AppId> {
     app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
 }
 

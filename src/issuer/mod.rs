@@ -2,6 +2,7 @@
 
 mod build;
 mod caller;
+mod device;
 mod ended_keys;
 mod examine;
 mod leave_routes;

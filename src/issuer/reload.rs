@@ -1,7 +1,7 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
 //! and the URL of Redis.
 
-use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -9,15 +9,16 @@ use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
 use wxmint_redis_link::RedisAccess;
 
 use super::{
-    Issuer,
+    Issuer, caller,
     ended_keys::{NotedEnds, check_replacement},
 };
 use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
+    clients::Clients,
     clock::now,
     http::Readiness,
-    secret_files::{MAKE_USERS, WatchedFile},
+    secret_files::{MAKE_CLIENTS, MAKE_USERS, WatchedFile},
     settings::StoreSettings,
     telemetry::{
         Metrics,
@@ -49,6 +50,20 @@ pub(super) fn watch_files(issuer: &Issuer) {
     }
     if let Some((mut file, users)) = issuer.users.clone() {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
+    }
+    if let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) {
+        let (verifier, settings) = (Arc::clone(&issuer.verifier), issuer.settings.clone());
+        // Tokens of a client that is taken out can log out still.
+        let mut audiences: BTreeSet<_> = clients.load().audiences().collect();
+        watch(issuer, "clients", "file of clients", async move || {
+            let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+            reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
+                audiences.extend(read.audiences());
+                verifier.store(Arc::new(caller::verifier(&settings, audiences.clone())));
+                tracing::info!(clients = read.iter().count(), "the file of clients was read again");
+                clients.store(Arc::new(read));
+            })
+        });
     }
     if issuer.apps.may_change() {
         let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());

@@ -10,7 +10,7 @@ use actix_web::{
 };
 use utoipa::OpenApi;
 
-use super::{leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
+use super::{device, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
 use crate::{
     http::{
         Problem,
@@ -20,29 +20,31 @@ use crate::{
         readable,
         viewer::{self, Description},
     },
+    settings::Settings,
     telemetry::Metrics,
 };
 
 const LOGIN: &str = "/login";
+pub(super) const LOGOUT: &str = "/logout";
 const ROOT: &str = "/";
 /// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
 const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// The problems of every route with a handler that asks the store.
-const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
 const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
-const IDENTITY: &[ProblemCode] =
+pub(super) const IDENTITY: &[ProblemCode] =
     &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
-const TOKEN: &[ProblemCode] = &[InvalidToken];
+pub(super) const TOKEN: &[ProblemCode] = &[InvalidToken];
 const SESSION_KEY: &[ProblemCode] = &[DataUndecryptable];
-const LIMIT: &[ProblemCode] = &[RateLimited];
+pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// Of a call of WeChat's API for one person.
-const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
+pub(super) const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
 
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
-const HEAD: &[u16] = &[431];
-const BODY: &[u16] = &[408, 413, 431];
+pub(super) const HEAD: &[u16] = &[431];
+pub(super) const BODY: &[u16] = &[408, 413, 431];
 const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
 
 routes! {
@@ -71,16 +73,16 @@ routes! {
     DELETE "/binding" leave::dissolve [ANY, TOKEN, LIMIT], HEAD;
 }
 
-const SECURITY: BearerSecurity = BearerSecurity {
+pub(super) const SECURITY: BearerSecurity = BearerSecurity {
     format: "JWT",
     description: "The `access_token` of an answer of `POST /login`: the text that begins with eyJ, without the word Bearer. A \
                   login that you send from this page fills it in.",
 };
 
 /// What the public listener of this issuer tells of itself.
-pub(super) fn description(issuer: &str) -> Description {
+pub(super) fn description(issuer: &str, has_clients: bool) -> Description {
     Description {
-        api: Described::openapi,
+        api: if has_clients { with_devices } else { Described::openapi },
         server: issuer.to_owned(),
         chinese: Chinese {
             tags: &[
@@ -89,6 +91,7 @@ pub(super) fn description(issuer: &str) -> Description {
                 ("keys", "验证 token"),
                 ("older pages", "旧页面"),
                 ("leave", "退出"),
+                ("scan", "扫码登录"),
             ],
             paragraphs: include_str!("chinese.json"),
         },
@@ -101,18 +104,40 @@ pub(super) fn description(issuer: &str) -> Description {
 /// Tells clients that ask for an unknown path where the API is described.
 pub(super) const PLACE: &str = "The API is described at /docs.";
 
-pub fn openapi_json() -> String {
-    description("https://login.example.com").json()
+fn with_devices() -> utoipa::openapi::OpenApi {
+    let mut api = Described::openapi();
+    api.merge(device::described());
+    api
 }
 
-/// The routes for mini programs and peers. `login_paths` are further paths of the login.
-pub(super) fn public_routes(login_paths: &[String], metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
+/// With all doors.
+pub fn openapi_json() -> String {
+    description("https://login.example.com", true).json()
+}
+
+/// The routes for mini programs and peers; those of scan to log in if it `has_clients`.
+pub(super) fn public_routes(
+    settings: &Settings,
+    has_clients: bool,
+    metrics: &Metrics,
+) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
-        for path in login_paths {
+        for path in &settings.login_paths {
             config.service(counted(metrics, LOGIN, ROUTES.resource(LOGIN, path)));
         }
         for path in ROUTES.paths() {
-            config.service(counted(metrics, path, ROUTES.resource(path, path)));
+            let resource = ROUTES.resource(path, path);
+            let resource = if has_clients { device::with_preflight(path, resource) } else { resource };
+            config.service(counted(metrics, path, resource));
+        }
+        if let Some(folder) = settings.verify_files_dir.clone() {
+            config.configure(device::check_files(folder));
+        }
+        if has_clients {
+            for path in device::ROUTES.paths() {
+                let resource = device::with_preflight(path, device::ROUTES.resource(path, path));
+                config.service(counted(metrics, path, resource));
+            }
         }
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
@@ -131,7 +156,7 @@ pub(super) fn is_free(path: &str) -> bool {
         Some((folder, _)) => is_below(folder),
         None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
-    let taken = ROUTES.paths().chain(viewer::PATHS).chain([ROOT]);
+    let taken = ROUTES.paths().chain(device::ROUTES.paths()).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 
@@ -156,7 +181,7 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";
     }
-    Problem::of(answer).map_or(ProblemCode::InternalError, Problem::code).as_str()
+    Problem::of(answer).map_or(ProblemCode::InternalError.as_str(), Problem::label)
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub async fn run(
         readiness.stopping();
     });
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
-    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str()));
+    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str(), issuer.clients.is_some()));
     let app = move || {
         let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
         App::new()
@@ -83,7 +83,7 @@ pub async fn run(
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
-            .configure(public_routes(&public_issuer.settings.login_paths, &public_issuer.metrics))
+            .configure(public_routes(&public_issuer.settings, public_issuer.clients.is_some(), &public_issuer.metrics))
             .default_service(nothing_else(routes::PLACE))
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())

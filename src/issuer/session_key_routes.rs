@@ -131,7 +131,7 @@ fn reset_refused(error: SessionError) -> Problem {
     }
 }
 
-async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
+pub(super) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
     let token = worker.issuer.verify(request, now())?;
     Ok(worker.login.asking(&token).await?)
 }

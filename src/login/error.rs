@@ -169,6 +169,9 @@ pub enum SessionError {
     /// The token has been ended, or its binding is gone.
     #[error("the token has been revoked")]
     NotYours,
+    /// It is a page's, which may log out and nothing else.
+    #[error("a page's token is not good for this")]
+    OfPage,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
     /// difference would help an attacker.
     #[error("the data cannot be decrypted")]

@@ -29,10 +29,23 @@ pub struct Asking {
     pub(super) attempt: AttemptId,
 }
 
+impl Asking {
+    pub fn person(&self) -> &Person {
+        &self.person
+    }
+
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
 impl LoginWorker {
     /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
         let found = match self.store.token_state(&issued(token)).await? {
+            TokenState::People(people) if people.is_empty() && self.is_of_client(token) => {
+                return Err(SessionError::OfPage);
+            }
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
@@ -155,9 +168,17 @@ impl LoginWorker {
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|own| own.person);
                 match person {
-                    Some(own) => self.forget_sessions(own, everywhere.then_some(&token.user)).await?,
-                    None if everywhere => return Err(SessionError::NotYours),
+                    Some(own) => {
+                        self.count_call(own, PersonalCall::Logout).await?;
+                        if !everywhere {
+                            self.store.forget(own).await?;
+                        }
+                    }
+                    None if everywhere && !self.is_of_client(token) => return Err(SessionError::NotYours),
                     None => {}
+                }
+                if everywhere {
+                    self.forget_people_of(&token.user).await?;
                 }
             }
         }
@@ -168,15 +189,10 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// The session key of a person who logs out, and those of all people of `user`.
-    async fn forget_sessions(&self, own: &Person, user: Option<&UserId>) -> Result<(), LoginError> {
-        self.count_call(own, PersonalCall::Logout).await?;
-        self.store.forget(own).await?;
-        let Some(user) = user else { return Ok(()) };
+    /// Forgets the session keys of all people of `user`.
+    async fn forget_people_of(&self, user: &UserId) -> Result<(), StoreError> {
         for person in self.store.people_of(user).await?.unwrap_or_default() {
-            if person != *own {
-                self.store.forget(&person).await?;
-            }
+            self.store.forget(&person).await?;
         }
         Ok(())
     }

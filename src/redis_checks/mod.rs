@@ -38,11 +38,24 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
-                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,WAIT 0 1";
+                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,\
+                      ZADD KEY XX 1 m,ZCARD KEY,ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZSCORE KEY m,WAIT 0 1";
 /// Only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 /// People can log in without them.
-const ENDS_ONLY: [&str; 5] = ["xadd", "xrange", "wait", "cluster|nodes", "asking"];
+const ENDS_ONLY: [&str; 11] = [
+    "xadd",
+    "xrange",
+    "wait",
+    "cluster|nodes",
+    "asking",
+    "zadd",
+    "zcard",
+    "zrange",
+    "zrem",
+    "zremrangebyscore",
+    "zscore",
+];
 
 /// At least one finding for each of [`REDIS_CHECKS`].
 pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> {

@@ -51,6 +51,8 @@ impl FileError {
 
 /// The command that makes a key file; its path follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
+/// The command that makes a file of clients; its path follows.
+pub const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 /// The command that makes a users file; its path follows.
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
 /// The command that makes a vault key file; its path follows.

@@ -131,7 +131,7 @@ pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, &'static str> {
 pub(super) const EXPOSED: &str = "is an http URL of another machine";
 
 /// Whether it is https, or http to this machine alone.
-pub(super) fn is_secure(url: &Url) -> bool {
+pub fn is_secure(url: &Url) -> bool {
     let is_loopback = |host: &str| {
         ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
     };

@@ -23,12 +23,9 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
-use self::{
-    forms::{EXPOSED, is_secure},
-    variables::*,
-};
+use self::{forms::EXPOSED, variables::*};
 pub use self::{
-    forms::{IssuerUrl, parse_duration},
+    forms::{IssuerUrl, is_secure, parse_duration},
     reader::{Fault, Faults, Reader},
     redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,
@@ -95,6 +92,8 @@ settings! {
         listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
         admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
+        clients_file: Option<PathBuf> = reader.read(&CLIENTS_FILE),
+        verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),

@@ -47,6 +47,13 @@ pub enum Activity {
     Unblock,
     End,
     Forget,
+    /// A page asks for a login by a phone.
+    DeviceRequest,
+    /// A phone looks at what a page asks for.
+    DeviceLook,
+    /// A phone lets a page in, and says no.
+    DeviceApproval,
+    DeviceDenial,
     /// A request that needs a right, by its operation.
     Request(&'static str),
     /// A changed file was read, by its label in metrics.
@@ -103,6 +110,8 @@ pub struct Event {
     pub by: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
+    /// The page whose token it is about.
+    pub client: Option<AppId>,
     /// A keyed hash of the openid.
     pub person: Option<String>,
     /// Why it was refused or failed: a problem's code, where there is one.
@@ -125,9 +134,9 @@ impl Event {
     }
 
     pub fn new(activity: Activity, origin: Origin) -> Self {
-        let (by, user, app, person) = (None, None, None, None);
+        let (by, user, app, client, person) = (None, None, None, None, None);
         let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);
-        Self { activity, origin, by, user, app, person, refused, limit, until, new_user, note, several }
+        Self { activity, origin, by, user, app, client, person, refused, limit, until, new_user, note, several }
     }
 
     /// Of the process itself.

@@ -1,14 +1,12 @@
 //! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint serve`.
 
-use std::fs;
-
 use wxmint_ids::UserId;
 use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
 
 use super::{Failure, print, say};
 use crate::{
     cli::{
-        at_redis::{at_first, open, patiently},
+        at_redis::{at_first, by, open, patiently},
         environment::variables,
         output::confirm,
         serve::init_log,
@@ -122,16 +120,4 @@ fn unreachable(error: StoreError) -> Failure {
     Failure::unfinished(format_args!(
         "WXMINT_REDIS_URL: Redis did not answer, and nothing was done: {reason}. Run the same command again."
     ))
-}
-
-/// `command` and the user of the operating system.
-fn by() -> String {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, found) = (fields.next()?, fields.next()?, fields.next()?);
-        (found == uid).then_some(name)
-    });
-    format!("command:{}", name.unwrap_or(&uid))
 }

@@ -30,18 +30,18 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 
 #[test]
 fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
-    let described = description("https://login.example.com");
+    let described = description("https://login.example.com", true);
     chinese_tests::says_everything(&openapi_json(), &described.chinese);
     chinese_tests::changes_nothing_else(&openapi_json(), &described.chinese);
 }
 
 #[test]
-fn the_login_stands_first_and_the_end_of_a_binding_last() {
+fn the_login_stands_first_and_scan_to_log_in_last() {
     let document = document();
     let operations = operations(&document);
     let name = |operation: Option<&(String, _)>| operation.map(|(name, _)| name.clone());
     assert_eq!(name(operations.first()).as_deref(), Some("post /login"));
-    assert_eq!(name(operations.last()).as_deref(), Some("delete /binding"));
+    assert_eq!(name(operations.last()).as_deref(), Some("post /device/{user_code}/deny"));
 }
 
 #[test]

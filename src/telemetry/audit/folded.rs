@@ -83,6 +83,7 @@ fn only_common(earlier: Event, event: Event) -> Event {
         origin: Origin { address, ..event.origin },
         user: common(earlier.user, event.user),
         app: common(earlier.app, event.app),
+        client: common(earlier.client, event.client),
         person: common(earlier.person, event.person),
         ..event
     }

@@ -70,6 +70,10 @@ impl Activity {
         match self {
             Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
             Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
+            Self::DeviceRequest => (AUTHENTICATION, OTHER, "Device Request", "device_request"),
+            Self::DeviceLook => (AUTHENTICATION, OTHER, "Device Look", "device_look"),
+            Self::DeviceApproval => (AUTHENTICATION, OTHER, "Device Approval", "device_approval"),
+            Self::DeviceDenial => (AUTHENTICATION, OTHER, "Device Denial", "device_denial"),
             Self::Bind => (ACCOUNT_CHANGE, OTHER, "Bind", "bind"),
             Self::Unbind => (ACCOUNT_CHANGE, OTHER, "Unbind", "unbind"),
             Self::Block => (ACCOUNT_CHANGE, 9, "Lock", "block"),
@@ -203,10 +207,11 @@ impl Event {
         [("ip", text(address)), ("hostname", if is_command { Text(&HOST) } else { Absent })]
     }
 
-    fn unmapped(&self) -> Members<'_, 7> {
+    fn unmapped(&self) -> Members<'_, 8> {
         let what = if let Activity::Reload(what) = self.activity { Text(what) } else { Absent };
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
+            ("client", text(self.client.as_ref().map(AppId::as_str))),
             ("person", text(self.person.as_deref())),
             ("new_user", if self.new_user { Yes } else { Absent }),
             ("limit", text(self.limit)),

@@ -54,6 +54,17 @@ impl Minter {
         Self { issuer, audience, typ, ttl, keys }
     }
 
+    /// The same, for tokens with another audience or another life.
+    pub fn with(&self, audience: Option<Vec<String>>, ttl: Option<Duration>) -> Self {
+        Self {
+            issuer: self.issuer.clone(),
+            audience: audience.unwrap_or_else(|| self.audience.clone()),
+            typ: self.typ,
+            ttl: ttl.unwrap_or(self.ttl),
+            keys: Arc::clone(&self.keys),
+        }
+    }
+
     pub fn ttl(&self) -> Duration {
         self.ttl
     }

@@ -1,0 +1,177 @@
+//! `wxmint clients`
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::{Args, Subcommand};
+use wxmint_ids::AppId;
+use wxmint_store::{Devices, Ends};
+
+use super::{
+    Failure,
+    at_redis::{at_first, by, open, patiently},
+    environment::variables,
+    output::{Progress, print, say, table},
+    random,
+    serve::init_log,
+};
+use crate::{
+    clients::{Clients, ClientsFile, Form},
+    http::run_to_end,
+    secret_files::{FileError, Held, MAKE_CLIENTS, read_private},
+    settings::{
+        read_one,
+        variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL},
+    },
+    telemetry::audit::{self, Activity, Event, Origin},
+};
+
+const EMPTY: &[u8] = b"{\"clients\":[]}\n";
+/// How many users are read at once whose tokens are to be ended.
+const AT_ONCE: usize = 500;
+
+#[derive(Subcommand)]
+pub(super) enum ClientsCommand {
+    /// Add one that may ask for a scan; prints the secret of a back end, once
+    Add {
+        #[command(flatten)]
+        place: ClientsFileArgs,
+        /// The client_id of its tokens, such as shop-web
+        client_id: String,
+        /// What the phone shows, such as '晨光商城 网页版'
+        #[arg(long)]
+        name: String,
+        /// The mini program whose users may log in
+        #[arg(long)]
+        appid: String,
+        /// The mini program's page that the code opens, such as pages/scan/index
+        #[arg(long)]
+        page: Option<String>,
+        /// A site whose pages ask by themselves, such as https://shop.example.com; implies --public
+        #[arg(long = "origin", value_name = "URL")]
+        origins: Vec<String>,
+        /// A page or a device that cannot keep a secret
+        #[arg(long)]
+        public: bool,
+    },
+    /// List the clients: client_id, name, mini program, and whether it has a secret
+    List(ClientsFileArgs),
+    /// End all tokens of a client, in the Redis of WXMINT_REDIS_URL; take it out of the file first
+    End {
+        /// The client_id of the tokens
+        client_id: AppId,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct ClientsFileArgs {
+    /// The file of clients; default: the path in WXMINT_CLIENTS_FILE
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+}
+
+impl ClientsFileArgs {
+    fn path(self) -> Result<PathBuf, Failure> {
+        let from_settings = || read_one(&CLIENTS_FILE, variables()).ok().flatten();
+        self.file
+            .or_else(from_settings)
+            .ok_or_else(|| Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE"))
+    }
+}
+
+pub(super) fn run(command: ClientsCommand) -> Result<(), Failure> {
+    match command {
+        ClientsCommand::Add { place, client_id, name, appid, page, origins, public } => {
+            let form = Form { client_id, name, appid, page, origins, ..Form::default() };
+            add(&place.path()?, form, public)
+        }
+        ClientsCommand::List(place) => list(&place.path()?),
+        ClientsCommand::End { client_id } => end(&client_id),
+    }
+}
+
+fn unusable(error: FileError) -> Failure {
+    Failure::of_file(&error, Some(MAKE_CLIENTS))
+}
+
+/// The file as it is written, and what it means.
+fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile, Clients), Failure> {
+    let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
+    let clients = clients.map_err(|fault| Failure::usage(fault).at(path.display()))?;
+    let file = serde_json::from_slice(content).map_err(|error| Failure::usage(error).at(path.display()))?;
+    Ok((file, clients))
+}
+
+fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
+    let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>()?)) };
+    let secret_sha256 = secret.as_ref().map(|secret| hexadecimal(digest(&SHA256, secret.as_bytes()).as_ref()));
+    let id = form.client_id.clone();
+    let client = Form { secret_sha256, ..form }.try_into().map_err(Failure::usage)?;
+    let held = Held::wait_or_create(path, EMPTY).map_err(unusable)?;
+    let (mut file, _) = read(path, &read_private(path).map_err(unusable)?)?;
+    file.clients.push(client);
+    let mut content = serde_json::to_vec_pretty(&file).expect("texts are JSON");
+    content.push(b'\n');
+    read(path, &content)?;
+    held.replace(&content).map_err(unusable)?;
+    print(format_args!("{}: {id} added", path.display()));
+    if let Some(secret) = secret {
+        print(format_args!("client_secret: {secret}"));
+        say("note: the secret is shown this once, and the file has its hash alone.");
+    }
+    Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn list(path: &Path) -> Result<(), Failure> {
+    let (_, clients) = read(path, &read_private(path).map_err(unusable)?)?;
+    let rows = clients.iter().map(|client| {
+        let kind = if client.is_back_end() { "back end, with a secret".into() } else { client.origins.join(" ") };
+        [client.id.to_string(), client.name.clone(), client.app.to_string(), kind]
+    });
+    table(["client_id", "name", "appid", "origins"], rows).into_iter().for_each(print);
+    Ok(())
+}
+
+/// Ends the tokens of each user who may have one, and tells the audit.
+fn end(client: &AppId) -> Result<(), Failure> {
+    if client.is_usual() {
+        return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users end USER_ID"));
+    }
+    let redis = open()?;
+    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
+    let (mut ended, mut progress) = (0, Progress::begin());
+    let done = run_to_end(async {
+        at_first(async || redis.users_of_client(client, 1).await).await?;
+        loop {
+            let users = patiently(async || redis.users_of_client(client, AT_ONCE).await).await?;
+            if users.is_empty() {
+                return Ok::<_, Failure>(());
+            }
+            for user in users {
+                patiently(async || redis.end_in_app(&user, client).await).await?;
+                patiently(async || redis.forget_client_user(client, &user).await).await?;
+                ended += 1;
+                progress.tell(format_args!("tokens of {ended} users are revoked"));
+            }
+        }
+    });
+    let refused = done.as_ref().err().map(|_| "failed".into());
+    let note = Some(format!("tokens of {ended} users"));
+    Event {
+        by: Some(by()),
+        client: Some(client.clone()),
+        refused,
+        note,
+        ..Event::new(Activity::End, Origin::default())
+    }
+    .tell();
+    audit::close();
+    done?;
+    print(format_args!("{client}: the tokens of {ended} users are revoked"));
+    Ok(())
+}

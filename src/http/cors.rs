@@ -1,0 +1,49 @@
+//! Which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with credentials.
+
+use actix_web::{
+    HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::header::{self, HeaderValue},
+};
+
+/// The site that may read the answer to a request.
+struct Reader(HeaderValue);
+
+/// Lets the site that has sent the request read its answer, if `is_own` says that it may.
+pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return };
+    if origin.to_str().is_ok_and(is_own) {
+        request.extensions_mut().insert(Reader(origin.clone()));
+    }
+}
+
+/// Writes what [`allow`] has noted.
+pub fn add(request: &HttpRequest, response: &mut HttpResponseBuilder) {
+    if let Some(Reader(origin)) = request.extensions().get() {
+        response
+            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()))
+            .insert_header((header::ACCESS_CONTROL_EXPOSE_HEADERS, "Retry-After, X-Request-Id"))
+            .insert_header((header::VARY, "Origin"));
+    }
+}
+
+/// The same for a whole answer.
+pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
+    let mut headers = HttpResponse::Ok();
+    add(request, &mut headers);
+    for (name, value) in headers.finish().headers() {
+        answer.headers_mut().insert(name.clone(), value.clone());
+    }
+    answer
+}
+
+/// The answer to a preflight for a POST. It names no client, so whether the site may read the answer is decided then.
+pub fn preflight(request: &HttpRequest, is_known: impl FnOnce(&str) -> bool) -> HttpResponse {
+    allow(request, is_known);
+    let mut answer = HttpResponse::NoContent();
+    add(request, &mut answer);
+    answer
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
+    answer.finish()
+}

@@ -1,0 +1,49 @@
+//! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
+
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::PathBuf,
+};
+
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{self, Data, Path, ServiceConfig},
+};
+
+use super::super::routes::PLACE;
+use crate::http::{Answer, not_found, readable};
+
+/// WeChat's have a few bytes.
+const MOST_BYTES: u64 = 4096;
+/// In the folder of the rule, or at the top: the console says which.
+const CHECK_FILES: [&str; 2] = ["/device/{file:[A-Za-z0-9_-]{1,64}\\.txt}", "/{file:[A-Za-z0-9_-]{1,64}\\.txt}"];
+
+struct Folder(PathBuf);
+
+pub(in super::super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut ServiceConfig) {
+    move |config| {
+        config.app_data(Data::new(Folder(folder)));
+        for path in CHECK_FILES {
+            config.service(readable(path, check_file));
+        }
+    }
+}
+
+/// Of one name without a slash, so that no path leads out of the folder.
+async fn check_file(name: Path<String>, folder: Data<Folder>) -> Answer {
+    let path = folder.0.join(name.as_str());
+    let read = web::block(move || {
+        let mut content = Vec::new();
+        // Checked first, because opening a pipe waits for a writer.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(std::io::Error::other("it is not a file"));
+        }
+        File::open(path)?.take(MOST_BYTES).read_to_end(&mut content)?;
+        Ok(content)
+    });
+    let Ok(Ok(content)) = read.await else { return Err(not_found(PLACE)) };
+    let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    Ok(HttpResponse::Ok().insert_header(kind).insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff")).body(content))
+}

@@ -1,0 +1,99 @@
+//! Scan to log in (RFC 8628): the page's side, the phone's side, and what WeChat's console wants. These routes are there only where
+//! `WXMINT_CLIENTS_FILE` is set.
+
+mod check_files;
+mod client_auth;
+mod page;
+mod phone;
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
+use arc_swap::ArcSwap;
+use utoipa::OpenApi;
+
+pub(super) use self::check_files::check_files;
+use super::{
+    build::IssuerWorker,
+    routes::{ANY, BODY, HEAD, IDENTITY, LIMIT, SECURITY, TOKEN, WECHAT},
+};
+use crate::{
+    clients::Clients,
+    http::{
+        Answer, Problem,
+        ProblemCode::{self, *},
+        ProblemDocument, cors,
+        described::{DescribedRoute, GET, POST, READ, Routes, routes},
+    },
+};
+
+const GONE: &[ProblemCode] = &[UnknownDeviceCode];
+const PHONE: &[ProblemCode] = &[Forbidden, UnknownDeviceCode];
+const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
+
+routes! {
+    #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
+    POST "/device_authorization" page::device_authorization [ANY, LIMIT], BODY;
+    POST "/token" page::token [ANY], BODY;
+    READ "/device" page::show [], HEAD;
+    GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
+    GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
+    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, WECHAT], BODY;
+    POST "/device/{user_code}/deny" phone::deny [ANY, TOKEN, PHONE, LIMIT], HEAD;
+}
+
+const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
+
+/// The clients in use, which are read again when the file changes.
+pub(super) type CurrentClients = Arc<ArcSwap<Clients>>;
+
+impl IssuerWorker {
+    /// None where no file is set.
+    fn clients(&self) -> Arc<Clients> {
+        self.issuer.clients.as_ref().map(|clients| clients.load_full()).unwrap_or_default()
+    }
+}
+
+/// What the API's description says of these routes.
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    Described::openapi()
+}
+
+/// The paths that pages of other sites may use.
+const CROSS_ORIGIN: [&str; 3] = ["/device_authorization", "/token", super::routes::LOGOUT];
+
+/// The routes of a path of this table or of the issuer's, which answers preflights too if pages of other sites may use it.
+pub(super) fn with_preflight(path: &str, resource: Resource) -> Resource {
+    match CROSS_ORIGIN.contains(&path) {
+        true => resource.route(web::route().method(Method::OPTIONS).to(preflight)),
+        false => resource,
+    }
+}
+
+async fn preflight(request: HttpRequest, worker: web::Data<IssuerWorker>) -> HttpResponse {
+    let clients = worker.clients();
+    cors::preflight(&request, |origin| clients.have_origin(origin))
+}
+
+/// Lets the page read what is answered to its token.
+pub(super) fn readable_by_its_page(request: &HttpRequest, worker: &IssuerWorker, client: &wxmint_ids::AppId) {
+    if let Some(client) = worker.clients().get(client) {
+        cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
+    }
+}
+
+/// A problem of the endpoints of OAuth, with the code that RFC 6749 has for it.
+fn of_oauth(problem: Problem) -> Problem {
+    let code = match problem.status().as_u16() {
+        429 => "slow_down",
+        503 => "temporarily_unavailable",
+        400..=499 => "invalid_request",
+        _ => "server_error",
+    };
+    problem.oauth(code)
+}
+
+/// The answer, with the code of OAuth if it is a problem that has none.
+fn to_oauth(answer: Answer) -> Answer {
+    answer.map_err(|problem| if problem.is_oauth() { problem } else { of_oauth(problem) })
+}

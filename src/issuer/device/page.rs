@@ -1,0 +1,271 @@
+//! The page's side: it asks, shows a code, and fetches its token (RFC 8628 section 3).
+
+use std::net::IpAddr;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{self, Path, Payload},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wxmint_ids::UserId;
+use wxmint_keys::token::SignedToken;
+use wxmint_store::{DEVICE_TTL, DeviceCode, POLL_INTERVAL, Poll, UserCode};
+
+use super::{
+    super::build::IssuerWorker,
+    client_auth::{authenticate, read_form},
+    of_oauth, to_oauth,
+};
+use crate::{
+    clients::Client,
+    clock::now,
+    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, cors, limit_key, malformed, origin, page, private},
+    login::{DeviceError, Fetched, LoginError},
+    refusals::Refusal,
+    telemetry::audit::{Activity, Event},
+};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// The most characters of a browser's name that a phone shows.
+const LONGEST_AGENT: usize = 256;
+
+/// The form of `POST /device_authorization`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form; `device_authorization` reads it")]
+pub(super) struct DeviceAuthorizationForm {
+    /// Who asks, by the file of clients.
+    client_id: String,
+    /// Of a back end, unless it is in the header Authorization (Basic).
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+    /// From a back end: the address of the browser that asks.
+    browser_address: Option<String>,
+    /// From a back end: the header User-Agent of the browser that asks.
+    browser_user_agent: Option<String>,
+}
+
+/// What the page shows, and what it asks for its token with.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeviceAuthorization {
+    /// A secret of the page.
+    #[schema(example = "nPRUmvTZ3AxIxdJ4V3oUJgKp2cZyTtVqR7bqB6FQy6o")]
+    device_code: String,
+    #[schema(example = "WDJB-MJHT")]
+    user_code: String,
+    /// A page that says to scan with WeChat.
+    #[schema(example = "https://login.example.com/device")]
+    verification_uri: String,
+    /// The same, for an ordinary QR code: WeChat opens the mini program by it.
+    #[schema(example = "https://login.example.com/device?user_code=WDJB-MJHT")]
+    verification_uri_complete: String,
+    /// The picture of the mini-program code, a JPEG.
+    #[schema(example = "https://login.example.com/device/WDJB-MJHT/code.jpg")]
+    mini_program_code_uri: String,
+    /// The number to show: the person chooses it of three on the phone.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    #[schema(example = "47")]
+    number: Option<String>,
+    /// Seconds.
+    #[schema(example = 180)]
+    expires_in: u64,
+    /// Seconds between two asks at `/token`.
+    #[schema(example = 2)]
+    interval: u64,
+}
+
+/// Ask for a login by a phone (RFC 8628 section 3.1)
+///
+/// Show the picture of `mini_program_code_uri` and the number `match`, and ask `/token` every `interval` seconds. Errors have the
+/// form of OAuth 2.0 (`error`, `error_description`); 429 and 503 have Retry-After.
+#[utoipa::path(post, path = "/device_authorization", tag = "scan",
+    request_body(content = DeviceAuthorizationForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Show this", body = DeviceAuthorization)))]
+pub(super) async fn device_authorization(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Answer {
+    to_oauth(open(&request, payload, &worker).await)
+}
+
+async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) -> Answer {
+    const NAMES: &[&str] = &["client_id", "client_secret", "browser_address", "browser_user_agent"];
+    let (fields, clients) = (read_form(request, payload, NAMES).await?, worker.clients());
+    let client = authenticate(request, &fields, &clients)?;
+    let (origin, (address, user_agent)) = (origin(request), browser(request, &fields, client)?);
+    let event = Event {
+        app: Some(client.app.clone()),
+        client: Some(client.id.clone()),
+        ..Event::new(Activity::DeviceRequest, origin)
+    };
+    let opened = worker.login.ask_phone(client, &address, &user_agent).await;
+    worker.issuer.metrics.device(&client.id, if opened.is_ok() { "asked" } else { "refused" });
+    let (code, asked) = match opened {
+        Ok(opened) => opened,
+        Err(LoginError::UnknownApp(_)) => {
+            let detail = "The mini program of this client is not configured here.";
+            return Err(Problem::invalid(detail).oauth("unauthorized_client"));
+        }
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            refusal.of(event).tell_bounded(&address);
+            return Err(of_oauth(refusal.problem));
+        }
+    };
+    event.tell_bounded(&address);
+    let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
+    let shown = DeviceAuthorization {
+        device_code: code.expose().to_owned(),
+        verification_uri: format!("{issuer}/device"),
+        verification_uri_complete: format!("{issuer}/device?user_code={user_code}"),
+        mini_program_code_uri: format!("{issuer}/device/{user_code}/code.jpg"),
+        user_code,
+        number: asked.numbers.map(|(_, right)| right),
+        expires_in: DEVICE_TTL.as_secs(),
+        interval: POLL_INTERVAL.as_secs(),
+    };
+    Ok(cors::readable(request, private(shown)))
+}
+
+/// Address and name of the browser that asks: a back end's visitor, or the page itself.
+fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
+    let header = || request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let (mut address, mut agent) = (origin(request).address.unwrap_or_default(), header().to_owned());
+    if client.is_back_end() {
+        if let Some(text) = fields.text("browser_address")? {
+            let parsed: IpAddr = text.parse().map_err(|_| malformed("browser_address", "must be an IP address"))?;
+            address = limit_key(parsed);
+        }
+        if let Some(text) = fields.text("browser_user_agent")? {
+            agent = text.into_owned();
+        }
+    }
+    let agent = agent.chars().filter(|letter| !letter.is_control()).take(LONGEST_AGENT).collect();
+    Ok((address, agent))
+}
+
+/// The form of `POST /token`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form; `token` reads it")]
+pub(super) struct TokenForm {
+    #[schema(example = "urn:ietf:params:oauth:grant-type:device_code")]
+    grant_type: String,
+    device_code: String,
+    client_id: String,
+    /// Of a back end, unless it is in the header Authorization (Basic).
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// The page's token.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenAnswer {
+    /// A JWT (RFC 9068), for `Authorization: Bearer …`.
+    #[schema(value_type = String, example = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6Ii4uLiJ9.…")]
+    access_token: SignedToken,
+    #[schema(value_type = String, example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds.
+    #[schema(example = 86_400)]
+    expires_in: i64,
+    /// The token's `sub`.
+    #[schema(value_type = String, example = "0193f5b2-9c5e-7cc0-8000-000000000000")]
+    user_id: UserId,
+}
+
+/// Fetch the token of an approved request (RFC 8628 section 3.4)
+///
+/// Until then the answer is 400: `authorization_pending` (with `"scanned": true` once a phone has looked), `slow_down` (from then on
+/// ask 5 seconds later each time), `access_denied`, `expired_token`, `invalid_grant`. A device code gives one token.
+#[utoipa::path(post, path = "/token", tag = "scan",
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Logged in", body = TokenAnswer)))]
+pub(super) async fn token(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
+    to_oauth(fetch(&request, payload, &worker, now()).await)
+}
+
+async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, now: DateTime<Utc>) -> Answer {
+    const NAMES: &[&str] = &["grant_type", "device_code", "client_id", "client_secret"];
+    let (fields, clients) = (read_form(request, payload, NAMES).await?, worker.clients());
+    let client = authenticate(request, &fields, &clients)?;
+    match fields.text("grant_type")?.as_deref() {
+        Some(GRANT) => {}
+        Some(_) => {
+            return Err(Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type"));
+        }
+        None => return Err(RefusedBody::Missing("grant_type").into()),
+    }
+    let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
+    let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
+    match worker.login.fetch_token(&code, client, now).await.map_err(|error| of_oauth(error.into()))? {
+        Fetched::Token { token, issued } => {
+            worker.issuer.metrics.device(&client.id, "fetched");
+            tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
+            let expires_in = (issued.expires_at - now.timestamp()).max(0);
+            let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
+            Ok(cors::readable(request, private(answer)))
+        }
+        Fetched::Not(poll) => {
+            if matches!(poll, Poll::Repeated(_)) {
+                worker.issuer.metrics.device(&client.id, "repeated");
+                tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was ended");
+            }
+            Err(not_granted(&poll))
+        }
+    }
+}
+
+fn not_granted(poll: &Poll) -> Problem {
+    let (code, detail) = match poll {
+        Poll::Pending { scanned: false } => ("authorization_pending", "Nobody has scanned the code yet."),
+        Poll::Pending { scanned: true } => {
+            ("authorization_pending", "A phone has scanned the code and has not confirmed yet.")
+        }
+        Poll::TooSoon => ("slow_down", "Wait for 5 more seconds between two requests from now on."),
+        Poll::Denied => ("access_denied", "The person has said no, or has chosen another number. Begin anew."),
+        Poll::Expired => ("expired_token", "The code has expired. Begin anew."),
+        Poll::Granted(_) | Poll::Unknown | Poll::Repeated(_) => {
+            ("invalid_grant", "This client has no such device_code, or its token was fetched before. Begin anew.")
+        }
+    };
+    Problem::invalid(detail).oauth(code).scanned(matches!(poll, Poll::Pending { scanned: true }))
+}
+
+/// The mini-program code of a request
+///
+/// WeChat draws it, at most three times for each request.
+#[utoipa::path(get, path = "/device/{user_code}/code.jpg", tag = "scan",
+    params(("user_code" = String, Path, description = "As in the answer of /device_authorization")),
+    responses((status = 200, description = "A JPEG", content_type = "image/jpeg")))]
+pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+    let gone = || Refusal::from(DeviceError::Gone).problem;
+    let code: UserCode = code.parse().map_err(|_| gone())?;
+    let address = origin(&request).address.unwrap_or_default();
+    let drawn = worker.login.picture(&code, &worker.clients(), &address).await.map_err(|error| {
+        let problem = Problem::from(error);
+        match problem.status().as_u16() {
+            429 | 503 => problem,
+            // The log has the reason; a page can but wait, or show the ordinary code.
+            _ => Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no code for this page at the moment.")
+                .retry_after(POLL_INTERVAL),
+        }
+    })?;
+    let picture = drawn.ok_or_else(gone)?;
+    Ok(HttpResponse::Ok()
+        .content_type("image/jpeg")
+        .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(picture))
+}
+
+/// A page that says to scan with WeChat
+///
+/// WeChat opens the mini program in its place, if its console has the rule for this path.
+#[utoipa::path(get, path = "/device", tag = "scan",
+    responses((status = 200, description = "A page", content_type = "text/html")))]
+pub(super) async fn show() -> HttpResponse {
+    page::answer(page::HTML, include_str!("page.html"))
+}

@@ -1,0 +1,178 @@
+//! The phone's side: the person looks at what a page asks for, and says yes or no.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::AUTHORIZATION,
+    web::{self, Path, Payload},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wxmint_ids::AppId;
+use wxmint_store::{FoundDevice, UserCode};
+
+use super::super::{
+    LoginBody,
+    build::IssuerWorker,
+    login_route::{LoginAttempt, app_hint},
+    session_key_routes::asking,
+};
+use crate::{
+    clock::now,
+    http::{Answer, Problem, SMALL_BODY, origin, private, read_body, to_the_end},
+    login::{Approval, Asking, DeviceError, LoginRequest},
+    refusals::Refusal,
+    telemetry::audit::{Activity, Event},
+};
+
+/// What a page asks for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeviceAnswer {
+    #[schema(value_type = String, example = "shop-web")]
+    client_id: AppId,
+    #[schema(example = "晨光商城 网页版")]
+    client_name: String,
+    /// Of the browser that asks; for IPv6 its network.
+    #[schema(example = "203.0.113.7")]
+    address: String,
+    /// The browser's own words.
+    user_agent: String,
+    /// Seconds since 1970.
+    #[schema(example = 1_700_000_000)]
+    requested_at: i64,
+    /// Seconds.
+    #[schema(example = 150)]
+    expires_in: u64,
+    /// The page shows one of these numbers; the person chooses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>, example = json!(["12", "47", "83"]))]
+    choices: Option<[String; 3]>,
+}
+
+/// The body of `POST /device/{user_code}/approve`. What binds a person in a login may be sent too, and `bind_ticket` in place of
+/// `code`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which becomes an `Approval`")]
+pub(super) struct ApprovalBody {
+    /// A fresh code of `wx.login`.
+    code: String,
+    /// The number that the person has chosen. Needed if there are `choices`.
+    #[schema(rename = "match")]
+    number: Option<String>,
+}
+
+/// Who asks for a login
+///
+/// For a person whose phone has scanned the code of a page: shows what asks, from where and when. The page is told that a phone has
+/// looked.
+#[utoipa::path(get, path = "/device/{user_code}", tag = "scan", security(("bearer" = [])),
+    params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
+    responses((status = 200, description = "The request", body = DeviceAnswer)))]
+pub(super) async fn look(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+    let (asking, event) = begin(Activity::DeviceLook, &request, &worker).await?;
+    let looked = match code.parse() {
+        Ok(code) => worker.login.look_at(&asking, &code).await,
+        Err(_) => Err(DeviceError::Gone),
+    };
+    let clients = worker.clients();
+    let shown = looked.and_then(|found| match clients.get(&found.request.client) {
+        Some(client) => Ok((client.name.clone(), found)),
+        None => Err(DeviceError::Gone),
+    });
+    let (client_name, FoundDevice { request, requested_at, expires_in, .. }) =
+        told(&worker, event, "scanned", shown, |(_, found)| &found.request.client)?;
+    Ok(private(DeviceAnswer {
+        client_id: request.client,
+        client_name,
+        address: request.address,
+        user_agent: request.user_agent,
+        requested_at,
+        expires_in: expires_in.as_secs(),
+        choices: request.numbers.map(|(choices, _)| choices),
+    }))
+}
+
+/// Deny a page its login
+#[utoipa::path(post, path = "/device/{user_code}/deny", tag = "scan", security(("bearer" = [])),
+    params(("user_code" = String, Path, description = "What was scanned")),
+    responses((status = 204, description = "Denied")))]
+pub(super) async fn deny(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+    let (asking, event) = begin(Activity::DeviceDenial, &request, &worker).await?;
+    let denied = match code.parse() {
+        Ok(code) => worker.login.deny(&asking, &code).await,
+        Err(_) => Err(DeviceError::Gone),
+    };
+    told(&worker, event, "denied", denied, |found| &found.request.client)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The person of the request's token, and the event that tells of the request.
+async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Asking, Event), Problem> {
+    let asking = asking(request, worker).await?;
+    let person = Some(worker.issuer.vault.load_full().audit_name(asking.person()));
+    let (user, app) = (Some(asking.user().clone()), Some(asking.person().app.clone()));
+    Ok((asking, Event { user, app, person, ..Event::new(activity, origin(request)) }))
+}
+
+/// Counts and audits a look or a denial. Each is counted by a limit of the person's.
+fn told<T>(
+    worker: &IssuerWorker,
+    event: Event,
+    outcome: &'static str,
+    result: Result<T, DeviceError>,
+    client_of: impl FnOnce(&T) -> &AppId,
+) -> Result<T, Problem> {
+    match result {
+        Ok(found) => {
+            let client = client_of(&found);
+            worker.issuer.metrics.device(client, outcome);
+            Event { client: Some(client.clone()), ..event }.tell();
+            Ok(found)
+        }
+        Err(error) => {
+            let (refusal, who) = (Refusal::from(error), event.person.clone().unwrap_or_default());
+            refusal.of(event).tell_bounded(&who);
+            Err(refusal.problem)
+        }
+    }
+}
+
+/// Let a page in
+///
+/// A login, whose token goes to the page: WeChat is asked, and bindings, blocks and limits hold as in `POST /login`. With a token it
+/// must be of the same person. May be repeated by the person with another code, because answers are lost.
+#[utoipa::path(post, path = "/device/{user_code}/approve", tag = "scan", security((), ("bearer" = [])),
+    params(("user_code" = String, Path, description = "What was scanned")),
+    request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),
+    responses((status = 204, description = "The page may fetch its token")))]
+pub(super) async fn approve(
+    request: HttpRequest,
+    code: Path<String>,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Answer {
+    let shown =
+        if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
+    let body = read_body(payload, SMALL_BODY).await?;
+    let (login, number) = LoginBody::of_approval(&body).map_err(Problem::from)?;
+    let login = LoginRequest { app_hint: app_hint(&request), ..login };
+    let code: UserCode = code.parse().map_err(|_| Refusal::from(DeviceError::Gone).problem)?;
+    let event = Event::new(Activity::DeviceApproval, origin(&request));
+    let approving = async move {
+        let (clients, address) = (worker.clients(), event.address().to_owned());
+        let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
+        let outcome = match attempt.is_one_too_many() {
+            Some(problem) => Err(problem.into()),
+            None => {
+                let approval = Approval { code: &code, login, number, asking: shown.as_ref(), address: &address };
+                worker.login.approve(approval, &clients, &mut attempt.trail, now()).await.map_err(Refusal::from)
+            }
+        };
+        let client = outcome.as_ref().ok().cloned();
+        if let Some(client) = &client {
+            worker.issuer.metrics.device(client, "approved");
+        }
+        attempt.end(Event { client, ..event }, outcome.as_ref().map(|_| false));
+        outcome.map(|_| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)
+    };
+    to_the_end(approving).await
+}
