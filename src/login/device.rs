@@ -89,6 +89,7 @@ impl LoginWorker {
         address: &str,
         user_agent: &str,
     ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
+        self.apps.all().choose(Some(&client.app), None)?;
         self.count_device(address).await?;
         let request = DeviceRequest {
             client: client.id.clone(),
@@ -193,6 +194,15 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<AppId, DeviceError> {
         let Approval { code, login, number, asking, address } = approval;
+        // Counted first, because whoever asks learns whether there is such a request.
+        match asking {
+            Some(Asking { person, user, .. }) => {
+                (trail.app, trail.person, trail.user) =
+                    (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
+                self.count_call(person, PersonalCall::Device).await?;
+            }
+            None => self.count_device(address).await?,
+        }
         let found = self.store.find_device(code, None).await?.ok_or(DeviceError::Gone)?;
         let DeviceRequest { client, app, numbers, .. } = found.request;
         if asking.is_some_and(|asking| asking.person.app != app)

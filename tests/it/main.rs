@@ -53,6 +53,7 @@ mod redis_url_file;
 mod reload;
 mod request_metrics;
 mod revocations;
+mod scan;
 mod secrets;
 mod settings;
 mod sidecar;

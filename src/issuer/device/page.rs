@@ -112,7 +112,7 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
         Err(error) => {
             let refusal = Refusal::from(error);
             refusal.of(event).tell_bounded(&address);
-            return Err(of_oauth(refusal.problem));
+            return Err(of_oauth(in_own_words(refusal.problem)));
         }
     };
     event.tell_bounded(&address);
@@ -128,6 +128,16 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
         interval: POLL_INTERVAL.as_secs(),
     };
     Ok(cors::readable(request, private(shown)))
+}
+
+/// Not in those of a login.
+fn in_own_words(problem: Problem) -> Problem {
+    match problem.code() {
+        ProblemCode::RateLimited => {
+            problem.with_detail("Too many requests of pages, or too many open ones. Wait, then try again.")
+        }
+        _ => problem,
+    }
 }
 
 /// Address and name of the browser that asks: a back end's visitor, or the page itself.
@@ -247,7 +257,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let drawn = worker.login.picture(&code, &worker.clients(), &address).await.map_err(|error| {
         let problem = Problem::from(error);
         match problem.status().as_u16() {
-            429 | 503 => problem,
+            429 | 503 => in_own_words(problem),
             // The log has the reason; a page can but wait, or show the ordinary code.
             _ => Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no code for this page at the moment.")
                 .retry_after(POLL_INTERVAL),

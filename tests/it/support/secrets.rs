@@ -47,8 +47,14 @@ pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("phone", &[Answer]),
     ("access_token", &[Answer]),
 ];
-pub(crate) const OF_WXMINT: [(&str, &[Place]); 4] =
-    [("access_token", &[Answer]), ("bind_ticket", &[Answer]), ("encrypt_key", &[Answer]), ("signature", &[Answer])];
+pub(crate) const OF_WXMINT: [(&str, &[Place]); 6] = [
+    ("access_token", &[Answer]),
+    ("bind_ticket", &[Answer]),
+    ("encrypt_key", &[Answer]),
+    ("signature", &[Answer]),
+    ("device_code", &[Answer]),
+    ("user_code", &[Answer, Redis]),
+];
 
 #[derive(Default)]
 pub(crate) struct Secrets(Mutex<Noted>);

@@ -1,0 +1,228 @@
+//! Scan to log in: a page asks, the phone says yes, the page has a token of the same user (RFC 8628, RFC 10027).
+
+mod attacks;
+mod ends;
+mod limits;
+mod oauth;
+
+use reqwest::{RequestBuilder, Url, header::CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed, secrets::Place, until};
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const ORIGIN: &str = "https://shop.example.com";
+const AUDIENCE: &str = "https://api.example.com";
+/// Of the back end.
+const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
+
+/// A page, a back end, and a command line that asks for no number.
+fn clients() -> Value {
+    json!({"clients": [
+        {"client_id": "shop-web", "name": "晨光商城 网页版", "appid": APPID, "page": "pages/scan/index", "origins": [ORIGIN],
+         "audience": [AUDIENCE], "token_ttl": "12h"},
+        {"client_id": "shop", "name": "晨光商城", "appid": APPID, "secret_sha256": sha256(SECRET)},
+        {"client_id": "cli.1", "name": "命令行", "appid": APPID, "match": false},
+    ]})
+}
+
+fn sha256(secret: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn builder() -> Builder {
+    TestBed::builder().clients(&clients())
+}
+
+fn with_form(request: RequestBuilder, form: &[(&str, &str)]) -> RequestBuilder {
+    let url = Url::parse_with_params("http://form", form).expect("a URL");
+    let body = url.query().unwrap_or_default().to_owned();
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+}
+
+/// Until a verifier has learned that the token was ended.
+async fn refuses(sidecar: &Sidecar, answer: &Answer) {
+    let token = answer.member("access_token");
+    until("the token is refused", PATIENCE, async || sidecar.verify(&token).await.status == 401).await;
+}
+
+/// A request of a page that waits for a phone.
+struct Request {
+    client: &'static str,
+    answer: Answer,
+}
+
+impl<R> TestBed<R> {
+    async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let url = self.service().url(path);
+        self.http.send(with_form(self.http.0.post(url).header("user-agent", "Firefox 150"), form)).await
+    }
+
+    async fn ask_as(&self, client: &'static str) -> Request {
+        let answer = self.form("/device_authorization", &[("client_id", client)]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.http.1.note("user code", &[Place::Answer, Place::Redis], answer.member("user_code").replace('-', ""));
+        Request { client, answer }
+    }
+
+    async fn ask(&self) -> Request {
+        self.ask_as("shop-web").await
+    }
+
+    async fn poll(&self, request: &Request) -> Answer {
+        self.poll_as(request.client, request).await
+    }
+
+    async fn poll_as(&self, client: &str, request: &Request) -> Answer {
+        let code = request.answer.member("device_code");
+        self.form("/token", &[("grant_type", GRANT), ("client_id", client), ("device_code", &code)]).await
+    }
+
+    async fn look(&self, phone: &Answer, user_code: &str) -> Answer {
+        let path = format!("/device/{user_code}");
+        self.service().ask("GET", &path, &phone.member("access_token"), &Value::Null).await
+    }
+
+    async fn deny(&self, phone: &Answer, user_code: &str) -> Answer {
+        let path = format!("/device/{user_code}/deny");
+        self.service().ask("POST", &path, &phone.member("access_token"), &Value::Null).await
+    }
+
+    /// With a fresh code of `person`, with a token if there is one, and with the number that is given.
+    async fn approve(&self, phone: Option<&Answer>, person: &str, user_code: &str, number: Option<&str>) -> Answer {
+        let mut body = json!({"code": self.mint_code(person).await});
+        if let Some(number) = number {
+            body["match"] = number.into();
+        }
+        let request = self.http.0.post(self.service().url(&format!("/device/{user_code}/approve"))).json(&body);
+        self.http
+            .send(match phone {
+                Some(phone) => request.bearer_auth(phone.member("access_token")),
+                None => request,
+            })
+            .await
+    }
+
+    /// A request of a page that `person` has approved, and the answer with the page's token.
+    async fn let_in(&self, client: &'static str, person: &str) -> Answer {
+        let request = self.ask_as(client).await;
+        let approved = self.approve(None, person, &request.user_code(), request.number().as_deref()).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        self.poll(&request).await.expect_login()
+    }
+}
+
+impl Request {
+    fn user_code(&self) -> String {
+        self.answer.member("user_code")
+    }
+
+    fn number(&self) -> Option<String> {
+        self.answer.json()["match"].as_str().map(str::to_owned)
+    }
+}
+
+impl Answer {
+    /// An error in OAuth's own form (RFC 6749 section 5.2).
+    #[track_caller]
+    fn expect_oauth(self, status: u16, error: &str) -> Self {
+        assert_eq!((self.status, self.header("content-type")), (status, "application/json"), "{self:?}");
+        assert_eq!((self.member("error").as_str(), self.header("cache-control")), (error, "no-store"), "{self:?}");
+        let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
+        let description = self.member("error_description");
+        assert!(!description.is_empty() && description.bytes().all(allowed), "{description}");
+        self
+    }
+}
+
+#[tokio::test]
+async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let request = bed.ask().await;
+    let asked = request.answer.json();
+    let (code, number) = (request.user_code(), request.number().expect("a number"));
+    assert_eq!((&asked["expires_in"], &asked["interval"]), (&180.into(), &2.into()));
+    assert_eq!(asked["verification_uri"], format!("{ISSUER}/device"));
+    assert_eq!(asked["verification_uri_complete"], format!("{ISSUER}/device?user_code={code}"));
+    assert_eq!(asked["mini_program_code_uri"], format!("{ISSUER}/device/{code}/code.jpg"));
+    assert_eq!(
+        (asked["device_code"].as_str().map(str::len), request.answer.header("cache-control")),
+        (Some(43), "no-store")
+    );
+
+    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    assert!(pending.json().get("scanned").is_none(), "nobody has looked");
+    let looked = bed.look(&phone, &code.to_lowercase().replace('-', " ")).await;
+    assert_eq!((looked.status, looked.header("cache-control")), (200, "no-store"));
+    let shown = looked.json();
+    assert_eq!((&shown["client_id"], &shown["client_name"]), (&"shop-web".into(), &"晨光商城 网页版".into()));
+    assert_eq!((&shown["address"], &shown["user_agent"]), (&"127.0.0.1".into(), &"Firefox 150".into()));
+    assert!((170..=180).contains(&shown["expires_in"].as_u64().expect("seconds")), "{shown}");
+    let choices: Vec<_> = shown["choices"].as_array().expect("numbers").iter().map(|choice| choice.as_str()).collect();
+    assert!(choices.len() == 3 && choices.contains(&Some(&number)), "{shown}");
+    assert_eq!(bed.look(&phone, &code).await.json()["choices"], shown["choices"], "always the same");
+
+    assert_eq!(bed.approve(Some(&phone), "lin", &code, Some(&number)).await.status, 204);
+    let page = bed.poll(&request).await.expect_login();
+    let (own, of_phone) = (page.claims(), phone.claims());
+    assert_eq!((&own["sub"], &own["iss"]), (&of_phone["sub"], &of_phone["iss"]));
+    assert_eq!((&own["client_id"], &own["aud"]), (&"shop-web".into(), &AUDIENCE.into()));
+    assert_eq!(own["exp"].as_i64().expect("exp") - own["iat"].as_i64().expect("iat"), 12 * 3600);
+    assert_eq!((&page.json()["user_id"], &page.json()["token_type"]), (&own["sub"], &"Bearer".into()));
+    assert!((12 * 3600 - 5..=12 * 3600).contains(&page.json()["expires_in"].as_i64().expect("seconds")));
+    assert!(page.json().get("new_user").is_none());
+    bed.service().expect_no_faults().await;
+}
+
+/// Requests of phones and pages go to other slots, and to any replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_and_two_replicas_serve_a_scan() {
+    let mut bed = builder().services(2).start_on(RedisCluster::start().await).await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let request = bed.ask().await;
+    bed.services.swap(0, 1);
+    assert_eq!(bed.look(&phone, &request.user_code()).await.status, 200);
+    let number = request.number();
+    assert_eq!(bed.approve(Some(&phone), "lin", &request.user_code(), number.as_deref()).await.status, 204);
+    bed.services.swap(0, 1);
+    let page = bed.poll(&request).await.expect_login();
+    bed.log_out(&page, false).await;
+}
+
+#[tokio::test]
+async fn the_door_is_not_there_without_its_setting() {
+    let bed = TestBed::start().await;
+    for path in ["/device_authorization", "/token", "/device/WDJBMJHT/approve", "/device/WDJBMJHT/deny"] {
+        bed.form(path, &[("client_id", "shop-web")]).await.expect_problem(404, "invalid_request");
+    }
+    for path in ["/device", "/device/WDJBMJHT", "/device/WDJBMJHT/code.jpg", "/check.txt", "/device/check.txt"] {
+        bed.service().get(path).await.expect_problem(404, "invalid_request");
+    }
+    let metadata = bed.service().get("/.well-known/oauth-authorization-server").await.json();
+    assert!(metadata.get("token_endpoint").is_none() && metadata.get("grant_types_supported").is_none(), "{metadata}");
+    assert!(!bed.service().get("/openapi.json").await.body.contains("/device"));
+    assert!(!bed.service().metrics().await.contains("path=\"/token\""));
+}
+
+/// The same commands, whether or not pages may ask.
+#[tokio::test]
+async fn a_login_costs_redis_the_same_with_the_door_and_without() {
+    let mut costs = Vec::new();
+    for bed in [TestBed::start().await, builder().start().await] {
+        bed.log_in("lin").await.expect_login();
+        bed.log_in("lin").await.expect_login();
+        let before = bed.redis.calls();
+        for _ in 0..10 {
+            bed.log_in("lin").await.expect_login();
+        }
+        costs.push(bed.redis.calls_since(&before));
+    }
+    let [without, with] = costs.try_into().expect("two");
+    let silent = |calls: &std::collections::BTreeMap<String, u64>| {
+        let of_logins = ["evalsha", "set", "get", "hincrby"];
+        of_logins.map(|name| calls.get(name).copied().unwrap_or_default())
+    };
+    assert_eq!(silent(&without), silent(&with));
+}

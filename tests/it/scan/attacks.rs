@@ -1,0 +1,182 @@
+//! What somebody can try who has the source (doors.md, RFC 10027).
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::support::OTHER_APPID;
+
+/// Somebody shows a victim the code of the attacker's own page: who does not see that page does not know its number.
+#[tokio::test]
+async fn a_wrong_number_spoils_the_request_for_good() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    for wrong in ["00", "", "4", "470"] {
+        let request = bed.ask().await;
+        let (code, right) = (request.user_code(), request.number());
+        bed.approve(Some(&phone), "lin", &code, Some(wrong)).await.expect_problem(403, "match_wrong");
+        let again = bed.approve(Some(&phone), "lin", &code, right.as_deref()).await;
+        again.expect_problem(404, "unknown_device_code");
+        for _ in 0..2 {
+            bed.poll(&request).await.expect_oauth(400, "access_denied");
+        }
+    }
+    let request = bed.ask().await;
+    let missing = bed.approve(Some(&phone), "lin", &request.user_code(), None).await;
+    assert!(missing.expect_problem(400, "invalid_request").member("detail").contains("`match`"));
+    bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    assert_eq!(bed.let_in("cli.1", "lin").await.claims()["client_id"], "cli.1", "which asks for no number");
+}
+
+/// The code of one person beside the token of another, tokens of other mini programs and of pages, and no token.
+#[tokio::test]
+async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
+    let bed = builder().two_apps().start().await;
+    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let elsewhere = bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
+    let page = {
+        let request = bed.ask().await;
+        let code = bed.wechat.mint_code_in(APPID, "lin").await;
+        let path = bed.service().url(&format!("/device/{}/approve", request.user_code()));
+        let body = json!({"code": code, "match": request.number()});
+        assert_eq!(bed.http.send(bed.http.0.post(path).json(&body)).await.status, 204);
+        bed.poll(&request).await.expect_login()
+    };
+    let request = bed.ask().await;
+    let (code, number) = (request.user_code(), request.number());
+    for stranger in [&elsewhere, &page] {
+        bed.look(stranger, &code).await.expect_problem(403, "forbidden");
+        bed.deny(stranger, &code).await.expect_problem(403, "forbidden");
+        let approved = bed.approve(Some(stranger), "lin", &code, number.as_deref()).await;
+        approved.expect_problem(403, "forbidden");
+    }
+    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    assert!(pending.json().get("scanned").is_none(), "a stranger's look is none");
+    let another = bed.approve(Some(&phone), "mei", &code, number.as_deref()).await;
+    another.expect_problem(403, "forbidden");
+    let of_other_app =
+        json!({"code": bed.wechat.mint_code_in(OTHER_APPID, "lin").await, "appid": OTHER_APPID, "match": number});
+    let path = format!("/device/{code}/approve");
+    let refused = bed.service().ask("POST", &path, &phone.member("access_token"), &of_other_app).await;
+    refused.expect_problem(403, "forbidden");
+    for path in [format!("/device/{code}"), format!("/device/{code}/deny")] {
+        let method = if path.ends_with("deny") { "POST" } else { "GET" };
+        let bare = bed.http.0.request(method.parse().expect("a method"), bed.service().url(&path));
+        bed.http.send(bare).await.expect_problem(401, "invalid_token");
+    }
+    assert_eq!(bed.approve(Some(&phone), "lin", &code, number.as_deref()).await.status, 204, "nothing was spoiled");
+    // Of wxmint's own paths a page's token opens `/logout` alone.
+    for (method, path) in [("DELETE", "/binding"), ("GET", "/wechat/session"), ("POST", "/wechat/session/reset")] {
+        bed.service()
+            .ask(method, path, &page.member("access_token"), &Value::Null)
+            .await
+            .expect_problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn what_is_approved_cannot_be_denied_and_what_is_denied_not_approved() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let [denied, approved] = [bed.ask().await, bed.ask().await];
+    assert_eq!(bed.deny(&phone, &denied.user_code()).await.status, 204);
+    bed.deny(&phone, &denied.user_code()).await.expect_problem(404, "unknown_device_code");
+    let late = bed.approve(Some(&phone), "lin", &denied.user_code(), denied.number().as_deref()).await;
+    late.expect_problem(404, "unknown_device_code");
+    bed.poll(&denied).await.expect_oauth(400, "access_denied");
+
+    for phone in [Some(&phone), None, Some(&phone)] {
+        // Repeated, because answers are lost.
+        let answer = bed.approve(phone, "lin", &approved.user_code(), approved.number().as_deref()).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+    bed.deny(&phone, &approved.user_code()).await.expect_problem(404, "unknown_device_code");
+    let mei = bed.log_in("mei").await.expect_login();
+    let answer = bed.approve(Some(&mei), "mei", &approved.user_code(), approved.number().as_deref()).await;
+    answer.expect_problem(404, "unknown_device_code");
+    let page = bed.poll(&approved).await.expect_login();
+    assert_eq!(page.claims()["sub"], phone.claims()["sub"]);
+    let after = bed.approve(Some(&phone), "lin", &approved.user_code(), approved.number().as_deref()).await;
+    assert_eq!(after.status, 204, "also after the page has fetched its token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_racing_approvals_one_person_wins_and_the_page_has_one_token() {
+    let bed = builder().services(2).start().await;
+    for person in ["lin", "mei"] {
+        bed.log_in(person).await.expect_login();
+    }
+    let request = bed.ask().await;
+    let (code, number) = (request.user_code(), request.number());
+    let approvals = (0..10).map(|turn| {
+        let person = if turn % 2 == 0 { "lin" } else { "mei" };
+        bed.approve(None, person, &code, number.as_deref())
+    });
+    let answers: Vec<_> = join_all(approvals).await.into_iter().map(|answer| answer.status).collect();
+    let winners: BTreeSet<_> =
+        answers.iter().enumerate().filter(|(_, status)| **status == 204).map(|(turn, _)| turn % 2).collect();
+    assert!(winners.len() == 1 && answers.iter().all(|status| [204, 404].contains(status)), "{answers:?}");
+    bed.poll(&request).await.expect_login();
+    bed.poll(&request).await.expect_oauth(400, "invalid_grant");
+}
+
+/// What was never there, has been denied, was used, or is no code, and how long each takes to say.
+#[tokio::test]
+async fn user_codes_tell_nothing_apart() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let [denied, used] = [bed.ask().await, bed.ask().await];
+    bed.deny(&phone, &denied.user_code()).await;
+    bed.approve(Some(&phone), "lin", &used.user_code(), used.number().as_deref()).await;
+    bed.poll(&used).await.expect_login();
+    let mut told = BTreeSet::new();
+    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT", "nonsense", "%00"] {
+        told.insert(bed.look(&phone, code).await.expect_problem(404, "unknown_device_code").told());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    let before = bed.redis.calls();
+    for code in [&denied.user_code(), &used.user_code(), "WDJB-MJHT"] {
+        bed.look(&phone, code).await;
+    }
+    assert_eq!(bed.redis.calls_since(&before).get("evalsha"), Some(&3), "each costs the same steps");
+}
+
+/// A device code that was stolen is used twice: by the thief and by the page. Nobody keeps the token.
+#[tokio::test]
+async fn a_device_code_that_is_used_twice_ends_its_token() {
+    let bed = builder().start().await;
+    let request = bed.ask().await;
+    assert_eq!(bed.approve(None, "lin", &request.user_code(), request.number().as_deref()).await.status, 204);
+    bed.poll_as("cli.1", &request).await.expect_oauth(400, "invalid_grant");
+    let page = bed.poll(&request).await.expect_login();
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200);
+    for _ in 0..2 {
+        bed.poll(&request).await.expect_oauth(400, "invalid_grant");
+    }
+    refuses(&sidecar, &page).await;
+}
+
+/// The name of a browser is the browser's own words.
+#[tokio::test]
+async fn what_a_page_says_of_itself_is_bounded_and_a_back_end_speaks_for_its_visitor() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let long = format!("<b>\u{202e}{}", "x".repeat(1000));
+    let back_end = [
+        ("client_id", "shop"),
+        ("client_secret", SECRET),
+        ("browser_address", "2001:db8:1:2:3::4"),
+        ("browser_user_agent", &long),
+    ];
+    let page = [("client_id", "shop-web"), ("browser_address", "192.0.2.1"), ("browser_user_agent", "forged")];
+    for (form, address, agent) in [(&back_end[..], "2001:db8:1:2::/64", &long[..]), (&page, "127.0.0.1", "Firefox 150")]
+    {
+        let asked = bed.form("/device_authorization", form).await;
+        let shown = bed.look(&phone, &asked.member("user_code")).await.json();
+        assert_eq!(shown["address"], address);
+        let agent: String = agent.chars().take(256).collect();
+        assert_eq!(shown["user_agent"], agent.as_str());
+    }
+}

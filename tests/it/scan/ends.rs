@@ -1,0 +1,127 @@
+//! What ends a page's token, and what does not.
+
+use std::fs;
+
+use super::*;
+
+const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef\n";
+const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn a_page_logs_out_alone_or_everywhere() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    let page = bed.let_in("shop-web", "lin").await;
+    assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200);
+    for _ in 0..2 {
+        bed.log_out(&page, false).await;
+    }
+    refuses(&sidecar, &page).await;
+    assert!(bed.accepts(&phone).await, "the phone stays logged in");
+    let page = bed.let_in("shop-web", "lin").await;
+    bed.log_out(&page, true).await;
+    assert!(!bed.accepts(&phone).await, "everywhere");
+}
+
+/// Each act ends the token that the page has, and the one that an approval has granted and the page has not fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_ends_the_user_or_the_binding_ends_the_page_too() {
+    let bed = builder().operators(ADMIN).start().await;
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    for act in ["everywhere", "unbind", "end", "block", "end_person", "dissolve"] {
+        let person = &format!("person-of-{}", act.replace('_', "-"));
+        let phone = bed.log_in(person).await.expect_login();
+        let page = bed.let_in("shop-web", person).await;
+        let waiting = bed.ask().await;
+        bed.approve(None, person, &waiting.user_code(), waiting.number().as_deref()).await;
+        let (user, openid) = (phone.member("user_id"), bed.wechat.openid(person).await);
+        let operate = async |method: &str, path: String| {
+            let answer = bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
+            assert_eq!(answer.status, 204, "{answer:?}");
+        };
+        match act {
+            "everywhere" => bed.log_out(&phone, true).await,
+            "unbind" => assert_eq!(bed.service().unbind(&phone.member("access_token")).await.status, 204),
+            "end" => operate("POST", format!("/users/{user}/end")).await,
+            "block" => operate("PUT", format!("/users/{user}/block")).await,
+            "end_person" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
+            _ => operate("DELETE", format!("/users/{user}/wechat/{APPID}")).await,
+        }
+        refuses(&sidecar, &page).await;
+        bed.poll(&waiting).await.expect_oauth(400, "access_denied");
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_may_not_log_in_lets_no_page_in() {
+    let bed = builder().users(&["lin"]).start().await;
+    let request = bed.ask().await;
+    let (code, number) = (request.user_code(), request.number());
+    let unbound = bed.approve(None, "lin", &code, number.as_deref()).await.expect_problem(403, "binding_required");
+    let mut body = crate::support::password_of("lin");
+    (body["bind_ticket"], body["match"]) = (unbound.member("bind_ticket").into(), number.clone().into());
+    let path = bed.service().url(&format!("/device/{code}/approve"));
+    assert_eq!(bed.http.send(bed.http.0.post(path).json(&body)).await.status, 204, "binds, as a login does");
+    assert_eq!(bed.poll(&request).await.expect_login().claims()["sub"], "id-of-lin");
+    bed.users().change("disable", "lin");
+    until("the file is read again", PATIENCE, async || {
+        let request = bed.ask_as("cli.1").await;
+        let answer = bed.approve(None, "lin", &request.user_code(), None).await;
+        let refused = answer.status == 403 && answer.json()["code"] == "user_blocked";
+        if refused {
+            bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+        } else {
+            bed.poll(&request).await.expect_login();
+        }
+        refused
+    })
+    .await;
+}
+
+/// A client that is taken out while its page polls gets nothing; its tokens end by a command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_ended_by_a_command() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
+    let (page, kept) = (bed.let_in("shop-web", "lin").await, bed.let_in("cli.1", "lin").await);
+    let waiting = bed.ask().await;
+    assert_eq!(bed.approve(None, "lin", &waiting.user_code(), waiting.number().as_deref()).await.status, 204);
+
+    let path = bed.configuration.value("WXMINT_CLIENTS_FILE").to_owned();
+    fs::write(&path, "{\"clients\":[{\"client_id\":\"a\"}]}").expect("written");
+    until("readiness warns", PATIENCE, async || bed.service().readyz().await.body.contains("file of clients")).await;
+    assert_eq!(bed.ask().await.answer.status, 200, "the last good one is in use");
+    let mut fewer = clients();
+    fewer["clients"].as_array_mut().expect("clients").remove(0);
+    fs::write(&path, fewer.to_string()).expect("written");
+    until("it is read again", PATIENCE, async || {
+        bed.form("/device_authorization", &[("client_id", "shop-web")]).await.status == 401
+    })
+    .await;
+    bed.poll(&waiting).await.expect_oauth(401, "invalid_client");
+    bed.look(&phone, &waiting.user_code()).await.expect_problem(404, "unknown_device_code");
+    assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200, "until it is ended");
+
+    let ended = bed.configuration.command_of(&["clients", "end", "shop-web"]).output().expect("wxmint runs");
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("the tokens of 1 users are revoked"), "{ended:?}");
+    refuses(&sidecar, &page).await;
+    bed.log_out(&kept, false).await;
+    assert!(bed.accepts(&phone).await);
+}
+
+/// `WXMINT_ONE_LOGIN` counts each client as an app of its own.
+#[tokio::test]
+async fn with_one_login_a_second_page_ends_the_first_and_neither_ends_the_phone() {
+    let bed = builder().env("WXMINT_ONE_LOGIN", "true").start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", &format!("{AUDIENCE},{ISSUER}")).ready().await;
+    let other = bed.let_in("cli.1", "lin").await;
+    let [first, second] = [bed.let_in("shop-web", "lin").await, bed.let_in("shop-web", "lin").await];
+    refuses(&sidecar, &first).await;
+    for good in [&phone, &other, &second] {
+        assert_eq!(sidecar.verify(&good.member("access_token")).await.status, 200);
+    }
+}

@@ -1,0 +1,121 @@
+//! How often pages, phones and strangers may ask, and what happens where WeChat or Redis is away.
+
+use std::fs;
+
+use super::*;
+
+#[tokio::test]
+async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allows() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "30/1h").start().await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(bed.ask_as("cli.1").await);
+    }
+    let refused =
+        bed.form("/device_authorization", &[("client_id", "cli.1")]).await.expect_problem(429, "rate_limited");
+    assert_eq!(refused.member("error"), "slow_down");
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((100..=180).contains(&wait), "{wait}");
+    assert_eq!(bed.approve(None, "lin", &open[0].user_code(), None).await.status, 204);
+    bed.poll(&open[0]).await.expect_login();
+    bed.ask_as("cli.1").await;
+    // With the approval that was the 23rd; each picture counts too.
+    for number in 24..=30 {
+        let drawn = bed.service().get(&format!("/device/{}/code.jpg", open[number % 20].user_code())).await;
+        assert_eq!(drawn.status, 200, "{number}: {drawn:?}");
+    }
+    bed.service().get(&format!("/device/{}/code.jpg", open[1].user_code())).await.expect_problem(429, "rate_limited");
+    bed.log_in("lin").await.expect_login();
+}
+
+#[tokio::test]
+async fn looks_and_denials_are_counted_per_person() {
+    let bed = builder().env("WXMINT_LIMIT_OPENID", "5/1h").start().await;
+    let (lin, mei) = (bed.log_in("lin").await.expect_login(), bed.log_in("mei").await.expect_login());
+    for _ in 0..5 {
+        bed.look(&lin, "WDJB-MJHT").await.expect_problem(404, "unknown_device_code");
+    }
+    bed.look(&lin, "WDJB-MJHT").await.expect_problem(429, "rate_limited");
+    bed.deny(&lin, "WDJB-MJHT").await.expect_problem(429, "rate_limited");
+    bed.approve(Some(&lin), "lin", "WDJB-MJHT", None).await.expect_problem(429, "rate_limited");
+    bed.look(&mei, "WDJB-MJHT").await.expect_problem(404, "unknown_device_code");
+}
+
+/// Whether there is a request is told to nobody without limit, and no code of wx.login is spent on it.
+#[tokio::test]
+async fn who_tries_user_codes_without_a_token_is_counted_by_address() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "5/1h").start().await;
+    let exchanges = async || bed.wechat.stats().await["requests"]["/sns/jscode2session"].as_u64().unwrap_or_default();
+    for _ in 0..5 {
+        bed.approve(None, "lin", "WDJB-MJHT", None).await.expect_problem(404, "unknown_device_code");
+    }
+    bed.approve(None, "lin", "WDJB-MJHT", None).await.expect_problem(429, "rate_limited");
+    assert_eq!(exchanges().await, 0);
+}
+
+#[tokio::test]
+async fn a_mini_program_code_is_drawn_three_times_and_503_where_wechat_draws_none() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let request = bed.ask().await;
+    let path = format!("/device/{}/code.jpg", request.user_code());
+    for _ in 0..3 {
+        let drawn = bed.service().get(&path).await;
+        assert_eq!((drawn.status, drawn.header("content-type")), (200, "image/jpeg"), "{drawn:?}");
+        assert_eq!(drawn.header("cache-control"), "private, max-age=180");
+    }
+    bed.service().get(&path).await.expect_problem(429, "rate_limited");
+    for errcode in [41030, 45009, 40097] {
+        bed.faults(json!([{"path": "/wxa/getwxacodeunlimit", "kind": "errcode", "errcode": errcode}])).await;
+        let path = format!("/device/{}/code.jpg", bed.ask().await.user_code());
+        bed.service().get(&path).await.expect_problem(503, "wechat_unavailable");
+    }
+    bed.faults(json!([])).await;
+    bed.deny(&phone, &request.user_code()).await;
+    for path in [&path, "/device/WDJB-MJHT/code.jpg", "/device/nonsense/code.jpg"] {
+        bed.service().get(path).await.expect_problem(404, "unknown_device_code");
+    }
+}
+
+#[tokio::test]
+async fn without_redis_everybody_is_told_to_wait() {
+    let bed = builder().breakable_redis().start().await;
+    let (phone, request) = (bed.log_in("lin").await.expect_login(), bed.ask().await);
+    let number = request.number();
+    bed.redis_link().cut().await;
+    let asked = bed.form("/device_authorization", &[("client_id", "shop-web")]).await;
+    for answer in [asked, bed.poll(&request).await] {
+        assert_eq!(answer.expect_problem(503, "store_unavailable").member("error"), "temporarily_unavailable");
+    }
+    bed.look(&phone, &request.user_code()).await.expect_problem(503, "store_unavailable");
+    let approval = bed.approve(None, "lin", &request.user_code(), number.as_deref()).await;
+    approval.expect_problem(503, "store_unavailable");
+    bed.redis_link().restore().await;
+    until("Redis is back", PATIENCE, async || {
+        bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.status == 204
+    })
+    .await;
+    bed.poll(&request).await.expect_login();
+}
+
+/// WeChat's console wants to see them at one of two places.
+#[tokio::test]
+async fn check_files_are_served_and_nothing_else_of_their_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in [("abc123.txt", "check"), ("secret.pem", "key"), ("long.txt", &"x".repeat(10_000)[..])] {
+        fs::write(folder.path().join(name), content).expect("written");
+    }
+    fs::create_dir(folder.path().join("folder.txt")).expect("a folder");
+    let bed = builder().env("WXMINT_VERIFY_FILES_DIR", &folder.path().to_string_lossy()).start().await;
+    for path in ["/abc123.txt", "/device/abc123.txt"] {
+        let answer = bed.service().get(path).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "check"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    }
+    assert_eq!(bed.service().get("/long.txt").await.body.len(), 4096);
+    for path in ["/secret.pem", "/missing.txt", "/folder.txt", "/..%2Fsecret.txt"] {
+        bed.service().get(path).await.expect_problem(404, "invalid_request");
+    }
+    let page = bed.service().get("/device?user_code=%3Cscript%3E").await;
+    assert!(page.status == 200 && !page.body.contains("<script"), "{page:?}");
+}

@@ -1,0 +1,160 @@
+//! The rules of RFC 8628, RFC 6749 and of CORS, one by one.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::*;
+
+const DEVICE: &str = "/device_authorization";
+
+async fn basic(bed: &TestBed, path: &str, user: &str, secret: &str, form: &[(&str, &str)]) -> Answer {
+    bed.http.send(with_form(bed.http.0.post(bed.service().url(path)).basic_auth(user, Some(secret)), form)).await
+}
+
+/// RFC 6749 section 2.3.1: by the header or by the form. A page has no secret, and sends none.
+#[tokio::test]
+async fn a_back_end_shows_its_secret_and_a_page_has_none() {
+    let bed = builder().start().await;
+    assert_eq!(basic(&bed, DEVICE, "shop", SECRET, &[]).await.status, 200);
+    assert_eq!(bed.form(DEVICE, &[("client_id", "shop"), ("client_secret", SECRET)]).await.status, 200);
+    for (form, said) in [
+        (&[("client_id", "nobody")][..], "No client here"),
+        (&[("client_id", "shop")], "its secret is missing"),
+        (&[("client_id", "shop"), ("client_secret", "")], "its secret is missing"),
+        (&[("client_id", "shop"), ("client_secret", "wrong")], "secret is wrong"),
+        (&[("client_id", "shop-web"), ("client_secret", SECRET)], "has no secret"),
+    ] {
+        for path in [DEVICE, "/token"] {
+            let refused = bed.form(path, form).await.expect_oauth(401, "invalid_client");
+            assert!(refused.member("error_description").contains(said), "{refused:?}");
+            assert!(refused.header("www-authenticate").starts_with("Basic "), "{refused:?}");
+        }
+    }
+    basic(&bed, DEVICE, "shop", "wrong", &[]).await.expect_oauth(401, "invalid_client");
+    basic(&bed, DEVICE, "shop", SECRET, &[("client_secret", SECRET)]).await.expect_oauth(400, "invalid_request");
+    basic(&bed, DEVICE, "shop", SECRET, &[("client_id", "cli.1")]).await.expect_oauth(400, "invalid_request");
+    let bearer = with_form(bed.http.0.post(bed.service().url(DEVICE)).bearer_auth(SECRET), &[("client_id", "shop")]);
+    bed.http.send(bearer).await.expect_oauth(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn each_mistake_of_a_page_has_its_error() {
+    let bed = builder().start().await;
+    let request = bed.ask().await;
+    let code = request.answer.member("device_code");
+    let (client, grant) = (("client_id", "shop-web"), ("grant_type", GRANT));
+    for (form, error) in [
+        (&[grant, ("device_code", &code)][..], "invalid_request"),
+        (&[client, ("device_code", &code)], "invalid_request"),
+        (&[client, grant], "invalid_request"),
+        (&[client, client, grant, ("device_code", &code)], "invalid_request"),
+        (&[client, ("grant_type", "password"), ("device_code", &code)], "unsupported_grant_type"),
+        (&[client, ("grant_type", "refresh_token"), ("device_code", &code)], "unsupported_grant_type"),
+        (&[client, grant, ("device_code", "nonsense")], "invalid_grant"),
+        (&[client, grant, ("device_code", &request.user_code())], "invalid_grant"),
+        (&[client, grant, ("device_code", &"A".repeat(43))], "invalid_grant"),
+        (&[("client_id", "cli.1"), grant, ("device_code", &code)], "invalid_grant"),
+        (&[client, grant, ("device_code", &code), ("more", "is ignored")], "authorization_pending"),
+    ] {
+        bed.form("/token", form).await.expect_oauth(400, error);
+    }
+    let json = bed.http.0.post(bed.service().url(DEVICE)).json(&json!({"client_id": "shop-web"}));
+    bed.http.send(json).await.expect_oauth(400, "invalid_request");
+    bed.form(DEVICE, &[]).await.expect_oauth(400, "invalid_request");
+    bed.service().get("/token").await.expect_problem(405, "invalid_request");
+    let wrong = [("client_id", "shop"), ("client_secret", SECRET), ("browser_address", "not an address")];
+    bed.form(DEVICE, &wrong).await.expect_oauth(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_client_of_a_mini_program_that_is_not_configured_may_not_ask() {
+    let mut clients = clients();
+    clients["clients"][2]["appid"] = "wxfedcba9876543210".into();
+    let bed = TestBed::builder().clients(&clients).start().await;
+    bed.form(DEVICE, &[("client_id", "cli.1")]).await.expect_oauth(400, "unauthorized_client");
+    bed.ask().await;
+}
+
+/// RFC 8628 section 3.5.
+#[tokio::test]
+async fn who_asks_too_soon_is_told_to_slow_down() {
+    let bed = builder().start().await;
+    let request = bed.ask().await;
+    bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    bed.poll(&request).await.expect_oauth(400, "slow_down");
+    let number = request.number();
+    assert_eq!(bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.status, 204);
+    bed.poll(&request).await.expect_login();
+}
+
+#[tokio::test]
+async fn the_page_learns_that_a_phone_has_scanned_its_code() {
+    let bed = builder().start().await;
+    let (request, phone) = (bed.ask().await, bed.log_in("lin").await.expect_login());
+    assert_eq!(bed.look(&phone, &request.user_code()).await.status, 200);
+    let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    assert_eq!(pending.json()["scanned"], true);
+}
+
+/// RFC 8628 section 4, RFC 8414.
+#[tokio::test]
+async fn the_metadata_name_the_endpoints() {
+    let bed = builder().start().await;
+    for path in ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"] {
+        let metadata = bed.service().get(path).await.json();
+        assert_eq!(metadata["device_authorization_endpoint"], format!("{ISSUER}{DEVICE}"));
+        assert_eq!(metadata["token_endpoint"], format!("{ISSUER}/token"));
+        assert_eq!(metadata["grant_types_supported"], json!([GRANT]));
+        let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+        assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
+    }
+}
+
+/// What a browser lets a page of `origin` read.
+async fn from(bed: &TestBed, origin: &str, method: Method, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
+    let request = with_form(bed.http.0.request(method, bed.service().url(path)).header("origin", origin), form);
+    let answer = bed.http.send(request).await;
+    assert!(answer.headers.get("access-control-allow-credentials").is_none(), "{answer:?}");
+    let allowed =
+        answer.headers.get("access-control-allow-origin").map(|value| value.to_str().expect("ASCII").to_owned());
+    if allowed.is_some() {
+        assert_eq!(answer.header("vary"), "Origin");
+        let exposed = answer.header("access-control-expose-headers");
+        assert!(exposed.contains("Retry-After") && exposed.contains("X-Request-Id"), "{exposed}");
+    }
+    (answer.status, allowed.into())
+}
+
+#[tokio::test]
+async fn only_the_clients_own_site_reads_its_answers() {
+    let bed = builder().start().await;
+    let own = [("client_id", "shop-web")];
+    let strangers = [
+        "https://evil.example",
+        "null",
+        "https://shop.example.com.evil.example",
+        "https://a.shop.example.com",
+        "http://shop.example.com",
+    ];
+    assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &own).await, (200, ORIGIN.into()));
+    assert_eq!(from(&bed, ORIGIN, Method::POST, "/token", &own).await, (400, ORIGIN.into()), "errors too");
+    assert_eq!(from(&bed, ORIGIN, Method::POST, DEVICE, &[("client_id", "cli.1")]).await, (200, Value::Null));
+    for path in [DEVICE, "/token", "/logout"] {
+        assert_eq!(from(&bed, ORIGIN, Method::OPTIONS, path, &[]).await, (204, ORIGIN.into()), "{path}");
+        for stranger in strangers {
+            assert_eq!(from(&bed, stranger, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path} {stranger}");
+        }
+    }
+    for stranger in strangers {
+        assert_eq!(from(&bed, stranger, Method::POST, DEVICE, &own).await.1, Value::Null, "{stranger}");
+    }
+    for path in ["/login", "/binding", "/wechat/phone", "/device/WDJBMJHT/approve"] {
+        assert_eq!(from(&bed, ORIGIN, Method::OPTIONS, path, &[]).await.1, Value::Null, "{path}");
+    }
+    let page = bed.let_in("shop-web", "lin").await;
+    for (origin, may) in [("https://evil.example", false), (ORIGIN, true)] {
+        let request = bed.http.0.post(bed.service().url("/logout")).header("origin", origin);
+        let answer = bed.http.send(request.bearer_auth(page.member("access_token"))).await;
+        assert_eq!((answer.status, answer.headers.contains_key("access-control-allow-origin")), (204, may));
+    }
+}
