@@ -15,6 +15,9 @@ use crate::support::{
 };
 
 const ALICE: &str = "id-of-alice";
+/// A website that users of the mini program log in to by scanning.
+const WEBSITE: &str = "shop-web";
+const WEBSITE_NAME: &str = "晨光商城 网页版";
 const DANGEROUS: &str = "WXMINT_DANGEROUS_PASSWORD_IN_QUERY";
 
 /// A service that is set for pages of older back ends, and whose users file has alice.
@@ -68,6 +71,10 @@ pub(crate) fn node(arguments: &[&str]) -> String {
 
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-rT").args([from, to]).status().expect("cp").success(), "{}", from.display());
+}
+
+fn website() -> Value {
+    json!([{"client_id": WEBSITE, "name": WEBSITE_NAME, "appid": APPID}])
 }
 
 fn each(told: &Value, pointer: &str) -> Vec<Value> {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Between } from "./between.mjs";
 import { Peer } from "./peer.mjs";
 import { Phone } from "./runtime.mjs";
+import { Website } from "./website.mjs";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -422,6 +423,46 @@ const stories = {
     };
   },
 
+  /** The website's first user is scanned for by lin, whose phone loses an answer; others tap wrong, are mo, or say no. */
+  async a_website_is_logged_in_as_the_phones_user_unless_by_a_wrong_number_another_person_or_a_no(world) {
+    const { peer, phone, login } = world;
+    const client = await world.client();
+    const { userId } = await client.login();
+    const website = new Website({ service: world.given.service, id: world.given.website });
+    const scans = async () => {
+      const asked = await website.asks();
+      const { userCode } = client.scanned({ scene: encodeURIComponent(asked.user_code.toLowerCase()) });
+      const approve = (match) => outcome(client.approve(userCode, { match }));
+      return { asked, userCode, approve, device: await client.device(userCode) };
+    };
+
+    const first = await scans();
+    login.meets(`/device/${first.userCode}/approve`, "lost");
+    const approved = [];
+    for (let tap = 0; tap < 3; tap += 1) approved.push(await first.approve(first.asked.match));
+    const { access_token: token } = await website.polled(first.asked);
+    await fetch(`${peer.origin}/orders`, { headers: { authorization: `Bearer ${token}` } });
+
+    const second = await scans();
+    const { choices } = second.device;
+    const wrong = choices.find((number) => number !== second.asked.match);
+    const spoilt = [await second.approve(wrong), await second.approve(second.asked.match)];
+
+    const third = await scans();
+    phone.person = "mo";
+    const refused = [await third.approve(third.asked.match), await outcome(client.deny(third.userCode))];
+    return {
+      told: [first.device.clientName, first.device.address, choices.length, choices.includes(second.asked.match)],
+      approved,
+      isSameUser: peer.answers.at(-1).user === userId,
+      usedUp: await outcome(client.deny(first.userCode)),
+      spoilt: [...spoilt, (await website.polled(second.asked)).error],
+      refused: [...refused, (await website.polled(third.asked)).error],
+      state: client.state().status,
+      events: world.events,
+    };
+  },
+
   async an_aborted_request_rejects_at_once_and_the_others_login_goes_on(world) {
     const { login, api } = world;
     const client = await world.client();
@@ -531,6 +572,16 @@ const expected = {
     ended: 401,
     elsewhere: true,
     events: ["logout", "ended", "login"],
+  },
+  a_website_is_logged_in_as_the_phones_user_unless_by_a_wrong_number_another_person_or_a_no: {
+    told: ["晨光商城 网页版", "127.0.0.1", 3, true],
+    approved: [OFFLINE, "done", "done"],
+    isSameUser: true,
+    usedUp: ["unknown_device_code", 404],
+    spoilt: [["match_wrong", 403], ["unknown_device_code", 404], "access_denied"],
+    refused: [["forbidden", 403], "done", "access_denied"],
+    state: "logged_in",
+    events: ["login"],
   },
   an_aborted_request_rejects_at_once_and_the_others_login_goes_on: {
     waited: ABORTED,

@@ -1,21 +1,24 @@
 // Uses the sample, examples/mini-program, on a phone as a person would, and checks what the person sees:
 //
 //     node sample.mjs '{"person":…,"appid":…,"service":…,"simulator":…,"issuer":…,"package":…,
-//                       "operators":…,"secret":…,"pictures":…}'
+//                       "client":…,"operators":…,"secret":…,"pictures":…}'
 //
-// `package` is the folder of wxmint-miniprogram, `operators` wxmint's admin listener. One line per check. Stops at the
+// `package` is the folder of wxmint-miniprogram, `operators` wxmint's admin listener, `client` a website that users log in
+// to by scanning: `id` and `name`. One line per check. Stops at the
 // first failure, and exits 1.
 
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { createRemoteJWKSet, jwtVerify } from "jose";
 import { chromium } from "playwright-core";
 
 import { Peer } from "./peer.mjs";
 import { Phone } from "./runtime.mjs";
 import { Screen } from "./screen.mjs";
 import { exchanged } from "./stories.mjs";
+import { Website } from "./website.mjs";
 
 const SAMPLE = fileURLToPath(new URL("recommended", import.meta.url));
 const [WXMINT, API] = ["https://login.example.com", "https://api.example.com"];
@@ -23,10 +26,14 @@ const AWAY = "http://127.0.0.1:9"; // nobody listens there
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"];
 const SIZE = { width: 390, height: 844 };
 const NARROW = { width: 320, height: 568 };
+const EDGE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0";
 
-const { service, issuer, package: folder, operators, secret, pictures, ...given } = JSON.parse(process.argv[2]);
-const peer = new Peer({ issuer, jwks: `${service}/.well-known/jwks.json` });
+const { service, issuer, package: folder, client, operators, secret, pictures, ...given } = JSON.parse(process.argv[2]);
+const jwks = `${service}/.well-known/jwks.json`;
+const keys = createRemoteJWKSet(new URL(jwks));
+const peer = new Peer({ issuer, jwks });
 await peer.start();
+const website = new Website({ service, id: client.id, userAgent: EDGE });
 const domains = { [WXMINT]: service, [API]: peer.origin };
 // Where 构建 npm of the developer tools finds it.
 const { name, miniprogram } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
@@ -45,10 +52,14 @@ try {
   await check("a wrong password is refused, and the page says so", guessesWrong);
   await check("the right password binds, and the orders are shown", binds);
   await check("from then on the mini program opens with the orders, without a login", opensAtOnce);
+  await check("a code that is scanned tells who asks, and the right number logs the website in as this user", allows);
+  await check("whoever scans an ordinary QR code may refuse; then the code is used up", refuses);
+  await check("a wrong number ends the request, and another code is none of ours", mistakes);
+  await check("without a network the page of a code stays, and each step can be tried again", triesAgain);
   await check("a phone number is shown to its user only if it is given", showsPhoneNumber);
   await check("who has logged out, here or everywhere, stays so until a tap logs in again, also over a restart", logsOut);
   await check("who has dissolved the binding is asked again", unbinds);
-  await check("a phone number binds, unless its user declines", bindsByPhone);
+  await check("a phone number binds, unless its user declines, and then the code that was scanned opens", bindsByPhone);
   await check("a banned user is told so, and comes back once the ban is lifted", isBanned);
   await check("without a network the page offers another try, which succeeds once there is one", isOffline);
   expect(faults.join("; "), "", "faults of the pages");
@@ -90,6 +101,71 @@ async function opensAtOnce() {
   await screen.start();
   await shows("home", "value", "user-alice");
   expect((await exchanged(phone)) - before, 0, "logins");
+}
+
+async function allows() {
+  const asked = await scans();
+  await shows("scan", "heading-title", `登录“${client.name}”`);
+  const told = await screen.find(".value").allTextContents();
+  expect(told[0], "Windows · Edge", "the device");
+  expect(told.length === 3 && told[1].startsWith("127.0.0.") && /^\d\d:\d\d$/.test(told[2]), true, `address and time in ${told}`);
+  expect(await screen.find("button >> nth=0").isDisabled(), true, "no number, no consent:");
+  await screen.tap(`.choice >> text=${asked.match}`);
+  await shows("scan", "chosen", asked.match, "scan-chosen");
+  await screen.tap("button >> nth=0");
+  await shows("scan", "message-title", "已允许登录", "scan-allowed");
+  const { payload } = await jwtVerify((await website.polled(asked)).access_token, keys, { issuer });
+  expect(`${payload.sub} ${payload.client_id}`, `user-alice ${client.id}`, "the token");
+  await screen.tap("button");
+  await shows("home", "value", "user-alice");
+}
+
+async function refuses() {
+  const asked = await scans(({ verification_uri_complete: url }) => `q=${encodeURIComponent(url)}`);
+  await screen.tap("button >> nth=1");
+  await shows("scan", "message-title", "已拒绝登录", "scan-denied");
+  expect((await website.polled(asked)).error, "access_denied", "the answer to the website");
+  await screen.start(page(asked));
+  await shows("scan", "message-title", "二维码已失效", "scan-expired");
+}
+
+async function mistakes() {
+  const asked = await scans();
+  const wrong = (await screen.find(".choice").allTextContents()).find((number) => number !== asked.match);
+  await screen.tap(`.choice >> text=${wrong}`);
+  await screen.tap("button >> nth=0");
+  await shows("scan", "message-title", "数字不一致", "scan-wrong");
+  expect((await website.polled(asked)).error, "access_denied", "the answer to the website");
+  await screen.start("/pages/scan/index?scene=table%3D12");
+  await shows("scan", "message-title", "无法识别", "scan-other");
+}
+
+async function triesAgain() {
+  const asked = await website.asks();
+  domains[WXMINT] = AWAY;
+  await screen.start(page(asked));
+  await shows("scan", "message-title", "无法连接", "scan-offline");
+  domains[WXMINT] = service;
+  await screen.tap("button");
+  await screen.tap(`.choice >> text=${asked.match}`);
+  domains[WXMINT] = AWAY;
+  await screen.tap("button >> nth=0");
+  await shows("scan", "problem", "网络不可用，请检查网络后重试", "scan-again");
+  domains[WXMINT] = service;
+  await screen.tap("button >> nth=0");
+  await shows("scan", "message-title", "已允许登录", "scan-allowed");
+  await screen.tap("button");
+}
+
+/** A website asks, and the phone scans what it shows: a mini-program code unless `scanned` says otherwise. */
+async function scans(scanned) {
+  const asked = await website.asks();
+  await screen.start(page(asked, scanned));
+  return asked;
+}
+
+function page(asked, scanned = ({ user_code }) => `scene=${user_code.replace("-", "")}`) {
+  return `/pages/scan/index?${scanned(asked)}`;
 }
 
 async function showsPhoneNumber() {
@@ -136,12 +212,19 @@ async function unbinds() {
 }
 
 async function bindsByPhone() {
+  await scans();
+  await shows("login", "message-title", "已退出登录");
+  await screen.tap("button");
+  await shows("bind", "heading-title", "绑定账号");
   await screen.tap("navigator");
   await shows("phone", "heading-title", "绑定手机号");
   screen.declines = true;
   await screen.tap("button");
   await shows("phone", "problem", "");
   screen.declines = false;
+  await screen.tap("button");
+  await shows("scan", "heading-title", `登录“${client.name}”`);
+  await screen.tap("button >> nth=1");
   await screen.tap("button");
   await shows("home", "value", "user-1002");
 }
@@ -177,7 +260,7 @@ async function isOffline() {
 
 /** Which page is open, what is in its element of a class, and that it fits on narrow screens. */
 async function shows(page, name, text, pictured = page) {
-  expect(screen.path, `pages/${page}/${page}`, "the open page");
+  expect(screen.path.split("/")[1], page, "the open page");
   expect(await screen.find(`.${name}`).textContent(), text, `.${name}`);
   for (const size of [NARROW, SIZE]) {
     await tab.setViewportSize(size);

@@ -38,16 +38,16 @@ export class Screen {
 
   async turnOn() {
     const getPhoneNumber = () => (this.declines ? { errMsg: "getPhoneNumber:fail user deny" } : this.#phone.phoneNumber());
-    await this.#tab.exposeFunction("toPage", (handler, detail) => void this.#page[handler]({ detail }));
+    await this.#tab.exposeFunction("toPage", (handler, event) => void this.#page[handler](event));
     await this.#tab.exposeFunction("getPhoneNumber", getPhoneNumber);
     await this.#tab.exposeFunction("follow", (name, url) => void this.#phone.further[name]({ url }));
     await this.#tab.setContent(GLASS);
   }
 
-  /** Starts the mini program anew, at its first page. */
-  async start() {
+  /** Starts the mini program anew, at its first page, or at that of a code that has been scanned. */
+  async start(url = `/${this.#app.pages[0]}`) {
     this.#program = await this.#phone.start(join(this.#folder, "app.js"));
-    this.#open({ url: `/${this.#app.pages[0]}` });
+    this.#open({ url });
     await this.atRest();
   }
 
@@ -193,7 +193,8 @@ function mount({ path, template, handlers }) {
   const content = (0, eval)(template)[path];
   globalThis.told = Promise.resolve(); // until all that a finger has begun is known outside
   const telling = (act) => void (globalThis.told = Promise.all([globalThis.told, act]));
-  const told = (handler) => [handler, ({ detail }) => telling(globalThis.toPage(handler, detail))];
+  const event = ({ detail, currentTarget: { dataset } }) => ({ detail, currentTarget: { dataset } });
+  const told = (handler) => [handler, (given) => telling(globalThis.toPage(handler, event(given)))];
   const methods = Object.fromEntries(handlers.map(told));
   const definition = new ComponentSpace().defineComponent({ template: { content }, methods });
   const context = new CurrentWindowBackendContext();

@@ -112,6 +112,31 @@ export interface PhoneNumber {
   countryCode: string
 }
 
+/** Of what a page's `onLoad` gets: `scene` of a mini-program code, `q` of an ordinary QR code. */
+export interface ScanOptions {
+  scene?: string | undefined
+  q?: string | undefined
+}
+
+export interface Scanned {
+  userCode: string
+}
+
+/** What asks to be logged in as this phone's user. */
+export interface Device {
+  clientId: string
+  clientName: string
+  /** Of the asking browser, shortened. */
+  address: string
+  userAgent: string
+  /** Seconds since 1970. */
+  requestedAt: number
+  /** Seconds. */
+  expiresIn: number
+  /** Three numbers, one of which the device shows: `approve` needs the one that the user has chosen. */
+  choices?: string[]
+}
+
 export interface Client {
   /** `wx.request` with the token. Resolves with the answer, whatever its status. */
   request<T = any>(options: RequestOptions): Promise<Answer<T>>
@@ -139,6 +164,14 @@ export interface Client {
     /** Has WeChat make another session key. */
     reset(): Promise<void>
   }
+  /** The user code that the user has scanned, from a page's `onLoad` options; `null` if there is none. */
+  scanned(options?: ScanOptions): Scanned | null
+  /** What asks to be logged in, and marks it as scanned. */
+  device(userCode: string): Promise<Device>
+  /** Logs the device in, with a new `wx.login`. After `offline` it may be called again. A wrong number ends the request. */
+  approve(userCode: string, answer?: { match?: string }): Promise<void>
+  /** Refuses to log the device in. */
+  deny(userCode: string): Promise<void>
   /** Asks nobody. */
   state(): State
 }

@@ -2,6 +2,7 @@ import type { Client, ClientOptions, Platform } from './api'
 import { refusal, type Secrets } from './errors'
 import { createLogins } from './logins'
 import type { Transfer } from './platform'
+import { deviceOf, devicePath, scanned, secretsOf } from './scan'
 import { send } from './sending'
 
 export { WxmintError } from './api'
@@ -16,8 +17,13 @@ export function createClient(options: ClientOptions): Client {
   const transfer = (how: Transfer, given: any, secrets?: Secrets) => send(platform, logins, how, given, secrets)
 
   /** Asks wxmint. `read` finds in its answer what was asked for; where there is nothing of it, the answer is a refusal. */
-  const ask = async (method: string, path: string, data: any, read: (data: any, status: number) => any) => {
-    const secrets = [Object(data).code]
+  const ask = async (
+    method: string,
+    path: string,
+    data: any,
+    read: (data: any, status: number) => any,
+    secrets: Secrets = [Object(data).code],
+  ) => {
     const header = { 'content-type': 'application/json' }
     const answer = Object(await transfer('request', { url: logins.url + path, method, data, header }, secrets))
     const found = read(Object(answer.data), answer.statusCode)
@@ -54,6 +60,12 @@ export function createClient(options: ClientOptions): Client {
       reset: async () => {
         await ask('POST', '/wechat/session/reset', undefined, done)
       },
+    },
+    scanned,
+    device: (userCode) => ask('GET', devicePath(userCode), undefined, deviceOf, secretsOf(userCode)),
+    approve: (userCode, answer) => logins.approve(userCode, Object(answer).match),
+    deny: async (userCode) => {
+      await ask('POST', `${devicePath(userCode)}/deny`, undefined, done, secretsOf(userCode))
     },
     state: () => logins.state(),
   }

@@ -2,6 +2,7 @@ import type { ClientEvent, ClientOptions, LoggedIn, Platform, State } from './ap
 import { WxmintError } from './api'
 import { aborted, loggedOut, offline, refusal, type Secrets } from './errors'
 import { ask, ignore } from './platform'
+import { devicePath, secretsOf } from './scan'
 import { LOGGED_OUT, readSession, removeSession, writeSession } from './storage'
 
 /** Of a token's life, in ms for each second: a tenth is left for the way to the service. */
@@ -10,10 +11,16 @@ const USED_FOR = 900
 /** In seconds. Whoever says more, a faulty proxy or a limit of hours, is asked again after this. */
 const LONGEST_WAIT = 300
 
-/** A login in flight. */
+/** A login in flight, or an approval: a login whose token another device gets. */
 export interface Login {
   account: any
   ticket?: string
+  era: object
+  /** Of an approval alone, as is what follows. */
+  path?: string
+  match?: string
+  /** Sent along last. */
+  token?: string
   /** How many wait for it. An abandoned login is not sent. */
   waiting: number
   result: Promise<Granted>
@@ -100,7 +107,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   function begin(account: any, byTicket?: boolean): Login {
     obeyWait()
-    const login = { account, waiting: 0 } as Login
+    const login = { account, era, waiting: 0 } as Login
     if (byTicket) {
       login.ticket = ticket
       ticket = undefined
@@ -111,8 +118,18 @@ export function createLogins(options: ClientOptions, platform: Platform) {
       login.reject = rejected
     })
     running = login
-    perform(login).then(resolve, login.reject)
+    perform(login, [login.ticket, account.password, account.phoneCode]).then(resolve, login.reject)
     return login
+  }
+
+  /** Nobody's token comes of it, so that those who need one do not wait for it. */
+  async function approve(userCode: string, match?: string): Promise<void> {
+    const began = era
+    while (running) await joined(running, began).catch(() => check(began))
+    if (barred) throw barred
+    obeyWait()
+    const path = `${devicePath(userCode)}/approve`
+    await perform({ account: {}, era, waiting: 1, path, match } as Login, secretsOf(userCode))
   }
 
   /** The clock may be set back meanwhile; then the wait is over, because nobody knows how much of it is left. */
@@ -125,12 +142,12 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     wait = undefined
   }
 
-  async function perform(login: Login): Promise<Granted> {
-    const secrets: Secrets = [login.ticket, login.account.password, login.account.phoneCode]
+  async function perform(login: Login, secrets: Secrets): Promise<any> {
     let answer
     try {
       answer = await attempt(login, secrets, login.ticket)
-      if (/^code_(invalid|used)$/.test(refusal(answer, secrets).code)) {
+      const unwelcome = login.token && answer.statusCode === 401
+      if (unwelcome || /^code_(invalid|used)$/.test(refusal(answer, secrets).code)) {
         checkWanted(login)
         answer = await attempt(login, secrets)
       }
@@ -139,17 +156,18 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     }
     // Nothing waits from here on: whoever is told of it finds everything in its place.
     const data = Object(answer.data)
-    const granted = answer.statusCode === 200 && isGrant(data)
+    if (login.path && answer.statusCode === 204) return
+    const granted = !login.path && answer.statusCode === 200 && isGrant(data)
     if (granted && !login.lostTo) return keep(data)
     if (granted) ignore(tell(data.access_token, login.lostTo!))
     secrets.push(data.bind_ticket)
     const error = refusal(answer, secrets)
     noteWait(error)
-    if (!login.lostTo) bar(error, data.bind_ticket)
+    if (login.era === era) bar(error, data.bind_ticket)
     throw error
   }
 
-  /** Sends a ticket or a new code, once. */
+  /** Sends a ticket or a new code, once. An approval says too who is logged in, if anybody is. */
   async function attempt(login: Login, secrets: Secrets, ticket?: string): Promise<any> {
     const { username, password, phoneCode } = login.account
     const body: any = {
@@ -159,9 +177,15 @@ export function createLogins(options: ClientOptions, platform: Platform) {
       username,
       password,
       phone_code: phoneCode,
+      match: login.match,
     }
     for (const name of Object.keys(body)) if (body[name] === undefined) delete body[name]
-    return Object(await post('/login', body, secrets))
+    const { path = '/login' } = login
+    const token = (login.token = login.path && validToken())
+    secrets.push(token)
+    const answer = Object(await post(path, body, secrets, token))
+    if (token && answer.statusCode === 401) refused(token)
+    return answer
   }
 
   /** Of `wx.login`. */
@@ -176,7 +200,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   /** A login that was lost to a logout, or that nobody waits for any more, sends nothing further. */
   function checkWanted(login: Login): void {
-    if (login.lostTo) throw loggedOut()
+    check(login.era)
     if (login.waiting) return
     leave(login)
     throw aborted()
@@ -254,14 +278,14 @@ export function createLogins(options: ClientOptions, platform: Platform) {
 
   /** Tells wxmint that a token is to end. */
   async function tell(token: string, body: object): Promise<void> {
-    const answer = await post('/logout', body, [token], `Bearer ${token}`)
+    const answer = await post('/logout', body, [token], token)
     const { statusCode } = Object(answer)
     if (statusCode !== 204 && statusCode !== 401) throw refusal(answer, [token])
   }
 
-  function post(path: string, data: object, secrets: Secrets, Authorization?: string): Promise<any> {
+  function post(path: string, data: object, secrets: Secrets, token?: string): Promise<any> {
     const header: any = { 'content-type': 'application/json' }
-    if (Authorization) header.Authorization = Authorization
+    if (token) header.Authorization = `Bearer ${token}`
     return ask(platform, 'request', { url: url + path, method: 'POST', data, header }, secrets)
   }
 
@@ -283,6 +307,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
     joined,
     check,
     login,
+    approve,
     bind: (account: any) => own(Object(account), true),
     refused,
     logout,

@@ -124,6 +124,9 @@ const CALLS = {
   valid: (client) => client.session.valid(),
   reset: (client) => client.session.reset(),
   unbind: (client) => client.unbind(),
+  device: (client) => client.device("BCDFGHJK"),
+  approve: (client) => client.approve("BCDFGHJK", { match: "47" }),
+  deny: (client) => client.deny("BCDFGHJK"),
   logout: (client) => client.logout(),
   login: (client) => client.login(),
 };
@@ -206,6 +209,8 @@ test("what is called without what it needs is wxmint's to refuse, not a crash", 
     (client) => client.login(null),
     (client) => client.login("lin"),
     (client) => client.phone(),
+    (client) => client.device(),
+    (client) => client.approve(),
   ]) {
     const phone = new Phone();
     const before = phone.script;

@@ -145,6 +145,7 @@ export class Phone {
     if (path.endsWith("/login")) return this.#login(options.data);
     if (this.refused.has(options.header?.Authorization)) return answer(401, { code: "invalid_token" });
     if (["/logout", "/binding", "/wechat/session/reset"].includes(path)) return answer(204);
+    if (/\/(approve|deny)$/.test(path)) return answer(204);
     return answer(200, { path, got: options.header?.Authorization });
   }
 

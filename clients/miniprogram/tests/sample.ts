@@ -72,6 +72,16 @@ export async function account(): Promise<boolean | string | undefined> {
   return (await client.session.valid()) ? newUser : status === 'logged_in' ? user : status
 }
 
+export async function scan(query: Record<string, string | undefined>): Promise<string> {
+  const found = client.scanned(query)
+  if (!found) return ''
+  const { clientId, clientName, address, userAgent, requestedAt, expiresIn, choices } = await client.device(found.userCode)
+  if (!choices) await client.approve(found.userCode)
+  else if (choices[0]) await client.approve(found.userCode, { match: choices[0] })
+  await client.deny(found.userCode)
+  return [clientId, clientName, address, userAgent, new Date((requestedAt + expiresIn) * 1000)].join()
+}
+
 export function explain(error: unknown): string {
   if (!(error instanceof WxmintError)) throw error
   const { name, code, message, status, retryAfter, requestId, cause } = error

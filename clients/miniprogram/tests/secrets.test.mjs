@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 import { Fail, ORDERS, Phone, answer, bindingRequired, problem, rejected } from "./phone.mjs";
 
 const ACCOUNT = { username: "lin", password: 'jas"mine-tea\u4e2d' };
-const SECRETS = ["code-000", "ticket-000", "token-000", "phone-000", "jas", "mine-tea"];
+const SECRETS = ["code-000", "ticket-000", "token-000", "phone-000", "jas", "mine-tea", "BCDFGHJK", "LMNP%20QRST"];
 
 function expectNoSecret(value) {
   const text = inspect(value, { depth: 20, showHidden: true, getters: true });
@@ -24,6 +24,8 @@ const telling = [
     request: { deep: { deeper: [{ body: JSON.stringify(options.data), header: options.header }] } },
   }),
   (options) => JSON.stringify(options),
+  (options) => ({ errMsg: `request:fail ${options.url}`, errno: 5 }),
+  (options) => ({ errMsg: `request:fail ${options.header?.Authorization}`, errno: 5 }),
   (options) => ({ errMsg: "request:fail", errno: 5, [Symbol("request")]: options }),
   (options) => ({ errMsg: `request:fail ${JSON.stringify(options.data?.password ?? options)}` }),
   (options) => Object.assign(new Error(`failed: ${JSON.stringify(options)}`), { config: options }),
@@ -64,6 +66,10 @@ async function everyError(phone, client, spoil) {
   );
   await spoilt("/wechat/phone", () => client.phone("phone-0002"));
   await spoilt("/wechat/session", () => client.session.valid());
+  await spoilt("/device/BCDFGHJK", () => client.device("BCDFGHJK"));
+  await spoilt("/device/LMNP%20QRST", () => client.device("LMNP QRST"));
+  await spoilt("/device/BCDFGHJK/approve", () => client.approve("BCDFGHJK", { match: "47" }));
+  await spoilt("/device/BCDFGHJK/deny", () => client.deny("BCDFGHJK"));
   await spoilt("/logout", () => client.logout());
   return errors;
 }
@@ -73,7 +79,7 @@ test("no error of a lost answer has a secret, at any depth, whatever the platfor
     const phone = new Phone();
     const client = phone.client();
     const errors = await everyError(phone, client, (options) => new Fail(cause(options)));
-    assert.equal(errors.length, 8);
+    assert.equal(errors.length, 12);
     errors.forEach(expectNoSecret);
     for (const error of errors) expectNoSecret(Object.values(Object(error.cause)).join(""));
     phone.events.forEach(expectNoSecret);
@@ -97,7 +103,7 @@ test("what is harmless in such a cause stays", async () => {
 
 test("no error of a refusal has a secret, even if the answer repeats what was sent", async () => {
   const echo = (options) =>
-    problem(403, "invalid_credentials", { detail: `not accepted: ${JSON.stringify([options.data, options.header])}` });
+    problem(403, "invalid_credentials", { detail: `not accepted: ${JSON.stringify([options.url, options.data, options.header])}` });
   const phone = new Phone();
   const errors = await everyError(phone, phone.client(), (options) =>
     options.url === ORDERS ? new Fail() : echo(options),

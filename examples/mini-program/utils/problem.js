@@ -14,11 +14,21 @@ const TEXTS = {
   code_used: '授权已失效，请再试一次'
 }
 
-// Opens the page that the error leads to. Returns whether there is one.
-function leave({ code }) {
+const HOME = '/pages/home/home'
+let next = HOME // what opens after the login
+
+// Opens the page that the error leads to, and after that page's login `back`. Returns whether there is such a page.
+function leave({ code }, back = HOME) {
   const url = PAGES[code]
-  if (url) wx.reLaunch({ url })
-  return Boolean(url)
+  if (!url) return false
+  next = back
+  wx.reLaunch({ url })
+  return true
+}
+
+function proceed() {
+  wx.reLaunch({ url: next })
+  next = HOME
 }
 
 // For the user. `message` is for developers.
@@ -27,15 +37,15 @@ function textOf({ code, retryAfter }) {
   return retryAfter ? `请在 ${retryAfter} 秒后重试` : '服务暂时不可用，请稍后重试'
 }
 
-// Logs in by `logIn`, and opens the first page. Until then the page's button waits; what goes wrong stands beside it.
+// Logs in by `logIn`, and opens what the user wanted. Until then the page's button waits; an error stands beside it.
 async function enter(page, logIn) {
   page.setData({ busy: true, problem: '' })
   try {
     await logIn()
-    wx.reLaunch({ url: '/pages/home/home' })
+    proceed()
   } catch (error) {
-    page.setData({ busy: false, problem: leave(error) ? '' : textOf(error) })
+    page.setData({ busy: false, problem: leave(error, next) ? '' : textOf(error) })
   }
 }
 
-module.exports = { enter, leave, textOf }
+module.exports = { enter, leave, proceed, textOf }

@@ -4,7 +4,7 @@ use std::env;
 
 use serde_json::json;
 
-use super::{Business, client::built, node};
+use super::{Business, WEBSITE, WEBSITE_NAME, client::built, node, website};
 use crate::support::{APPID, AccountService, ISSUER, repository};
 
 const OPERATOR: &str = "planted-secret-of-an-operator-77c1e0";
@@ -14,11 +14,12 @@ const OPERATOR: &str = "planted-secret-of-an-operator-77c1e0";
 async fn each_page_of_the_sample_does_what_its_user_wants() {
     let accounts = AccountService::start();
     let builder = Business::builder().operators(&format!("on-call {OPERATOR}\n"));
-    let bed = builder.env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+    let bed = builder.clients(&website()).env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
     let service = bed.service();
     let asked = json!({
         "person": "lin", "appid": APPID, "issuer": ISSUER, "service": service.url(""), "simulator": bed.wechat.url(),
         "package": built().join("package"), "operators": format!("http://{}", service.admin), "secret": OPERATOR,
+        "client": {"id": WEBSITE, "name": WEBSITE_NAME},
         "pictures": env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")),
     });
     let said = node(&["sample.mjs", &asked.to_string()]);

@@ -247,12 +247,21 @@ impl Builder {
     }
 
     /// Who may ask the admin listener: lines `NAME SECRET [WHAT]`.
-    pub(crate) fn operators(mut self, lines: &str) -> Self {
+    pub(crate) fn operators(self, lines: &str) -> Self {
+        self.file("WXMINT_ADMIN_TOKENS_FILE", lines)
+    }
+
+    /// What users may log in to by scanning, as `WXMINT_CLIENTS_FILE` has it.
+    pub(crate) fn clients(self, clients: &Value) -> Self {
+        self.file("WXMINT_CLIENTS_FILE", &json!({"clients": clients}).to_string())
+    }
+
+    fn file(mut self, variable: &str, content: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("admin.tokens");
-        write_private(&file, lines);
+        let file = folder.path().join("of-an-operator");
+        write_private(&file, content);
         self.folders.push(folder);
-        self.env("WXMINT_ADMIN_TOKENS_FILE", &file.to_string_lossy())
+        self.env(variable, &file.to_string_lossy())
     }
 
     /// Who may ask for a scan.

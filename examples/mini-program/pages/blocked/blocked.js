@@ -1,5 +1,5 @@
 const client = require('../../utils/client.js')
-const { leave, textOf } = require('../../utils/problem.js')
+const { leave, proceed, textOf } = require('../../utils/problem.js')
 
 Page({
   data: { busy: false, problem: '' },
@@ -9,7 +9,7 @@ Page({
     this.setData({ busy: true, problem: '' })
     try {
       await client.login()
-      wx.reLaunch({ url: '/pages/home/home' })
+      proceed()
     } catch (error) {
       if (error.code === 'user_blocked') this.setData({ busy: false, problem: '账号仍处于停用状态' })
       else if (!leave(error)) this.setData({ busy: false, problem: textOf(error) })
