@@ -94,8 +94,8 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     until("readiness warns", PATIENCE, async || bed.service().readyz().await.body.contains("file of clients")).await;
     assert_eq!(bed.ask().await.answer.status, 200, "the last good one is in use");
     let mut fewer = clients();
-    fewer["clients"].as_array_mut().expect("clients").remove(0);
-    fs::write(&path, fewer.to_string()).expect("written");
+    fewer.as_array_mut().expect("clients").remove(0);
+    fs::write(&path, json!({"clients": fewer}).to_string()).expect("written");
     until("it is read again", PATIENCE, async || {
         bed.form("/device_authorization", &[("client_id", "shop-web")]).await.status == 401
     })

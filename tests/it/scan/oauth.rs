@@ -69,7 +69,7 @@ async fn each_mistake_of_a_page_has_its_error() {
 #[tokio::test]
 async fn a_client_of_a_mini_program_that_is_not_configured_may_not_ask() {
     let mut clients = clients();
-    clients["clients"][2]["appid"] = "wxfedcba9876543210".into();
+    clients[2]["appid"] = "wxfedcba9876543210".into();
     let bed = TestBed::builder().clients(&clients).start().await;
     bed.form(DEVICE, &[("client_id", "cli.1")]).await.expect_oauth(400, "unauthorized_client");
     bed.ask().await;

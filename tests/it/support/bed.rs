@@ -264,15 +264,6 @@ impl Builder {
         self.env(variable, &file.to_string_lossy())
     }
 
-    /// Who may ask for a scan.
-    pub(crate) fn clients(mut self, file: &Value) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("clients.json");
-        write_private(&path, &file.to_string());
-        self.folders.push(folder);
-        self.env("WXMINT_CLIENTS_FILE", &path.to_string_lossy())
-    }
-
     pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
         self.redis_options.extend(options.iter().map(|&option| option.to_owned()));
         self
