@@ -16,7 +16,7 @@ use wxmint_wechat::WeChat;
 
 use super::{
     caller,
-    device::CurrentClients,
+    device::{CurrentClients, load_clients},
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     revocations::FeedPages,
     routes::is_free,
@@ -30,7 +30,7 @@ use crate::{
     findings::Finding,
     http::{Readiness, TrustedProxies},
     login::{LoginPolicy, LoginWorker},
-    secret_files::{FileError, MAKE_CLIENTS, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
+    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
@@ -131,16 +131,18 @@ impl Issuer {
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
+        let (clients_file, clients) = named.clients.unzip();
+        let audiences = clients.iter().flat_map(Clients::audiences);
         let issuer = Self {
-            verifier: Arc::new(ArcSwap::from_pointee(caller::verifier(&settings, named.clients.audiences()))),
+            verifier: Arc::new(ArcSwap::from_pointee(caller::verifier(&settings, audiences))),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
             apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
-            clients: named.clients_file.is_some().then(|| Arc::new(ArcSwap::from_pointee(named.clients))),
-            clients_file: named.clients_file,
+            clients: clients.map(|clients| Arc::new(ArcSwap::from_pointee(clients))),
+            clients_file,
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -247,16 +249,15 @@ struct Named {
     apps: CurrentApps,
     users: Option<(WatchedFile, FileAccounts)>,
     redis: Option<RedisAccess>,
-    clients: Clients,
-    clients_file: Option<WatchedFile>,
+    clients: Option<(WatchedFile, Clients)>,
 }
 
 impl Named {
     fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         match (loaded, load_clients(settings), check_login_paths(settings)) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok((clients_file, clients)), Ok(())) => {
-                Ok(Self { admin_tokens, apps, users, redis, clients, clients_file })
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok(clients), Ok(())) => {
+                Ok(Self { admin_tokens, apps, users, redis, clients })
             }
             ((tokens, apps, users, redis), clients, paths) => {
                 let errors = [tokens.err(), apps.err(), users.err(), redis.err(), clients.err(), paths.err()];
@@ -275,7 +276,7 @@ fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartError> {
 }
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
-fn load<T, E>(
+pub(super) fn load<T, E>(
     variable: &str,
     path: &Path,
     make: Option<&str>,
@@ -309,14 +310,6 @@ fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, Current
     let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
-}
-
-fn load_clients(settings: &Settings) -> Result<(Option<WatchedFile>, Clients), IssuerStartError> {
-    let Some(path) = &settings.clients_file else { return Ok(Default::default()) };
-    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
-    let unusable = |error: String| unusable_file("clients", "WXMINT_CLIENTS_FILE", path, error);
-    let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
-    Ok((Some(file), clients))
 }
 
 fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {

@@ -51,20 +51,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
     if let Some((mut file, users)) = issuer.users.clone() {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
-    if let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) {
-        let (verifier, settings) = (Arc::clone(&issuer.verifier), issuer.settings.clone());
-        // Tokens of a client that is taken out can log out still.
-        let mut audiences: BTreeSet<_> = clients.load().audiences().collect();
-        watch(issuer, "clients", "file of clients", async move || {
-            let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
-            reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
-                audiences.extend(read.audiences());
-                verifier.store(Arc::new(caller::verifier(&settings, audiences.clone())));
-                tracing::info!(clients = read.iter().count(), "the file of clients was read again");
-                clients.store(Arc::new(read));
-            })
-        });
-    }
+    watch_clients(issuer);
     if issuer.apps.may_change() {
         let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());
         watch(issuer, "apps", "file of an AppSecret", async move || {
@@ -80,6 +67,22 @@ pub(super) fn watch_files(issuer: &Issuer) {
         let reload = async move || reload_redis_url(&access.link, &settings, &file).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
+}
+
+fn watch_clients(issuer: &Issuer) {
+    let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) else { return };
+    let (verifier, settings) = (Arc::clone(&issuer.verifier), issuer.settings.clone());
+    // Tokens of a client that is taken out can log out still.
+    let mut audiences: BTreeSet<_> = clients.load().audiences().collect();
+    watch(issuer, "clients", "file of clients", async move || {
+        let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+        reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
+            audiences.extend(read.audiences());
+            verifier.store(Arc::new(caller::verifier(&settings, audiences.clone())));
+            tracing::info!(clients = read.iter().count(), "the file of clients was read again");
+            clients.store(Arc::new(read));
+        })
+    });
 }
 
 /// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.

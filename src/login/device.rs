@@ -15,11 +15,11 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::{AppId, DeviceCode, Person, UserCode};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_store::{
-    Approver, BindingState, Cell, Decided, DeviceCode, DeviceRequest, FoundDevice, Grant, Issued, Meter, Opened,
-    PersonalCall, Poll, StoreError, TokenState, UserCode, limits::TooMany,
+    Approver, BindingState, Cell, Decided, DeviceRequest, FoundDevice, Grant, Issued, Meter, Opened, PersonalCall,
+    Poll, StoreError, TokenState, limits::TooMany,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::Scene;
@@ -219,27 +219,34 @@ impl LoginWorker {
         }
         let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
-        let Entrant { arrival, bound, extra } = self.let_in(login, &attempt, address, trail, now).await?;
-        if asking.is_some_and(|asking| asking.person != arrival.person) {
+        let entrant = self.let_in(login, &attempt, address, trail, now).await?;
+        if asking.is_some_and(|asking| asking.person != entrant.arrival.person) {
             return Err(DeviceError::NotYours);
         }
-        let person = Approver::of(&arrival.person);
+        let person = Approver::of(&entrant.arrival.person);
         match self.store.claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(client),
             Decided::WrongNumber => return Err(DeviceError::WrongNumber),
             Decided::Gone => return Err(DeviceError::Gone),
         }
-        let minter = self.minter_of(policy);
-        let id = minter.token_id(&mark_of_client(&client), now).map_err(LoginError::from)?;
-        let life = minter.life(arrival.at);
-        let token = Issued { user: bound.user, app: client.clone(), id, issued_at: life.start, expires_at: life.end };
-        let token = self.date_for_client(&arrival.person, bound.generation, token, arrival.at, now).await?;
-        let claims = serde_json::to_string(&extra).expect("a map of JSON values is JSON");
-        let approved = self.store.approve_device(code, &person, &Grant { token, claims }).await?;
+        let grant = self.grant(policy, entrant, now).await?;
+        let approved = self.store.approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has denied.
         let is_done = approved || self.store.claim_device(code, &person, None).await? == Decided::Approved;
         if is_done { Ok(client) } else { Err(DeviceError::Gone) }
+    }
+
+    /// The token that the client may fetch, dated with this login.
+    async fn grant(&self, client: &Client, entrant: Entrant, now: DateTime<Utc>) -> Result<Grant, LoginError> {
+        let (Entrant { arrival, bound, extra }, minter) = (entrant, self.minter_of(client));
+        let id = minter.token_id(&mark_of_client(&client.id), now)?;
+        let life = minter.life(arrival.at);
+        let token =
+            Issued { user: bound.user, app: client.id.clone(), id, issued_at: life.start, expires_at: life.end };
+        let token = self.date_for_client(&arrival.person, bound.generation, token, arrival.at, now).await?;
+        let claims = serde_json::to_string(&extra).expect("a map of JSON values is JSON");
+        Ok(Grant { token, claims })
     }
 
     /// Dates the token, and then looks whether the binding is still there: an unbinding that did not see the note of this token

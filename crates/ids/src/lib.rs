@@ -6,6 +6,9 @@
 
 #![warn(missing_docs)]
 
+mod device_codes;
+
+pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 

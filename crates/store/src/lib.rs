@@ -38,8 +38,8 @@ pub use self::{
     access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
     binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT},
     device::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, FoundDevice, Grant,
-        InvalidDeviceCode, InvalidUserCode, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, UserCode,
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
+        MOST_PICTURES, Opened, POLL_INTERVAL, Poll,
     },
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},

@@ -14,7 +14,9 @@ use utoipa::OpenApi;
 
 pub(super) use self::check_files::check_files;
 use super::{
-    build::IssuerWorker,
+    IssuerStartError,
+    build::{IssuerWorker, load},
+    examine::unusable_file,
     routes::{ANY, BODY, HEAD, IDENTITY, LIMIT, SECURITY, TOKEN, WECHAT},
 };
 use crate::{
@@ -25,6 +27,8 @@ use crate::{
         ProblemDocument, cors,
         described::{DescribedRoute, GET, POST, READ, Routes, routes},
     },
+    secret_files::{MAKE_CLIENTS, WatchedFile},
+    settings::Settings,
 };
 
 const GONE: &[ProblemCode] = &[UnknownDeviceCode];
@@ -52,6 +56,14 @@ impl IssuerWorker {
     fn clients(&self) -> Arc<Clients> {
         self.issuer.clients.as_ref().map(|clients| clients.load_full()).unwrap_or_default()
     }
+}
+
+/// The file of `WXMINT_CLIENTS_FILE` and its content, if there is one.
+pub(super) fn load_clients(settings: &Settings) -> Result<Option<(WatchedFile, Clients)>, IssuerStartError> {
+    let Some(path) = &settings.clients_file else { return Ok(None) };
+    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+    let unusable = |error: String| unusable_file("clients", "WXMINT_CLIENTS_FILE", path, error);
+    load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable).map(Some)
 }
 
 /// What the API's description says of these routes.

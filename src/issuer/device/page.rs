@@ -10,9 +10,9 @@ use actix_web::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::UserId;
+use wxmint_ids::{DeviceCode, UserCode, UserId};
 use wxmint_keys::token::SignedToken;
-use wxmint_store::{DEVICE_TTL, DeviceCode, POLL_INTERVAL, Poll, UserCode};
+use wxmint_store::{DEVICE_TTL, POLL_INTERVAL, Poll};
 
 use super::{
     super::build::IssuerWorker,

@@ -7,8 +7,8 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::AppId;
-use wxmint_store::{FoundDevice, UserCode};
+use wxmint_ids::{AppId, UserCode};
+use wxmint_store::FoundDevice;
 
 use super::super::{
     LoginBody,

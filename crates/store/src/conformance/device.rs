@@ -2,6 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use wxmint_ids::DeviceCode;
+
 use super::*;
 
 fn page() -> AppId {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 
 use super::{
     super::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, Ended, Ends, FoundDevice,
-        Grant, Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result, UserCode,
-        device::{POLL_SLOWER, POLL_TOLERANCE},
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, Ends, FoundDevice, Grant,
+        Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
+        device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
     },
     Memory, Shelves,
 };
@@ -49,7 +49,7 @@ impl Devices for Memory {
         let (now, mut shelves) = self.open();
         shelves.devices.retain(|_, device| now < device.until + DEVICE_END_KEPT);
         if let Some(held) = shelves.devices.get(code.user_code()) {
-            return Ok(if held.digest == code.digest() { Opened::Open } else { Opened::Collides });
+            return Ok(if held.digest == digest_of(code) { Opened::Open } else { Opened::Collides });
         }
         let is_open = |device: &&StoredDevice| device.waits(now) && device.request.address == request.address;
         let open: Vec<_> = shelves.devices.values().filter(is_open).map(|device| device.until).collect();
@@ -59,7 +59,7 @@ impl Devices for Memory {
             return Ok(Opened::TooMany(TooMany { retry_after }));
         }
         let opened = StoredDevice {
-            digest: code.digest(),
+            digest: digest_of(code),
             request: request.clone(),
             at: now,
             until: now + DEVICE_TTL,
@@ -132,7 +132,7 @@ impl Devices for Memory {
 
     async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
         let (now, mut shelves) = self.open();
-        let is_asked = |held: &&mut StoredDevice| held.digest == code.digest() && held.request.client == *client;
+        let is_asked = |held: &&mut StoredDevice| held.digest == digest_of(code) && held.request.client == *client;
         let Some(held) = shelves.devices.get_mut(code.user_code()).filter(is_asked) else { return Ok(Poll::Unknown) };
         match held.state.clone() {
             _ if held.until + DEVICE_END_KEPT <= now => return Ok(Poll::Unknown),

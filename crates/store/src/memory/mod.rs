@@ -17,11 +17,11 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
 use super::{
     AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
-    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket, UserCode,
+    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::limits::{Counted, Counts, Rate, TooMany};
 

@@ -14,7 +14,12 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 use wxmint_redis_link::{Primary, Server};
 
-use super::{super::Result, Redis};
+use super::{
+    super::{Issued, Result, StoreError},
+    Call, Redis,
+    ends::change_ends,
+    name,
+};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
@@ -139,6 +144,27 @@ impl Redis {
         let before = self.clocks.time_before_step().map(|micros| micros / 1_000_000);
         let latest = seconds.into_iter().flatten().chain(before).max();
         Ok(latest.map(|second| second.to_string()).unwrap_or_default())
+    }
+
+    /// Dates a token: see `change_ends.lua`.
+    pub(super) async fn date(&self, token: &Issued, latest: i64) -> Result<i64> {
+        let mut script = change_ends(&token.user, "date");
+        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let date = self.link.run("date_token", script).await?;
+        self.confirm_date(token, date, latest).await
+    }
+
+    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
+    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
+        if token.issued_at < date && date <= latest {
+            let mut asked = Call::of("HGET", name::ends(&token.user));
+            asked.arg("dated");
+            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
+            if noted.is_none_or(|noted| noted < date) {
+                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
+            }
+        }
+        Ok(date)
     }
 }
 

@@ -5,14 +5,14 @@ use std::{sync::LazyLock, time::Duration};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::Value;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{
     super::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceCode, DeviceRequest, Devices, FoundDevice, Grant, Issued,
-        MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result, UserCode,
-        device::{POLL_SLOWER, POLL_TOLERANCE},
+        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued, MOST_OPEN,
+        MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
+        device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
     },
     Call, Redis, Script, name, packed, script, unreadable,
 };
@@ -24,7 +24,7 @@ static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
 #[async_trait(?Send)]
 impl Devices for Redis {
     async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
-        let digest = code.digest();
+        let digest = digest_of(code);
         if let Some(wait) = self.count_open(&request.address, &digest).await? {
             return Ok(Opened::TooMany(TooMany { retry_after: wait }));
         }
@@ -96,7 +96,7 @@ impl Devices for Redis {
 
     async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
         let mut script = device(code.user_code(), "poll");
-        script.arg(code.digest()).arg(client.as_str());
+        script.arg(digest_of(code)).arg(client.as_str());
         script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.link.run("poll_device", script).await?;
         let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };

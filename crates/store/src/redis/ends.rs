@@ -17,7 +17,7 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{
     super::{
-        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, StoreError, TokenState, UserState,
+        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
         ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
     },
     Call, NotedLife, Redis, Script, name, packed, script,
@@ -188,31 +188,11 @@ type Entry = (String, (String, String));
 type When = (DateTime<Utc>, Duration);
 
 impl Redis {
-    pub(super) async fn date(&self, token: &Issued, latest: i64) -> Result<i64> {
-        let mut script = change_ends(&token.user, "date");
-        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let date = self.link.run("date_token", script).await?;
-        self.confirm_date(token, date, latest).await
-    }
-
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         let mut script = change_ends(user, "app");
         script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
         let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
         self.publish_app(user, app, &unpublished).await
-    }
-
-    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
-    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
-        if token.issued_at < date && date <= latest {
-            let mut asked = Call::of("HGET", name::ends(&token.user));
-            asked.arg("dated");
-            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
-            if noted.is_none_or(|noted| noted < date) {
-                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
-            }
-        }
-        Ok(date)
     }
 
     /// `confirmed`: once replicas have the end.
@@ -287,7 +267,7 @@ impl Redis {
 }
 
 /// A step of `change_ends.lua`.
-fn change_ends(user: &UserId, step: &str) -> Call {
+pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
     let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
     script.arg(step);
     script

@@ -1,9 +1,9 @@
 //! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the first
 //! `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 
-use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserCode, UserId};
 
-use crate::{Cell, Person, PersonalCall, Ticket, UserCode, short_digest};
+use crate::{Cell, Person, PersonalCall, Ticket, short_digest};
 
 macro_rules! of_person {
     ($($(#[$doc:meta])* $name:ident = $what:literal;)+) => {
