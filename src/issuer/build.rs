@@ -19,7 +19,7 @@ use super::{
     device::{CurrentClients, load_clients},
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     revocations::FeedPages,
-    routes::is_free,
+    routes::check_login_paths,
 };
 use crate::{
     accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
@@ -45,7 +45,7 @@ pub struct IssuerStartError {
 }
 
 impl IssuerStartError {
-    fn of_setting(finding: Finding) -> Self {
+    pub(super) fn of_setting(finding: Finding) -> Self {
         Self { findings: vec![finding], is_in_settings: true }
     }
 
@@ -265,14 +265,6 @@ impl Named {
             }
         }
     }
-}
-
-fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartError> {
-    if settings.login_paths.iter().all(|path| is_free(path)) {
-        return Ok(());
-    }
-    let advice = "name paths that wxmint does not use itself";
-    Err(IssuerStartError::of_setting(Finding::fault("settings", "WXMINT_LOGIN_PATHS is not valid", advice)))
 }
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.

@@ -10,8 +10,12 @@ use actix_web::{
 };
 use utoipa::OpenApi;
 
-use super::{device, leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key};
+use super::{
+    IssuerStartError, device, leave_routes as leave, login_route, metadata, revocations,
+    session_key_routes as session_key,
+};
 use crate::{
+    findings::Finding,
     http::{
         Problem,
         ProblemCode::{self, *},
@@ -148,9 +152,17 @@ pub(super) fn public_routes(
     }
 }
 
+pub(super) fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartError> {
+    if settings.login_paths.iter().all(|path| is_free(path)) {
+        return Ok(());
+    }
+    let advice = "name paths that wxmint does not use itself";
+    Err(IssuerStartError::of_setting(Finding::fault("settings", "WXMINT_LOGIN_PATHS is not valid", advice)))
+}
+
 /// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some proxies
 /// change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
-pub(super) fn is_free(path: &str) -> bool {
+fn is_free(path: &str) -> bool {
     let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
     let is = |taken: &str| match taken.split_once('{') {
         Some((folder, _)) => is_below(folder),

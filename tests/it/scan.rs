@@ -1,6 +1,7 @@
 //! Scan to log in: a page asks, the phone says yes, the page has a token of the same user (RFC 8628, RFC 10027).
 
 mod attacks;
+mod command;
 mod ends;
 mod limits;
 mod oauth;
