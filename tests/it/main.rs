@@ -54,6 +54,7 @@ mod reload;
 mod request_metrics;
 mod revocations;
 mod scan;
+mod scan_examples;
 mod secrets;
 mod settings;
 mod sidecar;

@@ -36,5 +36,6 @@ pub(crate) fn fastapi(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started 
 #[test]
 fn the_node_and_python_examples_install_what_is_tested() {
     installs_what_is_tested("examples/peers/node/package.json", "tests/tools/package.json");
+    installs_what_is_tested("examples/scan-login/express/package.json", "tests/tools/package.json");
     installs_what_is_tested("examples/peers/python/requirements.txt", "tests/tools/requirements.txt");
 }

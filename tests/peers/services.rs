@@ -66,7 +66,7 @@ const NODE: Service = Service {
     eager: &[],
     fetches: LOOKS_AT_THE_FEED,
     looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
-    jwks: ("${ISSUER}/.well-known/jwks.json", "URL"),
+    jwks: ("${this.issuer}/.well-known/jwks.json", "URL"),
     algorithms: &[],
     often: &[
         ("EVERY = 5_000;", "EVERY = 50;"),

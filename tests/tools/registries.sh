@@ -9,6 +9,7 @@ told=()
 rm -rf "$work" && mkdir -p "$work"
 cp -r examples/peers/java-spring examples/peers/php "$work"
 cp -r examples/move/spring/src "$work/java-spring"
+cp -r examples/scan-login/spring/src "$work/java-spring"
 
 peers() { cargo test --locked --features kubernetes --test peers -- --ignored "$@"; }
 

@@ -168,13 +168,14 @@ def write_packages(version, time):
 
     # What the package is built with is installed in target/tools/client. Node looks for it above the package's folder.
     client = TOOLS / "client/release"
-    shutil.rmtree(client, ignore_errors=True)
-    for file in run("git", "ls-files", "clients/miniprogram").split():
-        copy = client / Path(file).relative_to("clients/miniprogram")
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / file, copy)
-    run("npm", "pack", "--loglevel=error", "--no-update-notifier", "--pack-destination", WORK, cwd=client)
-    repacked(WORK / f"wxmint-miniprogram-{version}.tgz", DIST / f"wxmint-miniprogram-{version}.tgz", time)
+    for name in ("miniprogram", "web"):
+        shutil.rmtree(client, ignore_errors=True)
+        for file in run("git", "ls-files", f"clients/{name}").split():
+            copy = client / Path(file).relative_to(f"clients/{name}")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, copy)
+        run("npm", "pack", "--loglevel=error", "--no-update-notifier", "--pack-destination", WORK, cwd=client)
+        repacked(WORK / f"wxmint-{name}-{version}.tgz", DIST / f"wxmint-{name}-{version}.tgz", time)
 
     packages = [word for crate in CRATES for word in ("-p", crate)]
     run("cargo", "package", "--quiet", "--locked", "--no-verify", "--target-dir", WORK, *packages)

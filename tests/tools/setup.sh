@@ -2,9 +2,9 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
-#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq
+#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, qrencode
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq kustomize promtool oci cargo-deny php maven cross
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -14,8 +14,8 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq kustomize promtool oci cargo-deny php maven cross '
+readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq qrencode)
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -60,7 +60,7 @@ missing_packages() {
       [ -x /usr/sbin/apache2 ] || echo apache2-bin
       [ -e /usr/lib/apache2/modules/mod_oauth2.so ] || echo libapache2-mod-oauth2
       ;;
-    jq) have jq || echo jq ;;
+    jq | qrencode) have "$1" || echo "$1" ;;
     faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
     # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
     kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;

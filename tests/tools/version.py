@@ -13,14 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CARGO = r'^(version = "|wxmint-\w+ = \{ version = ")([^"]+)'
 LOCK = r'(name = "wxmint(?:-simulator|-verify)?"\nversion = ")([^"]+)'
 IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:|/wxmint\n +newTag: )(\S+)"
-PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|verify))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
+PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|verify|web))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
 # Where: what stands before it, and the version.
 PLACES = {
     "Cargo.toml": CARGO,
     "crates/*/Cargo.toml": CARGO,
     "Cargo.lock": LOCK,
     "fuzz/Cargo.lock": LOCK,
-    "clients/miniprogram/package.json": r'^(  "version": ")([^"]+)',
+    "clients/*/package.json": r'^(  "version": ")([^"]+)',
     "clients/miniprogram/package-lock.json": r'("name": "wxmint-miniprogram",\n +"version": ")([^"]+)',
     "k8s/chart/Chart.yaml": r"^((?:version|appVersion): )(\S+)",
     "k8s/**/*.yaml": IMAGE,

@@ -1,0 +1,83 @@
+// Verifies wxmint's tokens with jose: keeps the issuer's keys, and knows what was ended by revocations.mjs.
+import { createLocalJWKSet, jwtVerify } from "jose";
+import { Revocations } from "./revocations.mjs";
+
+const LONGEST_TOKEN = 8192;
+const EXPECTED = {
+  typ: "at+jwt", // not something else that the same key has signed
+  algorithms: ["ES256", "EdDSA", "RS256"], // and of these, the key's own
+  requiredClaims: ["sub", "client_id", "iat", "exp", "jti"], // jose checks of a time only what is there
+  maxTokenAge: "30d", // the longest that wxmint can be set to; without it jose takes an `iat` in the future
+  clockTolerance: 60, // seconds; wxmint keeps a key published for that much longer
+};
+
+// The issuer's keys. A key is published half an hour before it signs, so a token never makes us fetch: a stranger could
+// otherwise have us ask as often as he likes, or wait for an issuer that is away, as createRemoteJWKSet does.
+const EVERY = 300_000; // ms; a removed key is believed for so long
+const EVERY_WHILE_NONE = 2_000;
+const KEYS_MAX_AGE = 86_400_000; // ms; keys that the issuer has not confirmed for so long are no longer believed
+
+export class Verifier {
+  #keys;
+  #confirmed;
+  #expected;
+  #revocations; // what was ended before it expired: it asks every 5 s
+
+  // wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE, or the audience of your client.
+  constructor(issuer, audience) {
+    this.issuer = issuer;
+    this.#expected = { ...EXPECTED, issuer, audience };
+    this.#revocations = new Revocations(issuer, () => this.#keys, () => this.#refresh());
+  }
+
+  // Asks for keys and for revocations from now on.
+  async follow() {
+    await this.#keepFresh();
+    await this.#revocations.follow();
+  }
+
+  // Whether no token can be judged now: answer 503.
+  get unavailable() {
+    return !this.#keys || this.#revocations.unavailable;
+  }
+
+  // The claims of a good token. Whatever is wrong with it throws.
+  async verify(token) {
+    if (!token || token.length > LONGEST_TOKEN) throw new Error("not one token");
+    // Refuses every `crit`; obeys no jwk, jku, x5u.
+    const { payload, protectedHeader } = await jwtVerify(token, this.#keys, this.#expected);
+    if (typeof payload.sub !== "string" || typeof payload.client_id !== "string") throw new Error("not a user");
+    if (this.#revocations.has(protectedHeader, payload)) throw new Error("ended");
+    return payload;
+  }
+
+  async #refresh() {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new Error("no keys in time")), 5_000);
+    try {
+      const options = { redirect: "error", signal: late.signal };
+      const response = await fetch(`${this.issuer}/.well-known/jwks.json`, options);
+      const set = await response.json();
+      // jose refuses a whole set for one member that is no object. It obeys `use` and `key_ops` itself.
+      const objects = set.keys?.filter((key) => key !== null && typeof key === "object" && !Array.isArray(key));
+      if (!response.ok || !objects?.length) throw new Error(`no keys, but ${response.status}`);
+      const byName = createLocalJWKSet({ keys: objects });
+      this.#keys = (header, token) => {
+        // jose would try a key that nobody has named, and revocations.mjs would not know which key was used.
+        if (typeof header.kid !== "string") throw new Error("no kid");
+        return byName(header, token);
+      };
+      this.#confirmed = Date.now();
+    } catch (error) {
+      console.warn(`keys are not refreshed: ${error.message}`); // The last good ones stay.
+      if (Date.now() - this.#confirmed > KEYS_MAX_AGE) this.#keys = undefined;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #keepFresh() {
+    await this.#refresh();
+    setTimeout(() => this.#keepFresh(), this.#keys ? EVERY : EVERY_WHILE_NONE).unref();
+  }
+}

@@ -1,0 +1,317 @@
+// Scan to log in: examples/scan-login in Chromium, with a phone that speaks to wxmint as the mini program does.
+//
+//     node scan.mjs http://127.0.0.1:3000 [screenshot-directory] STORY JSON
+//
+// JSON: `service`, `simulator`, `admin` (URLs), `appid`, `secret` (of the admin listener), and for the page alone `page`, a
+// folder, and `me`, a service that serves the users of tokens. tests/it/scan_examples.rs starts all of it.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import * as oauth from "oauth4webapi";
+import { PATIENCE, address, browser, check, expect, only, seen, shots } from "./means.mjs";
+
+const LATEST_REFUSAL = 10; // s from a ban to the site's refusal; the page asks every 3 s
+const LIFE = 180; // s of a code
+const LEAD = 10; // s before its end; the library's
+const DESK = { viewport: { width: 1280, height: 860 }, locale: "zh-CN", colorScheme: "light" };
+const HAND = { viewport: { width: 390, height: 844 }, locale: "en-US", colorScheme: "dark" };
+const TYPES = { html: "text/html", css: "text/css", mjs: "text/javascript", svg: "image/svg+xml" };
+
+const world = JSON.parse(process.argv[5]);
+const STORIES = { website, alone, foreign };
+
+try {
+  await STORIES[only]();
+  console.log("all as expected");
+} catch (error) {
+  console.error(`FAILED: ${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+
+// ---- the phone ----
+
+async function send(url, { method = "POST", token, body } = {}) {
+  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+  const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
+  return text && JSON.parse(text);
+}
+
+async function wechatCode() {
+  const { codes } = await send(`${world.simulator}/_simulator/codes`, { body: { person: "lin", appid: world.appid } });
+  return codes[0];
+}
+
+async function logInOnPhone() {
+  const { access_token, user_id } = await send(`${world.service}/login`, { body: { code: await wechatCode() } });
+  const at = (userCode, act = "") => `${world.service}/device/${userCode}${act}`;
+  return {
+    userId: user_id,
+    look: (userCode) => send(at(userCode), { method: "GET", token: access_token }),
+    approve: async (userCode, match) => send(at(userCode, "/approve"), { token: access_token, body: { code: await wechatCode(), match } }),
+    deny: (userCode) => send(at(userCode, "/deny"), { token: access_token }),
+  };
+}
+
+function block(userId, method) {
+  return send(`${world.admin}/users/${userId}/block`, { method, token: world.secret });
+}
+
+// ---- the page ----
+
+/** A page, and all that its browser has received. */
+async function open(options, url) {
+  const context = await browser.newContext({ reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.received = [];
+  page.on("pageerror", (error) => page.received.push(`script error: ${error.message}`));
+  page.on("response", async (answer) => page.received.push(await answer.text().catch(() => "")));
+  await page.goto(url);
+  return page;
+}
+
+function status(page, name) {
+  return seen(page, `#login[data-status=${name}]:not([hidden])`);
+}
+
+function text(page, selector) {
+  return page.locator(selector).textContent();
+}
+
+/** The code that the page shows, once its picture is there. */
+async function shown(page) {
+  await seen(page, "#picture:not([hidden])");
+  const alt = await page.locator("#picture").getAttribute("alt");
+  return alt.split(" ").pop();
+}
+
+async function loggedIn(page, userId) {
+  await seen(page, "#account:not([hidden])");
+  expect(await text(page, "#user"), userId, "the user");
+}
+
+/** Scans what the page shows, and taps the number that it shows. */
+async function scanAndApprove(page, phone) {
+  const code = await shown(page);
+  await phone.look(code);
+  await status(page, "scanned");
+  await phone.approve(code, await text(page, "#number output"));
+  await loggedIn(page, phone.userId);
+}
+
+async function isThrownOut(page, phone, words) {
+  await block(phone.userId, "PUT");
+  const began = Date.now();
+  await seen(page, "#note:not([hidden])");
+  const took = (Date.now() - began) / 1000;
+  expect(await text(page, "#note"), words, "the note");
+  expect(took < LATEST_REFUSAL + 5 + PATIENCE / 10_000, true, `a ban that is seen after ${took} s`);
+  await block(phone.userId, "DELETE");
+}
+
+async function take(page, name) {
+  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+// ---- the stories ----
+
+async function website() {
+  const phone = await logInOnPhone();
+  const page = await open(DESK, address);
+  await check("the page shows the mini program's code and a number; the phone is offered that number among three", () => showsCode(page, phone));
+  await check("scanned, and still so after a reload, with the same code", () => survivesReload(page, phone));
+  await check("a tap on the number logs the phone's user in", () => approves(page, phone));
+  await check("the browser has seen neither the device code nor the token, and no script reads the cookie", () => keepsSecrets(page));
+  await check("a reload finds the user logged in", () => page.reload().then(() => loggedIn(page, phone.userId)));
+  await check("a logout ends the token for everybody who has a copy of it", () => logsOut(page));
+  await check("a ban throws the user out", async () => {
+    await scanAndApprove(page, phone);
+    await isThrownOut(page, phone, "登录已失效，请重新扫码");
+  });
+  await shown(page);
+  await take(page, "scan-ended");
+  await page.context().close();
+
+  const small = await open(HAND, address);
+  const again = await logInOnPhone();
+  await check("a refusal on the phone, and another code", () => isDenied(small, (code) => again.deny(code)));
+  await check("a wrong number, and another code", () => isDenied(small, (code) => tapWrongly(small, again, code)));
+  await check("a code that nobody scans is replaced before it expires", () => replaces(DESK));
+  await check("a picture that WeChat does not give: the user code, and another try", () => doesWithoutPicture(HAND));
+  await check("another website's page cannot ask this one", refusesStrangers);
+}
+
+async function showsCode(page, phone) {
+  await status(page, "waiting");
+  const code = await shown(page);
+  await take(page, "scan-waiting");
+  const { choices, client_id, user_agent, address } = await phone.look(code);
+  expect(choices.includes(await text(page, "#number output")), true, "the page's number among those of the phone");
+  expect([client_id, address].join(), "shop-web,127.0.0.1", "who asks");
+  expect(user_agent.includes("Chrome"), true, "the browser's name on the phone");
+}
+
+async function survivesReload(page) {
+  await status(page, "scanned");
+  expect(await text(page, "#veil p"), "已扫码，请在手机上确认", "what the page says");
+  const [code, number] = [await shown(page), await text(page, "#number output")];
+  await take(page, "scan-scanned");
+  await page.reload();
+  await status(page, "scanned");
+  expect(await shown(page), code, "the code after a reload");
+  expect(await text(page, "#number output"), number, "the number after a reload");
+}
+
+async function approves(page, phone) {
+  await phone.approve(await shown(page), await text(page, "#number output"));
+  await loggedIn(page, phone.userId);
+  await take(page, "scan-logged-in");
+}
+
+async function keepsSecrets(page) {
+  const [cookie] = (await page.context().cookies()).filter(({ name }) => name === "token");
+  expect([cookie.httpOnly, cookie.sameSite].join(), "true,Lax", "the cookie");
+  const readable = await page.evaluate(() => document.cookie + JSON.stringify({ ...sessionStorage, ...localStorage }));
+  for (const text of [...page.received, readable]) {
+    expect(/"(device_code|access_token)":|^script error/.test(text) || text.includes(cookie.value), false, `a secret in ${text.slice(0, 200)}`);
+  }
+}
+
+async function logsOut(page) {
+  const copied = (await page.context().cookies()).find(({ name }) => name === "token").value;
+  const ask = () => fetch(`${address}/me`, { headers: { cookie: `token=${copied}` } });
+  expect((await ask()).status, 200, "the copied cookie before the logout");
+  await page.click("#logout");
+  await status(page, "waiting");
+  for (const end = Date.now() + PATIENCE; (await ask()).status !== 401; ) expect(Date.now() < end, true, "a copy that is refused");
+}
+
+async function isDenied(page, refuse) {
+  const code = await shown(page);
+  await refuse(code);
+  await status(page, "denied");
+  await page.click("#again");
+  await status(page, "waiting");
+  expect((await shown(page)) !== code, true, "another code");
+}
+
+async function tapWrongly(page, phone, code) {
+  const { choices } = await phone.look(code);
+  const right = await text(page, "#number output");
+  await phone.approve(code, choices.find((choice) => choice !== right)).then(
+    () => expect("an approval", "a refusal", "a wrong number's answer"),
+    (error) => expect(/403.*match_wrong/s.test(error.message), true, error.message),
+  );
+}
+
+async function replaces(options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  await page.clock.install();
+  await page.goto(address);
+  const code = await shown(page);
+  await page.clock.pauseAt(Date.now() + (LIFE - LEAD) * 1000); // the page's clock stands still from then on
+  await page.waitForFunction((old) => !document.getElementById("picture").alt.endsWith(old), code);
+  await context.close();
+}
+
+async function doesWithoutPicture(options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  let down = true;
+  await page.route("**/code.jpg", (route) => (down ? route.fulfill({ status: 503 }) : route.continue()));
+  await page.goto(address);
+  await seen(page, "#typed:not([hidden])");
+  expect(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/.test(await text(page, "#typed strong")), true, "the user code");
+  await take(page, "scan-no-picture");
+  down = false;
+  await page.click("#redraw");
+  await shown(page);
+  await context.close();
+}
+
+async function refusesStrangers() {
+  for (const path of ["/scan", "/scan/token", "/logout"]) {
+    const answer = await fetch(address + path, { method: "POST", headers: { "Sec-Fetch-Site": "same-site" } });
+    expect(answer.status, 403, `${path} for another website`);
+  }
+}
+
+async function alone() {
+  const server = createServer(serve).listen(new URL(world.origin).port, "127.0.0.1");
+  const phone = await logInOnPhone();
+  const page = await open(HAND, world.origin);
+  await check("a page without a back end logs the phone's user in, across origins", () => scanAndApprove(page, phone));
+  await check("the token is in memory only: a reload logs out", () => forgets(page));
+  await check("a logout is heard by wxmint", async () => {
+    await scanAndApprove(page, phone);
+    const answered = page.waitForResponse((answer) => answer.url() === `${world.service}/logout` && answer.request().method() === "POST");
+    await page.click("#logout");
+    expect((await answered).status(), 204, "the logout");
+    await status(page, "waiting");
+  });
+  await check("a ban throws the user out", async () => {
+    await scanAndApprove(page, phone);
+    await isThrownOut(page, phone, "Your login has ended. Scan again");
+  });
+  await page.context().close();
+  server.close();
+}
+
+/** The page's files, with `config.mjs` as its reader writes it, and a service of the same origin. */
+async function serve(request, response) {
+  if (request.url === "/me") {
+    const { status } = await fetch(world.me, { headers: { authorization: request.headers.authorization } });
+    return response.writeHead(status).end("{}");
+  }
+  const name = request.url === "/" ? "index.html" : request.url.slice(1);
+  response.setHeader("content-type", TYPES[name.split(".").pop()] ?? "text/plain");
+  const policy = `default-src 'self'; connect-src 'self' ${world.service}; img-src 'self' ${world.service}`;
+  response.setHeader("content-security-policy", policy); // as the README has it
+  const config = `export default ${JSON.stringify({ url: world.service, clientId: "shop-page", me: "/me" })}`;
+  response.end(name === "config.mjs" ? config : await readFile(join(world.page, name)));
+}
+
+async function forgets(page) {
+  const kept = await page.evaluate(() => document.cookie + JSON.stringify({ ...sessionStorage, ...localStorage }));
+  expect(/eyJ|device_code/.test(kept), false, `a secret in ${kept}`);
+  await page.reload();
+  await status(page, "waiting");
+}
+
+/** A library that knows nothing of wxmint, with what RFC 8628 and RFC 8414 say. */
+async function foreign() {
+  const insecure = { [oauth.allowInsecureRequests]: true }; // http, on this machine
+  const issuer = new URL(world.service);
+  const found = await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...insecure });
+  const server = await oauth.processDiscoveryResponse(issuer, found);
+  const phone = await logInOnPhone();
+  const ways = { "shop-web": oauth.ClientSecretBasic, "shop-post": oauth.ClientSecretPost, "shop-cli": oauth.None };
+  for (const [client_id, way] of Object.entries(ways)) {
+    await check(`oauth4webapi logs ${client_id} in`, () => logsIn(server, phone, { client_id }, way(world.secrets[client_id]), insecure));
+  }
+}
+
+async function logsIn(server, phone, client, authentication, options) {
+  const asked = await oauth.deviceAuthorizationRequest(server, client, authentication, new URLSearchParams(), options);
+  const device = await oauth.processDeviceAuthorizationResponse(server, client, asked);
+  const poll = async () => {
+    await new Promise((resolve) => setTimeout(resolve, device.interval * 1000)); // as the RFC wants it
+    const answer = await oauth.deviceCodeGrantRequest(server, client, authentication, device.device_code, options);
+    return oauth.processDeviceCodeResponse(server, client, answer);
+  };
+  const pending = await poll().then(() => "a token", (error) => error.error);
+  expect(pending, "authorization_pending", "the answer before the approval");
+  const { choices } = await phone.look(device.user_code);
+  expect(choices.includes(device.match), true, "the number among those of the phone");
+  await phone.approve(device.user_code, device.match);
+  const { access_token, token_type } = await poll();
+  const { sub, client_id } = JSON.parse(Buffer.from(access_token.split(".")[1], "base64url"));
+  expect([sub, client_id, token_type].join(), [phone.userId, client.client_id, "bearer"].join(), "whose token it is");
+  expect(await poll().catch((error) => error.error), "invalid_grant", "the answer to a code that was used");
+}
