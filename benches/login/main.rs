@@ -13,6 +13,7 @@ mod kernel;
 mod load;
 mod peers;
 mod plain;
+mod polls;
 mod processes;
 mod report;
 mod spread;
@@ -36,6 +37,7 @@ use self::{
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
     peers::{a_million_tokens, peers},
+    polls::polls,
     processes::{APP, Bare, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
     user_data::user_data,
@@ -44,9 +46,9 @@ use self::{
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [peers] [million] [start]";
-const SCENARIOS: [&str; 9] =
-    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "peers", "million", "start"];
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [peers] [million] [start]";
+const SCENARIOS: [&str; 10] =
+    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "polls", "peers", "million", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
 /// Wrong passwords per second: at 12 ms each, more than two cores can check.
@@ -130,13 +132,14 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
         report.add("machine.check_us", check_alone_us()?);
-        let scenarios: [(&str, Scenario); 7] = [
+        let scenarios: [(&str, Scenario); 8] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
             ("passwords", passwords),
             ("userdata", user_data),
             ("jwks", jwks),
+            ("polls", polls),
             ("peers", peers),
         ];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {

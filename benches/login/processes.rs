@@ -204,6 +204,16 @@ impl Service {
         Self::start_with(files, redis, stand_in, &passwords)
     }
 
+    /// The same with clients that may ask for a scan.
+    pub(crate) fn start_with_clients(
+        files: &Files,
+        redis: &Redis,
+        stand_in: &StandIn,
+        clients: &Path,
+    ) -> Result<Self, Fault> {
+        Self::start_with(files, redis, stand_in, &[("WXMINT_CLIENTS_FILE", &clients.to_string_lossy())])
+    }
+
     fn start_with(
         files: &Files,
         redis: &Redis,
@@ -361,6 +371,15 @@ impl Files {
 }
 
 impl Files {
+    /// A file that only its owner can read, if it is not there already.
+    pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf, Fault> {
+        let path = self.folder.join(name);
+        if !path.exists() {
+            create_private(&path, content.as_bytes())?;
+        }
+        Ok(path)
+    }
+
     /// The service's private key set.
     pub(crate) fn signing_keys(&self) -> Result<Vec<u8>, Fault> {
         Ok(std::fs::read(&self.keys)?)
@@ -392,12 +411,23 @@ fn until(mut condition: impl FnMut() -> bool) -> Result<(), String> {
 
 /// Sends one request on a new connection. Returns status and body.
 pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String), Fault> {
+    fetch_as("application/json", address, method, path, body)
+}
+
+/// The same with a body of another kind.
+pub(crate) fn fetch_as(
+    kind: &str,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), Fault> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();
     stream.write_all(
         format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         )
         .as_bytes(),

@@ -25,7 +25,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 13] = [
     Section {
         title: "Beside the plain handler, in the same run",
         measures: &[
@@ -112,6 +112,16 @@ const SECTIONS: [Section; 12] = [
             measure("jwks.cpu_us", "CPU µs a request", 1, Some(15.0)),
             measure("jwks.p50_ms", "p50, ms", 2, None),
             measure("jwks.p99_ms", "p99, ms", 2, None),
+        ],
+    },
+    Section {
+        title: "Scan to log in: 1,000 pages that poll every 2 s",
+        measures: &[
+            measure("polls.cpu_us", "wxmint, CPU µs a poll", 1, None),
+            measure("polls.redis_us", "Redis, CPU µs a poll", 1, None),
+            measure("polls.cores", "both, cores", 3, None),
+            measure("polls.p99_ms", "p99, ms", 2, None),
+            measure("ratio.door", "a login with the door, times one without", 2, Some(1.02)),
         ],
     },
     Section {
