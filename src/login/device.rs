@@ -233,7 +233,7 @@ impl LoginWorker {
         let grant = self.grant(policy, entrant, now).await?;
         let approved = self.store.approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has denied.
-        let is_done = approved || self.store.claim_device(code, &person, None).await? == Decided::Approved;
+        let is_done = approved || self.store.claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(client) } else { Err(DeviceError::Gone) }
     }
 
