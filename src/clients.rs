@@ -78,6 +78,11 @@ impl Clients {
         self.0.values()
     }
 
+    /// Each `client_id`, with what the phone shows.
+    pub fn names(&self) -> impl Iterator<Item = (AppId, String)> {
+        self.iter().map(|client| (client.id.clone(), client.name.clone()))
+    }
+
     /// All audiences of their tokens.
     pub fn audiences(&self) -> impl Iterator<Item = String> {
         self.iter().flat_map(|client| client.audience.iter().cloned())

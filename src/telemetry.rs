@@ -8,6 +8,7 @@ mod per_minute;
 pub mod recent;
 mod redis;
 mod requests;
+pub mod scans;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -21,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -39,6 +41,7 @@ pub use self::{
 use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
+    scans::{LastScans, Scans},
 };
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
@@ -99,7 +102,7 @@ struct Inner {
     logins: Logins,
     recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
-    devices: Family<Labels<2, String>, Counter>,
+    scans: Scans,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
@@ -130,7 +133,7 @@ impl Default for Inner {
             logins: Logins::registered(&mut new),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
-            devices: new.metric("device_requests", "What became of requests of pages for a login by a phone"),
+            scans: Scans::registered(&mut new),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
             wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
@@ -169,10 +172,20 @@ impl Metrics {
         self.0.logins.ended(app, outcome, took);
     }
 
-    /// `client` is one of the file, and `outcome` is `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`.
+    /// What became of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`. A client
+    /// that is not in the file is not counted.
     pub fn device(&self, client: &AppId, outcome: &'static str) {
-        let labels = [("client", client.to_string()), ("outcome", outcome.to_owned())];
-        self.0.devices.get_or_create(&labels).inc();
+        self.0.scans.count(client, outcome);
+    }
+
+    /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
+    pub fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+        self.0.scans.clients_are(clients);
+    }
+
+    /// What became of the requests of each client in the last hour.
+    pub fn last_scans(&self, now: DateTime<Utc>) -> LastScans {
+        self.0.scans.of_last_hour(now)
     }
 
     pub fn recent(&self) -> &Recent {

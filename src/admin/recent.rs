@@ -13,7 +13,10 @@ use crate::{
     clock::now,
     http::{Answer, Fields, Problem, private, to_the_end},
     login::{FoundUser, LoginError, LoginWorker},
-    telemetry::recent::{LastHour, UserEvents},
+    telemetry::{
+        recent::{LastHour, UserEvents},
+        scans::LastScans,
+    },
 };
 
 /// Count the logins of the last hour
@@ -30,6 +33,17 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
         Ok::<_, Problem>(worker.metrics.recent().last_hour(app.as_ref(), now()))
     };
     Ok(private(act.done(read(&act.operating.worker))?))
+}
+
+/// Count the scans of the last hour
+///
+/// What became of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process has
+/// answered them. Another process, and this one after a restart, has its own.
+#[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
+    responses((status = 200, description = "The scans", body = LastScans)))]
+pub(super) async fn scans(request: HttpRequest, operating: OperatingData) -> Answer {
+    let act = Act::<()>::begin("scans", Right::Read, &request, web::Path::from(()), operating)?;
+    Ok(private(act.done(Ok::<_, Problem>(act.operating.worker.metrics.last_scans(now())))?))
 }
 
 /// List the last events of a user

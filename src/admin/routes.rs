@@ -63,6 +63,7 @@ routes! {
     READ "/find" recent::find [ANY], HEAD;
     READ "/users/{user_id}/events" recent::events [ANY], HEAD;
     READ "/activity" recent::activity [SECRET, APP], HEAD;
+    READ "/scans" recent::scans [SECRET], HEAD;
 }
 
 const SECURITY: BearerSecurity = BearerSecurity {

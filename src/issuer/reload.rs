@@ -71,7 +71,8 @@ pub(super) fn watch_files(issuer: &Issuer) {
 
 fn watch_clients(issuer: &Issuer) {
     let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) else { return };
-    let (verifier, settings) = (Arc::clone(&issuer.verifier), issuer.settings.clone());
+    let (verifier, settings, metrics) = (Arc::clone(&issuer.verifier), issuer.settings.clone(), issuer.metrics.clone());
+    metrics.clients_are(clients.load().names());
     // Tokens of a client that is taken out can log out still.
     let mut audiences: BTreeSet<_> = clients.load().audiences().collect();
     watch(issuer, "clients", "file of clients", async move || {
@@ -80,6 +81,7 @@ fn watch_clients(issuer: &Issuer) {
             audiences.extend(read.audiences());
             verifier.store(Arc::new(caller::verifier(&settings, audiences.clone())));
             tracing::info!(clients = read.iter().count(), "the file of clients was read again");
+            metrics.clients_are(read.names());
             clients.store(Arc::new(read));
         })
     });

@@ -9,7 +9,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { REFUSING, axe, browser, check, expect, faults, load, open, origin, seen, shots } from "./means.mjs";
 
-const { secret, watcher, peer, user, app, openid, login, codes } = JSON.parse(process.env.CONSOLE);
+const { secret, watcher, peer, user, app, openid, login, codes, scan } = JSON.parse(process.env.CONSOLE);
 const path = `/users/${encodeURIComponent(user)}`;
 const DESK = { viewport: { width: 1280, height: 900 }, locale: "en-US", colorScheme: "light", reducedMotion: "reduce" };
 const IDLE = 15 * 60_000; // ms
@@ -24,6 +24,7 @@ try {
   await check("a wrong secret, one without the right, and one that is no header are refused", () => refusesSecrets(page));
   await check("a secret signs in, and is nowhere but in memory", () => signsIn(page));
   await check("the logins from before the page was opened are there, by mini program", () => counts(page));
+  await check("the scans from before the page was opened are there, by client, and those that come", () => scans(page));
   await check("a user is found by id and by openid, and hostile text stays text", () => finds(page));
   await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
   await check("two clicks block once, the phone is refused, and the page counts it", () => blocks(page));
@@ -125,7 +126,7 @@ async function refusesSecrets(page) {
     await seen(page, "#left:not(:empty)");
     await hasNone(page, [wrong]);
   }
-  expect((await page.locator("#left").textContent()).includes("read"), true, "the right that is missing, named");
+  await seen(page, "#left >> text=read"); // the right that is missing
   await picture(page, "refused");
 }
 
@@ -138,8 +139,23 @@ async function signsIn(page) {
 
 async function counts(page) {
   await seen(page, "#outcomes tr.good");
-  expect(await page.locator("#outcomes tr.good td").last().textContent(), "2", "logins of the last hour");
+  expect(await page.locator("#outcomes tr.good td").last().textContent(), "3", "logins of the last hour, of which one let a page in");
   expect((await page.locator("#logins").textContent()).includes("Of this process alone, since"), true, "whose logins");
+}
+
+async function scans(page) {
+  const client = page.locator("[data-client=shop-web]");
+  const expectCounts = async (counts, open) => {
+    await seen(page, `[data-client=shop-web] .pill >> text=${open} open now`);
+    expect((await client.locator("dd").allTextContents()).join(), counts, "what became of the requests");
+  };
+  await expectCounts("2,1,1,1,0,0,0", 1);
+  expect(await page.locator("[data-client=tv] h3").textContent(), "<b>TV</b>", "a name, which stays text");
+  expect((await page.locator("#scans").textContent()).includes("Of this process alone, since"), true, "whose scans");
+  const asked = await fetch(scan, { method: "POST", body: new URLSearchParams({ client_id: "shop-web" }) });
+  expect(asked.status, 200, "the page's answer");
+  await page.clock.runFor(LOGINS_EVERY + EVERY);
+  await expectCounts("3,1,1,1,0,0,0", 2);
 }
 
 async function finds(page) {
@@ -293,8 +309,13 @@ async function forgets(page) {
   faults.length = before;
 }
 
+/** That no clients are configured is played. */
 async function onlyLooks(page) {
+  await page.route((asked) => asked.pathname === "/scans", (route) => route.fulfill({ json: { since: 0, clients: [] } }), { times: 1 });
+  const counted = page.waitForResponse(`${origin}/scans`);
   await signIn(page, watcher);
+  await counted;
+  expect(await page.locator("#scans:visible").count(), 0, "panels of scans without clients");
   await find(page, user);
   await seen(page, "[data-act=block]:disabled");
   await page.locator("#leave").click();

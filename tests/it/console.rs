@@ -6,7 +6,11 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, TestBed, keys, password_of, repository, tools};
+use crate::support::{
+    APPID, Answer, TestBed, keys, password_of, repository,
+    scan::{Scan, two_pages},
+    tools,
+};
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 const WATCHER: &str = "planted-secret-of-who-may-look-a77b20f9";
@@ -22,7 +26,7 @@ struct Duty {
 impl Duty {
     async fn start() -> Self {
         let lines = format!("on-call {SECRET} read,operate\nwatcher {WATCHER} read\nshop {PEER} wechat\n");
-        let bed = TestBed::builder().users(&["lin"]).operators(&lines).start().await;
+        let bed = TestBed::builder().users(&["lin"]).operators(&lines).clients(&two_pages()).start().await;
         bed.users().add("mallory", HOSTILE);
         bed.service().says("\"users\":2").await;
         Self { bed }
@@ -36,7 +40,11 @@ impl Duty {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_of_another_origin_can() {
     let duty = Duty::start().await;
-    duty.bed.log_in_with("lin", password_of("lin")).await.expect_login();
+    let phone = duty.bed.log_in_with("lin", password_of("lin")).await.expect_login();
+    let [fetched, _open] = [Scan::begin(&duty.bed, "shop-web").await, Scan::begin(&duty.bed, "shop-web").await];
+    fetched.is_scanned(&duty.bed, &phone).await;
+    fetched.is_approved(&duty.bed, &phone, "lin").await;
+    fetched.fetch(&duty.bed).await.expect_login();
     duty.bed.log_in_with("chen", password_of("mallory")).await.expect_login();
     let openid = duty.bed.wechat.openid("chen").await;
     let mut codes = Vec::new();
@@ -53,7 +61,8 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     }
     let pictures = env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
     let known = json!({"secret": SECRET, "watcher": WATCHER, "peer": PEER, "user": HOSTILE, "app": APPID, "openid": openid,
-        "login": duty.bed.service().url("/login"), "codes": codes});
+        "login": duty.bed.service().url("/login"), "codes": codes,
+        "scan": duty.bed.service().url("/device_authorization")});
     let mut browser = Command::new("node");
     browser.arg(folder.path().join("console.mjs")).arg(format!("http://{}", duty.bed.service().admin)).arg(pictures);
     let browser = browser.env("CONSOLE", known.to_string()).output();

@@ -1,13 +1,13 @@
-// What goes on in this process: readiness, the logins of the last hour, the keys, and what the doctor says. Readiness and keys
-// are read from /readyz and /metrics, which need no secret, and so is whether there was another login: each look with the
-// secret is an audit event.
+// What goes on in this process: readiness, the logins and scans of the last hour, the keys, and what the doctor says. Readiness
+// and keys are read from /readyz and /metrics, which need no secret, and so is whether there was another login or scan: each
+// look with the secret is an audit event.
 
 import { clock, el, span, told, words } from "./words.js";
 
 const EVERY = 5_000; // ms between two looks
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
 const BARS = 60; // minutes
-const READ = /^wxmint_(logins_total|key_age_seconds|key_leaves_in_seconds|build_info)\{(.*)\} (\S+)$/gm;
+const READ = /^wxmint_(logins_total|device_requests_total|key_age_seconds|key_leaves_in_seconds|build_info)\{(.*)\} (\S+)$/gm;
 const byId = (id) => document.getElementById(id);
 
 /** The lines that the page needs of a text of metrics. */
@@ -20,6 +20,8 @@ export function watch({ ask, session }) {
   let logins = null; // as GET /activity has them
   let app = ""; // whose logins, or all
   let [total, seen, lookedAt] = [0, 0, 0]; // how many logins there were since the start, by now and when they were read, and when that was
+  let scans = null; // as GET /scans has them
+  let [scansTotal, scansSeen, scansLookedAt] = [0, 0, 0];
   let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
@@ -30,16 +32,20 @@ export function watch({ ask, session }) {
       const found = samples(metrics);
       ready = readyz.trim();
       version = found.find(({ name }) => name === "build_info")?.version ?? "";
-      total = found.filter(({ name }) => name === "logins_total").reduce((sum, { value }) => sum + value, 0);
+      const sum = (wanted) => found.filter(({ name }) => name === wanted).reduce((all, { value }) => all + value, 0);
+      [total, scansTotal] = ["logins_total", "device_requests_total"].map(sum);
       const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
       keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
     } catch {
       ready = null;
     }
     if (ready !== null && (!logins || total !== seen) && Date.now() - lookedAt >= LOGINS_EVERY) await count();
+    // What is open becomes less with time alone.
+    const isOpen = scans?.clients.some(({ open }) => open);
+    if (ready !== null && (!scans || scansTotal !== scansSeen || isOpen) && Date.now() - scansLookedAt >= LOGINS_EVERY) await countScans();
     if (session.gone.signal.aborted) return;
     // What somebody is about to copy or to choose stays.
-    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawKeys].forEach((draw) => draw());
+    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawScans, drawKeys].forEach((draw) => draw());
     setTimeout(look, EVERY);
   }
 
@@ -50,6 +56,11 @@ export function watch({ ask, session }) {
     const answer = await ask("GET", asked ? `/activity?appid=${encodeURIComponent(asked)}` : "/activity").catch(() => null);
     // The list of mini programs stays that of all.
     if (answer && asked === app) logins = { ...answer, apps: asked ? logins.apps : answer.apps };
+  }
+
+  async function countScans() {
+    [scansSeen, scansLookedAt] = [scansTotal, Date.now()];
+    scans = (await ask("GET", "/scans").catch(() => null)) ?? scans;
   }
 
   function drawStanding() {
@@ -93,6 +104,18 @@ export function watch({ ask, session }) {
     const [refused, ok] = [0, 1].map((n) => sums.reduce((all, parts) => all + parts[n], 0));
     const part = (value, n) => el("i", { className: n ? "ok" : "refused", style: `height: ${(value / most) * 100}%` });
     return el("div", { className: "chart", role: "img", "aria-label": words().chart(ok, refused) }, sums.map((parts) => el("span", {}, parts.map(part))));
+  }
+
+  /** Nothing where no clients are configured. */
+  function drawScans() {
+    if (!scans) return;
+    const text = words();
+    const row = (client) => el("li", { "data-client": client.client_id },
+      el("div", { className: "row" }, el("h3", {}, client.name), el("code", {}, client.client_id), el("span", { className: `pill ${client.open ? "published" : ""}` }, text.open(text.number(client.open)))),
+      el("dl", { className: "facts" }, Object.entries(text.scans).map(([name, said]) => el("div", { "data-outcome": name }, el("dt", {}, said), el("dd", {}, text.number(client[name]))))));
+    byId("scans").hidden = !scans.clients.length;
+    byId("clients").replaceChildren(...scans.clients.map(row));
+    byId("scans-counted").textContent = text.scansCounted(clock(scans.since * 1000));
   }
 
   function drawKeys() {
@@ -156,5 +179,5 @@ export function watch({ ask, session }) {
   byId("examine").addEventListener("click", examine);
   look();
   examine();
-  return { draw: () => [drawStanding, drawLogins, drawKeys, drawDoctor].forEach((draw) => draw()) };
+  return { draw: () => [drawStanding, drawLogins, drawScans, drawKeys, drawDoctor].forEach((draw) => draw()) };
 }

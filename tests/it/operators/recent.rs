@@ -1,12 +1,15 @@
 //! What the process remembers of late, the search for a user, and the doctor: what the console shows.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NAME, Office, SECRET};
-use crate::support::{APPID, OTHER_APPID, TestBed};
+use crate::support::{
+    APPID, OTHER_APPID, PATIENCE, TestBed, eventually,
+    scan::{Scan, two_pages},
+};
 
 /// The events without their times, newest first.
 async fn events(office: &Office, user: &str) -> Vec<Value> {
@@ -137,4 +140,60 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     let examined: BTreeSet<_> = answered.iter().map(|answer| answer.json()["examined_at"].as_i64()).collect();
     assert_eq!(examined.len(), 1, "{examined:?}");
     assert_eq!(office.ask("GET", "/doctor").await.status, 200);
+}
+
+/// Of each client of the file: its id, what is open, asked, scanned, approved, fetched, denied, refused and repeated.
+async fn scans(office: &Office) -> Vec<(String, [u64; 8])> {
+    let answer = office.ask("GET", "/scans").await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    assert!(answer.json()["since"].as_i64() > Some(1_700_000_000), "{answer:?}");
+    const MEMBERS: [&str; 8] = ["open", "asked", "scanned", "approved", "fetched", "denied", "refused", "repeated"];
+    let of_client = |client: &Value| {
+        let count = |member: &str| client[member].as_u64().expect("a number");
+        (client["client_id"].as_str().expect("an id").to_owned(), MEMBERS.map(count))
+    };
+    answer.json()["clients"].as_array().expect("a list").iter().map(of_client).collect()
+}
+
+#[tokio::test]
+async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody_else_adds_one() {
+    let office = Office::of(TestBed::builder().clients(&two_pages())).await;
+    let bed = &office.bed;
+    let shop = |counts| [("shop-web".to_owned(), counts), ("tv".to_owned(), [0; 8])];
+    assert_eq!(scans(&office).await, shop([0; 8]));
+    let phone = bed.log_in("lin").await.expect_login();
+    let [first, second, third] =
+        [Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await];
+    first.is_scanned(bed, &phone).await;
+    first.is_approved(bed, &phone, "lin").await;
+    first.fetch(bed).await.expect_login();
+    second.is_scanned(bed, &phone).await;
+    second.is_denied(bed, &phone).await;
+    assert_eq!(scans(&office).await, shop([1, 3, 2, 1, 1, 1, 0, 0]));
+    assert_eq!(first.fetch(bed).await.member("error"), "invalid_grant");
+    // An address has at most 20 open requests.
+    for _ in 0..19 {
+        assert_eq!(Scan::begin(bed, "shop-web").await.asked.status, 200);
+    }
+    assert_eq!(Scan::begin(bed, "shop-web").await.asked.status, 429);
+    assert_eq!(Scan::begin(bed, "stranger").await.asked.status, 401);
+    assert_eq!(scans(&office).await, shop([20, 22, 2, 1, 1, 1, 1, 1]));
+
+    let metric = async |line: &str| bed.service().metric(line).await;
+    assert_eq!(metric("wxmint_device_requests_total{client=\"shop-web\",outcome=\"asked\"}").await, 22.0);
+    assert!(!bed.service().metrics().await.contains("stranger"));
+    let left = json!({"clients": [two_pages()[1]]});
+    fs::write(bed.configuration.value("WXMINT_CLIENTS_FILE"), left.to_string()).expect("our file");
+    eventually("the file is read again", PATIENCE, async || {
+        (scans(&office).await == [("tv".to_owned(), [0; 8])]).then_some(())
+    })
+    .await;
+    // The phone may still say no to a page that has left, and it is not counted.
+    third.is_denied(bed, &phone).await;
+    assert!(!bed.service().metrics().await.contains("shop-web"), "its counters are gone");
+}
+
+#[tokio::test]
+async fn without_a_file_of_clients_there_are_no_scans() {
+    assert_eq!(scans(&Office::start().await).await, []);
 }

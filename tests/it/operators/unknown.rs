@@ -14,7 +14,7 @@ const NONE: &str = "";
 
 /// What is answered about an unknown user or openid, about one who has nobody in this app, and in an app that is not configured.
 /// Nothing where the path does not name it.
-const ROUTES: [(&str, &str, [&str; 3]); 17] = [
+const ROUTES: [(&str, &str, [&str; 3]); 18] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/events", ["ok", "ok", NONE]),
@@ -31,6 +31,7 @@ const ROUTES: [(&str, &str, [&str; 3]); 17] = [
     ("POST", "/wechat/{appid}/people/{openid}/end", ["ok", "ok", APP]),
     ("DELETE", "/wechat/{appid}/people/{openid}", ["ok", "ok", APP]),
     ("GET", "/activity", ["ok", "ok", APP]),
+    ("GET", "/scans", ["ok", NONE, NONE]),
     ("GET", "/doctor", ["ok", NONE, NONE]),
 ];
 

@@ -25,6 +25,7 @@ mod proxy;
 mod redis_cluster;
 pub(crate) mod redis_keys;
 mod redis_server;
+pub(crate) mod scan;
 pub(crate) mod secrets;
 mod sentinel;
 mod service;

@@ -1,0 +1,245 @@
+//! What became of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the last hour
+//! for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Mutex,
+    time::Instant,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wxmint_ids::AppId;
+use wxmint_store::DEVICE_TTL;
+
+use super::{
+    Labels, Registering,
+    recent::{Hour, first, lock},
+};
+
+pub(super) struct Scans {
+    begun: Instant,
+    count: Family<Labels<2, String>, Counter>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    clients: BTreeMap<AppId, Client>,
+    hour: Hour,
+}
+
+#[derive(Default)]
+struct Client {
+    name: String,
+    open: Open,
+}
+
+/// How many requests each second has opened that have neither expired nor ended; the newest second is last.
+#[derive(Default)]
+struct Open(VecDeque<(u64, u32)>);
+
+/// The scans of the last hour, as far as this process has answered them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LastScans {
+    /// From when on they are counted.
+    since: i64,
+    clients: Vec<ScansOfClient>,
+}
+
+/// What became of the requests of a client.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ScansOfClient {
+    #[schema(value_type = String, example = "shop-web")]
+    client_id: AppId,
+    /// What the phone shows.
+    #[schema(example = "晨光商城 网页版")]
+    name: String,
+    /// Requests of the last three minutes that were neither denied nor fetched here.
+    open: u32,
+    asked: u32,
+    /// Looks of phones; one request may have several.
+    scanned: u32,
+    approved: u32,
+    denied: u32,
+    /// Tokens that were fetched.
+    fetched: u32,
+    /// Requests that were not opened, because of a limit for example.
+    refused: u32,
+    /// Device codes that were used again, so that their tokens were revoked.
+    repeated: u32,
+}
+
+impl Scans {
+    pub(super) fn registered(new: &mut Registering) -> Self {
+        let count = new.metric("device_requests", "What became of requests of pages for a login by a phone");
+        Self { begun: Instant::now(), count, known: Mutex::default() }
+    }
+
+    /// The clients of the file, with their names.
+    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+        let mut known = lock(&self.known);
+        let mut before = std::mem::take(&mut known.clients);
+        for (id, name) in clients {
+            let open = before.remove(&id).unwrap_or_default().open;
+            known.clients.insert(id, Client { name, open });
+        }
+        if !before.is_empty() {
+            self.count.clear();
+            known.hour.forget(|client| before.contains_key(client));
+        }
+    }
+
+    pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
+        let mut known = lock(&self.known);
+        let Known { clients, hour } = &mut *known;
+        let Some(Client { open, .. }) = clients.get_mut(client) else { return };
+        let second = self.begun.elapsed().as_secs();
+        match outcome {
+            "asked" => open.begin(second),
+            "denied" | "fetched" => open.end(second),
+            _ => {}
+        }
+        hour.count(second / 60, Some(client.clone()), outcome);
+        // Under the lock, so that a client that has just left is not counted after it.
+        self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
+        let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
+        let mut known = lock(&self.known);
+        // Read now, so that no thread counts in a later second than this one.
+        let second = self.begun.elapsed().as_secs();
+        let first = i64::try_from(60 * first(second / 60)).unwrap_or(i64::MAX);
+        LastScans { since: begun.timestamp() + first, clients: known.until(second) }
+    }
+}
+
+impl Known {
+    fn until(&mut self, second: u64) -> Vec<ScansOfClient> {
+        let mut counts = self.hour.sums(second / 60);
+        let of_client = |(id, Client { name, open }): (&AppId, &mut Client)| {
+            let mut count = |outcome| counts.remove(&(Some(id.clone()), outcome)).unwrap_or_default();
+            ScansOfClient {
+                client_id: id.clone(),
+                name: name.clone(),
+                open: open.until(second),
+                asked: count("asked"),
+                scanned: count("scanned"),
+                approved: count("approved"),
+                denied: count("denied"),
+                fetched: count("fetched"),
+                refused: count("refused"),
+                repeated: count("repeated"),
+            }
+        };
+        self.clients.iter_mut().map(of_client).collect()
+    }
+}
+
+impl Open {
+    fn begin(&mut self, second: u64) {
+        self.until(second);
+        match self.0.back_mut() {
+            Some((newest, count)) if *newest == second => *count += 1,
+            _ => self.0.push_back((second, 1)),
+        }
+    }
+
+    /// One has ended. Which one is not known, and the oldest is the likeliest.
+    fn end(&mut self, second: u64) {
+        self.until(second);
+        match self.0.front_mut() {
+            Some((_, count)) if *count > 1 => *count -= 1,
+            _ => drop(self.0.pop_front()),
+        }
+    }
+
+    fn until(&mut self, second: u64) -> u32 {
+        self.0.retain(|(opened, _)| second - opened < DEVICE_TTL.as_secs());
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> AppId {
+        text.parse().expect("a client_id")
+    }
+
+    fn scans(clients: &[&str]) -> Scans {
+        let scans = Scans::registered(&mut Registering(Default::default()));
+        are(&scans, clients);
+        scans
+    }
+
+    fn are(scans: &Scans, clients: &[&str]) {
+        scans.clients_are(clients.iter().map(|client| (id(client), format!("the {client}"))));
+    }
+
+    #[test]
+    fn a_request_is_open_until_its_time_is_over_or_it_has_ended() {
+        let mut open = Open::default();
+        let ttl = DEVICE_TTL.as_secs();
+        [0, 0, 10].into_iter().for_each(|second| open.begin(second));
+        assert_eq!([open.until(10), open.until(ttl - 1)], [3, 3]);
+        assert_eq!([open.until(ttl), open.until(ttl + 9), open.until(ttl + 10)], [1, 1, 0]);
+        [500, 500, 501].into_iter().for_each(|second| open.begin(second));
+        open.end(502);
+        assert_eq!(open.until(502), 2);
+        open.end(503);
+        open.end(503);
+        open.end(504);
+        assert_eq!(open.until(504), 0, "that of another process has ended");
+    }
+
+    #[test]
+    fn each_client_of_the_file_has_its_own_counts_and_nobody_else_has_any() {
+        let scans = scans(&["shop-web", "tv"]);
+        for outcome in ["asked", "asked", "asked", "scanned", "approved", "fetched", "denied", "refused", "repeated"] {
+            scans.count(&id("shop-web"), outcome);
+        }
+        scans.count(&id("stranger"), "asked");
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a date");
+        let LastScans { since, clients } = scans.of_last_hour(now);
+        assert!((now.timestamp() - 1..=now.timestamp()).contains(&since));
+        let one = |client: &str, [open, asked, once]: [u32; 3]| ScansOfClient {
+            client_id: id(client),
+            name: format!("the {client}"),
+            open,
+            asked,
+            scanned: once,
+            approved: once,
+            denied: once,
+            fetched: once,
+            refused: once,
+            repeated: once,
+        };
+        assert_eq!(clients, [one("shop-web", [1, 3, 1]), one("tv", [0; 3])]);
+        assert!(lock(&scans.known).until(3600).iter().all(|client| client.asked == 0), "an hour later");
+    }
+
+    #[test]
+    fn when_a_client_has_left_all_counters_begin_anew_and_its_own_stay_away() {
+        let scans = scans(&["shop-web", "tv"]);
+        let asked = |client: &str| {
+            let labels = [("client", client.to_owned()), ("outcome", "asked".to_owned())];
+            scans.count.get(&labels).map(|counter| counter.get())
+        };
+        let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "asked"));
+        count();
+        are(&scans, &["shop-web", "tv", "new"]);
+        assert_eq!(["shop-web", "tv", "new"].map(asked), [Some(1), Some(1), None], "one more takes nothing away");
+        are(&scans, &["shop-web"]);
+        assert_eq!(["shop-web", "tv"].map(asked), [None, None]);
+        count();
+        assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
+        are(&scans, &["shop-web", "tv"]);
+        let shown = lock(&scans.known).until(0);
+        assert_eq!(shown.iter().map(|client| (client.asked, client.open)).collect::<Vec<_>>(), [(2, 2), (0, 0)]);
+    }
+}
