@@ -9,7 +9,7 @@ use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::Issuer;
-use crate::{findings::Finding, secret_files::MAKE_KEYS};
+use crate::{clients::Clients, findings::Finding, secret_files::MAKE_KEYS};
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
@@ -55,10 +55,45 @@ impl Issuer {
     /// What is found of the files of an issuer that can start, and of what they have to do with Redis.
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
-        let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
+        let named = [&settings.keys, &settings.vault_key_file].into_iter();
+        let named = named.chain(&settings.admin_tokens_file).chain(&settings.clients_file);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
-        vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await]
+        let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
+        found.extend(self.clients.iter().flat_map(|clients| self.examine_clients(&clients.load())));
+        found
+    }
+
+    /// What the file of clients asks for and cannot have, or gives up.
+    fn examine_clients(&self, clients: &Clients) -> Vec<Finding> {
+        let (apps, warning) = (self.apps.all(), |found, advice| Finding::warning("clients", found, advice));
+        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
+            let found = format!(
+                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
+                client.id, client.app
+            );
+            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
+        });
+        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
+            let found = format!(
+                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
+                 confirms logs that page in",
+                client.id
+            );
+            warning(found, "leave `match` out if the page can show a number")
+        });
+        let folder = self.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
+            let found = format!(
+                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
+                path.display()
+            );
+            warning(found, "name the folder that has these files")
+        });
+        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
+        if found.is_empty() {
+            found.push(Finding::ok("clients", format!("{} clients may ask for a scan", clients.iter().count())));
+        }
+        found
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {

@@ -7,8 +7,9 @@ use wxmint::findings::in_chinese;
 use crate::support::repository;
 
 /// Where these sentences are written: files, and folders with all that is in them.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "src/findings.rs",
+    "src/clients.rs",
     "src/cli/doctor",
     "src/cli/serve.rs",
     "src/issuer/examine.rs",
@@ -32,7 +33,7 @@ const SOURCES: [&str; 22] = [
     "crates/verify/src/ends/feed.rs",
 ];
 /// Texts there that nobody reads in a finding, by their beginning.
-const NOT_SAID: [&str; 37] = [
+const NOT_SAID: [&str; 38] = [
     "{} requests of this secret",
     "nobody has this ",
     "a user id",
@@ -56,6 +57,7 @@ const NOT_SAID: [&str; 37] = [
     "_FILE names",
     "wxmint keys generate",
     "wxmint users add",
+    "wxmint clients add",
     "umask 077",
     "wxmint vault key id",
     "a vault has a key",

@@ -25,12 +25,16 @@ use crate::{
     },
 };
 
-const FILES: [&str; 3] = ["files", "keys", "vault"];
-
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool) -> Vec<&'static str> {
-    let names = [&["settings"], &FILES[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
+    let names = [&["settings"], &files()[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
     names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
+}
+
+/// The checks of files: of clients only if there is a file of them.
+fn files() -> Vec<&'static str> {
+    let has_clients = variables().any(|(name, value)| name == "WXMINT_CLIENTS_FILE" && !value.is_empty());
+    ["files", "keys", "vault"].into_iter().chain(has_clients.then_some("clients")).collect()
 }
 
 pub(super) async fn examine(tells: Tells, public: bool) {
@@ -81,7 +85,7 @@ fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Fi
 /// Why the issuer cannot be built, and what could not be looked at for that.
 fn spoilt(error: &IssuerStartError) -> Vec<Finding> {
     let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
-    let others = FILES.iter().filter(|name| !has(name));
+    let others = files().into_iter().filter(|name| !has(name));
     let others = others.map(|name| Finding::unchecked(name, "a file that the settings name cannot be used"));
     error.findings.iter().cloned().chain(others).collect()
 }

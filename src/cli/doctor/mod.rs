@@ -58,10 +58,10 @@ type Tells = Sender<Vec<Finding>>;
 
 /// Prints what is found, and fails with an exit code that says how bad it is.
 pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let public = args.public;
+    let (public, loaded) = (args.public, env_file::load());
     let names =
         args.of.as_ref().map_or_else(|| issuer::checks(public), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
-    let found = match (&args.of, env_file::load()) {
+    let found = match (&args.of, loaded) {
         (Some(DoctorCommand::Sidecar), _) if public => {
             return Err(Failure::usage("--public is for the issuer's doctor"));
         }

@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{ADMIN_SECRET, Report, content, follow, healthy};
-use crate::support::{APP_SECRET, APPID, Configuration, OTHER_APPID, Service, TestBed, write_private};
+use super::{ADMIN_SECRET, NAMES, Report, content, follow, healthy};
+use crate::support::{APP_SECRET, APPID, Configuration, OTHER_APPID, Service, TestBed, scan::two_pages, write_private};
 
 fn expose(path: &str) {
     set_mode(path, 0o644);
@@ -151,4 +151,61 @@ async fn a_file_of_audit_events_that_cannot_be_written_is_a_fault_and_is_not_mad
     fs::create_dir(&folder).expect("a folder");
     Report::of(&bed.configuration).await.expect_healthy();
     assert!(!Path::new(&folder.join("audit")).exists());
+}
+
+/// The file of clients, in place of the one before.
+fn put_clients(configuration: &mut Configuration, clients: &Value) {
+    let path = configuration.path("clients.json");
+    let _ = fs::remove_file(&path);
+    write_private(&path, &json!({"clients": clients}).to_string());
+    configuration.set("WXMINT_CLIENTS_FILE", &path.to_string_lossy());
+}
+
+#[tokio::test]
+async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_named() {
+    let mut bed = healthy().await;
+    put_clients(&mut bed.configuration, &two_pages());
+    let report = Report::of(&bed.configuration).await;
+    report.expect_healthy();
+    assert_eq!(report.worst("clients")[..2], ["ok", "2 clients may ask for a scan"]);
+    assert!(report.worst("files")[1].contains("clients.json"), "{}", report.output);
+    let names = [&NAMES[..4], &["clients"], &NAMES[4..]].concat();
+    assert_eq!(report.names(), names);
+
+    for (member, value, words, cure) in [
+        ("appid", json!(OTHER_APPID), "shop-web, wxfedcba9876543210, is not configured", "AppSecret"),
+        ("match", json!(false), "shop-web has `match` false", "leave `match` out"),
+    ] {
+        let mut clients = two_pages();
+        clients[0][member] = value;
+        put_clients(&mut bed.configuration, &clients);
+        let report = Report::of(&bed.configuration).await;
+        assert!(report.advice("clients", "warning", words).contains(cure), "{}", report.output);
+        assert_eq!((report.code, report.names()), (1, names.clone()));
+    }
+    put_clients(&mut bed.configuration, &two_pages());
+    let folder = bed.configuration.path("checks");
+    bed.configuration.set("WXMINT_VERIFY_FILES_DIR", &folder.to_string_lossy());
+    Report::of(&bed.configuration).await.advice("clients", "warning", "checks is not a folder");
+    fs::create_dir(folder).expect("a folder");
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+#[tokio::test]
+async fn a_file_of_clients_that_cannot_be_used_is_one_fault_in_the_words_of_serve() {
+    let mut bed = healthy().await;
+    let mut spoilt = two_pages();
+    spoilt[1]["pages"] = "pages/scan/index".into();
+    put_clients(&mut bed.configuration, &spoilt);
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.advice("clients", "fault", "unknown field `pages`"), "correct the file");
+    assert_eq!((report.code, report.names().iter().filter(|name| **name == "clients").count()), (2, 1));
+    assert_eq!(["files", "keys", "vault"].map(|name| report.status(name)), ["warning"; 3], "not checked");
+    let said = bed.configuration.refused().await;
+    assert!(said.contains(report.worst("clients")[1]), "{said}");
+
+    expose(&bed.configuration.path("clients.json").to_string_lossy());
+    let report = Report::of(&bed.configuration).await;
+    follow(&report.advice("files", "fault", "WXMINT_CLIENTS_FILE: "));
+    assert!(report.worst("clients")[1].contains("not checked"), "{}", report.output);
 }
