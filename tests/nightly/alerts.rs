@@ -20,7 +20,9 @@ use tokio::time::sleep;
 use crate::support::{
     APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, Process, RedisCluster, RedisServer, Service, Shape, Sidecar,
     SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock, password_of,
-    repository, tell, until, wxmint,
+    repository,
+    scan::{Scan, two_pages},
+    tell, until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.
@@ -220,6 +222,22 @@ async fn the_app_secret_is_wrong(watch: &Watch) {
     watch.fire("secret", &["WxmintWeChatMisconfigured"], async || bed.log_in("lin").await).await;
 }
 
+/// The page that the codes open is not in the published version.
+async fn wechat_draws_no_codes(watch: &Watch) {
+    let bed = TestBed::builder().clients(&two_pages()).start().await;
+    watch.issuer("codes", &bed).await;
+    bed.faults(json!([{"path": "/wxa/getwxacodeunlimit", "kind": "errcode", "errcode": 41030}])).await;
+    let ask = async || {
+        let scan = Scan::begin(&bed, "shop-web").await;
+        // An address has 20 open requests at most.
+        if scan.asked.status == 200 {
+            bed.service().get(&format!("/device/{}/code.jpg", scan.user_code())).await;
+        }
+    };
+    watch.fire("codes", &["WxmintScanCodesNotDrawn"], ask).await;
+    watch.end("codes", "WxmintScanCodesNotDrawn", nothing).await;
+}
+
 /// The clock of the machine is set an hour back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -399,6 +417,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             a_limit_is_too_small(&watch),
             wechat_is_slow(&watch),
             the_app_secret_is_wrong(&watch),
+            wechat_draws_no_codes(&watch),
             the_clock_jumps(&watch),
             files_are_spoiled(&watch),
             a_key_in_use_is_revoked(&watch),
