@@ -142,10 +142,10 @@ async fn every_act(watched: &Watched) {
 /// One page is let in, and the other is not. Returns what they asked for.
 async fn every_act_of_a_scan(bed: &TestBed, phone: &Answer) -> [Scan; 2] {
     let [welcome, unwelcome] = [Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await];
-    welcome.is_scanned(bed, phone).await;
-    welcome.is_approved(bed, phone, "lin").await;
-    welcome.fetch(bed).await.expect_login();
-    unwelcome.is_denied(bed, phone).await;
+    assert_eq!(bed.look(phone, &welcome.user_code()).await.status, 200);
+    bed.approves(phone, "lin", &welcome).await;
+    bed.poll(&welcome).await.expect_login();
+    assert_eq!(bed.deny(phone, &unwelcome.user_code()).await.status, 204);
     [welcome, unwelcome]
 }
 

@@ -42,9 +42,9 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     let duty = Duty::start().await;
     let phone = duty.bed.log_in_with("lin", password_of("lin")).await.expect_login();
     let [fetched, _open] = [Scan::begin(&duty.bed, "shop-web").await, Scan::begin(&duty.bed, "shop-web").await];
-    fetched.is_scanned(&duty.bed, &phone).await;
-    fetched.is_approved(&duty.bed, &phone, "lin").await;
-    fetched.fetch(&duty.bed).await.expect_login();
+    assert_eq!(duty.bed.look(&phone, &fetched.user_code()).await.status, 200);
+    duty.bed.approves(&phone, "lin", &fetched).await;
+    duty.bed.poll(&fetched).await.expect_login();
     duty.bed.log_in_with("chen", password_of("mallory")).await.expect_login();
     let openid = duty.bed.wechat.openid("chen").await;
     let mut codes = Vec::new();

@@ -6,12 +6,14 @@ mod ends;
 mod limits;
 mod oauth;
 
-use reqwest::{RequestBuilder, Url, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed, secrets::Place, until};
+use crate::support::{
+    APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed,
+    scan::{GRANT, with_form},
+    until,
+};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
 /// Of the back end.
@@ -36,92 +38,10 @@ fn builder() -> Builder {
     TestBed::builder().clients(&clients())
 }
 
-fn with_form(request: RequestBuilder, form: &[(&str, &str)]) -> RequestBuilder {
-    let url = Url::parse_with_params("http://form", form).expect("a URL");
-    let body = url.query().unwrap_or_default().to_owned();
-    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
-}
-
 /// Until a verifier has learned that the token was ended.
 async fn refuses(sidecar: &Sidecar, answer: &Answer) {
     let token = answer.member("access_token");
     until("the token is refused", PATIENCE, async || sidecar.verify(&token).await.status == 401).await;
-}
-
-/// A request of a page that waits for a phone.
-struct Request {
-    client: &'static str,
-    answer: Answer,
-}
-
-impl<R> TestBed<R> {
-    async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        let url = self.service().url(path);
-        self.http.send(with_form(self.http.0.post(url).header("user-agent", "Firefox 150"), form)).await
-    }
-
-    async fn ask_as(&self, client: &'static str) -> Request {
-        let answer = self.form("/device_authorization", &[("client_id", client)]).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        self.http.1.note("user code", &[Place::Answer, Place::Redis], answer.member("user_code").replace('-', ""));
-        Request { client, answer }
-    }
-
-    async fn ask(&self) -> Request {
-        self.ask_as("shop-web").await
-    }
-
-    async fn poll(&self, request: &Request) -> Answer {
-        self.poll_as(request.client, request).await
-    }
-
-    async fn poll_as(&self, client: &str, request: &Request) -> Answer {
-        let code = request.answer.member("device_code");
-        self.form("/token", &[("grant_type", GRANT), ("client_id", client), ("device_code", &code)]).await
-    }
-
-    async fn look(&self, phone: &Answer, user_code: &str) -> Answer {
-        let path = format!("/device/{user_code}");
-        self.service().ask("GET", &path, &phone.member("access_token"), &Value::Null).await
-    }
-
-    async fn deny(&self, phone: &Answer, user_code: &str) -> Answer {
-        let path = format!("/device/{user_code}/deny");
-        self.service().ask("POST", &path, &phone.member("access_token"), &Value::Null).await
-    }
-
-    /// With a fresh code of `person`, with a token if there is one, and with the number that is given.
-    async fn approve(&self, phone: Option<&Answer>, person: &str, user_code: &str, number: Option<&str>) -> Answer {
-        let mut body = json!({"code": self.mint_code(person).await});
-        if let Some(number) = number {
-            body["match"] = number.into();
-        }
-        let request = self.http.0.post(self.service().url(&format!("/device/{user_code}/approve"))).json(&body);
-        self.http
-            .send(match phone {
-                Some(phone) => request.bearer_auth(phone.member("access_token")),
-                None => request,
-            })
-            .await
-    }
-
-    /// A request of a page that `person` has approved, and the answer with the page's token.
-    async fn let_in(&self, client: &'static str, person: &str) -> Answer {
-        let request = self.ask_as(client).await;
-        let approved = self.approve(None, person, &request.user_code(), request.number().as_deref()).await;
-        assert_eq!(approved.status, 204, "{approved:?}");
-        self.poll(&request).await.expect_login()
-    }
-}
-
-impl Request {
-    fn user_code(&self) -> String {
-        self.answer.member("user_code")
-    }
-
-    fn number(&self) -> Option<String> {
-        self.answer.json()["match"].as_str().map(str::to_owned)
-    }
 }
 
 impl Answer {
@@ -142,14 +62,14 @@ async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user(
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();
     let request = bed.ask().await;
-    let asked = request.answer.json();
+    let asked = request.asked.json();
     let (code, number) = (request.user_code(), request.number().expect("a number"));
     assert_eq!((&asked["expires_in"], &asked["interval"]), (&180.into(), &2.into()));
     assert_eq!(asked["verification_uri"], format!("{ISSUER}/device"));
     assert_eq!(asked["verification_uri_complete"], format!("{ISSUER}/device?user_code={code}"));
     assert_eq!(asked["mini_program_code_uri"], format!("{ISSUER}/device/{code}/code.jpg"));
     assert_eq!(
-        (asked["device_code"].as_str().map(str::len), request.answer.header("cache-control")),
+        (asked["device_code"].as_str().map(str::len), request.asked.header("cache-control")),
         (Some(43), "no-store")
     );
 

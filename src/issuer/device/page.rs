@@ -235,7 +235,10 @@ fn not_granted(poll: &Poll) -> Problem {
             ("authorization_pending", "A phone has scanned the code and has not confirmed yet.")
         }
         Poll::TooSoon => ("slow_down", "Wait for 5 more seconds between two requests from now on."),
-        Poll::Denied => ("access_denied", "The person has said no, has chosen another number, or was logged out meanwhile. Begin anew."),
+        Poll::Denied => (
+            "access_denied",
+            "The person has said no, has chosen another number, or was logged out meanwhile. Begin anew.",
+        ),
         Poll::Expired => ("expired_token", "The code has expired. Begin anew."),
         Poll::Granted(_) | Poll::Unknown | Poll::Repeated(_) => {
             ("invalid_grant", "This client has no such device_code, or its token was fetched before. Begin anew.")

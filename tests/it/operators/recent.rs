@@ -164,13 +164,13 @@ async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody
     let phone = bed.log_in("lin").await.expect_login();
     let [first, second, third] =
         [Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await, Scan::begin(bed, "shop-web").await];
-    first.is_scanned(bed, &phone).await;
-    first.is_approved(bed, &phone, "lin").await;
-    first.fetch(bed).await.expect_login();
-    second.is_scanned(bed, &phone).await;
-    second.is_denied(bed, &phone).await;
+    assert_eq!(bed.look(&phone, &first.user_code()).await.status, 200);
+    bed.approves(&phone, "lin", &first).await;
+    bed.poll(&first).await.expect_login();
+    assert_eq!(bed.look(&phone, &second.user_code()).await.status, 200);
+    assert_eq!(bed.deny(&phone, &second.user_code()).await.status, 204);
     assert_eq!(scans(&office).await, shop([1, 3, 2, 1, 1, 1, 0, 0]));
-    assert_eq!(first.fetch(bed).await.member("error"), "invalid_grant");
+    assert_eq!(bed.poll(&first).await.member("error"), "invalid_grant");
     // An address has at most 20 open requests.
     for _ in 0..19 {
         assert_eq!(Scan::begin(bed, "shop-web").await.asked.status, 200);
@@ -189,7 +189,7 @@ async fn the_scans_of_the_last_hour_are_counted_by_client_of_the_file_and_nobody
     })
     .await;
     // The phone may still say no to a page that has left, and it is not counted.
-    third.is_denied(bed, &phone).await;
+    assert_eq!(bed.deny(&phone, &third.user_code()).await.status, 204);
     assert!(!bed.service().metrics().await.contains("shop-web"), "its counters are gone");
 }
 

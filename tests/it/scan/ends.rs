@@ -92,7 +92,7 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     let path = bed.configuration.value("WXMINT_CLIENTS_FILE").to_owned();
     fs::write(&path, "{\"clients\":[{\"client_id\":\"a\"}]}").expect("written");
     until("readiness warns", PATIENCE, async || bed.service().readyz().await.body.contains("file of clients")).await;
-    assert_eq!(bed.ask().await.answer.status, 200, "the last good one is in use");
+    assert_eq!(bed.ask().await.asked.status, 200, "the last good one is in use");
     let mut fewer = clients();
     fewer.as_array_mut().expect("clients").remove(0);
     fs::write(&path, json!({"clients": fewer}).to_string()).expect("written");

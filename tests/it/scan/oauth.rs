@@ -41,7 +41,7 @@ async fn a_back_end_shows_its_secret_and_a_page_has_none() {
 async fn each_mistake_of_a_page_has_its_error() {
     let bed = builder().start().await;
     let request = bed.ask().await;
-    let code = request.answer.member("device_code");
+    let code = request.asked.member("device_code");
     let (client, grant) = (("client_id", "shop-web"), ("grant_type", GRANT));
     for (form, error) in [
         (&[grant, ("device_code", &code)][..], "invalid_request"),

@@ -1,10 +1,11 @@
-//! A page that waits for a phone: scan to log in, for tests of what is told of it.
+//! A page that waits for a phone: scan to log in.
 
+use reqwest::{RequestBuilder, Url, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{APPID, Answer, TestBed};
+use super::{APPID, Answer, TestBed, secrets::Place};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(crate) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// Two pages, each of which shows a number.
 pub(crate) fn two_pages() -> Value {
@@ -13,51 +14,104 @@ pub(crate) fn two_pages() -> Value {
     json!([page("shop-web", "晨光商城 网页版"), page("tv", "<b>TV</b>")])
 }
 
-/// A request of a page.
+/// The request with a form as its body.
+pub(crate) fn with_form(request: RequestBuilder, form: &[(&str, &str)]) -> RequestBuilder {
+    let url = Url::parse_with_params("http://form", form).expect("a URL");
+    let body = url.query().unwrap_or_default().to_owned();
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+}
+
+/// A request of a page that waits for a phone.
 pub(crate) struct Scan {
     client: &'static str,
     pub(crate) asked: Answer,
 }
 
-impl Scan {
-    pub(crate) async fn begin<R>(bed: &TestBed<R>, client: &'static str) -> Self {
-        let asked = form(bed, "/device_authorization", &[("client_id", client)]).await;
-        Self { client, asked }
+impl<R> TestBed<R> {
+    pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let url = self.service().url(path);
+        self.http.send(with_form(self.http.0.post(url).header("user-agent", "Firefox 150"), form)).await
     }
 
+    pub(crate) async fn ask_as(&self, client: &'static str) -> Scan {
+        let scan = Scan::begin(self, client).await;
+        assert_eq!(scan.asked.status, 200, "{:?}", scan.asked);
+        let plain = scan.user_code().replace("-", "");
+        self.http.1.note("user code", &[Place::Answer, Place::Redis], plain);
+        scan
+    }
+
+    pub(crate) async fn ask(&self) -> Scan {
+        self.ask_as("shop-web").await
+    }
+
+    pub(crate) async fn poll(&self, request: &Scan) -> Answer {
+        self.poll_as(request.client, request).await
+    }
+
+    pub(crate) async fn poll_as(&self, client: &str, request: &Scan) -> Answer {
+        let code = request.asked.member("device_code");
+        self.form("/token", &[("grant_type", GRANT), ("client_id", client), ("device_code", &code)]).await
+    }
+
+    pub(crate) async fn look(&self, phone: &Answer, user_code: &str) -> Answer {
+        let path = format!("/device/{user_code}");
+        self.service().ask("GET", &path, &phone.member("access_token"), &Value::Null).await
+    }
+
+    pub(crate) async fn deny(&self, phone: &Answer, user_code: &str) -> Answer {
+        let path = format!("/device/{user_code}/deny");
+        self.service().ask("POST", &path, &phone.member("access_token"), &Value::Null).await
+    }
+
+    /// With a fresh code of `person`, with a token if there is one, and with the number that is given.
+    pub(crate) async fn approve(
+        &self,
+        phone: Option<&Answer>,
+        person: &str,
+        user_code: &str,
+        number: Option<&str>,
+    ) -> Answer {
+        let mut body = json!({"code": self.mint_code(person).await});
+        if let Some(number) = number {
+            body["match"] = number.into();
+        }
+        let request = self.http.0.post(self.service().url(&format!("/device/{user_code}/approve"))).json(&body);
+        self.http
+            .send(match phone {
+                Some(phone) => request.bearer_auth(phone.member("access_token")),
+                None => request,
+            })
+            .await
+    }
+
+    /// By the phone of `person`, with the number that the page shows.
+    pub(crate) async fn approves(&self, phone: &Answer, person: &str, scan: &Scan) {
+        let answer = self.approve(Some(phone), person, &scan.user_code(), scan.number().as_deref()).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+
+    /// A request of a page that `person` has approved, and the answer with the page's token.
+    pub(crate) async fn let_in(&self, client: &'static str, person: &str) -> Answer {
+        let request = self.ask_as(client).await;
+        let approved = self.approve(None, person, &request.user_code(), request.number().as_deref()).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        self.poll(&request).await.expect_login()
+    }
+}
+
+impl Scan {
     pub(crate) fn user_code(&self) -> String {
         self.asked.member("user_code")
     }
 
-    /// By a token of the phone; `act` is empty for a look.
-    async fn by_phone<R>(&self, bed: &TestBed<R>, method: &str, act: &str, phone: &Answer, body: &Value) -> Answer {
-        let path = format!("/device/{}{act}", self.user_code());
-        bed.service().ask(method, &path, &phone.member("access_token"), body).await
+    pub(crate) fn number(&self) -> Option<String> {
+        self.asked.json()["match"].as_str().map(str::to_owned)
     }
 
-    pub(crate) async fn is_scanned<R>(&self, bed: &TestBed<R>, phone: &Answer) {
-        assert_eq!(self.by_phone(bed, "GET", "", phone, &Value::Null).await.status, 200);
+    /// Whatever is answered.
+    pub(crate) async fn begin<R>(bed: &TestBed<R>, client: &'static str) -> Self {
+        let asked = bed.form("/device_authorization", &[("client_id", client)]).await;
+        Self { client, asked }
     }
-
-    pub(crate) async fn is_denied<R>(&self, bed: &TestBed<R>, phone: &Answer) {
-        assert_eq!(self.by_phone(bed, "POST", "/deny", phone, &Value::Null).await.status, 204);
-    }
-
-    /// By `person`, whose phone it is.
-    pub(crate) async fn is_approved<R>(&self, bed: &TestBed<R>, phone: &Answer, person: &str) {
-        let body = json!({"code": bed.mint_code(person).await, "match": self.asked.json()["match"]});
-        assert_eq!(self.by_phone(bed, "POST", "/approve", phone, &body).await.status, 204);
-    }
-
-    pub(crate) async fn fetch<R>(&self, bed: &TestBed<R>) -> Answer {
-        let code = self.asked.member("device_code");
-        form(bed, "/token", &[("grant_type", GRANT), ("client_id", self.client), ("device_code", &code)]).await
-    }
-}
-
-/// No value has a character that a form would encode.
-async fn form<R>(bed: &TestBed<R>, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let body = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-    let request = bed.http.0.post(bed.service().url(path));
-    bed.http.send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
 }
