@@ -12,7 +12,10 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{SidecarSettings, TestBed, WXMINT, path_with_wxmint, repository};
+use crate::support::{
+    SidecarSettings, TestBed, WXMINT, path_with_wxmint, repository,
+    scan::{Scan, two_pages},
+};
 
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.
@@ -116,7 +119,7 @@ const PLATFORM: [(&str, &str); 4] = [
 ];
 
 /// What each block finds, in their order; the first three are the platforms'.
-const FOUND: [&[&str]; 13] = [
+const FOUND: [&[&str]; 15] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],
     &["\"limit\":\"openid\""],
@@ -124,6 +127,8 @@ const FOUND: [&[&str]; 13] = [
     &["errcode=\"40125\",app=\"wx0123456789abcdef\"", "wechat.credentials"],
     &["vault.key: ", "vault "],
     &["login refused"],
+    &["errcode=\"41030\",app=\"wx0123456789abcdef\"", "WeChat answered errcode 41030"],
+    &["{client=\"shop-web\",outcome=\"asked\"} 1", "{route=\"/device_authorization\",outcome=\"ok\"} 1"],
     &["redis.reach"],
     &["keeping the previous vault", "keeping the previous keys"],
     &["redis.clock", "wechat.clock"],
@@ -135,13 +140,16 @@ const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\"
 
 /// A service that refuses logins and files, and a folder with its log, its environment and the platforms' programs.
 async fn troubled() -> (TestBed, TempDir) {
-    let bed = TestBed::builder().env("WXMINT_LIMIT_OPENID", "2/10m").start().await;
+    let bed = TestBed::builder().clients(&two_pages()).env("WXMINT_LIMIT_OPENID", "2/10m").start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let login = bed.log_in("lin").await.expect_login();
     bed.log_in("lin").await.expect_login();
     bed.log_in("lin").await.expect_problem(429, "rate_limited");
     bed.faults(json!([{"kind": "errcode", "errcode": 40125, "times": 1}])).await;
     bed.log_in("mei").await.expect_problem(502, "wechat_misconfigured");
+    bed.faults(json!([{"kind": "errcode", "errcode": 41030, "path": "/wxa/getwxacodeunlimit"}])).await;
+    let picture = format!("/device/{}/code.jpg", Scan::begin(&bed, "shop-web").await.user_code());
+    bed.service().get(&picture).await.expect_problem(503, "wechat_unavailable");
     for file in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"] {
         fs::write(bed.configuration.value(file), "spoiled").expect("our file");
     }

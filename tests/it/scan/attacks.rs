@@ -1,4 +1,4 @@
-//! What somebody can try who has the source (doors.md, RFC 10027).
+//! What somebody can try who has the source (docs/scan-login.md, RFC 10027).
 
 use std::collections::BTreeSet;
 
