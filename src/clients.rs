@@ -7,7 +7,7 @@ use aws_lc_rs::{
     digest::{SHA256, digest},
 };
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::AppId;
 
 use crate::settings::{is_secure, parse_duration};
@@ -83,11 +83,6 @@ impl Clients {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
 
-    /// All audiences of their tokens.
-    pub fn audiences(&self) -> impl Iterator<Item = String> {
-        self.iter().flat_map(|client| client.audience.iter().cloned())
-    }
-
     /// Whether a site is any client's own. A preflight names no client.
     pub fn have_origin(&self, origin: &str) -> bool {
         self.iter().any(|client| client.origins.iter().any(|own| own == origin))
@@ -113,20 +108,25 @@ pub struct Form {
     pub client_id: String,
     pub name: String,
     pub appid: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub env_version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub secret_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub token_ttl: Option<String>,
-    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub matches: Option<bool>,
+}
+
+/// A member that is there has a value: a `secret_sha256` that is null would make a back end public.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Checks each client where it stands, so that the error has a line.
@@ -187,10 +187,19 @@ const PAGE: &str =
 const HASH: &str = "`secret_sha256` must be the SHA-256 of the secret: 64 hexadecimal digits";
 const ORIGIN: &str =
     "`origins` must be https origins without a path (http on loopback only), such as https://shop.example.com";
-const TTL: &str = "`token_ttl` must be one number and one unit, s, m, h or d, from 1m on, such as 12h";
+const TTL: &str = "`token_ttl` must be one number and one unit, s, m, h or d, from 5m on, such as 12h";
+
+/// A token that is fetched late must not have expired by then.
+const SHORTEST_LIFE: Duration = Duration::from_secs(300);
 
 fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+    (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible)
+}
+
+/// Neither a control character nor one that turns or hides what stands beside it, because the phone shows it.
+pub fn is_visible(letter: char) -> bool {
+    let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !letter.is_control() && !turns_or_hides
 }
 
 fn is_page(page: &str) -> bool {
@@ -217,7 +226,7 @@ fn origin(text: &str) -> Option<String> {
 }
 
 fn life(text: &str) -> Option<Duration> {
-    parse_duration(text).filter(|ttl| *ttl >= Duration::from_secs(60))
+    parse_duration(text).filter(|ttl| *ttl >= SHORTEST_LIFE)
 }
 
 #[cfg(test)]
@@ -264,7 +273,8 @@ mod tests {
             (r#","origins":["http://shop.example.com"]"#, "`origins` must be"),
             (r#","origins":["https://SHOP.example.com"]"#, "`origins` must be"),
             (r#","audience":[""]"#, "`audience` has an empty name"),
-            (r#","token_ttl":"59s""#, "`token_ttl` must be"),
+            (r#","token_ttl":"299s""#, "`token_ttl` must be"),
+            (r#","secret_sha256":null"#, "invalid type: null"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
             assert!(refused.contains(said) && refused.contains("line "), "{more}: {refused}");
@@ -274,6 +284,7 @@ mod tests {
             (LEAST.replace("shop-web", "shop web"), "`client_id` must consist of"),
             (LEAST.replace("shop-web", ""), "`client_id` must not be empty"),
             (LEAST.replace("晨光商城", " "), "`name` must be"),
+            (LEAST.replace("晨光商城", "\u{200b}"), "`name` must be"),
             (LEAST.replace(",\"appid\"", ",\"app\""), "unknown field `app`"),
             (format!(r#"{LEAST},"token_ttl":"25h""#), "longer than WXMINT_TOKEN_TTL"),
             (format!("{LEAST}}},{{{LEAST}"), "`client_id` shop-web stands there twice"),

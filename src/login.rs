@@ -36,7 +36,7 @@ use wxmint_wechat::{App, CallError, Session};
 
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
-    device::{Approval, DeviceError, Fetched},
+    device::{Approval, DeviceError, Fetched, is_of_client},
     error::{LoginError, SessionError},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},

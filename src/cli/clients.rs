@@ -1,6 +1,9 @@
 //! `wxmint clients`
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -130,7 +133,11 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn list(path: &Path) -> Result<(), Failure> {
     let (_, clients) = read(path, &read_private(path).map_err(unusable)?)?;
     let rows = clients.iter().map(|client| {
-        let kind = if client.is_back_end() { "back end, with a secret".into() } else { client.origins.join(" ") };
+        let kind = match (client.is_back_end(), &client.origins[..]) {
+            (true, _) => "back end, with a secret".to_owned(),
+            (false, []) => "none: a device without a secret".to_owned(),
+            (false, origins) => origins.join(" "),
+        };
         [client.id.to_string(), client.name.clone(), client.app.to_string(), kind]
     });
     table(["client_id", "name", "appid", "origins"], rows).into_iter().for_each(print);
@@ -144,22 +151,24 @@ fn end(client: &AppId) -> Result<(), Failure> {
     }
     let redis = open()?;
     init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
-    let (mut ended, mut progress) = (0, Progress::begin());
+    let (mut ended, mut from, mut progress) = (HashSet::new(), 0, Progress::begin());
     let done = run_to_end(async {
-        at_first(async || redis.users_of_client(client, 1).await).await?;
+        at_first(async || redis.users_of_client(client, from, 1).await).await?;
         loop {
-            let users = patiently(async || redis.users_of_client(client, AT_ONCE).await).await?;
-            if users.is_empty() {
-                return Ok::<_, Failure>(());
-            }
-            for user in users {
+            // Some of the last second again.
+            let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
+            let users = patiently(async || redis.users_of_client(client, from, most).await).await?;
+            let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
+            let Some((_, last)) = news.last() else { return Ok::<_, Failure>(()) };
+            from = *last;
+            for (user, until) in news {
                 patiently(async || redis.end_in_app(&user, client).await).await?;
-                patiently(async || redis.forget_client_user(client, &user).await).await?;
-                ended += 1;
-                progress.tell(format_args!("tokens of {ended} users are revoked"));
+                ended.insert((user, until));
+                progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
             }
         }
     });
+    let ended = ended.len();
     let refused = done.as_ref().err().map(|_| "failed".into());
     let note = Some(format!("tokens of {ended} users"));
     Event {
@@ -173,5 +182,9 @@ fn end(client: &AppId) -> Result<(), Failure> {
     audit::close();
     done?;
     print(format_args!("{client}: the tokens of {ended} users are revoked"));
+    say(
+        "note: wxmint serve gives out no more of them within 5 s after the client is out of its file, in Kubernetes within 2 min. \
+         Then run the same command again.",
+    );
     Ok(())
 }

@@ -274,7 +274,9 @@ impl Problem {
         }
         cors::add(request, &mut response);
         let body = match self.oauth {
-            Some(OAuthError { code, scanned }) if self.status.is_client_error() && self.retry_after.is_none() => {
+            Some(OAuthError { code, scanned })
+                if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
+            {
                 response.content_type("application/json");
                 serde_json::to_vec(&OAuthDocument { error: code, error_description: &self.detail, scanned })
             }

@@ -94,7 +94,7 @@ pub struct Issuer {
     /// Who may ask for a scan. Without them the paths for it are not there.
     pub(super) clients: Option<CurrentClients>,
     pub(super) clients_file: Option<WatchedFile>,
-    pub(super) verifier: Arc<ArcSwap<Verifier>>,
+    pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<ArcSwap<Vault>>,
     tls: Tls,
@@ -132,9 +132,8 @@ impl Issuer {
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
         let (clients_file, clients) = named.clients.unzip();
-        let audiences = clients.iter().flat_map(Clients::audiences);
         let issuer = Self {
-            verifier: Arc::new(ArcSwap::from_pointee(caller::verifier(&settings, audiences))),
+            verifier: caller::verifier(&settings),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,

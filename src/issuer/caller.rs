@@ -1,13 +1,18 @@
 //! Verifies the token of a request, which this issuer must have signed.
 
 use actix_web::HttpRequest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use wxmint_keys::KeySet;
-use wxmint_verify::{Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Verified, Verifier, VerifierPolicy};
+use wxmint_verify::{
+    Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Refused, Verified, Verifier, VerifierPolicy,
+};
 
 use super::Issuer;
 use crate::{
     http::{Problem, bearer_token, no_valid_token},
+    login::is_of_client,
     settings::Settings,
     telemetry::admit_line,
 };
@@ -16,12 +21,14 @@ use crate::{
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
 /// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
 /// themselves.)
-///
-/// The audiences of clients count too, so that a page's token opens `/logout`.
-pub(super) fn verifier(settings: &Settings, of_clients: impl IntoIterator<Item = String>) -> Verifier {
+pub(super) fn verifier(settings: &Settings) -> Verifier {
+    for_audiences(settings, settings.audience.clone())
+}
+
+fn for_audiences(settings: &Settings, audiences: Vec<String>) -> Verifier {
     let policy = VerifierPolicy {
         issuer: settings.issuer.as_str().to_owned(),
-        audiences: settings.audience.iter().cloned().chain(of_clients).collect(),
+        audiences,
         typ: settings.token_typ,
         longest_life: LONGEST_LIFE,
         leeway: MAX_LEEWAY,
@@ -34,13 +41,42 @@ impl Issuer {
     /// which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let (token, keys, ended) = (bearer_token(request)?, self.keys.at(now), self.keys.ended());
-        self.verifier.load().verify(token, &NotEnded { keys: keys.set(), ended: &ended }, now).map_err(|refused| {
+        let keys = NotEnded { keys: keys.set(), ended: &ended };
+        let verified = match self.verifier.verify(token, &keys, now) {
+            Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
+            verified => verified,
+        };
+        verified.map_err(|refused| {
             let reason = refused.to_string();
             if let Some(not_logged) = admit_line(&reason) {
                 tracing::info!(reason, not_logged, "token refused");
             }
             no_valid_token()
         })
+    }
+
+    /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its audience is,
+    /// because it can do nothing here but log out.
+    fn verify_of_client(
+        &self,
+        token: &str,
+        keys: &NotEnded<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Claims>, Refused> {
+        let own = claimed_audience(token).filter(|audience| !audience.is_empty()).ok_or(Refused::Audience)?;
+        let verified = for_audiences(&self.settings, own).verify(token, keys, now)?;
+        if is_of_client(&self.minter, &verified) { Ok(verified) } else { Err(Refused::Audience) }
+    }
+}
+
+/// `aud` of a token that nobody has verified.
+fn claimed_audience(token: &str) -> Option<Vec<String>> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    match &claims["aud"] {
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(several) => several.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
+        _ => None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{build::IssuerWorker, device};
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},
-    login::{LoginWorker, SessionError},
+    login::{LoginWorker, SessionError, is_of_client},
     refusals::Refusal,
     telemetry::{
         audit::{Activity, Event},
@@ -58,7 +58,9 @@ fn begin(
     let event = Event::new(activity, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
     device::readable_by_its_page(request, worker, &token.app);
-    Ok((Event { user: Some(token.user.clone()), app: Some(token.app.clone()), ..event }, token))
+    let (user, of) = (Some(token.user.clone()), Some(token.app.clone()));
+    let (app, client) = if is_of_client(&worker.issuer.minter, &token) { (None, of) } else { (of, None) };
+    Ok((Event { user, app, client, ..event }, token))
 }
 
 /// Tells of a request that a stranger may have sent.

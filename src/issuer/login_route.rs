@@ -199,7 +199,7 @@ fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<bool, &
         return;
     }
     let person = trail.person.as_ref().map(|person| worker.issuer.vault.load_full().audit_name(person));
-    let login = Event { app: trail.app, user: trail.user, person, ..event };
+    let login = Event { app: trail.app, client: trail.client, user: trail.user, person, ..event };
     if let Some(new_user) = trail.bound {
         Event { activity: Activity::Bind, client: None, new_user, ..login.clone() }.tell();
     }

@@ -1,7 +1,7 @@
 //! Reads files again while the process runs: the keys, the vault keys, the AppSecrets, the users, operators' secrets
 //! and the URL of Redis.
 
-use std::{collections::BTreeSet, fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -9,7 +9,7 @@ use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
 use wxmint_redis_link::RedisAccess;
 
 use super::{
-    Issuer, caller,
+    Issuer,
     ended_keys::{NotedEnds, check_replacement},
 };
 use crate::{
@@ -71,15 +71,11 @@ pub(super) fn watch_files(issuer: &Issuer) {
 
 fn watch_clients(issuer: &Issuer) {
     let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) else { return };
-    let (verifier, settings, metrics) = (Arc::clone(&issuer.verifier), issuer.settings.clone(), issuer.metrics.clone());
+    let (longest, metrics) = (issuer.settings.token_ttl, issuer.metrics.clone());
     metrics.clients_are(clients.load().names());
-    // Tokens of a client that is taken out can log out still.
-    let mut audiences: BTreeSet<_> = clients.load().audiences().collect();
     watch(issuer, "clients", "file of clients", async move || {
-        let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+        let parse = |content: &[u8]| Clients::parse(content, longest);
         reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
-            audiences.extend(read.audiences());
-            verifier.store(Arc::new(caller::verifier(&settings, audiences.clone())));
             tracing::info!(clients = read.iter().count(), "the file of clients was read again");
             metrics.clients_are(read.names());
             clients.store(Arc::new(read));

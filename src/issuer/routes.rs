@@ -36,7 +36,7 @@ const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// The problems of every route with a handler that asks the store.
 pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
-const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
+pub(super) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
 pub(super) const IDENTITY: &[ProblemCode] =
     &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
@@ -49,7 +49,7 @@ pub(super) const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisco
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
 pub(super) const HEAD: &[u16] = &[431];
 pub(super) const BODY: &[u16] = &[408, 413, 431];
-const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
+pub(super) const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
 
 routes! {
     #[openapi(

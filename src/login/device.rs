@@ -18,18 +18,17 @@ use serde_json::{Map, Value};
 use wxmint_ids::{AppId, DeviceCode, Person, UserCode};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_store::{
-    Approver, BindingState, Cell, Decided, DeviceRequest, FoundDevice, Grant, Issued, Meter, Opened, PersonalCall,
-    Poll, StoreError, TokenState, limits::TooMany,
+    Admission, Approver, BindingState, Cell, Decided, DeviceRequest, FoundDevice, Grant, Issued, Meter, Opened,
+    PersonalCall, Poll, StoreError, TokenState, limits::TooMany,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::Scene;
 
-use super::{
-    Asking, BindError, Entrant, IP, LoginError, LoginRequest, LoginTrail, LoginWorker,
-    date::{dated, latest},
-    worker::new_attempt,
+use super::{Asking, BindError, Entrant, IP, LoginError, LoginRequest, LoginTrail, LoginWorker, worker::new_attempt};
+use crate::{
+    apps::UnknownApp,
+    clients::{Client, Clients},
 };
-use crate::clients::{Client, Clients};
 
 /// The limit of open requests of an address. No variable sets it.
 const OPEN_REQUESTS: &str = "open_requests";
@@ -82,19 +81,27 @@ pub enum Fetched {
 
 /// The page's side.
 impl LoginWorker {
-    /// Opens a request of a page. `address` is the page's, as limits count it.
+    /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart from
+    /// everybody else, because a back end can name any address.
     pub async fn ask_phone(
         &self,
         client: &Client,
         address: &str,
         user_agent: &str,
     ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
-        self.apps.all().choose(Some(&client.app), None)?;
-        self.count_device(address).await?;
+        let apps = self.apps.all();
+        apps.choose(Some(&client.app), None)?;
+        if apps.choose(Some(&client.id), None).is_ok() {
+            // Ends of the one would be ends of the other.
+            return Err(UnknownApp::NotConfigured.into());
+        }
+        let counted_by = if client.is_back_end() { format!("{} {address}", client.id) } else { address.to_owned() };
+        self.count_by(Cell::Devices(counted_by.clone())).await?;
         let request = DeviceRequest {
             client: client.id.clone(),
             app: client.app.clone(),
             address: address.to_owned(),
+            counted_by,
             user_agent: user_agent.to_owned(),
             numbers: if client.matches { Some(draw_numbers()?) } else { None },
         };
@@ -116,11 +123,11 @@ impl LoginWorker {
         clients: &Clients,
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
-        self.count_device(address).await?;
+        self.count_by(Cell::DeviceTries(address.to_owned())).await?;
         let Some(found) = self.store.find_device(code, None).await?.filter(|found| found.approver.is_none()) else {
             return Ok(None);
         };
-        let Some(client) = clients.get(&found.request.client) else { return Ok(None) };
+        let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
         if !self.store.count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
@@ -129,29 +136,52 @@ impl LoginWorker {
             let scene = Scene::new(&scene, client.page.as_deref(), client.env_version);
             self.wechat.mini_program_code(app, token, scene).await
         };
-        self.by_access_token(&found.request.app, &new_attempt()?, draw).await.map(Some)
+        let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
+        if drawn.is_err() {
+            self.store.uncount_picture(code).await?;
+        }
+        drawn.map(Some)
     }
 
-    async fn count_device(&self, address: &str) -> Result<(), LoginError> {
-        let meter = Meter { cell: Cell::Devices(address.to_owned()), rate: self.policy.limits.ip };
+    async fn count_by(&self, cell: Cell) -> Result<(), LoginError> {
+        let meter = Meter { cell, rate: self.policy.limits.ip };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
     }
 
-    /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended.
+    /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended. `address`:
+    /// of who asks, as limits count it.
     pub async fn fetch_token(
         &self,
         code: &DeviceCode,
         client: &Client,
+        address: &str,
         now: DateTime<Utc>,
     ) -> Result<Fetched, LoginError> {
-        let Grant { token: issued, claims } = match self.store.poll_device(code, &client.id).await? {
+        self.apps.all().choose(Some(&client.app), None)?;
+        let attempt = new_attempt()?;
+        let poll = async || self.store.poll_device(code, &client.id, &client.app, &attempt).await;
+        // An answer that was lost must not cost the page its token.
+        let polled = match poll().await {
+            Ok(polled) => polled,
+            Err(_) => poll().await?,
+        };
+        let Grant { token: issued, claims } = match polled {
             Poll::Granted(grant) => grant,
             Poll::Repeated(token) => {
-                self.store.end_token(&token).await?;
+                if matches!(self.store.token_state(&token).await?, TokenState::People(_)) {
+                    self.store.end_token(&token).await?;
+                }
                 return Ok(Fetched::Not(Poll::Repeated(token)));
+            }
+            Poll::Unknown => {
+                self.count_by(Cell::DeviceTries(address.to_owned())).await?;
+                return Ok(Fetched::Not(Poll::Unknown));
             }
             other => return Ok(Fetched::Not(other)),
         };
+        if issued.expires_at <= now.timestamp() {
+            return Ok(Fetched::Not(Poll::Expired));
+        }
         // What has ended the user since the approval has ended this token too.
         if !matches!(self.store.token_state(&issued).await?, TokenState::People(_)) {
             return Ok(Fetched::Not(Poll::Denied));
@@ -172,27 +202,34 @@ impl LoginWorker {
 /// The phone's side.
 impl LoginWorker {
     /// Shows a request to the person whose phone has scanned its code.
-    pub async fn look_at(&self, asking: &Asking, code: &UserCode) -> Result<FoundDevice, DeviceError> {
+    /// `client` becomes the page's, also if the person may not see the request.
+    pub async fn look_at(
+        &self,
+        asking: &Asking,
+        code: &UserCode,
+        client: &mut Option<AppId>,
+    ) -> Result<FoundDevice, DeviceError> {
         self.count_call(&asking.person, PersonalCall::Device).await?;
         let found = self.store.find_device(code, Some(&asking.person.app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
+        *client = Some(found.request.client.clone());
         if found.request.app == asking.person.app { Ok(found) } else { Err(DeviceError::NotYours) }
     }
 
-    pub async fn deny(&self, asking: &Asking, code: &UserCode) -> Result<FoundDevice, DeviceError> {
-        let found = self.look_at(asking, code).await?;
-        if self.store.deny_device(code).await? { Ok(found) } else { Err(DeviceError::Gone) }
+    pub async fn deny(&self, asking: &Asking, code: &UserCode, client: &mut Option<AppId>) -> Result<(), DeviceError> {
+        self.look_at(asking, code, client).await?;
+        if self.store.deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
     }
 
     /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because answers
-    /// are lost. Returns the client.
+    /// are lost.
     pub async fn approve(
         &self,
         approval: Approval<'_>,
         clients: &Clients,
         trail: &mut LoginTrail,
         now: DateTime<Utc>,
-    ) -> Result<AppId, DeviceError> {
+    ) -> Result<(), DeviceError> {
         let Approval { code, login, number, asking, address } = approval;
         // Counted first, because whoever asks learns whether there is such a request.
         match asking {
@@ -201,19 +238,20 @@ impl LoginWorker {
                     (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
                 self.count_call(person, PersonalCall::Device).await?;
             }
-            None => self.count_device(address).await?,
+            None => self.count_by(Cell::DeviceTries(address.to_owned())).await?,
         }
         let found = self.store.find_device(code, None).await?.ok_or(DeviceError::Gone)?;
-        let DeviceRequest { client, app, numbers, .. } = found.request;
+        trail.client = Some(found.request.client.clone());
+        let client = of_request(clients, &found.request).ok_or(DeviceError::Gone)?;
+        let DeviceRequest { app, numbers, .. } = found.request;
         if asking.is_some_and(|asking| asking.person.app != app)
             || login.app.as_ref().is_some_and(|wanted| *wanted != app)
         {
             return Err(DeviceError::NotYours);
         }
         if let (Some(approver), Some(asking)) = (&found.approver, asking) {
-            return if *approver == Approver::of(&asking.person) { Ok(client) } else { Err(DeviceError::Gone) };
+            return if *approver == Approver::of(&asking.person) { Ok(()) } else { Err(DeviceError::Gone) };
         }
-        let policy = clients.get(&client).ok_or(DeviceError::Gone)?;
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
             return Err(DeviceError::NoNumber);
         }
@@ -226,15 +264,15 @@ impl LoginWorker {
         let person = Approver::of(&entrant.arrival.person);
         match self.store.claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
-            Decided::Approved => return Ok(client),
+            Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(DeviceError::WrongNumber),
             Decided::Gone => return Err(DeviceError::Gone),
         }
-        let grant = self.grant(policy, entrant, now).await?;
+        let grant = self.grant(client, entrant, now).await?;
         let approved = self.store.approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has denied.
         let is_done = approved || self.store.claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
-        if is_done { Ok(client) } else { Err(DeviceError::Gone) }
+        if is_done { Ok(()) } else { Err(DeviceError::Gone) }
     }
 
     /// The token that the client may fetch, dated with this login.
@@ -244,40 +282,46 @@ impl LoginWorker {
         let life = minter.life(arrival.at);
         let token =
             Issued { user: bound.user, app: client.id.clone(), id, issued_at: life.start, expires_at: life.end };
-        let token = self.date_for_client(&arrival.person, bound.generation, token, arrival.at, now).await?;
+        self.note(&arrival.person, bound.generation, &token).await?;
         let claims = serde_json::to_string(&extra).expect("a map of JSON values is JSON");
         Ok(Grant { token, claims })
     }
 
-    /// Dates the token, and then looks whether the binding is still there: an unbinding that did not see the note of this token
-    /// began before the note, and has taken the binding away.
-    async fn date_for_client(
-        &self,
-        person: &Person,
-        generation: u64,
-        token: Issued,
-        at: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<Issued, LoginError> {
-        let latest = latest(at, now, token.expires_at);
-        let date = self.store.date_client_token(&token, &person.app, latest, self.policy.one_login).await?;
-        match self.store.binding_state(person).await? {
-            BindingState::Bound(bound) if bound.generation == generation && bound.user == token.user => {
-                dated(token, date, latest)
-            }
-            _ => Err(BindError::Contended.into()),
-        }
+    /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have come before
+    /// the note. The token has the second of the login, so that every later end names it.
+    ///
+    /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees the note.
+    async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<(), LoginError> {
+        self.store.note_client_token(token, &person.app).await?;
+        let dated = match self.policy.one_login {
+            true => self.store.end_earlier(token, token.issued_at).await?,
+            false => token.issued_at,
+        };
+        let of_app = Issued { app: person.app.clone(), ..token.clone() };
+        let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
+        let binding = self.store.binding_state(person).await?;
+        let is_bound = matches!(binding, BindingState::Bound(bound)
+            if bound.generation == generation && bound.user == token.user && !bound.blocked);
+        let own = Admission { person: person.clone(), generation };
+        let is_admitted = matches!(state, TokenState::People(people) if people.contains(&own));
+        let is_alive = dated == token.issued_at && matches!(of_client, TokenState::People(_));
+        if is_bound && is_admitted && is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
     }
+}
 
-    /// Whether the token was issued to a client, which may be in the file no more.
-    pub(super) fn is_of_client(&self, token: &Verified<Claims>) -> bool {
-        self.minter.is_marked(&token.id, &mark_of_client(&token.app))
-    }
+/// Whether the token was issued to a client, which may be in the file no more.
+pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
+    minter.is_marked(&token.id, &mark_of_client(&token.app))
 }
 
 /// What marks the tokens of a client. No mark of a binding has a blank.
 fn mark_of_client(client: &AppId) -> String {
     format!("client {client}")
+}
+
+/// The client of a request, unless it has left the file, or is of another mini program now.
+fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
+    clients.get(&request.client).filter(|client| client.app == request.app)
 }
 
 /// As they were checked when the approval was made.

@@ -12,7 +12,7 @@ use wxmint_store::{
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::{LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, worker::new_attempt};
+use super::{LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, is_of_client, worker::new_attempt};
 use crate::telemetry::admit_line;
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -43,7 +43,7 @@ impl LoginWorker {
     /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
     pub async fn asking(&self, token: &Verified<Claims>) -> Result<Asking, SessionError> {
         let found = match self.store.token_state(&issued(token)).await? {
-            TokenState::People(people) if people.is_empty() && self.is_of_client(token) => {
+            TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
                 return Err(SessionError::OfPage);
             }
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
@@ -174,7 +174,7 @@ impl LoginWorker {
                             self.store.forget(own).await?;
                         }
                     }
-                    None if everywhere && !self.is_of_client(token) => return Err(SessionError::NotYours),
+                    None if everywhere && !is_of_client(&self.minter, token) => return Err(SessionError::NotYours),
                     None => {}
                 }
                 if everywhere {

@@ -62,6 +62,8 @@ pub struct LoggedIn {
 pub struct LoginTrail {
     pub app: Option<AppId>,
     pub person: Option<Person>,
+    /// The page that the person lets in.
+    pub client: Option<AppId>,
     /// Whom the person is bound to.
     pub user: Option<UserId>,
     /// Of a login that has bound the person: whether the user was made.

@@ -1,6 +1,10 @@
 //! A file of secrets that is read again while the process runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -26,6 +30,11 @@ impl WatchedFile {
     }
 
     pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        // Opening a pipe waits for a writer, and this thread serves requests.
+        if fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo()) {
+            let source = io::Error::other("it is a pipe, which cannot be read again");
+            return Err(FileError::Io { path: self.path.clone(), source });
+        }
         read_private(&self.path)
     }
 

@@ -113,6 +113,11 @@ impl IssuerUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As browsers write it.
+    pub fn origin(&self) -> String {
+        self.0.parse().map(|url: Url| url.origin().ascii_serialization()).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for IssuerUrl {

@@ -61,9 +61,10 @@ impl UserCode {
 impl DeviceCode {
     /// A new one.
     pub fn random() -> Result<Self, Unspecified> {
-        let mut bytes = [0; 32];
+        let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
         rand::fill(&mut bytes)?;
-        let mut number = u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
+        rand::fill(&mut drawn)?;
+        let mut number = u64::from_be_bytes(drawn);
         let code = UserCode([(); 8].map(|()| {
             let letter = LETTERS[(number % 20) as usize];
             number /= 20;

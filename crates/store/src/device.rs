@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wxmint_ids::{AppId, DeviceCode, Person, UserCode, UserId, unprintable};
 
-use super::{Issued, Result, limits::TooMany, short_digest};
+use super::{AttemptId, Issued, Result, limits::TooMany, short_digest};
 
 /// How long a page waits for the phone.
 pub const DEVICE_TTL: Duration = Duration::from_secs(180);
@@ -32,8 +32,11 @@ pub struct DeviceRequest {
     pub client: AppId,
     /// Whose users may say yes.
     pub app: AppId,
-    /// The page's, as limits count it.
+    /// The page's, as the phone shows it.
     pub address: String,
+    /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end, which must not
+    /// use up what others have.
+    pub counted_by: String,
     pub user_agent: String,
     /// The numbers from which the person must choose the one that the page shows, and which one that is.
     pub numbers: Option<([String; 3], String)>,
@@ -127,6 +130,9 @@ pub trait Devices {
     /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
     async fn count_picture(&self, code: &UserCode) -> Result<bool>;
 
+    /// Uncounts a mini-program code that WeChat has not drawn.
+    async fn uncount_picture(&self, code: &UserCode) -> Result<()>;
+
     /// Begins an approval. `number`: the one that the person has chosen.
     async fn claim_device(&self, code: &UserCode, person: &Approver, number: Option<&str>) -> Result<Decided>;
 
@@ -136,16 +142,15 @@ pub trait Devices {
     /// Denies a request that nobody has approved. False if there is none.
     async fn deny_device(&self, code: &UserCode) -> Result<bool>;
 
-    /// Tells a page of `client` what became of its request.
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll>;
+    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same `attempt` is
+    /// granted the token again.
+    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll>;
 
-    /// Dates the token of an approval, as [`super::Ends::date_token`] does, after a note that its user has one by this client and
-    /// this app: so an end in the app ends it too. `one_login`: as [`super::Ends::end_earlier`] does.
-    async fn date_client_token(&self, token: &Issued, app: &AppId, latest: i64, one_login: bool) -> Result<i64>;
+    /// Notes that a user has a token of a client, which was approved through this app: so an end in the app ends it too, and so does
+    /// an end of the client.
+    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
 
-    /// Users who may have a token of this client. At most `most`; who was told to [`Self::forget_client_user`] is not among them.
-    async fn users_of_client(&self, client: &AppId, most: usize) -> Result<Vec<UserId>>;
-
-    /// After the user's tokens of this client were ended.
-    async fn forget_client_user(&self, client: &AppId, user: &UserId) -> Result<()>;
+    /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on and in the
+    /// order of these seconds. At most `most`.
+    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }

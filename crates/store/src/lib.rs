@@ -170,8 +170,11 @@ pub struct Meter {
 pub enum Cell {
     /// Logins from an address, or from an IPv6 network of 64 bits.
     Address(String),
-    /// Requests of pages from an address, and their mini-program codes.
+    /// Requests of pages from an address.
     Devices(String),
+    /// What strangers send from an address who may have guessed a code: pictures, approvals without a token, device codes that are
+    /// nobody's.
+    DeviceTries(String),
     Logins(Person),
     /// Failed passwords of a person for a user name, which is given by its digest.
     Attempts(Person, String),

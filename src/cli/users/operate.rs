@@ -76,7 +76,7 @@ fn report(user: &UserId, erased: &Erased) {
     for line in [
         format!("stays for {} min: the numbers of the erased bindings, under the openid", NUMBERS_KEPT.as_secs() / 60),
         format!("stays for {} min at most: bind tickets that were given out", TICKET_TTL.as_secs() / 60),
-        "stays until no token can be left: the end of the tokens, under the user id".to_owned(),
+        "stays until no token can be left: the end of the tokens, and which pages had some, under the user id".to_owned(),
         "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
          you replace them"
             .to_owned(),

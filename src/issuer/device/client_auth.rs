@@ -68,16 +68,20 @@ pub(super) fn authenticate<'c>(
 
 /// Name and secret of the header, each decoded as in a form.
 fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
-    let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let Some(header) = headers.next() else { return Ok(None) };
     let read = |header: &HeaderValue| {
         let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
         let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
         let (id, secret) = text.split_once(':')?;
-        let decoded = |text: &str| Some(pairs(&format!("={text}")).into_iter().next()?.1);
+        let decoded = |text: &str| match &mut pairs(&format!("={text}"))[..] {
+            [(name, text)] if name.is_empty() => Some(std::mem::take(text)),
+            _ => None,
+        };
         scheme.eq_ignore_ascii_case("Basic").then_some((decoded(id)?, decoded(secret)?))
     };
-    let form = "Authorization must be Basic, with client_id and client_secret.";
-    read(header).map(Some).ok_or_else(|| unknown(form))
+    let form = "Send one header Authorization: Basic, with client_id and client_secret.";
+    read(header).filter(|_| headers.next().is_none()).map(Some).ok_or_else(|| unknown(form))
 }
 
 /// RFC 6749 section 5.2: 401, with the scheme that the client may use.

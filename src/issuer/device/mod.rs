@@ -17,7 +17,7 @@ use super::{
     IssuerStartError,
     build::{IssuerWorker, load},
     examine::unusable_file,
-    routes::{ANY, BODY, HEAD, IDENTITY, LIMIT, SECURITY, TOKEN, WECHAT},
+    routes::{ANY, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, TYPED_BODY, WECHAT},
 };
 use crate::{
     clients::Clients,
@@ -37,12 +37,12 @@ const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
-    POST "/device_authorization" page::device_authorization [ANY, LIMIT], BODY;
-    POST "/token" page::token [ANY], BODY;
+    POST "/device_authorization" page::device_authorization [STORE, LIMIT], BODY;
+    POST "/token" page::token [STORE], BODY;
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
     GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
-    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, WECHAT], BODY;
+    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, WECHAT], TYPED_BODY;
     POST "/device/{user_code}/deny" phone::deny [ANY, TOKEN, PHONE, LIMIT], HEAD;
 }
 

@@ -1,6 +1,6 @@
 //! The page's side: it asks, shows a code, and fetches its token (RFC 8628 section 3).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,15 +20,20 @@ use super::{
     of_oauth, to_oauth,
 };
 use crate::{
-    clients::Client,
+    clients::{Client, is_visible},
     clock::now,
     http::{Answer, Fields, Problem, ProblemCode, RefusedBody, cors, limit_key, malformed, origin, page, private},
     login::{DeviceError, Fetched, LoginError},
     refusals::Refusal,
-    telemetry::audit::{Activity, Event},
+    telemetry::{
+        admit_line,
+        audit::{Activity, Event, Origin},
+    },
 };
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// The most characters of a browser's name that a phone shows.
 const LONGEST_AGENT: usize = 256;
 
@@ -45,6 +50,18 @@ pub(super) struct DeviceAuthorizationForm {
     browser_address: Option<String>,
     /// From a back end: the header User-Agent of the browser that asks.
     browser_user_agent: Option<String>,
+}
+
+/// An error of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which a `Problem` becomes")]
+pub(super) struct OAuthError {
+    #[schema(example = "authorization_pending")]
+    error: String,
+    /// What was wrong here, and what to do.
+    error_description: String,
+    /// With `authorization_pending`: a phone has scanned the code.
+    scanned: Option<bool>,
 }
 
 /// What the page shows, and what it asks for its token with.
@@ -82,7 +99,9 @@ pub(super) struct DeviceAuthorization {
 /// form of OAuth 2.0 (`error`, `error_description`); 429 and 503 have Retry-After.
 #[utoipa::path(post, path = "/device_authorization", tag = "scan",
     request_body(content = DeviceAuthorizationForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Show this", body = DeviceAuthorization)))]
+    responses((status = 200, description = "Show this", body = DeviceAuthorization),
+        (status = 400, description = "Another form of request, or a client of a mini program that is not configured", body = OAuthError),
+        (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn device_authorization(
     request: HttpRequest,
     payload: Payload,
@@ -94,8 +113,17 @@ pub(super) async fn device_authorization(
 async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) -> Answer {
     const NAMES: &[&str] = &["client_id", "client_secret", "browser_address", "browser_user_agent"];
     let (fields, clients) = (read_form(request, payload, NAMES).await?, worker.clients());
-    let client = authenticate(request, &fields, &clients)?;
-    let (origin, (address, user_agent)) = (origin(request), browser(request, &fields, client)?);
+    let client = authenticate(request, &fields, &clients).map_err(|problem| {
+        let event = Event::new(Activity::DeviceRequest, origin(request));
+        let who = event.address().to_owned();
+        let refusal = Refusal::from(problem);
+        refusal.of(event).tell_bounded(&who);
+        refusal.problem
+    })?;
+    refuse_strangers(request, worker, client)?;
+    let (address, user_agent) = browser(request, &fields, client)?;
+    let origin = Origin { address: Some(address.clone()), ..origin(request) };
+    let who = format!("{} {address}", client.id);
     let event = Event {
         app: Some(client.app.clone()),
         client: Some(client.id.clone()),
@@ -111,11 +139,11 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
         }
         Err(error) => {
             let refusal = Refusal::from(error);
-            refusal.of(event).tell_bounded(&address);
+            refusal.of(event).tell_bounded(&who);
             return Err(of_oauth(in_own_words(refusal.problem)));
         }
     };
-    event.tell_bounded(&address);
+    event.tell_bounded(&who);
     let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
     let shown = DeviceAuthorization {
         device_code: code.expose().to_owned(),
@@ -140,6 +168,18 @@ fn in_own_words(problem: Problem) -> Problem {
     }
 }
 
+/// A page of another site could use up what its visitor's address has. It need not be able to read the answer for that.
+fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Result<(), Problem> {
+    let Some(site) = request.headers().get(header::ORIGIN) else { return Ok(()) };
+    let issuer = worker.issuer.settings.issuer.origin();
+    let is_own = |site: &str| site == issuer || client.origins.iter().any(|own| own == site);
+    if client.is_back_end() || site.to_str().is_ok_and(is_own) {
+        return Ok(());
+    }
+    let detail = "The site that asks is none of the client's `origins`.";
+    Err(Problem::invalid(detail).oauth("unauthorized_client"))
+}
+
 /// Address and name of the browser that asks: a back end's visitor, or the page itself.
 fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
     let header = || request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
@@ -153,7 +193,7 @@ fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Resul
             agent = text.into_owned();
         }
     }
-    let agent = agent.chars().filter(|letter| !letter.is_control()).take(LONGEST_AGENT).collect();
+    let agent = agent.chars().filter(|letter| is_visible(*letter)).take(LONGEST_AGENT).collect();
     Ok((address, agent))
 }
 
@@ -192,7 +232,9 @@ pub(super) struct TokenAnswer {
 /// ask 5 seconds later each time), `access_denied`, `expired_token`, `invalid_grant`. A device code gives one token.
 #[utoipa::path(post, path = "/token", tag = "scan",
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "Logged in", body = TokenAnswer)))]
+    responses((status = 200, description = "Logged in", body = TokenAnswer),
+        (status = 400, description = "Not yet, not any more, or another form of request", body = OAuthError),
+        (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn token(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     to_oauth(fetch(&request, payload, &worker, now()).await)
 }
@@ -210,18 +252,27 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
-    match worker.login.fetch_token(&code, client, now).await.map_err(|error| of_oauth(error.into()))? {
+    let address = origin(request).address.unwrap_or_default();
+    let fetched = worker.login.fetch_token(&code, client, &address, now).await;
+    match fetched.map_err(|error| of_oauth(in_own_words(error.into())))? {
         Fetched::Token { token, issued } => {
             worker.issuer.metrics.device(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
-            Ok(cors::readable(request, private(answer)))
+            let mut answer = private(answer);
+            // RFC 6749 section 5.1.
+            answer.headers_mut().insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
+            Ok(cors::readable(request, answer))
         }
         Fetched::Not(poll) => {
-            if matches!(poll, Poll::Repeated(_)) {
+            if let Poll::Repeated(token) = &poll {
                 worker.issuer.metrics.device(&client.id, "repeated");
                 tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was ended");
+                let note = Some("a device code was used twice".into());
+                let (client, user) = (Some(client.id.clone()), Some(token.user.clone()));
+                let ended = Event { client, user, note, ..Event::new(Activity::End, origin(request)) };
+                ended.tell_bounded(token.id.as_str());
             }
             Err(not_granted(&poll))
         }
@@ -257,21 +308,27 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let gone = || Refusal::from(DeviceError::Gone).problem;
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();
-    let drawn = worker.login.picture(&code, &worker.clients(), &address).await.map_err(|error| {
-        let problem = Problem::from(error);
-        match problem.status().as_u16() {
-            429 | 503 => in_own_words(problem),
-            // The log has the reason; a page can but wait, or show the ordinary code.
-            _ => Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no code for this page at the moment.")
-                .retry_after(POLL_INTERVAL),
-        }
-    })?;
+    let drawn = worker.login.picture(&code, &worker.clients(), &address).await.map_err(no_picture)?;
     let picture = drawn.ok_or_else(gone)?;
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")
         .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(picture))
+}
+
+/// Where WeChat draws none, a page can but wait, or show the ordinary code. The log has the reason.
+fn no_picture(error: LoginError) -> Problem {
+    let wait = match &error {
+        LoginError::TooMany { .. } | LoginError::StoreUnavailable(_) => return in_own_words(error.into()),
+        LoginError::Misconfigured(_) | LoginError::SlowDown => REFUSED_PAUSE,
+        _ => POLL_INTERVAL,
+    };
+    if let Some(not_logged) = admit_line("no mini-program code") {
+        tracing::warn!(%error, not_logged, "WeChat draws no mini-program code for a page");
+    }
+    Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no mini-program code for this page at the moment.")
+        .retry_after(wait)
 }
 
 /// A page that says to scan with WeChat

@@ -1,8 +1,8 @@
 //! The phone's side: the person looks at what a page asks for, and says yes or no.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::AUTHORIZATION,
+    HttpMessage, HttpRequest, HttpResponse,
+    http::{StatusCode, header::AUTHORIZATION},
     web::{self, Path, Payload},
 };
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::super::{
 };
 use crate::{
     clock::now,
-    http::{Answer, Problem, SMALL_BODY, origin, private, read_body, to_the_end},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
     login::{Approval, Asking, DeviceError, LoginRequest},
     refusals::Refusal,
     telemetry::audit::{Activity, Event},
@@ -69,17 +69,20 @@ pub(super) struct ApprovalBody {
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
 pub(super) async fn look(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
     let (asking, event) = begin(Activity::DeviceLook, &request, &worker).await?;
+    let mut client = None;
     let looked = match code.parse() {
-        Ok(code) => worker.login.look_at(&asking, &code).await,
+        Ok(code) => worker.login.look_at(&asking, &code, &mut client).await,
         Err(_) => Err(DeviceError::Gone),
     };
     let clients = worker.clients();
-    let shown = looked.and_then(|found| match clients.get(&found.request.client) {
-        Some(client) => Ok((client.name.clone(), found)),
-        None => Err(DeviceError::Gone),
+    let shown = looked.and_then(|found| {
+        match clients.get(&found.request.client).filter(|client| client.app == found.request.app) {
+            Some(client) => Ok((client.name.clone(), found)),
+            None => Err(DeviceError::Gone),
+        }
     });
-    let (client_name, FoundDevice { request, requested_at, expires_in, .. }) =
-        told(&worker, event, "scanned", shown, |(_, found)| &found.request.client)?;
+    let (client_name, found) = told(&worker, Event { client, ..event }, "scanned", shown)?;
+    let FoundDevice { request, requested_at, expires_in, .. } = found;
     Ok(private(DeviceAnswer {
         client_id: request.client,
         client_name,
@@ -97,11 +100,12 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, worker: web::
     responses((status = 204, description = "Denied")))]
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
     let (asking, event) = begin(Activity::DeviceDenial, &request, &worker).await?;
+    let mut client = None;
     let denied = match code.parse() {
-        Ok(code) => worker.login.deny(&asking, &code).await,
+        Ok(code) => worker.login.deny(&asking, &code, &mut client).await,
         Err(_) => Err(DeviceError::Gone),
     };
-    told(&worker, event, "denied", denied, |found| &found.request.client)?;
+    told(&worker, Event { client, ..event }, "denied", denied)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -119,21 +123,18 @@ fn told<T>(
     event: Event,
     outcome: &'static str,
     result: Result<T, DeviceError>,
-    client_of: impl FnOnce(&T) -> &AppId,
 ) -> Result<T, Problem> {
-    match result {
-        Ok(found) => {
-            let client = client_of(&found);
-            worker.issuer.metrics.device(client, outcome);
-            Event { client: Some(client.clone()), ..event }.tell();
-            Ok(found)
+    let refusal = match result {
+        Ok(done) => {
+            event.client.iter().for_each(|client| worker.issuer.metrics.device(client, outcome));
+            event.tell();
+            return Ok(done);
         }
-        Err(error) => {
-            let (refusal, who) = (Refusal::from(error), event.person.clone().unwrap_or_default());
-            refusal.of(event).tell_bounded(&who);
-            Err(refusal.problem)
-        }
-    }
+        Err(error) => Refusal::from(error),
+    };
+    let who = event.person.clone().unwrap_or_default();
+    refusal.of(event).tell_bounded(&who);
+    Err(refusal.problem)
 }
 
 /// Let a page in
@@ -150,6 +151,11 @@ pub(super) async fn approve(
     payload: Payload,
     worker: web::Data<IssuerWorker>,
 ) -> Answer {
+    // A page of another site can send all other types without being asked for a preflight.
+    if !request.content_type().eq_ignore_ascii_case("application/json") {
+        let detail = "Send the header `Content-Type: application/json`.";
+        return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
     let shown =
         if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
     let body = read_body(payload, SMALL_BODY).await?;
@@ -167,12 +173,16 @@ pub(super) async fn approve(
                 worker.login.approve(approval, &clients, &mut attempt.trail, now()).await.map_err(Refusal::from)
             }
         };
-        let client = outcome.as_ref().ok().cloned();
-        if let Some(client) = &client {
-            worker.issuer.metrics.device(client, "approved");
+        let became = match &outcome {
+            Ok(()) => Some("approved"),
+            Err(refusal) if refusal.problem.code() == ProblemCode::MatchWrong => Some("denied"),
+            Err(_) => None,
+        };
+        if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
+            worker.issuer.metrics.device(client, became);
         }
-        attempt.end(Event { client, ..event }, outcome.as_ref().map(|_| false));
-        outcome.map(|_| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)
+        attempt.end(event, outcome.as_ref().map(|()| false));
+        outcome.map(|()| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)
     };
     to_the_end(approving).await
 }

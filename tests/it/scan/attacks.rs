@@ -176,7 +176,28 @@ async fn what_a_page_says_of_itself_is_bounded_and_a_back_end_speaks_for_its_vis
         let asked = bed.form("/device_authorization", form).await;
         let shown = bed.look(&phone, &asked.member("user_code")).await.json();
         assert_eq!(shown["address"], address);
-        let agent: String = agent.chars().take(256).collect();
+        let agent: String = agent.replace('\u{202e}', "").chars().take(256).collect();
         assert_eq!(shown["user_agent"], agent.as_str());
     }
+}
+
+/// A client that comes back for another mini program does not log its users in with what was approved in the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_of_the_mini_program_that_its_client_had() {
+    let bed = builder().two_apps().start().await;
+    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let [waiting, approved] = [bed.ask_as("cli.1").await, bed.ask_as("cli.1").await];
+    let body = json!({"code": bed.wechat.mint_code_in(APPID, "lin").await});
+    let path = bed.service().url(&format!("/device/{}/approve", approved.user_code()));
+    assert_eq!(bed.http.send(bed.http.0.post(path).json(&body)).await.status, 204);
+    let mut changed = clients();
+    changed[2]["appid"] = OTHER_APPID.into();
+    let file = bed.configuration.value("WXMINT_CLIENTS_FILE");
+    std::fs::write(file, json!({"clients": changed}).to_string()).expect("written");
+    until("the file is read again", PATIENCE, async || bed.look(&phone, &waiting.user_code()).await.status == 404)
+        .await;
+    bed.poll(&approved).await.expect_oauth(400, "invalid_grant");
+    let path = bed.service().url(&format!("/device/{}/approve", waiting.user_code()));
+    let body = json!({"code": bed.wechat.mint_code_in(APPID, "lin").await});
+    bed.http.send(bed.http.0.post(path).json(&body)).await.expect_problem(404, "unknown_device_code");
 }

@@ -1,8 +1,11 @@
 //! What ends a page's token, and what does not.
 
-use std::fs;
+use std::{fs, sync::Arc};
+
+use tokio::sync::Notify;
 
 use super::*;
+use crate::support::{AccountService, Reply, Service};
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -86,6 +89,7 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     let phone = bed.log_in("lin").await.expect_login();
     let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", AUDIENCE).ready().await;
     let (page, kept) = (bed.let_in("shop-web", "lin").await, bed.let_in("cli.1", "lin").await);
+    let other = bed.let_in("shop-web", "lin").await;
     let waiting = bed.ask().await;
     assert_eq!(bed.approve(None, "lin", &waiting.user_code(), waiting.number().as_deref()).await.status, 204);
 
@@ -104,12 +108,49 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     bed.look(&phone, &waiting.user_code()).await.expect_problem(404, "unknown_device_code");
     assert_eq!(sidecar.verify(&page.member("access_token")).await.status, 200, "until it is ended");
 
-    let ended = bed.configuration.command_of(&["clients", "end", "shop-web"]).output().expect("wxmint runs");
-    assert!(ended.status.success(), "{ended:?}");
-    assert!(String::from_utf8_lossy(&ended.stdout).contains("the tokens of 1 users are revoked"), "{ended:?}");
+    // A replica that starts now has never heard of the client.
+    let another = Service::start(&bed.configuration, bed.http.clone()).await;
+    for path in ["/binding", "/logout"] {
+        let method = if path == "/binding" { "DELETE" } else { "POST" };
+        let answer = another.ask(method, path, &other.member("access_token"), &Value::Null).await;
+        assert_eq!(answer.status, if path == "/binding" { 403 } else { 204 }, "{answer:?}");
+    }
+    for _ in 0..2 {
+        let ended = bed.configuration.command_of(&["clients", "end", "shop-web"]).output().expect("wxmint runs");
+        assert!(ended.status.success(), "{ended:?}");
+        assert!(String::from_utf8_lossy(&ended.stdout).contains("the tokens of 1 users are revoked"), "{ended:?}");
+    }
     refuses(&sidecar, &page).await;
     bed.log_out(&kept, false).await;
     assert!(bed.accepts(&phone).await);
+}
+
+/// The account service is slow, and an operator ends the user meanwhile: after the login and before the approval's token has its date.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_between_the_login_and_the_token_of_an_approval_ends_it_too() {
+    let accounts = AccountService::start();
+    let bed = builder().operators(ADMIN).env("WXMINT_ACCOUNTS", &accounts.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
+    let bed = bed.env("WXMINT_AUTO_PROVISION", "true").start().await;
+    for (method, act) in [("POST", "end"), ("PUT", "block")] {
+        let person = &format!("person-of-{act}");
+        let phone = bed.log_in(person).await.expect_login();
+        let request = bed.ask().await;
+        let (code, number) = (request.user_code(), request.number());
+        let go = Arc::new(Notify::new());
+        accounts.take_calls();
+        accounts.misbehave_once(Reply::Held(Arc::clone(&go)));
+        let approving = bed.approve(None, person, &code, number.as_deref());
+        let ending = async {
+            until("the account service is asked", PATIENCE, async || !accounts.calls().is_empty()).await;
+            let path = format!("/users/{}/{act}", phone.member("user_id"));
+            let answer = bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
+            assert_eq!(answer.status, 204, "{answer:?}");
+            go.notify_one();
+        };
+        let (approved, ()) = tokio::join!(approving, ending);
+        approved.expect_problem(503, "store_unavailable");
+        bed.poll(&request).await.expect_oauth(400, "authorization_pending");
+    }
 }
 
 /// `WXMINT_ONE_LOGIN` counts each client as an app of its own.

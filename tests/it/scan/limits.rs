@@ -19,12 +19,13 @@ async fn an_address_has_twenty_open_requests_and_asks_as_often_as_its_limit_allo
     assert_eq!(bed.approve(None, "lin", &open[0].user_code(), None).await.status, 204);
     bed.poll(&open[0]).await.expect_login();
     bed.ask_as("cli.1").await;
-    // With the approval that was the 23rd; each picture counts too.
-    for number in 24..=30 {
-        let drawn = bed.service().get(&format!("/device/{}/code.jpg", open[number % 20].user_code())).await;
-        assert_eq!(drawn.status, 200, "{number}: {drawn:?}");
+    // Pictures and approvals without a token count apart from requests: with the approval above, 30.
+    for number in 2..=30 {
+        let path = format!("/device/{}/code.jpg", open[1 + number % 19].user_code());
+        assert_eq!(bed.service().get(&path).await.status, 200, "{number}");
     }
-    bed.service().get(&format!("/device/{}/code.jpg", open[1].user_code())).await.expect_problem(429, "rate_limited");
+    let path = format!("/device/{}/code.jpg", open[1].user_code());
+    assert_eq!(bed.service().get(&path).await.status, 429);
     bed.log_in("lin").await.expect_login();
 }
 
@@ -118,4 +119,23 @@ async fn check_files_are_served_and_nothing_else_of_their_folder() {
     }
     let page = bed.service().get("/device?user_code=%3Cscript%3E").await;
     assert!(page.status == 200 && !page.body.contains("<script"), "{page:?}");
+}
+
+/// Nobody uses up what others have: a back end that names an address, and a page of another site in its visitor's browser.
+#[tokio::test]
+async fn the_open_requests_of_one_shut_no_other_out() {
+    let bed = builder().start().await;
+    let back_end = [("client_id", "shop"), ("client_secret", SECRET), ("browser_address", "127.0.0.1")];
+    for _ in 0..20 {
+        assert_eq!(bed.form("/device_authorization", &back_end).await.status, 200);
+        for site in ["https://evil.example", "null"] {
+            let request = bed.http.0.post(bed.service().url("/device_authorization")).header("origin", site);
+            let refused = bed.http.send(with_form(request, &[("client_id", "shop-web")])).await;
+            refused.expect_oauth(400, "unauthorized_client");
+        }
+    }
+    bed.form("/device_authorization", &back_end).await.expect_problem(429, "rate_limited");
+    bed.ask().await;
+    let approve = bed.http.0.post(bed.service().url("/device/WDJBMJHT/approve")).header("content-type", "text/plain");
+    bed.http.send(approve.body("{\"code\":\"a\"}")).await.expect_problem(415, "invalid_request");
 }

@@ -21,6 +21,7 @@ use actix_web::{
 };
 use futures_util::stream;
 use serde_json::Value;
+use tokio::sync::Notify;
 use wxmint_simulator::AccountBook;
 
 use super::locked;
@@ -47,6 +48,9 @@ pub(crate) enum Reply {
     Away,
     /// The right answer, so much later.
     Late(Duration),
+    /// The right answer, once the test lets it go.
+    #[allow(dead_code, reason = "not of the campaign")]
+    Held(Arc<Notify>),
 }
 
 #[derive(Debug, Clone)]
@@ -189,6 +193,10 @@ async fn misbehaved(reply: Reply, request: &HttpRequest, answer: Value, sent: Ht
         Reply::Away => HttpResponse::ServiceUnavailable().finish(),
         Reply::Stalled => {
             sleep(FOREVER).await;
+            sent
+        }
+        Reply::Held(go) => {
+            go.notified().await;
             sent
         }
         Reply::Late(delay) => {

@@ -8,7 +8,7 @@ use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 
 use super::{
     super::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, Ends, FoundDevice, Grant,
+        Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, FoundDevice, Grant,
         Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
         device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
     },
@@ -34,7 +34,8 @@ enum State {
     Claimed(Approver),
     Approved(Approver, Grant),
     Denied,
-    Taken(Approver, Grant),
+    /// By this attempt.
+    Taken(Approver, Grant, AttemptId),
 }
 
 impl StoredDevice {
@@ -51,7 +52,7 @@ impl Devices for Memory {
         if let Some(held) = shelves.devices.get(code.user_code()) {
             return Ok(if held.digest == digest_of(code) { Opened::Open } else { Opened::Collides });
         }
-        let is_open = |device: &&StoredDevice| device.waits(now) && device.request.address == request.address;
+        let is_open = |device: &&StoredDevice| device.waits(now) && device.request.counted_by == request.counted_by;
         let open: Vec<_> = shelves.devices.values().filter(is_open).map(|device| device.until).collect();
         if open.len() >= MOST_OPEN {
             let first = open.into_iter().min().unwrap_or(now);
@@ -78,7 +79,7 @@ impl Devices for Memory {
         let Some(held) = shelves.devices.get_mut(code).filter(|held| now < held.until) else { return Ok(None) };
         let approver = match &held.state {
             State::Open | State::Claimed(_) => None,
-            State::Approved(approver, _) | State::Taken(approver, _) => Some(approver.clone()),
+            State::Approved(approver, _) | State::Taken(approver, ..) => Some(approver.clone()),
             State::Denied => return Ok(None),
         };
         held.scanned |= approver.is_none() && scanned == Some(&held.request.app);
@@ -93,6 +94,13 @@ impl Devices for Memory {
         Ok(held.pictures <= MOST_PICTURES)
     }
 
+    async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
+        if let Some(held) = self.shelves().devices.get_mut(code) {
+            held.pictures = held.pictures.saturating_sub(1);
+        }
+        Ok(())
+    }
+
     async fn claim_device(&self, code: &UserCode, person: &Approver, number: Option<&str>) -> Result<Decided> {
         let (now, mut shelves) = self.open();
         let Some(held) = shelves.devices.get_mut(code).filter(|held| now < held.until) else {
@@ -100,7 +108,7 @@ impl Devices for Memory {
         };
         let is_wrong = held.request.numbers.as_ref().is_some_and(|(_, right)| number != Some(right.as_str()));
         let (decided, state) = match &held.state {
-            State::Approved(approver, _) | State::Taken(approver, _) if approver == person => {
+            State::Approved(approver, _) | State::Taken(approver, ..) if approver == person => {
                 return Ok(Decided::Approved);
             }
             State::Open | State::Claimed(_) if is_wrong => (Decided::WrongNumber, State::Denied),
@@ -130,17 +138,20 @@ impl Devices for Memory {
         Ok(waiting.map(|held| held.state = State::Denied).is_some())
     }
 
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
+    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll> {
         let (now, mut shelves) = self.open();
-        let is_asked = |held: &&mut StoredDevice| held.digest == digest_of(code) && held.request.client == *client;
+        let is_asked = |held: &&mut StoredDevice| {
+            held.digest == digest_of(code) && held.request.client == *client && held.request.app == *app
+        };
         let Some(held) = shelves.devices.get_mut(code.user_code()).filter(is_asked) else { return Ok(Poll::Unknown) };
         match held.state.clone() {
             _ if held.until + DEVICE_END_KEPT <= now => return Ok(Poll::Unknown),
             State::Denied => return Ok(Poll::Denied),
-            State::Taken(_, grant) => return Ok(Poll::Repeated(grant.token)),
+            State::Taken(_, grant, by) if by == *attempt => return Ok(Poll::Granted(grant)),
+            State::Taken(_, grant, _) => return Ok(Poll::Repeated(grant.token)),
             _ if held.until <= now => return Ok(Poll::Expired),
             State::Approved(approver, grant) => {
-                held.state = State::Taken(approver, grant.clone());
+                held.state = State::Taken(approver, grant.clone(), attempt.clone());
                 return Ok(Poll::Granted(grant));
             }
             State::Open | State::Claimed(_) => {}
@@ -151,29 +162,22 @@ impl Devices for Memory {
         Ok(if soon { Poll::TooSoon } else { Poll::Pending { scanned: held.scanned } })
     }
 
-    async fn date_client_token(&self, token: &Issued, app: &AppId, latest: i64, one_login: bool) -> Result<i64> {
-        {
-            let (now, mut shelves) = self.open();
-            let noted = &mut shelves.client_tokens;
-            noted.retain(|_, until| *until > now.timestamp());
-            let until = noted.entry((token.user.clone(), token.app.clone(), app.clone())).or_default();
-            *until = token.expires_at.max(*until);
-        }
-        match one_login {
-            true => self.end_earlier(token, latest).await,
-            false => Ok(self.shelves().ends.entry(token.user.clone()).or_default().date(token, latest)),
-        }
-    }
-
-    async fn users_of_client(&self, client: &AppId, most: usize) -> Result<Vec<UserId>> {
-        let shelves = self.shelves();
-        let of_client = shelves.client_tokens.keys().filter(|(_, of, _)| of == client);
-        Ok(of_client.map(|(user, ..)| user.clone()).take(most).collect())
-    }
-
-    async fn forget_client_user(&self, client: &AppId, user: &UserId) -> Result<()> {
-        self.shelves().client_tokens.retain(|(of_user, of, _), _| of != client || of_user != user);
+    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
+        let (now, mut shelves) = self.open();
+        let noted = &mut shelves.client_tokens;
+        noted.retain(|_, until| *until > now.timestamp());
+        let until = noted.entry((token.user.clone(), token.app.clone(), app.clone())).or_default();
+        *until = token.expires_at.max(*until);
         Ok(())
+    }
+
+    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
+        let shelves = self.shelves();
+        let of_client = shelves.client_tokens.iter().filter(|((_, of, _), until)| of == client && **until >= from);
+        let mut users: Vec<_> = of_client.map(|((user, ..), until)| (user.clone(), *until)).collect();
+        users.sort_by_key(|(_, until)| *until);
+        users.truncate(most);
+        Ok(users)
     }
 }
 
@@ -182,7 +186,7 @@ impl Shelves {
     pub(super) fn end_in_app(&mut self, user: &UserId, app: &AppId, second: i64, now: i64) {
         let of_app = self.client_tokens.keys().filter(|(of, _, through)| of == user && through == app);
         let mut ended = vec![(app.clone(), second)];
-        ended.extend(of_app.map(|(_, client, _)| (client.clone(), now)));
+        ended.extend(of_app.map(|(_, client, _)| (client.clone(), second)));
         for (app, second) in ended {
             let before = self.ends.entry(user.clone()).or_default().end_app(&app, second);
             self.stream.add(Ended::UserInApp { user: user.clone(), app, before }, now);

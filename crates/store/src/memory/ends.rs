@@ -45,7 +45,7 @@ impl StoredEnds {
         *held = first.max(*held);
     }
 
-    pub(super) fn date(&mut self, token: &Issued, latest: i64) -> i64 {
+    fn date(&mut self, token: &Issued, latest: i64) -> i64 {
         let first = self.before.map_or(i64::MIN, |before| before + 1);
         let first = first.max(self.apps.get(&token.app).copied().unwrap_or(i64::MIN));
         let date = first.max(token.issued_at);

@@ -89,11 +89,13 @@ impl Bindings for Redis {
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
+        // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person left: this step
+        // may be repeated when there are newer tokens.
+        self.end_clients_of(user, &person.app, Some(since)).await?;
         let mut script = DISMISS.on(&keys);
         script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
-        self.publish_app(user, &person.app, &unpublished).await?;
-        self.end_clients_of(user, &person.app).await
+        self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {

@@ -16,9 +16,7 @@ use wxmint_redis_link::{Primary, Server};
 
 use super::{
     super::{Issued, Result, StoreError},
-    Call, Redis,
-    ends::change_ends,
-    name,
+    Call, Redis, name,
 };
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
@@ -144,14 +142,6 @@ impl Redis {
         let before = self.clocks.time_before_step().map(|micros| micros / 1_000_000);
         let latest = seconds.into_iter().flatten().chain(before).max();
         Ok(latest.map(|second| second.to_string()).unwrap_or_default())
-    }
-
-    /// Dates a token: see `change_ends.lua`.
-    pub(super) async fn date(&self, token: &Issued, latest: i64) -> Result<i64> {
-        let mut script = change_ends(&token.user, "date");
-        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let date = self.link.run("date_token", script).await?;
-        self.confirm_date(token, date, latest).await
     }
 
     /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.

@@ -10,13 +10,13 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::{
     super::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued, MOST_OPEN,
-        MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
+        Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued,
+        MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
         device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
     },
     Call, Redis, Script, name, packed, script, unreadable,
 };
-use crate::{Ends, limits::TooMany};
+use crate::limits::TooMany;
 
 static DEVICE: LazyLock<Script> = script!("device");
 static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
@@ -25,7 +25,7 @@ static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
 impl Devices for Redis {
     async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
         let digest = digest_of(code);
-        if let Some(wait) = self.count_open(&request.address, &digest).await? {
+        if let Some(wait) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Opened::TooMany(TooMany { retry_after: wait }));
         }
         let mut script = device(code.user_code(), "open");
@@ -34,12 +34,13 @@ impl Devices for Redis {
         let (choices, right) =
             request.numbers.as_ref().map_or(Default::default(), |(choices, right)| (choices.join(" "), right.as_str()));
         script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
+        script.arg("counted").arg(request.counted_by.as_str());
         script.arg("address").arg(request.address.as_str()).arg("agent").arg(request.user_agent.as_str());
         script.arg("choices").arg(choices).arg("right").arg(right);
         if self.link.run::<bool>("open_device", script).await? {
             return Ok(Opened::Open);
         }
-        self.uncount_open(&request.address, &digest).await?;
+        self.uncount_open(&request.counted_by, &digest).await?;
         Ok(Opened::Collides)
     }
 
@@ -59,6 +60,10 @@ impl Devices for Redis {
         Ok(self.link.run("count_picture", script).await?)
     }
 
+    async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
+        Ok(self.link.run::<Value>("uncount_picture", device(code, "unpicture")).await.map(drop)?)
+    }
+
     async fn claim_device(
         &self,
         code: &UserCode,
@@ -71,7 +76,7 @@ impl Devices for Redis {
             "claimed" => Decided::Claimed,
             "approved" => Decided::Approved,
             "wrong" => {
-                self.close(code).await?;
+                self.close(code).await;
                 Decided::WrongNumber
             }
             _ => Decided::Gone,
@@ -89,14 +94,14 @@ impl Devices for Redis {
     async fn deny_device(&self, code: &UserCode) -> Result<bool> {
         let denied = self.link.run("deny_device", device(code, "deny")).await?;
         if denied {
-            self.close(code).await?;
+            self.close(code).await;
         }
         Ok(denied)
     }
 
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId) -> Result<Poll> {
+    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll> {
         let mut script = device(code.user_code(), "poll");
-        script.arg(digest_of(code)).arg(client.as_str());
+        script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
         script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.link.run("poll_device", script).await?;
         let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
@@ -107,7 +112,7 @@ impl Devices for Redis {
             "soon" => Poll::TooSoon,
             "denied" => Poll::Denied,
             "approved" => {
-                self.close(code.user_code()).await?;
+                self.close(code.user_code()).await;
                 Poll::Granted(granted()?)
             }
             "taken" => Poll::Repeated(granted()?.token),
@@ -115,7 +120,7 @@ impl Devices for Redis {
         })
     }
 
-    async fn date_client_token(&self, token: &Issued, app: &AppId, latest: i64, one_login: bool) -> Result<i64> {
+    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let mut of_client = NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]);
         of_client.arg(packed::user(&token.user)).arg(until);
@@ -123,37 +128,27 @@ impl Devices for Redis {
         of_user.arg(format!("{} {app}", token.app)).arg(until);
         // An end that finds no note would leave the token alive, also after a failover.
         let notes = [of_client, of_user].map(|note| self.link.run_confirmed::<u8>("note_client", note));
-        try_join_all(notes).await?;
-        match one_login {
-            true => self.end_earlier(token, latest).await,
-            false => self.date(token, latest).await,
-        }
+        Ok(try_join_all(notes).await.map(drop)?)
     }
 
-    async fn users_of_client(&self, client: &AppId, most: usize) -> Result<Vec<UserId>> {
+    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let mut asked = Call::of("ZRANGE", name::users_of_client(client));
-        asked.arg(0).arg(most as i64 - 1);
-        let users: Vec<Vec<u8>> = self.link.run("users_of_client", asked).await?;
-        users.iter().map(|user| packed::read_user(user)).collect()
-    }
-
-    async fn forget_client_user(&self, client: &AppId, user: &UserId) -> Result<()> {
-        let mut forget = Call::of("ZREM", name::users_of_client(client));
-        forget.arg(packed::user(user));
-        Ok(self.link.run::<Value>("forget_client_user", forget).await.map(drop)?)
+        asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+        let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;
+        users.iter().map(|(user, until)| Ok((packed::read_user(user)?, *until as i64))).collect()
     }
 }
 
 impl Redis {
-    /// Ends the user's tokens of the clients whose approvals came through this app.
-    pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId) -> Result<()> {
+    /// Ends the user's tokens of the clients whose approvals came through this app, up to `last`, or up to now.
+    pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let mut asked = Call::of("ZRANGE", name::clients(user));
         asked.arg(0).arg(-1);
         let noted: Vec<String> = self.link.run("clients_of", asked).await?;
         let of_app = noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, other)| *other == app.as_str()));
         for (client, _) in of_app {
             let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
-            self.end_in_one_app(user, &client).await?;
+            self.end_in_one_app(user, &client, last).await?;
         }
         Ok(())
     }
@@ -185,15 +180,14 @@ impl Redis {
         Ok(self.link.run::<Value>("close_device", call).await.map(drop)?)
     }
 
-    /// Counts a request as open no more.
-    async fn close(&self, code: &UserCode) -> Result<()> {
+    /// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by itself.
+    async fn close(&self, code: &UserCode) {
         let mut asked = Call::of("HMGET", name::device(code));
-        asked.arg("address").arg("digest");
-        let (address, digest): (Option<String>, Option<String>) = self.link.run("close_device", asked).await?;
-        if let (Some(address), Some(digest)) = (address, digest) {
-            self.uncount_open(&address, &digest).await?;
+        asked.arg("counted").arg("digest");
+        type Counted = (Option<String>, Option<String>);
+        if let Ok((Some(counted), Some(digest))) = self.link.run::<Counted>("close_device", asked).await {
+            _ = self.uncount_open(&counted, &digest).await;
         }
-        Ok(())
     }
 }
 
@@ -211,6 +205,7 @@ fn found(told: Vec<String>) -> Option<FoundDevice> {
         request: DeviceRequest {
             client: client.parse().ok()?,
             app: app.parse().ok()?,
+            counted_by: address.clone(),
             address,
             user_agent,
             numbers: numbers.map(|numbers| (numbers, right)),

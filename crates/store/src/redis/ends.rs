@@ -72,13 +72,15 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
-        let date = self.date(token, latest).await?;
+        let mut script = change_ends(&token.user, "date");
+        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let date = self.link.run("date_token", script).await?;
         if date == token.issued_at {
             let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
             script.arg(date);
             self.link.later(script);
         }
-        Ok(date)
+        self.confirm_date(token, date, latest).await
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
@@ -94,8 +96,8 @@ impl Ends for Redis {
     }
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        self.end_in_one_app(user, app).await?;
-        self.end_clients_of(user, app).await
+        self.end_in_one_app(user, app, None).await?;
+        self.end_clients_of(user, app, None).await
     }
 
     /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
@@ -188,9 +190,11 @@ type Entry = (String, (String, String));
 type When = (DateTime<Utc>, Duration);
 
 impl Redis {
-    pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId) -> Result<()> {
+    /// Up to `last`, or up to now.
+    pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let mut script = change_ends(user, "app");
         script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
+        last.iter().for_each(|last| _ = script.arg(*last));
         let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
         self.publish_app(user, app, &unpublished).await
     }
@@ -267,7 +271,7 @@ impl Redis {
 }
 
 /// A step of `change_ends.lua`.
-pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
+fn change_ends(user: &UserId, step: &str) -> Call {
     let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
     script.arg(step);
     script

@@ -36,6 +36,7 @@ pub(super) fn cell(cell: &Cell) -> String {
     match cell {
         Cell::Address(address) => ["wxmint:limit:eighths:ip:", address].concat(),
         Cell::Devices(address) => ["wxmint:limit:eighths:device:", address].concat(),
+        Cell::DeviceTries(address) => ["wxmint:limit:eighths:device-tries:", address].concat(),
         Cell::Logins(person) => logins(person),
         Cell::Attempts(person, _) => attempts(person),
         Cell::Calls(person, call) => calls(person, *call),

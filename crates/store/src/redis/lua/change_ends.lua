@@ -4,7 +4,8 @@
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already. Seconds for
 --     which ends are kept, the second up to which clocks of Redis may have dated tokens ('' for the present one), iat of the token
 --     that asks ('' for none).
---   'app': ends all tokens that were issued in one app up to now, in this very second too. Seconds and second as before, appid.
+--   'app': ends all tokens that were issued in one app up to now, in this very second too. Seconds and second as before, appid; or
+--     with a last second up to that one.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. How many seconds the user's ends are
 --     needed then, the field of ends that wait, the end.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''.
@@ -23,7 +24,8 @@ if step == 'user' then
   end
 elseif step == 'app' then
   untold = 'untold:app:' .. ARGV[4]
-  end_app_and_tell(ARGV[4], math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[3]) or 0, latest_dated()))
+  local now = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[3]) or 0, latest_dated())
+  end_app_and_tell(ARGV[4], tonumber(ARGV[5]) or now)
 elseif redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then
   return ''
 else

@@ -3,10 +3,10 @@
 --   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
 --     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
 --   'find': app whose phone looks at it, or ''. Answers its fields, or {}.
---   'picture': how often at most. Answers whether it was less often before, as 1 or 0.
+--   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
 --   'approve': approver, user, token, iat, exp, claims. 'deny'. Both answer 1, or 0 if it has ended.
---   'poll': digest, client, milliseconds by which an ask may be too soon, and by which the interval grows then. Answers {} for an
+--   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows then. Answers {} for an
 --     unknown one, or what the page is told, and with 'approved' and 'taken' the token.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -24,7 +24,7 @@ if step == 'open' then
   return 1
 end
 
-local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next'}
+local names = {'state', 'until', 'digest', 'client', 'app', 'approver', 'right', 'looked', 'interval', 'next', 'taker'}
 local held = {}
 for at, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
   held[names[at]] = value
@@ -44,6 +44,8 @@ if step == 'find' then
   return told
 elseif step == 'picture' then
   return waits and redis.call('HINCRBY', KEYS[1], 'pictures', 1) <= tonumber(ARGV[2]) and 1 or 0
+elseif step == 'unpicture' then
+  return held.state and redis.call('HINCRBY', KEYS[1], 'pictures', -1) or 0
 elseif step == 'claim' then
   if not waits then
     return left > 0 and (held.state == 'approved' or held.state == 'taken') and held.approver == ARGV[2] and 'approved' or ''
@@ -68,19 +70,20 @@ elseif step == 'deny' then
   return waits and 1 or 0
 end
 
-if held.digest ~= ARGV[2] or held.client ~= ARGV[3] then
+if held.digest ~= ARGV[2] or held.client ~= ARGV[3] or held.app ~= ARGV[4] then
   return {}
 elseif held.state == 'denied' then
   return {'denied'}
 elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
+  local state = held.taker == ARGV[5] and 'approved' or held.state
   if held.state == 'approved' then
-    keep('state', 'taken')
+    keep('state', 'taken', 'taker', ARGV[5])
   end
-  return {held.state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims'))}
+  return {state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims'))}
 elseif left <= 0 then
   return {'expired'}
 end
 local soon = now < tonumber(held.next)
-local interval = held.interval + (soon and ARGV[5] or 0)
-keep('interval', interval, 'next', now + interval - ARGV[4])
+local interval = held.interval + (soon and ARGV[7] or 0)
+keep('interval', interval, 'next', now + interval - ARGV[6])
 return {soon and 'soon' or held.looked and 'scanned' or 'pending'}
