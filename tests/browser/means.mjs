@@ -17,10 +17,11 @@ export const origin = address && new URL(address).origin;
 export const faults = []; // what a page did that it must not do, at any time
 export const shown = []; // texts of the diagram
 
-export const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [...FLAGS, ...MORE_FLAGS],
-});
+export function launch() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...MORE_FLAGS] });
+}
+
+export const browser = await launch();
 
 export async function open(options, path = "/") {
   const context = await browser.newContext(options);

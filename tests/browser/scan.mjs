@@ -1,64 +1,37 @@
-// Scan to log in: examples/scan-login in Chromium, with a phone that speaks to wxmint as the mini program does.
+// Scan to log in: examples/scan-login in Chromium. The website's phone is the sample mini program in a Chromium of its own; for
+// the other stories, a phone that speaks to wxmint as the mini program does.
 //
 //     node scan.mjs http://127.0.0.1:3000 [screenshot-directory] STORY JSON
 //
-// JSON: `service`, `simulator`, `admin` (URLs), `appid`, `secret` (of the admin listener), and for the page alone `page`, a
-// folder, and `me`, a service that serves the users of tokens. tests/it/scan_examples.rs starts all of it.
+// JSON: `service`, `simulator`, `admin` (URLs), `appid`, `secret` (of the admin listener), `package` (wxmint-miniprogram's folder),
+// and for the page alone `page`, a folder, and `me`, a service that serves the users of tokens. tests/it/scan_examples.rs starts
+// all of it, and answers each picture of a code, a line on standard output, with the code's text.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import * as oauth from "oauth4webapi";
-import { PATIENCE, address, browser, check, expect, only, seen, shots } from "./means.mjs";
+import { PATIENCE, address, browser, check, expect, only, seen } from "./means.mjs";
+import { HAND_SIZE, block, browsers, logInOnPhone, shown, take, takePhone, text, world } from "./scan_phone.mjs";
 
 const LATEST_REFUSAL = 10; // s from a ban to the site's refusal; the page asks every 3 s
 const LIFE = 180; // s of a code
 const LEAD = 10; // s before its end; the library's
 const DESK = { viewport: { width: 1280, height: 860 }, locale: "zh-CN", colorScheme: "light" };
-const HAND = { viewport: { width: 390, height: 844 }, locale: "en-US", colorScheme: "dark" };
+const HAND = { viewport: HAND_SIZE, locale: "en-US", colorScheme: "dark" };
 const TYPES = { html: "text/html", css: "text/css", mjs: "text/javascript", svg: "image/svg+xml" };
 
-const world = JSON.parse(process.argv[5]);
 const STORIES = { website, alone, foreign };
 
 try {
   await STORIES[only]();
   console.log("all as expected");
 } catch (error) {
-  console.error(`FAILED: ${error.stack}`);
+  console.log(`FAILED: ${error.stack}`);
   process.exitCode = 1;
 } finally {
-  await browser.close();
-}
-
-// ---- the phone ----
-
-async function send(url, { method = "POST", token, body } = {}) {
-  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
-  const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
-  return text && JSON.parse(text);
-}
-
-async function wechatCode() {
-  const { codes } = await send(`${world.simulator}/_simulator/codes`, { body: { person: "lin", appid: world.appid } });
-  return codes[0];
-}
-
-async function logInOnPhone() {
-  const { access_token, user_id } = await send(`${world.service}/login`, { body: { code: await wechatCode() } });
-  const at = (userCode, act = "") => `${world.service}/device/${userCode}${act}`;
-  return {
-    userId: user_id,
-    look: (userCode) => send(at(userCode), { method: "GET", token: access_token }),
-    approve: async (userCode, match) => send(at(userCode, "/approve"), { token: access_token, body: { code: await wechatCode(), match } }),
-    deny: (userCode) => send(at(userCode, "/deny"), { token: access_token }),
-  };
-}
-
-function block(userId, method) {
-  return send(`${world.admin}/users/${userId}/block`, { method, token: world.secret });
+  for (const one of browsers) await one.close();
+  process.exit(); // standard input, which gives the texts of codes, is still open
 }
 
 // ---- the page ----
@@ -79,17 +52,6 @@ function status(page, name) {
   return seen(page, `#login[data-status=${name}]:not([hidden])`);
 }
 
-function text(page, selector) {
-  return page.locator(selector).textContent();
-}
-
-/** The code that the page shows, once its picture is there. */
-async function shown(page) {
-  await seen(page, "#picture:not([hidden])");
-  const alt = await page.locator("#picture").getAttribute("alt");
-  return alt.split(" ").pop();
-}
-
 async function loggedIn(page, userId) {
   await seen(page, "#account:not([hidden])");
   expect(await text(page, "#user"), userId, "the user");
@@ -104,43 +66,33 @@ async function scanAndApprove(page, phone) {
   await loggedIn(page, phone.userId);
 }
 
-async function isThrownOut(page, phone, words) {
+async function isThrownOut(page, phone, words, meanwhile = () => {}) {
   await block(phone.userId, "PUT");
   const began = Date.now();
   await seen(page, "#note:not([hidden])");
   const took = (Date.now() - began) / 1000;
   expect(await text(page, "#note"), words, "the note");
   expect(took < LATEST_REFUSAL + 5 + PATIENCE / 10_000, true, `a ban that is seen after ${took} s`);
+  await meanwhile();
   await block(phone.userId, "DELETE");
-}
-
-async function take(page, name) {
-  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
 }
 
 // ---- the stories ----
 
 async function website() {
-  const phone = await logInOnPhone();
+  const phone = await takePhone();
   const page = await open(DESK, address);
-  await check("the page shows the mini program's code and a number; the phone is offered that number among three", () => showsCode(page, phone));
+  await check("the phone tells who asks, and offers the page's number among three", () => showsCode(page, phone));
   await check("scanned, and still so after a reload, with the same code", () => survivesReload(page, phone));
   await check("a tap on the number logs the phone's user in", () => approves(page, phone));
   await check("the browser has seen neither the device code nor the token, and no script reads the cookie", () => keepsSecrets(page));
   await check("a reload finds the user logged in", () => page.reload().then(() => loggedIn(page, phone.userId)));
   await check("a logout ends the token for everybody who has a copy of it", () => logsOut(page));
-  await check("a ban throws the user out", async () => {
-    await scanAndApprove(page, phone);
-    await isThrownOut(page, phone, "登录已失效，请重新扫码");
-  });
-  await shown(page);
-  await take(page, "scan-ended");
+  await check("a wrong number, and another code", () => isDenied(page, phone, "数字不一致", tapWrongly));
+  await check("a refusal on the phone, and another code", () => isDenied(page, phone, "已拒绝登录", () => phone.press("拒绝")));
+  await check("a ban throws the user out, on the phone too, until it is lifted", () => isBanned(page, phone));
   await page.context().close();
 
-  const small = await open(HAND, address);
-  const again = await logInOnPhone();
-  await check("a refusal on the phone, and another code", () => isDenied(small, (code) => again.deny(code)));
-  await check("a wrong number, and another code", () => isDenied(small, (code) => tapWrongly(small, again, code)));
   await check("a code that nobody scans is replaced before it expires", () => replaces(DESK));
   await check("a picture that WeChat does not give: the user code, and another try", () => doesWithoutPicture(HAND));
   await check("another website's page cannot ask this one", refusesStrangers);
@@ -149,28 +101,30 @@ async function website() {
 async function showsCode(page, phone) {
   await status(page, "waiting");
   const code = await shown(page);
-  await take(page, "scan-waiting");
-  const { choices, client_id, user_agent, address } = await phone.look(code);
-  expect(choices.includes(await text(page, "#number output")), true, "the page's number among those of the phone");
-  expect([client_id, address].join(), "shop-web,127.0.0.1", "who asks");
-  expect(user_agent.includes("Chrome"), true, "the browser's name on the phone");
+  await take("waiting", page, phone);
+  await phone.look(code);
+  expect((await phone.told("heading-title")).join(), "登录“晨光商城”", "who asks");
+  const [device, from, time] = await phone.told("value");
+  expect([device, from, /^\d\d:\d\d$/.test(time)].join(), "Linux · Chrome,127.0.0.1,true", "what the phone tells of the browser");
+  const choices = await phone.told("choice");
+  expect(choices.length === 3 && choices.includes(await text(page, "#number output")), true, "the page's number among the phone's");
 }
 
-async function survivesReload(page) {
+async function survivesReload(page, phone) {
   await status(page, "scanned");
   expect(await text(page, "#veil p"), "已扫码，请在手机上确认", "what the page says");
-  const [code, number] = [await shown(page), await text(page, "#number output")];
-  await take(page, "scan-scanned");
+  const requested = () => Promise.all([text(page, "#typed strong"), text(page, "#number output")]);
+  const before = await requested();
+  await take("scanned", page, phone);
   await page.reload();
   await status(page, "scanned");
-  expect(await shown(page), code, "the code after a reload");
-  expect(await text(page, "#number output"), number, "the number after a reload");
+  expect((await requested()).join(), before.join(), "the code and the number after a reload");
 }
 
 async function approves(page, phone) {
-  await phone.approve(await shown(page), await text(page, "#number output"));
+  await phone.approve("", await text(page, "#number output"));
   await loggedIn(page, phone.userId);
-  await take(page, "scan-logged-in");
+  await take("logged-in", page, phone);
 }
 
 async function keepsSecrets(page) {
@@ -191,22 +145,34 @@ async function logsOut(page) {
   for (const end = Date.now() + PATIENCE; (await ask()).status !== 401; ) expect(Date.now() < end, true, "a copy that is refused");
 }
 
-async function isDenied(page, refuse) {
+async function isDenied(page, phone, title, act) {
   const code = await shown(page);
-  await refuse(code);
+  await phone.look(code);
+  await act(page, phone);
+  await phone.says(title);
   await status(page, "denied");
+  await take(act === tapWrongly ? "wrong-number" : "denied", page, phone);
   await page.click("#again");
   await status(page, "waiting");
   expect((await shown(page)) !== code, true, "another code");
 }
 
-async function tapWrongly(page, phone, code) {
-  const { choices } = await phone.look(code);
+async function tapWrongly(page, phone) {
   const right = await text(page, "#number output");
-  await phone.approve(code, choices.find((choice) => choice !== right)).then(
-    () => expect("an approval", "a refusal", "a wrong number's answer"),
-    (error) => expect(/403.*match_wrong/s.test(error.message), true, error.message),
-  );
+  await phone.choose((await phone.told("choice")).find((choice) => choice !== right));
+  await phone.press("允许登录");
+}
+
+async function isBanned(page, phone) {
+  await scanAndApprove(page, phone);
+  await isThrownOut(page, phone, "登录已失效，请重新扫码", async () => {
+    await phone.look(await shown(page));
+    await phone.says("账号已停用");
+    await take("banned", page, phone);
+  });
+  await phone.press("重新登录");
+  await phone.approve("", await text(page, "#number output"));
+  await loggedIn(page, phone.userId);
 }
 
 async function replaces(options) {
@@ -214,7 +180,8 @@ async function replaces(options) {
   const page = await context.newPage();
   await page.clock.install();
   await page.goto(address);
-  const code = await shown(page);
+  await seen(page, "#picture:not([hidden])");
+  const code = await text(page, "#typed strong");
   await page.clock.pauseAt(Date.now() + (LIFE - LEAD) * 1000); // the page's clock stands still from then on
   await page.waitForFunction((old) => !document.getElementById("picture").alt.endsWith(old), code);
   await context.close();
@@ -228,7 +195,7 @@ async function doesWithoutPicture(options) {
   await page.goto(address);
   await seen(page, "#typed:not([hidden])");
   expect(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/.test(await text(page, "#typed strong")), true, "the user code");
-  await take(page, "scan-no-picture");
+  await take("no-picture", page);
   down = false;
   await page.click("#redraw");
   await shown(page);

@@ -2,7 +2,7 @@
 //! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages and the
 //! sample, which a browser shows. The phone's clock is moved on by days; ours is not.
 
-mod client;
+pub(crate) mod client;
 mod sample;
 
 use std::{path::Path, process::Command};

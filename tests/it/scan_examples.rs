@@ -3,8 +3,9 @@
 
 use std::{
     env, fs,
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use rqrr::PreparedImage;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::mini_program::client::built;
 use crate::support::{
     APPID, BUSY, ISSUER, Process, TestBed, WXMINT, decoded, free_port, path_with_wxmint, repository, tools,
 };
@@ -48,11 +50,9 @@ impl Site {
         let bed = TestBed::builder().envs(&variables).operators(&format!("on-call {SECRET}\n")).start().await;
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
-        for part in ["examples/scan-login", "examples/peers/node", "clients/web"] {
+        let examples = ["examples/scan-login", "examples/peers/node", "examples/mini-program", "clients/web"];
+        for part in [&examples[..], &["tests/browser", "tests/miniprogram"]].concat() {
             copy(&repository(part), &folder.path().join(part));
-        }
-        for script in ["scan.mjs", "means.mjs"] {
-            fs::copy(repository("tests/browser").join(script), folder.path().join(script)).expect("our own script");
         }
         Self { bed, folder, origin, secrets: Value::Object(secrets.into_iter().collect()), _clients: clients }
     }
@@ -77,12 +77,12 @@ impl Site {
         self.run("scan-login/express/app.mjs", &client).await
     }
 
-    /// A story of tests/browser/scan.mjs.
+    /// A story of tests/browser/scan.mjs, which asks for the text of each picture that the phone's camera takes.
     fn tell(&self, story: &str, address: &str, me: &str) {
         let known = json!({
             "service": self.bed.service().url(""), "simulator": self.bed.wechat.url(), "appid": APPID, "secret": SECRET,
             "admin": format!("http://{}", self.bed.service().admin), "secrets": self.secrets, "origin": self.origin,
-            "page": self.folder.path().join("page"), "me": me,
+            "page": self.folder.path().join("page"), "me": me, "package": built().join("package"),
         });
         // The page alone, as its README has it copied.
         copy(&repository("examples/scan-login/page"), &self.folder.path().join("page"));
@@ -90,9 +90,18 @@ impl Site {
         let pictures =
             env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
         let mut node = Command::new("node");
-        node.arg(self.folder.path().join("scan.mjs")).arg(address).arg(pictures).args([story, &known.to_string()]);
-        let said = printed(&mut node);
-        assert!(said.contains("all as expected"), "{said}");
+        node.arg(self.folder.path().join("tests/browser/scan.mjs")).arg(address).arg(pictures);
+        node.args([story, &known.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut telling = node.spawn().unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
+        let (mut answers, stdout) = (telling.stdin.take().expect("a pipe"), telling.stdout.take().expect("a pipe"));
+        let mut said = Vec::new();
+        for line in BufReader::new(stdout).lines().map(|line| line.expect("text")) {
+            match line.strip_prefix("camera: ") {
+                Some(picture) => writeln!(answers, "{}", read_picture(picture)).expect("the story listens"),
+                None => said.push(line),
+            }
+        }
+        assert!(telling.wait().expect("an end").success() && said.contains(&"all as expected".into()), "{said:#?}");
     }
 }
 
@@ -148,7 +157,19 @@ async fn a_client_library_that_knows_nothing_of_wxmint_logs_in_as_rfc_8628_has_i
     site.tell("foreign", ISSUER, "");
 }
 
-/// What a terminal shows, read by a decoder that shares no code with qrencode. Each letter is two modules, one above the other.
+/// The text of a QR code, read by a decoder that shares no code with what draws them; "" if there is none.
+fn read(width: usize, height: usize, pixel: impl FnMut(usize, usize) -> u8) -> String {
+    let mut image = PreparedImage::prepare_from_greyscale(width, height, pixel);
+    image.detect_grids().first().and_then(|grid| Some(grid.decode().ok()?.1)).unwrap_or_default()
+}
+
+/// `[width, pixels]` in JSON.
+fn read_picture(picture: &str) -> String {
+    let (width, pixels): (usize, Vec<u8>) = serde_json::from_str(picture).expect("a picture");
+    read(width, pixels.len() / width, |x, y| pixels[y * width + x])
+}
+
+/// What a terminal shows. Each letter is two modules, one above the other.
 fn read_terminal(lines: &[String]) -> String {
     let shown = |line: &&String| line.contains('█');
     let rows: Vec<Vec<char>> = lines
@@ -167,9 +188,7 @@ fn read_terminal(lines: &[String]) -> String {
         }
     };
     let pixel = |x: usize, y: usize| if is_light(x / scale, y / scale) { 255 } else { 0 };
-    let mut image = PreparedImage::prepare_from_greyscale(width * scale, height * scale, pixel);
-    let grids = image.detect_grids();
-    grids.first().unwrap_or_else(|| panic!("no QR code: {lines:#?}")).decode().expect("a QR code").1
+    read(width * scale, height * scale, pixel)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@
 // to by scanning: `id` and `name`. One line per check. Stops at the
 // first failure, and exits 1.
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,8 +15,7 @@ import { createRemoteJWKSet, jwtVerify } from "jose";
 import { chromium } from "playwright-core";
 
 import { Peer } from "./peer.mjs";
-import { Phone } from "./runtime.mjs";
-import { Screen } from "./screen.mjs";
+import { turnOnSample } from "./screen.mjs";
 import { exchanged } from "./stories.mjs";
 import { Website } from "./website.mjs";
 
@@ -28,24 +27,20 @@ const SIZE = { width: 390, height: 844 };
 const NARROW = { width: 320, height: 568 };
 const EDGE = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0";
 
-const { service, issuer, package: folder, client, operators, secret, pictures, ...given } = JSON.parse(process.argv[2]);
+const { service, issuer, client, operators, secret, pictures, ...given } = JSON.parse(process.argv[2]);
 const jwks = `${service}/.well-known/jwks.json`;
 const keys = createRemoteJWKSet(new URL(jwks));
 const peer = new Peer({ issuer, jwks });
 await peer.start();
 const website = new Website({ service, id: client.id, userAgent: EDGE });
 const domains = { [WXMINT]: service, [API]: peer.origin };
-// Where 构建 npm of the developer tools finds it.
-const { name, miniprogram } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-const phone = new Phone({ ...given, domains, packages: { [name]: join(folder, miniprogram, "index.js") } });
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: FLAGS });
 const tab = await browser.newPage({ viewport: SIZE, colorScheme: "light" });
 const faults = [];
 tab.on("pageerror", (error) => faults.push(error.message));
 tab.on("console", (message) => ["error", "warning"].includes(message.type()) && faults.push(message.text()));
-const screen = new Screen(tab, phone, SAMPLE);
-await screen.turnOn();
+const { phone, screen } = await turnOnSample(tab, SAMPLE, { ...given, domains });
 
 try {
   await check("whoever is new is asked for an account", isAsked);

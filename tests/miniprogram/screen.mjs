@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 import { TmplGroup } from "glass-easel-template-compiler";
 
+import { Phone } from "./runtime.mjs";
+
 const STYLE = readFileSync(fileURLToPath(new URL("screen.css", import.meta.url)), "utf8");
 const ENGINE = join(dirname(createRequire(import.meta.url).resolve("glass-easel")), "glass_easel.all.js");
 const GLASS = `<!doctype html><meta name="color-scheme" content="light dark"><style>${STYLE}</style>
@@ -139,6 +141,16 @@ export class Screen {
   #draw(act) {
     this.#drawn = this.#drawn.then(act);
   }
+}
+
+/** A phone with the sample, examples/mini-program. `folder`: of wxmint-miniprogram as npm publishes it; `given`: of a Phone. */
+export async function turnOnSample(tab, sample, { package: folder, ...given }) {
+  const { name, miniprogram } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  // Where 构建 npm of the developer tools finds it.
+  const phone = new Phone({ ...given, packages: { [name]: join(folder, miniprogram, "index.js") } });
+  const screen = new Screen(tab, phone, sample);
+  await screen.turnOn();
+  return { phone, screen };
 }
 
 /** 750 rpx are the width of every screen. */

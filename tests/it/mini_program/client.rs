@@ -16,7 +16,7 @@ use crate::support::{APPID, ISSUER, OTHER_APPID, PASSWORD, TestBed, WRONG_PASSWO
 
 /// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs. What
 /// npm would publish is its folder `package`.
-pub(super) fn built() -> &'static Path {
+pub(crate) fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let (ours, folder) = (repository("clients/miniprogram"), tools("client").join("built"));
