@@ -164,6 +164,11 @@ impl Issuer {
         Ok(issuer)
     }
 
+    /// With clients that no file names, which the demo has. They have the audience of the settings.
+    pub fn with_clients(self, clients: Clients) -> Self {
+        Self { clients: Some(Arc::new(ArcSwap::from_pointee(clients))), ..self }
+    }
+
     /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
     pub fn memory(&self) -> Memory {
         self.memory.clone()

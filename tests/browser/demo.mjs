@@ -9,7 +9,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import {
-  DESK, PATIENCE, address, atRest, browser, changePerson, check, expect, faults, fits, isAccepted, load, loggedIn, only, open,
+  DESK, PATIENCE, REFUSING, address, atRest, browser, changePerson, check, expect, faults, fits, isAccepted, load, loggedIn, only, open,
   origin, outcome, picture, press, seen, show, shots, shown, states, tokenInView,
 } from "./means.mjs";
 import { docs, docsInChinese, panels, steps, views } from "./panels.mjs";
@@ -17,7 +17,7 @@ import { docs, docsInChinese, panels, steps, views } from "./panels.mjs";
 const RETRIES = 10; // wxmint may go on refusing for a moment after WeChat was healed
 const LATEST_REFUSAL = 10; // s from the end of a token to a refusal by a peer that reads the ends each 5 s
 
-const STORIES = { token, faults: wechatDown, bindings, ends, views, steps, panels, docs, "docs-zh": docsInChinese };
+const STORIES = { token, faults: wechatDown, bindings, ends, scan, views, steps, panels, docs, "docs-zh": docsInChinese };
 
 const stories = only ? [STORIES[only]] : Object.values(STORIES);
 if (!address || stories.includes(undefined)) {
@@ -109,6 +109,30 @@ async function ends() {
   await check("a page that is loaded again can lift the ban", () => liftsBan(page));
   await page.context().close();
   await check("1280×720 and 390×844, in both languages: logged out everywhere, and nothing scrolls sideways", fitsWithResults);
+}
+
+/** A website on a laptop: the phone lets it in, and what ends the user throws it out. */
+async function scan() {
+  REFUSING.push("/token");
+  const page = await open({ ...DESK, viewport: { width: 1280, height: 720 }, locale: "en-US" }, "/#scan");
+  await check("without a code there is nothing to scan", () => findsNoCode(page));
+  await check("a phone that scans the laptop's code logs in, and says what asks", () => scansCode(page));
+  await check("a wrong number spoils the request", () => choosesWrong(page));
+  await check("what the phone does not allow is not logged in", () => allowsNothing(page));
+  await check("the right number logs the laptop in as the same user, and a reload keeps it logged in", () => letsIn(page));
+  await check("a ban throws the laptop out, and is lifted there", () => isThrownOut(page, "ban"));
+  await check("a phone in the other mini program opens the right one, and a logout everywhere throws the laptop out", async () => {
+    await page.getByTestId("app-bakery").check();
+    await lets(page);
+    await isThrownOut(page, "everywhere");
+  });
+  await check("320 to 1280 px, in both languages and themes, the laptop and the phone's question fit", fitsLaptop);
+  await check("an unbinding throws the laptop out", async () => {
+    await lets(page);
+    await press(page, "unbind");
+    await isOut(page, "unbind WeChat");
+  });
+  await page.context().close();
 }
 
 // ---- the checks ----
@@ -677,6 +701,114 @@ async function isRefused(page, act) {
   const [seconds] = (await page.getByTestId("end-clock").textContent()).match(/^\d+\.\d(?= )/);
   expect(Number(seconds) <= LATEST_REFUSAL, true, `a refusal after at most ${LATEST_REFUSAL} s, not ${seconds} s`);
   console.log(`    ${act}: refused after ${seconds} s`);
+}
+
+function site(page, stage) {
+  return seen(page, `[data-testid=laptop][data-stage=${stage}]`);
+}
+
+async function findsNoCode(page) {
+  expect(await page.evaluate(() => scrollY), 0, "how far a link to the laptop scrolls");
+  await press(page, "scan");
+  await seen(page, "[data-testid=scan-says][data-said=noCode]");
+  await press(page, "close-sheet");
+}
+
+/** Shows a code on the laptop, and scans it. Returns the number that the laptop shows. */
+async function scansCode(page) {
+  await press(page, "laptop-login");
+  await site(page, "shown");
+  const [code, number] = await Promise.all(["user-code", "laptop-number"].map((id) => page.getByTestId(id).textContent()));
+  expect(/^[B-Z]{4}-[B-Z]{4}$/.test(code), true, "a user code");
+  await page.waitForFunction(() => document.querySelector("[data-testid=laptop] img").naturalWidth > 200);
+  await press(page, "scan");
+  await seen(page, "[data-testid=scan-allow]");
+  await site(page, "scanned");
+  const asked = await page.getByTestId("sheet").textContent();
+  expect(asked.includes("Mint Tea Room 薄荷茶室") && asked.includes("127.0.0.1") && asked.includes("Chrome"), true, "what asks, and from where");
+  expect((await page.locator(".numbers input").evaluateAll((inputs) => inputs.map(({ value }) => value))).includes(number), true, "the number among the choices");
+  expect(await page.getByTestId("scan-allow").getAttribute("aria-disabled"), "true", "Allow before a number is chosen");
+  REFUSING.push(`/device/${code.replace("-", "")}/approve`);
+  await picture(page, "scan-asked");
+  return number;
+}
+
+async function choosesWrong(page) {
+  const number = await page.getByTestId("laptop-number").textContent();
+  await page.locator(`.numbers label:not(:has([value="${number}"]))`).first().click();
+  await press(page, "scan-allow");
+  await seen(page, "[data-testid=problem][data-code=match_wrong]");
+  await site(page, "refused");
+  expect(/wrong number/.test(await page.getByTestId("laptop").textContent()), true, "the laptop's reason");
+  await picture(page, "scan-wrong-number");
+  await press(page, "close-sheet");
+}
+
+async function allowsNothing(page) {
+  await scansCode(page);
+  await press(page, "scan-deny");
+  await seen(page, "[data-testid=scan-says][data-said=denied]");
+  await site(page, "refused");
+  await press(page, "close-sheet");
+}
+
+/** Logs the laptop in by the phone. */
+async function lets(page) {
+  const number = await scansCode(page);
+  await page.locator(`.numbers label:has([value="${number}"])`).click();
+  await press(page, "scan-allow");
+  await seen(page, "[data-testid=scan-says][data-said=allowed]");
+  await press(page, "close-sheet");
+  await site(page, "in");
+}
+
+async function letsIn(page) {
+  await lets(page);
+  const shown = await Promise.all(["sub", "client_id"].map((name) => page.getByTestId(`fact-${name}`).textContent()));
+  expect(shown.join(), "user-lin,demo-web", "whose the laptop's token is");
+  expect(await page.getByTestId("member-user-id").textContent(), "user-lin", "whose the phone's is");
+  await picture(page, "scan-logged-in");
+  await load(page, "/#scan");
+  await site(page, "in");
+  expect(await page.getByTestId("fact-sub").textContent(), "user-lin", "the user after a reload");
+}
+
+/** By a button beside the laptop. */
+async function isThrownOut(page, act) {
+  await isAccepted(page);
+  await (await show(page.getByTestId("laptop"))).waitFor();
+  await page.locator(`[data-testid=laptop-${act}][aria-disabled=false]`).click();
+  await isOut(page, act === "ban" ? "ban the user" : "log out everywhere");
+  if (act !== "ban") return;
+  await outcome(page, "user_blocked");
+  await picture(page, "scan-thrown-out");
+  await press(page, "laptop-lift");
+  await page.getByTestId("laptop-lift").waitFor({ state: "detached" });
+}
+
+async function isOut(page, act) {
+  await site(page, "out");
+  const said = await page.getByTestId("laptop-says").textContent();
+  const [, seconds] = said.match(/: (\d+\.\d) s after/) ?? [];
+  expect(said.startsWith(act) && Number(seconds) <= LATEST_REFUSAL, true, `at most ${LATEST_REFUSAL} s after "${act}", not "${said}"`);
+  console.log(`    the laptop is out: ${said}`);
+}
+
+async function fitsLaptop() {
+  for (const [locale, colorScheme] of [["en-US", "dark"], ["zh-CN", "light"], ["en-US", "light"], ["zh-CN", "dark"]]) {
+    const page = await open({ viewport: { width: 390, height: 844 }, locale, colorScheme, reducedMotion: "reduce" }, "/#scan");
+    const code = await scansCode(page);
+    await page.locator(`.numbers label:has([value="${code}"])`).click();
+    for (const width of [1280, 1024, 768, 320, 390]) {
+      await page.setViewportSize({ width, height: 844 });
+      await fits(page, width);
+      const parts = page.locator(".site, .site > *, .sheet, .sheet > *");
+      const wide = await parts.evaluateAll((all) => all.filter((part) => part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1).map((part) => [part.className, part.scrollWidth, part.clientWidth, part.scrollHeight, part.clientHeight].join(" ")).join());
+      expect(wide, "", `parts of the laptop or the sheet that are too large for their place at ${width} px, ${locale}`);
+    }
+    await picture(page, `scan-390-${locale}-${colorScheme}`);
+    await page.context().close();
+  }
 }
 
 async function linked(page, app, user, count) {

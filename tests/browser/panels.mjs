@@ -30,7 +30,7 @@ const SIZES = [
   [390, 844],
 ];
 const WIDTHS = [320, 390, 768, 1280, 1600];
-const TABS = ["login", "token", "services", "users", "keys", "faults"];
+const TABS = ["login", "token", "scan", "services", "users", "keys", "faults"];
 const LEAD = 12; // s, of the demo's keys
 
 // ---- the stories ----

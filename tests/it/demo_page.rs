@@ -45,6 +45,8 @@ stories! {
     #[ignore = "slow; make nightly runs it"]
     on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds: "ends";
     #[ignore = "slow; make nightly runs it"]
+    on_the_demos_page_a_phone_lets_a_laptop_in_and_a_ban_throws_it_out: "scan";
+    #[ignore = "slow; make nightly runs it"]
     on_the_demos_page_a_token_is_in_view_no_label_covers_a_line_and_a_reload_keeps_the_token: "views";
     #[ignore = "slow; make nightly runs it"]
     what_the_demos_page_copies_as_curl_runs_in_a_shell: "steps";

@@ -31,10 +31,12 @@ files! {
     "/demo/kept.js", JS, "kept.js";
     "/demo/highlight.js", JS, "highlight.js";
     "/demo/keys.js", JS, "keys.js";
+    "/demo/laptop.js", JS, "laptop.js";
     "/demo/login.js", JS, "login.js";
     "/demo/page.js", JS, "page.js";
     "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
+    "/demo/scan.js", JS, "scan.js";
     "/demo/screens.js", JS, "screens.js";
     "/demo/services.js", JS, "services.js";
     "/demo/state.js", JS, "state.js";

@@ -21,7 +21,7 @@ use reqwest::{
     Method, Request, Url,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy, vault::Vault};
 use wxmint_simulator::{
@@ -36,6 +36,7 @@ use wxmint_wechat::App;
 use self::rotating::{LEAD, Rotator};
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
+    clients::Clients,
     clock::now,
     http::{Listeners, listen, page, run_to_end, serve, stop_signal},
     issuer::{self, InDemo, Issuer, Routes},
@@ -87,7 +88,8 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
 
     let policy = policy(settings.token_ttl.as_secs().cast_signed());
     let stored = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
-    let issuer = Issuer::new(settings, stored.check()?, vault()?)?;
+    let clients = clients(settings.token_ttl)?;
+    let issuer = Issuer::new(settings, stored.check()?, vault()?)?.with_clients(clients);
     let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
     run_to_end(async {
         let stop = stop_signal()?;
@@ -224,6 +226,14 @@ fn app(id: &str) -> Result<App, Failure> {
         return Err(Failure::unfinished(format_args!("{id} is no AppID")));
     };
     Ok(App { id, secret })
+}
+
+/// The website on the page's laptop, whose users are those of the first app.
+fn clients(token_ttl: Duration) -> Result<Clients, Failure> {
+    let website = json!({
+        "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": DEMO_APPS[0], "page": "pages/scan/index",
+    });
+    Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), token_ttl).map_err(Failure::unfinished)
 }
 
 fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {

@@ -11,11 +11,13 @@ const JOURNAL_TRIES = 5;
 const JOURNAL_PAUSE = 100; // ms
 const MASK = "••••••••";
 
-/** Sends a request; returns `{ request, answer, ms }` as the page shows them, `answer` null if none came. */
+/** Sends a request, with an object as JSON or a text as a form. Returns `{ request, answer, ms }` as the page shows them, `answer` null if none came. */
 export async function call(method, path, body, bearer) {
-  const request = { method, path, headers: bearer ? { authorization: `Bearer ${bearer}` } : {}, body: masked(body) };
-  const headers = { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...request.headers };
-  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const isForm = typeof body === "string";
+  const shown = { ...(bearer && { authorization: `Bearer ${bearer}` }), ...(isForm && { "content-type": "application/x-www-form-urlencoded" }) };
+  const request = { method, path, headers: shown, body: masked(body) };
+  const headers = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...shown };
+  const sent = body === undefined || isForm ? body : JSON.stringify(body);
   const began = performance.now();
   try {
     // The keys of a demo that was stopped and started again must not come out of the browser's cache.

@@ -29,11 +29,13 @@ const ROUTES = {
   unseal: [WXMINT, STORE, BOTH],
   opened: [WXMINT, MINI_PROGRAM],
 };
+for (const step of ["look", "decide"]) ROUTES[step] = [MINI_PROGRAM, WXMINT, BOTH];
+for (const step of ["ask", "fetch", "check"]) ROUTES[step] = ROUTES.verify;
 
 /** Made once for a language and a course of steps, then brought up to date in place, so that opened steps stay open. */
 export class Diagram {
-  constructor(container) {
-    this.container = container;
+  constructor(container, mark = "step", partiesOf = () => words().parties) {
+    Object.assign(this, { container, mark, partiesOf });
     this.open = new Set();
     this.rows = [];
   }
@@ -51,8 +53,9 @@ export class Diagram {
 
   build(steps) {
     for (const { name, root } of this.rows) root.open ? this.open.add(name) : this.open.delete(name);
-    this.heads = words().parties.map(([name, caption]) => el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)));
-    this.rows = steps.map(({ name }, n) => buildRow(name, n + 1, this.open.has(name)));
+    const parties = this.partiesOf();
+    this.heads = parties.map(([name, caption]) => el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)));
+    this.rows = steps.map(({ name }, n) => buildRow(name, `${this.mark}-${n + 1}`, n + 1, { open: this.open.has(name), parties }));
     const list = el("ol", { className: "steps" }, this.rows.map((row) => el("li", {}, row.root)));
     // Read out by each step's own words.
     this.container.replaceChildren(el("ul", { className: "parties", "aria-hidden": "true" }, this.heads), list);
@@ -65,11 +68,11 @@ export class Diagram {
   }
 }
 
-function buildRow(name, number, open) {
+function buildRow(name, testid, number, { open, parties }) {
   const [from, to, both] = ROUTES[name];
   const [label, ms] = ["label", "ms"].map((className) => el("span", { className }));
   const state = el("span", { className: "hidden" });
-  const names = [from, to].map((party) => words().parties[party][0]);
+  const names = [from, to].map((party) => parties[party][0]);
   const arrow = buildArrow(from, to, both);
   // Set from script: the page's Content-Security-Policy allows no style attributes.
   arrow.style.setProperty("--left", Math.min(from, to));
@@ -85,7 +88,7 @@ function buildRow(name, number, open) {
     el("span", { className: "aside" }, ms, el("i", { className: "chevron", "aria-hidden": "true" })),
   );
   const body = el("div", { className: "step-body" });
-  const root = el("details", { className: "step", open, "data-testid": `step-${number}`, "data-step": name }, summary, body);
+  const root = el("details", { className: "step", open, "data-testid": testid, "data-step": name }, summary, body);
   return { name, root, label, ms, state, body };
 }
 
@@ -101,7 +104,7 @@ function drawRow(row, step, state, revealed, attempt) {
   row.state.textContent = words().states[state];
   row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : (words().asides[state] ?? "");
   const exchanges = revealed || state === "active" ? step.exchanges.map(drawExchange) : [];
-  const command = revealed && step.state !== "idle" && asCurl(step.name, () => commandOf(step.name, attempt));
+  const command = attempt && revealed && step.state !== "idle" && asCurl(step.name, () => commandOf(step.name, attempt));
   row.body.replaceChildren(...[step.notes.map((note) => el("p", {}, note)), exchanges, command].flat().filter(Boolean));
 }
 

@@ -128,7 +128,7 @@ async function succeed(evidence) {
   await revealThrough("verify");
 }
 
-function fail({ app, again }, { answer }) {
+export function fail({ app, again }, { answer }) {
   const code = answer ? (answer.body?.code ?? "other") : "unreachable";
   const wait = Number(answer?.headers["retry-after"] ?? 0);
   failures += 1;

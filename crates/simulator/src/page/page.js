@@ -10,9 +10,11 @@ import { FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
 import { KeysPanel } from "./keys.js";
 import { keepPhone, keptPhone } from "./kept.js";
+import { Laptop } from "./laptop.js";
 import { countSteps, end, logIn, takeUp, unbind, useService } from "./login.js";
 import { AWAY, meetStranger, WRONG_PASSWORD } from "./people.js";
 import { Phone } from "./phone.js";
+import { allow, askForScan, deny, scan, stay } from "./scan.js";
 import { ServicesPanel } from "./services.js";
 import { credentialsOf, draw, drawWith, personId, refreshAccounts, say, state } from "./state.js";
 import { readSteps } from "./steps.js";
@@ -20,14 +22,15 @@ import { Tabs } from "./tabs.js";
 import { TokenView } from "./token.js";
 import { words } from "./words.js";
 
-const TABS = ["login", "token", "services", "users", "keys", "faults"];
+const TABS = ["login", "token", "scan", "services", "users", "keys", "faults"];
 let isReady = false;
 
 const diagram = new Diagram(byId("diagram"));
 const accountsTable = new AccountsTable(byId("accounts"));
 const views = [
-  new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet }),
+  new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet, scan: () => (tabs.choose("scan"), scan(open)), allowScan: allow, denyScan: deny }),
   new TokenView(spoil),
+  new Laptop({ ask: askForScan, end, lift }),
   new ServicesPanel({ ask: reexamine, end, lift }),
   new FaultPanel({
     breakWeChat,
@@ -46,13 +49,13 @@ const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${n
 
 /** Opens a mini program. What the phone does then is its onShow. */
 async function open(app) {
-  Object.assign(state, { app, failure: null, consent: null, held: null, ending: null });
+  Object.assign(state, { app, failure: null, consent: null, scan: null, held: null, ending: null });
   draw();
   await takeUp();
 }
 
 function choose(person) {
-  Object.assign(state, { person, sessions: {}, asking: {}, held: null, ending: null });
+  Object.assign(state, { person, sessions: {}, asking: {}, scan: null, held: null, ending: null });
   if (person === "new") state.stranger = meetStranger();
   draw();
 }
@@ -67,6 +70,7 @@ function leave() {
 
 function closeSheet() {
   if (state.consent) state.consent = null;
+  else if (state.scan) state.scan = null;
   else state.failure.closed = true;
   draw();
   phone.focus("button");
@@ -114,7 +118,7 @@ async function heal() {
 
 drawWith(() => {
   const { app, attempt: evidence, fault, reveal, busy, sessions } = state;
-  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions });
+  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions, laptop: { ...state.laptop, calls: {} } });
   stopClock();
   diagram.draw(evidence, readSteps(evidence), reveal, busy);
   diagram.markWeChat(fault && words().wechatState[fault]);
@@ -132,13 +136,14 @@ async function start() {
     tabs.label(words().storyHeading, (name) => words().tabs[name]);
     draw();
   });
-  const { sessions = {}, ...phone } = keptPhone();
-  Object.assign(state, phone);
+  const { sessions = {}, laptop, ...phone } = keptPhone();
+  Object.assign(state, phone, laptop?.stage === "in" && { laptop });
   draw();
   await refreshAccounts();
   state.sessions = await stillAccepted(sessions);
   await takeUp();
   await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
+  if (state.laptop.token) stay(state.laptop);
   document.addEventListener("visibilitychange", () => document.hidden || useService()); // a mini program's onShow
   isReady = true;
   document.documentElement.dataset.ready = "true";

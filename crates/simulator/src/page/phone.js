@@ -1,17 +1,20 @@
 // The drawn phone: which mini program is open, which of its screens, and what lies over it.
 
 import { button, byId, el, onChange } from "./dom.js";
+import { adviceFor } from "./faults.js";
 import { APPS } from "./people.js";
-import { bindingScreen, memberScreen, welcomeScreen } from "./screens.js";
+import { bindingScreen, memberScreen, scanSheet, welcomeScreen } from "./screens.js";
+import { showsCode } from "./scan.js";
 import { words } from "./words.js";
 
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
 const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token", "data_undecryptable"];
 const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" };
+const OF_A_SCAN = ["match_wrong", "unknown_device_code", "forbidden"];
 
 /**
  * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,
- * `givePhone()`, `bind()`, `unbind()`, `useService()`, `countSteps()`, `leave()`, `close()`.
+ * `givePhone()`, `bind()`, `unbind()`, `useService()`, `countSteps()`, `leave()`, `close()`, `scan()`, `allowScan()`, `denyScan()`.
  */
 export class Phone {
   constructor(actions) {
@@ -20,7 +23,9 @@ export class Phone {
     this.sheet = byId("sheet");
     this.build = onChange(() => 0, (view) => this.buildApps(view.app));
     this.show = onChange(subjectOf, (view) => this.drawScreen(view));
-    this.say = onChange(({ app, failure, consent }) => [app, spoken(failure)?.id, consent], (view) => this.drawSheet(view));
+    const over = ({ app, failure, consent, scan }) => [app, spoken(failure)?.id, consent, scan && [scan.said, scan.scene]];
+    this.say = onChange(over, (view) => this.drawSheet(view));
+    byId("scan-button").addEventListener("click", actions.scan);
     setInterval(() => this.drawRetry(), 250);
   }
 
@@ -28,6 +33,8 @@ export class Phone {
     const { app, busy } = view;
     this.build(view);
     for (const input of this.apps) Object.assign(input, { disabled: busy, checked: input.value === app });
+    for (const name of ["aria-label", "title"]) byId("scan-button").setAttribute(name, words().scan.labels.press);
+    byId("scan-button").classList.toggle("invited", showsCode(view.laptop));
     byId("shop").textContent = words().shops[app].name;
     byId("phone").dataset.app = app;
     this.show(view);
@@ -68,14 +75,15 @@ export class Phone {
     primary.querySelector("span").textContent = busy ? words().loggingIn : primary.dataset.rest;
   }
 
-  /** The mini program's own message, or WeChat's question about the phone number, over whatever the screen shows. */
-  drawSheet({ app, failure, consent }) {
+  /** The mini program's own message, WeChat's question about the phone number, or what was scanned, over whatever the screen shows. */
+  drawSheet({ app, failure, consent, scan }) {
     const said = spoken(failure);
     this.failure = said;
     this.retry = null;
-    this.sheet.hidden = !said && !consent;
-    this.sheet.replaceChildren(...(consent ? this.consentContent(consent, app) : said ? this.failureContent(said) : []));
-    if (consent) this.sheet.querySelector("button").focus({ preventScroll: true });
+    const content = consent ? this.consentContent(consent, app) : scan ? scanSheet(scan, this.actions) : said && this.failureContent(said);
+    this.sheet.hidden = !content;
+    this.sheet.replaceChildren(...(content || []));
+    if (consent || scan) this.sheet.querySelector("button, input").focus({ preventScroll: true });
     this.drawRetry();
   }
 
@@ -94,8 +102,9 @@ export class Phone {
     const text = words().shopSays;
     const line = SAYINGS[code] ?? (WAIT_CODES.includes(code) ? "wait" : AGAIN_CODES.includes(code) ? "again" : "refused");
     const close = button("plain", "close-sheet", this.actions.close, words().close);
-    const content = [el("p", { id: "sheet-says", "data-testid": "phone-message" }, text[line]), close];
-    if (SAYINGS[code] || code === "user_blocked") return content; // to try the same again does not help
+    const said = OF_A_SCAN.includes(code) ? adviceFor(code)[0] : text[line];
+    const content = [el("p", { id: "sheet-says", "data-testid": "phone-message" }, said), close];
+    if (SAYINGS[code] || [...OF_A_SCAN, "user_blocked"].includes(code)) return content; // to try the same again does not help
     this.retry = button("solid", "retry", () => this.retry.dataset.ready === "true" && again());
     return [content[0], this.retry, close];
   }

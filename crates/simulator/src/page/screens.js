@@ -1,6 +1,7 @@
 // What the mini program shows: who may log in, the question who that is, the member's card.
 
 import { button, el } from "./dom.js";
+import { facts } from "./laptop.js";
 import { accountOf, AWAY, nameOf, PEOPLE, standingOf, WRONG_PASSWORD } from "./people.js";
 import { words } from "./words.js";
 
@@ -156,6 +157,38 @@ function memberCard({ user_id: userId, new_user: isNew }) {
     el("span", { className: "card-label" }, text.userId),
     el("code", { "data-testid": "member-user-id" }, userId),
   );
+}
+
+/** What asks for a login, from where and when; or what has come of it. */
+export function scanSheet(scan, actions) {
+  const text = words();
+  const { asks, warning, choose, facts: names } = text.scan.sheet;
+  const headline = (said) => el("p", { id: "sheet-says", "data-testid": "scan-says", "data-said": scan.said }, said);
+  if (scan.said) return [headline(text.scan.said[scan.said]), button("solid", "close-sheet", actions.close, text.close)];
+  const { client_name: name, address, user_agent: agent, requested_at: at, choices } = scan.asks;
+  const time = new Date(at * 1000).toLocaleTimeString(document.documentElement.lang);
+  const send = button("solid", "scan-allow", actions.allowScan, text.consent.allow);
+  const mark = () => send.setAttribute("aria-disabled", String(!scan.number));
+  const numbers = choices.map((number) => {
+    const input = el("input", { type: "radio", name: "number", value: number, checked: scan.number === number });
+    input.addEventListener("change", () => mark((scan.number = number)));
+    return el("label", { className: "person" }, input, number);
+  });
+  mark();
+  return [
+    headline(asks(name)),
+    el("p", { className: "small" }, warning),
+    facts(Object.fromEntries([deviceOf(agent), address, time].map((value, n) => [names[n], value]))),
+    el("fieldset", { className: "numbers" }, el("legend", {}, choose), numbers),
+    send,
+    button("plain", "scan-deny", actions.denyScan, text.consent.deny),
+  ];
+}
+
+/** The first that is found in the User-Agent counts, because a later name may stand there too. */
+function deviceOf(agent) {
+  const lists = [["Windows", "iPhone", "iPad", "Android", "Mac", "Linux"], ["Edg", "Firefox", "Chrome", "Safari"]];
+  return lists.map((names) => names.find((name) => agent.includes(name))).filter(Boolean).join(" · ") || agent;
 }
 
 /** A round picture with the first character of the name. */
