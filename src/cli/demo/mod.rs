@@ -88,7 +88,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
 
     let policy = policy(settings.token_ttl.as_secs().cast_signed());
     let stored = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
-    let clients = clients(settings.token_ttl)?;
+    let clients = clients(&address, settings.token_ttl)?;
     let issuer = Issuer::new(settings, stored.check()?, vault()?)?.with_clients(clients);
     let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
     run_to_end(async {
@@ -229,9 +229,10 @@ fn app(id: &str) -> Result<App, Failure> {
 }
 
 /// The website on the page's laptop, whose users are those of the first app.
-fn clients(token_ttl: Duration) -> Result<Clients, Failure> {
+fn clients(address: &str, token_ttl: Duration) -> Result<Clients, Failure> {
     let website = json!({
         "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": DEMO_APPS[0], "page": "pages/scan/index",
+        "origins": [address, address.replace("127.0.0.1", "localhost")],
     });
     Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), token_ttl).map_err(Failure::unfinished)
 }
