@@ -5,6 +5,7 @@ mod check_files;
 mod client_auth;
 mod page;
 mod phone;
+mod token;
 
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
     POST "/device_authorization" page::device_authorization [STORE, LIMIT], BODY;
-    POST "/token" page::token [STORE], BODY;
+    POST "/token" token::token [STORE], BODY;
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
     GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
