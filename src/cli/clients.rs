@@ -51,7 +51,7 @@ pub(super) enum ClientsCommand {
         /// The mini program's page that the code opens, such as pages/scan/index
         #[arg(long)]
         page: Option<String>,
-        /// A site whose pages ask by themselves, such as https://shop.example.com; implies --public
+        /// A site whose pages ask by themselves, as an origin with https; implies --public
         #[arg(long = "origin", value_name = "URL")]
         origins: Vec<String>,
         /// A page or a device that cannot keep a secret
