@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::support::{
     APPID, AccountService, Answer, Collector, Http, PATIENCE, Pace, Received, RedisServer, Signal, TestBed, eventually,
+    scan::{Scan, two_pages},
     secrets::{OF_WECHAT, OF_WXMINT, Place, Secrets},
     until,
 };
@@ -71,6 +72,22 @@ impl Run {
         self.by_phone().await;
         self.of_session_key().await;
         self.as_peer().await;
+        self.by_scan().await;
+    }
+
+    /// A page that asks twice for its token, where it gets so far.
+    async fn by_scan(&self) {
+        let scan = Scan::begin(&self.bed, "shop-web").await;
+        if scan.asked.status != 200 {
+            return;
+        }
+        let (code, number) = (scan.user_code(), scan.number());
+        self.bed.service().get(&format!("/device/{code}/code.jpg")).await;
+        self.bed.service().ask("GET", &format!("/device/{code}"), &self.token, &Value::Null).await;
+        self.bed.approve(None, "lin", &code, number.as_deref()).await;
+        for _ in 0..2 {
+            self.bed.poll(&scan).await;
+        }
     }
 
     /// tests/it/bad_input.rs has every form.
@@ -108,7 +125,10 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     let folder = tempfile::tempdir().expect("a folder");
     let audit = format!("file:{}", folder.path().join("audit").display());
     let builder = TestBed::builder().redis_password(REDIS_PASSWORD).breakable_redis().breakable_wechat();
-    let builder = builder.operators(&format!("shop {PEER} wechat\n")).env("WXMINT_ACCOUNTS", &accounts.url());
+    let builder = builder
+        .clients(&two_pages())
+        .operators(&format!("shop {PEER} wechat\n"))
+        .env("WXMINT_ACCOUNTS", &accounts.url());
     let builder = collector.environment().iter().fold(builder, |builder, (name, value)| builder.env(name, value));
     let bed = builder.envs(&[("RUST_LOG", "trace"), ("WXMINT_AUDIT", &audit)]).start().await;
     bed.http.1.note("password", &[], PASSWORD);

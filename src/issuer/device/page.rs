@@ -220,7 +220,7 @@ fn no_picture(error: LoginError) -> Problem {
         _ => POLL_INTERVAL,
     };
     if let Some(not_logged) = admit_line("no mini-program code") {
-        tracing::warn!(%error, not_logged, "WeChat draws no mini-program code for a page");
+        tracing::warn!(cause = %error, not_logged, "WeChat draws no mini-program code for a page");
     }
     Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no mini-program code for this page at the moment.")
         .retry_after(wait)
