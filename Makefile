@@ -38,9 +38,9 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 .PHONY: nightly
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP by their registries
 	$(heading)
-	$(SETUP) test cxx valkey promtool php maven
+	$(SETUP) test cxx valkey promtool php maven spring
 	$(CARGO) test --locked --test nightly -- --test-threads=1
-	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_spring:: --skip php::
+	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php::
 	tests/tools/registries.sh
 	$(CARGO) test --locked --features kubernetes --test campaign
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
@@ -138,9 +138,9 @@ image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:t
 	$(CONTAINER) build --build-arg REGISTRY --build-arg CRATES --tag $(IMAGE) .
 
 .PHONY: release
-release: ## dist/, from what is committed, on x86_64: the static programs for x86_64 and aarch64, the image, the chart, the packages for npm and crates.io
+release: ## dist/, from what is committed, on x86_64: the static programs for x86_64 and aarch64, the image, the chart, the packages for npm, Maven and crates.io
 	$(heading)
-	$(SETUP) cc python node cross
+	$(SETUP) cc java python node cross spring
 	$(TOOLS)/python/bin/python tests/tools/release.py
 
 .PHONY: release-check

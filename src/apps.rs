@@ -1,18 +1,22 @@
-//! The configured mini programs: which one a login means, and their AppSecrets, which may change.
+//! The configured apps: which one a login means, and their AppSecrets, which may change.
 
 mod files;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use wxmint_ids::AppId;
-use wxmint_wechat::App;
+use wxmint_wechat::{App, AppKind, AppSecret};
 
 use self::files::{Found, names_in};
 
-/// Where the mini programs are configured.
+/// Where the apps are configured.
 #[derive(Debug, Clone)]
 pub enum AppsSource {
     /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again when it changes.
@@ -21,54 +25,80 @@ pub enum AppsSource {
         /// `WXMINT_APP_SECRET_FILE`
         secret_file: Option<PathBuf>,
     },
-    /// `WXMINT_APPS_DIR`: a file for each mini program. Its name is the AppID and its content the AppSecret.
+    /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
     Folder(PathBuf),
-    /// Given by the program itself and in no file, as in the demo.
+    /// Given by the program itself and in no file, as in the demo. None beside a platform, whose apps are its merchants'.
     Given(Vec<App>),
 }
 
-/// The mini programs in use at one time, at least one.
-#[derive(Debug)]
-pub struct Apps(BTreeMap<AppId, App>);
+/// An app, and the sites whose pages may read the answers to it.
+#[derive(Debug, Clone)]
+struct Configured {
+    app: App,
+    origins: Vec<String>,
+    unionid_required: bool,
+}
 
-/// Why it is unclear which mini program a login means. The text is for the client.
+impl From<App> for Configured {
+    fn from(app: App) -> Self {
+        Self { app, origins: Vec::new(), unionid_required: false }
+    }
+}
+
+/// The apps in use at one time: at least one, unless a platform has merchants, or will.
+#[derive(Debug)]
+pub struct Apps(BTreeMap<AppId, Configured>);
+
+/// Why it is unclear which app a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownApp {
-    /// The named mini program is not configured.
-    #[error("`appid` names a mini program that is not configured here.")]
+    /// The named app is not configured.
+    #[error("`appid` names an app that is not configured here.")]
     NotConfigured,
     /// Several are configured and none was named.
-    #[error("Several mini programs are configured here: name one in `appid`.")]
+    #[error("Several apps are configured here: name one in `appid`.")]
     Several,
 }
 
 impl Apps {
-    fn new(apps: impl IntoIterator<Item = App>) -> Option<Self> {
-        let apps: BTreeMap<_, _> = apps.into_iter().map(|app| (app.id.clone(), app)).collect();
+    fn new(apps: impl IntoIterator<Item = Configured>) -> Option<Self> {
+        let apps: BTreeMap<_, _> = apps.into_iter().map(|configured| (configured.app.id.clone(), configured)).collect();
         (!apps.is_empty()).then_some(Self(apps))
     }
 
-    /// Chooses the `wanted` mini program; if none is wanted, the one of the `hint` if it is configured; otherwise the
+    /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured; otherwise the
     /// only one.
     pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
-        match wanted {
+        let chosen = match wanted {
             Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
             None => hint.and_then(|id| self.0.get(id)).or_else(|| self.only()).ok_or(UnknownApp::Several),
-        }
+        };
+        chosen.map(|configured| &configured.app)
     }
 
-    fn only(&self) -> Option<&App> {
+    fn only(&self) -> Option<&Configured> {
         self.0.values().next().filter(|_| self.0.len() == 1)
+    }
+
+    /// Whether pages of this site may read what is answered to the app; to any app, if `id` is `None`.
+    pub fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
+        let mut own = self.0.iter().filter(|(of, _)| id.is_none_or(|id| id == *of));
+        own.any(|(_, configured)| configured.origins.iter().any(|own| own == origin))
+    }
+
+    /// Whether nobody becomes a user of the app of whom WeChat names no unionid.
+    pub fn need_unionid(&self, id: &AppId) -> bool {
+        self.0.get(id).is_some_and(|configured| configured.unionid_required)
     }
 
     /// All of them, in the order of their AppIDs.
     pub fn iter(&self) -> impl Iterator<Item = &App> {
-        self.0.values()
+        self.0.values().map(|configured| &configured.app)
     }
 
     /// The AppIDs, separated by spaces, for the log.
     pub fn names(&self) -> String {
-        names(self.0.values())
+        names(self.iter())
     }
 }
 
@@ -78,8 +108,17 @@ fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
     }
 }
 
+/// Tells the kind of what is no mini program.
 fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
-    apps.map(|app| app.id.as_str()).collect::<Vec<_>>().join(" ")
+    apps.map(name).collect::<Vec<_>>().join(" ")
+}
+
+/// The AppID, and the kind of what is no mini program.
+pub fn name(app: &App) -> String {
+    match app.kind {
+        AppKind::MiniProgram => app.id.to_string(),
+        kind => format!("{} ({})", app.id, kind.name()),
+    }
 }
 
 /// The mini program that a `Referer` names. WeChat sends `https://servicewechat.com/{appid}/{version}/page-frame.html`
@@ -93,11 +132,13 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
     if is_version && is_frame { id.parse().ok() } else { None }
 }
 
-/// Holds the mini programs in use and reads their files again. All workers share it; a login keeps the values that it
+/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it
 /// has taken.
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
+    /// Whoever changes the apps waits here, because files and merchants change at the same time.
+    change: Mutex<()>,
 }
 
 impl CurrentApps {
@@ -105,9 +146,25 @@ impl CurrentApps {
     pub fn read(source: AppsSource) -> Result<Self, String> {
         let Found { apps, faults } = source.find(None)?;
         match Apps::new(apps) {
-            Some(apps) if faults.is_empty() => Ok(Self { source, in_use: ArcSwap::from_pointee(apps) }),
+            Some(apps) if faults.is_empty() => Ok(Self::of(source, apps)),
+            None if faults.is_empty() => Ok(Self::of(source, Apps(BTreeMap::new()))),
             _ => Err(faults.join("; ")),
         }
+    }
+
+    fn of(source: AppsSource, apps: Apps) -> Self {
+        Self { source, in_use: ArcSwap::from_pointee(apps), change: Mutex::default() }
+    }
+
+    /// Puts the merchants in use, in place of those before. An app that has a secret of its own stays as it is.
+    pub fn merchants_are(&self, merchants: impl IntoIterator<Item = App>) {
+        let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.all();
+        let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
+        // The later of two with one AppID wins.
+        let apps = merchants.into_iter().map(Configured::from).chain(own);
+        let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
+        self.put(&before, Apps(apps));
     }
 
     pub fn all(&self) -> Arc<Apps> {
@@ -116,7 +173,12 @@ impl CurrentApps {
 
     /// Logs a warning for each AppID that does not look like WeChat's.
     pub fn warn_of_unusual(&self) {
-        warn_of_unusual(self.all().0.values());
+        warn_of_unusual(self.all().iter());
+    }
+
+    /// Whether an app may have sites of its own.
+    pub fn may_have_origins(&self) -> bool {
+        matches!(self.source, AppsSource::Folder(_))
     }
 
     /// Whether there are files to read again.
@@ -130,22 +192,26 @@ impl CurrentApps {
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<bool, String> {
+        let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.all();
         let Found { apps, faults } = self.source.find(Some(&before))?;
-        let changed = Apps::new(apps).is_some_and(|apps| self.put(&before, apps));
+        let merchants = before.0.values().filter(|configured| configured.app.secret().is_none()).cloned();
+        let apps = if apps.is_empty() { None } else { Apps::new(merchants.chain(apps)) };
+        let changed = apps.is_some_and(|apps| self.put(&before, apps));
         if faults.is_empty() { Ok(changed) } else { Err(faults.join("; ")) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
-        let without = |these: &Apps, those: &Apps| names(these.0.values().filter(|app| !those.0.contains_key(&app.id)));
+        let without = |these: &Apps, those: &Apps| names(these.iter().filter(|app| !those.0.contains_key(&app.id)));
         let (added, removed) = (without(&apps, before), without(before, &apps));
-        let rotated = names(apps.0.values().filter(|app| before.0.get(&app.id).is_some_and(|old| !are_same(old, app))));
+        let is_rotated = |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| !are_same(old, new));
+        let rotated = names(apps.0.values().filter(is_rotated).map(|configured| &configured.app));
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return false;
         }
-        warn_of_unusual(apps.0.values().filter(|app| !before.0.contains_key(&app.id)));
+        warn_of_unusual(apps.iter().filter(|app| !before.0.contains_key(&app.id)));
         self.in_use.store(Arc::new(apps));
-        tracing::info!(added, removed, rotated, "the mini programs have changed");
+        tracing::info!(added, removed, rotated, "the apps have changed");
         true
     }
 }
@@ -164,13 +230,16 @@ impl AppsSource {
         match self {
             Self::Folder(folder) => return Found::in_folder(folder, known),
             Self::One { app, secret_file: Some(file) } if known.is_some() => found.add(app.id.clone(), file, known),
-            Self::One { app, .. } => found.apps.push(app.clone()),
-            Self::Given(apps) => found.apps.clone_from(apps),
+            Self::One { app, .. } => found.apps.push(app.clone().into()),
+            Self::Given(apps) => found.apps.extend(apps.iter().cloned().map(Configured::from)),
         }
         Ok(found)
     }
 }
 
-fn are_same(one: &App, other: &App) -> bool {
-    one.id == other.id && one.secret.expose() == other.secret.expose()
+fn are_same(one: &Configured, other: &Configured) -> bool {
+    let parts =
+        |configured: &Configured| (configured.app.kind, configured.origins.clone(), configured.unionid_required);
+    let [own, others] = [one, other].map(|configured| configured.app.secret().map(AppSecret::expose));
+    own == others && parts(one) == parts(other)
 }

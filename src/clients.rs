@@ -6,11 +6,10 @@ use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
 };
-use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::AppId;
 
-use crate::settings::{is_secure, parse_duration};
+use crate::{settings::parse_duration, sites::site};
 
 /// One that may ask.
 #[derive(Debug, Clone)]
@@ -173,7 +172,7 @@ impl Form {
             page: self.page.clone().map(|page| is_page(&page).then_some(page).ok_or(PAGE)).transpose()?,
             env_version: env_version.ok_or("`env_version` must be release, trial or develop")?,
             secret_sha256: self.secret_sha256.as_deref().map(|hash| sha256(hash).ok_or(HASH)).transpose()?,
-            origins: self.origins.iter().map(|text| origin(text).ok_or(ORIGIN)).collect::<Result<_, _>>()?,
+            origins: self.origins.iter().map(|text| site(text).ok_or(ORIGIN)).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_deref().map(|text| life(text).ok_or(TTL)).transpose()?,
             matches: self.matches.unwrap_or(true),
@@ -217,12 +216,6 @@ fn sha256(hash: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-/// As a browser writes it.
-fn origin(text: &str) -> Option<String> {
-    let url: Url = text.parse().ok()?;
-    (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
 }
 
 fn life(text: &str) -> Option<Duration> {

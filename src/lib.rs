@@ -16,11 +16,13 @@ pub mod http;
 pub mod issuer;
 pub mod login;
 pub mod path_rules;
+pub mod platform;
 pub mod redis_checks;
 mod refusals;
 pub mod secret_files;
 pub mod settings;
 pub mod sidecar;
+pub mod sites;
 pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]

@@ -20,6 +20,7 @@ mod device;
 mod error;
 mod for_peers;
 mod operator;
+mod platform;
 mod shared_access_token;
 mod user_data;
 mod with_token;
@@ -27,7 +28,7 @@ mod worker;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, UnionId};
-use wxmint_keys::token::ExtraClaims;
+use wxmint_keys::{token::ExtraClaims, vault::Sealed};
 use wxmint_store::{
     AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
     Recorded, TakenTicket, Ticket, TicketHolder,
@@ -112,18 +113,28 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Entrant, LoginError> {
         self.check_accepted(&request.identity)?;
-        let meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
+        let mut meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
                 trail.app = Some(app.id.clone());
+                if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
+                    return Err(LoginError::NoSessionKeys);
+                }
+                if app.secret().is_none() {
+                    // One merchant's storm is not another's.
+                    meter.cell = Cell::Address(format!("{address} {}", app.id));
+                }
                 let order = self.claim(app, code, attempt, &meter).await?;
                 let session = self.exchange(app, code, attempt).await?;
                 self.record(app, session, order, attempt, trail, now).await?
             }
             LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, &meter, trail).await?,
         };
+        if !matches!(arrival.state, BindingState::Bound(_)) {
+            self.check_may_be_new(&arrival.person, arrival.unionid.as_ref())?;
+        }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
         let bound = self.bind(&arrival, candidate, attempt, trail, now).await?;
         let extra = self.admit(&bound).await?;
@@ -152,13 +163,19 @@ impl LoginWorker {
 
     /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
-        let exchanged = self.wechat.code2session(app, code).await;
-        if let Err(CallError::NotSent { .. }) = &exchanged
-            && let Err(error) = self.store.release_code(&app.id, code, attempt).await
-        {
+        let (exchanged, is_unsent) = match (&self.platform, app.secret()) {
+            // Boxed, so that no other login pays for its room.
+            (Some(platform), None) => Box::pin(self.exchange_for(platform, app, code, attempt)).await,
+            _ => {
+                let exchanged = self.wechat.exchange(app, code).await;
+                let is_unsent = matches!(exchanged, Err(CallError::NotSent { .. }));
+                (exchanged.map_err(LoginError::from), is_unsent)
+            }
+        };
+        if is_unsent && let Err(error) = self.store.release_code(&app.id, code, attempt).await {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
         }
-        Ok(exchanged?)
+        exchanged
     }
 
     /// The second round trip counts the person, finds the binding, and stores the session key beside it.
@@ -175,7 +192,10 @@ impl LoginWorker {
         trail.person = Some(person.clone());
         let has_credentials = self.accounts.accepts().anything();
         let mut record = LoginRecord {
-            session_key: self.vault.load_full().seal(session.session_key.expose(), &person)?,
+            session_key: match &session.session_key {
+                Some(key) => self.vault.load_full().seal(key.expose(), &person)?,
+                None => Sealed::nothing(),
+            },
             newcomer: if has_credentials { Newcomer::Counted } else { Newcomer::Told },
             person,
             order,
@@ -183,6 +203,7 @@ impl LoginWorker {
         };
         let mut recorded = self.store.record_login(&record).await?;
         if recorded == Recorded::Newcomer {
+            self.check_may_be_new(&record.person, session.unionid.as_ref())?;
             // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
             let binder = self.binder(&record.person, session.unionid.as_ref(), attempt);
             let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
@@ -199,6 +220,14 @@ impl LoginWorker {
         let LoginRecord { person, order, session_key, .. } = record;
         let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
+    }
+
+    /// Refuses whoever is no user yet, and may be one of another app, where the app's file wants to know that.
+    fn check_may_be_new(&self, person: &Person, unionid: Option<&UnionId>) -> Result<(), LoginError> {
+        match unionid.is_none() && self.apps.all().need_unionid(&person.app) {
+            true => Err(LoginError::UnionIdMissing),
+            false => Ok(()),
+        }
     }
 
     /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.

@@ -145,7 +145,7 @@ impl From<StoreError> for Problem {
 /// Other details for requests with a token, because these have other fields than a login and other remedies.
 fn by_token(error: &LoginError) -> Option<&'static str> {
     Some(match error {
-        LoginError::UnknownApp(_) => "The token's mini program is not configured here any more.",
+        LoginError::UnknownApp(_) => "The token's app is not configured here any more.",
         LoginError::PhoneCodeInvalid => {
             "WeChat does not accept this `code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
              user press the button getPhoneNumber again, and send the new code."
@@ -160,7 +160,7 @@ fn by_token(error: &LoginError) -> Option<&'static str> {
 }
 
 const NO_SUCH_CODE: &str =
-    "WeChat does not accept this code: it is wrong, expired, or another mini program's. Call wx.login again, once.";
+    "WeChat does not accept this code: it is wrong, expired, or another app's. Get another (wx.login), once.";
 const NO_SUCH_PHONE_CODE: &str = "\
     WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
     user press the button getPhoneNumber again, and send its code with a new one of wx.login.";
@@ -186,6 +186,17 @@ const WRONG_NUMBER: &str =
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
+const SLOW_DOWN: &str = "WeChat limits how often one user logs in. Wait, then call wx.login again.";
+const NO_SESSION_KEYS: &str = "\
+    This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
+    mobile app.";
+const SNAPSHOT: &str = "\
+    WeChat shows this page as a snapshot, with a virtual person. Have the user tap for the full page (使用完整服务), then send \
+    the user to WeChat's page again.";
+const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
+const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
+const NO_UNIONID: &str =
+    "WeChat has not said who this person is in your other apps. Begin again with the scope snsapi_userinfo.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 
@@ -198,20 +209,18 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::UnknownApp(_) => (Code::UnknownApp, ""),
         Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
         Error::CodeInvalid => (Code::CodeInvalid, NO_SUCH_CODE),
-        Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Call wx.login again, once."),
+        Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Get another (wx.login), once."),
+        Error::SnapshotUser => (Code::SnapshotUser, SNAPSHOT),
+        Error::UnionIdMissing => (Code::UnionidMissing, NO_UNIONID),
         Error::PhoneCodeInvalid => (Code::CodeInvalid, NO_SUCH_PHONE_CODE),
         Error::PhoneCodeUsed => (Code::CodeUsed, SPENT_PHONE_CODE),
         Error::TicketInvalid => (Code::CodeUsed, SPENT_TICKET),
         Error::UserBlocked(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
-        Error::Blocked | Error::ShutOut => {
-            (Code::UserBlocked, "The business does not let this user log in. Do not try again.")
-        }
+        Error::Blocked | Error::ShutOut => (Code::UserBlocked, NOT_LET_IN),
         Error::PhoneRefused => {
             (Code::UserBlocked, "The business does not let the owner of this phone number in. Do not try again.")
         }
-        Error::SlowDown => {
-            (Code::RateLimited, "WeChat limits how often one user logs in. Wait, then call wx.login again.")
-        }
+        Error::SlowDown => (Code::RateLimited, SLOW_DOWN),
         Error::TooMany { .. } => (Code::RateLimited, "Too many logins or wrong passwords. Wait, then try again."),
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
@@ -220,6 +229,8 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
             (Code::UnknownPerson, "In this app, this user has no WeChat identity, or this openid belongs to no user.")
         }
         Error::SessionKeyMissing => (Code::SessionKeyMissing, NO_SESSION_KEY),
+        Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
+        Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),
         Error::Misconfigured(_) => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => {
             (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")

@@ -17,7 +17,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -96,10 +96,17 @@ impl Registering {
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Inner>);
 
+/// With more apps than this, as the merchants of a platform may be, no metric names one.
+const MANY_APPS: usize = 200;
+
 struct Inner {
     requests: Requests,
     redis: RedisMetrics,
     logins: Logins,
+    apps: Family<Labels<2, String>, Gauge<i64, AtomicI64>>,
+    /// Then no metric names an app.
+    has_many_apps: AtomicBool,
+    ticket_age: Gauge<f64, AtomicU64>,
     recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
     scans: Scans,
@@ -131,6 +138,10 @@ impl Default for Inner {
             requests: Requests::registered(&mut new),
             redis: RedisMetrics::registered(&mut new),
             logins: Logins::registered(&mut new),
+            has_many_apps: AtomicBool::default(),
+            ticket_age: new
+                .seconds("platform_ticket_age", "Since WeChat made the platform's last ticket; NaN without one"),
+            apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
             scans: Scans::registered(&mut new),
@@ -168,6 +179,7 @@ impl Metrics {
 
     /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        let app = app.filter(|_| !self.has_many_apps());
         self.0.recent.count(app.clone(), outcome);
         self.0.logins.ended(app, outcome, took);
     }
@@ -190,6 +202,30 @@ impl Metrics {
 
     pub fn recent(&self) -> &Recent {
         &self.0.recent
+    }
+
+    /// How old the platform's ticket is, in seconds; `None` if none has come.
+    pub fn ticket_is(&self, age: Option<i64>) {
+        self.0.ticket_age.set(age.map_or(f64::NAN, |age| age as f64));
+    }
+
+    /// The apps that are configured now, with their kinds.
+    pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
+        self.0.apps.clear();
+        let apps: Vec<_> = apps.into_iter().collect();
+        self.0.has_many_apps.store(apps.len() > MANY_APPS, Ordering::Relaxed);
+        for (app, kind) in apps.into_iter().filter(|_| !self.has_many_apps()) {
+            self.0.apps.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
+        }
+    }
+
+    /// Empty where there are many.
+    fn label_of(&self, app: &AppId) -> String {
+        if self.has_many_apps() { String::new() } else { app.to_string() }
+    }
+
+    fn has_many_apps(&self) -> bool {
+        self.0.has_many_apps.load(Ordering::Relaxed)
     }
 
     /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.

@@ -9,6 +9,7 @@
 mod bare;
 mod chart;
 mod envoy;
+mod feeds;
 mod kernel;
 mod load;
 mod peers;
@@ -34,6 +35,7 @@ use wxmint_keys::{
 use wxmint_verify::{Algorithm, TokenTyp};
 
 use self::{
+    feeds::feeds,
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
     peers::{a_million_tokens, peers},
@@ -46,9 +48,9 @@ use self::{
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [peers] [million] [start]";
-const SCENARIOS: [&str; 10] =
-    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "polls", "peers", "million", "start"];
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [feeds] [peers] [million] [start]";
+const SCENARIOS: [&str; 11] =
+    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "polls", "feeds", "peers", "million", "start"];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
 /// Wrong passwords per second: at 12 ms each, more than two cores can check.
@@ -132,7 +134,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
         report.add("machine.check_us", check_alone_us()?);
-        let scenarios: [(&str, Scenario); 8] = [
+        let scenarios: [(&str, Scenario); 9] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
@@ -140,6 +142,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
             ("userdata", user_data),
             ("jwks", jwks),
             ("polls", polls),
+            ("feeds", feeds),
             ("peers", peers),
         ];
         for (name, scenario) in scenarios.into_iter().filter(|(name, _)| plan.has(name)) {

@@ -80,6 +80,18 @@ impl Redis {
         until(|| TcpStream::connect(address).is_ok())?;
         Ok(Self { process, address })
     }
+
+    /// Leaves these revocations of users in the stream, and no others.
+    pub(crate) fn revoke(&self, count: usize) -> Result<(), Fault> {
+        let add = "redis.call('XADD', KEYS[1], '*', 'end', string.format('sub 1795132800 0193f5b2-9c5e-7cc0-8000-%012d', number))";
+        let script = format!("redis.call('DEL', KEYS[1]) for number = 1, {count} do {add} end return 1");
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("EVAL \"{script}\" 1 wxmint:ended\r\n").as_bytes())?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        if answer == *b":1\r\n" { Ok(()) } else { Err("Redis has refused the revocations".into()) }
+    }
 }
 
 /// The people to whom codes belong.
@@ -212,6 +224,16 @@ impl Service {
         clients: &Path,
     ) -> Result<Self, Fault> {
         Self::start_with(files, redis, stand_in, &[("WXMINT_CLIENTS_FILE", &clients.to_string_lossy())])
+    }
+
+    /// The same with receivers of events.
+    pub(crate) fn start_with_admin_tokens(
+        files: &Files,
+        redis: &Redis,
+        stand_in: &StandIn,
+        tokens: &Path,
+    ) -> Result<Self, Fault> {
+        Self::start_with(files, redis, stand_in, &[("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())])
     }
 
     fn start_with(

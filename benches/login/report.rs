@@ -25,7 +25,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     Section {
         title: "Beside the plain handler, in the same run",
         measures: &[
@@ -122,6 +122,17 @@ const SECTIONS: [Section; 13] = [
             measure("polls.cores", "both, cores", 3, None),
             measure("polls.p99_ms", "p99, ms", 2, None),
             measure("ratio.door", "a login with the door, times one without", 2, Some(1.02)),
+        ],
+    },
+    Section {
+        title: "10,000 revocations, read once: pages, and security event tokens by polling",
+        measures: &[
+            measure("feeds.pages_bytes", "pages: bytes a revocation", 1, None),
+            measure("feeds.pages_cpu_us", "pages: wxmint, CPU µs a revocation", 2, None),
+            measure("feeds.pages_redis_us", "pages: Redis, CPU µs a revocation", 2, None),
+            measure("feeds.events_bytes", "events: bytes a revocation", 1, None),
+            measure("feeds.events_cpu_us", "events: wxmint, CPU µs a revocation", 2, None),
+            measure("feeds.events_redis_us", "events: Redis, CPU µs a revocation", 2, None),
         ],
     },
     Section {

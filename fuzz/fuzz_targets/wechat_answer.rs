@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wxmint_wechat::{
-    CallError, read_access_token, read_answer, read_new_session_key, read_phone_number, read_session_check,
+    CallError, read_access_token, read_answer, read_grant, read_new_session_key, read_phone_number, read_session_check,
 };
 
 /// Seeds contain these in place of secrets: a session_key, an access token, a phone number.
@@ -16,7 +16,8 @@ fuzz_target!(|body: &[u8]| {
     prints_nothing(&format!("{session:?}"));
     match session {
         Ok(session) => {
-            assert!(!session.openid.as_str().is_empty() && !session.session_key.expose().is_empty());
+            assert!(!session.openid.as_str().is_empty());
+            assert!(session.session_key.is_some_and(|key| !key.expose().is_empty()));
             assert!(session.unionid.is_none_or(|unionid| !unionid.as_str().is_empty()));
         }
         Err(error) => is_fit_to_log(error),
@@ -28,6 +29,13 @@ fuzz_target!(|body: &[u8]| {
         Ok(fetched) => {
             assert!(!fetched.token.expose().is_empty() && (1..=7200).contains(&fetched.expires_in.as_secs()))
         }
+        Err(error) => is_fit_to_log(error),
+    }
+
+    let grant = read_grant(body);
+    prints_nothing(&format!("{grant:?}"));
+    match grant {
+        Ok(_) | Err(CallError::SnapshotUser) => {}
         Err(error) => is_fit_to_log(error),
     }
 
@@ -65,6 +73,6 @@ fn is_fit_to_log(error: CallError) {
             assert!(!errmsg.chars().any(char::is_control), "a message can forge a log line: {errmsg:?}");
         }
         CallError::Unanswered { reason } | CallError::Unusable { reason } => assert!(!reason.is_empty()),
-        error @ CallError::NotSent { .. } => panic!("an answer was read: {error}"),
+        error @ (CallError::NotSent { .. } | CallError::SnapshotUser) => panic!("an answer was read: {error}"),
     }
 }

@@ -17,6 +17,7 @@ use actix_web::{
     web::{Data, ServiceConfig},
 };
 
+pub(crate) use self::tokens::Holder;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::LatestDiagnosis};
 use crate::{

@@ -81,7 +81,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 /// What the admin listener tells of itself. It needs no secret, because it says nothing of anybody.
 pub(super) fn description() -> Description {
     Description {
-        api: Described::openapi,
+        api: Box::new(Described::openapi),
         server: "/".into(),
         chinese: Chinese {
             tags: &[("users", "用户"), ("wechat", "微信"), ("people", "微信身份"), ("duty", "值班")],

@@ -18,6 +18,9 @@ const SHORTEST: usize = 32;
 /// WeChat, and the probes and the other secrets need connections too.
 const MOST_AT_ONCE: usize = 400;
 
+/// How many polls for events of one secret are worked on at once. A receiver sends one after another.
+const MOST_POLLS: usize = 4;
+
 const BUSY: Duration = Duration::from_secs(1);
 
 /// What a secret may be used for, by its word in the file.
@@ -29,31 +32,37 @@ pub(super) enum Right {
     Operate,
     /// To use the app's access token and the users' session keys.
     WeChat,
+    /// To receive what has been revoked as security event tokens, on the public listener. Only a line that names it has it.
+    Events,
 }
 
 impl Right {
-    const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::WeChat];
+    const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
+    /// Of a line that names none.
+    const OF_OPERATORS: [Self; 3] = [Self::Read, Self::Operate, Self::WeChat];
 
     fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Operate => "operate",
             Self::WeChat => "wechat",
+            Self::Events => "events",
         }
     }
 }
 
 /// Whose secret a request has shown.
 #[derive(Debug, Clone)]
-pub(super) struct Holder {
+pub(crate) struct Holder {
     name: String,
     rights: Vec<Right>,
     room: Arc<Semaphore>,
+    polls: Arc<Semaphore>,
 }
 
 impl Holder {
     /// For the audit log.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -79,6 +88,14 @@ impl Holder {
             Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
         })
     }
+
+    /// A place for one poll for events, until it is dropped.
+    pub(crate) fn poll(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.polls).try_acquire_owned().map_err(|_| {
+            let detail = format!("{MOST_POLLS} polls of this receiver are being answered. Send one after another.");
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
+        })
+    }
 }
 
 /// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
@@ -89,12 +106,12 @@ const BAD_NAME: &str = "a name must be at most 64 letters, digits, `_`, `-`, `.`
 const BAD_SECRET: &str =
     "a secret must be at least 32 letters, digits or `-._~+/=`; make one with: openssl rand -hex 32";
 const BAD_RIGHTS: &str =
-    "rights must be `read`, `operate` and `wechat`, or some of them, separated by commas without blanks";
+    "rights must be `read`, `operate`, `wechat` and `events`, or some of them, separated by commas without blanks";
 const TWICE: &str = "this secret stands in the file already";
 const EMPTY: &str = "is empty; a comment alone (`# nobody`) takes all secrets away";
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has all rights. Blank lines and lines that begin with `#`
+    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has the rights of an operator. Blank lines and lines that begin with `#`
     /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
     /// no secrets. The error says why the file cannot be used, and never repeats what stands in it.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
@@ -107,7 +124,7 @@ impl AdminTokens {
             let wrong = |what: &str| format!("line {number}: {what}");
             let line = str::from_utf8(line).map_err(|_| wrong(BAD_FORM))?;
             let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [name, secret] => (name, secret, Some(Right::ALL.to_vec())),
+                [name, secret] => (name, secret, Some(Right::OF_OPERATORS.to_vec())),
                 [name, secret, words] => (name, secret, rights(words)),
                 _ => return Err(wrong(BAD_FORM)),
             };
@@ -125,8 +142,8 @@ impl AdminTokens {
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
                 return Err(wrong(TWICE));
             }
-            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-            tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
+            let [room, polls] = [MOST_AT_ONCE, MOST_POLLS].map(|most| Arc::new(Semaphore::new(most)));
+            tokens.push((Holder { name: name.to_owned(), rights, room, polls }, hash));
         }
         // An editor may leave a file empty for a moment. A comment alone is meant.
         if content.trim_ascii().is_empty() { Err(EMPTY.into()) } else { Ok(Self(tokens)) }
@@ -174,6 +191,18 @@ impl CurrentAdminTokens {
             no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }
+
+    /// The receiver of events whose secret the request has shown. Strangers reach this, so their attempts are not logged.
+    pub(crate) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
+        let detail = "Send the secret of a receiver of events, as `Authorization: Bearer …`.";
+        let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
+        let holder = self.0.load().holder(token).cloned();
+        let holder = holder.ok_or_else(|| {
+            no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
+        })?;
+        holder.must_have(Right::Events)?;
+        Ok(holder)
+    }
 }
 
 #[cfg(test)]
@@ -198,15 +227,15 @@ mod tests {
 
     #[test]
     fn a_secret_has_the_rights_of_its_line_and_all_if_the_line_names_none() {
-        let content = format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate\n");
+        let content = format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate,events\n");
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
         let rights = |shown: &str| {
             let holder = tokens.holder(shown).expect("a holder");
             Right::ALL.map(|right| holder.must_have(right).is_ok())
         };
-        assert_eq!(rights(SECRET), [true; 3]);
-        assert_eq!(rights(OTHER), [true, false, true]);
-        assert_eq!(rights(&format!("{SECRET}2")), [false, true, false]);
+        assert_eq!(rights(SECRET), [true, true, true, false], "events are for who is named for them");
+        assert_eq!(rights(OTHER), [true, false, true, false]);
+        assert_eq!(rights(&format!("{SECRET}2")), [false, true, false, true]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The files that hold AppSecrets. An error names the file and never repeats its content.
+//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats its content.
 
 use std::{
     ffi::OsString,
@@ -8,33 +8,35 @@ use std::{
     path::Path,
 };
 
+use serde::Deserialize;
 use wxmint_ids::AppId;
-use wxmint_wechat::{App, AppSecret};
+use wxmint_wechat::{App, AppKind, AppSecret, Credential};
 use zeroize::Zeroizing;
 
-use super::Apps;
+use super::{Apps, Configured};
+use crate::sites::site;
 
-/// More bytes than any AppSecret has, so that a large file that was put there by mistake is not read to its end.
-const MOST_BYTES: u64 = 1024;
+/// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not read to its end.
+const MOST_BYTES: u64 = 8 << 10;
 /// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
 /// The apps that were found, and what is wrong with which file.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) apps: Vec<App>,
+    pub(super) apps: Vec<Configured>,
     pub(super) faults: Vec<String>,
 }
 
 impl Found {
-    /// Reads the AppSecret of one app. If the file is invalid, the app keeps its secret among the `known` ones.
+    /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
-        let known = known.and_then(|apps| apps.0.get(&id)).map(|app| &app.secret);
-        match read(path).and_then(|secret| whole(path, secret, known)) {
-            Ok(secret) => self.apps.push(App { id, secret }),
+        let known = known.and_then(|apps| apps.0.get(&id));
+        match read(id, path).and_then(|configured| whole(path, configured, known)) {
+            Ok(configured) => self.apps.push(configured),
             Err(fault) => {
                 self.faults.push(fault);
-                self.apps.extend(known.map(|secret| App { id, secret: secret.clone() }));
+                self.apps.extend(known.cloned());
             }
         }
     }
@@ -57,7 +59,7 @@ impl Found {
         if found.apps.is_empty() && found.faults.is_empty() {
             found.faults.push(fault(
                 folder,
-                "holds no mini program: put a file there whose name is the AppID and whose content is the AppSecret",
+                "holds no app: put a file there whose name is the AppID and whose content is the AppSecret",
             ));
         }
         Ok(found)
@@ -83,21 +85,58 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 
 /// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
 /// one length.
-fn whole(path: &Path, secret: AppSecret, known: Option<&AppSecret>) -> Result<AppSecret, String> {
-    let is_shorter = known.is_some_and(|known| secret.expose().len() < known.expose().len());
+fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Result<Configured, String> {
+    let length = |configured: &Configured| configured.app.secret().map_or(0, |secret| secret.expose().len());
+    let is_shorter = known.is_some_and(|known| length(&configured) < length(known));
     let half =
         "is shorter than the AppSecret in use, as if only half had been written; if it is complete, restart wxmint";
-    if is_shorter { Err(fault(path, half)) } else { Ok(secret) }
+    if is_shorter { Err(fault(path, half)) } else { Ok(configured) }
 }
 
-fn read(path: &Path) -> Result<AppSecret, String> {
+fn read(id: AppId, path: &Path) -> Result<Configured, String> {
     let content = read_file(path).map_err(|error| unreadable(path, &error))?;
     let text = str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\n', '\r']);
     if text.contains(PLACEHOLDER) {
         return Err(fault(path, "still holds its placeholder"));
     }
-    let wanted = "must hold the AppSecret that WeChat shows, 32 hexadecimal digits, and nothing else";
-    text.parse().map_err(|_| fault(path, wanted))
+    if text.trim_start().starts_with('{') {
+        return Written::read(text, id).map_err(|wrong| fault(path, wrong));
+    }
+    let wanted = "must hold the AppSecret that WeChat shows, 32 hexadecimal digits, and nothing else, or a JSON object";
+    let secret = text.parse().map_err(|_| fault(path, wanted))?;
+    Ok(App::mini_program(id, secret).into())
+}
+
+/// The file of an app that is more than a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    kind: AppKind,
+    secret: Zeroizing<String>,
+    #[serde(default)]
+    origins: Vec<String>,
+    #[serde(default)]
+    unionid_required: bool,
+}
+
+const KINDS: &str = "`kind` is official_account, website, mobile_app or mini_program";
+const ORIGINS: &str =
+    "has in `origins` what is no https origin without a path (http on loopback only), such as https://m.example.com";
+
+impl Written {
+    /// The error does not repeat serde_json's message, which may quote the secret.
+    fn read(text: &str, id: AppId) -> Result<Configured, String> {
+        let Self { kind, secret, origins, unionid_required } = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            format!(
+                "is no JSON object of `kind`, `secret`, and perhaps `origins` and `unionid_required`: see line {line}, column \
+                 {column}; {KINDS}"
+            )
+        })?;
+        let secret: AppSecret = secret.parse().map_err(|wrong| format!("has a `secret` that {wrong}"))?;
+        let origins = origins.iter().map(|origin| site(origin).ok_or(ORIGINS)).collect::<Result<_, _>>()?;
+        Ok(Configured { app: App { id, kind, credential: Credential::Secret(secret) }, origins, unionid_required })
+    }
 }
 
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -36,7 +36,10 @@ impl Watched {
     fn reloaded(&self) -> (Vec<(String, String)>, Result<bool, String>) {
         let told = self.current.reload();
         let apps = self.current.all();
-        (apps.0.values().map(|app| (app.id.to_string(), app.secret.expose().to_owned())).collect(), told)
+        (
+            apps.iter().map(|app| (app.id.to_string(), app.secret().expect("a secret").expose().to_owned())).collect(),
+            told,
+        )
     }
 
     #[track_caller]
@@ -66,7 +69,8 @@ fn id(text: &str) -> AppId {
 }
 
 fn apps(ids: &[&str]) -> Apps {
-    Apps::new(ids.iter().map(|text| App { id: id(text), secret: SECRET.parse().expect("a secret") })).expect("apps")
+    Apps::new(ids.iter().map(|text| App::mini_program(id(text), SECRET.parse().expect("a secret")).into()))
+        .expect("apps")
 }
 
 #[test]
@@ -153,7 +157,7 @@ fn the_start_fails_with_all_faults_of_the_folder() {
 fn the_start_fails_without_an_app_and_without_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |path: PathBuf| CurrentApps::read(AppsSource::Folder(path)).err().expect("refused").to_string();
-    assert!(refused(folder.path().into()).contains("holds no mini program"));
+    assert!(refused(folder.path().into()).contains("holds no app"));
     assert!(refused(folder.path().join("nowhere")).contains("nowhere cannot be read: No such file"));
 }
 
@@ -197,7 +201,7 @@ fn an_app_with_an_invalid_file_keeps_its_secret_and_does_not_affect_the_others()
 fn the_last_app_is_never_removed() {
     let watched = Watched::with(&[ONE]);
     watched.remove(ONE);
-    watched.expect(&[(ONE, SECRET)], Err("holds no mini program"));
+    watched.expect(&[(ONE, SECRET)], Err("holds no app"));
     watched.write(TWO, "half");
     watched.expect(&[(ONE, SECRET)], Err("must hold the AppSecret"));
     fs::remove_dir_all(watched.folder.path()).expect("removed");
@@ -229,7 +233,7 @@ fn a_secret_that_kubernetes_mounts_and_swaps_is_read_through_its_links() {
 #[test]
 fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_nothing() {
     let folder = folder(&["secret"]);
-    let app = App { id: id(ONE), secret: SECRET.parse().expect("a secret") };
+    let app = App::mini_program(id(ONE), SECRET.parse().expect("a secret"));
     let source = AppsSource::One { app: app.clone(), secret_file: Some(folder.path().join("secret")) };
     let watched = Watched { current: CurrentApps::read(source).expect("an app"), folder };
     assert!(watched.current.may_change());
@@ -247,7 +251,7 @@ fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_noth
 
 #[test]
 fn given_apps_never_change() {
-    let app = |name| App { id: id(name), secret: SECRET.parse().expect("a secret") };
+    let app = |name| App::mini_program(id(name), SECRET.parse().expect("a secret"));
     let given = CurrentApps::read(AppsSource::Given(vec![app(TWO), app(ONE)])).expect("apps");
     assert_eq!(given.all().names(), format!("{ONE} {TWO}"));
     assert_eq!((given.may_change(), given.reload()), (false, Ok(false)));
@@ -259,5 +263,38 @@ fn a_login_in_flight_keeps_its_apps() {
     let kept = watched.current.all();
     watched.write(ONE, ROTATED);
     watched.expect(&[(ONE, ROTATED)], Ok(true));
-    assert_eq!(kept.choose(None, None).expect("an app").secret.expose(), SECRET);
+    assert_eq!(kept.choose(None, None).expect("an app").secret().expect("a secret").expose(), SECRET);
+}
+
+#[test]
+fn a_json_file_names_kind_and_sites_and_a_mistake_in_it_changes_nothing_and_repeats_nothing() {
+    let watched = Watched::with(&[ONE]);
+    let site = "https://m.example.com";
+    let good = format!(r#""secret":"{SECRET}""#);
+    watched.write(TWO, &format!("{{\"kind\":\"website\",{good},\"origins\":[\"{site}\"]}}\n"));
+    assert_eq!(watched.current.reload(), Ok(true));
+    let is_as_before = || {
+        let apps = watched.current.all();
+        let two = apps.choose(Some(&id(TWO)), None).expect("the app");
+        let may_read = [Some(id(TWO)), None, Some(id(ONE))].map(|of| apps.have_origin(of.as_ref(), site));
+        two.kind == AppKind::Website
+            && two.secret().expect("a secret").expose() == SECRET
+            && may_read == [true, true, false]
+    };
+    assert!(is_as_before() && watched.current.all().names() == format!("{ONE} {TWO} (website)"));
+    for (members, told) in [
+        (format!(r#""kind":"hunter2",{good}"#), "`kind` is official_account, website, mobile_app"),
+        (format!(r#""kind":"website",{good},"hunter2":[]"#), "see line 1"),
+        (r#""kind":"website""#.into(), "see line 1"),
+        (r#""kind":"website","secret":"hunter2""#.into(), "has a `secret` that must be the AppSecret"),
+        (r#""kind":"website","secret":["hunter2"]"#.into(), "see line 1"),
+        (format!(r#""kind":"website",{good},"origins":["*"]"#), "has in `origins`"),
+        (format!(r#""kind":"website",{good},"origins":["{site}/"]"#), "has in `origins`"),
+        (format!(r#""kind":"website",{good},"origins":[""#), "see line 1"),
+    ] {
+        watched.write(TWO, &format!("{{{members}}}"));
+        let fault = watched.current.reload().expect_err(&members);
+        assert!(fault.contains(told) && is_as_before(), "{members}: {fault}");
+        assert!(!fault.contains("hunter2") && !fault.contains(SECRET), "{fault}");
+    }
 }

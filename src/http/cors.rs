@@ -28,6 +28,9 @@ pub fn add(request: &HttpRequest, response: &mut HttpResponseBuilder) {
 
 /// The same for a whole answer.
 pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
+    if !request.extensions().contains::<Reader>() {
+        return answer;
+    }
     let mut headers = HttpResponse::Ok();
     add(request, &mut headers);
     for (name, value) in headers.finish().headers() {
@@ -36,13 +39,13 @@ pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse
     answer
 }
 
-/// The answer to a preflight for a POST. It names no client, so whether the site may read the answer is decided then.
+/// The answer to a preflight. It names no client, so whether the site may read the answer is decided then.
 pub fn preflight(request: &HttpRequest, is_known: impl FnOnce(&str) -> bool) -> HttpResponse {
     allow(request, is_known);
     let mut answer = HttpResponse::NoContent();
     add(request, &mut answer);
     answer
-        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST, DELETE"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
     answer.finish()

@@ -47,7 +47,7 @@ problem_codes! {
     InvalidRequest, "invalid_request", BAD_REQUEST, "The request is not valid";
     /// A password in a query string ends up in logs and histories.
     CredentialsInQuery, "credentials_in_query", BAD_REQUEST, "A password does not belong in a URL";
-    UnknownApp, "unknown_app", BAD_REQUEST, "This mini program is not configured here";
+    UnknownApp, "unknown_app", BAD_REQUEST, "This app is not configured here";
     CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
@@ -58,12 +58,16 @@ problem_codes! {
     /// It never was, has expired, was denied, or is used up.
     UnknownDeviceCode, "unknown_device_code", NOT_FOUND, "There is no such request of a page, or not any more";
     UnknownPerson, "unknown_person", NOT_FOUND, "This person is bound to no user";
-    /// Or WeChat no longer accepts the session key.
+    /// Or WeChat no longer accepts the session key, or the app is no mini program.
     SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
     BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
     InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
     /// WeChat or the business refuses this person.
     UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
+    /// WeChat shows a page of an official account as a snapshot, with a virtual person.
+    SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
+    /// Of a person who is no user of the app yet, where its file wants the unionid of everybody.
+    UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
     /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
     DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";

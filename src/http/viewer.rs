@@ -35,7 +35,7 @@ const FILES: [(&str, &str, &str); 6] = [
 
 /// What a listener tells of its routes.
 pub struct Description {
-    pub api: fn() -> OpenApi,
+    pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
     /// The URL below which the paths are.
     pub server: String,
     pub chinese: Chinese,

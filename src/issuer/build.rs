@@ -1,13 +1,13 @@
 //! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
-use std::{io, num::NonZero, path::Path, sync::Arc, thread};
+use std::{io, sync::Arc, thread};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use wxmint_keys::{
     KeyRing, KeySet,
     token::{Minter, RequestSigner},
-    vault::{Vault, VaultError},
+    vault::Vault,
 };
 use wxmint_store::{Memory, Redis, RedisAccess, Store};
 use wxmint_upstream::{HttpClientError, Tls};
@@ -16,21 +16,22 @@ use wxmint_wechat::WeChat;
 
 use super::{
     caller,
-    device::{CurrentClients, load_clients},
-    examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
+    device::CurrentClients,
+    examine::unusable_keys,
+    named::{Named, load_keys, load_vault},
     revocations::FeedPages,
-    routes::check_login_paths,
 };
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile},
-    admin::{AdminTokens, CurrentAdminTokens},
+    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts},
+    admin::CurrentAdminTokens,
     apps::CurrentApps,
     clients::Clients,
     clock::now,
     findings::Finding,
     http::{Readiness, TrustedProxies},
     login::{LoginPolicy, LoginWorker},
-    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
+    platform::Platform,
+    secret_files::WatchedFile,
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
@@ -94,6 +95,8 @@ pub struct Issuer {
     /// Who may ask for a scan. Without them the paths for it are not there.
     pub(super) clients: Option<CurrentClients>,
     pub(super) clients_file: Option<WatchedFile>,
+    /// Without it there are no merchants, and the path for WeChat's pushes is not there.
+    pub(super) platform: Option<Arc<Platform>>,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<ArcSwap<Vault>>,
@@ -142,6 +145,7 @@ impl Issuer {
             vault_file: None,
             clients: clients.map(|clients| Arc::new(ArcSwap::from_pointee(clients))),
             clients_file,
+            platform: named.platform.map(Arc::new),
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -172,6 +176,11 @@ impl Issuer {
     /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.
     pub fn memory(&self) -> Memory {
         self.memory.clone()
+    }
+
+    /// The platform that acts for merchants.
+    pub fn platform(&self) -> Option<&Platform> {
+        self.platform.as_deref()
     }
 
     /// The keys in use, which the demo rotates.
@@ -232,6 +241,7 @@ impl Issuer {
             },
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
+            platform: self.platform.clone(),
         })
     }
 }
@@ -245,85 +255,4 @@ impl IssuerWorker {
     pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
         Ok(Self { issuer: Arc::clone(issuer), login: issuer.login_worker()? })
     }
-}
-
-/// What the settings name beside the keys.
-struct Named {
-    admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
-    apps: CurrentApps,
-    users: Option<(WatchedFile, FileAccounts)>,
-    redis: Option<RedisAccess>,
-    clients: Option<(WatchedFile, Clients)>,
-}
-
-impl Named {
-    fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
-        let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
-        match (loaded, load_clients(settings), check_login_paths(settings)) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), Ok(clients), Ok(())) => {
-                Ok(Self { admin_tokens, apps, users, redis, clients })
-            }
-            ((tokens, apps, users, redis), clients, paths) => {
-                let errors = [tokens.err(), apps.err(), users.err(), redis.err(), clients.err(), paths.err()];
-                Err(IssuerStartError::all(errors))
-            }
-        }
-    }
-}
-
-/// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
-pub(super) fn load<T, E>(
-    variable: &str,
-    path: &Path,
-    make: Option<&str>,
-    parse: impl FnOnce(&[u8]) -> Result<T, E>,
-    unusable: impl FnOnce(E) -> Finding,
-) -> Result<(WatchedFile, T), IssuerStartError> {
-    let unreadable = |error: FileError| {
-        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
-        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
-    };
-    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
-    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
-}
-
-fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
-    let path = &settings.keys;
-    load("WXMINT_KEYS", path, Some(MAKE_KEYS), KeySet::parse, |error| unusable_keys(path, &error, now()))
-}
-
-fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
-    let path = &settings.vault_key_file;
-    let unusable = |error: VaultError| {
-        Finding::fault("vault", format!("WXMINT_VAULT_KEY_FILE: {}: {error}", path.display()), error.cure())
-    };
-    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
-    Ok((file, vault.at(now())))
-}
-
-fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
-    let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
-    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
-    Ok(Some((file, CurrentAdminTokens::new(tokens))))
-}
-
-fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
-    let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
-    let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
-    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    Ok(Some((file, FileAccounts::new(&users, cores, settings.auto_provision))))
-}
-
-fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    let unusable =
-        |error| IssuerStartError::of_setting(Finding::fault("files", format!("WXMINT_APPS_DIR: {error}"), APPS));
-    CurrentApps::read(settings.apps.clone()).map_err(unusable)
-}
-
-/// `None` if the settings ask for the store in memory.
-pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
-    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
-    Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

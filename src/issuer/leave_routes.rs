@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wxmint_ids::Person;
 use wxmint_verify::{Claims, Verified};
 
-use super::{build::IssuerWorker, device};
+use super::{build::IssuerWorker, cross_origin};
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},
@@ -57,7 +57,7 @@ fn begin(
 ) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(activity, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
-    device::readable_by_its_page(request, worker, &token.app);
+    cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), Some(token.app.clone()));
     let (app, client) = if is_of_client(&worker.issuer.minter, &token) { (None, of) } else { (of, None) };
     Ok((Event { user, app, client, ..event }, token))
@@ -120,5 +120,6 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let (event, token) = begin(Activity::Unbind, &request, &worker)?;
-    leave(worker, event, token, async |login, token, person| login.unbind(token, person).await).await
+    let leaving = async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
+    Ok(cors::readable(&request, leave(worker, event, token, leaving).await?))
 }

@@ -14,12 +14,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::SignedToken;
+use wxmint_wechat::AppKind;
 
-use super::{LoginBody, RefusedLogin, build::IssuerWorker};
+use super::{LoginBody, RefusedLogin, build::IssuerWorker, cross_origin};
 use crate::{
     apps::app_of_referer,
     clock::now,
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
+    http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end},
     login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
     refusals::Refusal,
     telemetry::{
@@ -118,9 +119,17 @@ async fn answer(
 ) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let is_refused = asked.is_err();
+    if request.headers().contains_key(header::ORIGIN) {
+        let (apps, asked) = (worker.issuer.apps.all(), asked.as_ref().ok());
+        let [named, hint] = [asked.and_then(|it| it.app.as_ref()), asked.and_then(|it| it.app_hint.as_ref())];
+        if let Ok(app) = apps.choose(named, hint) {
+            cross_origin::readable_by_pages_of(request, &worker, &app.id);
+        }
+    }
     let login = log_in_and_tell(worker, asked, origin(request));
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-    if is_refused { login.await } else { to_the_end(login).await }
+    let answer = if is_refused { login.await } else { to_the_end(login).await };
+    Ok(cors::readable(request, answer?))
 }
 
 /// Counts, logs and audits also a login whose client has disconnected.
@@ -170,13 +179,14 @@ impl<'w> LoginAttempt<'w> {
         let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
         // Looked up again: an app that was removed meanwhile is no label.
         let apps = worker.issuer.apps.all();
-        let app = apps.choose(trail.app.as_ref().or(named.as_ref()), hint.as_ref()).ok().map(|app| app.id.clone());
-        worker.issuer.metrics.login_ended(app, result, took);
+        let app = apps.choose(trail.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();
+        worker.issuer.metrics.login_ended(app.map(|app| app.id.clone()), result, took);
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
         note_login(worker, &trail, event.activity, result);
-        audit_login(worker, trail, outcome, event);
+        let app_kind = app.map(|app| app.kind).filter(|kind| *kind != AppKind::MiniProgram).map(AppKind::name);
+        audit_login(worker, trail, outcome, Event { app_kind, ..event });
         took
     }
 }

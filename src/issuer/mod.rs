@@ -2,21 +2,26 @@
 
 mod build;
 mod caller;
+mod cross_origin;
 mod device;
 mod ended_keys;
+mod events;
 mod examine;
 mod leave_routes;
 mod login_fields;
 mod login_route;
 mod metadata;
+mod named;
+mod platform;
 mod reload;
 mod revocations;
 mod routes;
 mod run;
 mod session_key_routes;
 
-pub use build::{Issuer, IssuerStartError, open_redis};
+pub use build::{Issuer, IssuerStartError};
 pub use login_fields::{LoginBody, RefusedLogin};
+pub use named::open_redis;
 pub use routes::openapi_json;
 pub use run::{Routes, run};
 

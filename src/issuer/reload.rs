@@ -15,6 +15,7 @@ use super::{
 use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
+    apps::Apps,
     clients::Clients,
     clock::now,
     http::Readiness,
@@ -52,21 +53,33 @@ pub(super) fn watch_files(issuer: &Issuer) {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
     watch_clients(issuer);
-    if issuer.apps.may_change() {
-        let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());
-        watch(issuer, "apps", "file of an AppSecret", async move || {
-            let (before, reloaded) = (apps.all(), apps.reload());
-            if before.iter().any(|app| apps.all().choose(Some(&app.id), None).is_err()) {
-                metrics.app_is_gone();
-            }
-            reloaded
-        });
-    }
+    watch_apps(issuer);
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let settings = issuer.settings.store.clone();
         let reload = async move || reload_redis_url(&access.link, &settings, &file).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
+}
+
+fn watch_apps(issuer: &Issuer) {
+    let tell =
+        |metrics: &Metrics, apps: &Apps| metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
+    tell(&issuer.metrics, &issuer.apps.all());
+    if !issuer.apps.may_change() {
+        return;
+    }
+    let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());
+    watch(issuer, "apps", "file of an AppSecret", async move || {
+        let (before, reloaded, after) = (apps.all(), apps.reload(), apps.all());
+        if before.iter().any(|app| after.choose(Some(&app.id), None).is_err()) {
+            metrics.app_is_gone();
+        }
+        // A fault in one file does not keep the others from being in use.
+        if !Arc::ptr_eq(&before, &after) {
+            tell(&metrics, &after);
+        }
+        reloaded
+    });
 }
 
 fn watch_clients(issuer: &Issuer) {

@@ -11,8 +11,8 @@ use actix_web::{
 use utoipa::OpenApi;
 
 use super::{
-    IssuerStartError, device, leave_routes as leave, login_route, metadata, revocations,
-    session_key_routes as session_key,
+    IssuerStartError, cross_origin, device, events, leave_routes as leave, login_route, metadata, platform,
+    revocations, session_key_routes as session_key,
 };
 use crate::{
     findings::Finding,
@@ -28,8 +28,9 @@ use crate::{
     telemetry::Metrics,
 };
 
-const LOGIN: &str = "/login";
+pub(super) const LOGIN: &str = "/login";
 pub(super) const LOGOUT: &str = "/logout";
+pub(super) const BINDING: &str = "/binding";
 const ROOT: &str = "/";
 /// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
 const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
@@ -37,11 +38,20 @@ const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 /// The problems of every route with a handler that asks the store.
 pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
 pub(super) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
-pub(super) const IDENTITY: &[ProblemCode] =
-    &[CredentialsInQuery, BindingRequired, InvalidCredentials, AlreadyBound, AccountsUnavailable];
+pub(super) const IDENTITY: &[ProblemCode] = &[
+    CredentialsInQuery,
+    SnapshotUser,
+    UnionidMissing,
+    SessionKeyMissing,
+    BindingRequired,
+    InvalidCredentials,
+    AlreadyBound,
+    AccountsUnavailable,
+];
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
 pub(super) const TOKEN: &[ProblemCode] = &[InvalidToken];
-const SESSION_KEY: &[ProblemCode] = &[DataUndecryptable];
+const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing, DataUndecryptable];
+const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
 pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// Of a call of WeChat's API for one person.
 pub(super) const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
@@ -67,7 +77,7 @@ routes! {
     POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, WECHAT], TYPED_BODY;
     GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
     POST "/wechat/userdata" session_key::user_data [ANY, TOKEN, SESSION_KEY, LIMIT], BODY;
-    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, LIMIT, WECHAT], BODY;
+    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, NO_KEYS, LIMIT, WECHAT], BODY;
     GET "/wechat/session" session_key::session [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     POST "/wechat/session/reset" session_key::reset [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     READ "/.well-known/jwks.json" metadata::jwks [], HEAD;
@@ -84,9 +94,9 @@ pub(super) const SECURITY: BearerSecurity = BearerSecurity {
 };
 
 /// What the public listener of this issuer tells of itself.
-pub(super) fn description(issuer: &str, has_clients: bool) -> Description {
+pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
     Description {
-        api: if has_clients { with_devices } else { Described::openapi },
+        api: Box::new(move || described(rooms)),
         server: issuer.to_owned(),
         chinese: Chinese {
             tags: &[
@@ -95,6 +105,8 @@ pub(super) fn description(issuer: &str, has_clients: bool) -> Description {
                 ("keys", "验证 token"),
                 ("older pages", "旧页面"),
                 ("leave", "退出"),
+                ("events", "吊销事件"),
+                ("platform", "第三方平台"),
                 ("scan", "扫码登录"),
             ],
             paragraphs: include_str!("chinese.json"),
@@ -108,38 +120,76 @@ pub(super) fn description(issuer: &str, has_clients: bool) -> Description {
 /// Tells clients that ask for an unknown path where the API is described.
 pub(super) const PLACE: &str = "The API is described at /docs.";
 
-fn with_devices() -> utoipa::openapi::OpenApi {
+/// The routes that only some issuers have.
+#[derive(Clone, Copy)]
+pub(super) struct Rooms {
+    /// Scan to log in.
+    pub(super) scan: bool,
+    /// What receivers of events ask for.
+    pub(super) events: bool,
+    /// What WeChat pushes to a platform.
+    pub(super) platform: bool,
+    /// What pages of other sites may read: where there are clients, or apps that may have sites of their own.
+    pub(super) origins: bool,
+}
+
+impl super::Issuer {
+    pub(super) fn rooms(&self) -> Rooms {
+        let scan = self.clients.is_some();
+        Rooms {
+            scan,
+            events: self.admin_tokens.is_some(),
+            platform: self.platform.is_some(),
+            origins: scan || self.apps.may_have_origins(),
+        }
+    }
+}
+
+fn described(rooms: Rooms) -> utoipa::openapi::OpenApi {
     let mut api = Described::openapi();
-    api.merge(device::described());
+    let further = [
+        (rooms.events, events::described as fn() -> _),
+        (rooms.platform, platform::described),
+        (rooms.scan, device::described),
+    ];
+    further.into_iter().filter(|(is_there, _)| *is_there).for_each(|(_, described)| api.merge(described()));
     api
 }
 
 /// With all doors.
 pub fn openapi_json() -> String {
-    description("https://login.example.com", true).json()
+    description("https://login.example.com", Rooms { scan: true, events: true, platform: true, origins: true }).json()
 }
 
-/// The routes for mini programs and peers; those of scan to log in if it `has_clients`.
-pub(super) fn public_routes(
-    settings: &Settings,
-    has_clients: bool,
-    metrics: &Metrics,
-) -> impl FnOnce(&mut ServiceConfig) {
+/// The routes for mini programs and peers, with those of the `rooms`.
+pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         for path in &settings.login_paths {
-            config.service(counted(metrics, LOGIN, ROUTES.resource(LOGIN, path)));
+            let resource = ROUTES.resource(LOGIN, path);
+            let resource = if rooms.origins { cross_origin::with_preflight(LOGIN, resource) } else { resource };
+            config.service(counted(metrics, LOGIN, resource));
         }
         for path in ROUTES.paths() {
             let resource = ROUTES.resource(path, path);
-            let resource = if has_clients { device::with_preflight(path, resource) } else { resource };
+            let resource = if rooms.origins { cross_origin::with_preflight(path, resource) } else { resource };
             config.service(counted(metrics, path, resource));
         }
         if let Some(folder) = settings.verify_files_dir.clone() {
             config.configure(device::check_files(folder));
         }
-        if has_clients {
+        if rooms.events {
+            for path in events::ROUTES.paths() {
+                config.service(counted(metrics, path, events::ROUTES.resource(path, path)));
+            }
+        }
+        if rooms.platform {
+            for path in platform::ROUTES.paths() {
+                config.service(counted(metrics, path, platform::ROUTES.resource(path, path)));
+            }
+        }
+        if rooms.scan {
             for path in device::ROUTES.paths() {
-                let resource = device::with_preflight(path, device::ROUTES.resource(path, path));
+                let resource = cross_origin::with_preflight(path, device::ROUTES.resource(path, path));
                 config.service(counted(metrics, path, resource));
             }
         }
@@ -168,7 +218,8 @@ fn is_free(path: &str) -> bool {
         Some((folder, _)) => is_below(folder),
         None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
-    let taken = ROUTES.paths().chain(device::ROUTES.paths()).chain(viewer::PATHS).chain([ROOT]);
+    let taken =
+        ROUTES.paths().chain(device::ROUTES.paths()).chain(events::ROUTES.paths()).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 

@@ -22,6 +22,7 @@ use wxmint_store::{Redis, Store, StoreError};
 use super::{
     Issuer, IssuerStartError,
     build::IssuerWorker,
+    platform,
     reload::watch_files,
     routes::{self, public_routes},
 };
@@ -65,6 +66,7 @@ pub async fn run(
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
     actix_web::rt::spawn(audit::run());
+    actix_web::rt::spawn(platform::follow(Arc::clone(&issuer)));
     watch_files(&issuer);
 
     let readiness = issuer.readiness.clone();
@@ -73,7 +75,7 @@ pub async fn run(
         readiness.stopping();
     });
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
-    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str(), issuer.clients.is_some()));
+    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str(), issuer.rooms()));
     let app = move || {
         let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
         App::new()
@@ -83,7 +85,7 @@ pub async fn run(
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
-            .configure(public_routes(&public_issuer.settings, public_issuer.clients.is_some(), &public_issuer.metrics))
+            .configure(public_routes(&public_issuer.settings, public_issuer.rooms(), &public_issuer.metrics))
             .default_service(nothing_else(routes::PLACE))
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())

@@ -82,7 +82,7 @@ pub(super) struct SessionAnswer {
     )),
     responses((status = 200, description = "The data", body = UserDataAnswer)))]
 pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking(&request, &worker).await?;
+    let asking = asking_with_key(&request, &worker).await?;
     let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
     let max_age = worker.issuer.settings.watermark_max_age;
     let opening = async move { worker.login.user_data(&asking, &asked, now(), max_age).await };
@@ -95,7 +95,7 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
     request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
 pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking(&request, &worker).await?;
+    let asking = asking_with_key(&request, &worker).await?;
     let code = phone_code(&read_body(payload, SMALL_BODY).await?)?;
     let exchange = async move { worker.login.phone_number(&asking, &code).await };
     let Phone { number, pure_number, country_code } = to_the_end(exchange).await?;
@@ -106,7 +106,7 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
 #[utoipa::path(get, path = "/wechat/session", tag = "wechat", security(("bearer" = [])),
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking(&request, &worker).await?;
+    let asking = asking_with_key(&request, &worker).await?;
     let valid = to_the_end(async move { worker.login.session_holds(&asking).await }).await?;
     Ok(private(SessionAnswer { valid }))
 }
@@ -115,7 +115,7 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
 #[utoipa::path(post, path = "/wechat/session/reset", tag = "wechat", security(("bearer" = [])),
     responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let asking = asking(&request, &worker).await?;
+    let asking = asking_with_key(&request, &worker).await?;
     to_the_end(async move { worker.login.reset_session(&asking).await }).await.map_err(reset_refused)?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -129,6 +129,13 @@ fn reset_refused(error: SessionError) -> Problem {
         ),
         error => error.into(),
     }
+}
+
+/// Of an app whose people have session keys.
+async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
+    let asking = asking(request, worker).await?;
+    worker.login.check_has_session_keys(&asking.person().app)?;
+    Ok(asking)
 }
 
 pub(super) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {

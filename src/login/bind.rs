@@ -61,10 +61,12 @@ impl LoginWorker {
         }
     }
 
-    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted.
+    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user is blocked,
+    /// the login is refused: a person may have become another user where WeChat had named no unionid yet.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         let user = bound.user.as_str();
-        match (binder.link(bound).await?, binder.unionid) {
+        let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
+        match (binder.link(bound, is_blocked).await?, binder.unionid) {
             (Link::Conflict(other), _) => {
                 self.metrics.unionid_in_conflict();
                 tracing::warn!(
@@ -72,6 +74,10 @@ impl LoginWorker {
                     other = other.as_str(),
                     "one unionid, two users: both are kept; see wxmint bindings conflicts"
                 );
+            }
+            (Link::Blocked(other), _) => {
+                tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
+                return Err(LoginError::Blocked);
             }
             (Link::Gone, Some(unionid)) => release_unionid(&*self.store, unionid, &bound.user).await?,
             _ => {}

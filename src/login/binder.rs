@@ -57,6 +57,8 @@ pub enum Link {
     Known,
     /// It is linked to this other user, which is news.
     Conflict(UserId),
+    /// It is linked to this other user, who is blocked. Nothing is noted, so that each login finds it again.
+    Blocked(UserId),
     /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for it.
     Gone,
 }
@@ -193,7 +195,13 @@ impl Binder<'_> {
     /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another user, both
     /// users stay as they are. The link of the unionid that the person had before stays, because it names the same human in
     /// apps whose unionids have not changed.
-    pub async fn link(&self, bound: &Bound) -> Result<Link, StoreError> {
+    ///
+    /// Nothing is noted of a user for whom `is_blocked` answers true.
+    pub async fn link(
+        &self,
+        bound: &Bound,
+        is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
+    ) -> Result<Link, StoreError> {
         let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
             return Ok(Link::Known);
         };
@@ -206,6 +214,11 @@ impl Binder<'_> {
             holder = self.store.move_unionid(unionid, &holder, user).await?;
         }
         let conflict = Some(holder).filter(|holder| holder != user);
+        if let Some(holder) = &conflict
+            && is_blocked(holder).await?
+        {
+            return Ok(Link::Blocked(holder.clone()));
+        }
         let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
         Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
     }

@@ -30,6 +30,10 @@ pub enum LoginError {
     /// The code was claimed before, here or at WeChat.
     #[error("the code has been used")]
     CodeUsed,
+    #[error("WeChat has named a virtual person, because the page is shown as a snapshot")]
+    SnapshotUser,
+    #[error("WeChat has named no unionid of a person who is no user of the app yet")]
+    UnionIdMissing,
     #[error("WeChat does not accept the phone code")]
     PhoneCodeInvalid,
     #[error("the phone code has been used")]
@@ -57,6 +61,11 @@ pub enum LoginError {
     /// None of the user's people in the app has one, or WeChat has refused it.
     #[error("no session key of this user is kept that WeChat accepts")]
     SessionKeyMissing,
+    /// It is no mini program.
+    #[error("the app has no session keys: it is an official account, a website or a mobile app")]
+    NoSessionKeys,
+    #[error("the app has no access token: it is a website or a mobile app")]
+    NoAccessToken,
     #[error("name and password are nobody's")]
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]
@@ -126,11 +135,15 @@ impl LoginError {
 
 impl From<CallError> for LoginError {
     fn from(error: CallError) -> Self {
+        if error == CallError::SnapshotUser {
+            return Self::SnapshotUser;
+        }
         match error.verdict() {
             Some(Verdict::CodeInvalid) => Self::CodeInvalid,
             Some(Verdict::CodeUsed) => Self::CodeUsed,
             Some(Verdict::PersonRefused) => Self::UserBlocked(error),
             Some(Verdict::SlowDown) => Self::SlowDown,
+            Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured(error),
             Some(Verdict::Busy | Verdict::BadAccessToken | Verdict::StaleSession | Verdict::Unknown) | None => {
                 Self::WeChatUnavailable(error)

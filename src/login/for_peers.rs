@@ -6,7 +6,7 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{PersonalCall, StoreError};
-use wxmint_wechat::{AppAccessToken, EncryptKey, SessionKey, user_signature};
+use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
 use super::{LoginError, LoginWorker, Usable, worker::new_attempt};
 
@@ -52,6 +52,9 @@ impl LoginWorker {
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
         let app = apps.choose(Some(app), None)?;
+        if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
+            return Err(LoginError::NoAccessToken);
+        }
         Ok(self.access_tokens().lend(app, &attempt, refused).await?)
     }
 
@@ -69,6 +72,7 @@ impl LoginWorker {
 
     async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(PersonSession, SessionKey), LoginError> {
         self.check_app(app, false)?;
+        self.check_has_session_keys(app)?;
         let people = self.store.people_of(user).await?.unwrap_or_default();
         let of_app = people.into_iter().filter(|person| person.app == *app);
         let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;

@@ -6,6 +6,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use crate::platform::Platform;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
@@ -47,6 +48,8 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
+    /// Whose token the app of the platform has, and by which those of merchants are fetched.
+    pub platform: Option<&'a Platform>,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -161,7 +164,11 @@ impl AccessTokens<'_> {
     }
 
     async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
-        match self.fetched(app, wanted).await {
+        let fetched = match self.fetched_by_platform(app, attempt).await {
+            Some(fetched) => fetched,
+            None => self.fetched(app, wanted).await,
+        };
+        match fetched {
             Ok(fetched) => {
                 let fingerprint = Fingerprint::of(fetched.token.expose());
                 self.keep(app, attempt, &fetched, &fingerprint).await;
@@ -208,7 +215,7 @@ impl AccessTokens<'_> {
             Err(error) => return tracing::error!(app = %app.id, %error, "an access token could not be sealed"),
         };
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
-        let life = life(fetched.expires_in);
+        let life = life(fetched.expires_in, self.is_of_platform(app));
         if let Err(error) = self.store.keep_access_token(&app.id, attempt, &kept, life).await {
             tracing::warn!(app = %app.id, %error, "an access token could not be kept");
         }
@@ -222,9 +229,10 @@ impl AccessTokens<'_> {
 }
 
 /// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not asked
-/// again and again while it gives the same token.
-fn life(expires_in: Duration) -> TokenLife {
-    TokenLife { renew_in: expires_in - RENEWED_BEFORE_END.min(expires_in / 10), expires_in }
+/// again and again while it gives the same token. Those of a platform and its merchants have no successor until one is asked for.
+fn life(expires_in: Duration, is_of_platform: bool) -> TokenLife {
+    let before_end = if is_of_platform { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) };
+    TokenLife { renew_in: expires_in - before_end, expires_in }
 }
 
 async fn in_time<T>(steps: impl Future<Output = Result<T, AccessTokenError>>) -> Result<T, AccessTokenError> {

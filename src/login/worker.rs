@@ -15,6 +15,7 @@ use super::{AccessTokens, Binder, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
     apps::CurrentApps,
+    platform::Platform,
     telemetry::Metrics,
 };
 
@@ -89,6 +90,8 @@ pub struct LoginWorker {
     pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
     pub metrics: Metrics,
+    /// Which acts for merchants.
+    pub platform: Option<Arc<Platform>>,
 }
 
 /// How people are bound to users, and how often they may try.
@@ -119,7 +122,7 @@ impl LoginWorker {
         self.store.note_life(self.minter.ttl()).await
     }
 
-    /// Makes a call of WeChat's API with the access token of an app.
+    /// Makes a call of WeChat's API with the access token of a mini program.
     pub(super) async fn by_access_token<T>(
         &self,
         app: &AppId,
@@ -128,11 +131,27 @@ impl LoginWorker {
     ) -> Result<T, LoginError> {
         let apps = self.apps.all();
         let app = apps.choose(Some(app), None)?;
+        if !app.kind.has_session_keys() {
+            return Err(LoginError::NoSessionKeys);
+        }
         Ok(self.access_tokens().with(app, attempt, async |token: &_| call(app, token).await).await?)
     }
 
+    /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.
+    pub fn check_has_session_keys(&self, app: &AppId) -> Result<(), LoginError> {
+        match self.apps.all().choose(Some(app), None) {
+            Ok(app) if !app.kind.has_session_keys() => Err(LoginError::NoSessionKeys),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
-        AccessTokens { wechat: &self.wechat, store: &*self.store, vault: self.vault.load_full() }
+        AccessTokens {
+            wechat: &self.wechat,
+            store: &*self.store,
+            vault: self.vault.load_full(),
+            platform: self.platform.as_deref(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, IsTerminal},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
@@ -20,6 +20,7 @@ use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 use super::AccountsSource;
 use crate::{
     path_rules::Prefix,
+    sites::is_secure,
     telemetry::{Audit, LogFormat},
 };
 
@@ -134,14 +135,6 @@ pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, &'static str> {
 
 /// Why a URL without [`is_secure`] is refused.
 pub(super) const EXPOSED: &str = "is an http URL of another machine";
-
-/// Whether it is https, or http to this machine alone.
-pub fn is_secure(url: &Url) -> bool {
-    let is_loopback = |host: &str| {
-        ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
-    };
-    url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
-}
 
 /// https or http; no query, fragment or user info.
 pub(super) fn service_url(text: &str) -> Option<Url> {

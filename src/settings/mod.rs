@@ -25,13 +25,16 @@ use wxmint_wechat::App;
 
 use self::{forms::EXPOSED, variables::*};
 pub use self::{
-    forms::{IssuerUrl, is_secure, parse_duration},
+    forms::{IssuerUrl, parse_duration},
     reader::{Fault, Faults, Reader},
     redis::{StoreSettings, StoreUrl},
     sidecar::SidecarSettings,
     variable::{Variable, unknown_variables, value_files},
 };
-use crate::telemetry::{Audit, LogFormat, TraceSettings};
+use crate::{
+    sites::is_secure,
+    telemetry::{Audit, LogFormat, TraceSettings},
+};
 
 pub use crate::apps::AppsSource;
 
@@ -85,7 +88,8 @@ settings! {
     Settings, |reader| {
         issuer: IssuerUrl = reader.read_checked(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
-        apps: AppsSource = read_apps(reader),
+        platform_file: Option<PathBuf> = reader.read(&PLATFORM_FILE),
+        apps: AppsSource = read_apps(reader, platform_file.as_ref().is_some_and(Option::is_some)),
         store: StoreSettings = StoreSettings::read(reader),
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
@@ -142,7 +146,8 @@ fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -
     }
 }
 
-fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
+/// Beside a platform, no app of one's own is needed.
+fn read_apps(reader: &mut Reader, has_platform: bool) -> Option<AppsSource> {
     if let Some(folder) = reader.read(&APPS_DIR)? {
         return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
             true => {
@@ -151,9 +156,12 @@ fn read_apps(reader: &mut Reader) -> Option<AppsSource> {
             false => Some(AppsSource::Folder(folder)),
         };
     }
+    if has_platform && !reader.is_set(&APPID) && !reader.is_set(&APP_SECRET) {
+        return Some(AppsSource::Given(Vec::new()));
+    }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
-    Some(AppsSource::One { app: App { id: id?, secret: secret? }, secret_file })
+    Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
 }
 
 /// A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.

@@ -10,12 +10,12 @@ use wxmint_verify::{
 
 use super::{
     Faults, IssuerUrl, Reader,
-    forms::{self, EXPOSED, is_secure},
+    forms::{self, EXPOSED},
     settings,
     variable::Variable,
     variables::*,
 };
-use crate::{path_rules::Rules, telemetry::LogFormat};
+use crate::{path_rules::Rules, sites::is_secure, telemetry::LogFormat};
 
 settings! {
     /// What `wxmint sidecar` needs to know.

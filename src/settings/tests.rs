@@ -310,7 +310,10 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
     let settings = Settings::from_vars(vars.clone()).expect("settings");
     fs::remove_file(&file).expect("removed");
     let AppsSource::One { app, secret_file } = settings.apps else { panic!("one app") };
-    assert_eq!((app.secret.expose(), secret_file.as_ref()), ("fedcba9876543210fedcba9876543210", Some(&file)));
+    assert_eq!(
+        (app.secret().expect("a secret").expose(), secret_file.as_ref()),
+        ("fedcba9876543210fedcba9876543210", Some(&file))
+    );
     assert!(both.contains("both set"), "{both}");
     let gone = Settings::from_vars(vars).expect_err("no file").to_string();
     assert!(gone.starts_with("WXMINT_APP_SECRET_FILE names a file whose content cannot be read: "), "{gone}");

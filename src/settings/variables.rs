@@ -59,6 +59,7 @@ variables! {
     ADMIN_LISTEN: SocketAddr = parsed;
     ADMIN_TOKENS_FILE: Option<PathBuf> = |text| optional(text, path);
     CLIENTS_FILE: Option<PathBuf> = |text| optional(text, path);
+    PLATFORM_FILE: Option<PathBuf> = |text| optional(text, path);
     VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
     // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs): 1000 take 63
     // of the 128 MiB in k8s/base. The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the

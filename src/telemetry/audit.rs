@@ -110,6 +110,8 @@ pub struct Event {
     pub by: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
+    /// What the app is, if it is no mini program. Known of logins.
+    pub app_kind: Option<&'static str>,
     /// The page whose token it is about.
     pub client: Option<AppId>,
     /// A keyed hash of the openid.
@@ -134,9 +136,24 @@ impl Event {
     }
 
     pub fn new(activity: Activity, origin: Origin) -> Self {
-        let (by, user, app, client, person) = (None, None, None, None, None);
+        let (by, user, app, app_kind, client, person) = (None, None, None, None, None, None);
         let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);
-        Self { activity, origin, by, user, app, client, person, refused, limit, until, new_user, note, several }
+        Self {
+            activity,
+            origin,
+            by,
+            user,
+            app,
+            app_kind,
+            client,
+            person,
+            refused,
+            limit,
+            until,
+            new_user,
+            note,
+            several,
+        }
     }
 
     /// Of the process itself.

@@ -43,7 +43,7 @@ impl wxmint_wechat::Observer for Metrics {
         match outcome {
             Outcome::Succeeded => return,
             Outcome::Errcode(errcode) => {
-                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", app.as_str().to_owned())];
+                let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", self.label_of(app))];
                 self.0.wechat_errcodes.get_or_create(&labels).inc()
             }
             Outcome::Failed(kind) => self.0.wechat_failures.get_or_create(&[("api", api), ("kind", kind)]).inc(),

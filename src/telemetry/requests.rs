@@ -1,4 +1,4 @@
-//! The requests of the public listener, by route, and logins, by mini program.
+//! The requests of the public listener, by route, and logins, by app.
 
 use std::{
     fmt,
@@ -84,7 +84,7 @@ impl EncodeLabelSet for LoginLabels {
     }
 }
 
-/// Logins, by mini program and outcome.
+/// Logins, by app and outcome.
 pub(super) struct Logins {
     count: Family<LoginLabels, Counter>,
     duration: Durations<1>,
@@ -96,7 +96,7 @@ impl Logins {
     pub(super) fn registered(new: &mut Registering) -> Self {
         let duration = new.durations("login_duration", "A login from its request to its answer");
         let of_ok = duration.get_or_create_owned(&[("outcome", OK)]);
-        Self { count: new.metric("logins", "Logins, by mini program and outcome"), duration, of_ok }
+        Self { count: new.metric("logins", "Logins, by app and outcome"), duration, of_ok }
     }
 
     pub(super) fn ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {

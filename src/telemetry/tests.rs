@@ -26,7 +26,10 @@ const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
     let name_ends = |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
     let mut found = BTreeSet::new();
-    for (start, _) in text.match_indices("wxmint_") {
+    // Behind another letter stands the rest of another name: of a test's.
+    let is_whole =
+        |start: &usize| !text[..*start].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    for start in text.match_indices("wxmint_").map(|(start, _)| start).filter(is_whole) {
         let rest = &text[start..];
         let (name, after) = rest.split_at(name_ends(rest).unwrap_or(rest.len()));
         found.insert((name, None));
@@ -52,6 +55,7 @@ fn printed() -> String {
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
     metrics.clients_are([(app.clone(), "shop".to_owned())]);
+    metrics.apps_are([(app.clone(), "website")]);
     metrics.device(&app, "asked");
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);

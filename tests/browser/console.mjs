@@ -23,7 +23,7 @@ try {
   const page = await start(DESK);
   await check("a wrong secret, one without the right, and one that is no header are refused", () => refusesSecrets(page));
   await check("a secret signs in, and is nowhere but in memory", () => signsIn(page));
-  await check("the logins from before the page was opened are there, by mini program", () => counts(page));
+  await check("the logins from before the page was opened are there, by app, and what is no mini program by its kind", () => counts(page));
   await check("the scans from before the page was opened are there, by client, and those that come", () => scans(page));
   await check("a user is found by id and by openid, and hostile text stays text", () => finds(page));
   await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
@@ -89,7 +89,7 @@ async function isDone(page) {
 /** A login of the user's phone; its status. */
 async function logIn() {
   const headers = { "Content-Type": "application/json" };
-  return (await fetch(login, { method: "POST", headers, body: JSON.stringify({ code: codes.pop() }) })).status;
+  return (await fetch(login, { method: "POST", headers, body: JSON.stringify({ appid: app, code: codes.pop() }) })).status;
 }
 
 async function stateOf() {
@@ -139,7 +139,8 @@ async function signsIn(page) {
 
 async function counts(page) {
   await seen(page, "#outcomes tr.good");
-  expect(await page.locator("#outcomes tr.good td").last().textContent(), "3", "logins of the last hour, of which one let a page in");
+  expect(await page.locator("#outcomes tr.good td").last().textContent(), "4", "logins of the last hour, of which one let a page in");
+  expect((await page.locator("#app option").last().textContent()).endsWith(" (website): 1 ok, 0 refused"), true, "the kind of the app");
   expect((await page.locator("#logins").textContent()).includes("Of this process alone, since"), true, "whose logins");
 }
 
@@ -268,7 +269,7 @@ async function watches(page) {
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
   expect(await page.locator(".keys li").count(), 2, "keys");
-  expect(/In 29 min.*begins to sign.*In .*leaves the JWKS/s.test(await page.locator("#next").textContent()), true, "what comes next");
+  expect(/In 2\d min.*begins to sign.*In .*leaves the JWKS/s.test(await page.locator("#next").textContent()), true, "what comes next");
   await seen(page, "[data-check='redis.reach'][data-status=ok]");
   const [answer] = await Promise.all([page.waitForResponse(`${origin}/doctor`), page.locator("#examine").click()]);
   expect((await answer.json()).checks.length > 15, true, "checks");

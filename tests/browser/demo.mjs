@@ -126,6 +126,12 @@ async function scan() {
     await lets(page);
     await isThrownOut(page, "everywhere");
   });
+  await check("a page in WeChat on a tablet logs in as the same user, and a ban throws both devices out", async () => {
+    await lets(page);
+    await opensPage(page);
+    await isThrownOut(page, "ban");
+    await seen(page, "[data-testid=tablet][data-stage=out]");
+  });
   await check("320 to 1280 px, in both languages and themes, the laptop and the phone's question fit", fitsLaptop);
   await check("an unbinding throws the laptop out", async () => {
     await lets(page);
@@ -771,6 +777,15 @@ async function letsIn(page) {
   await load(page, "/#scan");
   await site(page, "in");
   expect(await page.getByTestId("fact-sub").textContent(), "user-lin", "the user after a reload");
+}
+
+/** By WeChat alone: the tablet has no phone to ask. */
+async function opensPage(page) {
+  await press(page, "tablet-login");
+  await seen(page, "[data-testid=tablet][data-stage=in]");
+  const shown = await Promise.all(["sub", "client_id"].map((name) => page.getByTestId("tablet").getByTestId(`fact-${name}`).textContent()));
+  expect(shown.join(), "user-lin,wxc0ffee0000000003", "whose the tablet's token is");
+  await picture(page, "tablet-logged-in");
 }
 
 /** By a button beside the laptop. */

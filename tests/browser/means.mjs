@@ -89,7 +89,11 @@ function watch(page) {
     const url = request.url();
     if (!url.startsWith(`${origin}/`) && !url.startsWith("data:")) faults.push(`request to another origin: ${url}`);
   });
-  page.on("requestfailed", (request) => faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  // A page takes back what is under way when it is left: that is no fault.
+  page.on("requestfailed", (request) => {
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") faults.push(`failed: ${request.url()} ${why}`);
+  });
   page.on("response", (response) => {
     if (response.status() >= 400 && !mayRefuse(response.url())) faults.push(`${response.status()} from ${response.url()}`);
   });

@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
@@ -180,8 +180,8 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     assert_eq!(others.len(), FOUND.len() + 1);
     let (bed, folder) = troubled().await;
     let place = folder.path().display().to_string();
-    let refused = bed.service().events().into_iter().find(|event| event["message"] == "login refused");
-    let id = refused.expect("a refused login")["request_id"].as_str().expect("an id").to_owned();
+    let refused: Value = serde_json::from_str(&bed.service().says("\"login refused\"").await).expect("JSON");
+    let id = refused["request_id"].as_str().expect("an id").to_owned();
     let run = |platform: &str, block: &str| {
         let here = |text: &str| {
             let text = text.replace("/etc/wxmint", &place).replace("/usr/local/bin/wxmint", WXMINT);

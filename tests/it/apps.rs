@@ -63,7 +63,7 @@ async fn an_app_is_chosen_by_the_body_and_else_by_the_referer() {
     let query = format!("/login?code={}&appid={OTHER_APPID}", code_of(&bed, OTHER_APPID).await);
     assert_eq!(app_of(bed.service().get(&query).await), OTHER_APPID);
     let refused = ask(&bed, &json!({"code": "a"}), None).await.expect_problem(400, "unknown_app");
-    assert_eq!(refused.member("detail"), "Several mini programs are configured here: name one in `appid`.");
+    assert_eq!(refused.member("detail"), "Several apps are configured here: name one in `appid`.");
     ask(&bed, &json!({"code": "a", "appid": "wx0000000000000000"}), None).await.expect_problem(400, "unknown_app");
     let metrics = bed.service().metrics().await;
     assert!(metrics.contains("wxmint_logins_total{app=\"\",outcome=\"unknown_app\"} 2\n"), "{metrics}");

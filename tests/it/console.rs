@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    APPID, Answer, TestBed, keys, password_of, repository,
+    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, password_of, repository,
     scan::{Scan, two_pages},
-    tools,
+    tools, write_private,
 };
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
@@ -21,15 +21,18 @@ const HOSTILE: &str = "<img/src=x/onerror=alert(1)>\"'/../%2e%2e?a#b&{{7*7}}";
 
 struct Duty {
     bed: TestBed,
+    apps: TempDir,
 }
 
 impl Duty {
     async fn start() -> Self {
         let lines = format!("on-call {SECRET} read,operate\nwatcher {WATCHER} read\nshop {PEER} wechat\n");
-        let bed = TestBed::builder().users(&["lin"]).operators(&lines).clients(&two_pages()).start().await;
+        let apps = apps_folder(&[(APPID, APP_SECRET)]);
+        let builder = TestBed::builder().app(OTHER_APPID, &format!("{OTHER_SECRET}:website")).apps_folder(apps.path());
+        let bed = builder.users(&["lin"]).operators(&lines).clients(&two_pages()).start().await;
         bed.users().add("mallory", HOSTILE);
         bed.service().says("\"users\":2").await;
-        Self { bed }
+        Self { bed, apps }
     }
 
     async fn ask(&self, path: &str, secret: &str) -> Answer {
@@ -46,6 +49,10 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     duty.bed.approves(&phone, "lin", &fetched).await;
     duty.bed.poll(&fetched).await.expect_login();
     duty.bed.log_in_with("chen", password_of("mallory")).await.expect_login();
+    let website = json!({"kind": "website", "secret": OTHER_SECRET}).to_string();
+    write_private(&duty.apps.path().join(OTHER_APPID), &website);
+    duty.bed.service().says("\"added\":").await;
+    duty.bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
     let openid = duty.bed.wechat.openid("chen").await;
     let mut codes = Vec::new();
     for _ in 0..4 {

@@ -187,7 +187,7 @@ async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
     shell.args(["-euc", command]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     made(shell.current_dir(place.path()), &format!("{OTHER_SECRET}\n"));
     assert_eq!(mode(&place.path().join("apps").join(SECOND)), 0o600);
-    let changed = service.says("the mini programs have changed").await;
+    let changed = service.says("the apps have changed").await;
     assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 

@@ -112,12 +112,12 @@ fn add_client(file: &Path, words: &str) -> Option<String> {
     said.lines().find_map(|line| line.strip_prefix("client_secret: ")).map(str::to_owned)
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
     assert!(Command::new("cp").arg("-rT").args([from, to]).status().expect("cp").success(), "{}", from.display());
 }
 
-fn printed(command: &mut Command) -> String {
+pub(crate) fn printed(command: &mut Command) -> String {
     let Output { status, stdout, stderr } =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run: make setup"));
     let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

@@ -44,7 +44,7 @@ async fn envoy_alone_lets_good_tokens_through_and_nothing_else_and_says_503_unti
     checks::unknown_keys(&scene, example, 0).await;
     checks::issuer_away(&scene, example).await;
     refuses_what_jwt_authn_alone_would_take(&scene, example).await;
-    passes_on_who_it_is_and_no_token(&scene, example).await;
+    passes_on_who_it_is_and_no_token(&scene, example, false).await;
     leaves_nothing_to_interpretation(&scene, example).await;
 }
 

@@ -21,7 +21,7 @@ async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     checks::identity_headers(&scene, example).await;
     checks::paths(&scene, example).await;
     checks::issuer_away(&scene, example).await;
-    passes_on_who_it_is_and_no_token(&scene, example).await;
+    passes_on_who_it_is_and_no_token(&scene, example, false).await;
     leaves_nothing_to_interpretation(&scene, example).await;
     let refused = Request::get("/orders").send(example.address).await.expect("an answer");
     assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");

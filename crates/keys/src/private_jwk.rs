@@ -69,14 +69,16 @@ impl PrivateJwk {
                 let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(refused)?;
                 Self::from_der(key.as_ref())?
             }
-            Algorithm::EdDsa => Self::from_der(Ed25519KeyPair::generate_pkcs8(&random).map_err(refused)?.as_ref())?,
+            Algorithm::EdDsa | Algorithm::Ed25519 => {
+                Self::from_der(Ed25519KeyPair::generate_pkcs8(&random).map_err(refused)?.as_ref())?
+            }
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(refused)?;
                 let key: Pkcs8V1Der<'_> = pair.as_der().map_err(refused)?;
                 Self::from_der(key.as_ref())?
             }
         };
-        jwk.nbf = Some(nbf.timestamp());
+        (jwk.alg, jwk.nbf) = (algorithm.name().into(), Some(nbf.timestamp()));
         jwk.name_itself(0)?;
         Ok(jwk)
     }
@@ -131,7 +133,7 @@ impl PrivateJwk {
     fn of(algorithm: Algorithm, material: Material) -> Self {
         let (kty, crv) = match algorithm {
             Algorithm::Es256 => ("EC", Some("P-256")),
-            Algorithm::EdDsa => ("OKP", Some("Ed25519")),
+            Algorithm::EdDsa | Algorithm::Ed25519 => ("OKP", Some("Ed25519")),
             Algorithm::Rs256 => ("RSA", None),
         };
         Self {

@@ -35,10 +35,11 @@ type Name = [u8; 8];
 
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
+/// jsonwebtoken 11 does not know the name `Ed25519`. [`sign`](crate::token) writes the header itself.
 pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
-        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::EdDsa | Algorithm::Ed25519 => jsonwebtoken::Algorithm::EdDSA,
         Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
     }
 }
@@ -56,7 +57,7 @@ pub(super) fn encoding_key(pair: &Arc<KeyPair>, algorithm: Algorithm) -> Result<
     pairs.insert(name, Arc::downgrade(pair));
     Ok(match algorithm {
         Algorithm::Es256 => EncodingKey::from_ec_der(&name),
-        Algorithm::EdDsa => EncodingKey::from_ed_der(&name),
+        Algorithm::EdDsa | Algorithm::Ed25519 => EncodingKey::from_ed_der(&name),
         Algorithm::Rs256 => EncodingKey::from_rsa_der(&name),
     })
 }

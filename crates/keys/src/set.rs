@@ -114,6 +114,8 @@ mod tests {
             let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
             let set = KeySet::parse(&StoredKeys::of(&[key]).content()).expect("a set");
             assert_eq!(set.signing(at(1)).expect("signs").public().algorithm(), algorithm);
+            let public = serde_json::to_value(set.signing(at(1)).expect("signs").public()).expect("JSON");
+            assert_eq!(public["alg"], algorithm.name());
             set.self_test().expect("signs and verifies");
         }
     }

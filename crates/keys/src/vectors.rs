@@ -159,7 +159,7 @@ fn an_invalid_public_key_does_not_affect_the_others_and_a_private_member_is_not_
         (with(eddsa.clone(), "d", private.as_str()), format!("key 1 (kid {kid}): it has the private member `d`")),
         (json!({"kty": "oct", "kid": "s", "k": "AyM1"}), "key 1 (kid s): it has the private member `k`".into()),
         (with(es256.clone(), "y", es256["x"].clone()), "`x` and `y` are not a point on P-256".into()),
-        (with(es256.clone(), "alg", "ES384"), "are not those of ES256, EdDSA or RS256".into()),
+        (with(es256.clone(), "alg", "ES384"), "are not those of ES256, EdDSA, Ed25519 or RS256".into()),
         (with(rs256.clone(), "n", "AQAB"), "are not an RSA key of 2048 to 8192 bits".into()),
         (with(rs256.clone(), "use", "enc"), "`use` must be".into()),
         (with(es256.clone(), "use", 7), "`use` must be".into()),

@@ -2,8 +2,9 @@
 //! a new one a limited number of times.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
 
-use super::state::alphanumeric;
+use super::{call::Refusal, state::alphanumeric};
 
 /// In its last five minutes a token has a successor, and both are valid.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
@@ -15,6 +16,7 @@ const FORCED_PER_DAY: usize = 20;
 const REMEMBERED: TimeDelta = TimeDelta::hours(1);
 
 /// All access tokens of all apps. An app is the number of its place in the list.
+#[derive(Default)]
 pub(super) struct AccessTokens {
     life: TimeDelta,
     issued: Vec<Issued>,
@@ -28,10 +30,20 @@ struct Issued {
 }
 
 /// Why an access token does not name an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Bad {
     Unknown,
     Expired,
+}
+
+impl From<Bad> for Refusal {
+    fn from(bad: Bad) -> Self {
+        Self(match bad {
+            Bad::Unknown => 40001,
+            Bad::Expired => 42001,
+        })
+    }
 }
 
 impl AccessTokens {
@@ -49,10 +61,21 @@ impl AccessTokens {
         if let Some(token) = self.issued.iter().find(fresh) {
             return Some((token.value.clone(), (token.expires - now).num_seconds()));
         }
+        Some(self.add(app, now))
+    }
+
+    /// A new token whatever tokens there are, as for a third-party platform. Those stay valid for the overlap.
+    pub(super) fn issue_new(&mut self, app: usize, now: DateTime<Utc>) -> (String, i64) {
+        let of_app = self.issued.iter_mut().filter(|token| token.app == app);
+        of_app.for_each(|token| token.expires = token.expires.min(now + OVERLAP));
+        self.add(app, now)
+    }
+
+    fn add(&mut self, app: usize, now: DateTime<Utc>) -> (String, i64) {
         self.issued.retain(|token| now - token.expires < REMEMBERED);
         let value = alphanumeric(136);
         self.issued.push(Issued { app, value: value.clone(), expires: now + self.life });
-        Some((value, self.life.num_seconds()))
+        (value, self.life.num_seconds())
     }
 
     /// Drops the app's tokens, unless that happened a moment ago; `false` if it happened too often today.

@@ -1,4 +1,4 @@
-//! The mini programs of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
+//! The apps of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
 //! unionids are returned, of which Open Platform account they are, and which pages are published.
 
 use std::{str::FromStr, sync::Mutex};
@@ -12,6 +12,7 @@ use super::state::lock;
 use wxmint_verify::ids::AppId;
 
 /// The pages of a mini program when the simulator starts. The first one is its home page.
+const DOMAINS: [&str; 2] = ["localhost", "127.0.0.1"];
 const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
 
 /// A mini program that the simulator knows.
@@ -23,29 +24,44 @@ pub struct App {
     pub secret: String,
     /// Whether code2Session returns a unionid when the simulator starts, as for apps of an Open Platform account.
     pub unionid: bool,
+    pub kind: Kind,
+}
+
+/// What it is at WeChat.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    MiniProgram,
+    OfficialAccount,
+    Website,
+    MobileApp,
 }
 
 /// A text is not an [`App`]. The message does not repeat the text, because it holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "must be APPID:SECRET or APPID:SECRET:no-unionid, for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
+    "must be APPID:SECRET, or APPID:SECRET:no-unionid for a mini program, or APPID:SECRET:official_account, website or mobile_app, \
+     for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
 )]
 pub struct InvalidApp;
 
 impl FromStr for App {
     type Err = InvalidApp;
 
-    /// Reads `APPID:SECRET` or `APPID:SECRET:no-unionid`.
+    /// Reads `APPID:SECRET`, with `:no-unionid` or a kind behind it.
     fn from_str(text: &str) -> Result<Self, InvalidApp> {
         let mut parts = text.split(':');
         let id = parts.next().and_then(|id| id.parse().ok()).ok_or(InvalidApp)?;
         let secret = parts.next().filter(|secret| !secret.is_empty()).ok_or(InvalidApp)?.to_owned();
-        let unionid = match (parts.next(), parts.next()) {
-            (None, _) => true,
-            (Some("no-unionid"), None) => false,
+        let (unionid, kind) = match (parts.next(), parts.next()) {
+            (None, _) => (true, Kind::MiniProgram),
+            (Some("no-unionid"), None) => (false, Kind::MiniProgram),
+            (Some("official_account"), None) => (true, Kind::OfficialAccount),
+            (Some("website"), None) => (true, Kind::Website),
+            (Some("mobile_app"), None) => (true, Kind::MobileApp),
             _ => return Err(InvalidApp),
         };
-        Ok(Self { id, secret, unionid })
+        Ok(Self { id, secret, unionid, kind })
     }
 }
 
@@ -58,6 +74,10 @@ struct Term {
     unionid: bool,
     /// The Open Platform account that the app was moved to.
     platform: Option<String>,
+    /// Whether the exchange of an OAuth2 code leaves the unionid out, so that userinfo must be asked.
+    unionid_by_userinfo: bool,
+    /// To whose pages OAuth2 leads back (网页授权域名).
+    domains: Vec<String>,
     /// Those of the published version, the home page first; none if the app has not been published.
     pages: Vec<String>,
 }
@@ -75,6 +95,10 @@ pub(super) struct AppChange {
     unionid: Option<bool>,
     /// Moves the app to this Open Platform account, so that its people have other unionids; `""` moves it back.
     platform: Option<String>,
+    /// Whether the exchange of an OAuth2 code leaves the unionid out.
+    unionid_by_userinfo: Option<bool>,
+    /// To whose pages OAuth2 leads back (网页授权域名): `localhost` and `127.0.0.1` at first.
+    domains: Option<Vec<String>>,
     /// Publishes a version with these pages only.
     pub(super) pages: Option<Vec<String>>,
 }
@@ -85,6 +109,8 @@ impl Terms {
             secrets: vec![app.secret.clone()],
             unionid: app.unionid,
             platform: None,
+            unionid_by_userinfo: false,
+            domains: DOMAINS.map(str::to_owned).into(),
             pages: PAGES.map(str::to_owned).into(),
         };
         Self(Mutex::new(apps.iter().map(term).collect()))
@@ -104,6 +130,14 @@ impl Terms {
             Some(platform) => identifier(&format!("{platform}\0{unionid}")),
             None => unionid.to_owned(),
         }
+    }
+
+    pub(super) fn tells_unionid_at_once(&self, app: usize) -> bool {
+        !lock(&self.0)[app].unionid_by_userinfo
+    }
+
+    pub(super) fn has_domain(&self, app: usize, host: &str) -> bool {
+        lock(&self.0)[app].domains.iter().any(|domain| domain == host)
     }
 
     pub(super) fn has_published(&self, app: usize, page: &str) -> bool {
@@ -129,6 +163,10 @@ impl Terms {
         term.unionid = change.unionid.unwrap_or(term.unionid);
         if let Some(platform) = change.platform {
             term.platform = Some(platform).filter(|platform| !platform.is_empty());
+        }
+        term.unionid_by_userinfo = change.unionid_by_userinfo.unwrap_or(term.unionid_by_userinfo);
+        if let Some(domains) = change.domains {
+            term.domains = domains;
         }
         if let Some(pages) = change.pages {
             term.pages = pages;

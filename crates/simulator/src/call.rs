@@ -6,65 +6,69 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Endpoint {
-    Code2Session,
-    StableToken,
-    CheckSession,
-    ResetSessionKey,
-    PhoneNumber,
-    EncryptKeys,
-    MiniProgramCode,
-    UserBalance,
+/// Each endpoint with its path at `api.weixin.qq.com`.
+macro_rules! endpoints {
+    ($($name:ident $path:literal,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Endpoint {
+            $($name,)*
+        }
+
+        impl Endpoint {
+            pub(super) const ALL: [Self; [$($path),*].len()] = [$(Self::$name),*];
+
+            pub(super) const fn path(self) -> &'static str {
+                match self {
+                    $(Self::$name => $path,)*
+                }
+            }
+        }
+    };
+}
+
+endpoints! {
+    Code2Session "/sns/jscode2session",
+    StableToken "/cgi-bin/stable_token",
+    CheckSession "/wxa/checksession",
+    ResetSessionKey "/wxa/resetusersessionkey",
+    PhoneNumber "/wxa/business/getuserphonenumber",
+    EncryptKeys "/wxa/business/getuserencryptkey",
+    MiniProgramCode "/wxa/getwxacodeunlimit",
+    UserBalance "/xpay/query_user_balance",
+    Oauth2 "/sns/oauth2/access_token",
+    UserInfo "/sns/userinfo",
+    ComponentToken "/cgi-bin/component/api_component_token",
+    StartPushTicket "/cgi-bin/component/api_start_push_ticket",
+    PreAuthCode "/cgi-bin/component/api_create_preauthcode",
+    QueryAuth "/cgi-bin/component/api_query_auth",
+    AuthorizerToken "/cgi-bin/component/api_authorizer_token",
+    AuthorizerList "/cgi-bin/component/api_get_authorizer_list",
+    AuthorizerInfo "/cgi-bin/component/api_get_authorizer_info",
+    ComponentCode2Session "/sns/component/jscode2session",
+    ComponentOauth2 "/sns/oauth2/component/access_token",
 }
 
 impl Endpoint {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Code2Session,
-        Self::StableToken,
-        Self::CheckSession,
-        Self::ResetSessionKey,
-        Self::PhoneNumber,
-        Self::EncryptKeys,
-        Self::MiniProgramCode,
-        Self::UserBalance,
-    ];
-
-    /// Its path at `api.weixin.qq.com`.
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Self::Code2Session => "/sns/jscode2session",
-            Self::StableToken => "/cgi-bin/stable_token",
-            Self::CheckSession => "/wxa/checksession",
-            Self::ResetSessionKey => "/wxa/resetusersessionkey",
-            Self::PhoneNumber => "/wxa/business/getuserphonenumber",
-            Self::EncryptKeys => "/wxa/business/getuserencryptkey",
-            Self::MiniProgramCode => "/wxa/getwxacodeunlimit",
-            Self::UserBalance => "/xpay/query_user_balance",
-        }
+    fn is_sns(self) -> bool {
+        self.path().starts_with("/sns/")
     }
 
     /// The media type of its answers that are JSON, in WeChat's spelling.
     pub(super) fn content_type(self) -> &'static str {
-        match self {
-            Self::Code2Session => "text/plain",
-            _ => "application/json; encoding=utf-8",
-        }
+        if self.is_sns() { "text/plain" } else { "application/json; encoding=utf-8" }
     }
 
     pub(super) fn method(self) -> Method {
         match self {
-            Self::Code2Session | Self::CheckSession | Self::ResetSessionKey => Method::GET,
+            Self::CheckSession | Self::ResetSessionKey => Method::GET,
+            _ if self.is_sns() => Method::GET,
             _ => Method::POST,
         }
     }
 
     /// The text between an error's message and its `rid`.
     pub(super) fn rid_separator(self) -> &'static str {
-        match self {
-            Self::Code2Session => ", rid: ",
-            _ => " rid: ",
-        }
+        if self.is_sns() { ", rid: " } else { " rid: " }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use crate::{App, Options, World};
+use crate::{App, Options, Platform, World, platform::pushes::is_receiver};
 
 /// Where the simulator listens unless `--listen` says otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8090";
@@ -35,7 +35,7 @@ pub struct SimulatorArgs {
     #[arg(long)]
     dangerous_listen_anywhere: bool,
     /// A mini program; may be repeated
-    #[arg(long = "app", value_name = "APPID:SECRET[:no-unionid]", default_value = DEFAULT_APP)]
+    #[arg(long = "app", value_name = "APPID:SECRET[:KIND]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
     /// Seed that decides when faults with a probability occur
     #[arg(long, default_value_t = 0)]
@@ -52,6 +52,12 @@ pub struct SimulatorArgs {
     /// Keep no journal, for load tests
     #[arg(long)]
     no_journal: bool,
+    /// Play a third-party platform, which any of the apps can authorise
+    #[arg(long, value_name = "COMPONENT_APPID:COMPONENT_APPSECRET:TOKEN:ENCODING_AES_KEY")]
+    platform: Option<Platform>,
+    /// Where the platform's pushes go; one with a ticket at once and every ten minutes
+    #[arg(long, value_name = "URL", requires = "platform", value_parser = receiver)]
+    push_to: Option<String>,
 }
 
 impl SimulatorArgs {
@@ -74,6 +80,8 @@ impl SimulatorArgs {
         };
         let mut lines = vec![format!("The stand-in WeChat listens on http://{address}")];
         lines.extend(self.apps.iter().map(app));
+        let platform = |platform: &Platform| format!("  Third-party platform {}", platform.component_appid);
+        lines.extend(self.platform.iter().map(platform));
         lines.push("A login code for a person named lin:".into());
         lines.push(format!(
             "  curl -H 'Content-Type: application/json' -d '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"
@@ -87,9 +95,16 @@ impl SimulatorArgs {
             access_token_ttl: self.access_token_ttl,
             latency: self.latency,
             journal: !self.no_journal,
+            platform: self.platform,
+            push_to: self.push_to,
         };
         World::with_options(self.apps, options)
     }
+}
+
+fn receiver(text: &str) -> Result<String, &'static str> {
+    let url = Some(text).filter(|url| is_receiver(url)).map(str::to_owned);
+    url.ok_or("must be a URL with http or https, for example http://127.0.0.1:8080/wechat/platform/wx0123456789abcdef")
 }
 
 /// `50ms`, `30s`, `5m`, `2h`.
@@ -109,6 +124,8 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     #[test]
@@ -118,6 +135,21 @@ mod tests {
         for wrong in ["", "50", "ms", "-1s", "1.5s", "99999999999999999999h", "5 s"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn pushes_need_a_platform_and_a_url() {
+        let read = |words: &[&str]| {
+            let command = SimulatorArgs::augment_args(clap::Command::new("simulator").no_binary_name(true));
+            let read = command.try_get_matches_from(words);
+            read.and_then(|read| SimulatorArgs::from_arg_matches(&read)).map(SimulatorArgs::into_world)
+        };
+        let platform = "wx1:secret:token:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+        let to = "http://127.0.0.1:8080/wechat/platform/wx1";
+        assert!(read(&["--platform", platform, "--push-to", to]).is_ok_and(|world| world.component.is_some()));
+        assert!(read(&[]).is_ok_and(|world| world.component.is_none()));
+        assert!(read(&["--push-to", to]).is_err());
+        assert!(read(&["--platform", platform, "--push-to", "127.0.0.1:8080"]).is_err());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The control API, `/_simulator/…`: JSON, for tests and for curl.
 
+mod codes;
+mod platform;
+
 use std::{fmt, sync::Arc};
 
 use actix_web::{
@@ -8,24 +11,22 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig},
 };
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::codes::{mint_login_codes, mint_phone_code};
 use super::{
     access_tokens::Bad,
     apps::AppChange,
     faults::Fault,
     mini_program_codes::is_page_path,
     now,
-    people::Purpose,
     state::lock,
     user_data::{Handed, Wanted},
     virtual_payment::Payment,
     world::World,
 };
 
-const MOST_CODES: usize = 10_000;
 const LONGEST_NAME: usize = 64;
 const LONGEST_SECRET: usize = 128;
 
@@ -83,6 +84,7 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .service(resource("/journal", "GET", [web::get().to(journal)]))
             .service(resource("/stats", "GET", [web::get().to(stats)]))
             .service(resource("/reset", "POST", [web::post().to(reset)]))
+            .configure(platform::routes)
             .default_service(web::to(no_such_path));
         config.service(scope);
     }
@@ -102,7 +104,7 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
         "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, \
-         user-key, virtual-payment, apps, people, access-tokens, faults, journal, stats and reset",
+         user-key, virtual-payment, apps, people, access-tokens, faults, journal, stats, platform and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -120,56 +122,6 @@ fn bad_json(error: &JsonPayloadError) -> Mistake {
         JsonPayloadError::Deserialize(error) => Mistake::new(format!("the body is not as expected: {error}")),
         error => Mistake::new(error.to_string()),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoginCodes {
-    person: String,
-    appid: Option<String>,
-    #[serde(default = "one")]
-    count: usize,
-    #[serde(default)]
-    age_seconds: u32,
-    #[serde(default)]
-    distinct_people: bool,
-}
-
-fn one() -> usize {
-    1
-}
-
-async fn mint_login_codes(world: Data<World>, Json(wanted): Json<LoginCodes>) -> Result<HttpResponse, Mistake> {
-    check_name(&wanted.person)?;
-    if !(1..=MOST_CODES).contains(&wanted.count) {
-        return Err(Mistake::new(format!("count must be from 1 to {MOST_CODES}")));
-    }
-    let app = app(&world, wanted.appid.as_deref())?;
-    let name = |number| match wanted.distinct_people {
-        true => format!("{}-{number}", wanted.person),
-        false => wanted.person.clone(),
-    };
-    let names: Vec<String> = (0..wanted.count).map(name).collect();
-    let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
-    let codes = world.mint_codes(Purpose::Login, &names, app, minted);
-    Ok(HttpResponse::Ok().json(json!({"codes": codes})))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PhoneCode {
-    person: String,
-    appid: Option<String>,
-    #[serde(default)]
-    age_seconds: u32,
-}
-
-async fn mint_phone_code(world: Data<World>, Json(wanted): Json<PhoneCode>) -> Result<HttpResponse, Mistake> {
-    check_name(&wanted.person)?;
-    let app = app(&world, wanted.appid.as_deref())?;
-    let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
-    let codes = world.mint_codes(Purpose::Phone, &[wanted.person], app, minted);
-    Ok(HttpResponse::Ok().json(json!({"code": codes.first()})))
 }
 
 async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Result<Json<Handed>, Mistake> {

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    access_tokens::Bad,
     call::{Answer, Call, Endpoint, Refusal},
     state::{lock, random},
     world::World,
@@ -36,6 +35,17 @@ impl World {
             Endpoint::EncryptKeys => self.encrypt_keys(call),
             Endpoint::MiniProgramCode => return self.mini_program_code(call),
             Endpoint::UserBalance => self.user_balance(call),
+            Endpoint::Oauth2 => self.oauth2(call),
+            Endpoint::UserInfo => self.user_info(call),
+            Endpoint::ComponentToken => self.component_token(call),
+            Endpoint::StartPushTicket => self.start_push_ticket(call),
+            Endpoint::PreAuthCode => self.pre_auth_code(call),
+            Endpoint::QueryAuth => self.query_auth(call),
+            Endpoint::AuthorizerToken => self.authorizer_token(call),
+            Endpoint::AuthorizerList => self.authorizer_list(call),
+            Endpoint::AuthorizerInfo => self.authorizer_info(call),
+            Endpoint::ComponentCode2Session => self.component_code2session(call),
+            Endpoint::ComponentOauth2 => self.component_oauth2(call),
         };
         json.map(|body| Answer::json(call.endpoint, body))
     }
@@ -48,7 +58,12 @@ impl World {
             return Err(Refusal(40002));
         }
         let app = self.authenticated(appid, secret)?;
-        let session = self.exchange(code, app, call.now)?;
+        self.session_of(code, app, call.now)
+    }
+
+    /// The answer to the exchange of a login code.
+    pub(super) fn session_of(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<String, Refusal> {
+        let session = self.exchange(code, app, now)?;
         let key = escaped(&session.session_key);
         let mut answer = format!(r#"{{"session_key":"{key}","openid":"{}""#, session.openid);
         if let Some(unionid) = session.unionid {
@@ -103,24 +118,25 @@ impl World {
         Ok(json!({"errcode": 0, "errmsg": "ok", "key_info_list": self.user_encrypt_keys(openid, call.now)}).to_string())
     }
 
-    fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
+    pub(super) fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
         let app = self.app(appid).ok_or(Refusal(40013))?;
         if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
     /// The AppID of the app that a request is for.
     pub(super) fn app_of(&self, call: &Call<'_>) -> Option<String> {
-        let in_body = || text(&json_object(call.body).ok()?, "appid").map(str::to_owned);
+        let in_body = || {
+            let members = json_object(call.body).ok()?;
+            text(&members, "appid").or(text(&members, "authorizer_appid")).map(str::to_owned)
+        };
         let of_token = || self.app_of_token(call).ok().map(|app| self.apps[app].id.to_string());
         call.params.first("appid").map(str::to_owned).or_else(of_token).or_else(in_body)
     }
 
     pub(super) fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
         let token = call.params.first("access_token").ok_or(Refusal(41001))?;
-        lock(&self.access_tokens).app(token, call.now).map_err(|bad| match bad {
-            Bad::Unknown => Refusal(40001),
-            Bad::Expired => Refusal(42001),
-        })
+        let of_platform = |bad| self.component.as_ref().ok_or(bad)?.merchant_of_token(token, call.now);
+        Ok(lock(&self.access_tokens).app(token, call.now).or_else(of_platform)?)
     }
 
     /// The openid, and the session_key that the caller has signed with.
@@ -172,6 +188,7 @@ fn errmsg(errcode: i32) -> &'static str {
         41004 => "appsecret missing",
         41008 => "missing code",
         41009 => "missing openid",
+        41018 => "missing component_appid",
         41030 => "invalid page",
         42001 => "access_token expired",
         43001 => "require GET method",
@@ -181,6 +198,14 @@ fn errmsg(errcode: i32) -> &'static str {
         47001 => "data format error",
         48001 => "api unauthorized",
         50002 => "user limited",
+        61003 => "component is not authorized by this account",
+        61004 => "access clientip is not registered requestIP: 127.0.0.1",
+        61005 => "component ticket is expired",
+        61006 => "component ticket is invalid",
+        61007 => "api is unauthorized to component",
+        61010 => "code is expired",
+        61011 => "invalid component",
+        61023 => "refresh_token is invalid",
         87008 => "invalid sig_method",
         87009 | 268_490_003 => "invalid signature",
         268_490_002 => "invalid request field",
@@ -189,7 +214,7 @@ fn errmsg(errcode: i32) -> &'static str {
     }
 }
 
-fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal(47001))
 }
 
@@ -228,7 +253,12 @@ mod tests {
     const SECRET: &str = "00112233445566778899aabbccddeeff";
 
     fn world() -> Arc<World> {
-        let app = |id: &str, unionid| App { id: id.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid };
+        let app = |id: &str, unionid| App {
+            id: id.parse().expect("an AppID"),
+            secret: SECRET.to_owned(),
+            unionid,
+            kind: Default::default(),
+        };
         World::new(vec![app(APPID, true), app(OTHER_APPID, false)], 0)
     }
 

@@ -18,7 +18,20 @@ const KEPT: usize = 1000;
 /// Longer bodies are cut.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: [&str; 5] = ["secret", "access_token", "session_key", "encrypt_key", "password"];
+const SECRET_MEMBERS: [&str; 12] = [
+    "secret",
+    "access_token",
+    "refresh_token",
+    "session_key",
+    "encrypt_key",
+    "password",
+    "component_appsecret",
+    "component_secret",
+    "component_verify_ticket",
+    "component_access_token",
+    "authorizer_access_token",
+    "authorizer_refresh_token",
+];
 const MASK: &str = "••••••••";
 
 /// One request with its answer, unmasked.
@@ -197,6 +210,12 @@ mod tests {
             r#"{"session_key":"PLANTED\/==","openid":"o1"}"#,
         ));
         assert!(!entry.to_string().contains("PLANTED"), "{entry}");
+        let of_platform = shown(exchange(
+            "component_access_token=PLANTED",
+            r#"{"component_appsecret":"PLANTED","component_secret":"PLANTED","component_verify_ticket":"PLANTED","authorizer_refresh_token":"PLANTED"}"#,
+            r#"{"component_access_token":"PLANTED","list":[{"refresh_token":"PLANTED"}],"authorizer_access_token":"PLANTED"}"#,
+        ));
+        assert!(!of_platform.to_string().contains("PLANTED"), "{of_platform}");
         assert_eq!(entry["query"]["js_code"], "a&b");
         assert_eq!(entry["query"]["secret"], MASK);
         assert_eq!(entry["body"], format!(r#"{{"session_key":"{MASK}","openid":"o1"}}"#));

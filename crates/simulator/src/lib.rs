@@ -12,6 +12,7 @@
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the keys of its
 //!   messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures that a phone scans;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
+//! - `platform`: a third-party platform and its merchants;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page; `docs`: the pages
 //!   of the repository as HTML;
 //! - `command`: the command line of `wxmint simulator`;
@@ -31,9 +32,12 @@ mod faults;
 mod journal;
 mod keys;
 mod mini_program_codes;
+mod oauth2;
+mod oauth2_pages;
 mod page;
 mod peer;
 mod people;
+mod platform;
 mod regulars;
 mod state;
 #[cfg(test)]
@@ -54,22 +58,31 @@ use chrono::{DateTime, Utc};
 pub use accounts::{
     Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
 };
-pub use apps::{App, InvalidApp};
+pub use apps::{App, InvalidApp, Kind};
 pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
 pub use docs::Docs;
 pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
-pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
+pub use platform::{
+    InvalidPlatform, Platform,
+    envelope::{Envelope, push_xml, seal_push},
+};
+pub use regulars::{DEMO_ACCOUNT, DEMO_APPS, regulars_book, regulars_logins};
 pub use world::{Options, World};
 
 /// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the system
 /// close a request's connection by a TCP RST.
 pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
+        if let Some(component) = &world.component {
+            component.start();
+        }
         config
             .configure(control_routes(Arc::clone(&world)))
+            .configure(oauth2_pages::routes(Arc::clone(&world)))
+            .configure(platform::login_page::routes(Arc::clone(&world)))
             .configure(wechat_routes::routes(world, reset_on_close))
             .default_service(web::to(control::no_such_path));
     }

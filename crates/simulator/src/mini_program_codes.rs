@@ -193,7 +193,12 @@ mod tests {
         "https://wxa.simulated/wx0123456789abcdef?page=pages%2Fscan%2Findex&scene=WDJBMJHT&env_version=release";
 
     fn world() -> (Arc<World>, String) {
-        let app = |id: &str| App { id: id.parse().expect("an AppID"), secret: "5ec2e7".to_owned(), unionid: true };
+        let app = |id: &str| App {
+            id: id.parse().expect("an AppID"),
+            secret: "5ec2e7".to_owned(),
+            unionid: true,
+            kind: Default::default(),
+        };
         let world = World::new(vec![app(APPID), app("wxfedcba9876543210")], 0);
         let token = access_token(&world, 0);
         (world, token)

@@ -37,6 +37,7 @@ files! {
     "/demo/people.js", JS, "people.js";
     "/demo/phone.js", JS, "phone.js";
     "/demo/scan.js", JS, "scan.js";
+    "/demo/tablet.js", JS, "tablet.js";
     "/demo/screens.js", JS, "screens.js";
     "/demo/services.js", JS, "services.js";
     "/demo/state.js", JS, "state.js";

@@ -64,11 +64,23 @@ struct Code {
     spent: bool,
 }
 
-/// What a code is for. A login code does not work as a phone code, nor a phone code as a login code.
+/// What a code is for. It works for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Login,
     Phone,
+    /// The login by OAuth2.
+    Oauth2(Scope),
+}
+
+/// The scope that a page has asked for, and a page of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Base,
+    UserInfo,
+    Login,
+    /// The person is a virtual one.
+    Snapshot,
 }
 
 impl People {
@@ -125,13 +137,13 @@ impl People {
     pub(super) fn spend(
         &mut self,
         code: &str,
-        purpose: Purpose,
+        purpose: impl Fn(Purpose) -> bool,
         app: usize,
         openid: Option<&str>,
         now: DateTime<Utc>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<(usize, Purpose), Refusal> {
         let code = self.codes.get_mut(code).ok_or(INVALID_CODE)?;
-        if code.purpose != purpose || code.app != app {
+        if !purpose(code.purpose) || code.app != app {
             return Err(INVALID_CODE);
         }
         if code.spent {
@@ -142,13 +154,13 @@ impl People {
         }
         let person = &self.all[code.person];
         if person.blocked {
-            return Err(Refusal(40226));
+            return Err(Refusal(if matches!(code.purpose, Purpose::Oauth2(_)) { 50002 } else { 40226 }));
         }
         if openid.is_some_and(|openid| openid != person.accounts[app].openid) {
             return Err(Refusal(40003));
         }
         code.spent = true;
-        Ok(code.person)
+        Ok((code.person, code.purpose))
     }
 
     /// The account with this openid, and the number of its app.

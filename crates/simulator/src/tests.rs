@@ -53,7 +53,12 @@ impl Answer {
 
 impl Simulator {
     fn start() -> Self {
-        let app = App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
+        let app = App {
+            id: APPID.parse().expect("an AppID"),
+            secret: SECRET.to_owned(),
+            unionid: true,
+            kind: Default::default(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -370,7 +375,7 @@ fn mistakes_on_the_control_side_are_named() {
         let error = answer.json()["error"].as_str().expect("an error").to_owned();
         assert!(error.contains(said), "{path} {body}: {error}");
     }
-    assert_eq!(simulator.send("GET", "/sns/userinfo", "").status, 404);
+    assert_eq!(simulator.send("GET", "/sns/userinfos", "").status, 404);
 }
 
 #[test]

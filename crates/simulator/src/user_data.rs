@@ -202,7 +202,12 @@ mod tests {
 
     /// With lin, who has logged in twice, and the two session keys.
     fn world() -> (Arc<World>, [String; 2]) {
-        let app = App { id: APPID.parse().expect("an AppID"), secret: "secret".to_owned(), unionid: false };
+        let app = App {
+            id: APPID.parse().expect("an AppID"),
+            secret: "secret".to_owned(),
+            unionid: false,
+            kind: Default::default(),
+        };
         let world = World::new(vec![app], 0);
         let keys = [(); 2].map(|()| {
             let code = world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now()).remove(0);

@@ -55,7 +55,7 @@ async fn serve(
 ) -> HttpResponse {
     let (started, at) = (Instant::now(), now());
     let params = Params::parse(request.query_string());
-    world.arrived(endpoint, params.first("js_code"));
+    world.arrived(endpoint, params.first("js_code").or(params.first("code")));
     let call = |now| Call { endpoint, method: request.method(), params: &params, body: &body, now };
     let plan = world.faults.draw(endpoint.path(), world.app_of(&call(at)).as_deref());
     if !plan.delay.is_zero() {

@@ -20,7 +20,9 @@ use super::{
     journal::Journal,
     mini_program_codes::CallsInMinute,
     now,
+    oauth2::Grants,
     people::{Account, People, Person, Purpose},
+    platform::{Component, Platform},
     state::lock,
 };
 
@@ -36,11 +38,22 @@ pub struct Options {
     pub latency: Duration,
     /// Whether requests are journalled.
     pub journal: bool,
+    /// The third-party platform, if one is played.
+    pub platform: Option<Platform>,
+    /// Where the platform's pushes go.
+    pub push_to: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, access_token_ttl: Duration::from_secs(7200), latency: Duration::ZERO, journal: true }
+        Self {
+            seed: 0,
+            access_token_ttl: Duration::from_secs(7200),
+            latency: Duration::ZERO,
+            journal: true,
+            platform: None,
+            push_to: None,
+        }
     }
 }
 
@@ -53,8 +66,10 @@ pub struct World {
     pub(super) access_tokens: Mutex<AccessTokens>,
     pub(super) code_calls: Mutex<CallsInMinute>,
     pub(super) people: Mutex<People>,
+    pub(super) grants: Mutex<Grants>,
+    pub(super) component: Option<Arc<Component>>,
     requests: [AtomicU64; Endpoint::ALL.len()],
-    exchanges_ok: AtomicU64,
+    pub(super) exchanges_ok: AtomicU64,
 }
 
 /// The answer of code2Session.
@@ -81,6 +96,8 @@ impl World {
             access_tokens: Mutex::new(AccessTokens::new(life)),
             code_calls: Mutex::default(),
             people: Mutex::default(),
+            grants: Mutex::default(),
+            component: options.platform.map(|platform| Component::new(platform, options.push_to, life)),
             requests: Default::default(),
             exchanges_ok: AtomicU64::new(0),
         })
@@ -101,7 +118,11 @@ impl World {
     /// Counts a request, and the code that it carries to code2Session.
     pub(super) fn arrived(&self, endpoint: Endpoint, login_code: Option<&str>) {
         self.requests[endpoint as usize].fetch_add(1, Ordering::Relaxed);
-        if let (Endpoint::Code2Session, Some(code)) = (endpoint, login_code) {
+        let exchanges = matches!(
+            endpoint,
+            Endpoint::Code2Session | Endpoint::Oauth2 | Endpoint::ComponentCode2Session | Endpoint::ComponentOauth2
+        );
+        if let (true, Some(code)) = (exchanges, login_code) {
             lock(&self.people).code_arrived(code);
         }
     }
@@ -122,7 +143,7 @@ impl World {
     /// Exchanges a login code for a new session_key. The old one is invalid from now on.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let mut people = lock(&self.people);
-        let person = people.spend(code, Purpose::Login, app, None, now)?;
+        let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
         let session_key = account.renew_session_key();
@@ -139,7 +160,7 @@ impl World {
         now: DateTime<Utc>,
     ) -> Result<String, Refusal> {
         let mut people = lock(&self.people);
-        let person = people.spend(code, Purpose::Phone, app, openid, now)?;
+        let (person, _) = people.spend(code, |purpose| purpose == Purpose::Phone, app, openid, now)?;
         Ok(people.all[person].phone.clone())
     }
 

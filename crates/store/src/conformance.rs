@@ -40,6 +40,7 @@ macro_rules! conformance {
 
 mod access_token;
 mod device;
+mod platform;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
@@ -470,6 +471,25 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let refused = log_in(&*store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o2")).await, Ok(None));
+}
+
+async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<dyn Store>) {
+    let orders = orders(&*store, [0, 1, 2]).await;
+    let few = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let login = |order: &ExchangeOrder| LoginRecord {
+        rate: few,
+        session_key: Sealed::nothing(),
+        ..record("o1", order, "", "user-1")
+    };
+    recorded(&*store, &login(&orders[0])).await;
+    bind(&*store, "o1", "user-1", 1).await;
+    recorded(&*store, &login(&orders[1])).await;
+    let refused = log_in(&*store, &login(&orders[2])).await;
+    assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
+    assert_eq!(store.session_keys(&person("o1")).await, Ok(None));
+    let Opening::Keys(kept) = opened(&*store, &person("o1")).await else { panic!("bound") };
+    assert_eq!(kept.keys, []);
+    assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
 }
 
 async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<dyn Store>) {
@@ -1182,6 +1202,7 @@ conformance! {
     an_address_over_its_limit_claims_nothing
     attempts_are_counted_and_given_back
     a_person_over_the_limit_has_the_session_key_kept_beside_a_binding
+    logins_without_session_keys_are_counted_and_dated_like_others
     a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other
     a_later_exchange_never_loses
     a_login_after_the_clock_has_stepped_back_has_the_current_key

@@ -189,6 +189,12 @@ pub trait Ends {
     /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
     /// cursor, or no longer.
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
+
+    /// The cursor up to which a receiver of events has acknowledged the stream; empty if it has acknowledged nothing that is left.
+    async fn acknowledged(&self, receiver: &str) -> Result<String>;
+
+    /// Notes this cursor for as long as the stream can have it.
+    async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()>;
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod ends;
 mod erasure;
 pub mod limits;
 mod memory;
+mod platform;
 mod redis;
 mod session;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
+    platform::{Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms},
     redis::{CLOCK_IS_FAR, Observer, Redis, RedisAccess, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
@@ -182,6 +184,8 @@ pub enum Cell {
     Calls(Person, PersonalCall),
     /// Forced renewals of an app's access token, in periods of so many seconds.
     ForcedRenewals(AppId, u64),
+    /// What a platform does about a change of a merchant's, which is given by its digest.
+    Merchant(AppId, String),
 }
 
 /// A kind of request with a person's token, or in a person's name. The first four have WeChat asked.
@@ -252,7 +256,7 @@ pub struct SessionKeys {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Devices + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Devices + Ends + Erasure + Platforms + Sessions + Tickets + AccessTokenShelf {
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
 

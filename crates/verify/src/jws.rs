@@ -67,7 +67,7 @@ impl<'a> Jws<'a> {
         now: DateTime<Utc>,
     ) -> Result<(), Refused> {
         let key = keys.key(&header.kid, now).ok_or(Refused::UnknownKey)?;
-        if key.algorithm() != header.algorithm {
+        if key.algorithm().fully_specified() != header.algorithm.fully_specified() {
             return Err(Refused::Algorithm);
         }
         key.verifies(self.signed.as_bytes(), signature).then_some(()).ok_or(Refused::Signature)

@@ -52,7 +52,7 @@ impl PublicKey {
         Some(Self::new(Algorithm::Es256, material, parsed))
     }
 
-    /// Makes an Ed25519 key from its 32 bytes.
+    /// Makes an Ed25519 key from its 32 bytes. Its `alg` is `EdDSA`.
     pub fn ed25519(x: &[u8]) -> Option<Self> {
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ED25519, x))?.ok()?;
         Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
@@ -70,6 +70,12 @@ impl PublicKey {
         Some(Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) }, parsed))
     }
 
+    /// The same key with the fully-specified name of its algorithm as `alg` (RFC 9864): `Ed25519` in place of `EdDSA`.
+    pub fn fully_specified(self) -> Self {
+        let algorithm = self.algorithm.fully_specified();
+        Self { alg: algorithm.name(), algorithm, ..self }
+    }
+
     fn new(algorithm: Algorithm, material: Material, parsed: ParsedPublicKey) -> Self {
         let kid = thumbprint(&material);
         Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm, parsed }
@@ -80,7 +86,7 @@ impl PublicKey {
         &self.kid
     }
 
-    /// The only algorithm that this key verifies.
+    /// The only algorithm that this key verifies, under the name that its `alg` has.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

@@ -77,8 +77,9 @@ impl Members {
         let key = match (self.text("kty"), self.text("crv"), self.text("alg")) {
             (Some("EC"), Some("P-256"), Some("ES256")) => self.p256()?,
             (Some("OKP"), Some("Ed25519"), Some("EdDSA")) => self.ed25519()?,
+            (Some("OKP"), Some("Ed25519"), Some("Ed25519")) => self.ed25519()?.fully_specified(),
             (Some("RSA"), None, Some("RS256")) => self.rsa()?,
-            _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA or RS256")),
+            _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA, Ed25519 or RS256")),
         };
         if self.jwk.get("use").is_some_and(|usage| usage != "sig") {
             return Err(self.unusable("`use` must be \"sig\""));

@@ -1,11 +1,14 @@
 //! What all of WeChat's responses have in common, and all ways in which a call can fail.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt::Display, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use wxmint_upstream::{CallOutcome, Closed, FetchError};
 
 use super::{Api, Verdict};
+
+/// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
+const LONGEST_WORD: usize = 27;
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +31,9 @@ pub enum CallError {
     /// WeChat itself responded, and something in its response cannot be trusted: the request's code may be used up.
     #[error("WeChat gave an answer that cannot be used: {reason}")]
     Unusable { reason: String },
+    /// The code is of a page that WeChat shows as a snapshot, with a virtual person.
+    #[error("WeChat named a virtual person, because the page is shown as a snapshot")]
+    SnapshotUser,
 }
 
 impl CallError {
@@ -48,7 +54,7 @@ impl CallError {
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Refused { verdict, .. } => Some(*verdict),
-            Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } => None,
+            Self::NotSent { .. } | Self::Unanswered { .. } | Self::Unusable { .. } | Self::SnapshotUser => None,
         }
     }
 
@@ -58,7 +64,7 @@ impl CallError {
         match self {
             Self::Refused { verdict: Verdict::Busy, .. } => CallOutcome::AppFailed,
             Self::NotSent { .. } | Self::Unanswered { .. } => CallOutcome::Unanswered,
-            Self::Refused { .. } | Self::Unusable { .. } => CallOutcome::Succeeded,
+            Self::Refused { .. } | Self::Unusable { .. } | Self::SnapshotUser => CallOutcome::Succeeded,
         }
     }
 
@@ -108,6 +114,11 @@ impl AsRef<str> for Text<'_> {
 impl Text<'_> {
     pub(super) fn into_string(self) -> String {
         self.0.into_owned()
+    }
+
+    /// Reads the member of this name. The error does not repeat it.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, CallError> {
+        self.0.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
     }
 }
 
@@ -162,9 +173,14 @@ pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     }
 }
 
-/// Shortens WeChat's message to one short line for the log.
+/// Shortens WeChat's message to one short line for the log. Words that are longer than a `rid` may be what the call has sent.
 fn loggable(errmsg: &str) -> String {
-    errmsg.chars().filter(|character| !character.is_control()).take(200).collect()
+    let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();
+    let words = line.split_inclusive(|character| !is_of_word(character));
+    words
+        .map(|word| if word.trim_end_matches(|last| !is_of_word(last)).len() > LONGEST_WORD { "… " } else { word })
+        .collect()
 }
 
 #[cfg(test)]
@@ -236,5 +252,7 @@ mod tests {
     #[test]
     fn a_message_cannot_forge_a_log_line() {
         assert_eq!(refusal(Api::Code2Session, r#"{"errcode":1,"errmsg":"a\nb\u001bc"}"#).1, "abc");
+        let echoed = r#"{"errcode":40001,"errmsg":"invalid token 80_0123456789abcdef0123456789, rid: 66c69111-4157f271-729ca238"}"#;
+        assert_eq!(refusal(Api::UserInfo, echoed).1, "invalid token …  rid: 66c69111-4157f271-729ca238");
     }
 }

@@ -11,7 +11,7 @@ use reqwest::{
     Method, Request, Url,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
 
@@ -19,7 +19,7 @@ use super::{Api, AppSecret, CallError, Verdict, errcode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most calls of one API in flight in one process, divided among its workers, with a minimum per worker for
 /// machines with many cores. Each call has a connection of about 25 KiB. One app gets seven eighths of it: if a call takes
 /// 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
@@ -62,12 +62,75 @@ pub enum Outcome {
     Failed(&'static str),
 }
 
-/// A mini program.
+/// An app of the business's at WeChat.
 #[derive(Debug, Clone)]
 pub struct App {
     pub id: AppId,
-    /// Is sent to WeChat alone.
-    pub secret: AppSecret,
+    pub kind: AppKind,
+    pub credential: Credential,
+}
+
+/// By what WeChat knows that a call is for the app.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// The AppSecret, which is sent to WeChat alone.
+    Secret(AppSecret),
+    /// A merchant's, for which a third-party platform acts, by a token of the platform's.
+    Platform,
+}
+
+impl App {
+    pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
+        Self { id, kind: AppKind::MiniProgram, credential: Credential::Secret(secret) }
+    }
+
+    /// `None` of a merchant.
+    pub fn secret(&self) -> Option<&AppSecret> {
+        match &self.credential {
+            Credential::Secret(secret) => Some(secret),
+            Credential::Platform => None,
+        }
+    }
+
+    /// For the calls that send it.
+    pub(super) fn own_secret(&self) -> Result<&AppSecret, CallError> {
+        let reason = "the app has no AppSecret: a platform acts for it";
+        self.secret().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
+    }
+}
+
+/// What an app is at WeChat, which decides how its codes are exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppKind {
+    /// 小程序
+    #[default]
+    MiniProgram,
+    /// 公众号: its pages in WeChat
+    OfficialAccount,
+    /// 网站应用 of the Open Platform
+    Website,
+    /// 移动应用 of the Open Platform
+    MobileApp,
+}
+
+impl AppKind {
+    pub const ALL: [Self; 4] = [Self::MiniProgram, Self::OfficialAccount, Self::Website, Self::MobileApp];
+
+    /// As its file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MiniProgram => "mini_program",
+            Self::OfficialAccount => "official_account",
+            Self::Website => "website",
+            Self::MobileApp => "mobile_app",
+        }
+    }
+
+    /// Whether WeChat gives session keys of its people. Only then has it user data and phone codes.
+    pub fn has_session_keys(self) -> bool {
+        self == Self::MiniProgram
+    }
 }
 
 /// The client of WeChat's API for one worker thread.
@@ -206,5 +269,6 @@ fn counted<T>(answer: &Result<T, CallError>) -> Outcome {
         Err(CallError::NotSent { .. }) => Outcome::Failed("not_sent"),
         Err(CallError::Unanswered { .. }) => Outcome::Failed("unanswered"),
         Err(CallError::Unusable { .. }) => Outcome::Failed("unusable"),
+        Err(CallError::SnapshotUser) => Outcome::Failed("snapshot_user"),
     }
 }

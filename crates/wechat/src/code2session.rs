@@ -15,18 +15,27 @@ pub struct Session {
     pub openid: OpenId,
     /// The person in all apps of the owner, if WeChat knows a unionid.
     pub unionid: Option<UnionId>,
-    /// Leaves the process only encrypted.
-    pub session_key: SessionKey,
+    /// Of a mini program's person alone. Leaves the process only encrypted.
+    pub session_key: Option<SessionKey>,
 }
 
 impl WeChat {
-    /// Exchanges a login code (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no
+    /// Exchanges a login code, in the way of the app's kind.
+    pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+        if app.kind.has_session_keys() {
+            self.code2session(app, code).await
+        } else {
+            self.oauth2_in_time(app, code).await
+        }
+    }
+
+    /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no
     /// byte of the first request was sent, or if WeChat answered -1.
-    pub async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+    async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = self.endpoint(Api::Code2Session);
         let query = [
             ("appid", app.id.as_str()),
-            ("secret", app.secret.expose()),
+            ("secret", app.own_secret()?.expose()),
             ("js_code", code.as_str()),
             ("grant_type", "authorization_code"),
         ];
@@ -45,18 +54,23 @@ struct Answer<'a> {
 }
 
 pub fn read_answer(body: &[u8]) -> Result<Session, CallError> {
-    let answer: Answer<'_> = read(Api::Code2Session, body)?;
+    read_session(Api::Code2Session, body)
+}
+
+pub(super) fn read_session(api: Api, body: &[u8]) -> Result<Session, CallError> {
+    let answer: Answer<'_> = read(api, body)?;
     // Made first, so that the key is wiped even if the response is refused.
     let session_key = believed(answer.session_key).map(|text| SessionKey::new(text.into_string()));
     let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
     };
-    let unionid = believed(answer.unionid).map(|unionid| unionid.as_ref().parse());
-    Ok(Session {
-        openid: openid.as_ref().parse().map_err(|error| CallError::unanswered(format!("an openid that {error}")))?,
-        unionid: unionid.transpose().map_err(|error| CallError::unanswered(format!("a unionid that {error}")))?,
-        session_key,
-    })
+    Ok(Session { openid: openid.parsed("openid")?, unionid: unionid(answer.unionid)?, session_key: Some(session_key) })
+}
+
+/// `None` where WeChat has not named one.
+pub(super) fn unionid(member: Option<Text<'_>>) -> Result<Option<UnionId>, CallError> {
+    // One that is there and cannot be a unionid is an error, so that nobody is let in as if there were none.
+    member.filter(|text| !text.as_ref().is_empty()).map(|unionid| unionid.parsed("unionid")).transpose()
 }
 
 #[cfg(test)]
@@ -67,7 +81,7 @@ mod tests {
     fn the_responses_that_were_observed_are_read() {
         let escaped = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o000000000000000000000000000","unionid":"o111111111111111111111111111"}"#;
         let session = read_answer(escaped).expect("a session");
-        assert_eq!(session.session_key.expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
+        assert_eq!(session.session_key.expect("a key").expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
         assert_eq!(session.unionid.expect("a unionid").as_str(), "o111111111111111111111111111");
         let legacy = br#"{"session_key":"D1ZWEygStjuLCnZ9IN2l4Q==","expires_in":7200,"openid":"o16wA0b4AZKzgVJR3MBwoUdTfU_E","errcode":0,"unionid":""}"#;
         assert!(read_answer(legacy).expect("a session").unionid.is_none());

@@ -19,6 +19,8 @@ pub enum Verdict {
     BadAccessToken,
     /// The session key is no longer the current one: the mini program must log in again.
     StaleSession,
+    /// A merchant has not let the platform act for it, or not any more.
+    NotAuthorized,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
     /// Our own request was wrong. The operator cannot fix it; a metric shows it.
@@ -42,10 +44,19 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::PersonRefused, &[40226, 50002]),
     (Verdict::SlowDown, &[45011]),
     (Verdict::StaleSession, &[87007, 87009]),
+    (Verdict::NotAuthorized, &[61003]),
+    // Of a platform: its address is not on the list, its ticket is old or wrong, a right or a merchant's refresh token is gone.
+    (Verdict::Misconfigured, &[61004, 61005, 61006, 61007, 61009, 61010, 61011, 61023]),
 ];
 
 /// The meanings for calls that are authenticated by the AppSecret.
 const OF_SECRETS: &[(Verdict, &[i64])] = &[(Verdict::Misconfigured, &[40001])];
+
+/// The meanings for codes of OAuth2, of which WeChat's older pages also say 42003 when one has expired.
+const OF_OAUTH2: &[(Verdict, &[i64])] = &[(Verdict::Misconfigured, &[40001]), (Verdict::CodeInvalid, &[42003])];
+
+/// The same where a token authenticates, which 40001 is about.
+const OF_MERCHANTS_OAUTH2: &[(Verdict, &[i64])] = &[(Verdict::CodeInvalid, &[42003])];
 
 /// The meanings for phone codes. The access token was just accepted and the openid is WeChat's own, so it is the code
 /// that belongs to another app or another person.
@@ -55,19 +66,27 @@ impl Verdict {
     /// The meaning of an `errcode` other than 0 in a response of `api`.
     pub fn of(api: Api, errcode: i64) -> Self {
         let of_its_own = match api {
-            Api::Code2Session | Api::StableToken => OF_SECRETS,
+            Api::Code2Session | Api::StableToken | Api::ComponentToken | Api::StartPushTicket => OF_SECRETS,
+            Api::Oauth2 => OF_OAUTH2,
             Api::PhoneNumber => OF_PHONE_CODES,
-            Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys | Api::MiniProgramCode => &[],
+            Api::ComponentOauth2 => OF_MERCHANTS_OAUTH2,
+            Api::CheckSession
+            | Api::ResetSessionKey
+            | Api::EncryptKeys
+            | Api::MiniProgramCode
+            | Api::UserInfo
+            | Api::ComponentCode2Session
+            | Api::QueryAuth
+            | Api::AuthorizerList
+            | Api::AuthorizerInfo
+            | Api::AuthorizerToken => &[],
         };
         let known = of_its_own.iter().chain(TABLE).find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = known.map_or(Self::Unknown, |&(verdict, _)| verdict);
-        match (api, verdict) {
-            // The errcode is about a code, but these calls send none.
-            (
-                Api::StableToken | Api::CheckSession | Api::ResetSessionKey | Api::EncryptKeys | Api::MiniProgramCode,
-                Self::CodeInvalid | Self::CodeUsed,
-            ) => Self::Unknown,
-            (_, verdict) => verdict,
+        match verdict {
+            // The errcode is about a code, but the call sends none.
+            Self::CodeInvalid | Self::CodeUsed if !api.sends_a_persons_code() => Self::Unknown,
+            verdict => verdict,
         }
     }
 }

@@ -1,11 +1,12 @@
-//! A client of WeChat's server API for mini programs, and all that is known of it.
+//! A client of WeChat's server API, and all that is known of it.
 //!
 //! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
 //! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
 //!
 //! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
-//! - `code2session`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls with the same
+//! - `code2session`, `oauth2`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls with the same
 //!   parameters;
+//! - `platform`: the calls of a third-party platform, and what is pushed to it;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
 
 mod api;
@@ -15,7 +16,9 @@ mod code2session;
 mod encrypt_keys;
 mod errcode;
 mod mini_program_code;
+mod oauth2;
 mod phone_number;
+mod platform;
 mod secrets;
 mod session_key;
 mod stable_token;
@@ -23,13 +26,17 @@ mod user_data;
 
 pub use api::Api;
 pub use call::CallError;
-pub use client::{App, Observer, OnEnd, Outcome, WeChat};
+pub use client::{App, AppKind, Credential, Observer, OnEnd, Outcome, WeChat};
 pub use code2session::{Session, read_answer};
 pub use encrypt_keys::{EncryptKey, read_encrypt_keys};
 pub use errcode::Verdict;
 pub use mini_program_code::Scene;
+pub use oauth2::read_grant;
 pub use phone_number::read_phone_number;
-pub use secrets::{AppAccessToken, AppSecret, SessionKey};
+pub use platform::{Authorizer, Authorizers, BadPush, MerchantTokens, News, Push, PushKey, PushQuery};
+pub use secrets::{
+    AppAccessToken, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken, SessionKey,
+};
 pub use session_key::{read_new_session_key, read_session_check, session_signature, user_signature};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, EncryptedData, Malformed, OpenedData, RawData, Undecryptable};

@@ -49,6 +49,26 @@ secret! {
     AppAccessToken
 }
 
+secret! {
+    /// The `access_token` of OAuth2, with which WeChat tells about one person. It is dropped at once.
+    PersonAccessToken
+}
+
+secret! {
+    /// `component_verify_ticket`, which WeChat pushes every ten minutes: with it a platform gets its token.
+    ComponentTicket
+}
+
+secret! {
+    /// With which a platform asks who has authorised it. Good for one use.
+    AuthorizationCode
+}
+
+secret! {
+    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, for as long as the merchant stays.
+    RefreshToken
+}
+
 impl FromStr for AppSecret {
     type Err = &'static str;
 

@@ -31,7 +31,7 @@ impl WeChat {
         let wanted = Wanted {
             grant_type: "client_credential",
             appid: app.id.as_str(),
-            secret: app.secret.expose(),
+            secret: app.own_secret()?.expose(),
             force_refresh: force,
         };
         self.call(endpoint, app, || endpoint.post([], &wanted), read_access_token).await
@@ -48,13 +48,19 @@ struct Wanted<'a> {
 
 #[derive(Deserialize)]
 struct Answer {
+    #[serde(alias = "component_access_token", alias = "authorizer_access_token")]
     access_token: Option<String>,
     #[serde(default, deserialize_with = "number_or_quoted")]
     expires_in: i64,
 }
 
 pub fn read_access_token(body: &[u8]) -> Result<FetchedAccessToken, CallError> {
-    let answer: Answer = read(Api::StableToken, body)?;
+    access_token(Api::StableToken, body)
+}
+
+/// The same of the answer to another call, under its own name.
+pub(super) fn access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken, CallError> {
+    let answer: Answer = read(api, body)?;
     let token = believed(answer.access_token)
         .map(AppAccessToken::new)
         .ok_or_else(|| CallError::unanswered("neither an errcode nor an access_token"))?;

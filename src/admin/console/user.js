@@ -1,6 +1,6 @@
 // Finds a user, shows what wxmint keeps, and acts after a confirmation that names the user.
 
-import { el, moment, told, words } from "./words.js";
+import { appName, el, moment, told, words } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const pathOf = (user) => `/users/${encodeURIComponent(user)}`;
@@ -65,7 +65,7 @@ export function userPanel({ ask, mayOperate }) {
 
   function choice({ by, appid, user_id: id }) {
     const onclick = () => search(async () => ({ user: await read(id) }));
-    return el("button", { type: "button", className: "chip", onclick }, words().knownBy[by](appid), " ", el("code", {}, id));
+    return el("button", { type: "button", className: "chip", onclick }, words().knownBy[by](appName(appid)), " ", el("code", {}, id));
   }
 
   /** What is kept of the user, what happened of late, and what can be done. */
@@ -94,19 +94,19 @@ export function userPanel({ ask, mayOperate }) {
     const failed = outcome !== "ok" && [el("code", {}, outcome), text.outcomes[outcome] && el("span", { className: "soft" }, text.outcomes[outcome])];
     return el("li", { className: failed ? "bad" : "", "data-event": event },
       el("time", {}, moment(at)), el("b", {}, text.events[event] ?? event), ...(failed || []),
-      appid && el("code", { className: "soft" }, appid), by && el("span", { className: "soft" }, text.by(by)));
+      appid && el("code", { className: "soft" }, appName(appid)), by && el("span", { className: "soft" }, text.by(by)));
   }
 
   const facts = (pairs) => el("dl", { className: "facts" }, pairs.map(([name, fact]) => el("div", {}, el("dt", {}, name), el("dd", {}, fact ?? words().none))));
 
   function bindingRow(id, { appid, openid, unionid, bound_at: at }) {
-    const names = [["AppID", appid], ["openid", openid], ["unionid", unionid]].map(([name, fact]) => [name, fact && el("span", { className: "mono" }, fact)]);
+    const names = [["AppID", appName(appid)], ["openid", openid], ["unionid", unionid]].map(([name, fact]) => [name, fact && el("span", { className: "mono" }, fact)]);
     return el("li", {}, facts([...names, [words().boundAt, moment(at)]]), actButton("dissolve", id, appid));
   }
 
   function actButton(act, id, app) {
     const [className, label] = [`chip ${act === "unblock" ? "" : "grave"}`, words().acts[act].button];
-    return el("button", { type: "button", className, disabled: !mayOperate, onclick: () => confirm(act, id, app), "data-act": act, "aria-label": `${label} ${app ?? ""}` }, label);
+    return el("button", { type: "button", className, disabled: !mayOperate, onclick: () => confirm(act, id, app), "data-act": act, "aria-label": `${label} ${app ? appName(app) : ""}` }, label);
   }
 
   /** Asks in a dialog, and acts once, whatever is pressed twice. Escape and Cancel do nothing, unless the act is under way. */
@@ -116,7 +116,7 @@ export function userPanel({ ask, mayOperate }) {
     const text = words().acts[act];
     byId("confirm-asks").textContent = text.asks;
     byId("confirm-whom").textContent = id;
-    byId("confirm-says").textContent = app ? text.says(app) : text.says;
+    byId("confirm-says").textContent = app ? text.says(appName(app)) : text.says;
     yes.textContent = text.button;
     yes.className = act === "unblock" ? "solid" : "solid grave";
     failed.hidden = true;

@@ -2,12 +2,12 @@
 // and keys are read from /readyz and /metrics, which need no secret, and so is whether there was another login or scan: each
 // look with the secret is an audit event.
 
-import { clock, el, span, told, words } from "./words.js";
+import { appName, appsAre, clock, el, span, told, words } from "./words.js";
 
 const EVERY = 5_000; // ms between two looks
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
 const BARS = 60; // minutes
-const READ = /^wxmint_(logins_total|device_requests_total|key_age_seconds|key_leaves_in_seconds|build_info)\{(.*)\} (\S+)$/gm;
+const READ = /^wxmint_(logins_total|device_requests_total|key_age_seconds|key_leaves_in_seconds|app_info|build_info)\{(.*)\} (\S+)$/gm;
 const byId = (id) => document.getElementById(id);
 
 /** The lines that the page needs of a text of metrics. */
@@ -32,6 +32,7 @@ export function watch({ ask, session }) {
       const found = samples(metrics);
       ready = readyz.trim();
       version = found.find(({ name }) => name === "build_info")?.version ?? "";
+      appsAre(found.filter(({ name }) => name === "app_info"));
       const sum = (wanted) => found.filter(({ name }) => name === wanted).reduce((all, { value }) => all + value, 0);
       [total, scansTotal] = ["logins_total", "device_requests_total"].map(sum);
       const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
@@ -54,7 +55,7 @@ export function watch({ ask, session }) {
     [seen, lookedAt] = [total, Date.now()];
     const asked = app;
     const answer = await ask("GET", asked ? `/activity?appid=${encodeURIComponent(asked)}` : "/activity").catch(() => null);
-    // The list of mini programs stays that of all.
+    // The list of apps stays that of all.
     if (answer && asked === app) logins = { ...answer, apps: asked ? logins.apps : answer.apps };
   }
 
@@ -91,7 +92,7 @@ export function watch({ ask, session }) {
     const outcomes = [...logins.logins].sort((a, b) => (b.outcome === "ok") - (a.outcome === "ok") || sum(b.minutes) - sum(a.minutes));
     const shown = outcomes.length ? [chart(outcomes), el("table", { id: "outcomes" }, el("thead", {}, head), el("tbody", {}, outcomes.map(row)))] : [el("p", { className: "empty" }, text.noLogins)];
     const apps = [{ appid: "" }, ...logins.apps.filter(({ appid }) => appid)];
-    const option = ({ appid, ok, refused }) => el("option", { value: appid, selected: appid === app }, appid ? text.appLogins(appid, ok, refused) : text.allApps);
+    const option = ({ appid, ok, refused }) => el("option", { value: appid, selected: appid === app }, appid ? text.appLogins(appName(appid), ok, refused) : text.allApps);
     const select = el("select", { id: "app", "aria-label": text.whoseLogins, onchange: ({ target }) => void choose(target.value) }, apps.map(option));
     byId("logins").replaceChildren(...[apps.length > 2 && select, ...shown, el("p", { className: "soft small" }, text.counted(clock(logins.since * 1000)))].filter(Boolean));
   }

@@ -28,11 +28,11 @@ const en = {
     invalid_request: "This cannot be an id.", internal_error: "wxmint failed; the log has the request id.", dots: "A URL cannot name this user. Use the command: wxmint users show, end, block.",
   },
   loginsHeading: "Logins of the last hour", outcome: "Outcome", lastTen: "10 min", lastHour: "1 h", noLogins: "None.",
-  whoseLogins: "Whose logins", allApps: "All mini programs", appLogins: (app, ok, refused) => `${app}: ${ok} ok, ${refused} refused`,
+  whoseLogins: "Whose logins", allApps: "All apps", kinds: { official_account: "official account", website: "website", mobile_app: "mobile app" }, ofKind: (app, kind) => `${app} (${kind})`, appLogins: (app, ok, refused) => `${app}: ${ok} ok, ${refused} refused`,
   counted: (at) => `Of this process alone, since ${at}; another process has counted others. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
-    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", invalid_request: "malformed", credentials_in_query: "password in the URL",
+    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", invalid_request: "malformed", credentials_in_query: "password in the URL",
     wechat_misconfigured: "WeChat refuses AppID or AppSecret: see the doctor", wechat_unavailable: "WeChat does not answer", store_unavailable: "Redis does not answer", accounts_unavailable: "the account service does not answer", internal_error: "a defect: see the log",
   },
   scansHeading: "Scan to log in, last hour", open: (count) => `${count} open now`,
@@ -62,7 +62,7 @@ const zh = {
     end: { button: "吊销全部 token", asks: "吊销该用户的全部 token？", done: "已吊销全部 token，用户：", says: "此前签发的 token，wxmint 立即拒绝，跟踪 feed 的验证方在 10 秒内拒绝。用户可以重新登录。" },
     block: { button: "封禁", asks: "封禁该用户？", done: "已封禁用户：", says: "永久吊销其全部 token，并拒绝其登录，直到解除封禁。" },
     unblock: { button: "解除封禁", asks: "解除对该用户的封禁？", done: "已解除封禁，用户：", says: "用户可以重新登录。已吊销的 token 不会恢复。" },
-    dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该小程序的 token。下一次登录会重新确认此人是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
+    dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该应用的 token。下一次登录会重新确认此人是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
   },
   eventsHeading: "最近的事件", noEvents: "没有。", by: (name) => `操作者 ${name}`,
   eventsKnown: (at) => `仅限该进程自 ${at} 起所知。其他进程看到的是另一些事件；用命令（wxmint users …）执行的操作不在其中。`,
@@ -74,11 +74,11 @@ const zh = {
     invalid_request: "这不是有效的 ID。", internal_error: "wxmint 内部出错，请按请求 ID 查日志。", dots: "URL 无法表示该用户。请改用命令 wxmint users show、end、block。",
   },
   loginsHeading: "最近一小时的登录", outcome: "结果", lastTen: "10 分钟", lastHour: "1 小时", noLogins: "没有。",
-  whoseLogins: "统计哪个小程序", allApps: "全部小程序", appLogins: (app, ok, refused) => `${app}：成功 ${ok}，被拒 ${refused}`,
+  whoseLogins: "统计哪个应用", allApps: "全部应用", kinds: { official_account: "公众号", website: "网站应用", mobile_app: "移动应用" }, ofKind: (app, kind) => `${app}（${kind}）`, appLogins: (app, ok, refused) => `${app}：成功 ${ok}，被拒 ${refused}`,
   counted: (at) => `仅限该进程，自 ${at} 起统计；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
-    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
+    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
     wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
   },
   scansHeading: "最近一小时的扫码登录", open: (count) => `进行中 ${count}`,
@@ -93,6 +93,17 @@ const zh = {
 };
 
 export const words = () => (document.documentElement.lang.startsWith("zh") ? zh : en);
+
+let kinds = new Map(); // of the apps that are configured
+
+/** Takes the samples of wxmint_app_info. */
+export const appsAre = (apps) => (kinds = new Map(apps.map(({ app, kind }) => [app, kind])));
+
+/** The AppID, and the kind of what is no mini program. */
+export function appName(app) {
+  const kind = words().kinds[kinds.get(app)];
+  return kind ? words().ofKind(app, kind) : app;
+}
 
 /** Fills in what never changes but by language. */
 export function fill() {

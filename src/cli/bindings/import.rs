@@ -126,7 +126,7 @@ impl Import<'_> {
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
         let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
-        Ok(matches!(binder.link(bound).await?, Link::Conflict(_)))
+        Ok(matches!(binder.link(bound, async |_| Ok(false)).await?, Link::Conflict(_)))
     }
 }
 

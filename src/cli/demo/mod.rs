@@ -25,13 +25,13 @@ use serde_json::{Value, json};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy, vault::Vault};
 use wxmint_simulator::{
-    AccountBook, Block, DEMO_APPS, Known, KnownOf, Link, Options, ReadKeys, Rotate, World, account_page_routes,
-    account_routes, control_routes, page_files, peer_routes, regulars_book, regulars_logins,
+    AccountBook, Block, DEMO_ACCOUNT, DEMO_APPS, Kind, Known, KnownOf, Link, Options, ReadKeys, Rotate, World,
+    account_page_routes, account_routes, control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Bindings, Ends, Memory};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::{Algorithm, peer::Peer};
-use wxmint_wechat::App;
+use wxmint_wechat::{App, AppKind};
 
 use self::rotating::{LEAD, Rotator};
 use super::{Failure, output::announce, random, serve::init_log, simulator};
@@ -79,7 +79,8 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let service = listen(args.listen).map_err(not_listening)?;
     let address = format!("http://{}", service.local_addr()?);
     let listeners = Listeners { service, admin: listen(any_port)? };
-    let apps = [app(DEMO_APPS[0])?, app(DEMO_APPS[1])?];
+    let [tea, bakery] = DEMO_APPS;
+    let apps = [app(tea)?, app(bakery)?, App { kind: AppKind::OfficialAccount, ..app(DEMO_ACCOUNT)? }];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
@@ -139,8 +140,12 @@ impl StandIns {
     fn prepare(apps: &[App], address: SocketAddr) -> Result<Self, Failure> {
         let known = |app: &App| wxmint_simulator::App {
             id: app.id.clone(),
-            secret: app.secret.expose().to_owned(),
+            secret: app.secret().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
             unionid: true,
+            kind: match app.kind {
+                AppKind::OfficialAccount => Kind::OfficialAccount,
+                _ => Kind::MiniProgram,
+            },
         };
         Ok(Self {
             wechat: listen(address)?,
@@ -225,7 +230,7 @@ fn app(id: &str) -> Result<App, Failure> {
     let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
         return Err(Failure::unfinished(format_args!("{id} is no AppID")));
     };
-    Ok(App { id, secret })
+    Ok(App::mini_program(id, secret))
 }
 
 /// The website on the page's laptop, whose users are those of the first app.
@@ -237,12 +242,12 @@ fn clients(address: &str, token_ttl: Duration) -> Result<Clients, Failure> {
     Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), token_ttl).map_err(Failure::unfinished)
 }
 
-fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
-    let [first, _] = &apps;
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 3]) -> Result<Settings, Failure> {
+    let [first, ..] = &apps;
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
         ("WXMINT_APPID", first.id.to_string()),
-        ("WXMINT_APP_SECRET", first.secret.expose().to_owned()),
+        ("WXMINT_APP_SECRET", first.secret().map(|secret| secret.expose().to_owned()).unwrap_or_default()),
         ("WXMINT_REDIS_URL", "memory:".to_owned()),
         ("WXMINT_KEYS", "(made for this demo)".to_owned()),
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),

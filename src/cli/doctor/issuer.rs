@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::join3;
+use futures_util::future::{join3, join4};
 use ipnet::IpNet;
 use wxmint_store::Redis;
 
 use super::{
-    Tells, accounts, faulty,
+    Tells, accounts, faulty, platform,
     published::{self, Web},
     remarked, wechat,
 };
@@ -27,14 +27,19 @@ use crate::{
 
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool) -> Vec<&'static str> {
-    let names = [&["settings"], &files()[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
+    let of_platform = if is_set("WXMINT_PLATFORM_FILE") { &[platform::CHECK][..] } else { &[] };
+    let names = [&["settings"], &files()[..], &REDIS_CHECKS, &wechat::CHECKS, of_platform, &["accounts"]].concat();
     names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
 }
 
 /// The checks of files: of clients only if there is a file of them.
 fn files() -> Vec<&'static str> {
-    let has_clients = variables().any(|(name, value)| name == "WXMINT_CLIENTS_FILE" && !value.is_empty());
+    let has_clients = is_set("WXMINT_CLIENTS_FILE");
     ["files", "keys", "vault"].into_iter().chain(has_clients.then_some("clients")).collect()
+}
+
+fn is_set(variable: &str) -> bool {
+    variables().any(|(name, value)| name == variable && !value.is_empty())
 }
 
 pub(super) async fn examine(tells: Tells, public: bool) {
@@ -58,7 +63,7 @@ pub(super) async fn examine(tells: Tells, public: bool) {
         found.extend(exposed_apps(settings.apps.files_in_folder()));
         tell(found);
     };
-    let redis = async {
+    let redis_checked = async {
         tell(match &redis {
             Ok(Some(redis)) => redis_checks::examine(redis.link(), now).await,
             Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, "WXMINT_REDIS_URL=memory: needs no Redis")),
@@ -75,7 +80,14 @@ pub(super) async fn examine(tells: Tells, public: bool) {
         let wechat = async { tell(wechat::examine(&settings).await) };
         join3(accounts, published, wechat).await;
     };
-    join3(files, redis, web).await;
+    let merchants = async {
+        let Some(of) = issuer.as_ref().ok().and_then(|issuer| issuer.platform()) else { return };
+        tell(vec![match &redis {
+            Ok(Some(redis)) => platform::examine(of, redis).await,
+            _ => Finding::unchecked(platform::CHECK, "Redis keeps the ticket"),
+        }]);
+    };
+    join4(files, redis_checked, web, merchants).await;
 }
 
 fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Finding> {

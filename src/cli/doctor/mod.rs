@@ -4,6 +4,7 @@
 
 mod accounts;
 mod issuer;
+mod platform;
 mod published;
 mod sidecar;
 mod wechat;

@@ -65,7 +65,7 @@ fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, String>) -> Finding
         Ok(keys) => Finding::warning(
             "jwks",
             format!("{} of the keys of {issuer} cannot be used: {}", keys.refused.len(), keys.refused[0]),
-            "tokens that they sign are refused: have the issuer publish keys of ES256, EdDSA or RS256",
+            "tokens that they sign are refused: have the issuer publish keys of ES256, EdDSA, Ed25519 or RS256",
         ),
         Err(reason) => Finding::fault(
             "jwks",

@@ -5,9 +5,15 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 use wxmint_upstream::{ProxyUrl, Tls};
-use wxmint_wechat::{App, CallError, WeChat};
+use wxmint_wechat::{App, CallError, Verdict, WeChat};
 
-use crate::{apps::CurrentApps, clock::now, findings::Finding, settings::Settings, telemetry::Metrics};
+use crate::{
+    apps::{self, CurrentApps},
+    clock::now,
+    findings::Finding,
+    settings::Settings,
+    telemetry::Metrics,
+};
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 
@@ -27,15 +33,30 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     };
     let apps = CurrentApps::read(settings.apps.clone()).map(|apps| apps.all());
     let apps: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
-    let token = async |app: &&App| credentials(app, wechat.stable_token(app, false).await.map(drop));
-    let tokens = stream::iter(&apps).map(token).buffered(AT_A_TIME).collect::<Vec<_>>();
+    let ask = async |app: &&App| credentials(app, taken(&wechat, app).await);
+    let tokens = stream::iter(&apps).map(ask).buffered(AT_A_TIME).collect::<Vec<_>>();
     let (date, mut found) = join(wechat.date(), tokens).await;
     let clock = clock("wechat.clock", "WeChat", date.as_ref().ok().copied().flatten(), now());
-    if found.is_empty() {
+    if found.is_empty() && settings.platform_file.is_some() {
+        found.push(Finding::ok("wechat.credentials", "only the platform's merchants log in, and they have none here"));
+    } else if found.is_empty() {
         found.push(Finding::unchecked("wechat.credentials", "no AppSecret can be read"));
     }
     found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
     found
+}
+
+/// Whether WeChat takes the credentials. Websites and mobile apps have no access token of their own, but WeChat looks at the
+/// credentials before it refuses a code.
+async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
+    if app.kind.has_session_keys() {
+        return wechat.stable_token(app, false).await.map(drop);
+    }
+    let no_code = "wxmint-doctor".parse().expect("a code");
+    match wechat.exchange(app, &no_code).await {
+        Err(error) if error.verdict() == Some(Verdict::CodeInvalid) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
@@ -86,7 +107,7 @@ fn cure(errcode: i64, errmsg: &str) -> Option<String> {
 }
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
-    let (name, app) = ("wechat.credentials", &app.id);
+    let (name, app) = ("wechat.credentials", apps::name(app));
     let error = match outcome {
         Ok(()) => return Finding::ok(name, format!("{app}: WeChat takes AppID and AppSecret")),
         Err(error) => error,
@@ -95,9 +116,11 @@ fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     match &error {
         CallError::Refused { errcode, errmsg, .. } => match cure(*errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
-            None => {
-                Finding::warning(name, found, "look the errcode up in WeChat's documentation of getStableAccessToken")
-            }
+            None => Finding::warning(
+                name,
+                found,
+                "look the errcode up in WeChat's documentation of getStableAccessToken, or of the login by OAuth2",
+            ),
         },
         _ => Finding::warning(name, format!("not checked: {found}"), NO_ANSWER),
     }
@@ -113,10 +136,10 @@ mod tests {
 
     #[test]
     fn an_errcode_is_a_fault_where_logins_are_refused_too() {
-        let app = App {
-            id: "wx0123456789abcdef".parse().expect("an AppID"),
-            secret: "0123456789abcdef".parse().expect("a secret"),
-        };
+        let app = App::mini_program(
+            "wx0123456789abcdef".parse().expect("an AppID"),
+            "0123456789abcdef".parse().expect("a secret"),
+        );
         let found = |body: &str| credentials(&app, read_access_token(body.as_bytes()).map(drop));
         for (body, status, advice) in [
             (r#"{"access_token":"80_a","expires_in":7200}"#, Status::Ok, ""),

@@ -49,9 +49,9 @@ pub(super) enum KeysCommand {
     Generate {
         #[command(flatten)]
         place: KeysPlaceArgs,
-        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and with
-        /// --replace that of the last key
-        #[arg(long, value_name = "ES256|EdDSA|RS256")]
+        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; Ed25519 is EdDSA under its new name, which
+        /// fewer support; RS256 is slow. Default: ES256, and with --replace that of the last key
+        #[arg(long, value_name = "ES256|EdDSA|Ed25519|RS256")]
         alg: Option<Algorithm>,
         /// Do nothing if there is a set already
         #[arg(long)]
@@ -141,7 +141,7 @@ pub(super) struct PolicyArgs {
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<Duration>,
     /// Algorithm of the next key; default: that of the last
-    #[arg(long, value_name = "ES256|EdDSA|RS256")]
+    #[arg(long, value_name = "ES256|EdDSA|Ed25519|RS256")]
     alg: Option<Algorithm>,
 }
 

@@ -9,15 +9,15 @@ mod token;
 
 use std::sync::Arc;
 
-use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, web};
 use arc_swap::ArcSwap;
 use utoipa::OpenApi;
 
 pub(super) use self::check_files::check_files;
 use super::{
     IssuerStartError,
-    build::{IssuerWorker, load},
+    build::IssuerWorker,
     examine::unusable_file,
+    named::load,
     routes::{ANY, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, TYPED_BODY, WECHAT},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     http::{
         Answer, Problem,
         ProblemCode::{self, *},
-        ProblemDocument, cors,
+        ProblemDocument,
         described::{DescribedRoute, GET, POST, READ, Routes, routes},
     },
     secret_files::{MAKE_CLIENTS, WatchedFile},
@@ -54,7 +54,7 @@ pub(super) type CurrentClients = Arc<ArcSwap<Clients>>;
 
 impl IssuerWorker {
     /// None where no file is set.
-    fn clients(&self) -> Arc<Clients> {
+    pub(super) fn clients(&self) -> Arc<Clients> {
         self.issuer.clients.as_ref().map(|clients| clients.load_full()).unwrap_or_default()
     }
 }
@@ -70,29 +70,6 @@ pub(super) fn load_clients(settings: &Settings) -> Result<Option<(WatchedFile, C
 /// What the API's description says of these routes.
 pub(super) fn described() -> utoipa::openapi::OpenApi {
     Described::openapi()
-}
-
-/// The paths that pages of other sites may use.
-const CROSS_ORIGIN: [&str; 3] = ["/device_authorization", "/token", super::routes::LOGOUT];
-
-/// The routes of a path of this table or of the issuer's, which answers preflights too if pages of other sites may use it.
-pub(super) fn with_preflight(path: &str, resource: Resource) -> Resource {
-    match CROSS_ORIGIN.contains(&path) {
-        true => resource.route(web::route().method(Method::OPTIONS).to(preflight)),
-        false => resource,
-    }
-}
-
-async fn preflight(request: HttpRequest, worker: web::Data<IssuerWorker>) -> HttpResponse {
-    let clients = worker.clients();
-    cors::preflight(&request, |origin| clients.have_origin(origin))
-}
-
-/// Lets the page read what is answered to its token.
-pub(super) fn readable_by_its_page(request: &HttpRequest, worker: &IssuerWorker, client: &wxmint_ids::AppId) {
-    if let Some(client) = worker.clients().get(client) {
-        cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
-    }
 }
 
 /// A problem of the endpoints of OAuth, with the code that RFC 6749 has for it.

@@ -84,7 +84,7 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     bind(&store, &lin, "own").await;
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
-    assert_eq!(binder.link(&bound).await, Ok(Link::Known));
+    assert_eq!(binder.link(&bound, async |_| Ok(false)).await, Ok(Link::Known));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
 }
 

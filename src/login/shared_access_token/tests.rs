@@ -57,8 +57,12 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let app =
-            wxmint_simulator::App { id: APPID.parse().expect("an AppID"), secret: SECRET.to_owned(), unionid: true };
+        let app = wxmint_simulator::App {
+            id: APPID.parse().expect("an AppID"),
+            secret: SECRET.to_owned(),
+            unionid: true,
+            kind: Default::default(),
+        };
         let serve = move || {
             let world = wxmint_simulator::World::new(vec![app], 0);
             let wechat = wxmint_simulator::routes(world, |_| {});
@@ -83,7 +87,7 @@ impl Bed {
             replicas: [(); 2].map(replica),
             shelf: Memory::new(clock, Duration::from_secs(60)),
             vault: Arc::new(vault(1)),
-            app: App { id: APPID.parse().expect("an AppID"), secret: AppSecret::new(SECRET) },
+            app: App::mini_program(APPID.parse().expect("an AppID"), AppSecret::new(SECRET)),
         }
     }
 
@@ -119,13 +123,18 @@ impl Bed {
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
         let wechat = &self.replicas[replica];
-        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault) }
+        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault), platform: None }
             .with(&self.app, &new_attempt(), async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
             .await
     }
 
     fn tokens(&self, replica: usize) -> AccessTokens<'_> {
-        AccessTokens { wechat: &self.replicas[replica], store: &self.shelf, vault: Arc::clone(&self.vault) }
+        AccessTokens {
+            wechat: &self.replicas[replica],
+            store: &self.shelf,
+            vault: Arc::clone(&self.vault),
+            platform: None,
+        }
     }
 
     /// Twenty at once, ten by each replica, of which none fails.
@@ -341,7 +350,7 @@ async fn whoever_waits_for_another_gives_up_after_two_seconds() {
 #[test]
 fn a_token_is_renewed_in_wechats_last_five_minutes_or_in_its_last_tenth() {
     for (expires_in, renew_in) in [(7200, 6930), (2700, 2430), (300, 270), (270, 243), (10, 9)] {
-        let life = life(Duration::from_secs(expires_in));
+        let life = life(Duration::from_secs(expires_in), false);
         assert_eq!((life.renew_in.as_secs(), life.expires_in.as_secs()), (renew_in, expires_in));
     }
 }

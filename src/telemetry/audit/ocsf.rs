@@ -207,10 +207,11 @@ impl Event {
         [("ip", text(address)), ("hostname", if is_command { Text(&HOST) } else { Absent })]
     }
 
-    fn unmapped(&self) -> Members<'_, 8> {
+    fn unmapped(&self) -> Members<'_, 9> {
         let what = if let Activity::Reload(what) = self.activity { Text(what) } else { Absent };
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
+            ("app_kind", text(self.app_kind)),
             ("client", text(self.client.as_ref().map(AppId::as_str))),
             ("person", text(self.person.as_deref())),
             ("new_user", if self.new_user { Yes } else { Absent }),

@@ -114,7 +114,7 @@ async fn what_is_kept_of_a_mini_program_that_has_left_the_configuration_is_found
     }
     let [(lin, of_lin), (_, of_mei)] = &people[..] else { panic!("two") };
     fs::remove_file(folder.path().join(OTHER_APPID)).expect("our file");
-    let is_gone = async || office.bed.service().log().contains("the mini programs have changed");
+    let is_gone = async || office.bed.service().log().contains("the apps have changed");
     until("the mini program is gone", PATIENCE, is_gone).await;
     let binding = format!("/users/{lin}/wechat/{OTHER_APPID}");
     for (method, path, outcome) in [

@@ -74,11 +74,17 @@ impl<R> Drop for TestBed<R> {
     }
 }
 
+/// The platform of [`Builder::platform`].
+pub(crate) const PLATFORM: &str = "wxc0ffee00000000ff";
+pub(crate) const PLATFORM_SECRET: &str = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+pub(crate) const PLATFORM_TOKEN: &str = "platformtoken";
+pub(crate) const PLATFORM_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+
 pub(crate) struct Builder {
     services: usize,
     algorithm: &'static str,
     environment: Vec<(String, String)>,
-    further_apps: Vec<String>,
+    simulator_args: Vec<String>,
     users: Option<UsersFile>,
     folders: Vec<TempDir>,
     redis_options: Vec<String>,
@@ -99,7 +105,7 @@ impl TestBed {
             services: 1,
             algorithm: "ES256",
             environment: Vec::new(),
-            further_apps: Vec::new(),
+            simulator_args: Vec::new(),
             users: None,
             folders: Vec::new(),
             redis_options: Vec::new(),
@@ -214,7 +220,7 @@ impl Builder {
     }
 
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
-        self.further_apps.push(format!("{id}:{secret}"));
+        self.simulator_args.extend(["--app".to_owned(), format!("{id}:{secret}")]);
         self
     }
 
@@ -254,6 +260,17 @@ impl Builder {
     /// What users may log in to by scanning, as `WXMINT_CLIENTS_FILE` has it.
     pub(crate) fn clients(self, clients: &Value) -> Self {
         self.file("WXMINT_CLIENTS_FILE", &json!({"clients": clients}).to_string())
+    }
+
+    /// A third-party platform, and no app of its own. The simulator pushes to the first service once it is told to.
+    pub(crate) fn platform(mut self) -> Self {
+        let parts = [PLATFORM, PLATFORM_SECRET, PLATFORM_TOKEN, PLATFORM_KEY];
+        self.simulator_args.extend(["--platform".to_owned(), parts.join(":")]);
+        let file = json!({
+            "component_appid": PLATFORM, "component_appsecret": PLATFORM_SECRET, "token": PLATFORM_TOKEN,
+            "encoding_aes_key": PLATFORM_KEY,
+        });
+        self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").file("WXMINT_PLATFORM_FILE", &file.to_string())
     }
 
     fn file(mut self, variable: &str, content: &str) -> Self {
@@ -306,7 +323,7 @@ impl Builder {
 
     async fn start_at<R: Reachable>(self, redis_url: &str, redis: R) -> TestBed<R> {
         let http = Http::new();
-        let wechat = Simulator::start(http.clone(), &self.further_apps).await;
+        let wechat = Simulator::start(http.clone(), &self.simulator_args).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 
         let mut configuration = Configuration::new(self.algorithm);

@@ -48,6 +48,7 @@ use std::{
 
 use serde::Serialize;
 
+pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::{

@@ -16,10 +16,10 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     /// With the app of the [`Configuration`](super::Configuration), and further ones as `--app` takes them.
-    pub(crate) async fn start(http: Http, further_apps: &[String]) -> Self {
+    pub(crate) async fn start(http: Http, further: &[String]) -> Self {
         let mut command = wxmint();
         command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
-        command.args(further_apps.iter().flat_map(|app| ["--app", app]));
+        command.args(further);
         let mut process = Process::spawn("wxmint simulator", &mut command);
         let address = process.printed_address().await;
         Self { address, http, _process: process }

@@ -1,8 +1,11 @@
-package com.example.orders;
+package dev.wxmint.spring;
 
+import java.io.IOException;
 import java.math.BigInteger;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
@@ -22,12 +25,13 @@ import java.util.NoSuchElementException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 
+import com.example.orders.OldTokens;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 
 /**
  * Stands in for Spring and Nimbus around Revocations.java, Keys.java and OldTokens.java, with the JDK alone: an ES256 verifier that
- * checks what SecurityConfig has Nimbus check. Arguments: port, issuer, and the old secret with its end, if there is one.
+ * checks what WxmintVerifier checks. Arguments: port, issuer, and the old secret with its end, if there is one.
  */
 final class Orders {
 
@@ -48,10 +52,11 @@ final class Orders {
 		server.start();
 	}
 
-	private Orders(String issuer) {
+	private Orders(String issuer) throws IOException {
+		boolean closed = Files.readString(Path.of("src/main/resources/application.yml")).contains("revocations: closed");
 		this.issuer = issuer;
 		keys = new Keys<>(issuer, Orders::usable);
-		revocations = new Revocations(issuer, keys, (page) -> {
+		revocations = new Revocations(issuer, closed, keys, (page) -> {
 			String kid = (String) header(page).get("kid");
 			if (keys.get(kid) == null) {
 				throw new NoSuchElementException("a page of an unknown key");

@@ -130,7 +130,7 @@ impl Request {
             None => binder.bind_unasked(settled, async |vacancy: Vacancy<'_>| self.make(&vacancy).await).await?,
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
-        binder.link(&bound).await?;
+        binder.link(&bound, async |_| Ok(false)).await?;
         let new_for = bound.new_for.filter(|made| *made == attempt.mark());
         Ok(Outcome::Bound(Bound { new_for, ..bound }))
     }

@@ -73,6 +73,7 @@ pub(crate) struct World<'a> {
     untypical: BTreeSet<usize>,
     /// Whether everybody did no more than to log in by WeChat's code, and was told what became of it.
     undisturbed: bool,
+    is_at_rest: bool,
     trace: Vec<String>,
 }
 
@@ -123,6 +124,7 @@ impl Scheduled for World<'_> {
             self.all_arrive_late()?;
         }
         let before = self.states();
+        self.is_at_rest = true;
         for who in self.callers.clone() {
             self.begin(who, Wish::LogIn)?;
             self.run(0)?;
@@ -160,6 +162,7 @@ impl<'a> World<'a> {
             number: 0,
             untypical: (0..setup.humans).filter(|human| !setup.known[*human]).collect(),
             undisturbed: true,
+            is_at_rest: false,
             trace: Vec::new(),
             books: Books::new(people),
             setup,
@@ -214,7 +217,13 @@ impl<'a> World<'a> {
         self.number += 1;
         self.callers.insert(who);
         let human = who / self.setup.apps;
-        let unionid: Option<UnionId> = self.revealed.contains(&who).then(|| parse(format!("union-{human}")));
+        // A page may ask for a scope without the unionid, before and after others have asked for one with it.
+        let is_withheld = !self.is_at_rest && self.draws.once_in(6);
+        if is_withheld {
+            self.untypical.insert(human);
+        }
+        let is_told = self.revealed.contains(&who) && !is_withheld;
+        let unionid: Option<UnionId> = is_told.then(|| parse(format!("union-{human}")));
         let person = self.books.people[who].clone();
         let visit = Visit { number: self.number, person, unionid, wish, per_user: self.setup.per_user };
         if let Wish::LogInAs(Named { user, made: true }) = &visit.wish {

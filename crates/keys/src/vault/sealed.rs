@@ -26,6 +26,15 @@ impl Sealed {
         Self(bytes)
     }
 
+    /// Stands in for the session key of an app that has none, where logins are counted by their session keys.
+    pub fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

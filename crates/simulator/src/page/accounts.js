@@ -1,7 +1,7 @@
 // The users of the business, and which WeChat is bound to each: what a login leaves behind.
 
 import { el, onChange } from "./dom.js";
-import { APPS, nameOf } from "./people.js";
+import { ACCOUNT, APPS, nameOf } from "./people.js";
 import { words } from "./words.js";
 
 const COLUMNS = ["user", "login", "phone", "bound"];
@@ -43,8 +43,8 @@ export class AccountsTable {
   }
 
   link(account, link) {
-    const app = Object.keys(APPS).find((name) => APPS[name] === link.appid);
-    const label = words().boundTo(words().shops[app].name, nameOf(link.person));
+    const app = link.appid === ACCOUNT ? "account" : Object.keys(APPS).find((name) => APPS[name] === link.appid);
+    const label = words().boundTo(words().shops[app]?.name ?? words().tablet.account, nameOf(link.person));
     const names = { className: this.isNews(markOf(account, link)) ? "link news" : "link", "data-testid": `link-${app}-${account.user_id}` };
     return el("li", names, label);
   }

@@ -10,7 +10,7 @@ import { FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
 import { KeysPanel } from "./keys.js";
 import { keepPhone, keptPhone } from "./kept.js";
-import { Laptop } from "./laptop.js";
+import { Device, Laptop } from "./laptop.js";
 import { countSteps, end, logIn, takeUp, unbind, useService } from "./login.js";
 import { AWAY, meetStranger, WRONG_PASSWORD } from "./people.js";
 import { Phone } from "./phone.js";
@@ -18,6 +18,7 @@ import { allow, askForScan, deny, scan, stay } from "./scan.js";
 import { ServicesPanel } from "./services.js";
 import { credentialsOf, draw, drawWith, personId, refreshAccounts, say, state } from "./state.js";
 import { readSteps } from "./steps.js";
+import { openPage } from "./tablet.js";
 import { Tabs } from "./tabs.js";
 import { TokenView } from "./token.js";
 import { words } from "./words.js";
@@ -31,6 +32,7 @@ const views = [
   new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet, scan: () => (tabs.choose("scan"), scan(open)), allowScan: allow, denyScan: deny }),
   new TokenView(spoil),
   new Laptop({ ask: askForScan, end, lift }),
+  new Device("tablet", { ask: openPage }),
   new ServicesPanel({ ask: reexamine, end, lift }),
   new FaultPanel({
     breakWeChat,
@@ -118,7 +120,7 @@ async function heal() {
 
 drawWith(() => {
   const { app, attempt: evidence, fault, reveal, busy, sessions } = state;
-  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions, laptop: { ...state.laptop, calls: {} } });
+  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions, laptop: { ...state.laptop, calls: {} }, tablet: { ...state.tablet, calls: {} } });
   stopClock();
   diagram.draw(evidence, readSteps(evidence), reveal, busy);
   diagram.markWeChat(fault && words().wechatState[fault]);
@@ -136,14 +138,14 @@ async function start() {
     tabs.label(words().storyHeading, (name) => words().tabs[name]);
     draw();
   });
-  const { sessions = {}, laptop, ...phone } = keptPhone();
-  Object.assign(state, phone, laptop?.stage === "in" && { laptop });
+  const { sessions = {}, laptop, tablet, ...phone } = keptPhone();
+  Object.assign(state, phone, laptop?.stage === "in" && { laptop }, tablet?.stage === "in" && { tablet });
   draw();
   await refreshAccounts();
   state.sessions = await stillAccepted(sessions);
   await takeUp();
   await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
-  if (state.laptop.token) stay(state.laptop);
+  for (const device of [state.laptop, state.tablet]) if (device.token) stay(device);
   document.addEventListener("visibilitychange", () => document.hidden || useService()); // a mini program's onShow
   isReady = true;
   document.documentElement.dataset.ready = "true";

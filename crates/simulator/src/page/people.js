@@ -7,6 +7,9 @@ export const PEOPLE = ["lin", "chen", "wang", "new"];
 /** The mini programs of one owner, by AppID. `wxmint demo` has the same ones. */
 export const APPS = { tea: "wxc0ffee0000000001", bakery: "wxc0ffee0000000002" };
 
+/** Their owner's official account. */
+export const ACCOUNT = "wxc0ffee0000000003";
+
 /** Whoever is not here, and has an account that is bound in both mini programs. */
 export const AWAY = "zhou";
 

@@ -23,7 +23,7 @@ const tokenOfPhone = () => state.sessions[SITE]?.answer.access_token;
 export const showsCode = ({ stage }) => stage === "shown" || stage === "scanned";
 
 export async function askForScan() {
-  const laptop = (state.laptop = { stage: "idle", calls: {} });
+  const laptop = (state.laptop = { name: "laptop", stage: "idle", calls: {} });
   laptop.calls.ask = await post("/device_authorization", {});
   const code = succeeded(laptop.calls.ask) && laptop.calls.ask.answer.body;
   change(laptop, code ? { stage: "shown", code } : { stage: "refused" });
@@ -43,32 +43,32 @@ async function fetchToken(laptop, { device_code, interval }) {
   }
 }
 
-/** At each page that somebody opens, the website's proxy asks the sidecar about the token. */
-export async function stay(laptop) {
+/** At each page that somebody opens on this device, the website's proxy asks the sidecar about the token. */
+export async function stay(device) {
   const { ending } = state;
   await refreshAccounts();
-  while (laptop === state.laptop) {
-    laptop.calls.check = await call("GET", "/verify", undefined, laptop.token);
-    const { status, headers } = laptop.calls.check.answer ?? {};
-    if (status === 401) return leave(laptop, state.ending === ending ? null : state.ending);
-    if (status === 200) change(laptop, { stage: "in", user: headers["x-user-id"], client: headers["x-client-id"] });
+  while (device === state[device.name]) {
+    device.calls.check = await call("GET", "/verify", undefined, device.token);
+    const { status, headers } = device.calls.check.answer ?? {};
+    if (status === 401) return leave(device, state.ending === ending ? null : state.ending);
+    if (status === 200) change(device, { stage: "in", user: headers["x-user-id"], client: headers["x-client-id"] });
     await pause(GLANCE);
   }
 }
 
 /** If this page has revoked the token by `ending`, it knows how long that took. */
-function leave(laptop, ending) {
+function leave(device, ending) {
   const { held, act, began } = ending ?? {};
   const after = (performance.now() - began) / 1000;
-  change(laptop, { stage: "out", token: null, act: held?.userId === laptop.user && act, after });
+  change(device, { stage: "out", token: null, act: held?.userId === device.user && act, after });
 }
 
 /** Draws no request that has the answer of the one before, because opened steps are read. */
-function change(laptop, changes) {
-  const made = Object.keys(laptop.calls).length;
-  const isNew = laptop.stage !== changes.stage || laptop.made !== made;
-  Object.assign(laptop, changes, { made });
-  if (laptop === state.laptop && isNew) draw();
+export function change(device, changes) {
+  const made = Object.keys(device.calls).length;
+  const isNew = device.stage !== changes.stage || device.made !== made;
+  Object.assign(device, changes, { made });
+  if (device === state[device.name] && isNew) draw();
 }
 
 /** WeChat opens the mini program of the code by `open`. Who is not logged in there logs in first, and may be asked who it is. */

@@ -18,7 +18,8 @@ export const state = {
   asking: {}, // by app, while it asks who the person is: { ticket, opened }, the ticket null once it is spent
   form: { username: "", password: "" }, // what is typed there
   consent: null, // while WeChat asks whether to give the phone number: { number }
-  laptop: { stage: "idle", calls: {} }, // of a website: idle, asking, shown, scanned, in, out or refused; see scan.js
+  laptop: { name: "laptop", stage: "idle", calls: {} }, // of a website: idle, shown, scanned, in, out or refused; see scan.js
+  tablet: { name: "tablet", stage: "idle", calls: {} }, // the same, of a page that WeChat has opened; see tablet.js
   scan: null, // what the phone has scanned: { scene, laptop, asks, number, busy }, or what it says at the end: { said }
   failure: null, // the latest attempt that failed: { id, code, answer, readyAt, again, closed }
   fault: null, // which of FAULTS is on

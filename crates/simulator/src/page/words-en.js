@@ -119,7 +119,7 @@ export const en = {
   },
   scanLead: "A website without passwords: it shows a code, the phone says yes, and the website has a token of the same user. This is OAuth’s device grant (RFC 8628), with the mini program as the second device. The drawn phone has no camera: its Scan button takes the code’s scene from the laptop. The picture comes from the stand-in for WeChat, which draws an ordinary QR code.",
   scan: {
-    labels: { laptop: "A website on a laptop", press: "Scan", login: "Log in by scan", again: "Show a new code", ends: "Throw the laptop out" },
+    labels: { device: "A website on a laptop", press: "Scan", login: "Log in by scan", again: "Show a new code", ends: "Throw it out, and all others of this user" },
     lines: { welcome: "Your orders on a larger screen. No password: the phone logs you in.", how: "Press Scan at the top of the phone.", compare: "Choose this number on the phone." },
     sheet: { asks: (name) => `Log in to “${name}”?`, warning: "If it is not you who is logging in, do not allow it.", choose: "Choose the laptop’s number", facts: ["Device", "Address", "Asked at"] },
     party: ["website", "the laptop"],
@@ -135,6 +135,13 @@ export const en = {
     },
     said: { allowed: "Allowed. Go on at the laptop.", denied: "Not allowed. The laptop stays logged out.", noCode: "There is no code to scan. On the laptop, press “Log in by scan”." },
   },
+  tabletLead: "The tablet shows a page of the shop’s official account, which WeChat has opened. WeChat gives it a code of OAuth2, and the unionid makes it the same user.",
+  tablet: {
+    account: "Official account",
+    labels: { device: "A page in WeChat on a tablet", login: "Log in by WeChat", again: "Log in again" },
+    lines: { welcome: "A page of our official account, in WeChat." },
+    refused: { binding_required: "WeChat’s person is bound to no user yet. Log in on the phone first.", user_blocked: "The user is banned.", other: "Please try again in a minute." },
+  },
   keysLead: "A new key is published before it signs, so that every service has it in time. The old key stays published until the last token that it signed has expired: nobody is logged out. Here the new key waits 12 s; by default it waits 30 min.",
   keys: {
     rotate: "Rotate the keys",
@@ -149,6 +156,7 @@ export const en = {
     api: "Calls and error codes",
     accounts: "Connect your users",
     "scan-login": "Scan to log in, on your own site",
+    "web-login": "Log in on web pages and in apps",
     revocation: "Logouts and bans that services obey",
     sidecar: "The sidecar, which verifies for a service",
     keys: "Keys and their rotation",

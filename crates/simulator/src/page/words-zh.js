@@ -119,7 +119,7 @@ export const zh = {
   },
   scanLead: "网站不用密码：它显示一个码，手机上点“允许”，网站就拿到同一个用户的 token。这是 OAuth 的设备授权（RFC 8628），小程序充当第二台设备。画出来的手机没有摄像头，“扫一扫”直接取电脑上那个码里的 scene。图片来自微信模拟器，它画的是普通二维码。",
   scan: {
-    labels: { laptop: "电脑上的网站", press: "扫一扫", login: "扫码登录", again: "换一个新码", ends: "让电脑退出登录：" },
+    labels: { device: "电脑上的网站", press: "扫一扫", login: "扫码登录", again: "换一个新码", ends: "让该用户在各处退出登录：" },
     lines: { welcome: "在大屏幕上看订单。不用密码，用手机登录。", how: "按手机顶部的“扫一扫”", compare: "请在手机上选择这个数字" },
     sheet: { asks: (name) => `登录“${name}”？`, warning: "如果不是你本人在登录，请不要允许。", choose: "请选择电脑上显示的数字", facts: ["设备", "网络地址", "请求时间"] },
     party: ["网站", "那台电脑"],
@@ -135,6 +135,13 @@ export const zh = {
     },
     said: { allowed: "已允许，请回到电脑继续。", denied: "已拒绝，电脑没有登录。", noCode: "没有可扫的码。请先在电脑上按“扫码登录”。" },
   },
+  tabletLead: "平板上是这家店公众号的网页，在微信里打开。微信给它的是 OAuth2 的 code，unionid 让它成为同一个用户。",
+  tablet: {
+    account: "公众号",
+    labels: { device: "平板上微信里的网页", login: "微信登录", again: "重新登录" },
+    lines: { welcome: "我们公众号的网页，在微信里打开。" },
+    refused: { binding_required: "这个微信用户还没有绑定账号，请先在手机上登录。", user_blocked: "该用户已被封禁", other: "请稍等一分钟再试" },
+  },
   keysLead: "新密钥先公开、后签名，好让每个服务都提前拿到公钥。旧密钥不再签名，但公钥要保留到它签的最后一个 token 过期，所以没有人需要重新登录。这里新密钥只等 12 秒，默认等 30 分钟。",
   keys: {
     rotate: "轮换密钥",
@@ -149,6 +156,7 @@ export const zh = {
     api: "接口与错误码",
     accounts: "对接自己的用户",
     "scan-login": "给自己的网站加上扫码登录",
+    "web-login": "网页和 App 登录",
     revocation: "让退出登录和封禁在各服务生效",
     sidecar: "用 sidecar 替服务验证",
     keys: "密钥与轮换",

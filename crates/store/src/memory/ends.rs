@@ -236,4 +236,13 @@ impl Ends for Memory {
             ends: read.into_iter().map(|(_, _, ended)| ended.clone()).collect(),
         }))
     }
+
+    async fn acknowledged(&self, receiver: &str) -> Result<String> {
+        Ok(self.shelves().receivers.get(receiver).cloned().unwrap_or_default())
+    }
+
+    async fn acknowledge(&self, receiver: &str, cursor: &str, _: Duration) -> Result<()> {
+        self.shelves().receivers.insert(receiver.to_owned(), cursor.to_owned());
+        Ok(())
+    }
 }

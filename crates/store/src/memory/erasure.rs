@@ -34,7 +34,11 @@ impl Erasure for Memory {
         let Some(bindings) = binding.erase() else { return Ok(None) };
         let of_person = |cell: &Cell| match cell {
             Cell::Logins(of) | Cell::Calls(of, _) | Cell::Attempts(of, _) => of == person,
-            Cell::Address(_) | Cell::Devices(_) | Cell::DeviceTries(_) | Cell::ForcedRenewals(..) => false,
+            Cell::Address(_)
+            | Cell::Devices(_)
+            | Cell::DeviceTries(_)
+            | Cell::ForcedRenewals(..)
+            | Cell::Merchant(..) => false,
         };
         let cells = shelves.erase_cells(of_person);
         Ok(Some(ErasedPerson {

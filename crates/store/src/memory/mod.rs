@@ -6,6 +6,7 @@ mod device;
 mod ends;
 mod erasure;
 mod list;
+mod platform;
 mod session;
 mod ticket;
 
@@ -48,7 +49,10 @@ struct Shelves {
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
+    /// The cursor up to which each receiver of events has acknowledged.
+    receivers: HashMap<String, String>,
     access_tokens: HashMap<AppId, access_token::Slot>,
+    platforms: HashMap<AppId, platform::Stored>,
     last_micros: u64,
 }
 
@@ -189,8 +193,9 @@ impl Shelves {
         let session = self.sessions.get(person).filter(|session| session.until > now)?;
         let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros as i64).unwrap_or_default();
         let previous = session.previous.as_ref().filter(|_| now < replaced_at + PREVIOUS_KEY_TTL);
-        let (current, previous) = (session.current.1.clone(), previous.map(|(_, sealed)| sealed.clone()));
-        Some(SessionKeys { current, previous })
+        let mut keys = [Some(&session.current), previous].into_iter().flatten().map(|(_, sealed)| sealed.clone());
+        let mut keys = keys.by_ref().filter(|sealed| !sealed.is_nothing());
+        Some(SessionKeys { current: keys.next()?, previous: keys.next() })
     }
 
     fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {

@@ -181,6 +181,18 @@ impl Ends for Redis {
         entries.remove(0);
         Ok(Some(read_ends(when, entries, cursor, most)))
     }
+
+    async fn acknowledged(&self, receiver: &str) -> Result<String> {
+        let asked = Call::of("GET", name::receiver(receiver));
+        let cursor: Option<String> = self.link.run("acknowledged", asked).await?;
+        Ok(cursor.unwrap_or_default())
+    }
+
+    async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()> {
+        let mut noted = Call::of("SET", name::receiver(receiver));
+        noted.arg(cursor).arg("EX").arg(keep.as_secs());
+        Ok(self.link.run::<Value>("acknowledge", noted).await.map(drop)?)
+    }
 }
 
 /// An entry of the stream: its id, its one field, and the end.

@@ -14,6 +14,7 @@ mod erasure;
 mod meter;
 mod name;
 mod packed;
+mod platform;
 mod record;
 mod script;
 mod session;

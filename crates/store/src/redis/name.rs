@@ -28,6 +28,16 @@ pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
     format!("wxmint:code:{{{digest}}}")
 }
 
+/// What a platform keeps.
+pub(super) fn platform(component: &AppId) -> String {
+    ["wxmint:{platform:", component.as_str(), "}"].concat()
+}
+
+/// A push to a platform that was noted, by a digest.
+pub(super) fn push(component: &AppId, digest: &str) -> String {
+    [&platform(component), ":push:", digest].concat()
+}
+
 pub(super) fn access_token(app: &AppId) -> String {
     format!("wxmint:{{{app}}}:access-token")
 }
@@ -40,6 +50,7 @@ pub(super) fn cell(cell: &Cell) -> String {
         Cell::Logins(person) => logins(person),
         Cell::Attempts(person, _) => attempts(person),
         Cell::Calls(person, call) => calls(person, *call),
+        Cell::Merchant(app, change) => format!("wxmint:{{{app}}}:limit:eighths:merchant:{change}"),
         Cell::ForcedRenewals(app, seconds) => format!("wxmint:{{{app}}}:limit:eighths:forced:{seconds}"),
     }
 }
@@ -89,6 +100,11 @@ pub(super) const STREAM: &str = "wxmint:ended";
 
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
+
+/// How far a receiver of events has acknowledged the stream.
+pub(super) fn receiver(name: &str) -> String {
+    ["wxmint:receiver:", name].concat()
+}
 
 /// Notes that the end of a key is in the stream. In the slot of the stream.
 pub(super) fn ended_key(kid: &str) -> String {

@@ -31,7 +31,7 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
     let keys = keys(session);
     let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
     let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL { 2 } else { 1 };
-    keys.into_iter().take(usable).map(|(_, sealed)| sealed).collect()
+    keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
 }
 
 /// An exchange as a line of a session. `till` when the login counts, in quarters.

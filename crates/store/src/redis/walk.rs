@@ -5,6 +5,7 @@
 
 use chrono::DateTime;
 use futures_util::future::try_join_all;
+use wxmint_ids::AppId;
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
@@ -31,7 +32,16 @@ pub enum Found {
 impl Redis {
     /// Reads the page of bindings that begins at `from`.
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        let keys = self.link.keys_like(WALK, "wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
+        self.walk_like("wxmint:{*}:binding", from).await
+    }
+
+    /// The same, of one app's people.
+    pub async fn walk_app(&self, app: &AppId, from: &Place) -> Result<Step<Found>> {
+        self.walk_like(&format!("wxmint:{{{app}:*}}:binding"), from).await
+    }
+
+    async fn walk_like(&self, pattern: &str, from: &Place) -> Result<Step<Found>> {
+        let keys = self.link.keys_like(WALK, pattern, from, Slots::MayBeMoving).await?;
         let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
         let people: Vec<Person> = names.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
         let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;

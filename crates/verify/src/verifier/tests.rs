@@ -1,6 +1,7 @@
 //! Each test takes a valid token and spoils one thing.
 
 mod before_cryptography;
+mod ed25519;
 mod header;
 
 use aws_lc_rs::{
@@ -41,7 +42,7 @@ impl PrivateKey {
     fn generate(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Es256 => Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key")),
-            Algorithm::EdDsa => Self::Ed25519(Ed25519KeyPair::generate().expect("a key")),
+            Algorithm::EdDsa | Algorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate().expect("a key")),
             Algorithm::Rs256 => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
         }
     }
@@ -88,6 +89,7 @@ impl Forge {
     pub(crate) fn of(algorithm: Algorithm) -> Self {
         let key = PrivateKey::generate(algorithm);
         let public = key.public();
+        let public = if public.algorithm() == algorithm { public } else { public.fully_specified() };
         let jwks = serde_json::to_vec(&PublicKeySet::from_iter([&public])).expect("JSON");
         let header = json!({ "alg": algorithm.name(), "typ": "at+jwt", "kid": public.kid() });
         let claims = json!({
@@ -148,7 +150,7 @@ fn a_valid_token_is_verified_by_the_key_that_it_names() {
 
 #[test]
 fn a_key_verifies_only_its_own_algorithm_and_its_own_signatures() {
-    let forges = Algorithm::ALL.map(Forge::of);
+    let forges = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(Forge::of);
     for (forge, others) in [(&forges[0], [1, 2]), (&forges[1], [0, 2]), (&forges[2], [0, 1])] {
         for other in others.map(|index| &forges[index]) {
             assert_eq!(forge.refused(&other.token()), Some(Refused::UnknownKey));

@@ -108,10 +108,12 @@ local function uncounted(line)
   return string.sub(line, 1, 7) .. '\0\0\0\0' .. string.sub(line, 12)
 end
 
--- The line of these that is this one: it is repeated. It may have another place or another sealed key by now.
+-- The line of these that is this one: it is repeated. It may have another place or another sealed key by now. The lines of an app
+-- without session keys have none.
 local function repeated(line, lines)
   for at, kept in ipairs(lines) do
-    if string.sub(kept, 12) == string.sub(line, 12) or string.sub(kept, 1, 7) == string.sub(line, 1, 7) then
+    local has_its_key = #line > 11 and string.sub(kept, 12) == string.sub(line, 12)
+    if has_its_key or string.sub(kept, 1, 7) == string.sub(line, 1, 7) then
       return kept, at
     end
   end

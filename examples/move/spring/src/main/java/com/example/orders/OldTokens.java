@@ -14,13 +14,13 @@ import javax.crypto.spec.SecretKeySpec;
  * The tokens that your own login signed with a secret (HS256). The secret alone judges them, whatever is known of wxmint's
  * keys, until a date. Needs the JDK alone, and so takes a secret of any length; Nimbus wants 32 bytes.
  */
-final class OldTokens {
+public final class OldTokens {
 
 	private static final String ALG = "HS256";
 	private static final String MAC = "HmacSHA256";
 
 	/** Reads a JSON object. */
-	interface Json {
+	public interface Json {
 		Map<String, Object> read(String text) throws Exception;
 	}
 
@@ -28,7 +28,7 @@ final class OldTokens {
 	private final Instant until;
 	private final Json json;
 
-	OldTokens(byte[] secret, Instant until, Json json) {
+	public OldTokens(byte[] secret, Instant until, Json json) {
 		this.secret = new SecretKeySpec(secret, MAC);
 		this.until = until;
 		this.json = json;
@@ -38,7 +38,7 @@ final class OldTokens {
 	 * The user of an old token, or null for a token that names a key, as each of wxmint's does. Throws where the token is bad.
 	 * Whoever names no key has to know the secret, and whoever names one to have wxmint's: no `alg` of a token changes that.
 	 */
-	String userOf(String token) throws GeneralSecurityException {
+	public String userOf(String token) throws GeneralSecurityException {
 		try {
 			String[] parts = token.split("\\.", -1);
 			Map<String, Object> header = object(parts[0]);

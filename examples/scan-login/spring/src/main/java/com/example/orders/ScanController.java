@@ -24,10 +24,10 @@ import org.springframework.http.MediaType;
 import org.springframework.http.ResponseCookie;
 import org.springframework.http.ResponseEntity;
 import org.springframework.http.client.JdkClientHttpRequestFactory;
+import org.springframework.security.oauth2.core.OAuth2AuthenticationException;
 import org.springframework.security.oauth2.jwt.BadJwtException;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
-import org.springframework.security.oauth2.jwt.JwtException;
 import org.springframework.util.LinkedMultiValueMap;
 import org.springframework.util.MultiValueMap;
 import org.springframework.web.bind.annotation.ExceptionHandler;
@@ -41,7 +41,7 @@ import org.springframework.web.util.WebUtils;
 
 /**
  * A website whose users log in by scanning with the mini program: a client of wxmint with a secret. The page polls here. The decoder
- * is SecurityConfig's, so a ban logs out here within 10 s.
+ * is that of wxmint-spring, so a ban logs out here within 10 s.
  */
 @RestController
 @ConditionalOnProperty("scan.client-id")
@@ -162,8 +162,14 @@ class ScanController {
 		return ResponseEntity.status(HttpStatus.UNAUTHORIZED).header(HttpHeaders.SET_COOKIE, cookie("token", "", Duration.ZERO)).build();
 	}
 
-	/** wxmint does not answer, or the decoder knows no keys yet. */
-	@ExceptionHandler({ RestClientException.class, JwtException.class })
+	/** The decoder knows no keys yet. It has set Retry-After. */
+	@ExceptionHandler(OAuth2AuthenticationException.class)
+	ResponseEntity<Map<String, Object>> withoutKeys() {
+		return ResponseEntity.status(HttpStatus.SERVICE_UNAVAILABLE).body(Map.of("error", "temporarily_unavailable"));
+	}
+
+	/** wxmint does not answer. */
+	@ExceptionHandler(RestClientException.class)
 	ResponseEntity<Map<String, Object>> unavailable() {
 		return ResponseEntity.status(HttpStatus.SERVICE_UNAVAILABLE).header(HttpHeaders.RETRY_AFTER, "5")
 			.body(Map.of("error", "temporarily_unavailable"));

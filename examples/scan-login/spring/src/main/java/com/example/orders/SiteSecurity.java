@@ -13,7 +13,7 @@ import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.config.http.SessionCreationPolicy;
 import org.springframework.security.web.SecurityFilterChain;
 
-/** The website's pages, and what they ask. ScanController looks at the cookie; all other paths stay SecurityConfig's. */
+/** The website's pages, and what they ask. ScanController looks at the cookie; all other paths stay with OrdersApplication's chain. */
 @Configuration
 @ConditionalOnProperty("scan.client-id")
 class SiteSecurity {

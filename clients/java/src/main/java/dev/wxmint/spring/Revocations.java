@@ -1,0 +1,237 @@
+package dev.wxmint.spring;
+
+import java.io.IOException;
+import java.net.URI;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
+
+/** Knows which tokens were ended before they expire: follows the issuer's signed feed. Needs Keys.java and the JDK alone. */
+final class Revocations implements Runnable {
+
+	static final long EVERY = 5_000; // ms between two looks
+	private static final int LONGEST_PAGE = 2 << 20; // bytes
+	private static final int MOST_PAGES = 1_000; // in one look
+	// Held in memory; of more, the oldest of the kind with most are dropped, but no key.
+	private static final int MOST_REVOCATIONS = 1_000_000;
+	private static final long MAX_AGE = 60; // seconds; what is older is old knowledge
+	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless `closed`, goes on without a first page then
+	private static final long LEEWAY = 60; // seconds by which clocks may differ
+
+	/** Checks signature, algorithm and typ ("revocations+jwt", nothing else). NoSuchElementException: its key is not known. */
+	interface Pages {
+		Page verified(String page) throws Exception;
+	}
+
+	/** The claims of a page as JSON, and the kid of the key that signed it. */
+	static final class Page {
+
+		private final String kid;
+		private final Map<String, Object> claims;
+
+		Page(String kid, Map<String, Object> claims) {
+			this.kid = kid;
+			this.claims = claims;
+		}
+
+	}
+
+	private final String issuer;
+	private final boolean closed; // with old knowledge: false goes on and warns, true answers 503
+	private final Keys<?> keys;
+	private final Pages pages;
+	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
+	private final Map<String, Long> held = new ConcurrentHashMap<>();
+	private volatile long complete; // the greatest iat of a page after which there was no more, or 0
+	private volatile long began; // when there were keys for the first time, or 0
+	private String cursor = "";
+	private long newest; // the greatest iat of a page
+	private long keep; // seconds, of the last page
+	private long warned;
+	private volatile long lackingUntil; // until when a revocation that was dropped may be needed
+
+	Revocations(String issuer, boolean closed, Keys<?> keys, Pages pages) {
+		this.issuer = issuer;
+		this.closed = closed;
+		this.keys = keys;
+		this.pages = pages;
+	}
+
+	/** Whether a verified token was ended. To be asked about each request, also where a token is remembered as good. */
+	boolean have(String kid, String sub, String clientId, String jti, long iat) {
+		long user = held.getOrDefault("sub " + hash(sub), -1L);
+		long app = held.getOrDefault("app " + hash(sub + "\0" + clientId), -1L);
+		return iat <= user || iat <= app || held.containsKey("jti " + hash(jti)) || held.containsKey("kid " + kid);
+	}
+
+	/** Whether no token can be judged now: answer 503. */
+	boolean unavailable() {
+		boolean tooOld = closed ? age() > MAX_AGE || now() < lackingUntil
+				: complete == 0 && (began == 0 || now() - began <= FIRST_PAGE_WITHIN);
+		return keys.none() || tooOld;
+	}
+
+	/** Seconds. */
+	long age() {
+		return now() - complete;
+	}
+
+	/** To be called EVERY so often, by one thread. Never throws. */
+	@Override
+	public void run() {
+		String trouble = null;
+		try {
+			keys.look(false);
+		}
+		catch (Exception | StackOverflowError e) { // What is known stays, whatever it was.
+			trouble = "keys: " + e;
+		}
+		if (!keys.none()) {
+			began = began == 0 ? now() : began;
+			try {
+				follow();
+			}
+			catch (Exception | StackOverflowError e) {
+				trouble = e.toString();
+			}
+		}
+		forget();
+		if (trouble == null && now() < lackingUntil) {
+			trouble = "too many revocations; the oldest were dropped";
+		}
+		if ((trouble != null || age() > MAX_AGE) && now() - warned > 60) {
+			String why = trouble != null ? trouble : "the issuer's newest page is old";
+			String age = complete == 0 ? "are not known" : "are " + age() + " s old";
+			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "revocations " + age + ": " + why);
+			warned = now();
+		}
+	}
+
+	/** Drops what can concern no valid token any more, and what is too much. */
+	private void forget() {
+		held.entrySet().removeIf((end) -> needed(end) < now());
+		while (held.size() > MOST_REVOCATIONS) {
+			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
+				.filter((end) -> !end.getKey().startsWith("kid "))
+				.collect(Collectors.groupingBy((end) -> end.getKey().substring(0, 3)));
+			if (kinds.isEmpty()) {
+				return;
+			}
+			List<Map.Entry<String, Long>> most = Collections.max(kinds.values(), Comparator.comparingInt(List::size));
+			most.sort(Map.Entry.comparingByValue());
+			for (Map.Entry<String, Long> end : most.subList(0, (most.size() + 7) / 8)) {
+				lackingUntil = Math.max(lackingUntil, needed(end));
+				held.remove(end.getKey());
+			}
+		}
+	}
+
+	private long needed(Map.Entry<String, Long> end) {
+		return end.getValue() + (end.getKey().startsWith("jti ") ? LEEWAY : keep);
+	}
+
+	private void follow() throws Exception {
+		for (int page = 0; page < MOST_PAGES; page++) {
+			String query = cursor.isEmpty() ? "" : "?after=" + URLEncoder.encode(cursor, StandardCharsets.UTF_8);
+			String text = Keys.fetch(URI.create(issuer).resolve("/revocations" + query), LONGEST_PAGE);
+			Page verified;
+			try {
+				verified = pages.verified(text);
+			}
+			catch (NoSuchElementException e) {
+				keys.look(true); // After `wxmint keys retire --now` a key signs at once. No stranger can make us fetch it.
+				verified = pages.verified(text);
+			}
+			if (!take(verified)) {
+				return;
+			}
+		}
+	}
+
+	/** Counts a page as a whole or not at all. Returns whether there is more. */
+	private boolean take(Page signed) throws IOException {
+		Map<String, Object> page = signed.claims;
+		check(issuer.equals(page.get("iss")), "another issuer's page");
+		long iat = time(page.get("iat"));
+		check(iat <= now() + LEEWAY && time(page.get("exp")) > now() - LEEWAY, "not a page of this time");
+		// Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
+		check(iat >= newest - LEEWAY, "a much older page than the newest one");
+		String after = as(String.class, page.get("after"));
+		String next = as(String.class, page.get("cursor"));
+		boolean more = as(Boolean.class, page.get("more"));
+		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
+		Map<String, Long> learnt = new HashMap<>();
+		for (Object end : as(List.class, page.get("ended"))) {
+			learn(as(List.class, end), learnt);
+		}
+		String key = "kid " + signed.kid;
+		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
+		keep = time(page.get("keep"));
+		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
+		if (held.size() > MOST_REVOCATIONS) {
+			forget();
+		}
+		boolean moved = !cursor.equals(next);
+		newest = Math.max(iat, newest);
+		cursor = next;
+		complete = more ? complete : Math.max(iat, complete);
+		return more && moved;
+	}
+
+	private static void learn(List<?> end, Map<String, Long> learnt) throws IOException {
+		check(!end.isEmpty(), "a malformed end");
+		String kind = as(String.class, end.get(0));
+		if (kind.equals("kid")) {
+			check(end.size() > 1 && !as(String.class, end.get(1)).isEmpty(), "a malformed end");
+			learnt.put("kid " + end.get(1), now());
+		}
+		else if (List.of("sub", "app", "jti").contains(kind)) { // Another is of a newer issuer.
+			check(end.size() > 2 && as(String.class, end.get(1)).matches("[A-Za-z0-9_-]{16}"), "a malformed end");
+			learnt.merge(kind + " " + end.get(1), time(end.get(2)), Math::max);
+		}
+	}
+
+	private static <T> T as(Class<T> type, Object value) throws IOException {
+		check(type.isInstance(value), "malformed: a " + type.getSimpleName() + " is expected");
+		return type.cast(value);
+	}
+
+	static long time(Object value) throws IOException {
+		check((value instanceof Long || value instanceof Integer) && ((Number) value).longValue() >= 0, "not a time");
+		return ((Number) value).longValue();
+	}
+
+	private static void check(boolean holds, String otherwise) throws IOException {
+		if (!holds) {
+			throw new IOException(otherwise);
+		}
+	}
+
+	/** Stands for a value in the feed, which names nobody. */
+	private String hash(String value) {
+		try {
+			byte[] text = (issuer + "\0" + value).getBytes(StandardCharsets.UTF_8);
+			byte[] first = Arrays.copyOf(MessageDigest.getInstance("SHA-256").digest(text), 12);
+			return Base64.getUrlEncoder().withoutPadding().encodeToString(first);
+		}
+		catch (NoSuchAlgorithmException e) {
+			throw new IllegalStateException(e); // Every Java has it.
+		}
+	}
+
+	private static long now() {
+		return System.currentTimeMillis() / 1000;
+	}
+
+}

@@ -1,0 +1,126 @@
+package dev.wxmint.spring;
+
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+import com.sun.net.httpserver.HttpServer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+/** Revocations and Keys with an issuer of the test's own, whose pages are not signed; those of SpringTest are. */
+class RevocationsTest {
+
+	private final long now = System.currentTimeMillis() / 1000;
+	private final Map<String, Object> page = new HashMap<>();
+	private HttpServer server;
+	private String issuer;
+	private Revocations revocations;
+	private int setsGiven;
+
+	@BeforeEach
+	void start() throws IOException {
+		this.server = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+		this.server.createContext("/", (exchange) -> {
+			this.setsGiven += exchange.getRequestURI().getPath().endsWith("/jwks.json") ? 1 : 0;
+			exchange.sendResponseHeaders(200, 2);
+			exchange.getResponseBody().write("{}".getBytes(StandardCharsets.US_ASCII));
+			exchange.close();
+		});
+		this.server.start();
+		this.issuer = "http://127.0.0.1:" + this.server.getAddress().getPort();
+		Keys<String> keys = new Keys<>(this.issuer, (set) -> Map.of("kid-1", "a key"));
+		this.revocations = new Revocations(this.issuer, false, keys, (text) -> new Revocations.Page("kid-1", Map.copyOf(this.page)));
+		this.page.putAll(Map.of("iss", this.issuer, "iat", this.now, "exp", this.now + 300, "after", "", "cursor", "1",
+				"more", false, "keep", 90_000L, "ended", List.of()));
+	}
+
+	@AfterEach
+	void stop() {
+		this.server.stop(0);
+	}
+
+	@Test
+	void judgesNoTokenBeforeItHasKeysAndAPage() {
+		assertTrue(this.revocations.unavailable());
+		look();
+		assertFalse(this.revocations.unavailable());
+	}
+
+	@Test
+	void whatWasEndedIsRefusedAndNothingElse() throws Exception {
+		look(List.of("sub", hash("lin"), this.now), List.of("app", hash("mei\0wx1"), this.now),
+				List.of("jti", hash("j1"), this.now + 60), List.of("kid", "kid-9"), List.of("of a newer wxmint", 1));
+		assertTrue(has("kid-1", "lin", "wx1", "j", this.now), "the very second of the end");
+		assertFalse(has("kid-1", "lin", "wx1", "j", this.now + 1), "a login after the end");
+		assertTrue(has("kid-1", "mei", "wx1", "j", this.now));
+		assertFalse(has("kid-1", "mei", "wx2", "j", this.now), "in another app");
+		assertTrue(has("kid-1", "wei", "wx1", "j1", this.now + 9));
+		assertFalse(has("kid-1", "wei", "wx1", "j2", this.now));
+		assertTrue(has("kid-9", "wei", "wx1", "j2", this.now));
+	}
+
+	@Test
+	void anEndStaysThroughLaterPagesAndWhileTheIssuerIsAway() throws Exception {
+		look(List.of("sub", hash("lin"), this.now));
+		this.page.put("after", "1");
+		look(List.of("sub", hash("lin"), this.now - 100));
+		this.server.stop(0);
+		look();
+		assertTrue(has("kid-1", "lin", "wx1", "j", this.now));
+		assertFalse(has("kid-1", "mei", "wx1", "j", this.now));
+	}
+
+	@Test
+	void aPageThatIsWrongInOneThingChangesNothing() throws Exception {
+		look();
+		this.page.put("after", "1");
+		this.page.put("ended", List.of(List.of("sub", hash("lin"), this.now)));
+		for (Map.Entry<String, Object> wrong : Map.<String, Object>of("iss", "https://other.example", "iat", this.now - 600,
+				"exp", this.now - 600, "after", "another", "more", "no", "keep", "1", "cursor", 1).entrySet()) {
+			Object right = this.page.put(wrong.getKey(), wrong.getValue());
+			this.revocations.run();
+			assertFalse(has("kid-1", "lin", "wx1", "j", this.now), wrong.getKey());
+			this.page.put(wrong.getKey(), right);
+		}
+		look(List.of("sub", hash("lin"), this.now), List.of("jti", "not a hash", this.now));
+		assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "one malformed end");
+		look(List.of("sub", hash("lin"), this.now), List.of("kid", "kid-1"));
+		assertFalse(has("kid-1", "lin", "wx1", "j", this.now), "it ends the key that signs it");
+	}
+
+	@Test
+	void keysAreAskedForOnceInFiveMinutes() {
+		for (int i = 0; i < 20; i++) {
+			look();
+		}
+		assertEquals(1, this.setsGiven);
+	}
+
+	private void look(Object... ended) {
+		this.page.put("ended", List.of(ended));
+		this.revocations.run();
+	}
+
+	private boolean has(String kid, String sub, String app, String jti, long iat) {
+		return this.revocations.have(kid, sub, app, jti, iat);
+	}
+
+	private String hash(String value) throws Exception {
+		byte[] text = (this.issuer + "\0" + value).getBytes(StandardCharsets.UTF_8);
+		byte[] first = Arrays.copyOf(MessageDigest.getInstance("SHA-256").digest(text), 12);
+		return Base64.getUrlEncoder().withoutPadding().encodeToString(first);
+	}
+
+}

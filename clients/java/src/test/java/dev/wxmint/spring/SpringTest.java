@@ -1,0 +1,243 @@
+package dev.wxmint.spring;
+
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicInteger;
+
+import com.nimbusds.jose.JOSEException;
+import com.nimbusds.jose.JOSEObjectType;
+import com.nimbusds.jose.JWSAlgorithm;
+import com.nimbusds.jose.JWSHeader;
+import com.nimbusds.jose.JWSObject;
+import com.nimbusds.jose.Payload;
+import com.nimbusds.jose.crypto.ECDSASigner;
+import com.nimbusds.jose.crypto.MACSigner;
+import com.nimbusds.jose.jwk.Curve;
+import com.nimbusds.jose.jwk.ECKey;
+import com.nimbusds.jose.jwk.KeyUse;
+import com.nimbusds.jose.jwk.gen.ECKeyGenerator;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
+import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.security.core.annotation.AuthenticationPrincipal;
+import org.springframework.security.oauth2.jwt.Jwt;
+import org.springframework.web.bind.annotation.GetMapping;
+import org.springframework.web.bind.annotation.RestController;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+/** An API for servlets and one for WebFlux, with the chains that Spring Boot makes, before an issuer of the test's own. */
+class SpringTest {
+
+	@RestController
+	@EnableAutoConfiguration
+	static class Orders {
+
+		@GetMapping("/orders")
+		String orders(@AuthenticationPrincipal Jwt jwt) {
+			return jwt.getSubject();
+		}
+
+	}
+
+	private static final AtomicInteger SETS_GIVEN = new AtomicInteger();
+	private static ECKey key;
+	private static ECKey foreign;
+	private static HttpServer wxmint;
+	private static String issuer;
+	private static final List<ConfigurableApplicationContext> SERVERS = new ArrayList<>();
+	private final long now = System.currentTimeMillis() / 1000;
+
+	@BeforeAll
+	static void start() throws Exception {
+		key = new ECKeyGenerator(Curve.P_256).algorithm(JWSAlgorithm.ES256).keyUse(KeyUse.SIGNATURE)
+			.keyIDFromThumbprint(true).generate();
+		foreign = new ECKeyGenerator(Curve.P_256).keyID("unheard-of").generate();
+		wxmint = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+		issuer = "http://127.0.0.1:" + wxmint.getAddress().getPort();
+		wxmint.createContext("/.well-known/jwks.json", SpringTest::answerKeys);
+		wxmint.createContext("/revocations", (exchange) -> answer(exchange, page()));
+		wxmint.start();
+		SERVERS.add(start("servlet"));
+		SERVERS.add(start("reactive"));
+	}
+
+	@AfterAll
+	static void stop() {
+		SERVERS.forEach(ConfigurableApplicationContext::close);
+		wxmint.stop(0);
+	}
+
+	@Test
+	void takesATokenAndKnowsWhose() throws Exception {
+		for (HttpResponse<String> answer : ask(200, "Bearer " + token(Map.of()))) {
+			assertEquals("lin", answer.body());
+		}
+	}
+
+	@Test
+	void asksForATokenWhereThereIsNone() throws Exception {
+		for (HttpResponse<String> answer : ask(401)) {
+			assertEquals("Bearer", answer.headers().firstValue("WWW-Authenticate").orElse(""));
+		}
+	}
+
+	@Test
+	void refusesTwoTokens() throws Exception {
+		String token = "Bearer " + token(Map.of());
+		ask(400, token, token);
+		ask(400, token, "Basic bGluOmxpbg==");
+	}
+
+	@Test
+	void refusesATokenThatIsWrongInOneThing() throws Exception {
+		for (Map<String, Object> wrong : List.<Map<String, Object>>of(Map.of("iss", issuer + ".example"),
+				Map.of("aud", "https://other.example"), Map.of("exp", this.now - 61), Map.of("iat", this.now + 120),
+				Map.of("nbf", this.now + 120), Map.of("client_id", 1), Map.of("jti", ""), Map.of("sub", "was-ended"))) {
+			ask(401, "Bearer " + token(wrong));
+		}
+	}
+
+	@Test
+	void allowsClocksAMinute() throws Exception {
+		ask(200, "Bearer " + token(Map.of("iat", this.now + 40, "exp", this.now + 100)));
+		ask(200, "Bearer " + token(Map.of("iat", this.now - 100, "exp", this.now - 30)));
+	}
+
+	@Test
+	void refusesAnotherTypeAndAnotherAlgorithm() throws Exception {
+		ask(401, "Bearer " + signed(key, "JWT", claims(Map.of())));
+		ask(401, "Bearer " + signed(key, "revocations+jwt", claims(Map.of())));
+		JWSHeader hs256 = new JWSHeader.Builder(JWSAlgorithm.HS256).keyID(key.getKeyID())
+			.type(new JOSEObjectType("at+jwt")).build();
+		JWSObject token = new JWSObject(hs256, new Payload(claims(Map.of())));
+		token.sign(new MACSigner(key.toECPublicKey().getEncoded()));
+		ask(401, "Bearer " + token.serialize());
+	}
+
+	@Test
+	void noStrangerMakesItFetchKeys() throws Exception {
+		ask(200, "Bearer " + token(Map.of()));
+		int before = SETS_GIVEN.get();
+		for (int i = 0; i < 20; i++) {
+			ask(401, "Bearer " + signed(foreign, "at+jwt", claims(Map.of())));
+		}
+		assertEquals(before, SETS_GIVEN.get());
+	}
+
+	@Test
+	void saysWhenToAskAgainWhileTheIssuerIsAway() throws Exception {
+		wxmint.removeContext("/.well-known/jwks.json");
+		List<ConfigurableApplicationContext> late = List.of(start("servlet"), start("reactive"));
+		wxmint.createContext("/.well-known/jwks.json", SpringTest::answerKeys);
+		for (ConfigurableApplicationContext server : late) {
+			HttpResponse<String> answer = ask(server, "Bearer " + token(Map.of()));
+			assertEquals(503, answer.statusCode());
+			assertEquals("5", answer.headers().firstValue("Retry-After").orElse(""));
+			server.close();
+		}
+	}
+
+	@Test
+	void saysWhichSettingIsMissing() {
+		Exception e = assertThrows(Exception.class, () -> SpringApplication.run(Orders.class, "--server.port=0",
+				"--wxmint.issuer=" + issuer));
+		assertTrue(e.getMessage().contains("wxmint.audience is missing"), e.getMessage());
+	}
+
+	private static ConfigurableApplicationContext start(String type) {
+		return SpringApplication.run(Orders.class, "--spring.main.web-application-type=" + type, "--server.port=0",
+				"--wxmint.issuer=" + issuer, "--wxmint.audience=" + issuer);
+	}
+
+	/** Of both servers. Until they have keys, they answer 503. */
+	private static List<HttpResponse<String>> ask(int status, String... authorization) throws Exception {
+		List<HttpResponse<String>> answers = new ArrayList<>();
+		for (ConfigurableApplicationContext server : SERVERS) {
+			HttpResponse<String> answer = ask(server, authorization);
+			for (long end = System.nanoTime() + 20_000_000_000L; answer.statusCode() == 503 && System.nanoTime() < end;) {
+				Thread.sleep(50);
+				answer = ask(server, authorization);
+			}
+			assertEquals(status, answer.statusCode(), server.getClass().getSimpleName());
+			answers.add(answer);
+		}
+		return answers;
+	}
+
+	private static HttpResponse<String> ask(ConfigurableApplicationContext server, String... authorization) throws Exception {
+		String port = server.getEnvironment().getProperty("local.server.port");
+		HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/orders"));
+		for (String value : authorization) {
+			request.header("Authorization", value);
+		}
+		return HttpClient.newHttpClient().send(request.build(), BodyHandlers.ofString());
+	}
+
+	private String token(Map<String, Object> instead) throws JOSEException {
+		return signed(key, "at+jwt", claims(instead));
+	}
+
+	private Map<String, Object> claims(Map<String, Object> instead) {
+		Map<String, Object> claims = new TreeMap<>(Map.of("iss", issuer, "aud", issuer, "sub", "lin", "client_id", "wx1",
+				"iat", this.now, "exp", this.now + 600, "jti", "1"));
+		claims.putAll(instead);
+		return claims;
+	}
+
+	/** The user was-ended has no valid tokens; H(sub) as docs/revocation.md has it. */
+	private static String page() {
+		try {
+			byte[] hash = MessageDigest.getInstance("SHA-256").digest((issuer + "\0was-ended").getBytes(StandardCharsets.UTF_8));
+			String name = Base64.getUrlEncoder().withoutPadding().encodeToString(Arrays.copyOf(hash, 12));
+			long now = System.currentTimeMillis() / 1000;
+			return signed(key, "revocations+jwt", Map.of("iss", issuer, "iat", now, "exp", now + 300, "after", "", "cursor", "1",
+					"more", false, "keep", 90_000, "ended", List.of(List.of("sub", name, now + 600))));
+		}
+		catch (NoSuchAlgorithmException | JOSEException e) {
+			throw new IllegalStateException(e);
+		}
+	}
+
+	private static String signed(ECKey by, String type, Map<String, Object> claims) throws JOSEException {
+		JWSHeader header = new JWSHeader.Builder(JWSAlgorithm.ES256).keyID(by.getKeyID()).type(new JOSEObjectType(type)).build();
+		JWSObject token = new JWSObject(header, new Payload(claims));
+		token.sign(new ECDSASigner(by));
+		return token.serialize();
+	}
+
+	private static void answerKeys(HttpExchange exchange) throws IOException {
+		SETS_GIVEN.incrementAndGet();
+		answer(exchange, "{\"keys\":[" + key.toPublicJWK().toJSONString() + "]}");
+	}
+
+	private static void answer(HttpExchange exchange, String text) throws IOException {
+		byte[] body = text.getBytes(StandardCharsets.UTF_8);
+		exchange.sendResponseHeaders(200, body.length);
+		exchange.getResponseBody().write(body);
+		exchange.close();
+	}
+
+}

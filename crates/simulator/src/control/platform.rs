@@ -1,0 +1,129 @@
+//! The third-party platform: its tickets, its merchants and its tokens.
+
+use std::sync::Arc;
+
+use actix_web::{
+    http::StatusCode,
+    web::{self, Data, Json, ServiceConfig},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        access_tokens::Bad,
+        now,
+        platform::{
+            Component,
+            login_page::can_authorize,
+            pushes::{Push, Received, is_receiver},
+        },
+        world::World,
+    },
+    Mistake, Nothing, app, resource,
+};
+
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/platform", "GET, PUT", [web::get().to(show), web::put().to(change)]))
+        .service(resource("/platform/ticket", "POST", [web::post().to(push_ticket)]))
+        .service(resource("/platform/merchants", "POST", [web::post().to(authorize)]))
+        .service(resource("/platform/merchants/{appid}", "DELETE", [web::delete().to(leave)]))
+        .service(resource("/platform/end_tokens", "POST", [web::post().to(end_tokens)]));
+}
+
+fn component(world: &World) -> Result<&Arc<Component>, Mistake> {
+    let missing = || not_found("the simulator plays no third-party platform; start it with --platform");
+    world.component.as_ref().ok_or_else(missing)
+}
+
+fn not_found(said: &str) -> Mistake {
+    Mistake { status: StatusCode::NOT_FOUND, said: said.into() }
+}
+
+async fn show(world: Data<World>) -> Result<Json<Value>, Mistake> {
+    Ok(Json(component(&world)?.show()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The empty text takes the receiver away.
+    push_to: Option<String>,
+    pushing: Option<bool>,
+}
+
+async fn change(world: Data<World>, Json(wanted): Json<Change>) -> Result<Json<Value>, Mistake> {
+    if !wanted.push_to.as_deref().is_none_or(|url| url.is_empty() || is_receiver(url)) {
+        return Err(Mistake::new("push_to must be a URL with http or https, or empty"));
+    }
+    component(&world)?.change(wanted.push_to, wanted.pushing);
+    show(world).await
+}
+
+async fn push_ticket(world: Data<World>, _: Json<Nothing>) -> Result<Json<Received>, Mistake> {
+    Ok(Json(component(&world)?.push_ticket().await))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Authorize {
+    appid: String,
+    #[serde(default = "yes")]
+    push: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Leave {
+    #[serde(default = "yes")]
+    push: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the receiver answered to a push that is not lost.
+async fn sent(component: &Component, wanted: bool, push: Push) -> Option<Received> {
+    if wanted { Some(component.push(push).await) } else { None }
+}
+
+async fn authorize(world: Data<World>, Json(wanted): Json<Authorize>) -> Result<Json<Value>, Mistake> {
+    let (component, app) = (component(&world)?, app(&world, Some(&wanted.appid))?);
+    if !can_authorize(world.apps[app].kind, "") {
+        return Err(Mistake::new("only mini programs and official accounts can authorise a platform"));
+    }
+    let (push, code) = component.authorize(app, &wanted.appid, "preauthcode@@@control", now());
+    let pushed = sent(component, wanted.push, push).await;
+    Ok(Json(json!({"authorization_code": code, "push": pushed})))
+}
+
+async fn leave(
+    world: Data<World>,
+    appid: web::Path<String>,
+    wanted: web::Query<Leave>,
+) -> Result<Json<Value>, Mistake> {
+    let (component, app) = (component(&world)?, app(&world, Some(&appid))?);
+    let push = component.leave(app, now()).ok_or_else(|| not_found("the app has not authorised the platform"))?;
+    Ok(Json(json!({"push": sent(component, wanted.push, push).await})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    what: What,
+    how: Bad,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Component,
+    Merchants,
+}
+
+async fn end_tokens(world: Data<World>, Json(wanted): Json<End>) -> Result<Json<Value>, Mistake> {
+    let ended = component(&world)?.end_tokens(wanted.what == What::Merchants, wanted.how, now());
+    Ok(Json(json!({"ended": ended})))
+}

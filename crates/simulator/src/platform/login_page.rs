@@ -1,0 +1,87 @@
+//! The page of WeChat on which a merchant authorises a component. In place of an administrator's phone, the page asks for which of
+//! the apps.
+
+use std::{fmt::Write, sync::Arc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{self, Data, ServiceConfig},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{
+    super::{
+        apps::Kind,
+        call::Params,
+        now,
+        oauth2_pages::{escaped, mistake},
+        world::World,
+    },
+    merchants::CODE_LIFE,
+    pushes::is_receiver,
+};
+
+const PATH: &str = "/cgi-bin/componentloginpage";
+const SPENT: &str = "pre_auth_code 无效或已过期";
+
+pub(in super::super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    move |config| {
+        let page = |request: HttpRequest, world: Data<World>| async move { page(&request, &world) };
+        config.service(web::resource(PATH).app_data(Data::from(world)).route(web::get().to(page)));
+    }
+}
+
+/// Whether apps of this kind can have a third-party platform, by the page's `auth_type`.
+pub(in super::super) fn can_authorize(kind: Kind, auth_type: &str) -> bool {
+    match kind {
+        Kind::OfficialAccount => auth_type != "2",
+        Kind::MiniProgram => auth_type != "1",
+        Kind::Website | Kind::MobileApp => false,
+    }
+}
+
+/// Without `authorizer` a page with all apps; with one, back to the vendor's page with an authorization code.
+fn page(request: &HttpRequest, world: &World) -> HttpResponse {
+    let (params, now) = (Params::parse(request.query_string()), now());
+    let given = |name| params.first(name).unwrap_or_default();
+    let is_named = given("component_appid");
+    let component = world.component.as_ref().filter(|known| known.platform.component_appid.as_str() == is_named);
+    let Some(component) = component else { return mistake("AppID 参数错误", 40013) };
+    let (pre_auth_code, back) = (given("pre_auth_code"), given("redirect_uri"));
+    if component.state().pre_auth_codes.place(pre_auth_code, now).is_none() {
+        return mistake(SPENT, 61009);
+    }
+    if !is_receiver(back) {
+        return mistake("redirect_uri 参数错误", 10003);
+    }
+    let may = |app: &usize| can_authorize(world.apps[*app].kind, given("auth_type"));
+    let Some(appid) = params.first("authorizer") else { return which(request, world, may) };
+    let Some(app) = world.app(appid).filter(may) else { return mistake("AppID 参数错误", 40013) };
+    if component.state().pre_auth_codes.spend(pre_auth_code, now).is_none() {
+        return mistake(SPENT, 61009);
+    }
+    let (push, code) = component.authorize(app, appid, pre_auth_code, now);
+    let code = utf8_percent_encode(&code, NON_ALPHANUMERIC);
+    let (joint, expires_in) = (if back.contains('?') { '&' } else { '?' }, CODE_LIFE.num_seconds());
+    let to = format!("{back}{joint}auth_code={code}&expires_in={expires_in}");
+    let component = Arc::clone(component);
+    tokio::spawn(async move { component.push(push).await });
+    HttpResponse::Found()
+        .insert_header((header::LOCATION, to))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
+}
+
+fn which(request: &HttpRequest, world: &World, may: impl Fn(&usize) -> bool) -> HttpResponse {
+    let (mut links, query) = (String::new(), escaped(request.query_string()));
+    for app in (0..world.apps.len()).filter(may) {
+        let appid = world.apps[app].id.as_str();
+        // Writing to a String cannot fail.
+        let _ = write!(links, "<li><a href=\"?{query}&amp;authorizer={appid}\">{appid}</a>");
+    }
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
+        "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><title>第三方平台授权</title>\
+         <h1>第三方平台授权 · Authorise the platform</h1><p>请选择授权的账号。Which app authorises it?<ul>{links}</ul>"
+    ))
+}

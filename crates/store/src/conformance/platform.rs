@@ -1,0 +1,45 @@
+//! What every store must do for platforms.
+
+use super::*;
+
+fn said(at: i64, value: &str) -> Matter {
+    Matter { at, value: value.into() }
+}
+
+fn note<'a>(matter: &'a str, new: &'a Matter) -> Note<'a> {
+    Note { matter, new, expected: None, push: None }
+}
+
+async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dyn Store>) {
+    let [platform, other] = [app(), "wx2".parse().expect("an AppID")];
+    let state = async |version| store.matters(&platform, version).await.expect("an answer");
+    let tell = async |note: Note<'_>| store.note_matter(&platform, &note).await.expect("an answer");
+    assert_eq!(state(0).await, None, "nothing has changed");
+    let [early, first, later] = [said(99, "early"), said(100, "a b\0"), said(101, "c")];
+    assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &first) }).await, Noted::Kept);
+    let version = state(0).await.expect("a change").version;
+    assert_eq!(state(version).await, None);
+    assert_eq!(store.matters(&other, 0).await.expect("an answer"), None, "another platform's");
+
+    assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &later) }).await, Noted::Seen);
+    assert_eq!(tell(Note { push: Some("p2"), ..note("ticket", &early) }).await, Noted::Late);
+    assert_eq!(
+        tell(Note { push: Some("p2"), ..note("ticket", &later) }).await,
+        Noted::Seen,
+        "late ones are remembered too"
+    );
+    assert_eq!(state(version).await, None, "none of them has changed anything");
+    assert_eq!(tell(Note { push: Some("p3"), ..note("ticket", &said(100, "same second")) }).await, Noted::Kept);
+
+    assert_eq!(tell(note("merchant:wx1", &first)).await, Noted::Kept);
+    assert_eq!(tell(Note { expected: Some(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
+    assert_eq!(tell(Note { expected: Some(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
+    assert_eq!(tell(Note { expected: Some(&first), ..note("merchant:wx3", &later) }).await, Noted::Late);
+    let matters = state(version).await.expect("changes").matters;
+    let expected = [("merchant:wx1", later), ("ticket", said(100, "same second"))];
+    assert!(matters.into_iter().eq(expected.map(|(matter, held)| (matter.to_owned(), held))));
+}
+
+conformance! {
+    what_a_platform_keeps_is_the_newest_and_a_push_counts_once
+}

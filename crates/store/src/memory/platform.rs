@@ -1,0 +1,47 @@
+//! The state of platforms in memory.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use wxmint_ids::AppId;
+
+use super::{
+    super::{Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
+    Memory,
+};
+
+#[derive(Default)]
+pub(super) struct Stored {
+    state: PlatformState,
+    /// Until when.
+    pushes: Vec<(String, DateTime<Utc>)>,
+}
+
+#[async_trait(?Send)]
+impl Platforms for Memory {
+    async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+        let (now, mut shelves) = self.open();
+        let Stored { state, pushes } = shelves.platforms.entry(platform.clone()).or_default();
+        pushes.retain(|(_, until)| *until > now);
+        if let Some(push) = note.push {
+            if pushes.iter().any(|(seen, _)| seen == push) {
+                return Ok(Noted::Seen);
+            }
+            pushes.push((push.to_owned(), now + PUSH_REMEMBERED));
+        }
+        let held = state.matters.get(note.matter);
+        if note.expected.is_some_and(|expected| held != Some(expected))
+            || held.is_some_and(|held| held.at > note.new.at)
+        {
+            return Ok(Noted::Late);
+        }
+        state.matters.insert(note.matter.to_owned(), note.new.clone());
+        state.version += 1;
+        Ok(Noted::Kept)
+    }
+
+    async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+        let shelves = self.shelves();
+        let stored = shelves.platforms.get(platform).filter(|stored| stored.state.version != version);
+        Ok(stored.map(|stored| stored.state.clone()))
+    }
+}

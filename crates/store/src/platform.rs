@@ -1,0 +1,57 @@
+//! What a third-party platform keeps: its ticket, and who has let it act for them. Every replica follows it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use wxmint_ids::AppId;
+
+use super::Result;
+
+/// How long a push is remembered, so that it changes nothing when it comes again. An older one is not believed.
+pub const PUSH_REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+/// The newest that is known of one matter, sealed where it is secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matter {
+    /// In which second, by WeChat's clock, it was so. A later one replaces it.
+    pub at: i64,
+    pub value: Vec<u8>,
+}
+
+/// What is to be noted.
+#[derive(Debug, Clone, Copy)]
+pub struct Note<'a> {
+    /// What it is about: letters, digits and colons.
+    pub matter: &'a str,
+    pub new: &'a Matter,
+    /// If given, the matter must still be this.
+    pub expected: Option<&'a Matter>,
+    /// Of the push that has said it.
+    pub push: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    Kept,
+    /// The push was noted before.
+    Seen,
+    /// Something later is known, or it is not what was expected.
+    Late,
+}
+
+/// All that is known, by matter, and how often it has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlatformState {
+    pub version: u64,
+    pub matters: BTreeMap<String, Matter>,
+}
+
+/// Stores the state of platforms.
+#[async_trait(?Send)]
+pub trait Platforms {
+    /// Notes a matter, once every replica that could take over has it.
+    async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted>;
+
+    /// `None` if nothing has changed since `version`.
+    async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>>;
+}

@@ -1,0 +1,56 @@
+//! The state of platforms in Redis, a hash for each: a field for each matter, `v` counts the changes.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use async_trait::async_trait;
+use wxmint_ids::AppId;
+use wxmint_redis_link::{Call, Script};
+
+use super::{
+    super::{Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
+    Redis, name,
+    script::{script, unreadable},
+};
+
+static NOTE: LazyLock<Script> = script!("note_matter");
+const VERSION: &str = "v";
+
+#[async_trait(?Send)]
+impl Platforms for Redis {
+    async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+        let Note { matter, new, expected, push } = *note;
+        let mut script = NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
+        script.arg(matter).arg(new.at).arg(&new.value).arg(expected.map(written).unwrap_or_default());
+        script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
+        let noted: String = self.link.run_confirmed("note_matter", script).await?;
+        match noted.as_str() {
+            "kept" => Ok(Noted::Kept),
+            "seen" => Ok(Noted::Seen),
+            _ => Ok(Noted::Late),
+        }
+    }
+
+    async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+        let key = name::platform(platform);
+        let mut asked = Call::of("HGET", &key);
+        asked.arg(VERSION);
+        let now: Option<u64> = self.link.run("matters", asked).await?;
+        if now.unwrap_or_default() == version {
+            return Ok(None);
+        }
+        let mut fields: BTreeMap<String, Vec<u8>> = self.link.run("matters", Call::of("HGETALL", &key)).await?;
+        let version = fields.remove(VERSION).and_then(|number| str::from_utf8(&number).ok()?.parse().ok());
+        let matters = fields.into_iter().map(|(matter, held)| Some((matter, read(&held)?))).collect::<Option<_>>();
+        let wrong = || unreadable("the state of a platform");
+        Ok(Some(PlatformState { version: version.unwrap_or_default(), matters: matters.ok_or_else(wrong)? }))
+    }
+}
+
+fn written(matter: &Matter) -> Vec<u8> {
+    [matter.at.to_string().as_bytes(), b" ", &matter.value].concat()
+}
+
+fn read(held: &[u8]) -> Option<Matter> {
+    let blank = held.iter().position(|byte| *byte == b' ')?;
+    Some(Matter { at: str::from_utf8(&held[..blank]).ok()?.parse().ok()?, value: held[blank + 1..].to_vec() })
+}

@@ -1,0 +1,200 @@
+//! OAuth2, by which official accounts, websites and mobile apps log in
+//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>). WeChat's own tokens are
+//! dropped at once.
+
+use serde::Deserialize;
+use wxmint_ids::{LoginCode, OpenId, UnionId};
+
+use super::{
+    Api, App, AppKind, CallError, WeChat,
+    call::{Text, believed, read},
+    client::TOTAL_TIMEOUT,
+    code2session::{Session, unionid},
+    secrets::PersonAccessToken,
+};
+
+/// The one scope with which WeChat does not tell the unionid.
+const WITHOUT_UNIONID: &str = "snsapi_base";
+
+/// What WeChat grants for a code.
+#[derive(Debug)]
+pub struct Grant {
+    openid: OpenId,
+    unionid: Option<UnionId>,
+    /// With which the unionid can be asked for, if the scope has it and the answer has not.
+    asks: Option<PersonAccessToken>,
+}
+
+impl WeChat {
+    /// The two calls together may take as long as any one.
+    pub(super) async fn oauth2_in_time(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+        let late = |_| Err(CallError::unanswered("no answer within 5 s"));
+        tokio::time::timeout(TOTAL_TIMEOUT, self.oauth2(app, code)).await.unwrap_or_else(late)
+    }
+
+    /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become another user
+    /// for good, so that the exchange fails where the unionid is in the scope and cannot be had.
+    async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+        let endpoint = self.endpoint(Api::Oauth2);
+        let query = [
+            ("appid", app.id.as_str()),
+            ("secret", app.own_secret()?.expose()),
+            ("code", code.as_str()),
+            ("grant_type", "authorization_code"),
+        ];
+        let grant = self.call(endpoint, app, || endpoint.get(query), read_grant).await?;
+        self.session_of(app, grant).await
+    }
+
+    /// Asks for the unionid if it is in the scope and not in the grant.
+    pub(super) async fn session_of(&self, app: &App, grant: Grant) -> Result<Session, CallError> {
+        let Grant { openid, mut unionid, asks } = grant;
+        if let Some(token) = asks {
+            let told = self.user_info(app, &openid, &token).await;
+            // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
+            unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
+            // Only an official account can be without an account of the Open Platform.
+            if unionid.is_none() && app.kind != AppKind::OfficialAccount {
+                return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
+            }
+        }
+        Ok(Session { openid, unionid, session_key: None })
+    }
+
+    /// The unionid of whoever has granted `token` (`GET /sns/userinfo`). `None` if the app is bound to no Open Platform account.
+    async fn user_info(
+        &self,
+        app: &App,
+        openid: &OpenId,
+        token: &PersonAccessToken,
+    ) -> Result<Option<UnionId>, CallError> {
+        let endpoint = self.endpoint(Api::UserInfo);
+        let query = [("access_token", token.expose()), ("openid", openid.as_str())];
+        self.call(endpoint, app, || endpoint.get(query), |body| read_user_info(body, openid)).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    openid: Option<Text<'a>>,
+    #[serde(borrow)]
+    unionid: Option<Text<'a>>,
+    #[serde(borrow)]
+    scope: Option<Text<'a>>,
+    #[serde(borrow)]
+    access_token: Option<Text<'a>>,
+    #[serde(default)]
+    is_snapshotuser: Flag,
+}
+
+/// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
+#[derive(Deserialize, Default)]
+#[serde(transparent)]
+struct Flag(serde_json::Value);
+
+impl Flag {
+    fn is_off(&self) -> bool {
+        matches!(self.0, serde_json::Value::Null | serde_json::Value::Bool(false)) || self.0 == 0 || self.0 == "0"
+    }
+}
+
+pub fn read_grant(body: &[u8]) -> Result<Grant, CallError> {
+    read_grant_of(Api::Oauth2, body)
+}
+
+pub(super) fn read_grant_of(api: Api, body: &[u8]) -> Result<Grant, CallError> {
+    let answer: Answer<'_> = read(api, body)?;
+    // Made first, so that the token is wiped even if the response is refused.
+    let token = believed(answer.access_token).map(|text| PersonAccessToken::new(text.into_string()));
+    if !answer.is_snapshotuser.is_off() {
+        return Err(CallError::SnapshotUser);
+    }
+    let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
+        return Err(CallError::unanswered("neither an errcode nor both of openid and scope"));
+    };
+    let (openid, unionid) = (openid.parsed("openid")?, unionid(answer.unionid)?);
+    let asks = match scope.as_ref() != WITHOUT_UNIONID && unionid.is_none() {
+        true => Some(token.ok_or_else(|| CallError::unanswered("neither a unionid nor an access_token"))?),
+        false => None,
+    };
+    Ok(Grant { openid, unionid, asks })
+}
+
+fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>, CallError> {
+    #[derive(Deserialize)]
+    struct Info<'a> {
+        #[serde(borrow)]
+        openid: Option<Text<'a>>,
+        #[serde(borrow)]
+        unionid: Option<Text<'a>>,
+    }
+
+    let info: Info<'_> = read(Api::UserInfo, body)?;
+    match info.openid.is_some_and(|told| told.as_ref() == openid.as_str()) {
+        true => unionid(info.unionid),
+        false => Err(CallError::unanswered("the information of another person")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(body: &str) -> (String, Option<String>, bool) {
+        let grant = read_grant(body.as_bytes()).expect(body);
+        (grant.openid.as_str().into(), grant.unionid.map(|unionid| unionid.as_str().into()), grant.asks.is_some())
+    }
+
+    #[test]
+    fn the_unionid_is_asked_for_if_the_scope_has_it_and_the_answer_has_not() {
+        for (scope, unionid, asks) in [
+            ("snsapi_base", "", false),
+            ("snsapi_userinfo", "", true),
+            ("snsapi_userinfo", r#","unionid":"""#, true),
+            ("snsapi_login", "", true),
+            ("snsapi_base, snsapi_login", "", true),
+            ("SNSAPI_USERINFO", "", true),
+            ("snsapi_userinfo", r#","unionid":"u1""#, false),
+        ] {
+            let body = format!(
+                r#"{{"access_token":"80_a","expires_in":7200,"refresh_token":"80_r","openid":"o1","scope":"{scope}"{unionid}}}"#
+            );
+            let known = (!asks && unionid.len() > 1).then(|| "u1".to_owned());
+            assert_eq!(told(&body), ("o1".into(), known, asks), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_virtual_person_is_nobody() {
+        for body in [
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":1}"#,
+            r#"{"access_token":"","openid":"","scope":"snsapi_userinfo","is_snapshotuser":"1"}"#,
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":true}"#,
+            r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":{}}"#,
+            r#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":"perhaps"}"#,
+        ] {
+            assert_eq!(read_grant(body.as_bytes()).expect_err(body), CallError::SnapshotUser);
+        }
+        assert!(read_grant(br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_leaves_the_person_open_is_refused() {
+        for body in [
+            "{}",
+            r#"{"openid":"o1"}"#,
+            r#"{"openid":"","scope":"snsapi_base"}"#,
+            r#"{"openid":"two words","scope":"snsapi_base"}"#,
+            r#"{"openid":"o1","scope":"snsapi_userinfo","access_token":""}"#,
+        ] {
+            let error = read_grant(body.as_bytes()).expect_err(body);
+            assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
+        }
+        let openid = "o1".parse().expect("an openid");
+        let unionid = |body: &str| read_user_info(body.as_bytes(), &openid).map(|unionid| unionid.is_some());
+        assert_eq!(unionid(r#"{"openid":"o1","unionid":"u1"}"#), Ok(true));
+        assert_eq!(unionid(r#"{"openid":"o1"}"#), Ok(false));
+        assert!(unionid(r#"{"openid":"o2","unionid":"u1"}"#).is_err() && unionid("{}").is_err());
+    }
+}

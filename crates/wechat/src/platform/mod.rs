@@ -1,0 +1,255 @@
+//! The calls of a third-party platform (第三方平台), which acts for merchants whose AppSecrets it does not have
+//! (<https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/getting_started/terminology_introduce.html>).
+
+mod push;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use wxmint_ids::{AppId, LoginCode};
+
+pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
+use super::{
+    Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
+    RefreshToken, Session, WeChat,
+    call::{Text, believed, number_or_quoted, read},
+    code2session::read_session,
+    oauth2::read_grant_of,
+    stable_token::access_token,
+};
+
+/// How many merchants WeChat lists at once.
+const PAGE: usize = 500;
+
+/// A merchant that has let the platform act for it, as WeChat lists it.
+#[derive(Debug)]
+pub struct Authorizer {
+    pub app: AppId,
+    pub refresh_token: RefreshToken,
+}
+
+/// One page of them.
+#[derive(Debug)]
+pub struct Authorizers {
+    pub total: usize,
+    pub page: Vec<Authorizer>,
+}
+
+/// A merchant's access token, and what it is renewed with.
+#[derive(Debug)]
+pub struct MerchantTokens {
+    pub access: FetchedAccessToken,
+    pub refresh: RefreshToken,
+}
+
+impl WeChat {
+    /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one; the one
+    /// before lives on for some minutes.
+    pub async fn component_token(
+        &self,
+        component: &App,
+        secret: &AppSecret,
+        ticket: &ComponentTicket,
+    ) -> Result<FetchedAccessToken, CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            component_appsecret: &'a str,
+            component_verify_ticket: &'a str,
+        }
+        let wanted = Wanted {
+            component_appid: component.id.as_str(),
+            component_appsecret: secret.expose(),
+            component_verify_ticket: ticket.expose(),
+        };
+        let endpoint = self.endpoint(Api::ComponentToken);
+        let read = |body: &[u8]| access_token(Api::ComponentToken, body);
+        self.call(endpoint, component, || endpoint.post([], &wanted), read).await
+    }
+
+    /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own for the
+    /// secret).
+    pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<(), CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            component_secret: &'a str,
+        }
+        let wanted = Wanted { component_appid: component.id.as_str(), component_secret: secret.expose() };
+        let endpoint = self.endpoint(Api::StartPushTicket);
+        let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
+        self.call(endpoint, component, || endpoint.post([], &wanted), read).await
+    }
+
+    /// Exchanges the login code of a merchant's app, in the way of its kind: `GET /sns/component/jscode2session`, or
+    /// `GET /sns/oauth2/component/access_token`.
+    pub async fn exchange_for(
+        &self,
+        merchant: &App,
+        code: &LoginCode,
+        component: &AppId,
+        token: &AppAccessToken,
+    ) -> Result<Session, CallError> {
+        let is_mini_program = merchant.kind.has_session_keys();
+        let (api, name) = match is_mini_program {
+            true => (Api::ComponentCode2Session, "js_code"),
+            false => (Api::ComponentOauth2, "code"),
+        };
+        let endpoint = self.endpoint(api);
+        let query = [
+            ("appid", merchant.id.as_str()),
+            (name, code.as_str()),
+            ("grant_type", "authorization_code"),
+            ("component_appid", component.as_str()),
+            ("component_access_token", token.expose()),
+        ];
+        if is_mini_program {
+            return self.call(endpoint, merchant, || endpoint.get(query), |body| read_session(api, body)).await;
+        }
+        let grant = self.call(endpoint, merchant, || endpoint.get(query), |body| read_grant_of(api, body)).await?;
+        self.session_of(merchant, grant).await
+    }
+
+    /// What a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
+    pub async fn query_auth(
+        &self,
+        component: &App,
+        token: &AppAccessToken,
+        code: &AuthorizationCode,
+    ) -> Result<Authorizer, CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            authorization_code: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow)]
+            authorization_info: Info<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Info<'a> {
+            #[serde(borrow)]
+            authorizer_appid: Text<'a>,
+            #[serde(borrow)]
+            authorizer_refresh_token: Text<'a>,
+        }
+        let wanted = Wanted { component_appid: component.id.as_str(), authorization_code: code.expose() };
+        let endpoint = self.endpoint(Api::QueryAuth);
+        let read = |body: &[u8]| {
+            let Answer { authorization_info: info } = read(Api::QueryAuth, body)?;
+            authorizer(&info.authorizer_appid, info.authorizer_refresh_token)
+        };
+        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+    }
+
+    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`.
+    pub async fn authorizers(
+        &self,
+        component: &App,
+        token: &AppAccessToken,
+        offset: usize,
+    ) -> Result<Authorizers, CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            offset: usize,
+            count: usize,
+        }
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(deserialize_with = "number_or_quoted")]
+            total_count: i64,
+            #[serde(borrow, default)]
+            list: Vec<Listed<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Listed<'a> {
+            #[serde(borrow)]
+            authorizer_appid: Text<'a>,
+            #[serde(borrow)]
+            refresh_token: Text<'a>,
+        }
+        let wanted = Wanted { component_appid: component.id.as_str(), offset, count: PAGE };
+        let endpoint = self.endpoint(Api::AuthorizerList);
+        let read = |body: &[u8]| {
+            let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
+            let page = list.into_iter().map(|listed| authorizer(&listed.authorizer_appid, listed.refresh_token));
+            Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), page: page.collect::<Result<_, _>>()? })
+        };
+        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+    }
+
+    /// What a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official account.
+    pub async fn authorizer_kind(
+        &self,
+        component: &App,
+        token: &AppAccessToken,
+        merchant: &AppId,
+    ) -> Result<AppKind, CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            authorizer_appid: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Answer {
+            authorizer_info: Info,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            #[serde(rename = "MiniProgramInfo")]
+            mini_program: Option<serde::de::IgnoredAny>,
+        }
+        let wanted = Wanted { component_appid: component.id.as_str(), authorizer_appid: merchant.as_str() };
+        let endpoint = self.endpoint(Api::AuthorizerInfo);
+        let read = |body: &[u8]| {
+            let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
+            Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
+        };
+        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+    }
+
+    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
+    pub async fn authorizer_token(
+        &self,
+        merchant: &App,
+        component: &AppId,
+        token: &AppAccessToken,
+        refresh: &RefreshToken,
+    ) -> Result<MerchantTokens, CallError> {
+        #[derive(Serialize)]
+        struct Wanted<'a> {
+            component_appid: &'a str,
+            authorizer_appid: &'a str,
+            authorizer_refresh_token: &'a str,
+        }
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow)]
+            authorizer_refresh_token: Option<Text<'a>>,
+        }
+        let wanted = Wanted {
+            component_appid: component.as_str(),
+            authorizer_appid: merchant.id.as_str(),
+            authorizer_refresh_token: refresh.expose(),
+        };
+        let endpoint = self.endpoint(Api::AuthorizerToken);
+        let read = |body: &[u8]| {
+            let access = access_token(Api::AuthorizerToken, body)?;
+            let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
+            let renewed = believed(renewed).map(|text| RefreshToken::new(text.into_string()));
+            Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
+        };
+        self.call(endpoint, merchant, || endpoint.post(with(token), &wanted), read).await
+    }
+}
+
+fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
+    [("component_access_token", token.expose())]
+}
+
+fn authorizer(app: &Text<'_>, refresh: Text<'_>) -> Result<Authorizer, CallError> {
+    let refresh_token = RefreshToken::new(refresh.into_string());
+    Ok(Authorizer { app: app.parsed("authorizer_appid")?, refresh_token })
+}

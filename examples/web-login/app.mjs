@@ -1,0 +1,106 @@
+// A website whose users log in with WeChat: on the official account's page within WeChat, by WeChat's QR code elsewhere.
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import express from "express";
+import { Verifier } from "../peers/node/verifier.mjs";
+
+const { ISSUER, WXMINT_URL = ISSUER, ACCOUNT_APPID, SITE_APPID, SITE, AUDIENCE = ISSUER, PORT = "3000" } = process.env;
+const { PROXIES = "loopback" } = process.env; // the addresses whose X-Forwarded-For says where a request comes from
+const { WECHAT_URL = "https://open.weixin.qq.com" } = process.env; // or the simulator's
+for (const name of ["ISSUER", "ACCOUNT_APPID", "SITE_APPID", "SITE"]) if (!process.env[name]) throw new Error(`set ${name}`);
+
+// Over https alone, and for this host alone. On one's own machine there is http.
+const PRODUCTION = process.env.NODE_ENV === "production";
+const TOKEN = PRODUCTION ? "__Host-token" : "token"; // the cookie that logs a user in
+const STATE = PRODUCTION ? "__Host-state" : "state"; // the cookie of a browser that has gone to WeChat
+const COOKIE = { httpOnly: true, secure: PRODUCTION, sameSite: "lax", path: "/" };
+const STATE_LIFE = 600_000; // ms
+const cookie = (request, name) => new RegExp(`(?:^|; )${name}=([\\w.-]+)`).exec(request.get("Cookie"))?.[1];
+
+const tokens = new Verifier(ISSUER, AUDIENCE);
+
+/** wxmint limits logins by the browser's address. Without it, all visitors would share this server's. */
+function ask(path, request, headers, body) {
+  const signal = AbortSignal.timeout(8_000);
+  return fetch(`${WXMINT_URL}${path}`, { method: "POST", redirect: "error", signal, headers: { ...headers, "X-Forwarded-For": request.ip }, body });
+}
+
+/** Which app the browser logs in to: WeChat's own browser shows the account's page, every other one a QR code. */
+function door(request) {
+  return /\bMicroMessenger\//.test(request.get("User-Agent"))
+    ? { appid: ACCOUNT_APPID, path: "/connect/oauth2/authorize", scope: "snsapi_userinfo" }
+    : { appid: SITE_APPID, path: "/connect/qrconnect", scope: "snsapi_login" };
+}
+
+/** 1. The browser keeps a `state`, and takes it to WeChat. */
+function goToWeChat(request, response) {
+  const { appid, path, scope } = door(request);
+  const state = randomBytes(24).toString("base64url");
+  const query = new URLSearchParams({ appid, redirect_uri: `${SITE}/callback`, response_type: "code", scope, state });
+  response.cookie(STATE, state, { ...COOKIE, maxAge: STATE_LIFE });
+  response.redirect(`${WECHAT_URL}${path}?${query}#wechat_redirect`);
+}
+
+/** 3. WeChat has sent the browser back. Without its `state` the code may be a stranger's, and is not even sent on. */
+async function comeBack(request, response) {
+  const { code, state } = request.query;
+  const own = cookie(request, STATE);
+  response.clearCookie(STATE, COOKIE); // good for one login
+  if (!own || typeof code !== "string" || state !== own) return response.redirect("/?error=state");
+  const body = JSON.stringify({ code, appid: door(request).appid });
+  const answer = await ask("/login", request, { "Content-Type": "application/json" }, body);
+  const told = await answer.json();
+  if (!answer.ok) return response.redirect(`/?error=${encodeURIComponent(told.code)}`);
+  await tokens.verify(told.access_token);
+  response.cookie(TOKEN, told.access_token, { ...COOKIE, maxAge: told.expires_in * 1000 });
+  response.redirect("/"); // the address bar no longer has the code
+}
+
+/** Who is logged in. A token that was ended, by a ban or a logout anywhere, is refused within 10 s. */
+async function currentUser(request, response, next) {
+  if (tokens.unavailable) return response.set("Retry-After", "2").sendStatus(503);
+  try {
+    const { sub, client_id } = await tokens.verify(cookie(request, TOKEN));
+    if (![ACCOUNT_APPID, SITE_APPID].includes(client_id)) throw new Error("a token of another app");
+    request.user = { user_id: sub };
+  } catch {
+    return response.clearCookie(TOKEN, COOKIE).sendStatus(401);
+  }
+  next();
+}
+
+async function logOut(request, response) {
+  const token = cookie(request, TOKEN);
+  response.clearCookie(TOKEN, COOKIE);
+  if (token) await ask("/logout", request, { Authorization: `Bearer ${token}` });
+  response.sendStatus(204);
+}
+
+/** A request that changes something comes from our own pages. */
+function ownPages(request, response, next) {
+  const from = request.get("Sec-Fetch-Site") ?? "same-origin";
+  if (request.method === "POST" && from !== "same-origin") return response.sendStatus(403);
+  next();
+}
+
+const app = express();
+app.disable("x-powered-by");
+app.set("trust proxy", PROXIES.split(","));
+app.use(ownPages);
+app.use((request, response, next) => {
+  response.set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'");
+  response.set({ "Cache-Control": "no-store", "Referrer-Policy": "no-referrer" });
+  next();
+});
+app.get("/login", goToWeChat);
+app.get("/callback", comeBack);
+app.get("/me", currentUser, (request, response) => response.json(request.user));
+app.post("/logout", logOut);
+app.use(express.static(fileURLToPath(new URL("public", import.meta.url))));
+app.use((error, request, response, next) => {
+  console.warn(`${request.method} ${request.path}: ${error.message}`); // wxmint does not answer, or not with JSON
+  response.redirect("/?error=unavailable");
+});
+
+await tokens.follow();
+const server = app.listen(Number(PORT), "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/`));

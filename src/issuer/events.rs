@@ -1,0 +1,45 @@
+//! What has been revoked as security event tokens (RFC 8417), for receivers of the Shared Signals Framework (SSF) 1.0 that poll for
+//! them (RFC 8936). They read the same stream as the feed, but events name users, so a receiver shows a secret. These routes are
+//! there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
+
+mod poll;
+mod set;
+mod transmitter;
+
+use actix_web::HttpRequest;
+use utoipa::OpenApi;
+
+use super::{
+    build::IssuerWorker,
+    routes::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
+};
+use crate::{
+    admin::Holder,
+    http::{
+        Problem,
+        ProblemCode::{self, *},
+        ProblemDocument,
+        described::{DescribedRoute, GET, POST, READ, Routes, routes},
+        no_token,
+    },
+};
+
+const RECEIVER: &[ProblemCode] = &[Forbidden];
+const POLL_PATH: &str = "/ssf/poll";
+const STREAM_PATH: &str = "/ssf/stream";
+
+routes! {
+    #[openapi(tags((name = "events", description = "For receivers of the Shared Signals Framework")))]
+    READ "/.well-known/ssf-configuration" transmitter::transmitter [], HEAD;
+    GET "/ssf/stream" transmitter::stream [ANY, TOKEN, RECEIVER, LIMIT], HEAD;
+    POST "/ssf/poll" poll::poll [ANY, TOKEN, RECEIVER, LIMIT], BODY;
+}
+
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    Described::openapi()
+}
+
+fn receiver(request: &HttpRequest, worker: &IssuerWorker) -> Result<Holder, Problem> {
+    let Some((_, tokens)) = &worker.issuer.admin_tokens else { return Err(no_token()) };
+    tokens.receiver(request)
+}

@@ -1,0 +1,116 @@
+//! What the settings name, read and checked before the issuer is built.
+
+use std::{num::NonZero, path::Path, thread};
+
+use wxmint_keys::{
+    KeySet,
+    vault::{Vault, VaultError},
+};
+use wxmint_store::RedisAccess;
+
+use super::{
+    IssuerStartError,
+    device::load_clients,
+    examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
+    routes::check_login_paths,
+};
+use crate::{
+    accounts::{FileAccounts, UsersFile},
+    admin::{AdminTokens, CurrentAdminTokens},
+    apps::CurrentApps,
+    clients::Clients,
+    clock::now,
+    findings::Finding,
+    platform::Platform,
+    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
+    settings::{AccountsSource, Settings},
+};
+
+/// What the settings name beside the keys.
+pub(super) struct Named {
+    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
+    pub(super) apps: CurrentApps,
+    pub(super) users: Option<(WatchedFile, FileAccounts)>,
+    pub(super) redis: Option<RedisAccess>,
+    pub(super) clients: Option<(WatchedFile, Clients)>,
+    pub(super) platform: Option<Platform>,
+}
+
+impl Named {
+    pub(super) fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
+        let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
+        let others = (load_clients(settings), load_platform(settings), check_login_paths(settings));
+        match (loaded, others) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(clients), Ok(platform), Ok(()))) => {
+                Ok(Self { admin_tokens, apps, users, redis, clients, platform })
+            }
+            ((tokens, apps, users, redis), (clients, platform, paths)) => {
+                let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
+                Err(IssuerStartError::all(errors.into_iter().chain([clients.err(), platform.err(), paths.err()])))
+            }
+        }
+    }
+}
+
+/// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
+pub(super) fn load<T, E>(
+    variable: &str,
+    path: &Path,
+    make: Option<&str>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    unusable: impl FnOnce(E) -> Finding,
+) -> Result<(WatchedFile, T), IssuerStartError> {
+    let unreadable = |error: FileError| {
+        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
+        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
+    };
+    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
+    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
+}
+
+pub(super) fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {
+    let path = &settings.keys;
+    load("WXMINT_KEYS", path, Some(MAKE_KEYS), KeySet::parse, |error| unusable_keys(path, &error, now()))
+}
+
+pub(super) fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
+    let path = &settings.vault_key_file;
+    let unusable = |error: VaultError| {
+        Finding::fault("vault", format!("WXMINT_VAULT_KEY_FILE: {}: {error}", path.display()), error.cure())
+    };
+    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
+    Ok((file, vault.at(now())))
+}
+
+fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
+    let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
+    let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
+    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
+    Ok(Some((file, CurrentAdminTokens::new(tokens))))
+}
+
+fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
+    let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
+    let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
+    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), UsersFile::parse, unusable)?;
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    Ok(Some((file, FileAccounts::new(&users, cores, settings.auto_provision))))
+}
+
+fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
+    let unusable =
+        |error| IssuerStartError::of_setting(Finding::fault("files", format!("WXMINT_APPS_DIR: {error}"), APPS));
+    CurrentApps::read(settings.apps.clone()).map_err(unusable)
+}
+
+/// `None` if the settings ask for the store in memory.
+pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
+    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
+    Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
+}
+
+fn load_platform(settings: &Settings) -> Result<Option<Platform>, IssuerStartError> {
+    let Some(path) = &settings.platform_file else { return Ok(None) };
+    let unusable = |error: String| unusable_file("files", "WXMINT_PLATFORM_FILE", path, error);
+    Ok(Some(load("WXMINT_PLATFORM_FILE", path, None, Platform::parse, unusable)?.1))
+}

@@ -1,0 +1,71 @@
+//! Takes what WeChat pushes.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Path, Payload},
+};
+use serde::Deserialize;
+use wxmint_store::{PUSH_REMEMBERED, short_digest};
+use wxmint_wechat::{BadPush, News, PushQuery};
+
+use super::super::build::IssuerWorker;
+use crate::{
+    clock::now,
+    http::{Answer, Problem, read_body},
+    refusals::Refusal,
+};
+
+/// The largest push that is read.
+const LARGEST: usize = 64 * 1024;
+
+#[derive(Deserialize)]
+struct Query {
+    msg_signature: String,
+    timestamp: String,
+    nonce: String,
+}
+
+/// Take a push
+///
+/// The address that the platform's console has for 授权事件接收. Answers `success` once what the push says is kept.
+#[utoipa::path(post, path = "/wechat/platform/{component_appid}", tag = "platform",
+    params(("component_appid" = String, Path, description = "The platform's own AppID"),
+        ("msg_signature" = String, Query, description = "SHA-1 over token, timestamp, nonce and the encrypted text"),
+        ("timestamp" = i64, Query, description = "In seconds since 1970"),
+        ("nonce" = String, Query, description = "Random")),
+    responses((status = 200, description = "The word `success`", body = String, content_type = "text/plain")))]
+pub(super) async fn push(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Answer {
+    let platform = worker.issuer.platform.clone().filter(|platform| platform.component.id.as_str() == *path);
+    let Some(platform) = platform else {
+        return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
+            .with_status(StatusCode::NOT_FOUND));
+    };
+    let query = web::Query::<Query>::from_query(request.query_string())
+        .map_err(|_| Problem::invalid("WeChat sends `msg_signature`, `timestamp` and `nonce`."))?
+        .into_inner();
+    let body = read_body(payload, LARGEST).await?;
+    let Query { msg_signature, timestamp, nonce } = &query;
+    let push = platform.push_key.open(&platform.component.id, PushQuery { msg_signature, timestamp, nonce }, &body);
+    let push = push.map_err(|bad| refused(&bad))?;
+    let sent = timestamp.parse().unwrap_or(0_i64);
+    if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_REMEMBERED.as_secs()) {
+        return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
+    }
+    if let News::Authorized { app, .. } | News::Unauthorized(app) = &push.news {
+        tracing::info!(app = %app, news = push.news.name(), "a merchant");
+    }
+    let noted = worker.login.note_push(&platform, push, &short_digest(msg_signature).to_string()).await;
+    noted.map_err(|error| Refusal::from(error).problem)?;
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
+}
+
+fn refused(bad: &BadPush) -> Problem {
+    tracing::warn!(reason = %bad, "a push was refused");
+    Problem::invalid(format!("The push cannot be taken: {bad}."))
+}

@@ -1,0 +1,128 @@
+// examples/web-login in Chromium: one person in two browsers, one ban, and links that a stranger has sent.
+//
+//     node web_login.mjs http://127.0.0.1:3000 [screenshot-directory] STORY JSON
+//
+// JSON: `service`, `simulator`, `admin` (URLs), `account` and `site` (AppIDs), `appid` (of the mini program), `secret` (of the admin
+// listener). tests/it/web_login/example.rs starts all of it.
+
+import { join } from "node:path";
+import { PATIENCE, address, browser, check, expect, seen, shots } from "./means.mjs";
+
+const LATEST_REFUSAL = 10; // s from a ban to the site's refusal; the page asks every 3 s
+const known = JSON.parse(process.argv[5]);
+const IN_WECHAT = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.54";
+const site = new URL(address);
+
+try {
+  await stories();
+  console.log("all as expected");
+} catch (error) {
+  console.log(`FAILED: ${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
+
+async function open(options = {}) {
+  const context = await browser.newContext({ locale: "zh-CN", ...options });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  page.sent = [];
+  page.on("request", (request) => page.sent.push(request.url()));
+  await page.goto(address);
+  await seen(page, "#login:not([hidden])");
+  return page;
+}
+
+async function take(page, name) {
+  if (shots) await page.screenshot({ path: join(shots, `web-login-${name}.png`) });
+}
+
+async function json(url, method, body, secret) {
+  const headers = { "Content-Type": "application/json", ...(secret && { Authorization: `Bearer ${secret}` }) };
+  const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+  return answer.status === 204 ? null : answer.json();
+}
+
+async function code(appid, person) {
+  return (await json(`${known.simulator}/_simulator/codes`, "POST", { person, appid })).codes[0];
+}
+
+async function logIn(page, person) {
+  await page.click("#login a");
+  await page.getByRole("link", { name: person, exact: true }).click();
+  await seen(page, "#account:not([hidden])");
+  return page.textContent("#user");
+}
+
+async function isRefused(page, url) {
+  await page.goto(url);
+  await seen(page, "#note:not([hidden])");
+  expect(await page.isHidden("#account"), true, "nobody is logged in");
+}
+
+async function exchanges() {
+  return (await json(`${known.simulator}/_simulator/stats`, "GET")).exchanges_ok;
+}
+
+async function stories() {
+  for (const person of ["lin", "mei"]) await code(known.appid, person); // the simulator knows them
+  const phone = await json(`${known.service}/login`, "POST", { code: await code(known.appid, "lin"), appid: known.appid });
+  const [desk, inWeChat] = [await open(), await open({ userAgent: IN_WECHAT })];
+
+  await check("by the QR code the mini program's user is logged in", async () => {
+    await take(desk, "begin");
+    expect(await logIn(desk, "lin"), phone.user_id, "the user");
+    await take(desk, "account");
+    expect(desk.url(), address, "the address bar has no code");
+    expect(desk.sent.some((url) => url.includes("/connect/qrconnect?")), true, "WeChat's page");
+    expect(await desk.evaluate(() => document.cookie), "", "what a script reads");
+  });
+  await check("within WeChat it is the same user", async () => {
+    expect(await logIn(inWeChat, "lin"), phone.user_id, "the user");
+    expect(inWeChat.sent.some((url) => url.includes("/connect/oauth2/authorize?")), true, "WeChat's page");
+  });
+  await check("a ban throws both out, until it is lifted", async () => {
+    const ban = `${known.admin}/users/${phone.user_id}/block`;
+    await json(ban, "PUT", undefined, known.secret);
+    const began = Date.now();
+    for (const page of [desk, inWeChat]) await seen(page, "#login:not([hidden])");
+    const took = (Date.now() - began) / 1000;
+    expect(took < LATEST_REFUSAL + 3 + PATIENCE / 10_000, true, `a ban that is seen after ${took} s`);
+    await desk.click("#login a");
+    await desk.getByRole("link", { name: "lin", exact: true }).click();
+    await seen(desk, "#note:not([hidden])");
+    await json(ban, "DELETE", undefined, known.secret);
+  });
+  await check("a link with a stranger's code logs nobody in, and the code is not even spent", async () => {
+    const victim = await open();
+    const stolen = await code(known.site, "mei");
+    const before = await exchanges();
+    await isRefused(victim, `${site.origin}/callback?code=${stolen}&state=guessed`);
+    await victim.click("#login a"); // has a state of its own now
+    await victim.waitForURL(/qrconnect/);
+    await isRefused(victim, `${site.origin}/callback?code=${stolen}&state=guessed`);
+    await isRefused(victim, `${site.origin}/callback?code=${stolen}`);
+    expect(await exchanges(), before, "exchanges");
+  });
+  await check("a way back is good once, in the browser that began", async () => {
+    const [one, other] = [await open(), await open()];
+    await logIn(one, "mei");
+    const way = one.sent.find((url) => url.includes("/callback?"));
+    for (const page of [one, other]) await page.goto(way);
+    await seen(other, "#note:not([hidden])");
+    await seen(one, "#note:not([hidden])");
+    expect(await one.isHidden("#account"), false, "the first login goes on");
+    await one.click("#logout");
+    await seen(one, "#login:not([hidden])");
+  });
+  await check("the virtual person of a snapshot is asked to tap, and comes in as a real one", async () => {
+    const page = await open({ userAgent: IN_WECHAT });
+    await page.click("#login a");
+    await page.waitForURL(/authorize/);
+    await page.goto(`${page.url()}&snapshot=1&person=mei`.replace("#wechat_redirect", ""));
+    await seen(page, "#note:not([hidden])");
+    expect((await page.textContent("#note")).includes("使用完整服务"), true, "what to do");
+    await logIn(page, "mei");
+  });
+}

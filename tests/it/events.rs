@@ -1,0 +1,195 @@
+//! What has been revoked as security event tokens that a receiver polls for (RFC 8936), from outside.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use wxmint_verify::PublishedKeys;
+
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, decoded, eventually, redis_keys};
+
+const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
+const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
+const OPERATOR: &str = "operator-0123456789abcdef0123456789ab";
+const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+
+async fn bed() -> TestBed {
+    receivers().start().await
+}
+
+fn receivers() -> Builder {
+    TestBed::builder().operators(&format!("sso {SECRET} events\nother {OTHER} events\nboss {OPERATOR}\n"))
+}
+
+async fn poll_at(bed: &TestBed, service: usize, secret: &str, body: Value) -> Answer {
+    bed.services[service].ask("POST", "/ssf/poll", secret, &body).await
+}
+
+/// The claims of the events of an answer, by `jti`; each must be signed with a published key.
+async fn events(bed: &TestBed, secret: &str, body: Value) -> (BTreeMap<String, Value>, bool) {
+    let mut asked = json!({"returnImmediately": true});
+    asked.as_object_mut().expect("an object").extend(body.as_object().expect("an object").clone());
+    let answer = poll_at(bed, 0, secret, asked).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    let jwks = bed.http.get(&bed.service().url("/.well-known/jwks.json")).await;
+    let keys = PublishedKeys::read(jwks.body.as_bytes()).expect("keys").keys;
+    let read = |(jti, set): (&String, &Value)| {
+        let set = set.as_str().expect("a JWT");
+        let (header, claims) = decoded(set);
+        assert_eq!((&header["typ"], &claims["jti"]), (&json!("secevent+jwt"), &json!(jti)));
+        let (message, signature) = set.rsplit_once('.').expect("a signature");
+        let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+        let key = keys.iter().find(|key| header["kid"] == key.kid()).expect("a published key");
+        assert!(key.verifies(message.as_bytes(), &signature), "{claims}");
+        (jti.clone(), claims)
+    };
+    let told = answer.json();
+    let more = told["moreAvailable"].as_bool().expect("a bool");
+    (told["sets"].as_object().expect("an object").iter().map(read).collect(), more)
+}
+
+fn ids(events: &BTreeMap<String, Value>) -> Vec<&String> {
+    events.keys().collect()
+}
+
+#[tokio::test]
+async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
+    let bed = bed().await;
+    assert!(events(&bed, SECRET, json!({})).await.0.is_empty());
+    let [one, other] = [bed.log_in("lin").await, bed.log_in("lin").await];
+    bed.log_out(&one, false).await;
+    bed.log_out(&other, true).await;
+    let mei = bed.log_in("mei").await;
+    assert_eq!(bed.service().unbind(&mei.member("access_token")).await.status, 204);
+
+    let (first, more) = events(&bed, SECRET, json!({})).await;
+    assert_eq!((first.len(), more), (3, false));
+    let (iss, user) = (bed.configuration.value("WXMINT_ISSUER"), one.claims()["sub"].clone());
+    let subjects: Vec<_> = first.values().map(|claims| &claims["sub_id"]).collect();
+    let of = |user: &Value| json!({"format": "iss_sub", "iss": iss, "sub": user});
+    let in_app = json!({"format": "complex", "user": of(&mei.member("user_id").into()),
+        "application": {"format": "opaque", "id": APPID}});
+    for subject in [json!({"format": "jwt_id", "iss": iss, "jti": one.claims()["jti"]}), of(&user), in_app] {
+        assert!(subjects.contains(&&subject), "{subject} in {subjects:?}");
+    }
+    for claims in first.values() {
+        assert_eq!((&claims["iss"], &claims["aud"]), (&json!(iss), &json!("sso")));
+        assert!(claims["events"][REVOKED].is_object() && claims.get("sub").is_none() && claims.get("exp").is_none());
+    }
+    let ended = first.values().find(|claims| claims["sub_id"]["format"] == "iss_sub").expect("the user");
+    let before = ended["events"][REVOKED]["event_timestamp"].as_i64().expect("seconds");
+    assert!(before >= one.claims()["iat"].as_i64().expect("seconds"));
+
+    // Not acknowledged: the same events with the same ids. An error is an answer too.
+    assert_eq!(ids(&events(&bed, SECRET, json!({})).await.0), ids(&first));
+    let [a, b, c] = ids(&first)[..] else { panic!("three: {first:?}") };
+    let errs =
+        json!({"ack": [a, b, "unknown"], "setErrs": {(c.as_str()): {"err": "invalid_key", "description": "no"}}});
+    assert!(events(&bed, SECRET, errs).await.0.is_empty());
+    assert!(events(&bed, SECRET, json!({})).await.0.is_empty(), "they stay acknowledged");
+    let (others, _) = events(&bed, OTHER, json!({})).await;
+    assert_eq!(others.len(), 3, "another receiver has a place of its own");
+    assert!(ids(&others).iter().all(|id| !first.contains_key(*id)), "and events of its own");
+}
+
+/// Nothing is lost that was sent after what is missing.
+#[tokio::test]
+async fn what_is_acknowledged_out_of_order_is_sent_again_and_nothing_is_lost() {
+    let bed = receivers().services(2).start().await;
+    let fill = "for number = 1, 1500 do redis.call('XADD', KEYS[1], '*', 'end', string.format('sub %d user-%d', number, number)) end";
+    bed.redis.command::<()>(&["EVAL", fill, "1", redis_keys::ENDS]);
+    let (first, more) = events(&bed, SECRET, json!({"maxEvents": 3})).await;
+    assert_eq!((first.len(), more), (3, true));
+    let last = first.iter().max_by_key(|(_, claims)| claims["events"][REVOKED]["event_timestamp"].as_i64());
+    let (last, _) = last.expect("three");
+    let (again, _) = events(&bed, SECRET, json!({"maxEvents": 3, "ack": [last]})).await;
+    assert!(!again.contains_key(last) && again.len() == 3, "the two before it, and the next");
+    assert_eq!(first.keys().filter(|id| again.contains_key(*id)).count(), 2);
+    let none = poll_at(&bed, 1, SECRET, json!({"maxEvents": 0, "ack": ids(&first)})).await;
+    assert_eq!(none.json(), json!({"sets": {}, "moreAvailable": true}), "an acknowledgement alone, at another replica");
+
+    let (mut seen, mut ack) = (first.len(), Vec::new());
+    loop {
+        let (page, more) = events(&bed, SECRET, json!({"maxEvents": 5000, "ack": ack})).await;
+        assert!(page.len() <= 1000);
+        seen += page.len();
+        ack = page.into_keys().collect();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(seen, 1500, "each once");
+}
+
+#[tokio::test]
+async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
+    let bed = bed().await;
+    let login = bed.log_in("lin").await;
+    let strangers = [(OPERATOR, 403, "forbidden"), ("guess", 401, "invalid_token")];
+    for (secret, status, code) in strangers {
+        poll_at(&bed, 0, secret, json!({})).await.expect_problem(status, code);
+    }
+    poll_at(&bed, 0, &login.member("access_token"), json!({})).await.expect_problem(401, "invalid_token");
+    let nobody = bed.http.send(bed.http.0.post(bed.service().url("/ssf/poll")).json(&json!({}))).await;
+    nobody.expect_problem(401, "invalid_token");
+    for wrong in
+        [json!([]), json!({"maxEvents": -1}), json!({"ack": "x"}), json!({"ack": [1]}), json!({"setErrs": {"x": 1}})]
+    {
+        poll_at(&bed, 0, SECRET, wrong).await.expect_problem(400, "invalid_request");
+    }
+    bed.service().operate("GET", "/users/lin", SECRET, &Value::Null).await.expect_problem(403, "forbidden");
+
+    bed.log_out(&login, true).await;
+    let answer = poll_at(&bed, 0, SECRET, json!({})).await.json();
+    let set = answer["sets"].as_object().expect("sets").values().next().expect("an event").as_str().expect("a JWT");
+    bed.service().ask("GET", "/wechat/session", set, &Value::Null).await.expect_problem(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_poll_waits_for_an_event_and_few_of_a_receiver_wait_at_once() {
+    let bed = bed().await;
+    let login = bed.log_in("lin").await;
+    let waiting = poll_at(&bed, 0, SECRET, json!({}));
+    let ((), answer) = tokio::join!(async { bed.log_out(&login, true).await }, waiting);
+    assert_eq!(answer.json()["sets"].as_object().expect("sets").len(), 1, "{answer:?}");
+    let ack: Vec<_> = answer.json()["sets"].as_object().expect("sets").keys().cloned().collect();
+    let polls = (0..6).map(|_| poll_at(&bed, 0, SECRET, json!({"ack": ack})));
+    let answers = futures_util::future::join_all(polls).await;
+    let busy = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(busy, 2, "four of six may wait: {answers:?}");
+    assert!(answers.iter().all(|answer| answer.status == 429 || answer.json()["sets"] == json!({})));
+}
+
+#[tokio::test]
+async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
+    let bed = bed().await;
+    let issuer = bed.configuration.value("WXMINT_ISSUER").to_owned();
+    let metadata = bed.http.get(&bed.service().url("/.well-known/ssf-configuration")).await.json();
+    assert_eq!((&metadata["issuer"], &metadata["spec_version"]), (&json!(issuer), &json!("1_0")));
+    let get = async |query: &str| bed.service().ask("GET", &format!("/ssf/stream{query}"), SECRET, &Value::Null).await;
+    let stream = get("?stream_id=sso").await.json();
+    assert_eq!(get("").await.json(), json!([stream]));
+    assert_eq!((&stream["aud"], &stream["events_delivered"]), (&json!("sso"), &json!([REVOKED])));
+    assert_eq!(stream["delivery"]["endpoint_url"], json!(format!("{issuer}/ssf/poll")));
+    get("?stream_id=other").await.expect_problem(400, "invalid_request");
+
+    let without = TestBed::start().await;
+    for path in ["/.well-known/ssf-configuration", "/ssf/stream", "/ssf/poll"] {
+        assert_eq!(without.http.get(&without.service().url(path)).await.status, 404, "{path}");
+    }
+}
+
+/// Whose line is removed while a poll waits gets none of what is revoked afterwards.
+#[tokio::test]
+async fn a_receiver_whose_line_is_removed_gets_nothing_more() {
+    let bed = bed().await;
+    let login = bed.log_in("lin").await;
+    let file = bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE").to_owned();
+    let removed = eventually("the file is read again", BUSY, async || {
+        std::fs::write(&file, "# nobody\n").expect("the file");
+        Some(poll_at(&bed, 0, SECRET, json!({})).await).filter(|answer| answer.status != 200)
+    });
+    removed.await.expect_problem(401, "invalid_token");
+    bed.log_out(&login, true).await;
+    poll_at(&bed, 0, SECRET, json!({"returnImmediately": true})).await.expect_problem(401, "invalid_token");
+}

@@ -1,0 +1,161 @@
+//! A third-party platform: merchants come and go while wxmint runs, and log in by the platform's token.
+
+mod attacks;
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, future::join_all, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    doctor::Report,
+    support::{
+        APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, PLATFORM, Process, Service, TestBed, eventually, until,
+    },
+};
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+const COMPONENT_TOKEN: &str = "/cgi-bin/component/api_component_token";
+const EXCHANGE: &str = "/sns/component/jscode2session";
+
+/// A bed whose simulator pushes to the first service, with a ticket.
+async fn platform(services: usize) -> TestBed {
+    let bed = TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).platform().start().await;
+    let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
+    bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
+    bed
+}
+
+async fn with_ticket(services: usize) -> TestBed {
+    let bed = platform(services).await;
+    let pushed = bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
+    assert_eq!(pushed, json!({"status": 200, "body": "success"}));
+    bed
+}
+
+async fn comes(bed: &TestBed, appid: &str) {
+    let authorised = bed.wechat.control("platform/merchants", "POST", &json!({"appid": appid})).await.json();
+    assert_eq!(authorised["push"]["body"], "success", "{authorised}");
+}
+
+async fn log_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> Answer {
+    let code = bed.wechat.mint_code_in(appid, person).await;
+    service.log_in_with(&json!({"code": code, "appid": appid})).await
+}
+
+/// Once the merchant is known there.
+async fn let_in(bed: &TestBed, service: &Service, appid: &str, person: &str) -> Answer {
+    let known = async || Some(log_in(bed, service, appid, person).await).filter(|answer| answer.status != 400);
+    eventually("the merchant is known", PATIENCE, known).await.expect_login()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_out() {
+    let bed = with_ticket(2).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_problem(400, "unknown_app");
+    let began = Instant::now();
+    comes(&bed, APPID).await;
+    let logins = join_all(bed.services.iter().map(|service| let_in(&bed, service, APPID, "lin"))).await;
+    println!("known at both replicas after {:?}", began.elapsed());
+    assert_eq!(logins[0].claims()["client_id"], APPID);
+    assert_eq!(logins[0].member("user_id"), logins[1].member("user_id"));
+    // By the merchant's own access token.
+    for (login, service) in logins.iter().zip(&bed.services) {
+        let answer = service.ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(bed.wechat.asked("/cgi-bin/component/api_authorizer_token").await, 1, "one fetch for both");
+    assert_eq!(bed.wechat.asked("/cgi-bin/stable_token").await, 0);
+
+    bed.wechat.control(&format!("platform/merchants/{APPID}"), "DELETE", &Value::Null).await;
+    for service in &bed.services {
+        let refused = async || {
+            let asked = bed.wechat.asked(EXCHANGE).await;
+            log_in(&bed, service, APPID, "lin").await.expect_problem(400, "unknown_app");
+            bed.wechat.asked(EXCHANGE).await == asked
+        };
+        until("the merchant's logins are refused without asking WeChat", PATIENCE, refused).await;
+    }
+    for login in &logins {
+        let token = login.member("access_token");
+        let ask = async || bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await.status;
+        until("the token is revoked", TEN_SECONDS, async || ask().await == 401).await;
+    }
+
+    // Who comes back is the same user.
+    comes(&bed, APPID).await;
+    let back = let_in(&bed, &bed.services[1], APPID, "lin").await;
+    assert_eq!(back.member("user_id"), logins[0].member("user_id"));
+    bed.service().expect_no_faults().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_the_platform_that_dies_early_is_renewed_once_for_all_logins() {
+    let bed = with_ticket(2).await;
+    comes(&bed, APPID).await;
+    join_all(bed.services.iter().map(|service| let_in(&bed, service, APPID, "lin"))).await;
+    for how in ["unknown", "expired"] {
+        let before = bed.wechat.asked(COMPONENT_TOKEN).await;
+        bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "component", "how": how})).await;
+        let wanted = json!({"person": "p", "appid": APPID, "count": 1000, "distinct_people": true});
+        let codes = bed.wechat.mint_codes(wanted).await;
+        let logins = codes.iter().enumerate().map(async |(number, code)| {
+            bed.services[number % 2].log_in_with(&json!({"code": code, "appid": APPID})).await.expect_login();
+        });
+        stream::iter(logins).buffer_unordered(64).collect::<Vec<_>>().await;
+        assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, before + 1, "{how}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_ticket_the_service_is_ready_and_says_so_and_logins_are_refused_until_it_comes() {
+    let bed = platform(1).await;
+    let warned = async || bed.service().admin("/readyz").await.body.contains("no ticket of the platform");
+    until("readyz warns", PATIENCE, warned).await;
+    assert_eq!(bed.service().admin("/readyz").await.status, 200);
+    // The merchant's push is kept, and it waits for the ticket.
+    comes(&bed, APPID).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_problem(400, "unknown_app");
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let late = async || Some(log_in(&bed, bed.service(), APPID, "lin").await).filter(|answer| answer.status == 200);
+    eventually("the merchant is let in", Duration::from_secs(30), late).await.expect_login();
+    until("readyz warns no more", PATIENCE, async || !warned().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_is_found_in_wechats_list_and_only_who_has_left_is_taken_away() {
+    let mut bed = with_ticket(1).await;
+    comes(&bed, APPID).await;
+    let_in(&bed, bed.service(), APPID, "lin").await;
+    // Both pushes are lost.
+    bed.wechat.control("platform/merchants", "POST", &json!({"appid": OTHER_APPID, "push": false})).await;
+    bed.wechat.control(&format!("platform/merchants/{APPID}?push=false"), "DELETE", &Value::Null).await;
+    bed.services[0] = Service::start(&bed.configuration, bed.http.clone()).await;
+    bed.service().ready().await;
+    let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
+    let gone = async || log_in(&bed, bed.service(), APPID, "lin").await.status == 400;
+    until("who has left is out", PATIENCE, gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_list_merchants_ask_for_the_ticket_and_the_doctor_says_when_it_came() {
+    let bed = platform(1).await;
+    let report = Report::of(&bed.configuration).await;
+    let advice = report.advice("wechat.platform", "fault", "no ticket has come");
+    assert!(advice.ends_with("wxmint platform start-push"), "{advice}");
+    let run = async |word: &str| {
+        let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", word]));
+        (process.end(PATIENCE).await.code(), process.stdout().join("\n"))
+    };
+    let (code, said) = run("start-push").await;
+    assert_eq!(code, Some(0), "{said}");
+    until("the ticket comes", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
+        .await;
+    comes(&bed, APPID).await;
+    let_in(&bed, bed.service(), APPID, "lin").await;
+    let (code, said) = run("apps").await;
+    assert!(code == Some(0) && said.contains(APPID) && said.contains("mini_program  logs in"), "{said}");
+    let report = Report::of(&bed.configuration).await;
+    let [status, found, _] = report.worst("wechat.platform");
+    assert!(status == "ok" && found.contains("1 merchants log in"), "{found}");
+}

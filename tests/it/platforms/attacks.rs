@@ -1,0 +1,101 @@
+//! What a stranger sends to the address for WeChat's pushes, and what comes twice, late, slowly or from another platform.
+
+use serde_json::json;
+use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
+
+use super::{APPID, COMPONENT_TOKEN, PLATFORM, log_in, platform, with_ticket};
+use crate::support::{Answer, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, TestBed};
+
+const OTHER: &str = "wxc0ffee00000000fe";
+const NONCE: &str = "1372623149";
+
+fn now() -> i64 {
+    wxmint::clock::now().timestamp()
+}
+
+fn sender(id: &str, token: &str) -> Platform {
+    [id, PLATFORM_SECRET, token, PLATFORM_KEY].join(":").parse().expect("a platform")
+}
+
+fn ours() -> Platform {
+    sender(PLATFORM, PLATFORM_TOKEN)
+}
+
+fn ticket(created: i64) -> String {
+    push_xml(PLATFORM, created, "component_verify_ticket", &[("ComponentVerifyTicket", "ticket@@@forged")])
+}
+
+async fn send(bed: &TestBed, (query, body): (String, String)) -> Answer {
+    send_to(bed, &format!("/wechat/platform/{PLATFORM}"), &query, body).await
+}
+
+async fn send_to(bed: &TestBed, path: &str, query: &str, body: String) -> Answer {
+    let url = bed.service().url(&format!("{path}?{query}"));
+    bed.http.send(bed.http.0.post(url).header("Content-Type", "text/xml").body(body)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forged_changes_nothing() {
+    let bed = platform(1).await;
+    let (us, at) = (ours(), now());
+    let said = ticket(at);
+    let good = || Envelope::new(&us, &said, at, NONCE);
+    for (what, pushed) in [
+        ("another token", seal_push(&sender(PLATFORM, "anothertoken"), &ticket(at), at, NONCE)),
+        ("another platform's", seal_push(&sender(OTHER, PLATFORM_TOKEN), &ticket(at), at, NONCE)),
+        ("another AppID inside", Envelope { appid: OTHER, ..good() }.seal(&us)),
+        ("a length that lies", Envelope { length: 1 << 30, ..good() }.seal(&us)),
+        ("a short length", Envelope { length: 1, ..good() }.seal(&us)),
+        ("old", seal_push(&us, &ticket(at - 700), at - 700, NONCE)),
+        ("old inside", seal_push(&us, &ticket(at - 700), at, NONCE)),
+        ("of tomorrow", seal_push(&us, &ticket(at + 86_400), at + 86_400, NONCE)),
+        ("entities", seal_push(&us, "<!DOCTYPE xml [<!ENTITY a \"b\">]><xml><AppId>&a;</AppId></xml>", at, NONCE)),
+    ] {
+        let refused = send(&bed, pushed).await.expect_problem(400, "invalid_request");
+        assert!(!refused.body.contains(PLATFORM_TOKEN), "{what}: {refused:?}");
+    }
+    let (query, body) = good().seal(&us);
+    let other = format!("/wechat/platform/{OTHER}");
+    send_to(&bed, &other, &query, body.clone()).await.expect_problem(404, "invalid_request");
+    let path = format!("/wechat/platform/{PLATFORM}");
+    send_to(&bed, &path, "timestamp=1", body.clone()).await.expect_problem(400, "invalid_request");
+    send_to(&bed, &path, &query, format!("{body}{}", " ".repeat(70_000))).await.expect_problem(413, "invalid_request");
+    let doctype = body.replacen("<xml>", "<!DOCTYPE a><xml>", 1);
+    send_to(&bed, &path, &query, doctype).await.expect_problem(400, "invalid_request");
+    assert!(bed.service().admin("/readyz").await.body.contains("no ticket"), "nothing was kept");
+    bed.service().expect_no_faults().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_comes_again_or_late_changes_nothing() {
+    let bed = with_ticket(1).await;
+    let (us, at) = (ours(), now());
+    let merchant = |info: &str, at: i64| {
+        let members = [("AuthorizerAppid", APPID), ("AuthorizationCode", "queryauthcode@@@made-up")];
+        push_xml(PLATFORM, at, info, &members)
+    };
+    super::comes(&bed, APPID).await;
+    super::let_in(&bed, bed.service(), APPID, "lin").await;
+    // An earlier departure that was under way for long.
+    let early = seal_push(&us, &merchant("unauthorized", at - 60), at, NONCE);
+    assert_eq!(send(&bed, early.clone()).await.body, "success");
+    assert_eq!(send(&bed, early).await.body, "success", "again");
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    // A ticket that is earlier than the newest one.
+    let stale = seal_push(&us, &ticket(at - 300), at, "2");
+    assert_eq!(send(&bed, stale).await.body, "success");
+    bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "component", "how": "unknown"})).await;
+    let asked = bed.wechat.asked(COMPONENT_TOKEN).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, asked + 1, "by the newest ticket");
+}
+
+/// A code that is made up leads to no merchant, and leaves the platform as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_redis_is_away_a_push_is_not_answered_as_kept() {
+    let mut bed = with_ticket(1).await;
+    bed.redis.kill();
+    let at = now();
+    let refused = send(&bed, seal_push(&ours(), &ticket(at), at, NONCE)).await;
+    refused.expect_problem(503, "store_unavailable");
+}

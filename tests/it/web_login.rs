@@ -1,0 +1,343 @@
+//! The OAuth2 door: official accounts, websites and mobile apps beside mini programs, and still one user.
+
+mod cross_origin;
+mod example;
+
+use std::{collections::HashSet, fs, time::Duration};
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    doctor::Report,
+    support::{
+        APP_SECRET, APPID, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, audit::is_audit, eventually,
+        limit, until, write_private,
+    },
+};
+
+const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
+const SITE: &str = "wxbbbbbbbbbbbbbbbb";
+const MOBILE: &str = "wxcccccccccccccccc";
+const KINDS: [(&str, &str); 3] = [(ACCOUNT, "official_account"), (SITE, "website"), (MOBILE, "mobile_app")];
+const OPERATOR: &str = "planted-secret-of-an-operator-5c3a9e";
+const ORIGIN: &str = "https://m.example.com";
+
+fn file(kind: &str) -> String {
+    json!({"kind": kind, "secret": OTHER_SECRET, "origins": [ORIGIN]}).to_string()
+}
+
+/// A mini program, and an app of each other kind.
+fn builder() -> (Builder, TempDir) {
+    let folder = apps_folder(&[(APPID, APP_SECRET)]);
+    let mut builder = TestBed::builder().apps_folder(folder.path());
+    for (id, kind) in KINDS {
+        write_private(&folder.path().join(id), &file(kind));
+        builder = builder.app(id, &format!("{OTHER_SECRET}:{kind}"));
+    }
+    (builder, folder)
+}
+
+async fn code(bed: &TestBed, appid: &str, members: Value) -> String {
+    let mut wanted = json!({"person": "lin", "appid": appid});
+    wanted.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+    bed.wechat.mint_codes(wanted).await.remove(0)
+}
+
+async fn log_in(bed: &TestBed, appid: &str, code: &str) -> Answer {
+    bed.service().log_in_with(&json!({"code": code, "appid": appid})).await
+}
+
+/// By a code with this scope.
+async fn by_scope(bed: &TestBed, appid: &str, scope: &str) -> Answer {
+    log_in(bed, appid, &code(bed, appid, json!({"scope": scope})).await).await
+}
+
+#[tokio::test]
+async fn one_person_is_one_user_in_apps_of_every_kind() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let mut tokens = vec![first.clone()];
+    for (appid, _) in KINDS {
+        let login = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
+        assert_eq!(login.claims()["client_id"], appid);
+        assert_eq!(login.member("user_id"), first.member("user_id"), "{appid}");
+        assert_eq!(
+            (&login.json()["new_user"], login.json().as_object().map(serde_json::Map::len)),
+            (&false.into(), Some(5))
+        );
+        tokens.push(login);
+    }
+    bed.log_out(&tokens[2], true).await;
+    for token in &tokens {
+        assert!(!bed.accepts(token).await, "one logout ends all");
+    }
+    bed.service().expect_no_faults().await;
+}
+
+#[tokio::test]
+async fn an_app_without_session_keys_says_so_and_its_logins_count() {
+    let (builder, _folder) = builder();
+    let bed = builder.env("WXMINT_LIMIT_OPENID", "3/1h").start().await;
+    let login = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
+    let token = login.member("access_token");
+    let userdata = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
+    for (method, path, body) in [
+        ("POST", "/wechat/userdata", userdata),
+        ("POST", "/wechat/phone", json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
+        ("GET", "/wechat/session", Value::Null),
+        ("POST", "/wechat/session/reset", Value::Null),
+    ] {
+        let refused = bed.service().ask(method, path, &token, &body).await.expect_problem(409, "session_key_missing");
+        assert!(refused.member("detail").contains("no mini program"), "{path}: {refused:?}");
+    }
+    for number in 2..=3 {
+        assert_eq!(bed.log_in_at(ACCOUNT, "lin", json!({})).await.status, 200, "login {number}");
+    }
+    bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_problem(429, "rate_limited");
+    bed.log_in_at(ACCOUNT, "mei", json!({})).await.expect_login();
+    assert_eq!(bed.wechat.asked("/cgi-bin/stable_token").await, 0, "nothing was asked for in vain");
+}
+
+/// The console too: `console.mjs`.
+#[tokio::test]
+async fn operators_are_told_what_kind_of_app_it_is() {
+    let (builder, folder) = builder();
+    let bed = builder.start().await;
+    for appid in [APPID, ACCOUNT, SITE, MOBILE] {
+        bed.log_in_at(appid, "lin", json!({})).await.expect_login();
+    }
+    // Events are written after the answer.
+    let logons = || {
+        let logons = bed.service().events().into_iter().filter(|event| is_audit(event) && event["class_uid"] == 3002);
+        logons.map(|event| [&event["unmapped"]["app"], &event["unmapped"]["app_kind"]].map(Value::clone)).collect()
+    };
+    let expected = KINDS.map(|(appid, kind)| [appid.into(), kind.into()]);
+    let expected: Vec<[Value; 2]> = [vec![[APPID.into(), Value::Null]], expected.to_vec()].concat();
+    let four = async || Some(logons()).filter(|logons: &Vec<[Value; 2]>| logons.len() == expected.len());
+    assert_eq!(eventually("the events of the logins", PATIENCE, four).await, expected);
+    let infos = async || {
+        let metrics = bed.service().metrics().await;
+        let infos = metrics.lines().filter(|line| line.starts_with("wxmint_app_info{"));
+        let mut infos: Vec<_> = infos.map(str::to_owned).collect();
+        infos.sort_unstable();
+        infos
+    };
+    let info = |appid: &str, kind: &str| format!("wxmint_app_info{{app=\"{appid}\",kind=\"{kind}\"}} 1");
+    let [own, account, site, mobile] =
+        [(APPID, "mini_program"), KINDS[0], KINDS[1], KINDS[2]].map(|(appid, kind)| info(appid, kind));
+    assert_eq!(infos().await, [own.clone(), account.clone(), site, mobile.clone()]);
+    let report = Report::of(&bed.configuration).await;
+    for (appid, kind) in KINDS {
+        let found = format!("{appid} ({kind}): WeChat takes AppID and AppSecret");
+        assert!(report.output.contains(&found), "{}", report.output);
+    }
+    // A fault in one file does not keep the page of another from being told.
+    fs::write(folder.path().join(ACCOUNT), "{").expect("written");
+    fs::remove_file(folder.path().join(SITE)).expect("removed");
+    until("the app is gone", PATIENCE, async || infos().await == [own.clone(), account.clone(), mobile.clone()]).await;
+}
+
+#[tokio::test]
+async fn a_code_of_one_kind_is_no_code_of_another() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let apps = [APPID, ACCOUNT, SITE, MOBILE];
+    for own in apps {
+        for other in apps.into_iter().filter(|other| *other != own) {
+            let code = bed.wechat.mint_code_in(own, "lin").await;
+            log_in(&bed, other, &code).await.expect_problem(400, "code_invalid");
+        }
+    }
+    let code = bed.wechat.mint_code_in(SITE, "lin").await;
+    log_in(&bed, SITE, &code).await.expect_login();
+    log_in(&bed, SITE, &code).await.expect_problem(400, "code_used");
+}
+
+#[tokio::test]
+async fn the_virtual_person_of_a_snapshot_is_nobody_and_the_real_one_comes_in_later() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let everything = || bed.redis.everything().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    let code = code(&bed, ACCOUNT, json!({"snapshot": true})).await;
+    let refused = log_in(&bed, ACCOUNT, &code).await.expect_problem(403, "snapshot_user");
+    assert!(refused.member("detail").contains("使用完整服务"), "{refused:?}");
+    let kept: Vec<_> = everything().into_iter().filter(|key| key.contains(ACCOUNT)).collect();
+    assert!(kept.iter().all(|key| key.contains(":code:")), "only that the code is used: {kept:?}");
+    let real = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
+    assert_eq!(real.json()["new_user"], true);
+    bed.service().expect_no_faults().await;
+}
+
+#[tokio::test]
+async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_without() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let lin = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": true})).await;
+    bed.faults(json!([{"kind": "stall", "path": "/sns/userinfo"}])).await;
+    let refused = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_problem(503, "wechat_unavailable");
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    for fault in [json!({"kind": "errcode", "errcode": 48001}), json!({"kind": "garbage"})] {
+        let mut fault = fault;
+        fault["path"] = "/sns/userinfo".into();
+        bed.faults(json!([fault])).await;
+        bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_problem(503, "wechat_unavailable");
+    }
+    bed.faults(json!([])).await;
+    let log_in = async || Some(bed.log_in_at(ACCOUNT, "lin", json!({})).await).filter(|answer| answer.status == 200);
+    let come_back = eventually("WeChat is asked again", PATIENCE, log_in).await;
+    assert_eq!(come_back.member("user_id"), lin, "nobody was bound meanwhile");
+    let asked = bed.wechat.asked("/sns/userinfo").await;
+    bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": false})).await;
+    bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
+    by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
+    assert_eq!(bed.wechat.asked("/sns/userinfo").await, asked, "not where it is told, nor where it cannot be had");
+}
+
+/// Also by the ten thousand, side by side with those who are told at once.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
+async fn of_ten_thousand_people_each_stays_one_user_when_the_unionid_comes() {
+    limit::at_most(Duration::from_secs(1200));
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    // Without the bed's search for secrets, which takes longer with each answer.
+    let log_in = async |appid: &str, code: String| -> String {
+        let asked = json!({"code": code, "appid": appid});
+        let answer = bed.http.0.post(bed.service().url("/login")).json(&asked).send().await.expect("an answer");
+        let login: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+        login["user_id"].as_str().unwrap_or_else(|| panic!("a login: {login}")).to_owned()
+    };
+    let users = async |appid: &str, scope: &str| -> Vec<String> {
+        let wanted = json!({"person": "p", "appid": appid, "scope": scope, "count": 10_000, "distinct_people": true});
+        let codes = bed.wechat.mint_codes(wanted).await.into_iter();
+        stream::iter(codes.map(|code| log_in(appid, code))).buffered(32).collect().await
+    };
+    let first = users(ACCOUNT, "snsapi_base").await;
+    assert_eq!(first.iter().collect::<HashSet<_>>().len(), 10_000, "different people");
+    for (appid, scope) in [(ACCOUNT, "snsapi_userinfo"), (SITE, "snsapi_login"), (ACCOUNT, "snsapi_base")] {
+        assert_eq!(users(appid, scope).await, first, "{appid} {scope}");
+    }
+    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
+}
+
+/// The browser sends the scope, so that the user chooses it.
+#[tokio::test]
+async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_scope_came_before() {
+    let (builder, _folder) = builder();
+    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let banned = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    let block = format!("/users/{banned}/block");
+    assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
+    bed.log_in_at(SITE, "lin", json!({})).await.expect_problem(403, "user_blocked");
+    let other = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
+    assert_ne!(other, banned, "WeChat has not said who it is");
+    for _ in 0..2 {
+        by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_problem(403, "user_blocked");
+    }
+    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
+    assert_eq!(bed.service().operate("DELETE", &block, OPERATOR, &Value::Null).await.status, 204);
+    let again = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login();
+    assert_eq!((again.member("user_id"), bed.service().metric("wxmint_unionid_conflicts_total").await), (other, 1.0));
+}
+
+#[tokio::test]
+async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
+    for accounts in ["auto", "file"] {
+        let (mut builder, folder) = builder();
+        if accounts == "file" {
+            builder = builder.users(&["lin"]);
+        }
+        let strict = json!({"kind": "official_account", "secret": OTHER_SECRET, "unionid_required": true});
+        fs::write(folder.path().join(ACCOUNT), strict.to_string()).expect("written");
+        let bed = builder.start().await;
+        for _ in 0..2 {
+            let refused = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
+            assert!(refused.member("detail").contains("snsapi_userinfo"), "{accounts}: {refused:?}");
+        }
+        let bound: Vec<_> =
+            bed.redis.everything().into_iter().map(|(key, _)| key).filter(|key| key.ends_with(":binding")).collect();
+        assert!(bound.is_empty(), "{accounts}: {bound:?}");
+        if accounts == "auto" {
+            let first = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login().member("user_id");
+            let back = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
+            assert_eq!(first, back, "who is a user comes back without");
+        }
+    }
+}
+
+/// Every website and mobile app is of an Open Platform account; an official account need not be.
+#[tokio::test]
+async fn a_website_lets_nobody_in_without_a_unionid() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    for (appid, status) in [(SITE, 503), (MOBILE, 503), (ACCOUNT, 200)] {
+        bed.wechat.change_app(json!({"appid": appid, "unionid": false})).await;
+        assert_eq!(bed.log_in_at(appid, "lin", json!({})).await.status, status, "{appid}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_app_has_not_is_told_before_a_code_is_spent_and_by_its_kind() {
+    let (builder, _folder) = builder();
+    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let login = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
+    let user = login.member("user_id");
+    let code = code(&bed, ACCOUNT, json!({})).await;
+    let phone = json!({"code": code, "appid": ACCOUNT, "phone_code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"});
+    let refused = bed.service().log_in_with(&phone).await;
+    assert_ne!(refused.status, 200, "{refused:?}");
+    log_in(&bed, ACCOUNT, &code).await.expect_login();
+    let operate =
+        async |method: &str, path: &str, body: Value| bed.service().operate(method, path, OPERATOR, &body).await;
+    let path = format!("/users/{user}/wechat/{ACCOUNT}/signature");
+    let refused = operate("POST", &path, json!({"data": "a"})).await.expect_problem(409, "session_key_missing");
+    assert!(refused.member("detail").contains("no mini program"), "{refused:?}");
+    for appid in [SITE, MOBILE] {
+        let path = format!("/wechat/{appid}/access-token");
+        operate("GET", &path, Value::Null).await.expect_problem(400, "invalid_request");
+    }
+}
+
+/// A user id never changes because a unionid has appeared. The page names what the scope without it means.
+#[tokio::test]
+async fn a_unionid_that_comes_later_belongs_to_the_user_who_is_there() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let first = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
+    let again = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login().member("user_id");
+    let elsewhere = bed.log_in_at(SITE, "lin", json!({})).await.expect_login().member("user_id");
+    assert_eq!([again, elsewhere], [first.clone(), first.clone()]);
+    assert_eq!(bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id"), first);
+    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn each_errcode_has_its_answer() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    for (errcode, status, code) in [
+        (40029, 400, "code_invalid"),
+        (42003, 400, "code_invalid"),
+        (40163, 400, "code_used"),
+        (50002, 403, "user_blocked"),
+        (45011, 429, "rate_limited"),
+        (41008, 502, "wechat_misconfigured"),
+        (40001, 502, "wechat_misconfigured"),
+        (40013, 502, "wechat_misconfigured"),
+        (40125, 502, "wechat_misconfigured"),
+        (-1, 503, "wechat_unavailable"),
+        (99999, 503, "wechat_unavailable"),
+    ] {
+        let path = "/sns/oauth2/access_token";
+        bed.faults(json!([{"kind": "errcode", "errcode": errcode, "path": path}])).await;
+        let refused = bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(status, code);
+        assert_eq!(refused.headers.contains_key("retry-after"), [429, 503].contains(&status), "{errcode}: {refused:?}");
+    }
+    bed.faults(json!([])).await;
+    bed.wechat.block("lin", true).await;
+    bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(403, "user_blocked");
+}

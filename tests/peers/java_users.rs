@@ -1,0 +1,147 @@
+//! examples/peers/spring-cloud-gateway and examples/peers/sa-token, which use clients/java, with the jars that
+//! tests/tools/registries.sh fetches before it runs these. By hand:
+//!
+//!     SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_users::sa_token -- --ignored --test-threads=1
+//!
+//! JARS is what `mvn dependency:build-classpath` prints in that example's folder, wxmint-spring among them.
+
+use std::{
+    env,
+    net::TcpStream,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    checks::{self, LOOKS_AT_THE_FEED},
+    envoy::passes_on_who_it_is_and_no_token,
+    example::{Example, Started, copy_example},
+    raw::Request,
+    scene::Scene,
+    support::{PATIENCE, Process, eventually, free_port},
+};
+
+/// For a JVM and Spring on a busy machine.
+const START: Duration = Duration::from_secs(60);
+
+/// An example of this scene's issuer, and of its back end if the example has one. Returns when it listens.
+fn start(scene: &Scene, name: &'static str, main: &str, more: &[String]) -> Started {
+    let jars = env::var("SPRING_CLASSPATH").expect("SPRING_CLASSPATH, the jars of Spring");
+    let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
+    let back_end = scene.back_end.address.to_string();
+    let mut addresses = vec![("http://127.0.0.1:8080", &*scene.issuer)];
+    addresses.extend((name == "spring-cloud-gateway").then_some(("127.0.0.1:3000", &*back_end)));
+    copy_example(name, &addresses, folder.path());
+    let mut javac = Command::new("bash");
+    let compile = r#"javac -proc:none -parameters -d classes -cp "$0" $(find src -name "*.java")"#;
+    let compiled = javac.current_dir(&folder).args(["-c", compile, &jars]).output().expect("a shell");
+    assert!(compiled.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&compiled.stderr));
+    let mut java = Command::new("java");
+    java.current_dir(&folder).args(["-cp", &format!("classes:src/main/resources:{jars}"), main]);
+    java.arg(format!("--server.port={port}")).args(more);
+    let process = Process::spawn("java", &mut java);
+    let late = Instant::now() + START;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
+        sleep(Duration::from_millis(50));
+    }
+    Started { example: Example::new(name, port), process, folder }
+}
+
+async fn status(example: &Example, request: &Request) -> u16 {
+    request.send(example.address).await.expect("an answer").status
+}
+
+async fn log_lin_out(scene: &Scene) {
+    let everywhere = json!({"everywhere": true});
+    let answer = scene.bed.service().ask("POST", "/logout", &scene.lin.token, &everywhere).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+}
+
+/// A user who is logged out everywhere is refused, and nobody else.
+async fn obeys_a_logout(scene: &Scene, example: &Example) {
+    log_lin_out(scene).await;
+    example.becomes(&scene.lin.token, 401, "after a logout").await;
+    assert_eq!(example.status(&scene.mei.token).await, Some(200), "another user");
+    let again = scene.log_in("lin").await;
+    example.becomes(&again.token, 200, "after the next login").await;
+}
+
+mod spring_cloud_gateway {
+    use super::*;
+
+    fn gateway(scene: &Scene) -> Started {
+        start(scene, "spring-cloud-gateway", "com.example.gateway.GatewayApplication", &[])
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the jars of Spring Cloud Gateway: tests/tools/registries.sh"]
+    async fn lets_good_tokens_through_and_nothing_else_and_obeys_a_logout() {
+        let scene = Scene::start().await;
+        let Started { example, .. } = &gateway(&scene);
+        checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
+        checks::identity_headers(&scene, example).await;
+        passes_on_who_it_is_and_no_token(&scene, example, true).await;
+        obeys_a_logout(&scene, example).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the jars of Spring Cloud Gateway: tests/tools/registries.sh"]
+    async fn says_503_until_it_has_keys() {
+        let scene = Scene::without_issuer().await;
+        let Started { example, .. } = &gateway(&scene);
+        checks::starts_before_the_issuer(&scene, example).await;
+    }
+}
+
+mod sa_token {
+    use super::*;
+
+    fn service(scene: &Scene, more: &[String]) -> Started {
+        start(scene, "sa-token", "com.example.orders.OrdersApplication", more)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    async fn takes_our_tokens_alone_and_obeys_a_logout() {
+        let scene = Scene::start().await;
+        let Started { example, .. } = &service(&scene, &[]);
+        checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
+        obeys_a_logout(&scene, example).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    async fn permissions_are_those_of_the_tokens_user_who_has_no_other_session() {
+        let scene = Scene::start().await;
+        let Started { example, .. } = &service(&scene, &[format!("--orders.managers={}", scene.lin.user_id)]);
+        eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+        let all = |token: &str| Request::get("/orders/all").bearer(token);
+        assert_eq!(status(example, &all(&scene.lin.token)).await, 200, "has the permission");
+        assert_eq!(status(example, &all(&scene.mei.token)).await, 403, "lacks it");
+        // As Sa-Token reads tokens of its own, had it made one.
+        let reply = all(&scene.lin.token).send(example.address).await.expect("an answer");
+        assert_eq!(reply.header("set-cookie"), Vec::<&str>::new(), "{reply:?}");
+        for line in ["Cookie: satoken=", "satoken: "].map(|start| format!("{start}{}", scene.lin.token)) {
+            assert_eq!(status(example, &Request::get("/orders/all").line(&line)).await, 401, "{line}");
+            let hello = Request::get("/public/hello").line(&line).send(example.address).await.expect("an answer");
+            assert_eq!(hello.json()["logged_in"], false, "{hello:?}");
+        }
+        log_lin_out(&scene).await;
+        eventually("a manager is logged out", PATIENCE, async || {
+            (status(example, &all(&scene.lin.token)).await == 401).then_some(())
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    async fn says_503_until_it_has_keys() {
+        let scene = Scene::without_issuer().await;
+        let Started { example, .. } = &service(&scene, &[]);
+        checks::starts_before_the_issuer(&scene, example).await;
+    }
+}
