@@ -137,8 +137,8 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
-    /// Whoever changes the apps waits here, because files and merchants change at the same time.
-    change: Mutex<()>,
+    /// The merchants of a platform. Whoever changes the apps waits here, because files and merchants change at the same time.
+    merchants: Mutex<Vec<App>>,
 }
 
 impl CurrentApps {
@@ -153,16 +153,17 @@ impl CurrentApps {
     }
 
     fn of(source: AppsSource, apps: Apps) -> Self {
-        Self { source, in_use: ArcSwap::from_pointee(apps), change: Mutex::default() }
+        Self { source, in_use: ArcSwap::from_pointee(apps), merchants: Mutex::default() }
     }
 
     /// Puts the merchants in use, in place of those before. An app that has a secret of its own stays as it is.
     pub fn merchants_are(&self, merchants: impl IntoIterator<Item = App>) {
-        let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = merchants.into_iter().collect();
         let before = self.all();
         let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
         // The later of two with one AppID wins.
-        let apps = merchants.into_iter().map(Configured::from).chain(own);
+        let apps = known.iter().cloned().map(Configured::from).chain(own);
         let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
         self.put(&before, Apps(apps));
     }
@@ -192,10 +193,10 @@ impl CurrentApps {
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<bool, String> {
-        let _changing = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let merchants = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.all();
         let Found { apps, faults } = self.source.find(Some(&before))?;
-        let merchants = before.0.values().filter(|configured| configured.app.secret().is_none()).cloned();
+        let merchants = merchants.iter().cloned().map(Configured::from);
         let apps = if apps.is_empty() { None } else { Apps::new(merchants.chain(apps)) };
         let changed = apps.is_some_and(|apps| self.put(&before, apps));
         if faults.is_empty() { Ok(changed) } else { Err(faults.join("; ")) }

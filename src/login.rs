@@ -41,7 +41,7 @@ pub use self::{
     error::{LoginError, SessionError},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
-    shared_access_token::{AccessTokenError, AccessTokens, Usable},
+    shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
@@ -117,7 +117,8 @@ impl LoginWorker {
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
-                let app = apps.choose(request.app.as_ref(), request.app_hint.as_ref())?;
+                let chosen = apps.choose(request.app.as_ref(), request.app_hint.as_ref());
+                let app = chosen.map_err(|unknown| self.unless_unread(unknown))?;
                 trail.app = Some(app.id.clone());
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);

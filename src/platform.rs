@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
+use tokio::sync::Notify;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{Matter, PlatformState};
@@ -13,13 +14,18 @@ use zeroize::Zeroizing;
 
 /// How the store names the ticket.
 pub const TICKET: &str = "ticket";
+/// How the store names what WeChat has last refused the platform's token with; empty since it gave one.
+pub const REFUSAL: &str = "refusal";
 const MERCHANT: &str = "merchant:";
+const CODE: &str = "code:";
 
 /// The platform, and what it knows now.
 pub struct Platform {
     /// What WeChat calls the component; its secret is the `component_appsecret`.
     pub component: App,
     pub push_key: PushKey,
+    /// WeChat's list of merchants is to be asked for without waiting for the hour.
+    pub compare_soon: Notify,
     known: ArcSwap<Known>,
 }
 
@@ -27,9 +33,18 @@ pub struct Platform {
 #[derive(Debug, Default)]
 pub struct Known {
     pub version: u64,
+    /// Whether the store was read; before, nothing is known of any merchant.
+    pub is_read: bool,
     /// The newest ticket.
     pub ticket: Option<Ticket>,
+    /// Why WeChat gives the platform no token: errcode and message.
+    pub refusal: Option<String>,
     pub merchants: BTreeMap<AppId, Merchant>,
+    /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked about it.
+    /// Meanwhile the merchant is what it was.
+    pub codes: BTreeMap<AppId, Matter>,
+    /// All of it as the store keeps it.
+    matters: BTreeMap<String, Matter>,
 }
 
 #[derive(Debug, Clone)]
@@ -49,8 +64,6 @@ pub struct Merchant {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// The merchant has authorised the platform; the sealed code is still to be asked about.
-    Asked(Sealed),
     /// The platform acts for the merchant, by this sealed refresh token.
     In(AppKind, Sealed),
     /// The merchant has withdrawn it, and its people's tokens are being revoked.
@@ -63,7 +76,6 @@ impl Standing {
         let (mark, sealed) = value.split_first()?;
         let sealed = || Sealed::from_stored(sealed.to_vec());
         Some(match mark {
-            b'?' => Self::Asked(sealed()),
             b'm' => Self::In(AppKind::MiniProgram, sealed()),
             b'o' => Self::In(AppKind::OfficialAccount, sealed()),
             b'!' => Self::Leaving,
@@ -75,7 +87,6 @@ impl Standing {
     /// What the store keeps since this second.
     pub fn matter(&self, at: i64) -> Matter {
         let (mark, sealed) = match self {
-            Self::Asked(sealed) => (b'?', sealed.as_bytes()),
             Self::In(AppKind::MiniProgram, sealed) => (b'm', sealed.as_bytes()),
             Self::In(_, sealed) => (b'o', sealed.as_bytes()),
             Self::Leaving => (b'!', &[][..]),
@@ -90,20 +101,39 @@ pub fn matter_of(merchant: &AppId) -> String {
     [MERCHANT, merchant.as_str()].concat()
 }
 
+/// How the store names a merchant's authorization code.
+pub fn code_of(merchant: &AppId) -> String {
+    [CODE, merchant.as_str()].concat()
+}
+
 impl Known {
     /// What this version does not understand is left out.
     pub fn of(state: PlatformState) -> Self {
-        let mut known = Self { version: state.version, ..Self::default() };
-        for (name, matter) in state.matters {
+        let mut known = Self { version: state.version, is_read: true, ..Self::default() };
+        for (name, matter) in &state.matters {
+            let merchant = |prefix| name.strip_prefix(prefix).and_then(|id: &str| id.parse::<AppId>().ok());
             if name == TICKET {
-                known.ticket = Some(Ticket { at: matter.at, sealed: Sealed::from_stored(matter.value) });
-            } else if let Some(app) = name.strip_prefix(MERCHANT).and_then(|id| id.parse().ok())
+                known.ticket = Some(Ticket { at: matter.at, sealed: Sealed::from_stored(matter.value.clone()) });
+            } else if name == REFUSAL {
+                known.refusal = String::from_utf8(matter.value.clone()).ok().filter(|refusal| !refusal.is_empty());
+            } else if let Some(app) = merchant(CODE) {
+                known.codes.insert(app, matter.clone());
+            } else if let Some(app) = merchant(MERCHANT)
                 && let Some(standing) = Standing::read(&matter.value)
             {
-                known.merchants.insert(app, Merchant { standing, matter });
+                known.merchants.insert(app, Merchant { standing, matter: matter.clone() });
             }
         }
+        known.codes.retain(|app, code| {
+            !code.value.is_empty() && known.merchants.get(app).is_none_or(|merchant| merchant.matter.at <= code.at)
+        });
+        known.matters = state.matters;
         known
+    }
+
+    /// What the store has lost: all that is earlier there than here, or not there. Nothing is ever taken out of the store.
+    pub fn lost<'a>(&'a self, state: &'a PlatformState) -> impl Iterator<Item = (&'a String, &'a Matter)> {
+        self.matters.iter().filter(|(name, known)| state.matters.get(*name).is_none_or(|held| held.at < known.at))
     }
 
     /// The merchants for which the platform acts.
@@ -140,7 +170,7 @@ impl Platform {
             PushKey::new(&written.token, &written.encoding_aes_key).map_err(|wrong| format!("its {wrong}"))?;
         let id = written.component_appid.parse().map_err(|wrong| format!("its `component_appid` {wrong}"))?;
         let component = App::mini_program(id, secret);
-        Ok(Self { component, push_key, known: ArcSwap::default() })
+        Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default() })
     }
 
     pub fn known(&self) -> Arc<Known> {

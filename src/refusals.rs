@@ -197,6 +197,8 @@ const NOT_LET_IN: &str = "The business does not let this user log in. Do not try
 const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
 const NO_UNIONID: &str =
     "WeChat has not said who this person is in your other apps. Begin again with the scope snsapi_userinfo.";
+const NOT_PERMITTED: &str =
+    "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 
@@ -231,6 +233,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::SessionKeyMissing => (Code::SessionKeyMissing, NO_SESSION_KEY),
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),
+        Error::NotPermitted(_) => (Code::PermissionMissing, NOT_PERMITTED),
         Error::Misconfigured(_) => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => {
             (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
@@ -264,7 +267,10 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
                 tracing::error!(%cause, code = name, not_logged, "a request failed, and requests like it will fail until the cause is mended");
             }
         }
-        ProblemCode::WechatUnavailable | ProblemCode::StoreUnavailable | ProblemCode::AccountsUnavailable => {
+        ProblemCode::WechatUnavailable
+        | ProblemCode::StoreUnavailable
+        | ProblemCode::AccountsUnavailable
+        | ProblemCode::PermissionMissing => {
             if let Some(not_logged) = admit_line(name) {
                 tracing::warn!(%cause, code = name, not_logged, "a request failed");
             }

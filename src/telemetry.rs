@@ -140,7 +140,7 @@ impl Default for Inner {
             logins: Logins::registered(&mut new),
             has_many_apps: AtomicBool::default(),
             ticket_age: new
-                .seconds("platform_ticket_age", "Since WeChat made the platform's last ticket; NaN without one"),
+                .seconds("platform_ticket_age", "Since WeChat made the platform's last ticket; +Inf without one"),
             apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
@@ -206,7 +206,7 @@ impl Metrics {
 
     /// How old the platform's ticket is, in seconds; `None` if none has come.
     pub fn ticket_is(&self, age: Option<i64>) {
-        self.0.ticket_age.set(age.map_or(f64::NAN, |age| age as f64));
+        self.0.ticket_age.set(age.map_or(f64::INFINITY, |age| age as f64));
     }
 
     /// The apps that are configured now, with their kinds.

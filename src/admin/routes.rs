@@ -22,7 +22,7 @@ const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
 /// Of a call of WeChat's API.
-const WECHAT: &[ProblemCode] = &[WechatMisconfigured, WechatUnavailable];
+const WECHAT: &[ProblemCode] = &[PermissionMissing, WechatMisconfigured, WechatUnavailable];
 /// The same for one person.
 const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 

@@ -1,5 +1,6 @@
 //! `wxmint platform`
 
+use chrono::DateTime;
 use clap::Subcommand;
 use wxmint_store::Platforms;
 use wxmint_upstream::Tls;
@@ -46,23 +47,21 @@ fn list(platform: &Platform) -> Result<(), Failure> {
         at_first(async || redis.matters(&platform.component.id, 0).await).await.map_err(Failure::unfinished)
     })?;
     let known = Known::of(kept.unwrap_or_default());
-    let rows = known.merchants.iter().map(|(app, merchant)| {
+    let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
+    let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, standing) = match &merchant.standing {
-            Standing::Asked(_) => ("", "has authorised; WeChat is asked about it"),
             Standing::In(kind, _) => (kind.name(), "logs in"),
             Standing::Leaving => ("", "has left; its tokens are being revoked"),
             Standing::Gone => ("", "has left"),
         };
-        let since =
-            chrono::DateTime::from_timestamp(merchant.matter.at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
-        [app.to_string(), kind.to_owned(), standing.to_owned(), since]
+        [app.as_str(), kind, standing, &date(merchant.matter.at)].map(str::to_owned)
     });
-    table(["appid", "kind", "standing", "since"], rows).into_iter().for_each(print);
+    let asked = known.codes.iter().map(|(app, code)| {
+        [app.as_str(), "", "has authorised; WeChat is asked about it", &date(code.at)].map(str::to_owned)
+    });
+    table(["appid", "kind", "standing", "since"], merchants.chain(asked)).into_iter().for_each(print);
     match known.ticket {
-        Some(ticket) => {
-            let at = chrono::DateTime::from_timestamp(ticket.at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
-            say(format_args!("note: the platform's last ticket is of {at}."));
-        }
+        Some(ticket) => say(format_args!("note: the platform's last ticket is of {}.", date(ticket.at))),
         None => say("warning: no ticket of the platform has come; run: wxmint platform start-push"),
     }
     Ok(())

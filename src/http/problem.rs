@@ -68,6 +68,8 @@ problem_codes! {
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
     /// Of a person who is no user of the app yet, where its file wants the unionid of everybody.
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
+    /// Of a merchant of a third-party platform, who decides that at WeChat.
+    PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
     DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";

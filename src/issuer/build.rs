@@ -29,7 +29,7 @@ use crate::{
     clock::now,
     findings::Finding,
     http::{Readiness, TrustedProxies},
-    login::{LoginPolicy, LoginWorker},
+    login::{HeldToken, LoginPolicy, LoginWorker},
     platform::Platform,
     secret_files::WatchedFile,
     settings::{AccountsSource, Settings},
@@ -242,6 +242,7 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
             platform: self.platform.clone(),
+            platform_token: HeldToken::default(),
         })
     }
 }

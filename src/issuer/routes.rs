@@ -54,7 +54,8 @@ const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing, DataUndecryptable];
 const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
 pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// Of a call of WeChat's API for one person.
-pub(super) const WECHAT: &[ProblemCode] = &[UnknownApp, UserBlocked, WechatMisconfigured, WechatUnavailable];
+pub(super) const WECHAT: &[ProblemCode] =
+    &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
 
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
 pub(super) const HEAD: &[u16] = &[431];

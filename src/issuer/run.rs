@@ -173,6 +173,9 @@ async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> R
         None => Vec::new(),
     };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
+    if issuer.platform.as_ref().is_some_and(|platform| !platform.known().is_read) {
+        found.push(Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment"));
+    }
     Ok(found)
 }
 

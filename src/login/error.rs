@@ -70,6 +70,9 @@ pub enum LoginError {
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]
     AlreadyBound,
+    /// The merchant has something to mend.
+    #[error("the merchant has not given the platform the permission for this: {0}")]
+    NotPermitted(CallError),
     /// The operator has something to mend.
     #[error("WeChat refuses this app: {0}")]
     Misconfigured(CallError),
@@ -127,6 +130,11 @@ impl LoginError {
         matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
     }
 
+    /// Whether WeChat knows an authorization code of a merchant no more, or the merchant has left.
+    pub fn is_spent_authorization(&self) -> bool {
+        matches!(self, Self::UnknownApp(_) | Self::Misconfigured(CallError::Refused { errcode: 61009 | 61010, .. }))
+    }
+
     /// For a limit by this name.
     pub(super) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }
@@ -144,10 +152,16 @@ impl From<CallError> for LoginError {
             Some(Verdict::PersonRefused) => Self::UserBlocked(error),
             Some(Verdict::SlowDown) => Self::SlowDown,
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
+            Some(Verdict::NotPermitted) => Self::NotPermitted(error),
             Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured(error),
-            Some(Verdict::Busy | Verdict::BadAccessToken | Verdict::StaleSession | Verdict::Unknown) | None => {
-                Self::WeChatUnavailable(error)
-            }
+            Some(
+                Verdict::Busy
+                | Verdict::BadAccessToken
+                | Verdict::StaleSession
+                | Verdict::StaleRefreshToken
+                | Verdict::Unknown,
+            )
+            | None => Self::WeChatUnavailable(error),
         }
     }
 }

@@ -51,7 +51,11 @@ impl LoginWorker {
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
-        let app = apps.choose(Some(app), None)?;
+        let component = self.platform.as_ref().map(|platform| &platform.component);
+        let app = match component.filter(|component| component.id == *app) {
+            Some(component) => component,
+            None => apps.choose(Some(app), None)?,
+        };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }

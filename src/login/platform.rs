@@ -1,22 +1,44 @@
 //! What a third-party platform does for its merchants: logins by a token of the platform's, who comes and who leaves.
 
-use std::cell::Cell as Flag;
+mod tokens;
 
+use std::{cell::Cell as Flag, collections::HashSet};
+
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use wxmint_ids::{AppId, LoginCode, Person};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{
-    AttemptId, Matter, Note, Noted, Redis,
+    AttemptId, Expected, Matter, Note, Noted, Redis,
     walk::{Found, Page, Place, Step},
 };
 use wxmint_wechat::{
-    App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, CallError, Credential, FetchedAccessToken, News, Push,
-    RefreshToken, Session, Verdict,
+    App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
+    Session, Verdict,
 };
 
-use super::{AccessTokenError, AccessTokens, LoginError, LoginWorker, Operator, worker::new_attempt};
-use crate::platform::{Merchant, Platform, Standing, TICKET, matter_of};
+use self::tokens::not_yet;
+use super::{AccessTokenError, LoginError, LoginWorker, Operator, worker::new_attempt};
+use crate::{
+    apps::UnknownApp,
+    platform::{Merchant, Platform, Standing, TICKET, code_of, matter_of},
+};
+
+/// How many people of a merchant that leaves are revoked at the same time.
+const ENDED_AT_ONCE: usize = 32;
 
 impl LoginWorker {
+    /// Nobody can say that an app is unknown before the merchants were read.
+    pub(super) fn unless_unread(&self, unknown: UnknownApp) -> LoginError {
+        match self.platform.as_ref().is_some_and(|platform| !platform.known().is_read) {
+            true => match not_yet("the merchants of the platform were not read yet") {
+                AccessTokenError::WeChat(error) => LoginError::WeChatUnavailable(error),
+                AccessTokenError::Store(error) => error.into(),
+            },
+            false => unknown.into(),
+        }
+    }
+
     /// Exchanges the code of a merchant's app by the platform's token, which is renewed once if WeChat refuses it. The second part
     /// tells whether the code was certainly not sent.
     pub(super) async fn exchange_for(
@@ -47,12 +69,12 @@ impl LoginWorker {
             }
             News::Authorized { app, code } => {
                 let sealed = vault.seal(code.expose(), app)?;
-                (matter_of(app), Standing::Asked(sealed).matter(push.created))
+                (code_of(app), Matter { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Unauthorized(app) => (matter_of(app), Standing::Leaving.matter(push.created)),
             News::Other => return Ok(Noted::Seen),
         };
-        let note = Note { matter: &matter, new: &new, expected: None, push: Some(digest) };
+        let note = Note { matter: &matter, new: &new, expected: Expected::NotLater, push: Some(digest) };
         Ok(self.store.note_matter(&platform.component.id, &note).await?)
     }
 
@@ -66,10 +88,10 @@ impl LoginWorker {
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub async fn let_merchant_in(&self, platform: &Platform, app: &AppId, asked: &Merchant) -> Result<(), LoginError> {
-        let Standing::Asked(sealed) = &asked.standing else { return Ok(()) };
+    pub async fn let_merchant_in(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
         let component = &platform.component;
-        let code = AuthorizationCode::from(self.vault.load_full().open(sealed, app)?);
+        let code = self.vault.load_full().open(&Sealed::from_stored(sealed.value.clone()), app)?;
+        let code = AuthorizationCode::from(code);
         // First, because the code is good for one use.
         let kind =
             self.by_component(platform, async |token| self.wechat.authorizer_kind(component, token, app).await).await?;
@@ -79,7 +101,16 @@ impl LoginWorker {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
         }
-        self.note_merchant(platform, &authorizer, kind, asked.matter.at, Some(&asked.matter)).await
+        self.note_merchant(platform, &authorizer, kind, sealed.at, Expected::NotLater).await?;
+        self.forget_code(platform, app, sealed).await
+    }
+
+    /// Notes that WeChat need not be asked about a code any more.
+    pub async fn forget_code(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
+        let none = Matter { at: sealed.at, value: Vec::new() };
+        let note = Note { matter: &code_of(app), new: &none, expected: Expected::This(sealed), push: None };
+        self.store.note_matter(&platform.component.id, &note).await?;
+        Ok(())
     }
 
     async fn note_merchant(
@@ -88,9 +119,10 @@ impl LoginWorker {
         Authorizer { app, refresh_token }: &Authorizer,
         kind: AppKind,
         at: i64,
-        expected: Option<&Matter>,
+        expected: Expected<'_>,
     ) -> Result<(), LoginError> {
-        let sealed = self.vault.load_full().seal(refresh_token.expose(), app)?;
+        let refresh_token = refresh_token.as_ref().map_or("", RefreshToken::expose);
+        let sealed = self.vault.load_full().seal(refresh_token, app)?;
         let new = Standing::In(kind, sealed).matter(at);
         let note = Note { matter: &matter_of(app), new: &new, expected, push: None };
         if self.store.note_matter(&platform.component.id, &note).await? == Noted::Kept {
@@ -100,34 +132,39 @@ impl LoginWorker {
     }
 
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says, asked about each,
-    /// that they have left. `at`: the second before the list was asked for.
-    pub async fn compare_merchants(&self, platform: &Platform, at: i64) -> Result<(), LoginError> {
+    /// that they have left. What a push has changed meanwhile stays, and so does its time: a comparison has none of WeChat's.
+    pub async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
         let known = platform.known();
         let component = &platform.component;
-        let mut listed = Vec::new();
+        let (mut listed, mut offset) = (Vec::new(), 0);
         loop {
-            let offset = listed.len();
             let ask = async |token: &_| self.wechat.authorizers(component, token, offset).await;
-            let page = self.by_component(platform, ask).await?;
-            let (is_last, total) = (page.page.is_empty(), page.total);
-            listed.extend(page.page);
-            if is_last || listed.len() >= total {
+            let Authorizers { total, length, page } = self.by_component(platform, ask).await?;
+            listed.extend(page);
+            offset += length;
+            if length == 0 || offset >= total {
                 break;
             }
         }
+        // One merchant's trouble is not the others'.
+        let mut outcome = Ok(());
         for authorizer in &listed {
-            self.compare(platform, known.merchants.get(&authorizer.app), authorizer, at).await?;
+            let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
+            outcome = outcome.and(compared);
         }
+        let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
         let is_in = |merchant: &Merchant| matches!(merchant.standing, Standing::In(..));
-        let unlisted = |app: &AppId| !listed.iter().any(|listed| listed.app == *app);
-        for (app, merchant) in known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && unlisted(app)) {
+        for (app, merchant) in known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app))
+        {
             let ask = async |token: &_| self.wechat.authorizer_kind(component, token, app).await;
             match self.by_component(platform, ask).await {
-                Err(LoginError::UnknownApp(_)) => self.note_leaving(platform, app, merchant, at).await?,
+                Err(LoginError::UnknownApp(_)) => {
+                    outcome = outcome.and(self.note_leaving(platform, app, merchant).await);
+                }
                 told => tracing::warn!(app = %app, left = told.is_err(), "a merchant is on no list of WeChat's"),
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn compare(
@@ -135,13 +172,13 @@ impl LoginWorker {
         platform: &Platform,
         known: Option<&Merchant>,
         listed: &Authorizer,
-        at: i64,
     ) -> Result<(), LoginError> {
         let app = &listed.app;
         let kind = match known.map(|merchant| &merchant.standing) {
             Some(Standing::In(kind, sealed)) => {
+                let Some(refresh) = &listed.refresh_token else { return Ok(()) };
                 let kept = self.vault.load_full().open(sealed, app);
-                if kept.is_ok_and(|kept| kept.as_str() == listed.refresh_token.expose()) {
+                if kept.is_ok_and(|kept| kept.as_str() == refresh.expose()) {
                     return Ok(());
                 }
                 *kind
@@ -151,23 +188,35 @@ impl LoginWorker {
                 self.by_component(platform, ask).await?
             }
         };
-        self.note_merchant(platform, listed, kind, at, None).await
+        let matter = known.map(|merchant| &merchant.matter);
+        self.note_merchant(platform, listed, kind, matter.map_or(0, |matter| matter.at), matter.into()).await
     }
 
-    async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant, at: i64) -> Result<(), LoginError> {
-        let new = Standing::Leaving.matter(at.max(was.matter.at));
-        let note = Note { matter: &matter_of(app), new: &new, expected: Some(&was.matter), push: None };
+    async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
+        let new = Standing::Leaving.matter(was.matter.at);
+        let note = Note { matter: &matter_of(app), new: &new, expected: Expected::This(&was.matter), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;
         Ok(())
     }
 
-    /// Revokes the tokens of all people of an app, and answers how many there are.
-    pub async fn end_people_of(&self, redis: &Redis, app: &AppId) -> Result<usize, LoginError> {
+    /// Revokes the tokens of all people of an app; with `since`, of those alone who may have logged in since then. An error leaves the
+    /// `place` at what is still to be done.
+    pub async fn end_people_of(
+        &self,
+        redis: &Redis,
+        app: &AppId,
+        since: Option<DateTime<Utc>>,
+        place: &mut Place,
+    ) -> Result<(), LoginError> {
         let operator = Operator { store: &*self.store };
-        let (mut place, mut ended) = (Place::default(), 0);
+        let end = async |person: &Person| match since {
+            // Of whom no login is known, one may have been forgotten.
+            Some(since) if operator.store.last_login(person).await?.is_some_and(|last| last < since) => Ok(()),
+            _ => operator.end_person(person).await.map(drop),
+        };
         loop {
-            let Step::Page(Page { found, next, .. }) = redis.walk_app(app, &place).await? else {
-                (place, ended) = (Place::default(), 0); // the Cluster has changed
+            let Step::Page(Page { found, next, .. }) = redis.walk_app(app, place).await? else {
+                *place = Place::default(); // the Cluster has changed
                 continue;
             };
             let people = found.into_iter().filter_map(|found| match found {
@@ -175,95 +224,22 @@ impl LoginWorker {
                 _ => None,
             });
             let people: Vec<Person> = people.collect();
-            for person in &people {
-                operator.end_person(person).await?;
-            }
-            ended += people.len();
+            let ends = stream::iter(&people).map(end).buffer_unordered(ENDED_AT_ONCE);
+            ends.try_for_each(async |()| Ok(())).await?;
             match next {
-                Some(next) => place = next,
-                None => return Ok(ended),
+                Some(next) => *place = next,
+                None => return Ok(()),
             }
         }
     }
 
     /// Notes that nothing is left to do about a merchant that has left.
-    pub async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Merchant) -> Result<(), LoginError> {
-        let gone = Standing::Gone.matter(leaving.matter.at);
-        let note = Note { matter: &matter_of(app), new: &gone, expected: Some(&leaving.matter), push: None };
+    pub async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
+        let gone = Standing::Gone.matter(leaving.at);
+        let note = Note { matter: &matter_of(app), new: &gone, expected: Expected::This(leaving), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;
         Ok(())
     }
-}
-
-/// Tokens of the platform and of its merchants.
-impl AccessTokens<'_> {
-    /// `None` for an app with an AppSecret of its own.
-    pub(super) async fn fetched_by_platform(
-        &self,
-        app: &App,
-        attempt: &AttemptId,
-    ) -> Option<Result<FetchedAccessToken, AccessTokenError>> {
-        let platform = self.platform?;
-        if platform.component.id == app.id {
-            return Some(self.component_token(platform).await);
-        }
-        match app.credential {
-            Credential::Platform => Some(self.merchant_token(platform, app, attempt).await),
-            Credential::Secret(_) => None,
-        }
-    }
-
-    pub(super) fn is_of_platform(&self, app: &App) -> bool {
-        self.platform.is_some_and(|platform| platform.component.id == app.id) || app.secret().is_none()
-    }
-
-    async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
-        let component = &platform.component;
-        let known = platform.known();
-        let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
-        let ticket = self.opened(&ticket.sealed, &component.id, "the platform's ticket")?;
-        let secret = component.secret().ok_or_else(|| not_yet("the platform has no secret"))?;
-        Ok(self.wechat.component_token(component, secret, &ticket).await?)
-    }
-
-    async fn merchant_token(
-        &self,
-        platform: &Platform,
-        app: &App,
-        attempt: &AttemptId,
-    ) -> Result<FetchedAccessToken, AccessTokenError> {
-        let known = platform.known();
-        let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
-        let Standing::In(kind, sealed) = &merchant.standing else { return Err(not_yet("the merchant has left")) };
-        let refresh: RefreshToken = self.opened(sealed, &app.id, "a merchant's refresh token")?;
-        let component = &platform.component;
-        let ask = async |token: &_| self.wechat.authorizer_token(app, &component.id, token, &refresh).await;
-        let tokens = Box::pin(self.with(component, attempt, ask)).await?;
-        if tokens.refresh.expose() != refresh.expose() {
-            let sealed =
-                self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
-            let new = Standing::In(*kind, sealed).matter(merchant.matter.at);
-            let note = Note { matter: &matter_of(&app.id), new: &new, expected: Some(&merchant.matter), push: None };
-            self.store.note_matter(&component.id, &note).await?;
-        }
-        Ok(tokens.access)
-    }
-
-    fn opened<T: From<zeroize::Zeroizing<String>>>(
-        &self,
-        sealed: &Sealed,
-        of: &AppId,
-        what: &str,
-    ) -> Result<T, AccessTokenError> {
-        let opened = self.vault.open(sealed, of);
-        opened.map(T::from).map_err(|error| not_yet(&format!("{what} does not open: {error}")))
-    }
-}
-
-/// A call that was not sent. What is missing comes with WeChat's next push.
-fn not_yet(reason: &str) -> AccessTokenError {
-    let retry_after = std::time::Duration::from_secs(2);
-    CallError::NotSent { reason: reason.to_owned(), retry_after }.into()
 }
 
 /// Without taking a code for one of a phone number.

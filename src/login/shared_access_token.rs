@@ -4,15 +4,20 @@
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::platform::Platform;
+use arc_swap::ArcSwapOption;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
     AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife, limits::Rate,
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
+
+use crate::platform::Platform;
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.
@@ -25,6 +30,8 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 /// How long before its end a token is renewed. WeChat gives its successor in the last five minutes; asked any sooner it
 /// gives the same one, and asked at the last moment it may be away.
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
+/// How long a process uses a token without asking whether it is the newest: shorter than the time before its end in which one is renewed.
+const HELD: Duration = Duration::from_secs(60);
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and a 21st time in a day is refused.
@@ -48,8 +55,8 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
-    /// Whose token the app of the platform has, and by which those of merchants are fetched.
-    pub platform: Option<&'a Platform>,
+    /// Which acts for merchants, and its own token.
+    pub platform: Option<(&'a Platform, &'a HeldToken)>,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -60,8 +67,25 @@ pub struct Usable {
     fingerprint: Fingerprint,
 }
 
+/// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
+/// is replaced as any other.
+#[derive(Default)]
+pub struct HeldToken(ArcSwapOption<(Usable, Instant)>);
+
+impl HeldToken {
+    fn get(&self) -> Option<Arc<(Usable, Instant)>> {
+        self.0.load_full().filter(|held| Instant::now() < held.1)
+    }
+
+    fn hold(&self, usable: Usable) -> Arc<(Usable, Instant)> {
+        let held = Arc::new((usable, Instant::now() + HELD));
+        self.0.store(Some(Arc::clone(&held)));
+        held
+    }
+}
+
 /// Which tokens are good enough.
-enum Wanted {
+pub(super) enum Wanted {
     Any,
     /// Any but this one, which WeChat has refused.
     Other(Fingerprint),
@@ -87,13 +111,21 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
+        let unheld = HeldToken::default();
+        let held = match self.platform {
+            Some((platform, held)) if platform.component.id == app.id => held,
+            _ => &unheld,
+        };
         let attempts = async {
-            let used = self.obtain(app, attempt, Wanted::Any).await?;
-            match call(&used.token).await {
+            let used = match held.get() {
+                Some(used) => used,
+                None => held.hold(self.obtain(app, attempt, Wanted::Any).await?),
+            };
+            match call(&used.0.token).await {
                 Err(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
                     tracing::warn!(app = %app.id, %error, "an access token is replaced");
-                    let other = self.obtain(app, attempt, Wanted::Other(used.fingerprint)).await?;
-                    Ok(call(&other.token).await?)
+                    let other = self.obtain(app, attempt, Wanted::Other(used.0.fingerprint.clone())).await?;
+                    Ok(call(&held.hold(other).0.token).await?)
                 }
                 outcome => Ok(outcome?),
             }
@@ -164,9 +196,9 @@ impl AccessTokens<'_> {
     }
 
     async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
-        let fetched = match self.fetched_by_platform(app, attempt).await {
-            Some(fetched) => fetched,
-            None => self.fetched(app, wanted).await,
+        let fetched = match self.is_of_platform(app) {
+            true => self.fetched_by_platform(app, wanted, attempt).await,
+            false => self.fetched(app, wanted).await,
         };
         match fetched {
             Ok(fetched) => {
@@ -191,13 +223,19 @@ impl AccessTokens<'_> {
         }
     }
 
-    async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
-        for rate in FORCED {
+    /// Refuses what would force another token too soon, or too often.
+    pub(super) async fn may_force(&self, app: &App, rates: [Rate; 2]) -> Result<(), AccessTokenError> {
+        for rate in rates {
             let cell = Cell::ForcedRenewals(app.id.clone(), rate.period.as_secs());
             if let Err(too_many) = self.store.count(&Meter { cell, rate }).await? {
                 return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
             }
         }
+        Ok(())
+    }
+
+    async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
+        self.may_force(app, FORCED).await?;
         tracing::warn!(app = %app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(app, true).await {
             Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),

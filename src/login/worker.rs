@@ -11,7 +11,7 @@ use wxmint_keys::{
 use wxmint_store::{AttemptId, BindingState, Store, StoreError, Ticket, limits::LoginLimits};
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, LoginError};
+use super::{AccessTokens, Binder, HeldToken, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
     apps::CurrentApps,
@@ -92,6 +92,8 @@ pub struct LoginWorker {
     pub metrics: Metrics,
     /// Which acts for merchants.
     pub platform: Option<Arc<Platform>>,
+    /// For a minute, so that a merchant's login makes no round trip for it.
+    pub platform_token: HeldToken,
 }
 
 /// How people are bound to users, and how often they may try.
@@ -150,7 +152,7 @@ impl LoginWorker {
             wechat: &self.wechat,
             store: &*self.store,
             vault: self.vault.load_full(),
-            platform: self.platform.as_deref(),
+            platform: self.platform.as_deref().map(|platform| (platform, &self.platform_token)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A third-party platform: merchants come and go while wxmint runs, and log in by the platform's token.
 
 mod attacks;
+mod merchants;
+mod refusals;
 
 use std::time::{Duration, Instant};
 
@@ -18,12 +20,15 @@ const TEN_SECONDS: Duration = Duration::from_secs(10);
 const COMPONENT_TOKEN: &str = "/cgi-bin/component/api_component_token";
 const EXCHANGE: &str = "/sns/component/jscode2session";
 
-/// A bed whose simulator pushes to the first service, with a ticket.
-async fn platform(services: usize) -> TestBed {
-    let bed = TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).platform().start().await;
+/// The simulator pushes to the first service.
+async fn push_to_first(bed: TestBed) -> TestBed {
     let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
     bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
     bed
+}
+
+async fn platform(services: usize) -> TestBed {
+    push_to_first(TestBed::builder().services(services).app(OTHER_APPID, OTHER_SECRET).platform().start().await).await
 }
 
 async fn with_ticket(services: usize) -> TestBed {

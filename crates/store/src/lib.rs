@@ -45,7 +45,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    platform::{Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms},
+    platform::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms},
     redis::{CLOCK_IS_FAR, Observer, Redis, RedisAccess, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},

@@ -24,10 +24,24 @@ pub struct Note<'a> {
     /// What it is about: letters, digits and colons.
     pub matter: &'a str,
     pub new: &'a Matter,
-    /// If given, the matter must still be this.
-    pub expected: Option<&'a Matter>,
+    pub expected: Expected<'a>,
     /// Of the push that has said it.
     pub push: Option<&'a str>,
+}
+
+/// What must be known of the matter, or the note is late.
+#[derive(Debug, Clone, Copy)]
+pub enum Expected<'a> {
+    /// Nothing that is later.
+    NotLater,
+    Nothing,
+    This(&'a Matter),
+}
+
+impl<'a> From<Option<&'a Matter>> for Expected<'a> {
+    fn from(known: Option<&'a Matter>) -> Self {
+        known.map_or(Self::Nothing, Self::This)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +53,7 @@ pub enum Noted {
     Late,
 }
 
-/// All that is known, by matter, and how often it has changed.
+/// All that is known, by matter, and a number that each change raises.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlatformState {
     pub version: u64,
@@ -52,6 +66,6 @@ pub trait Platforms {
     /// Notes a matter, once every replica that could take over has it.
     async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted>;
 
-    /// `None` if nothing has changed since `version`.
+    /// `None` if the version is this one.
     async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>>;
 }

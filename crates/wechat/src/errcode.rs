@@ -21,6 +21,10 @@ pub enum Verdict {
     StaleSession,
     /// A merchant has not let the platform act for it, or not any more.
     NotAuthorized,
+    /// A merchant has let the platform act for it, but not in this.
+    NotPermitted,
+    /// The refresh token of a merchant has been replaced. WeChat's list has the new one.
+    StaleRefreshToken,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
     Misconfigured,
     /// Our own request was wrong. The operator cannot fix it; a metric shows it.
@@ -45,8 +49,10 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::SlowDown, &[45011]),
     (Verdict::StaleSession, &[87007, 87009]),
     (Verdict::NotAuthorized, &[61003]),
-    // Of a platform: its address is not on the list, its ticket is old or wrong, a right or a merchant's refresh token is gone.
-    (Verdict::Misconfigured, &[61004, 61005, 61006, 61007, 61009, 61010, 61011, 61023]),
+    (Verdict::NotPermitted, &[61007]),
+    (Verdict::StaleRefreshToken, &[61023]),
+    // Of a platform: its address is not on the list, its ticket is old or wrong, or an authorization code is spent.
+    (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
 ];
 
 /// The meanings for calls that are authenticated by the AppSecret.

@@ -89,16 +89,20 @@ pub(super) fn clock(name: &'static str, whose: &str, date: Option<DateTime<Utc>>
     }
 }
 
+/// The address that WeChat has seen.
+pub(super) fn address_in(errmsg: &str) -> Option<&str> {
+    errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
+}
+
 /// What to do about an errcode for which WeChat refuses logins too.
 fn cure(errcode: i64, errmsg: &str) -> Option<String> {
-    let address = || errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok());
     Some(match errcode {
         40013 => "put the AppID that mp.weixin.qq.com shows into WXMINT_APPID, or the name of the app's file".into(),
         40001 | 40125 => {
             "put its AppSecret into WXMINT_APP_SECRET, or the app's file (WeChat shows it only when it is reset)".into()
         }
         40164 => {
-            let address = address().unwrap_or("the address of this machine");
+            let address = address_in(errmsg).unwrap_or("the address of this machine");
             format!("put {address} on the IP whitelist of the app at mp.weixin.qq.com")
         }
         40243 => "unfreeze the AppSecret at mp.weixin.qq.com".into(),

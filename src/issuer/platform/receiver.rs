@@ -14,6 +14,7 @@ use crate::{
     clock::now,
     http::{Answer, Problem, read_body},
     refusals::Refusal,
+    telemetry::admit_line,
 };
 
 /// The largest push that is read.
@@ -55,6 +56,9 @@ pub(super) async fn push(
     let push = push.map_err(|bad| refused(&bad))?;
     let sent = timestamp.parse().unwrap_or(0_i64);
     if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_REMEMBERED.as_secs()) {
+        if let Some(not_logged) = admit_line("old push") {
+            tracing::warn!(not_logged, "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
+        }
         return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
     }
     if let News::Authorized { app, .. } | News::Unauthorized(app) = &push.news {
@@ -66,6 +70,8 @@ pub(super) async fn push(
 }
 
 fn refused(bad: &BadPush) -> Problem {
-    tracing::warn!(reason = %bad, "a push was refused");
+    if let Some(not_logged) = admit_line("push") {
+        tracing::warn!(reason = %bad, not_logged, "a push was refused");
+    }
     Problem::invalid(format!("The push cannot be taken: {bad}."))
 }

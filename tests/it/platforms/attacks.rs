@@ -3,8 +3,8 @@
 use serde_json::json;
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};
 
-use super::{APPID, COMPONENT_TOKEN, PLATFORM, log_in, platform, with_ticket};
-use crate::support::{Answer, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, TestBed};
+use super::{APPID, COMPONENT_TOKEN, OTHER_APPID, PLATFORM, TEN_SECONDS, log_in, platform, with_ticket};
+use crate::support::{Answer, BUSY, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, Pace, Received, TestBed, until};
 
 const OTHER: &str = "wxc0ffee00000000fe";
 const NONCE: &str = "1372623149";
@@ -90,7 +90,6 @@ async fn a_push_that_comes_again_or_late_changes_nothing() {
     assert_eq!(bed.wechat.asked(COMPONENT_TOKEN).await, asked + 1, "by the newest ticket");
 }
 
-/// A code that is made up leads to no merchant, and leaves the platform as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_redis_is_away_a_push_is_not_answered_as_kept() {
     let mut bed = with_ticket(1).await;
@@ -98,4 +97,45 @@ async fn while_redis_is_away_a_push_is_not_answered_as_kept() {
     let at = now();
     let refused = send(&bed, seal_push(&ours(), &ticket(at), at, NONCE)).await;
     refused.expect_problem(503, "store_unavailable");
+}
+
+/// A code that is made up leads to no merchant, and leaves the one that is there as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_is_not_wechats_lets_nobody_in_and_takes_nobody_away() {
+    let bed = with_ticket(1).await;
+    super::comes(&bed, APPID).await;
+    super::let_in(&bed, bed.service(), APPID, "lin").await;
+    let at = now() + 2;
+    for (number, appid) in [APPID, OTHER_APPID].into_iter().enumerate() {
+        let members = [("AuthorizerAppid", appid), ("AuthorizationCode", "queryauthcode@@@made-up")];
+        let said = push_xml(PLATFORM, at, "authorized", &members);
+        assert_eq!(send(&bed, seal_push(&ours(), &said, at, &number.to_string())).await.body, "success");
+    }
+    let asked = "/cgi-bin/component/api_query_auth";
+    until("WeChat was asked", BUSY, async || bed.wechat.asked(asked).await >= 2).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_problem(400, "unknown_app");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_ten_megabytes_or_of_a_byte_a_second_is_not_waited_for() {
+    let bed = platform(1).await;
+    let at = now();
+    let (query, body) = seal_push(&ours(), &ticket(at), at, NONCE);
+    let head = |length: usize| {
+        format!(
+            "POST /wechat/platform/{PLATFORM}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: \
+             text/xml\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let huge = head(10 << 20) + &" ".repeat(10 << 20);
+    let received = Received::after(bed.service().public, huge.as_bytes(), Pace::AtOnce, BUSY).await;
+    assert_eq!(received.status(), Some(413), "{}", received.text());
+    let slow = format!("{}{body}", head(body.len()));
+    let pace = Pace::Drip { at_once: slow.len() - 60 };
+    let received = Received::after(bed.service().public, slow.as_bytes(), pace, TEN_SECONDS + BUSY).await;
+    assert_eq!(received.status(), Some(408), "{}", received.text());
+    assert!(bed.service().admin("/readyz").await.body.contains("no ticket"), "nothing was kept");
+    // The same push, in time.
+    assert_eq!(send(&bed, (query, body)).await.body, "success");
 }

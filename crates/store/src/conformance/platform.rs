@@ -7,7 +7,7 @@ fn said(at: i64, value: &str) -> Matter {
 }
 
 fn note<'a>(matter: &'a str, new: &'a Matter) -> Note<'a> {
-    Note { matter, new, expected: None, push: None }
+    Note { matter, new, expected: Expected::NotLater, push: None }
 }
 
 async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dyn Store>) {
@@ -20,6 +20,8 @@ async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dy
     let version = state(0).await.expect("a change").version;
     assert_eq!(state(version).await, None);
     assert_eq!(store.matters(&other, 0).await.expect("an answer"), None, "another platform's");
+    let lost = store.matters(&other, version).await.expect("an answer");
+    assert_eq!(lost, Some(PlatformState::default()), "nothing is left of what was known");
 
     assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &later) }).await, Noted::Seen);
     assert_eq!(tell(Note { push: Some("p2"), ..note("ticket", &early) }).await, Noted::Late);
@@ -32,11 +34,14 @@ async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dy
     assert_eq!(tell(Note { push: Some("p3"), ..note("ticket", &said(100, "same second")) }).await, Noted::Kept);
 
     assert_eq!(tell(note("merchant:wx1", &first)).await, Noted::Kept);
-    assert_eq!(tell(Note { expected: Some(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
-    assert_eq!(tell(Note { expected: Some(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
-    assert_eq!(tell(Note { expected: Some(&first), ..note("merchant:wx3", &later) }).await, Noted::Late);
+    let this = |known| Expected::from(Some(known));
+    assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx1", &later) }).await, Noted::Late);
+    assert_eq!(tell(Note { expected: this(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
+    assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
+    assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx3", &later) }).await, Noted::Late);
+    assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx2", &early) }).await, Noted::Kept);
     let matters = state(version).await.expect("changes").matters;
-    let expected = [("merchant:wx1", later), ("ticket", said(100, "same second"))];
+    let expected = [("merchant:wx1", later), ("merchant:wx2", early), ("ticket", said(100, "same second"))];
     assert!(matters.into_iter().eq(expected.map(|(matter, held)| (matter.to_owned(), held))));
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 
 use super::{
-    super::{Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
+    super::{Expected, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
     Memory,
 };
 
@@ -29,9 +29,12 @@ impl Platforms for Memory {
             pushes.push((push.to_owned(), now + PUSH_REMEMBERED));
         }
         let held = state.matters.get(note.matter);
-        if note.expected.is_some_and(|expected| held != Some(expected))
-            || held.is_some_and(|held| held.at > note.new.at)
-        {
+        let is_expected = match note.expected {
+            Expected::NotLater => true,
+            Expected::Nothing => held.is_none(),
+            Expected::This(known) => held == Some(known),
+        };
+        if !is_expected || held.is_some_and(|held| held.at > note.new.at) {
             return Ok(Noted::Late);
         }
         state.matters.insert(note.matter.to_owned(), note.new.clone());
@@ -41,7 +44,7 @@ impl Platforms for Memory {
 
     async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
         let shelves = self.shelves();
-        let stored = shelves.platforms.get(platform).filter(|stored| stored.state.version != version);
-        Ok(stored.map(|stored| stored.state.clone()))
+        let state = shelves.platforms.get(platform).map(|stored| stored.state.clone()).unwrap_or_default();
+        Ok(Some(state).filter(|state| state.version != version))
     }
 }

@@ -1,4 +1,4 @@
-//! The state of platforms in Redis, a hash for each: a field for each matter, `v` counts the changes.
+//! The state of platforms in Redis, a hash for each: a field for each matter, and the version `v`.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -7,7 +7,7 @@ use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
 
 use super::{
-    super::{Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
+    super::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
     Redis, name,
     script::{script, unreadable},
 };
@@ -20,7 +20,11 @@ impl Platforms for Redis {
     async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
         let Note { matter, new, expected, push } = *note;
         let mut script = NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
-        script.arg(matter).arg(new.at).arg(&new.value).arg(expected.map(written).unwrap_or_default());
+        script.arg(matter).arg(new.at).arg(&new.value).arg(match expected {
+            Expected::NotLater => Vec::new(),
+            Expected::Nothing => b"nothing".to_vec(),
+            Expected::This(known) => written(known),
+        });
         script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
         let noted: String = self.link.run_confirmed("note_matter", script).await?;
         match noted.as_str() {
@@ -39,10 +43,12 @@ impl Platforms for Redis {
             return Ok(None);
         }
         let mut fields: BTreeMap<String, Vec<u8>> = self.link.run("matters", Call::of("HGETALL", &key)).await?;
-        let version = fields.remove(VERSION).and_then(|number| str::from_utf8(&number).ok()?.parse().ok());
-        let matters = fields.into_iter().map(|(matter, held)| Some((matter, read(&held)?))).collect::<Option<_>>();
-        let wrong = || unreadable("the state of a platform");
-        Ok(Some(PlatformState { version: version.unwrap_or_default(), matters: matters.ok_or_else(wrong)? }))
+        // Without it, all was lost.
+        let version = fields.remove(VERSION).map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
+        let version = version.ok_or_else(|| unreadable("the state of a platform"))?;
+        // A field that cannot be read is left out, so that one merchant's is not everybody's.
+        let matters = fields.into_iter().filter_map(|(matter, held)| Some((matter, read(&held)?))).collect();
+        Ok(Some(PlatformState { version, matters }))
     }
 }
 

@@ -18,20 +18,23 @@ use super::{
     stable_token::access_token,
 };
 
-/// How many merchants WeChat lists at once.
-const PAGE: usize = 500;
+/// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
+const PAGE: usize = 100;
 
 /// A merchant that has let the platform act for it, as WeChat lists it.
 #[derive(Debug)]
 pub struct Authorizer {
     pub app: AppId,
-    pub refresh_token: RefreshToken,
+    /// None where the merchant lets the platform make no calls by its token.
+    pub refresh_token: Option<RefreshToken>,
 }
 
 /// One page of them.
 #[derive(Debug)]
 pub struct Authorizers {
     pub total: usize,
+    /// How many are on the page, those included whose AppID cannot be read.
+    pub length: usize,
     pub page: Vec<Authorizer>,
 }
 
@@ -132,7 +135,7 @@ impl WeChat {
             #[serde(borrow)]
             authorizer_appid: Text<'a>,
             #[serde(borrow)]
-            authorizer_refresh_token: Text<'a>,
+            authorizer_refresh_token: Option<Text<'a>>,
         }
         let wanted = Wanted { component_appid: component.id.as_str(), authorization_code: code.expose() };
         let endpoint = self.endpoint(Api::QueryAuth);
@@ -168,14 +171,17 @@ impl WeChat {
             #[serde(borrow)]
             authorizer_appid: Text<'a>,
             #[serde(borrow)]
-            refresh_token: Text<'a>,
+            refresh_token: Option<Text<'a>>,
         }
         let wanted = Wanted { component_appid: component.id.as_str(), offset, count: PAGE };
         let endpoint = self.endpoint(Api::AuthorizerList);
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
+            let length = list.len();
             let page = list.into_iter().map(|listed| authorizer(&listed.authorizer_appid, listed.refresh_token));
-            Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), page: page.collect::<Result<_, _>>()? })
+            // One that cannot be read is left out, so that it does not hide the others.
+            let page = page.filter_map(Result::ok).collect();
+            Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
         };
         self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
     }
@@ -249,7 +255,7 @@ fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
     [("component_access_token", token.expose())]
 }
 
-fn authorizer(app: &Text<'_>, refresh: Text<'_>) -> Result<Authorizer, CallError> {
-    let refresh_token = RefreshToken::new(refresh.into_string());
+fn authorizer(app: &Text<'_>, refresh: Option<Text<'_>>) -> Result<Authorizer, CallError> {
+    let refresh_token = believed(refresh).map(|text| RefreshToken::new(text.into_string()));
     Ok(Authorizer { app: app.parsed("authorizer_appid")?, refresh_token })
 }

@@ -1,16 +1,20 @@
 -- Notes the newest of a platform's matters. KEYS: platform, the push that has said it (one hash slot). ARGV: matter, second, value,
--- what is expected to be held ('' for whatever is not later), seconds for which the push is remembered (0 if there was none).
+-- what is expected to be held ('' for whatever is not later, 'nothing'), seconds for which the push is remembered (0 if there was
+-- none).
 -- Answers 'kept'; 'seen' if the push was noted before; 'late' if something later is known, or it is not what was expected.
 local is_push = ARGV[5] ~= '0'
 if is_push and redis.call('GET', KEYS[2]) then
   return 'seen'
 end
 local held, noted = redis.call('HGET', KEYS[1], ARGV[1]), 'kept'
-if ARGV[4] ~= '' and held ~= ARGV[4] or held and tonumber(string.match(held, '^%-?%d+')) > tonumber(ARGV[2]) then
+if ARGV[4] ~= '' and (held or 'nothing') ~= ARGV[4] or held and tonumber(string.match(held, '^%-?%d+')) > tonumber(ARGV[2]) then
   noted = 'late'
 else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
-  redis.call('HINCRBY', KEYS[1], 'v', 1)
+  -- No count, which could be the same again after writes were lost.
+  local time, before = redis.call('TIME'), redis.call('HGET', KEYS[1], 'v')
+  local micros = math.max(time[1] * 1000000 + time[2], tonumber(before or 0) + 1)
+  redis.call('HSET', KEYS[1], 'v', string.format('%.0f', micros))
 end
 if is_push then
   redis.call('SET', KEYS[2], '', 'EX', ARGV[5])

@@ -1,0 +1,179 @@
+//! What else happens to a merchant: its rights change, it has an AppSecret as well, it is one of hundreds, and Redis forgets it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::support::{
+    APP_SECRET, BUSY, apps_folder,
+    scan::{Scan, two_pages},
+};
+
+const QUERY_AUTH: &str = "/cgi-bin/component/api_query_auth";
+const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
+/// How `wxmint platform apps` shows an authorization code that was not asked about yet.
+const ASKED: &str = "WeChat is asked about it";
+const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
+
+async fn session(bed: &TestBed, login: &Answer) -> Answer {
+    bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token() {
+    let bed = with_ticket(1).await;
+    comes(&bed, APPID).await;
+    let lin = let_in(&bed, bed.service(), APPID, "lin").await;
+    bed.faults(json!([{"path": QUERY_AUTH, "kind": "errcode", "errcode": -1}])).await;
+    let asked = bed.wechat.asked(QUERY_AUTH).await;
+    comes(&bed, APPID).await;
+    until("the code was asked about", BUSY, async || bed.wechat.asked(QUERY_AUTH).await > asked).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    let listed = apps_listed(&bed).await;
+    assert!(listed.contains("logs in") && listed.contains(ASKED), "{listed}");
+    bed.faults(json!([])).await;
+    until("the code was used", TEN_SECONDS * 2, async || !apps_listed(&bed).await.contains(ASKED)).await;
+    bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "merchants", "how": "unknown"})).await;
+    // Each replica learns of it within a quarter of a second.
+    until("the new refresh token is in use", BUSY, async || session(&bed, &lin).await.status == 200).await;
+    assert_eq!(bed.wechat.asked("/cgi-bin/component/api_get_authorizer_list").await, 1, "by the push alone");
+}
+
+/// What `wxmint platform apps` prints.
+async fn apps_listed(bed: &TestBed) -> String {
+    let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", "apps"]));
+    assert_eq!(process.end(PATIENCE).await.code(), Some(0));
+    process.stdout().join("\n")
+}
+
+/// Of whom WeChat told in no push. Its list comes in pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn six_hundred_merchants_are_found_in_wechats_list() {
+    let merchants: Vec<String> = (0..600).map(|number| format!("wx{number:016x}")).collect();
+    let mut builder = TestBed::builder();
+    for id in &merchants {
+        builder = builder.app(id, OTHER_SECRET);
+    }
+    let bed = push_to_first(builder.platform().start().await).await;
+    for id in &merchants {
+        bed.wechat.control("platform/merchants", "POST", &json!({"appid": id, "push": false})).await;
+    }
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let listed = async || apps_listed(&bed).await.matches("logs in").count() == merchants.len();
+    until("all merchants are let in", TEN_SECONDS * 3, listed).await;
+    let_in(&bed, bed.service(), &merchants[599], "lin").await;
+    // Too many apps for a label of each.
+    let metrics = bed.service().metrics().await;
+    assert!(!metrics.contains(&merchants[599]), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_has_lost_is_told_again_and_no_login_notices() {
+    let bed = with_ticket(2).await;
+    comes(&bed, APPID).await;
+    for service in &bed.services {
+        let_in(&bed, service, APPID, "lin").await;
+    }
+    let key = format!("wxmint:{{platform:{PLATFORM}}}");
+    let fields = || bed.redis.command::<BTreeMap<String, Vec<u8>>>(&["HGETALL", &key]);
+    let held = fields();
+    assert!(held.len() >= 3, "{:?}", held.keys());
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    for service in &bed.services {
+        log_in(&bed, service, APPID, "lin").await.expect_login();
+    }
+    until("all is there again", BUSY, async || {
+        let mut now = fields();
+        now.remove("v");
+        now.iter().all(|(name, value)| held.get(name) == Some(value)) && now.len() + 1 == held.len()
+    })
+    .await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+}
+
+/// Its people log in by that as before, whatever becomes of the platform.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_right() {
+    let folder = apps_folder(&[(APPID, APP_SECRET)]);
+    let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).platform().apps_folder(folder.path());
+    let bed = push_to_first(builder.start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let lin = bed.log_in("lin").await.expect_login();
+    for appid in [APPID, OTHER_APPID] {
+        comes(&bed, appid).await;
+    }
+    let other = let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    assert_eq!(bed.wechat.asked(EXCHANGE).await, 1, "the own AppSecret comes first");
+    // The platform's token is at hand: no round trip more.
+    let silent = async |appid: &str| {
+        let before = bed.redis.calls();
+        for _ in 0..10 {
+            log_in(&bed, bed.service(), appid, "lin").await.expect_login();
+        }
+        let calls = bed.redis.calls_since(&before);
+        ["evalsha", "set", "hincrby"].map(|name| calls.get(name).copied().unwrap_or_default())
+    };
+    assert_eq!(silent(OTHER_APPID).await, silent(APPID).await);
+    for appid in [APPID, OTHER_APPID] {
+        bed.wechat.control(&format!("platform/merchants/{appid}"), "DELETE", &Value::Null).await;
+    }
+    let ended = async || session(&bed, &other).await.status == 401;
+    until("the other app's token is revoked", TEN_SECONDS, ended).await;
+    until("both are gone", TEN_SECONDS * 3, async || apps_listed(&bed).await.matches("has left ").count() == 2).await;
+    assert_eq!(session(&bed, &lin).await.status, 200);
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+}
+
+/// Whoever holds a merchant's AppSecret can have session keys, and so could name anybody's unionid in data.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unionid_in_the_data_of_a_merchants_app_links_nobody() {
+    let bed = with_ticket(1).await;
+    for appid in [APPID, OTHER_APPID] {
+        comes(&bed, appid).await;
+    }
+    bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    let here = let_in(&bed, bed.service(), APPID, "lin").await;
+    let data = bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "unionid": true})).await;
+    let told = json!({"encryptedData": data["encryptedData"], "iv": data["iv"]});
+    let opened = bed.service().ask("POST", "/wechat/userdata", &here.member("access_token"), &told).await;
+    assert_eq!(opened.status, 200, "{opened:?}");
+    let there = let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
+    assert_ne!(there.member("user_id"), here.member("user_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchants_people_use_phone_numbers_and_scan_to_log_in() {
+    let bed = push_to_first(TestBed::builder().clients(&two_pages()).platform().start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    comes(&bed, APPID).await;
+    let lin = let_in(&bed, bed.service(), APPID, "lin").await;
+    bed.wechat.phone_of("lin", "13800000001").await;
+    let code = json!({"code": bed.wechat.mint_phone_code("lin").await});
+    let phone = bed.service().ask("POST", "/wechat/phone", &lin.member("access_token"), &code).await;
+    assert!(phone.status == 200 && phone.body.contains("13800000001"), "{phone:?}");
+
+    let scan: Scan = bed.ask().await;
+    let picture = bed.service().get(&format!("/device/{}/code.jpg", scan.user_code())).await;
+    assert_eq!((picture.status, picture.header("content-type")), (200, "image/jpeg"));
+    assert_eq!(bed.look(&lin, &scan.user_code()).await.status, 200);
+    let number = scan.number();
+    assert_eq!(bed.approve(Some(&lin), "lin", &scan.user_code(), number.as_deref()).await.status, 204);
+    assert_eq!(bed.poll(&scan).await.expect_login().member("user_id"), lin.member("user_id"));
+    assert_eq!(bed.wechat.asked(MERCHANT_TOKEN).await, 1, "one token for all of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchants_official_account_logs_in_by_the_same_token() {
+    let builder = TestBed::builder().app(ACCOUNT, &format!("{OTHER_SECRET}:official_account")).platform();
+    let bed = push_to_first(builder.start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    for appid in [APPID, ACCOUNT] {
+        comes(&bed, appid).await;
+    }
+    let program = let_in(&bed, bed.service(), APPID, "lin").await;
+    let page = let_in(&bed, bed.service(), ACCOUNT, "lin").await;
+    assert_eq!(page.member("user_id"), program.member("user_id"), "by the unionid");
+    assert_eq!(bed.wechat.asked("/sns/oauth2/component/access_token").await, 1);
+    let session = session(&bed, &page).await;
+    session.expect_problem(409, "session_key_missing");
+}

@@ -1,0 +1,110 @@
+//! What WeChat refuses to the platform or to one of its merchants, and by what name those on duty find it.
+
+use super::*;
+use crate::support::BUSY;
+
+const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";
+const CHECK: &str = "wechat.platform";
+
+async fn end_tokens(bed: &TestBed, of: &str) {
+    bed.wechat.control("platform/end_tokens", "POST", &json!({"what": of, "how": "expired"})).await;
+}
+
+async fn with_merchant() -> (TestBed, Answer) {
+    let bed = with_ticket(1).await;
+    comes(&bed, APPID).await;
+    let login = let_in(&bed, bed.service(), APPID, "lin").await;
+    (bed, login)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_wechat_gives_the_platform_no_token_is_in_the_log_in_readyz_and_in_the_doctor() {
+    let (bed, _) = with_merchant().await;
+    for (errcode, found, advice) in [
+        (61004, "requestIP: 127.0.0.1", "put 127.0.0.1 on the platform's IP whitelist"),
+        (61006, "errcode 61006", "wxmint platform start-push"),
+    ] {
+        bed.faults(json!([{"path": COMPONENT_TOKEN, "kind": "errcode", "errcode": errcode}])).await;
+        end_tokens(&bed, "component").await;
+        let refused = async || {
+            let answer = log_in(&bed, bed.service(), APPID, "lin").await;
+            (answer.status == 502).then_some(answer)
+        };
+        eventually("the login is refused", BUSY, refused).await.expect_problem(502, "wechat_misconfigured");
+        let warns = async || bed.service().admin("/readyz").await.body.contains("gives the platform no token");
+        until("readyz warns", BUSY, warns).await;
+        assert_eq!(bed.service().admin("/readyz").await.status, 200, "the next ticket must reach it");
+        assert!(bed.service().log().contains(&errcode.to_string()));
+        let report = Report::of(&bed.configuration).await;
+        let advised = report.advice(CHECK, "fault", found);
+        assert!(advised.contains(advice), "{errcode}: {advised}");
+        bed.faults(json!([])).await;
+        let healed = async || log_in(&bed, bed.service(), APPID, "lin").await.status == 200;
+        until("logins go on", TEN_SECONDS * 4, healed).await;
+        until("readyz warns no more", BUSY, async || !warns().await).await;
+    }
+}
+
+/// The push that brought the new one was lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_is_stale_is_replaced_from_wechats_list() {
+    let (bed, login) = with_merchant().await;
+    let again = json!({"appid": APPID, "push": false});
+    bed.wechat.control("platform/merchants", "POST", &again).await;
+    end_tokens(&bed, "merchants").await;
+    let ask = async || bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
+    ask().await.expect_problem(503, "wechat_unavailable");
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    let mended = async || ask().await.status == 200;
+    until("the refresh token is replaced", TEN_SECONDS * 4, mended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_merchant_has_withdrawn_is_named_and_its_logins_go_on() {
+    let (bed, login) = with_merchant().await;
+    let paths = ["/wxa/checksession", MERCHANT_TOKEN];
+    for path in paths {
+        bed.faults(json!([{"path": path, "kind": "errcode", "errcode": 61007}])).await;
+        if path == MERCHANT_TOKEN {
+            end_tokens(&bed, "merchants").await;
+        }
+        let token = login.member("access_token");
+        let answer = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+        answer.expect_problem(403, "permission_missing");
+        log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+    }
+    assert_eq!(bed.service().metric("wxmint_wechat_errcodes_total{").await, 0.0);
+}
+
+/// However often WeChat refuses what it has just given.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wechat_that_refuses_every_token_is_asked_for_few() {
+    let (bed, _) = with_merchant().await;
+    bed.faults(json!([{"path": EXCHANGE, "kind": "errcode", "errcode": 40001}])).await;
+    let before = bed.wechat.asked(COMPONENT_TOKEN).await;
+    for _ in 0..20 {
+        let answer = log_in(&bed, bed.service(), APPID, "lin").await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+    }
+    let asked = bed.wechat.asked(COMPONENT_TOKEN).await - before;
+    assert!((1..=3).contains(&asked), "{asked}");
+}
+
+/// One merchant's crowd, or its trouble at WeChat, is not the others'.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_at_one_merchant_leaves_the_others_alone() {
+    let builder = TestBed::builder().env("WXMINT_LIMIT_IP", "60/1h").app(OTHER_APPID, OTHER_SECRET).platform();
+    let bed = push_to_first(builder.start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    for appid in [APPID, OTHER_APPID] {
+        comes(&bed, appid).await;
+        let_in(&bed, bed.service(), appid, "lin").await;
+    }
+    bed.faults(json!([{"path": EXCHANGE, "appid": APPID, "kind": "errcode", "errcode": -1}])).await;
+    let mut statuses = Vec::new();
+    for _ in 0..70 {
+        statuses.push(log_in(&bed, bed.service(), APPID, "lin").await.status);
+    }
+    assert!(statuses.contains(&503) && statuses.last() == Some(&429), "{statuses:?}");
+    log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_login();
+}
