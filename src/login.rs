@@ -133,8 +133,12 @@ impl LoginWorker {
             }
             LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, &meter, trail).await?,
         };
-        if !matches!(arrival.state, BindingState::Bound(_)) {
-            self.check_may_be_new(&arrival.person, arrival.unionid.as_ref())?;
+        let known = match &arrival.state {
+            BindingState::Bound(bound) => bound.unionid.as_ref(),
+            _ => None,
+        };
+        if arrival.unionid.as_ref().or(known).is_none() && self.apps.all().need_unionid(&arrival.person.app) {
+            return Err(LoginError::UnionIdMissing);
         }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
         let bound = self.bind(&arrival, candidate, attempt, trail, now).await?;
@@ -204,11 +208,16 @@ impl LoginWorker {
         };
         let mut recorded = self.store.record_login(&record).await?;
         if recorded == Recorded::Newcomer {
-            self.check_may_be_new(&record.person, session.unionid.as_ref())?;
-            // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
-            let binder = self.binder(&record.person, session.unionid.as_ref(), attempt);
-            let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
-            record.newcomer = Newcomer::Intended(binder.intent_for(user, session.unionid.as_ref(), None).await?);
+            record.newcomer = match &session.unionid {
+                // Who will be refused is counted first.
+                None if self.apps.all().need_unionid(&record.person.app) => Newcomer::Counted,
+                unionid => {
+                    // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
+                    let binder = self.binder(&record.person, unionid.as_ref(), attempt);
+                    let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
+                    Newcomer::Intended(binder.intent_for(user, unionid.as_ref(), None).await?)
+                }
+            };
             recorded = self.store.record_login(&record).await?;
         }
         let (state, at, may_be_ended, keeps_key) = match recorded {
@@ -221,14 +230,6 @@ impl LoginWorker {
         let LoginRecord { person, order, session_key, .. } = record;
         let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
-    }
-
-    /// Refuses whoever is no user yet, and may be one of another app, where the app's file wants to know that.
-    fn check_may_be_new(&self, person: &Person, unionid: Option<&UnionId>) -> Result<(), LoginError> {
-        match unionid.is_none() && self.apps.all().need_unionid(&person.app) {
-            true => Err(LoginError::UnionIdMissing),
-            false => Ok(()),
-        }
     }
 
     /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.

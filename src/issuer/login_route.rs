@@ -118,26 +118,32 @@ async fn answer(
     asked: Result<LoginRequest, Problem>,
 ) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
-    let is_refused = asked.is_err();
-    if request.headers().contains_key(header::ORIGIN) {
+    let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
+    if is_of_page {
         let (apps, asked) = (worker.issuer.apps.all(), asked.as_ref().ok());
         let [named, hint] = [asked.and_then(|it| it.app.as_ref()), asked.and_then(|it| it.app_hint.as_ref())];
         if let Ok(app) = apps.choose(named, hint) {
             cross_origin::readable_by_pages_of(request, &worker, &app.id);
         }
     }
-    let login = log_in_and_tell(worker, asked, origin(request));
+    let login = log_in_and_tell(worker.clone(), asked, origin(request), is_of_page);
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
-    let answer = if is_refused { login.await } else { to_the_end(login).await };
+    let (answer, app) = if is_refused { login.await } else { to_the_end(login).await };
+    if let Some(app) = app {
+        // A ticket tells of which app it is.
+        cross_origin::readable_by_pages_of(request, &worker, &app);
+    }
     Ok(cors::readable(request, answer?))
 }
 
-/// Counts, logs and audits also a login whose client has disconnected.
+/// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's
+/// login.
 async fn log_in_and_tell(
     worker: web::Data<IssuerWorker>,
     asked: Result<LoginRequest, Problem>,
     origin: Origin,
-) -> Answer {
+    is_of_page: bool,
+) -> (Answer, Option<AppId>) {
     let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
     let mut attempt = LoginAttempt::begin(&worker, named);
     let outcome = match (asked, attempt.is_one_too_many()) {
@@ -147,9 +153,11 @@ async fn log_in_and_tell(
             worker.login.log_in(asked, address, &mut attempt.trail, now()).await.map_err(Refusal::from)
         }
     };
+    let app = if is_of_page { attempt.trail.app.clone() } else { None };
     let told = outcome.as_ref().map(|logged_in| logged_in.new_user);
     let took = attempt.end(Event::new(Activity::Login, origin), told);
-    Ok(welcome(&worker, outcome.map_err(|refusal| refusal.problem)?, took))
+    let answer = outcome.map(|logged_in| welcome(&worker, logged_in, took)).map_err(|refusal| refusal.problem);
+    (answer, app)
 }
 
 /// A login under way, also one whose token goes to a page.

@@ -57,7 +57,7 @@ pub enum Link {
     Known,
     /// It is linked to this other user, which is news.
     Conflict(UserId),
-    /// It is linked to this other user, who is blocked. Nothing is noted, so that each login finds it again.
+    /// It is linked to this other user, who is blocked. Nothing more is noted, so that each login finds it again.
     Blocked(UserId),
     /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for it.
     Gone,
@@ -196,21 +196,22 @@ impl Binder<'_> {
     /// users stay as they are. The link of the unionid that the person had before stays, because it names the same human in
     /// apps whose unionids have not changed.
     ///
-    /// Nothing is noted of a user for whom `is_blocked` answers true.
+    /// Nothing is noted of a user for whom `is_blocked` answers true. Who has been noted is asked about again at each login.
     pub async fn link(
         &self,
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<Link, StoreError> {
         let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
-            return Ok(Link::Known);
+            return Ok(self.blocked_since(bound, is_blocked).await?.map_or(Link::Known, Link::Blocked));
         };
         let user = &bound.user;
         // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already may
         // be one that no replica has confirmed.
         let noted = self.store.note_unionid(self.person, user, unionid);
         let (_, mut holder) = try_join(noted, self.store.move_unionid(unionid, user, user)).await?;
-        if holder != *user && self.is_deserted(&holder).await? {
+        // A blocked user keeps the unionid, also without any people.
+        if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
             holder = self.store.move_unionid(unionid, &holder, user).await?;
         }
         let conflict = Some(holder).filter(|holder| holder != user);
@@ -221,6 +222,18 @@ impl Binder<'_> {
         }
         let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
         Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
+    }
+
+    /// The user with whom the person was in conflict, if this user still holds the unionid and has been blocked since.
+    async fn blocked_since(
+        &self,
+        bound: &Bound,
+        is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
+    ) -> Result<Option<UserId>, StoreError> {
+        let (Some(unionid), Some(other)) = (&bound.unionid, &bound.conflict) else { return Ok(None) };
+        let is_refused =
+            is_blocked(other).await? && self.store.claim_unionid(unionid, None).await?.as_ref() == Some(other);
+        Ok(Some(other.clone()).filter(|_| is_refused))
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished

@@ -78,7 +78,9 @@ impl LoginWorker {
         user_agent: &str,
     ) -> Result<(DeviceCode, DeviceRequest), LoginError> {
         let apps = self.apps.all();
-        apps.choose(Some(&client.app), None)?;
+        if !apps.choose(Some(&client.app), None)?.kind.has_session_keys() {
+            return Err(LoginError::NoSessionKeys);
+        }
         if apps.choose(Some(&client.id), None).is_ok() {
             // Ends of the one would be ends of the other.
             return Err(UnknownApp::NotConfigured.into());

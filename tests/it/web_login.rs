@@ -5,15 +5,15 @@ mod example;
 
 use std::{collections::HashSet, fs, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     doctor::Report,
     support::{
-        APP_SECRET, APPID, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, audit::is_audit, eventually,
-        limit, until, write_private,
+        APP_SECRET, APPID, AccountService, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder,
+        audit::is_audit, eventually, limit, until, write_private,
     },
 };
 
@@ -197,7 +197,7 @@ async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_with
     assert_eq!(bed.wechat.asked("/sns/userinfo").await, asked, "not where it is told, nor where it cannot be had");
 }
 
-/// Also by the ten thousand, side by side with those who are told at once.
+/// Also by the ten thousand.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
 async fn of_ten_thousand_people_each_stays_one_user_when_the_unionid_comes() {
@@ -242,6 +242,26 @@ async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_sco
     assert_eq!(bed.service().operate("DELETE", &block, OPERATOR, &Value::Null).await.status, 204);
     let again = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login();
     assert_eq!((again.member("user_id"), bed.service().metric("wxmint_unionid_conflicts_total").await), (other, 1.0));
+    // Also where both users were known before the ban.
+    assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
+    for scope in ["snsapi_userinfo", "snsapi_base"] {
+        by_scope(&bed, ACCOUNT, scope).await.expect_problem(403, "user_blocked");
+    }
+}
+
+/// An operator has banned the user and dissolved the last binding.
+#[tokio::test]
+async fn the_unionid_of_a_banned_user_who_has_nobody_left_goes_to_no_other() {
+    let (builder, _folder) = builder();
+    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let banned = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
+    by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
+    let operate = async |method: &str, path: String| bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
+    assert_eq!(operate("PUT", format!("/users/{banned}/block")).await.status, 204);
+    assert_eq!(operate("DELETE", format!("/users/{banned}/wechat/{APPID}")).await.status, 204);
+    for _ in 0..2 {
+        by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_problem(403, "user_blocked");
+    }
 }
 
 #[tokio::test]
@@ -253,7 +273,7 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
         }
         let strict = json!({"kind": "official_account", "secret": OTHER_SECRET, "unionid_required": true});
         fs::write(folder.path().join(ACCOUNT), strict.to_string()).expect("written");
-        let bed = builder.start().await;
+        let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
         for _ in 0..2 {
             let refused = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
             assert!(refused.member("detail").contains("snsapi_userinfo"), "{accounts}: {refused:?}");
@@ -265,8 +285,48 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
             let first = by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.expect_login().member("user_id");
             let back = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
             assert_eq!(first, back, "who is a user comes back without");
+            refused_for_good(&bed, &first).await;
         }
     }
+}
+
+/// Whoever leaves, is banned, and comes as a new user whom WeChat then names.
+async fn refused_for_good(bed: &TestBed, user: &str) {
+    let login = by_scope(bed, ACCOUNT, "snsapi_userinfo").await.expect_login();
+    bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let left = bed.service().ask("DELETE", "/binding", &login.member("access_token"), &Value::Null).await;
+    assert_eq!(left.status, 204, "{left:?}");
+    let block = format!("/users/{user}/block");
+    assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
+    by_scope(bed, ACCOUNT, "snsapi_userinfo").await.expect_problem(403, "user_blocked");
+    by_scope(bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
+}
+
+#[tokio::test]
+async fn who_is_refused_for_want_of_a_unionid_is_counted() {
+    let (builder, folder) = builder();
+    let strict = json!({"kind": "official_account", "secret": OTHER_SECRET, "unionid_required": true});
+    fs::write(folder.path().join(ACCOUNT), strict.to_string()).expect("written");
+    let bed = builder.env("WXMINT_LIMIT_OPENID", "2/1h").start().await;
+    for _ in 0..2 {
+        by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
+    }
+    by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(429, "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_ten_unionids_that_do_not_come_wechat_is_not_waited_for() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": true})).await;
+    bed.faults(json!([{"kind": "stall", "path": "/sns/userinfo"}])).await;
+    let refused = async |person: String| bed.log_in_at(ACCOUNT, &person, json!({})).await;
+    // Those of each worker are counted by themselves.
+    join_all((0..40).map(|number| refused(format!("p{number}")))).await;
+    let asked = bed.wechat.asked("/sns/userinfo").await;
+    let answers = join_all((0..4).map(|number| refused(format!("p{number}")))).await;
+    assert!(answers.iter().all(|answer| answer.status == 503), "{answers:?}");
+    assert!(bed.wechat.asked("/sns/userinfo").await < asked + 4, "most are refused at once");
 }
 
 /// Every website and mobile app is of an Open Platform account; an official account need not be.
@@ -283,13 +343,14 @@ async fn a_website_lets_nobody_in_without_a_unionid() {
 #[tokio::test]
 async fn what_an_app_has_not_is_told_before_a_code_is_spent_and_by_its_kind() {
     let (builder, _folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let accounts = AccountService::start();
+    let variables = [("WXMINT_ACCOUNTS", &*accounts.url()), ("WXMINT_AUTO_PROVISION", "true")];
+    let bed = builder.envs(&variables).operators(&format!("on-call {OPERATOR}\n")).start().await;
     let login = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
     let user = login.member("user_id");
     let code = code(&bed, ACCOUNT, json!({})).await;
     let phone = json!({"code": code, "appid": ACCOUNT, "phone_code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"});
-    let refused = bed.service().log_in_with(&phone).await;
-    assert_ne!(refused.status, 200, "{refused:?}");
+    bed.service().log_in_with(&phone).await.expect_problem(409, "session_key_missing");
     log_in(&bed, ACCOUNT, &code).await.expect_login();
     let operate =
         async |method: &str, path: &str, body: Value| bed.service().operate(method, path, OPERATOR, &body).await;

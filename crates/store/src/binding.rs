@@ -119,6 +119,8 @@ pub struct Bound {
     pub unionid: Option<UnionId>,
     /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's changed.
     pub others: BTreeSet<UnionId>,
+    /// The other user whom the unionid was linked to when it was seen.
+    pub conflict: Option<UserId>,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
     pub new_for: Option<AttemptMark>,
     /// Whether the user is blocked.

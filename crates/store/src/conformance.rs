@@ -206,6 +206,7 @@ fn bound(generation: u64, name: &str, new: bool) -> BindingState {
         user: user(name),
         unionid: None,
         others: BTreeSet::new(),
+        conflict: None,
         new_for: new.then(|| attempt_id(7).mark()),
         blocked: false,
     })
@@ -939,6 +940,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         user: user.clone(),
         unionid: None,
         others: BTreeSet::new(),
+        conflict: None,
         new_for: None,
         blocked: false,
     };
@@ -999,8 +1001,15 @@ async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> 
 /// Dissolves the binding of this generation.
 async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
-    let made =
-        Bound { generation, user: user.clone(), unionid: None, others: BTreeSet::new(), new_for: None, blocked: false };
+    let made = Bound {
+        generation,
+        user: user.clone(),
+        unionid: None,
+        others: BTreeSet::new(),
+        conflict: None,
+        new_for: None,
+        blocked: false,
+    };
     store.leave(&owner, &made).await.expect("left");
     store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
     store.set_free(&owner, generation).await.expect("free");

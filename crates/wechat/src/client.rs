@@ -12,6 +12,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
 
@@ -19,7 +20,7 @@ use super::{Api, AppSecret, CallError, Verdict, errcode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
-pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most calls of one API in flight in one process, divided among its workers, with a minimum per worker for
 /// machines with many cores. Each call has a connection of about 25 KiB. One app gets seven eighths of it: if a call takes
 /// 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
@@ -29,6 +30,11 @@ const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 const MAX_PICTURE: usize = 512 * 1024;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// When a call that begins now has ended, with or without an answer.
+pub(super) fn call_ends() -> Deadline {
+    Deadline::now() + TOTAL_TIMEOUT
+}
 
 /// Who is told of each call that is sent, for metrics and traces.
 pub trait Observer {
@@ -211,26 +217,37 @@ impl WeChat {
         request: impl Fn() -> Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
+        self.call_until(call_ends(), endpoint, app, request, read).await
+    }
+
+    /// The same until a deadline, for what takes several calls.
+    pub(super) async fn call_until<T>(
+        &self,
+        until: Deadline,
+        endpoint: &Endpoint,
+        app: &App,
+        request: impl Fn() -> Request,
+        read: impl Fn(&[u8]) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
         let attempts = async {
-            let error = match self.call_once(endpoint.api, app, request(), &read).await {
+            let error = match self.call_once(until, endpoint.api, app, request(), &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let Some(pause) = pause_before_another(endpoint.api, &error) else { return Err(error) };
-            tokio::time::sleep(pause).await;
-            let second = self.call_once(endpoint.api, app, request(), &read).await;
+            sleep(pause).await;
+            let second = self.call_once(until, endpoint.api, app, request(), &read).await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
         };
-        let outcome = tokio::time::timeout(TOTAL_TIMEOUT, attempts)
-            .await
-            .unwrap_or_else(|_| Err(CallError::unanswered("no answer within 5 s")));
+        let outcome = attempts.await;
         permit.ended(outcome.as_ref().map_or_else(CallError::outcome, |_| CallOutcome::Succeeded), Instant::now());
         outcome
     }
 
     async fn call_once<T>(
         &self,
+        until: Deadline,
         api: Api,
         app: &App,
         request: Request,
@@ -239,9 +256,10 @@ impl WeChat {
         let (began, started) = (self.observer.call_begins(api.name()), Instant::now());
         // The status is ignored because it says nothing.
         let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
-        let answer = match http.fetch(request).await {
-            Ok(answer) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
-            Err(error) => Err(error.into()),
+        let answer = match timeout_at(until, http.fetch(request)).await {
+            Ok(Ok(answer)) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(CallError::unanswered("no answer within 5 s")),
         };
         let outcome = counted(&answer);
         if let Some(ended) = began {

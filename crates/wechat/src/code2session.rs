@@ -22,11 +22,7 @@ pub struct Session {
 impl WeChat {
     /// Exchanges a login code, in the way of the app's kind.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        if app.kind.has_session_keys() {
-            self.code2session(app, code).await
-        } else {
-            self.oauth2_in_time(app, code).await
-        }
+        if app.kind.has_session_keys() { self.code2session(app, code).await } else { self.oauth2(app, code).await }
     }
 
     /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no

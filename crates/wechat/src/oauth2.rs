@@ -3,12 +3,13 @@
 //! dropped at once.
 
 use serde::Deserialize;
+use tokio::time::Instant;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::{
     Api, App, AppKind, CallError, WeChat,
     call::{Text, believed, read},
-    client::TOTAL_TIMEOUT,
+    client::call_ends,
     code2session::{Session, unionid},
     secrets::PersonAccessToken,
 };
@@ -26,15 +27,9 @@ pub struct Grant {
 }
 
 impl WeChat {
-    /// The two calls together may take as long as any one.
-    pub(super) async fn oauth2_in_time(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let late = |_| Err(CallError::unanswered("no answer within 5 s"));
-        tokio::time::timeout(TOTAL_TIMEOUT, self.oauth2(app, code)).await.unwrap_or_else(late)
-    }
-
     /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become another user
     /// for good, so that the exchange fails where the unionid is in the scope and cannot be had.
-    async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
+    pub(super) async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = self.endpoint(Api::Oauth2);
         let query = [
             ("appid", app.id.as_str()),
@@ -42,21 +37,22 @@ impl WeChat {
             ("code", code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        let grant = self.call(endpoint, app, || endpoint.get(query), read_grant).await?;
-        self.session_of(app, grant).await
+        let until = call_ends();
+        let grant = self.call_until(until, endpoint, app, || endpoint.get(query), read_grant).await?;
+        self.session_of(app, grant, until).await
     }
 
-    /// Asks for the unionid if it is in the scope and not in the grant.
-    pub(super) async fn session_of(&self, app: &App, grant: Grant) -> Result<Session, CallError> {
+    /// Asks for the unionid if it is in the scope and not in the grant. The two calls together may take as long as any one.
+    pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {
-            let told = self.user_info(app, &openid, &token).await;
+            let told = self.user_info(app, &openid, &token, until).await;
             // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
             unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
-            // Only an official account can be without an account of the Open Platform.
-            if unionid.is_none() && app.kind != AppKind::OfficialAccount {
-                return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
-            }
+        }
+        // Only an official account can be without an account of the Open Platform.
+        if unionid.is_none() && app.kind != AppKind::OfficialAccount {
+            return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
         }
         Ok(Session { openid, unionid, session_key: None })
     }
@@ -67,10 +63,11 @@ impl WeChat {
         app: &App,
         openid: &OpenId,
         token: &PersonAccessToken,
+        until: Instant,
     ) -> Result<Option<UnionId>, CallError> {
         let endpoint = self.endpoint(Api::UserInfo);
         let query = [("access_token", token.expose()), ("openid", openid.as_str())];
-        self.call(endpoint, app, || endpoint.get(query), |body| read_user_info(body, openid)).await
+        self.call_until(until, endpoint, app, || endpoint.get(query), |body| read_user_info(body, openid)).await
     }
 }
 

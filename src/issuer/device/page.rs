@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clients::{Client, is_visible},
-    http::{Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private},
+    http::{Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end},
     login::{DeviceError, LoginError},
     refusals::Refusal,
     telemetry::{
@@ -129,8 +129,8 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
     worker.issuer.metrics.device(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     let (code, asked) = match opened {
         Ok(opened) => opened,
-        Err(LoginError::UnknownApp(_)) => {
-            let detail = "The mini program of this client is not configured here.";
+        Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {
+            let detail = "The app of this client is no mini program that is configured here.";
             return Err(Problem::invalid(detail).oauth("unauthorized_client"));
         }
         Err(error) => {
@@ -203,8 +203,9 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let gone = || Refusal::from(DeviceError::Gone).problem;
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();
-    let drawn = worker.login.picture(&code, &worker.clients(), &address).await.map_err(no_picture)?;
-    let picture = drawn.ok_or_else(gone)?;
+    // WeChat's access token may be renewed for it.
+    let drawn = to_the_end(async move { worker.login.picture(&code, &worker.clients(), &address).await }).await;
+    let picture = drawn.map_err(no_picture)?.ok_or_else(gone)?;
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")
         .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))

@@ -99,7 +99,8 @@ impl StoredBinding {
             State::Free => BindingState::Free { generation, dissolved: self.dissolved },
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
             State::Bound(bound) => {
-                BindingState::Bound(Bound { blocked: self.is_blocked(&bound.user), ..bound.clone() })
+                let (blocked, conflict) = (self.is_blocked(&bound.user), self.conflict.clone());
+                BindingState::Bound(Bound { blocked, conflict, ..bound.clone() })
             }
             State::Leaving(user, since) => BindingState::Leaving { generation, user: user.clone(), since: *since },
         }
@@ -137,7 +138,8 @@ impl StoredBinding {
             IntentOutcome::Bound { new_for, unionid } => {
                 (self.dissolved, self.bound_at, self.conflict) = (false, at, None);
                 let (generation, user, others) = (self.generation, intent.user.clone(), unionid.into_iter().collect());
-                State::Bound(Bound { generation, user, unionid: None, others, new_for, blocked: false })
+                let bound = Bound { generation, user, unionid: None, others, conflict: None, new_for, blocked: false };
+                State::Bound(bound)
             }
         };
     }

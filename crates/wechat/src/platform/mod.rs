@@ -13,6 +13,7 @@ use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
     RefreshToken, Session, WeChat,
     call::{Text, believed, number_or_quoted, read},
+    client::call_ends,
     code2session::read_session,
     oauth2::read_grant_of,
     stable_token::access_token,
@@ -109,8 +110,9 @@ impl WeChat {
         if is_mini_program {
             return self.call(endpoint, merchant, || endpoint.get(query), |body| read_session(api, body)).await;
         }
-        let grant = self.call(endpoint, merchant, || endpoint.get(query), |body| read_grant_of(api, body)).await?;
-        self.session_of(merchant, grant).await
+        let (until, read) = (call_ends(), |body: &[u8]| read_grant_of(api, body));
+        let grant = self.call_until(until, endpoint, merchant, || endpoint.get(query), read).await?;
+        self.session_of(merchant, grant, until).await
     }
 
     /// What a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
