@@ -55,6 +55,9 @@ pub enum UnknownApp {
     /// The named app is not configured.
     #[error("`appid` names an app that is not configured here.")]
     NotConfigured,
+    /// No merchant of the platform has the authorization code.
+    #[error("No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.")]
+    NoMerchant,
     /// Several are configured and none was named.
     #[error("Several apps are configured here: name one in `appid`.")]
     Several,

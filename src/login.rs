@@ -127,7 +127,7 @@ impl LoginWorker {
                     // One merchant's storm is not another's.
                     meter.cell = Cell::Address(format!("{address} {}", app.id));
                 }
-                let order = self.claim(app, code, attempt, &meter).await?;
+                let order = self.claim(app, code, attempt, address, &meter).await?;
                 let session = self.exchange(app, code, attempt).await?;
                 self.record(app, session, order, attempt, trail, now).await?
             }
@@ -156,10 +156,15 @@ impl LoginWorker {
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
+        address: &str,
         meter: &Meter,
     ) -> Result<ExchangeOrder, LoginError> {
         self.note_life().await?;
-        match self.store.claim_code(&app.id, code, attempt, meter).await? {
+        let claim = match app.secret() {
+            Some(_) => self.store.claim_code(&app.id, code, attempt, meter).await?,
+            None => Box::pin(self.claim_of_merchant(app, code, attempt, address, meter)).await?,
+        };
+        match claim {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
             Claim::Limited(refused) => Err(LoginError::too_many(IP)(refused)),

@@ -1,23 +1,29 @@
 //! The third-party platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and what is known of
 //! the merchants. Every replica follows what the store keeps.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{Matter, PlatformState};
-use wxmint_wechat::{App, AppKind, AppSecret, Credential, PushKey};
+use wxmint_store::{Matter, PlatformState, short_digest};
+use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict};
 use zeroize::Zeroizing;
 
 /// How the store names the ticket.
 pub const TICKET: &str = "ticket";
 /// How the store names what WeChat has last refused the platform's token with; empty since it gave one.
 pub const REFUSAL: &str = "refusal";
+/// How the store names that WeChat's list of merchants has been compared once.
+pub const COMPARED: &str = "compared";
 const MERCHANT: &str = "merchant:";
 const CODE: &str = "code:";
+const TROUBLE: &str = "trouble:";
+/// In front of a sealed authorization code that WeChat is to be asked about, and of the digest of one that was used.
+const PENDING: u8 = b'?';
+const USED: u8 = b'=';
 
 /// The platform, and what it knows now.
 pub struct Platform {
@@ -29,6 +35,12 @@ pub struct Platform {
     known: ArcSwap<Known>,
 }
 
+/// The errcode of a trouble, unless the merchant has changed since.
+fn current_trouble(trouble: &Matter, merchant: &Matter) -> Option<i64> {
+    let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
+    errcode.parse().ok().filter(|_| digest == digest_of(merchant))
+}
+
 /// What the store keeps of the platform.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -37,8 +49,10 @@ pub struct Known {
     pub is_read: bool,
     /// The newest ticket.
     pub ticket: Option<Ticket>,
-    /// Why WeChat gives the platform no token: errcode and message.
-    pub refusal: Option<String>,
+    /// Why WeChat gives the platform no token.
+    pub refusal: Option<Refusal>,
+    /// Whether all merchants of WeChat's list are known, so that others are unknown.
+    pub is_compared: bool,
     pub merchants: BTreeMap<AppId, Merchant>,
     /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked about it.
     /// Meanwhile the merchant is what it was.
@@ -58,8 +72,52 @@ pub struct Ticket {
 #[derive(Debug, Clone)]
 pub struct Merchant {
     pub standing: Standing,
+    /// The errcode by which WeChat refuses calls for the merchant until it changes what it has authorised.
+    pub trouble: Option<i64>,
     /// As the store keeps it.
     pub matter: Matter,
+}
+
+/// WeChat's refusal to give the platform a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub errcode: i64,
+    pub errmsg: String,
+    /// Which ticket was refused: when WeChat made it.
+    pub of_ticket: i64,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "errcode {} ({})", self.errcode, self.errmsg)
+    }
+}
+
+impl Refusal {
+    /// Of what the operator has to mend. `None` of an error that passes by itself. Without the `rid`, which each answer has anew.
+    pub fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
+        let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured | Verdict::OurBug } = error else {
+            return None;
+        };
+        let errmsg = errmsg.split("rid:").next().unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
+        Some(Self { errcode: *errcode, errmsg, of_ticket })
+    }
+
+    fn read(Matter { at, value }: &Matter) -> Option<Self> {
+        let (errcode, errmsg) = str::from_utf8(value).ok()?.split_once(' ')?;
+        Some(Self { errcode: errcode.parse().ok()?, errmsg: errmsg.to_owned(), of_ticket: *at })
+    }
+
+    /// What the store keeps of it.
+    pub fn matter(&self) -> Matter {
+        Matter { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
+    }
+
+    /// As WeChat would say it once more.
+    pub fn error(&self) -> CallError {
+        let Self { errcode, errmsg, .. } = self.clone();
+        CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,34 +164,78 @@ pub fn code_of(merchant: &AppId) -> String {
     [CODE, merchant.as_str()].concat()
 }
 
+/// A sealed code that WeChat is to be asked about, as the store keeps it.
+pub fn pending_code(sealed: &Sealed, at: i64) -> Matter {
+    Matter { at, value: [&[PENDING], sealed.as_bytes()].concat() }
+}
+
+/// The sealed code of one that is pending.
+pub fn sealed_code(pending: &Matter) -> Sealed {
+    Sealed::from_stored(pending.value.get(1..).unwrap_or_default().to_vec())
+}
+
+/// A code that was used, or given up, in place of `pending`.
+pub fn done_code(pending: &Matter, used: Option<&str>) -> Matter {
+    let value = used.map_or_else(Vec::new, |code| [&[USED], short_digest(code).to_string().as_bytes()].concat());
+    Matter { at: pending.at, value }
+}
+
+/// How the store names a merchant's trouble, and what it keeps of it. What the merchant changes takes it away.
+pub fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matter) {
+    let value = format!("{errcode} {}", digest_of(merchant)).into_bytes();
+    ([TROUBLE, app.as_str()].concat(), Matter { at: merchant.at, value })
+}
+
+fn digest_of(matter: &Matter) -> String {
+    short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string()
+}
+
 impl Known {
     /// What this version does not understand is left out.
     pub fn of(state: PlatformState) -> Self {
         let mut known = Self { version: state.version, is_read: true, ..Self::default() };
+        let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
         for (name, matter) in &state.matters {
-            let merchant = |prefix| name.strip_prefix(prefix).and_then(|id: &str| id.parse::<AppId>().ok());
             if name == TICKET {
                 known.ticket = Some(Ticket { at: matter.at, sealed: Sealed::from_stored(matter.value.clone()) });
             } else if name == REFUSAL {
-                known.refusal = String::from_utf8(matter.value.clone()).ok().filter(|refusal| !refusal.is_empty());
-            } else if let Some(app) = merchant(CODE) {
+                known.refusal = Refusal::read(matter);
+            } else if name == COMPARED {
+                known.is_compared = true;
+            } else if let Some(app) = app(name, CODE) {
                 known.codes.insert(app, matter.clone());
-            } else if let Some(app) = merchant(MERCHANT)
+            } else if let Some(app) = app(name, MERCHANT)
                 && let Some(standing) = Standing::read(&matter.value)
             {
-                known.merchants.insert(app, Merchant { standing, matter: matter.clone() });
+                let trouble = state.matters.get(&[TROUBLE, app.as_str()].concat());
+                let trouble = trouble.and_then(|trouble| current_trouble(trouble, matter));
+                known.merchants.insert(app, Merchant { standing, trouble, matter: matter.clone() });
             }
         }
         known.codes.retain(|app, code| {
-            !code.value.is_empty() && known.merchants.get(app).is_none_or(|merchant| merchant.matter.at <= code.at)
+            let is_late = known.merchants.get(app).is_some_and(|merchant| merchant.matter.at > code.at);
+            code.value.first() == Some(&PENDING) && !is_late
         });
         known.matters = state.matters;
         known
     }
 
-    /// What the store has lost: all that is earlier there than here, or not there. Nothing is ever taken out of the store.
-    pub fn lost<'a>(&'a self, state: &'a PlatformState) -> impl Iterator<Item = (&'a String, &'a Matter)> {
-        self.matters.iter().filter(|(name, known)| state.matters.get(*name).is_none_or(|held| held.at < known.at))
+    /// The merchant that has let the platform act for it by this authorization code, once WeChat was asked about it.
+    pub fn merchant_of(&self, code: &str) -> Option<&AppId> {
+        let used = done_code(&Matter { at: 0, value: Vec::new() }, Some(code)).value;
+        let mut merchants = self.merchants.iter().filter(|(_, merchant)| matches!(merchant.standing, Standing::In(..)));
+        let (app, _) =
+            merchants.find(|(app, _)| self.matters.get(&code_of(app)).is_some_and(|code| code.value == used))?;
+        Some(app)
+    }
+
+    /// What the store has lost: all that is earlier there than here, or not there. Nothing is ever taken out of the store. Codes that
+    /// were used are of no more use.
+    pub fn lost(&self, state: &PlatformState) -> Vec<(String, Matter)> {
+        let is_lost = |(name, known): &(&String, &Matter)| {
+            !known.value.is_empty() && state.matters.get(*name).is_none_or(|held| held.at < known.at)
+        };
+        self.matters.iter().filter(is_lost).map(|(name, known)| (name.clone(), known.clone())).collect()
     }
 
     /// The merchants for which the platform acts.

@@ -55,6 +55,7 @@ routes! {
         [ANY, APP, PERSON, SESSION_KEY, WECHAT, OF_PERSON], HEAD;
     READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;
     POST "/wechat/{appid}/access-token" wechat::replace_access_token [ANY, APP, WECHAT], BODY;
+    POST "/wechat/{appid}/merchant" wechat::merchant [SECRET, APP], BODY;
     READ "/wechat/{appid}/people/{openid}" users::look_up_person [ANY, APP, PERSON], HEAD;
     POST "/wechat/{appid}/people/{openid}/end" users::end_person [ANY, APP], HEAD;
     DELETE "/wechat/{appid}/people/{openid}" users::erase_person [ANY, APP], HEAD;

@@ -22,7 +22,7 @@ use crate::{
 const LONGEST_DATA: usize = 16 * 1024;
 /// JSON may write each byte of the data as `\\u00XX`, six bytes.
 const SIGNATURE_BODY: usize = 6 * LONGEST_DATA + 1024;
-/// Room for an access token, which has 512 bytes at most.
+/// Room for an access token, or an authorization code, which have 512 bytes at most.
 const RENEWAL_BODY: usize = 16 * 1024;
 
 /// The answer of `GET …/encrypt-keys`, newest first.
@@ -45,6 +45,21 @@ pub(super) struct SharedAccessToken<'a> {
 pub(super) struct SignatureBody {
     /// 1 byte to 16 KiB of UTF-8, signed byte for byte.
     data: String,
+}
+
+/// The body of `POST …/merchant`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `merchant` reads it")]
+pub(super) struct MerchantBody {
+    /// As it is in the query with which WeChat sends the merchant's browser back.
+    auth_code: String,
+}
+
+/// The answer of `POST /wechat/{appid}/merchant`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FoundMerchant {
+    #[schema(value_type = String, example = "wx0123456789abcdef")]
+    appid: AppId,
 }
 
 /// The body of `POST …/access-token`.
@@ -113,6 +128,27 @@ pub(super) async fn replace_access_token(
     let replacing =
         async move |operating: &Operating, app: &_| operating.worker.access_token(app, Some(&refused)).await;
     Ok(shared(&act.find(replacing).await?))
+}
+
+/// Find the merchant of an auth_code
+///
+/// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until WeChat's push
+/// has come, and wxmint has asked what it says.
+#[utoipa::path(post, path = "/wechat/{appid}/merchant", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("appid" = String, Path, description = "The platform's own AppID")), request_body = MerchantBody,
+    responses((status = 200, description = "The merchant's app", body = FoundMerchant)))]
+pub(super) async fn merchant(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
+    let code = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
+    act.show(async move |operating, component| {
+        operating.worker.merchant_of(component, &code).map(|appid| FoundMerchant { appid })
+    })
+    .await
 }
 
 fn shared(usable: &Usable) -> HttpResponse {

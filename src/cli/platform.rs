@@ -50,6 +50,12 @@ fn list(platform: &Platform) -> Result<(), Failure> {
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, standing) = match &merchant.standing {
+            Standing::In(kind, _) if merchant.trouble == Some(61007) => {
+                (kind.name(), "logs in; lacks a permission (61007)")
+            }
+            Standing::In(kind, _) if merchant.trouble.is_some() => {
+                (kind.name(), "logs in; its refresh token is stale (61023)")
+            }
             Standing::In(kind, _) => (kind.name(), "logs in"),
             Standing::Leaving => ("", "has left; its tokens are being revoked"),
             Standing::Gone => ("", "has left"),

@@ -1,17 +1,18 @@
 //! The pushes of WeChat to a third-party platform, and what follows from them: merchants come and go while the service runs. The
 //! path is there only where `WXMINT_PLATFORM_FILE` is set.
 
+mod departures;
 mod receiver;
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use utoipa::OpenApi;
 use wxmint_ids::AppId;
-use wxmint_store::{
-    Cell, Expected, Matter, Meter, Note, PlatformState, Redis, limits::Rate, short_digest, walk::Place,
-};
+use wxmint_store::{Cell, Expected, Matter, Meter, Note, PlatformState, StoreError, limits::Rate, short_digest};
 
+use self::departures::Departures;
 use super::{
     Issuer,
     routes::{ANY, BODY, SECURITY},
@@ -24,27 +25,25 @@ use crate::{
     },
     login::{LoginError, LoginWorker},
     platform::{Known, Platform, Standing},
+    telemetry::admit_line,
 };
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
-/// How often WeChat is asked for the list of merchants.
-const COMPARED_EVERY: Duration = Duration::from_secs(3600);
-/// However many refresh tokens and codes WeChat refuses, and however often it does not answer.
-const COMPARED_AT_MOST_EVERY: Duration = Duration::from_secs(30);
+/// How often WeChat is asked for the list of merchants, in seconds.
+const COMPARED_EVERY: i64 = 3600;
+/// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas there are.
+const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+/// How often WeChat is asked whether it gives the platform a token again.
+const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
 /// After this time without a ticket somebody should look. WeChat sends one every ten minutes, and it is good for twelve hours.
 const TICKET_IS_LATE: i64 = 30 * 60;
 /// A code that WeChat could not be asked about for so long is given up for the list of merchants.
 const CODE_LIVES: i64 = 3600;
-/// One of the replicas does what is to be done about a merchant, and another one later if it fails.
+/// One of the replicas does what is to be done about a code, and another one later if it fails.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
-/// The same where people are revoked, which takes longer.
-const TRIED_TO_END: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
-const ENDS_TRIED: usize = 20;
-/// How far this clock may be from the store's.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(60);
-/// A login that was under way when the merchant left has ended after this time.
-const LOGINS_END: Duration = Duration::from_secs(12);
+/// How many notes are told again at the same time.
+const TOLD_AT_ONCE: usize = 32;
 
 routes! {
     #[openapi(tags((name = "platform", description = "For WeChat")))]
@@ -59,27 +58,22 @@ pub(super) fn described() -> utoipa::openapi::OpenApi {
 pub(super) async fn follow(issuer: Arc<Issuer>) {
     let Some(platform) = issuer.platform.clone() else { return };
     let Ok(login) = issuer.login_worker() else { return };
-    let desk = Rc::new(Desk { login, platform, issuer, at_work: RefCell::default() });
+    let desk =
+        Rc::new(Desk { login, platform, issuer, at_work: RefCell::default(), departures: Departures::default() });
     actix_web::rt::spawn(Rc::clone(&desk).compare_now_and_then());
-    let (mut interval, mut is_told) = (actix_web::rt::time::interval(FOLLOWED_EVERY), false);
+    actix_web::rt::spawn(Rc::clone(&desk).ask_again_while_refused());
+    let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
     loop {
         interval.tick().await;
-        let known = desk.platform.known();
-        match desk.login.store.matters(&desk.platform.component.id, known.version).await {
-            Ok(news) => {
-                is_told = false;
-                let news = if known.is_read { news } else { Some(news.unwrap_or_default()) };
-                if let Some(state) = news
-                    && desk.restore(&known, &state).await
-                {
-                    desk.learn(&desk.platform.learn(state));
-                }
-            }
-            Err(error) if !is_told => {
-                is_told = true;
-                tracing::warn!(%error, "the merchants of the platform are not followed");
-            }
-            Err(_) => {}
+        if let Err(error) = desk.read().await
+            && let Some(not_logged) = admit_line("platform not followed")
+        {
+            tracing::warn!(%error, not_logged, "the merchants of the platform are not followed");
+        }
+        // Also if the clock has stepped back.
+        if !(0..COMPARED_EVERY).contains(&(now() - compared_at).num_seconds()) {
+            compared_at = now();
+            desk.platform.compare_soon.notify_one();
         }
         desk.warn();
         desk.work();
@@ -91,32 +85,36 @@ struct Desk {
     login: LoginWorker,
     platform: Arc<Platform>,
     issuer: Arc<Issuer>,
-    /// The changes of merchants about which something is being done.
+    /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
+    departures: Departures,
 }
 
 impl Desk {
+    /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
+    async fn read(&self) -> Result<(), StoreError> {
+        let known = self.platform.known();
+        let news = self.login.store.matters(&self.platform.component.id, known.version).await?;
+        let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
+        let lost = known.lost(&state);
+        state.matters.extend(lost.iter().cloned());
+        self.learn(&self.platform.learn(state));
+        if !lost.is_empty() {
+            tracing::warn!(matters = lost.len(), "the store had lost something of the platform: it is told again");
+            let told = lost.iter().map(async |(matter, new)| {
+                let note = Note { matter, new, expected: Expected::NotLater, push: None };
+                self.login.store.note_matter(&self.platform.component.id, &note).await.map(drop)
+            });
+            let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
+            told.into_iter().collect::<Result<(), _>>()?;
+        }
+        Ok(())
+    }
+
     fn learn(&self, known: &Known) {
         self.issuer.apps.merchants_are(known.apps());
         let apps = self.issuer.apps.all();
         self.issuer.metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
-    }
-
-    /// Tells the store again what it has lost, as by a failover, and answers whether that is nothing.
-    async fn restore(&self, known: &Known, state: &PlatformState) -> bool {
-        let mut is_whole = true;
-        for (matter, new) in known.lost(state) {
-            is_whole = false;
-            let note = Note { matter, new, expected: Expected::NotLater, push: None };
-            if let Err(error) = self.login.store.note_matter(&self.platform.component.id, &note).await {
-                tracing::warn!(%error, "what the store has lost of the platform is not restored yet");
-                break;
-            }
-        }
-        if !is_whole {
-            tracing::warn!("the store had lost something of the platform: it is told again");
-        }
-        is_whole
     }
 
     fn warn(&self) {
@@ -135,99 +133,83 @@ impl Desk {
         };
         if self.issuer.readiness.warns("platform", warning) {
             match warning {
-                Some(warning) => tracing::warn!(refusal = known.refusal, "{warning}"),
+                Some(warning) => tracing::warn!(refusal = ?known.refusal, "{warning}"),
                 None => tracing::info!("merchants of the platform can log in"),
             }
         }
     }
 
-    /// Lets in who has authorised the platform, and revokes the tokens of whom has left, one task for each change.
+    /// Lets in who has authorised the platform, one task for each, and revokes the tokens of whoever has left.
     fn work(self: &Rc<Self>) {
         let known = self.platform.known();
-        let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.standing == Standing::Leaving);
-        let leaving = leaving.map(|(app, merchant)| (app, &merchant.matter, true));
-        for (app, matter, is_leaving) in known.codes.iter().map(|(app, code)| (app, code, false)).chain(leaving) {
-            let change = short_digest(&format!("{app} {} {:?}", matter.at, matter.value)).to_string();
+        for (app, code) in &known.codes {
+            let change = short_digest(&format!("{app} {} {:?}", code.at, code.value)).to_string();
             if self.at_work.borrow_mut().insert(change.clone()) {
-                let (desk, app, matter) = (Rc::clone(self), app.clone(), matter.clone());
+                let (desk, app, code) = (Rc::clone(self), app.clone(), code.clone());
                 actix_web::rt::spawn(async move {
-                    if let Err(error) = desk.attend_to(&app, &matter, is_leaving, &change).await {
-                        tracing::warn!(app = %app, %error, "what a merchant has changed is not done yet");
+                    if let Err(error) = desk.let_in(&app, &code, &change).await
+                        && let Some(not_logged) = admit_line(app.as_str())
+                    {
+                        tracing::warn!(app = %app, %error, not_logged, "a merchant is not let in yet");
                     }
                     desk.at_work.borrow_mut().remove(&change);
                 });
             }
         }
+        let is_leaving = known.merchants.values().any(|merchant| merchant.standing == Standing::Leaving);
+        if is_leaving && self.departures.begin() {
+            let desk = Rc::clone(self);
+            actix_web::rt::spawn(async move { desk.end_departures().await });
+        }
     }
 
-    async fn attend_to(&self, app: &AppId, matter: &Matter, is_leaving: bool, change: &str) -> Result<(), LoginError> {
-        let rate = if is_leaving { TRIED_TO_END } else { TRIED };
-        let meter = Meter { cell: Cell::Merchant(app.clone(), change.to_owned()), rate };
+    async fn let_in(&self, app: &AppId, code: &Matter, change: &str) -> Result<(), LoginError> {
+        let meter = Meter { cell: Cell::Merchant(app.clone(), change.to_owned()), rate: TRIED };
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
         }
-        if is_leaving {
-            return self.end_people(app, matter).await;
-        }
-        let asked = self.login.let_merchant_in(&self.platform, app, matter).await;
-        if now().timestamp() - matter.at > CODE_LIVES || asked.as_ref().is_err_and(LoginError::is_spent_authorization) {
-            self.login.forget_code(&self.platform, app, matter).await?;
+        let asked = self.login.let_merchant_in(&self.platform, app, code).await;
+        if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(LoginError::is_spent_authorization) {
+            self.login.forget_code(&self.platform, app, code, None).await?;
             self.platform.compare_soon.notify_one();
         }
         asked
     }
 
-    /// Twice, because a login that was under way has dated its token after the first time.
-    async fn end_people(&self, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
-        let Some(redis) = self.issuer.redis() else { return Ok(()) };
-        let began = now() - CLOCKS_DIFFER;
-        // An app whose AppSecret is here as well logs in by that.
-        if self.issuer.apps.all().choose(Some(app), None).is_err() {
-            self.end_people_since(&redis, app, None).await?;
-            actix_web::rt::time::sleep(LOGINS_END).await;
-            if self.platform.known().merchants.get(app).is_some_and(|now| now.matter != *leaving) {
-                return Ok(()); // it has come back
-            }
-            self.end_people_since(&redis, app, Some(began)).await?;
-            tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
-        }
-        self.login.note_gone(&self.platform, app, leaving).await
-    }
-
-    /// Goes on where an error of the store has interrupted it.
-    async fn end_people_since(
-        &self,
-        redis: &Redis,
-        app: &AppId,
-        since: Option<DateTime<Utc>>,
-    ) -> Result<(), LoginError> {
-        let mut place = Place::default();
-        for _ in 1..ENDS_TRIED {
-            match self.login.end_people_of(redis, app, since, &mut place).await {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::warn!(app = %app, %error, "a merchant's people are revoked again from here on"),
-            }
-            actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
-        }
-        self.login.end_people_of(redis, app, since, &mut place).await
-    }
-
     async fn compare_now_and_then(self: Rc<Self>) {
-        let mut interval = actix_web::rt::time::interval(COMPARED_EVERY);
         loop {
-            tokio::select! {
-                _ = interval.tick() => {}
-                () = self.platform.compare_soon.notified() => {}
-            }
+            self.platform.compare_soon.notified().await;
             while self.platform.known().ticket.is_none() {
                 actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
             }
-            if let Err(error) = self.login.compare_merchants(&self.platform).await {
-                tracing::warn!(%error, "WeChat's list of merchants could not be compared");
+            if let Err(error) = self.compare().await {
+                if let Some(not_logged) = admit_line("merchants not compared") {
+                    tracing::warn!(%error, not_logged, "WeChat's list of merchants could not be compared");
+                }
                 self.platform.compare_soon.notify_one();
+                actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
             }
-            actix_web::rt::time::sleep(COMPARED_AT_MOST_EVERY).await;
+        }
+    }
+
+    async fn compare(&self) -> Result<(), LoginError> {
+        let list = Cell::Merchant(self.platform.component.id.clone(), "list".into());
+        let meter = Meter { cell: list, rate: COMPARED_AT_MOST };
+        while let Err(later) = self.login.store.count(&meter).await? {
+            actix_web::rt::time::sleep(later.retry_after).await;
+        }
+        self.login.compare_merchants(&self.platform).await
+    }
+
+    /// Also if nobody logs in, so that readiness and doctor say what is so.
+    async fn ask_again_while_refused(self: Rc<Self>) {
+        let mut interval = actix_web::rt::time::interval(REFUSED_ASKS_AGAIN);
+        loop {
+            interval.tick().await;
+            if self.platform.known().refusal.is_some() {
+                self.login.ask_for_component_token(&self.platform).await;
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use wxmint_store::{PersonalCall, StoreError};
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
 use super::{LoginError, LoginWorker, Usable, worker::new_attempt};
+use crate::apps::UnknownApp;
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -60,6 +61,13 @@ impl LoginWorker {
             return Err(LoginError::NoAccessToken);
         }
         Ok(self.access_tokens().lend(app, &attempt, refused).await?)
+    }
+
+    /// The merchant that has let a platform act for it by this authorization code.
+    pub fn merchant_of(&self, component: &AppId, code: &str) -> Result<AppId, LoginError> {
+        let platform = self.platform.as_ref().filter(|platform| platform.component.id == *component);
+        let known = platform.ok_or(UnknownApp::NotConfigured)?.known();
+        Ok(known.merchant_of(code).ok_or(UnknownApp::NoMerchant)?.clone())
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration still has

@@ -5,13 +5,9 @@ mod tokens;
 use std::{cell::Cell as Flag, collections::HashSet};
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, future::join, stream};
 use wxmint_ids::{AppId, LoginCode, Person};
-use wxmint_keys::vault::Sealed;
-use wxmint_store::{
-    AttemptId, Expected, Matter, Note, Noted, Redis,
-    walk::{Found, Page, Place, Step},
-};
+use wxmint_store::{AttemptId, Cell, Claim, Expected, Matter, Meter, Note, Noted, limits::Rate};
 use wxmint_wechat::{
     App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
     Session, Verdict,
@@ -21,21 +17,45 @@ use self::tokens::not_yet;
 use super::{AccessTokenError, LoginError, LoginWorker, Operator, worker::new_attempt};
 use crate::{
     apps::UnknownApp,
-    platform::{Merchant, Platform, Standing, TICKET, code_of, matter_of},
+    platform::{
+        COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
+    },
+    telemetry::admit_line,
 };
 
-/// How many people of a merchant that leaves are revoked at the same time.
-const ENDED_AT_ONCE: usize = 32;
+/// How many merchants of the list WeChat is asked about at the same time.
+const COMPARED_AT_ONCE: usize = 8;
+/// How many times the limit of an address at one merchant it may have at all of them together.
+const AT_ALL_MERCHANTS: u32 = 10;
 
 impl LoginWorker {
-    /// Nobody can say that an app is unknown before the merchants were read.
+    /// Nobody can say that an app is unknown before all merchants were known once.
     pub(super) fn unless_unread(&self, unknown: UnknownApp) -> LoginError {
-        match self.platform.as_ref().is_some_and(|platform| !platform.known().is_read) {
-            true => match not_yet("the merchants of the platform were not read yet") {
-                AccessTokenError::WeChat(error) => LoginError::WeChatUnavailable(error),
-                AccessTokenError::Store(error) => error.into(),
-            },
+        match self.platform.as_ref().is_some_and(|platform| !platform.known().is_compared) {
+            true => plainly(not_yet("WeChat was not asked yet for the merchants of the platform")),
             false => unknown.into(),
+        }
+    }
+
+    /// Counts an address over all merchants beside `meter`, which counts it at one, and claims the code.
+    pub(super) async fn claim_of_merchant(
+        &self,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+        address: &str,
+        meter: &Meter,
+    ) -> Result<Claim, LoginError> {
+        let rate = Rate { burst: meter.rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..meter.rate };
+        let all = Meter { cell: Cell::Address(format!("{address} *")), rate };
+        let claiming = self.store.claim_code(&app.id, code, attempt, meter);
+        let (counted, claimed) = join(self.store.count(&all), claiming).await;
+        match (counted?, claimed?) {
+            (Err(refused), Claim::Granted(_)) => {
+                self.store.release_code(&app.id, code, attempt).await?;
+                Ok(Claim::Limited(refused))
+            }
+            (_, claim) => Ok(claim),
         }
     }
 
@@ -55,6 +75,11 @@ impl LoginWorker {
             self.wechat.exchange_for(app, code, &component.id, token).await
         };
         let exchanged = self.access_tokens().with(component, attempt, ask).await;
+        if let Err(AccessTokenError::WeChat(error)) = &exchanged
+            && error.verdict() == Some(Verdict::NotAuthorized)
+        {
+            platform.compare_soon.notify_one(); // the push of its leaving may be lost
+        }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
         (exchanged.map_err(plainly), is_unsent)
     }
@@ -68,14 +93,20 @@ impl LoginWorker {
                 (TICKET.to_owned(), Matter { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Authorized { app, code } => {
-                let sealed = vault.seal(code.expose(), app)?;
-                (code_of(app), Matter { at: push.created, value: sealed.as_bytes().to_vec() })
+                (code_of(app), pending_code(&vault.seal(code.expose(), app)?, push.created))
             }
             News::Unauthorized(app) => (matter_of(app), Standing::Leaving.matter(push.created)),
             News::Other => return Ok(Noted::Seen),
         };
         let note = Note { matter: &matter, new: &new, expected: Expected::NotLater, push: Some(digest) };
         Ok(self.store.note_matter(&platform.component.id, &note).await?)
+    }
+
+    /// Notes anew whether WeChat gives the platform a token.
+    pub async fn ask_for_component_token(&self, platform: &Platform) {
+        if let Err(error) = self.by_component(platform, async |_| Ok(())).await {
+            tracing::debug!(%error, "WeChat gives the platform no token yet");
+        }
     }
 
     /// Makes a call with the platform's own token.
@@ -90,8 +121,7 @@ impl LoginWorker {
     /// Asks what an authorization code stands for, and lets the merchant in.
     pub async fn let_merchant_in(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
         let component = &platform.component;
-        let code = self.vault.load_full().open(&Sealed::from_stored(sealed.value.clone()), app)?;
-        let code = AuthorizationCode::from(code);
+        let code = AuthorizationCode::from(self.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
         let kind =
             self.by_component(platform, async |token| self.wechat.authorizer_kind(component, token, app).await).await?;
@@ -102,13 +132,19 @@ impl LoginWorker {
             return Err(CallError::Unusable { reason }.into());
         }
         self.note_merchant(platform, &authorizer, kind, sealed.at, Expected::NotLater).await?;
-        self.forget_code(platform, app, sealed).await
+        self.forget_code(platform, app, sealed, Some(code.expose())).await
     }
 
-    /// Notes that WeChat need not be asked about a code any more.
-    pub async fn forget_code(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
-        let none = Matter { at: sealed.at, value: Vec::new() };
-        let note = Note { matter: &code_of(app), new: &none, expected: Expected::This(sealed), push: None };
+    /// Notes that WeChat need not be asked about a code any more, because it was `used` or is of no use.
+    pub async fn forget_code(
+        &self,
+        platform: &Platform,
+        app: &AppId,
+        pending: &Matter,
+        used: Option<&str>,
+    ) -> Result<(), LoginError> {
+        let done = done_code(pending, used);
+        let note = Note { matter: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;
         Ok(())
     }
@@ -116,7 +152,7 @@ impl LoginWorker {
     async fn note_merchant(
         &self,
         platform: &Platform,
-        Authorizer { app, refresh_token }: &Authorizer,
+        Authorizer { app, refresh_token, .. }: &Authorizer,
         kind: AppKind,
         at: i64,
         expected: Expected<'_>,
@@ -132,7 +168,8 @@ impl LoginWorker {
     }
 
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says, asked about each,
-    /// that they have left. What a push has changed meanwhile stays, and so does its time: a comparison has none of WeChat's.
+    /// that they have left. What a push has changed meanwhile stays. One merchant's trouble is not the others', and waits for the
+    /// next comparison.
     pub async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
         let known = platform.known();
         let component = &platform.component;
@@ -146,25 +183,36 @@ impl LoginWorker {
                 break;
             }
         }
-        // One merchant's trouble is not the others'.
-        let mut outcome = Ok(());
-        for authorizer in &listed {
-            let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
-            outcome = outcome.and(compared);
-        }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
         let is_in = |merchant: &Merchant| matches!(merchant.standing, Standing::In(..));
-        for (app, merchant) in known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app))
-        {
-            let ask = async |token: &_| self.wechat.authorizer_kind(component, token, app).await;
-            match self.by_component(platform, ask).await {
-                Err(LoginError::UnknownApp(_)) => {
-                    outcome = outcome.and(self.note_leaving(platform, app, merchant).await);
-                }
-                told => tracing::warn!(app = %app, left = told.is_err(), "a merchant is on no list of WeChat's"),
+        let unlisted = known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app));
+        let compared = listed.iter().map(async |authorizer| {
+            let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
+            unless_of_merchant(platform, &authorizer.app, compared)
+        });
+        let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
+        for (app, merchant) in unlisted {
+            let asked = self.ask_whether_left(platform, app, merchant).await;
+            outcomes.push(unless_of_merchant(platform, app, asked));
+        }
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        let compared = Matter { at: 0, value: b"1".to_vec() };
+        let note = Note { matter: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
+        if !known.is_compared {
+            self.store.note_matter(&component.id, &note).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_whether_left(&self, platform: &Platform, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
+        let ask = async |token: &_| self.wechat.authorizer_kind(&platform.component, token, app).await;
+        match self.by_component(platform, ask).await {
+            Err(LoginError::UnknownApp(_)) => self.note_leaving(platform, app, merchant).await,
+            told => {
+                tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
+                told.map(drop)
             }
         }
-        outcome
     }
 
     async fn compare(
@@ -189,7 +237,8 @@ impl LoginWorker {
             }
         };
         let matter = known.map(|merchant| &merchant.matter);
-        self.note_merchant(platform, listed, kind, matter.map_or(0, |matter| matter.at), matter.into()).await
+        let at = matter.map_or(0, |matter| matter.at).max(listed.since);
+        self.note_merchant(platform, listed, kind, at, matter.into()).await
     }
 
     async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
@@ -199,37 +248,12 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Revokes the tokens of all people of an app; with `since`, of those alone who may have logged in since then. An error leaves the
-    /// `place` at what is still to be done.
-    pub async fn end_people_of(
-        &self,
-        redis: &Redis,
-        app: &AppId,
-        since: Option<DateTime<Utc>>,
-        place: &mut Place,
-    ) -> Result<(), LoginError> {
-        let operator = Operator { store: &*self.store };
-        let end = async |person: &Person| match since {
-            // Of whom no login is known, one may have been forgotten.
-            Some(since) if operator.store.last_login(person).await?.is_some_and(|last| last < since) => Ok(()),
-            _ => operator.end_person(person).await.map(drop),
-        };
-        loop {
-            let Step::Page(Page { found, next, .. }) = redis.walk_app(app, place).await? else {
-                *place = Place::default(); // the Cluster has changed
-                continue;
-            };
-            let people = found.into_iter().filter_map(|found| match found {
-                Found::Bound(binding) => Some(binding.person),
-                _ => None,
-            });
-            let people: Vec<Person> = people.collect();
-            let ends = stream::iter(&people).map(end).buffer_unordered(ENDED_AT_ONCE);
-            ends.try_for_each(async |()| Ok(())).await?;
-            match next {
-                Some(next) => *place = next,
-                None => return Ok(()),
-            }
+    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known, one may have
+    /// been forgotten.
+    pub async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
+        match self.store.last_login(person).await? {
+            Some(last) if last < since => Ok(()),
+            _ => Operator { store: &*self.store }.end_person(person).await.map(drop),
         }
     }
 
@@ -239,6 +263,26 @@ impl LoginWorker {
         let note = Note { matter: &matter_of(app), new: &gone, expected: Expected::This(leaving), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;
         Ok(())
+    }
+}
+
+/// What the store or WeChat itself fails at is tried again soon. What WeChat says about one merchant is logged.
+fn unless_of_merchant(platform: &Platform, app: &AppId, outcome: Result<(), LoginError>) -> Result<(), LoginError> {
+    use CallError::{NotSent, Unanswered};
+    match outcome {
+        Err(
+            error @ (LoginError::StoreUnavailable(_)
+            | LoginError::SlowDown
+            | LoginError::WeChatUnavailable(NotSent { .. } | Unanswered { .. })),
+        ) => Err(error),
+        Err(error) if platform.known().refusal.is_some() => Err(error),
+        Err(error) => {
+            if let Some(not_logged) = admit_line(app.as_str()) {
+                tracing::warn!(app = %app, %error, not_logged, "a merchant could not be compared with WeChat's list");
+            }
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

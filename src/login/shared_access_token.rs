@@ -17,7 +17,10 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
-use crate::platform::Platform;
+use crate::{
+    platform::{Platform, Refusal},
+    telemetry::admit_line,
+};
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.
@@ -34,6 +37,8 @@ const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 const HELD: Duration = Duration::from_secs(60);
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// WeChat gives a platform's token once: an answer that nobody waits for is lost, and the token before it ends soon.
+const RENEWAL_TIMEOUT_OF_PLATFORM: Duration = Duration::from_secs(5);
 /// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and a 21st time in a day is refused.
 const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
@@ -67,6 +72,12 @@ pub struct Usable {
     fingerprint: Fingerprint,
 }
 
+impl Usable {
+    pub(super) fn is(&self, other: &Fingerprint) -> bool {
+        self.fingerprint == *other
+    }
+}
+
 /// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
 /// is replaced as any other.
 #[derive(Default)]
@@ -82,6 +93,13 @@ impl HeldToken {
         self.0.store(Some(Arc::clone(&held)));
         held
     }
+}
+
+/// Who makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
+#[derive(Clone, Copy)]
+pub(super) enum Forcer {
+    Own,
+    Peer,
 }
 
 /// Which tokens are good enough.
@@ -117,20 +135,34 @@ impl AccessTokens<'_> {
             _ => &unheld,
         };
         let attempts = async {
-            let used = match held.get() {
-                Some(used) => used,
-                None => held.hold(self.obtain(app, attempt, Wanted::Any).await?),
+            // The shelf may have a newer one than is held, which WeChat refuses too.
+            let (mut used, mut replacements) = match held.get() {
+                Some(used) => (used, 2),
+                None => (held.hold(self.obtain(app, attempt, Wanted::Any).await?), 1),
             };
-            match call(&used.0.token).await {
-                Err(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
-                    tracing::warn!(app = %app.id, %error, "an access token is replaced");
-                    let other = self.obtain(app, attempt, Wanted::Other(used.0.fingerprint.clone())).await?;
-                    Ok(call(&held.hold(other).0.token).await?)
+            loop {
+                match call(&used.0.token).await {
+                    Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
+                        if let Some(not_logged) = admit_line("replaced token") {
+                            tracing::warn!(app = %app.id, %error, not_logged, "an access token is replaced");
+                        }
+                        replacements -= 1;
+                        let other = Wanted::Other(used.0.fingerprint.clone());
+                        used = held.hold(self.obtain(app, attempt, other).await?);
+                    }
+                    outcome => return Ok(outcome?),
                 }
-                outcome => Ok(outcome?),
             }
         };
-        in_time(attempts).await
+        self.told(app, in_time(attempts).await).await
+    }
+
+    /// Notes what a merchant has to mend.
+    async fn told<T>(&self, app: &App, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
+        if let Err(error) = &outcome {
+            self.note_trouble(app, error).await;
+        }
+        outcome
     }
 
     /// The token that all services of the business share.
@@ -145,11 +177,19 @@ impl AccessTokens<'_> {
         refused: Option<&AppAccessToken>,
     ) -> Result<Usable, AccessTokenError> {
         let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
-        in_time(self.obtain(app, attempt, wanted)).await
+        if let Some(refused) = wanted.refused().filter(|_| self.is_of_platform(app)) {
+            in_time(self.may_be_replaced(app, attempt, refused)).await?;
+        }
+        self.told(app, in_time(self.obtain(app, attempt, wanted)).await).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    async fn obtain(&self, app: &App, attempt: &AttemptId, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
+    pub(super) async fn obtain(
+        &self,
+        app: &App,
+        attempt: &AttemptId,
+        mut wanted: Wanted,
+    ) -> Result<Usable, AccessTokenError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
             let lent = self.store.lend_access_token(&app.id, attempt, wanted.refused(), LEASE).await?;
@@ -157,7 +197,7 @@ impl AccessTokens<'_> {
                 Lent::Token(kept, expires_in) => (kept, expires_in, false),
                 Lent::Renew(kept, expires_in) => (kept, expires_in, true),
                 Lent::Fetch => return self.fetch(app, attempt, &wanted).await,
-                Lent::Failed => return Err(not_for("fetching an access token has just failed", FAILED_PAUSE)),
+                Lent::Failed => return Err(self.just_failed(app)),
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
                     let pause = pauses.next().ok_or_else(late)?;
@@ -177,6 +217,15 @@ impl AccessTokens<'_> {
         }
     }
 
+    /// The platform's token cannot be had before the operator has mended something.
+    fn just_failed(&self, app: &App) -> AccessTokenError {
+        let component = self.platform.filter(|(platform, _)| platform.component.id == app.id);
+        match component.and_then(|(platform, _)| platform.known().refusal.as_ref().map(Refusal::error)) {
+            Some(refused) => refused.into(),
+            None => not_for("fetching an access token has just failed", FAILED_PAUSE),
+        }
+    }
+
     fn open(&self, app: &AppId, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
         let token = self.vault.open(&kept.sealed, app)?.into();
         Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone() })
@@ -184,11 +233,12 @@ impl AccessTokens<'_> {
 
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, app: &App, attempt: &AttemptId, old: Usable) -> Usable {
-        match tokio::time::timeout(RENEWAL_TIMEOUT, self.fetch(app, attempt, &Wanted::Any)).await {
+        let patience = if self.is_of_platform(app) { RENEWAL_TIMEOUT_OF_PLATFORM } else { RENEWAL_TIMEOUT };
+        match tokio::time::timeout(patience, self.fetch(app, attempt, &Wanted::Any)).await {
             Ok(Ok(successor)) => return successor,
             Ok(Err(error)) => tracing::warn!(app = %app.id, %error, "an access token was not renewed"),
             Err(_) => {
-                tracing::warn!(app = %app.id, "an access token was not renewed within 1 s");
+                tracing::warn!(app = %app.id, ?patience, "an access token was not renewed in time");
                 self.give_up(app, attempt).await;
             }
         }
@@ -224,9 +274,10 @@ impl AccessTokens<'_> {
     }
 
     /// Refuses what would force another token too soon, or too often.
-    pub(super) async fn may_force(&self, app: &App, rates: [Rate; 2]) -> Result<(), AccessTokenError> {
+    pub(super) async fn may_force(&self, app: &App, forcer: Forcer, rates: [Rate; 2]) -> Result<(), AccessTokenError> {
         for rate in rates {
-            let cell = Cell::ForcedRenewals(app.id.clone(), rate.period.as_secs());
+            let by = if matches!(forcer, Forcer::Peer) { "peer:" } else { "" };
+            let cell = Cell::ForcedRenewals(app.id.clone(), format!("{by}{}", rate.period.as_secs()));
             if let Err(too_many) = self.store.count(&Meter { cell, rate }).await? {
                 return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
             }
@@ -235,7 +286,7 @@ impl AccessTokens<'_> {
     }
 
     async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
-        self.may_force(app, FORCED).await?;
+        self.may_force(app, Forcer::Own, FORCED).await?;
         tracing::warn!(app = %app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(app, true).await {
             Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),

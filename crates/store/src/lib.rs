@@ -45,7 +45,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    platform::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms},
+    platform::{Expected, Matter, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformState, Platforms},
     redis::{CLOCK_IS_FAR, Observer, Redis, RedisAccess, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
@@ -182,8 +182,8 @@ pub enum Cell {
     Attempts(Person, String),
     /// Requests with a person's token, each kind by itself.
     Calls(Person, PersonalCall),
-    /// Forced renewals of an app's access token, in periods of so many seconds.
-    ForcedRenewals(AppId, u64),
+    /// Forced renewals of an app's access token: by whom, and in periods of how many seconds.
+    ForcedRenewals(AppId, String),
     /// What a platform does about a change of a merchant's, which is given by its digest.
     Merchant(AppId, String),
 }

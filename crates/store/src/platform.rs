@@ -7,8 +7,10 @@ use wxmint_ids::AppId;
 
 use super::Result;
 
-/// How long a push is remembered, so that it changes nothing when it comes again. An older one is not believed.
-pub const PUSH_REMEMBERED: Duration = Duration::from_secs(10 * 60);
+/// How old a push may be that is believed, or how far ahead of our clock.
+pub const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
+/// How long a push is remembered, so that it changes nothing when it comes again.
+pub const PUSH_REMEMBERED: Duration = Duration::from_secs(2 * PUSH_BELIEVED.as_secs());
 
 /// The newest that is known of one matter, sealed where it is secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,11 @@ use super::wechat::address_in;
 use crate::{
     clock::now,
     findings::Finding,
-    platform::{Known, Platform},
+    platform::{Known, Merchant, Platform, Refusal, Standing},
 };
+
+/// How many AppIDs a finding names.
+const MOST_NAMED: usize = 5;
 
 pub(super) const CHECK: &str = "wechat.platform";
 
@@ -21,28 +24,55 @@ pub(super) async fn examine(platform: &Platform, redis: &Redis) -> Finding {
     };
     let in_use = known.apps().count();
     if let Some(refusal) = &known.refusal {
-        return Finding::fault(CHECK, format!("WeChat gives the platform no token: errcode {refusal}"), cure(refusal));
+        return Finding::fault(CHECK, format!("WeChat gives the platform no token: {refusal}"), cure(refusal));
     }
-    match known.ticket.map(|ticket| (now().timestamp() - ticket.at) / 60) {
+    match known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60) {
         None => Finding::fault(CHECK, "no ticket has come, so that no merchant can log in", start_push),
         Some(age) if age > 30 => Finding::warning(
             CHECK,
             format!("the last ticket came {age} minutes ago; WeChat sends one every ten"),
             start_push,
         ),
-        Some(age) => Finding::ok(CHECK, format!("the last ticket came {age} minutes ago; {in_use} merchants log in")),
+        Some(age) => troubled(&known).unwrap_or_else(|| {
+            Finding::ok(CHECK, format!("the last ticket came {age} minutes ago; {in_use} merchants log in"))
+        }),
     }
 }
 
+/// The merchants for which WeChat refuses calls until something changes.
+fn troubled(known: &Known) -> Option<Finding> {
+    let is_in = |merchant: &Merchant| matches!(merchant.standing, Standing::In(..));
+    let of = |wanted: i64| {
+        let merchants = known.merchants.iter().filter(|(_, it)| is_in(it) && it.trouble == Some(wanted));
+        merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()
+    };
+    let told = |apps: &[&str]| match apps {
+        [few @ .., _] if few.len() >= MOST_NAMED => format!("{} and others", few[..MOST_NAMED].join(", ")),
+        apps => apps.join(", "),
+    };
+    let (stale, unpermitted) = (of(61023), of(61007));
+    if !stale.is_empty() {
+        let found = format!("errcode 61023, a refresh token that is stale, for {}", told(&stale));
+        return Some(Finding::warning(
+            CHECK,
+            found,
+            "wait for WeChat's list, which is asked now; if it stays, have the merchant authorise the platform once more",
+        ));
+    }
+    let found = || format!("errcode 61007, a permission that the merchant has not given, for {}", told(&unpermitted));
+    let advice = "have the merchant give the permission on WeChat's authorisation page";
+    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found(), advice))
+}
+
 /// What to do about what the service was last told when it asked for the platform's token.
-fn cure(refusal: &str) -> String {
-    match refusal.split(' ').next() {
-        Some("61004") => {
-            let address = address_in(refusal).unwrap_or("the address of wxmint");
+fn cure(refusal: &Refusal) -> String {
+    match refusal.errcode {
+        61004 => {
+            let address = address_in(&refusal.errmsg).unwrap_or("the address of wxmint");
             format!("put {address} on the platform's IP whitelist (白名单IP地址列表) in its console")
         }
-        Some("61005" | "61006") => "run: wxmint platform start-push".into(),
-        Some("45009") => "see that nothing else fetches tokens for this platform".into(),
+        61005 | 61006 => "run: wxmint platform start-push".into(),
+        45009 => "see that nothing else fetches tokens for this platform".into(),
         _ => "put component_appid and component_appsecret of the platform's console into the file of WXMINT_PLATFORM_FILE".into(),
     }
 }

@@ -6,7 +6,7 @@ use actix_web::{
     web::{self, Path, Payload},
 };
 use serde::Deserialize;
-use wxmint_store::{PUSH_REMEMBERED, short_digest};
+use wxmint_store::{PUSH_BELIEVED, short_digest};
 use wxmint_wechat::{BadPush, News, PushQuery};
 
 use super::super::build::IssuerWorker;
@@ -44,6 +44,12 @@ pub(super) async fn push(
 ) -> Answer {
     let platform = worker.issuer.platform.clone().filter(|platform| platform.component.id.as_str() == *path);
     let Some(platform) = platform else {
+        if let Some(not_logged) = admit_line("push to another address") {
+            tracing::warn!(
+                not_logged,
+                "a push was refused: its address names another platform; see 授权事件接收URL in the console"
+            );
+        }
         return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
             .with_status(StatusCode::NOT_FOUND));
     };
@@ -55,7 +61,8 @@ pub(super) async fn push(
     let push = platform.push_key.open(&platform.component.id, PushQuery { msg_signature, timestamp, nonce }, &body);
     let push = push.map_err(|bad| refused(&bad))?;
     let sent = timestamp.parse().unwrap_or(0_i64);
-    if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_REMEMBERED.as_secs()) {
+    if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_BELIEVED.as_secs()) {
+        platform.compare_soon.notify_one(); // what it says may be news all the same
         if let Some(not_logged) = admit_line("old push") {
             tracing::warn!(not_logged, "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
         }

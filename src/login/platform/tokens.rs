@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Expected, Matter, Note, limits::Rate};
+use wxmint_store::{AttemptId, Cell, Expected, Fingerprint, Matter, Meter, Note, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
-use super::super::{AccessTokenError, AccessTokens, shared_access_token::Wanted};
-use crate::platform::{Platform, REFUSAL, Standing, matter_of};
+use super::super::{
+    AccessTokenError, AccessTokens,
+    shared_access_token::{Forcer, Wanted},
+};
+use crate::platform::{Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of};
 
-/// How often a token that WeChat has refused is replaced by another.
+/// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
-    [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 200, period: Duration::from_secs(86_400) }];
+    [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 6, period: Duration::from_secs(600) }];
+/// How often WeChat is asked again for a token that it has refused to give by this ticket.
+const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 
 impl AccessTokens<'_> {
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
@@ -23,12 +28,26 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
     ) -> Result<FetchedAccessToken, AccessTokenError> {
         let (platform, _) = self.platform.ok_or_else(|| not_yet("no platform is configured"))?;
-        if !matches!(wanted, Wanted::Any) {
-            self.may_force(app, REPLACED).await?;
+        if matches!(wanted, Wanted::Other(_)) {
+            self.may_force(app, Forcer::Own, REPLACED).await?;
         }
         match platform.component.id == app.id {
             true => self.component_token(platform).await,
             false => self.merchant_token(platform, app, attempt).await,
+        }
+    }
+
+    /// Counts a peer's report that WeChat has refused the token in use, before anything is fetched: a peer that reports every token
+    /// keeps nobody from fetching.
+    pub(in super::super) async fn may_be_replaced(
+        &self,
+        app: &App,
+        attempt: &AttemptId,
+        refused: &Fingerprint,
+    ) -> Result<(), AccessTokenError> {
+        match self.obtain(app, attempt, Wanted::Any).await?.is(refused) {
+            true => self.may_force(app, Forcer::Peer, REPLACED).await,
+            false => Ok(()),
         }
     }
 
@@ -39,22 +58,21 @@ impl AccessTokens<'_> {
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
         let component = &platform.component;
         let known = platform.known();
-        let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
-        let ticket = self.opened(&ticket.sealed, &component.id, "the platform's ticket")?;
+        let Ticket { at, sealed } =
+            known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
+        if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == *at) {
+            let meter = Meter { cell: Cell::Merchant(component.id.clone(), REFUSAL.into()), rate: ASKED_AGAIN };
+            if self.store.count(&meter).await?.is_err() {
+                return Err(refusal.error().into());
+            }
+        }
+        let ticket = self.opened(sealed, &component.id, "the platform's ticket")?;
         let secret = component.secret().ok_or_else(|| not_yet("the platform has no secret"))?;
         let fetched = self.wechat.component_token(component, secret, &ticket).await;
-        let refusal = match &fetched {
-            Ok(_) => None,
-            Err(error @ CallError::Refused { errcode, .. }) => Some(format!("{errcode} {error}")),
-            Err(_) => return Ok(fetched?),
-        };
-        if refusal != known.refusal {
-            let value = refusal.unwrap_or_default().into_bytes();
-            let new = Matter { at: known.ticket.as_ref().map_or(0, |ticket| ticket.at), value };
-            let note = Note { matter: REFUSAL, new: &new, expected: Expected::NotLater, push: None };
-            if let Err(error) = self.store.note_matter(&component.id, &note).await {
-                tracing::warn!(%error, "what WeChat says about the platform's token could not be noted");
-            }
+        let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, *at));
+        if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
+            let new = refusal.map_or(Matter { at: *at, value: Vec::new() }, |refusal| refusal.matter());
+            self.note(platform, REFUSAL, &new, Expected::NotLater).await;
         }
         Ok(fetched?)
     }
@@ -74,23 +92,45 @@ impl AccessTokens<'_> {
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token"));
         }
-        let tokens = Box::pin(self.with(component, attempt, ask)).await.inspect_err(|error| {
-            if matches!(error, AccessTokenError::WeChat(error) if error.verdict() == Some(Verdict::StaleRefreshToken)) {
-                platform.compare_soon.notify_one();
-            }
-        })?;
+        let tokens = Box::pin(self.with(component, attempt, ask)).await?;
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
             let new = Standing::In(*kind, sealed).matter(merchant.matter.at);
-            let expected = Expected::This(&merchant.matter);
-            let note = Note { matter: &matter_of(&app.id), new: &new, expected, push: None };
-            if let Err(error) = self.store.note_matter(&component.id, &note).await {
-                tracing::warn!(app = %app.id, %error, "a merchant's new refresh token could not be kept");
+            if !self.note(platform, &matter_of(&app.id), &new, Expected::This(&merchant.matter)).await {
                 platform.compare_soon.notify_one();
             }
         }
         Ok(tokens.access)
+    }
+
+    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and the doctor.
+    /// WeChat's list has the refresh token that is good now.
+    pub(in super::super) async fn note_trouble(&self, app: &App, error: &AccessTokenError) {
+        let (Some((platform, _)), AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. })) =
+            (self.platform, error)
+        else {
+            return;
+        };
+        if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
+            return;
+        }
+        let known = platform.known();
+        let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
+            return;
+        };
+        let (name, trouble) = trouble_of(&app.id, &merchant.matter, *errcode);
+        self.note(platform, &name, &trouble, Expected::NotLater).await;
+        tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
+        if *verdict == Verdict::StaleRefreshToken {
+            platform.compare_soon.notify_one();
+        }
+    }
+
+    /// Whether the store has answered.
+    async fn note(&self, platform: &Platform, matter: &str, new: &Matter, expected: Expected<'_>) -> bool {
+        let noted = self.store.note_matter(&platform.component.id, &Note { matter, new, expected, push: None }).await;
+        noted.inspect_err(|error| tracing::warn!(matter, %error, "news of the platform could not be noted")).is_ok()
     }
 
     fn opened<T: From<zeroize::Zeroizing<String>>>(

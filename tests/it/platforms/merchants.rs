@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::support::{
-    APP_SECRET, BUSY, apps_folder,
+    APP_SECRET, BUSY, apps_folder, clock_off_by,
     scan::{Scan, two_pages},
 };
 
@@ -104,7 +104,7 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
     let other = let_in(&bed, bed.service(), OTHER_APPID, "lin").await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     assert_eq!(bed.wechat.asked(EXCHANGE).await, 1, "the own AppSecret comes first");
-    // The platform's token is at hand: no round trip more.
+    // The platform's token is at hand: nothing more but that the address is counted over all merchants, too.
     let silent = async |appid: &str| {
         let before = bed.redis.calls();
         for _ in 0..10 {
@@ -113,7 +113,8 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
         let calls = bed.redis.calls_since(&before);
         ["evalsha", "set", "hincrby"].map(|name| calls.get(name).copied().unwrap_or_default())
     };
-    assert_eq!(silent(OTHER_APPID).await, silent(APPID).await);
+    let [scripts, claims, counts] = silent(APPID).await;
+    assert_eq!(silent(OTHER_APPID).await, [scripts, claims, counts + 10]);
     for appid in [APPID, OTHER_APPID] {
         bed.wechat.control(&format!("platform/merchants/{appid}"), "DELETE", &Value::Null).await;
     }
@@ -176,4 +177,84 @@ async fn a_merchants_official_account_logs_in_by_the_same_token() {
     assert_eq!(bed.wechat.asked("/sns/oauth2/component/access_token").await, 1);
     let session = session(&bed, &page).await;
     session.expect_problem(409, "session_key_missing");
+}
+
+/// Of a thousand people, ten of each merchant. One walk over all of them ends all tokens, and a second one those of meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
+    let merchants: Vec<String> = (0..100).map(|number| format!("wx{number:016x}")).collect();
+    let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
+    let bed = push_to_first(builder.platform().start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    for id in &merchants {
+        bed.wechat.control("platform/merchants", "POST", &json!({"appid": id, "push": false})).await;
+    }
+    let mut logins = Vec::new();
+    for id in &merchants {
+        logins.push(
+            eventually("the merchant is known", TEN_SECONDS * 4, async || {
+                Some(log_in(&bed, bed.service(), id, "lin").await).filter(|answer| answer.status == 200)
+            })
+            .await,
+        );
+    }
+    let before = bed.redis.calls();
+    let began = Instant::now();
+    for id in &merchants {
+        let left = bed.wechat.control(&format!("platform/merchants/{id}"), "DELETE", &Value::Null).await;
+        assert_eq!(left.status, 200, "{left:?}");
+    }
+    let all_are_out = async || {
+        let asked = logins.iter().map(async |login| session(&bed, login).await.status == 401);
+        join_all(asked).await.into_iter().all(|is_out| is_out)
+    };
+    until("all tokens are revoked", TEN_SECONDS + BUSY, all_are_out).await;
+    println!("a hundred merchants are out after {:?}", began.elapsed());
+    let gone = async || apps_listed(&bed).await.matches("has left ").count() == merchants.len();
+    until("nothing is left to do", TEN_SECONDS * 4, gone).await;
+    let scans = bed.redis.calls_since(&before).get("scan").copied().unwrap_or_default();
+    assert!(scans <= 20, "{scans} pages for a hundred merchants");
+}
+
+/// What a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_reports_every_token_costs_no_login() {
+    const PEER: &str = "planted-secret-of-a-peer-of-ours-c9f3d1";
+    let builder = TestBed::builder().operators(&format!("peer {PEER}\n")).platform();
+    let bed = push_to_first(builder.start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    comes(&bed, APPID).await;
+    let_in(&bed, bed.service(), APPID, "lin").await;
+    let path = format!("/wechat/{PLATFORM}/access-token");
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let used = bed.service().operate("GET", &path, PEER, &Value::Null).await.member("access_token");
+        statuses.push(bed.service().operate("POST", &path, PEER, &json!({"invalid": used})).await.status);
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    bed.wechat.control("platform/end_tokens", "POST", &json!({"what": "component", "how": "unknown"})).await;
+    log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
+}
+
+/// A ticket of half an hour ago, by the doctor's clock; and a platform whose console has another address.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_ticket_and_a_wrong_address_are_found_by_their_names() {
+    let bed = platform(1).await;
+    let elsewhere = bed.service().url("/wechat/platform/wxc0ffee00000000fe");
+    bed.wechat.control("platform", "PUT", &json!({"push_to": elsewhere})).await;
+    let pushed = bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
+    assert_eq!(pushed["status"], 404, "{pushed}");
+    bed.service().says("its address names another platform").await;
+    let report = Report::of(&bed.configuration).await;
+    assert!(report.advice("wechat.platform", "fault", "no ticket").contains("/wechat/platform/"));
+    let bed = push_to_first(bed).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    until("the ticket is kept", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
+        .await;
+    let mut late = bed.configuration.command_of(&["doctor", "--json"]);
+    late.envs(clock_off_by("+45m"));
+    let mut doctor = Process::spawn("wxmint doctor", &mut late);
+    doctor.end(TEN_SECONDS * 2).await;
+    let said = doctor.stdout().join("\n");
+    assert!(said.contains("the last ticket came 4") && said.contains("start-push"), "{said}");
 }

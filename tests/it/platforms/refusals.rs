@@ -54,9 +54,20 @@ async fn a_refresh_token_that_is_stale_is_replaced_from_wechats_list() {
     end_tokens(&bed, "merchants").await;
     let ask = async || bed.service().ask("GET", "/wechat/session", &login.member("access_token"), &Value::Null).await;
     ask().await.expect_problem(503, "wechat_unavailable");
+    found(&bed, "errcode 61023").await;
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     let mended = async || ask().await.status == 200;
     until("the refresh token is replaced", TEN_SECONDS * 4, mended).await;
+}
+
+/// By the doctor, which names the merchant.
+async fn found(bed: &TestBed, trouble: &str) {
+    let told = async || {
+        let report = Report::of(&bed.configuration).await;
+        let [status, found, _] = report.worst(CHECK);
+        status == "warning" && found.contains(trouble) && found.contains(APPID)
+    };
+    until(trouble, BUSY, told).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +82,7 @@ async fn a_right_that_the_merchant_has_withdrawn_is_named_and_its_logins_go_on()
         let token = login.member("access_token");
         let answer = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
         answer.expect_problem(403, "permission_missing");
+        found(&bed, "errcode 61007").await;
         log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
     }
     assert_eq!(bed.service().metric("wxmint_wechat_errcodes_total{").await, 0.0);

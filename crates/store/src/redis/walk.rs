@@ -18,6 +18,7 @@ use super::{
 
 /// In metrics.
 const WALK: &str = "walk";
+const EVERYBODY: &str = "wxmint:{*}:binding";
 
 /// What a page of bindings holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,18 +31,21 @@ pub enum Found {
 }
 
 impl Redis {
+    /// The people of the page, of one app or of all, who have a binding or once had one.
+    pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
+        let pattern = app.map_or_else(|| EVERYBODY.to_owned(), |app| format!("wxmint:{{{app}:*}}:binding"));
+        Ok(match self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await? {
+            Step::Page(Page { found, keys, of, next }) => {
+                let people = found.iter().filter_map(|key| owner(key, "binding").ok());
+                Step::Page(Page { found: people.collect(), keys, of, next })
+            }
+            Step::Elsewhere => Step::Elsewhere,
+        })
+    }
+
     /// Reads the page of bindings that begins at `from`.
     pub async fn walk(&self, from: &Place) -> Result<Step<Found>> {
-        self.walk_like("wxmint:{*}:binding", from).await
-    }
-
-    /// The same, of one app's people.
-    pub async fn walk_app(&self, app: &AppId, from: &Place) -> Result<Step<Found>> {
-        self.walk_like(&format!("wxmint:{{{app}:*}}:binding"), from).await
-    }
-
-    async fn walk_like(&self, pattern: &str, from: &Place) -> Result<Step<Found>> {
-        let keys = self.link.keys_like(WALK, pattern, from, Slots::MayBeMoving).await?;
+        let keys = self.link.keys_like(WALK, EVERYBODY, from, Slots::MayBeMoving).await?;
         let Step::Page(Page { found: names, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
         let people: Vec<Person> = names.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
         let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;

@@ -28,6 +28,8 @@ pub struct Authorizer {
     pub app: AppId,
     /// None where the merchant lets the platform make no calls by its token.
     pub refresh_token: Option<RefreshToken>,
+    /// Since when, in seconds since 1970, if WeChat says so.
+    pub since: i64,
 }
 
 /// One page of them.
@@ -143,7 +145,7 @@ impl WeChat {
         let endpoint = self.endpoint(Api::QueryAuth);
         let read = |body: &[u8]| {
             let Answer { authorization_info: info } = read(Api::QueryAuth, body)?;
-            authorizer(&info.authorizer_appid, info.authorizer_refresh_token)
+            authorizer(&info.authorizer_appid, info.authorizer_refresh_token, 0)
         };
         self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
     }
@@ -174,13 +176,17 @@ impl WeChat {
             authorizer_appid: Text<'a>,
             #[serde(borrow)]
             refresh_token: Option<Text<'a>>,
+            #[serde(deserialize_with = "number_or_quoted", default)]
+            auth_time: i64,
         }
         let wanted = Wanted { component_appid: component.id.as_str(), offset, count: PAGE };
         let endpoint = self.endpoint(Api::AuthorizerList);
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let length = list.len();
-            let page = list.into_iter().map(|listed| authorizer(&listed.authorizer_appid, listed.refresh_token));
+            let page = list
+                .into_iter()
+                .map(|listed| authorizer(&listed.authorizer_appid, listed.refresh_token, listed.auth_time));
             // One that cannot be read is left out, so that it does not hide the others.
             let page = page.filter_map(Result::ok).collect();
             Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
@@ -257,7 +263,7 @@ fn with(token: &AppAccessToken) -> [(&'static str, &str); 1] {
     [("component_access_token", token.expose())]
 }
 
-fn authorizer(app: &Text<'_>, refresh: Option<Text<'_>>) -> Result<Authorizer, CallError> {
+fn authorizer(app: &Text<'_>, refresh: Option<Text<'_>>, since: i64) -> Result<Authorizer, CallError> {
     let refresh_token = believed(refresh).map(|text| RefreshToken::new(text.into_string()));
-    Ok(Authorizer { app: app.parsed("authorizer_appid")?, refresh_token })
+    Ok(Authorizer { app: app.parsed("authorizer_appid")?, refresh_token, since })
 }

@@ -7,7 +7,9 @@ if is_push and redis.call('GET', KEYS[2]) then
   return 'seen'
 end
 local held, noted = redis.call('HGET', KEYS[1], ARGV[1]), 'kept'
-if ARGV[4] ~= '' and (held or 'nothing') ~= ARGV[4] or held and tonumber(string.match(held, '^%-?%d+')) > tonumber(ARGV[2]) then
+-- What cannot be read is earlier than everything else.
+local at = held and tonumber(string.match(held, '^(%-?%d+) ') or '-1') or -1
+if ARGV[4] ~= '' and (held or 'nothing') ~= ARGV[4] or at > tonumber(ARGV[2]) then
   noted = 'late'
 else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
