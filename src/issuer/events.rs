@@ -22,7 +22,6 @@ use crate::{
     },
 };
 
-/// Statuses of `invalid_request` beside 400.
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];
 const POLL_PATH: &str = "/ssf/poll";

@@ -110,7 +110,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Da
     }
 }
 
-/// An answer that keeps the place of its poll.
+/// An answer with the place of its poll, because answers that nobody reads take the room of the feed's pages.
 struct Unread(Bytes, #[expect(dead_code, reason = "held, and not read")] OwnedSemaphorePermit);
 
 impl AsRef<[u8]> for Unread {
@@ -119,7 +119,6 @@ impl AsRef<[u8]> for Unread {
     }
 }
 
-/// Answers that nobody reads lie in the room that the pages of the feed have too.
 fn until_it_is_read(body: BoxBody, place: OwnedSemaphorePermit) -> BoxBody {
     BoxBody::new(Bytes::from_owner(Unread(body.try_into_bytes().unwrap_or_default(), place)))
 }
