@@ -61,7 +61,7 @@ fn events(service: SocketAddr) -> Result<(usize, usize), Fault> {
     let (mut count, mut bytes, mut ack) = (0, 0, Vec::new());
     let head = format!("application/json\r\nAuthorization: Bearer {SECRET}");
     loop {
-        let poll = json!({"maxEvents": 1000, "returnImmediately": true, "ack": ack}).to_string();
+        let poll = json!({"maxEvents": 250, "returnImmediately": true, "ack": ack}).to_string();
         let (_, answer) = fetch_as(&head, service, "POST", "/ssf/poll", &poll)?;
         bytes += poll.len() + answer.len();
         let events: Value = serde_json::from_str(&answer)?;

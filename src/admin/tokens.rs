@@ -10,7 +10,10 @@ use aws_lc_rs::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token};
+use crate::{
+    http::{Problem, ProblemCode, bearer_token, no_valid_token, origin},
+    telemetry::audit::{Activity, Event},
+};
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
@@ -18,7 +21,7 @@ const SHORTEST: usize = 32;
 /// WeChat, and the probes and the other secrets need connections too.
 const MOST_AT_ONCE: usize = 400;
 
-/// How many polls for events of one secret are worked on at once. A receiver sends one after another.
+/// How many polls for events of one secret are worked on, or have answers that nobody has read. A receiver sends one after another.
 const MOST_POLLS: usize = 4;
 
 const BUSY: Duration = Duration::from_secs(1);
@@ -89,10 +92,12 @@ impl Holder {
         })
     }
 
-    /// A place for one poll for events, until it is dropped.
+    /// A place for one poll for events and its answer, until it is dropped.
     pub(crate) fn poll(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.polls).try_acquire_owned().map_err(|_| {
-            let detail = format!("{MOST_POLLS} polls of this receiver are being answered. Send one after another.");
+            let detail = format!(
+                "{MOST_POLLS} polls of this receiver wait, or their answers were not read. Send one after another."
+            );
             Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
         })
     }
@@ -192,16 +197,20 @@ impl CurrentAdminTokens {
         })
     }
 
-    /// The receiver of events whose secret the request has shown. Strangers reach this, so their attempts are not logged.
+    /// The receiver of events whose secret the request has shown. Strangers reach this, so the answer does not say whether the
+    /// secret is an operator's, and refusals are audited as counts.
     pub(crate) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
-        let detail = "Send the secret of a receiver of events, as `Authorization: Bearer …`.";
-        let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
-        let holder = self.0.load().holder(token).cloned();
-        let holder = holder.ok_or_else(|| {
-            no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
-        })?;
-        holder.must_have(Right::Events)?;
-        Ok(holder)
+        let shown = bearer_token(request);
+        let holder = shown.as_ref().ok().and_then(|token| self.0.load().holder(token).cloned());
+        if let Some(receiver) = holder.as_ref().filter(|holder| holder.rights.contains(&Right::Events)) {
+            return Ok(receiver.clone());
+        }
+        let problem = shown.err().unwrap_or_else(no_valid_token);
+        let (by, refused) = (holder.map(|holder| holder.name), Some(problem.code().as_str().into()));
+        let event = Event { by, refused, ..Event::new(Activity::Request("poll"), origin(request)) };
+        let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
+        event.tell_bounded(&who);
+        Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
     }
 }
 

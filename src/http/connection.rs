@@ -31,8 +31,8 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often connections are checked.
 const TICK: Duration = Duration::from_secs(1);
-/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public listener nothing
-/// else takes them, because its other long answers are files of the program.
+/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public listener, polls
+/// for events take about 1 MiB of them for each secret at most; other long answers are files of the program.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 /// The connections of one listener, of all its workers.

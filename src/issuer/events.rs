@@ -16,23 +16,23 @@ use super::{
 use crate::{
     admin::Holder,
     http::{
-        Problem,
-        ProblemCode::{self, *},
-        ProblemDocument,
+        Problem, ProblemDocument,
         described::{DescribedRoute, GET, POST, READ, Routes, routes},
         no_token,
     },
 };
 
-const RECEIVER: &[ProblemCode] = &[Forbidden];
+const NO_STREAM: &[u16] = &[404, 431];
+const ONE_STREAM: &[u16] = &[409, 431];
 const POLL_PATH: &str = "/ssf/poll";
 const STREAM_PATH: &str = "/ssf/stream";
 
 routes! {
     #[openapi(tags((name = "events", description = "For receivers of the Shared Signals Framework")))]
     READ "/.well-known/ssf-configuration" transmitter::transmitter [], HEAD;
-    GET "/ssf/stream" transmitter::stream [ANY, TOKEN, RECEIVER, LIMIT], HEAD;
-    POST "/ssf/poll" poll::poll [ANY, TOKEN, RECEIVER, LIMIT], BODY;
+    GET "/ssf/stream" transmitter::stream [ANY, TOKEN], NO_STREAM;
+    POST "/ssf/stream" transmitter::create [ANY, TOKEN], ONE_STREAM;
+    POST "/ssf/poll" poll::poll [ANY, TOKEN, LIMIT], BODY;
 }
 
 pub(super) fn described() -> utoipa::openapi::OpenApi {

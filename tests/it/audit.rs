@@ -134,6 +134,7 @@ async fn every_act(watched: &Watched) {
         assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
     }
     watched.ask("GET", &of_user, "wrong").await.expect_problem(401, "invalid_token");
+    service.ask("POST", "/ssf/poll", SECRET, &json!({})).await.expect_problem(401, "invalid_token");
     for words in [&["show", &user][..], &["forget", &user, "--yes"]] {
         watched.users(words);
     }
@@ -179,6 +180,7 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
         ("login", "code_invalid"),
         ("logout", "invalid_token"),
         ("look_up_person", "unknown_person"),
+        ("poll", "invalid_token"),
         ("show", "invalid_token"),
         ("unbind", "invalid_token"),
     ];

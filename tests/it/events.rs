@@ -1,12 +1,14 @@
 //! What has been revoked as security event tokens that a receiver polls for (RFC 8936), from outside.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use wxmint_verify::PublishedKeys;
 
-use crate::support::{APPID, Answer, BUSY, Builder, TestBed, decoded, eventually, redis_keys};
+use crate::support::{APPID, Answer, BUSY, Builder, TestBed, audit::is_audit, decoded, eventually, redis_keys};
 
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 const OTHER: &str = "others-0123456789abcdef0123456789abcdef";
@@ -48,6 +50,18 @@ async fn events(bed: &TestBed, secret: &str, body: Value) -> (BTreeMap<String, V
     (told["sets"].as_object().expect("an object").iter().map(read).collect(), more)
 }
 
+/// Puts ends into the stream as they stand there.
+fn fill(bed: &TestBed, ends: impl IntoIterator<Item = String>) {
+    let script = "for _, text in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'end', text) end";
+    let ends: Vec<_> = ends.into_iter().collect();
+    let words = ["EVAL", script, "1", redis_keys::ENDS].into_iter().chain(ends.iter().map(String::as_str));
+    bed.redis.command::<()>(&words.collect::<Vec<_>>());
+}
+
+fn users(numbers: std::ops::Range<u32>) -> impl Iterator<Item = String> {
+    numbers.map(|number| format!("sub {number} user-{number}"))
+}
+
 fn ids(events: &BTreeMap<String, Value>) -> Vec<&String> {
     events.keys().collect()
 }
@@ -86,6 +100,7 @@ async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
     let errs =
         json!({"ack": [a, b, "unknown"], "setErrs": {(c.as_str()): {"err": "invalid_key", "description": "no"}}});
     assert!(events(&bed, SECRET, errs).await.0.is_empty());
+    bed.service().says("a receiver has refused an event").await;
     assert!(events(&bed, SECRET, json!({})).await.0.is_empty(), "they stay acknowledged");
     let (others, _) = events(&bed, OTHER, json!({})).await;
     assert_eq!(others.len(), 3, "another receiver has a place of its own");
@@ -96,22 +111,21 @@ async fn a_receiver_gets_each_revocation_until_it_acknowledges_it() {
 #[tokio::test]
 async fn what_is_acknowledged_out_of_order_is_sent_again_and_nothing_is_lost() {
     let bed = receivers().services(2).start().await;
-    let fill = "for number = 1, 1500 do redis.call('XADD', KEYS[1], '*', 'end', string.format('sub %d user-%d', number, number)) end";
-    bed.redis.command::<()>(&["EVAL", fill, "1", redis_keys::ENDS]);
+    fill(&bed, users(1..1501));
     let (first, more) = events(&bed, SECRET, json!({"maxEvents": 3})).await;
     assert_eq!((first.len(), more), (3, true));
     let last = first.iter().max_by_key(|(_, claims)| claims["events"][REVOKED]["event_timestamp"].as_i64());
     let (last, _) = last.expect("three");
-    let (again, _) = events(&bed, SECRET, json!({"maxEvents": 3, "ack": [last]})).await;
-    assert!(!again.contains_key(last) && again.len() == 3, "the two before it, and the next");
-    assert_eq!(first.keys().filter(|id| again.contains_key(*id)).count(), 2);
+    let (again, more) = events(&bed, SECRET, json!({"maxEvents": 3, "ack": [last]})).await;
+    assert!(!again.contains_key(last) && more, "{again:?}");
+    assert_eq!(first.keys().filter(|id| again.contains_key(*id)).count(), 2, "the two before it");
     let none = poll_at(&bed, 1, SECRET, json!({"maxEvents": 0, "ack": ids(&first)})).await;
     assert_eq!(none.json(), json!({"sets": {}, "moreAvailable": true}), "an acknowledgement alone, at another replica");
 
     let (mut seen, mut ack) = (first.len(), Vec::new());
     loop {
         let (page, more) = events(&bed, SECRET, json!({"maxEvents": 5000, "ack": ack})).await;
-        assert!(page.len() <= 1000);
+        assert!(page.len() <= 250);
         seen += page.len();
         ack = page.into_keys().collect();
         if !more {
@@ -125,10 +139,15 @@ async fn what_is_acknowledged_out_of_order_is_sent_again_and_nothing_is_lost() {
 async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
     let bed = bed().await;
     let login = bed.log_in("lin").await;
-    let strangers = [(OPERATOR, 403, "forbidden"), ("guess", 401, "invalid_token")];
-    for (secret, status, code) in strangers {
-        poll_at(&bed, 0, secret, json!({})).await.expect_problem(status, code);
-    }
+    let strangers = [poll_at(&bed, 0, OPERATOR, json!({})).await, poll_at(&bed, 0, "guess", json!({})).await];
+    let told = strangers.map(|answer| answer.expect_problem(401, "invalid_token").json()["detail"].clone());
+    assert_eq!(told[0], told[1], "nobody learns which secrets operators have");
+    let known = eventually("an audit event of the known secret", BUSY, async || {
+        let told = bed.service().events().into_iter().filter(is_audit);
+        told.into_iter()
+            .find(|event| event["metadata"]["event_code"] == "poll" && event.to_string().contains("\"boss\""))
+    });
+    assert_eq!(known.await["status_detail"], "invalid_token");
     poll_at(&bed, 0, &login.member("access_token"), json!({})).await.expect_problem(401, "invalid_token");
     let nobody = bed.http.send(bed.http.0.post(bed.service().url("/ssf/poll")).json(&json!({}))).await;
     nobody.expect_problem(401, "invalid_token");
@@ -137,6 +156,10 @@ async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
     {
         poll_at(&bed, 0, SECRET, wrong).await.expect_problem(400, "invalid_request");
     }
+    let long = json!({"ack": ["x".repeat(128 << 10)]});
+    poll_at(&bed, 0, SECRET, long).await.expect_problem(413, "invalid_request");
+    let absent = json!({"ack": null, "setErrs": null, "maxEvents": null, "returnImmediately": true});
+    assert_eq!(poll_at(&bed, 0, SECRET, absent).await.json(), json!({"sets": {}, "moreAvailable": false}));
     bed.service().operate("GET", "/users/lin", SECRET, &Value::Null).await.expect_problem(403, "forbidden");
 
     bed.log_out(&login, true).await;
@@ -171,7 +194,10 @@ async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
     assert_eq!(get("").await.json(), json!([stream]));
     assert_eq!((&stream["aud"], &stream["events_delivered"]), (&json!("sso"), &json!([REVOKED])));
     assert_eq!(stream["delivery"]["endpoint_url"], json!(format!("{issuer}/ssf/poll")));
-    get("?stream_id=other").await.expect_problem(400, "invalid_request");
+    get("?stream_id=other").await.expect_problem(404, "invalid_request");
+    let create = async |secret| bed.service().ask("POST", "/ssf/stream", secret, &json!({"delivery": {}})).await;
+    create(SECRET).await.expect_problem(409, "invalid_request");
+    create("guess").await.expect_problem(401, "invalid_token");
 
     let without = TestBed::start().await;
     for path in ["/.well-known/ssf-configuration", "/ssf/stream", "/ssf/poll"] {
@@ -192,4 +218,44 @@ async fn a_receiver_whose_line_is_removed_gets_nothing_more() {
     removed.await.expect_problem(401, "invalid_token");
     bed.log_out(&login, true).await;
     poll_at(&bed, 0, SECRET, json!({"returnImmediately": true})).await.expect_problem(401, "invalid_token");
+}
+
+/// What is not read of answers has the same room as the pages of the feed.
+#[tokio::test]
+async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_is_lost_costs_none() {
+    let bed = bed().await;
+    let texts = |texts: &[&str]| fill(&bed, texts.iter().map(|text| text.to_string()));
+    let one = json!({"maxEvents": 1});
+    texts(&["kid k-1", "new 1 x", "new 2 x", "kid k-2", "sub 1 lin", "kid k-3"]);
+    let (first, _) = events(&bed, SECRET, one.clone()).await;
+    assert_eq!(first.values().next().expect("an event")["sub_id"]["sub"], "lin");
+    let (none, more) = events(&bed, SECRET, json!({"ack": ids(&first)})).await;
+    assert!(none.is_empty() && !more, "{none:?}");
+    // As after a trimming, or a failover that has lost the end of the stream.
+    bed.redis.command::<()>(&["XTRIM", redis_keys::ENDS, "MAXLEN", "0"]);
+    texts(&["sub 2 mei"]);
+    let (next, _) = events(&bed, SECRET, one).await;
+    assert_eq!(next.values().next().expect("an event")["sub_id"]["sub"], "mei");
+}
+
+/// Otherwise a receiver that compares would end the session that has just begun.
+#[tokio::test]
+async fn with_one_login_the_time_of_an_event_is_before_the_login_that_causes_it() {
+    let bed = receivers().env("WXMINT_ONE_LOGIN", "true").start().await;
+    let iat = |login: &Answer| login.claims()["iat"].as_i64().expect("seconds");
+    let first = bed.log_in("lin").await;
+    let second = eventually("a later second", BUSY, async || {
+        Some(bed.log_in("lin").await).filter(|second| iat(second) > iat(&first))
+    })
+    .await;
+    let (mut told, mut more) = events(&bed, SECRET, json!({})).await;
+    while more {
+        let page = events(&bed, SECRET, json!({"ack": ids(&told)})).await;
+        more = page.1;
+        told.extend(page.0);
+    }
+    let times: Vec<_> =
+        told.values().filter_map(|claims| claims["events"][REVOKED]["event_timestamp"].as_i64()).collect();
+    assert!(times.contains(&(iat(&second) - 1)) && times.iter().all(|time| *time < iat(&second)), "{times:?}");
+    assert!(told.values().all(|claims| claims["sub_id"]["jti"] != second.claims()["jti"]));
 }

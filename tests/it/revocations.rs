@@ -164,14 +164,14 @@ async fn a_page_has_at_most_a_thousand_ends_and_leads_to_the_next() {
     assert_eq!((next.ended().len(), &next.claims["more"]), (1, &false.into()));
 }
 
-/// A client that asks for `path` and reads no more than the status. The kernel keeps as little as it can for it.
-fn who_does_not_read(service: &Service, path: &str) -> (TcpStream, String) {
+/// A client that sends `request` and reads no more than the status. The kernel keeps as little as it can for it.
+pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream, String) {
     let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     set_socket_recv_buffer_size(&socket, 1).expect("the least that there is");
     net::connect(&socket, &service.public).expect("connected");
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(BUSY)).expect("set");
-    stream.write_all(wire_request(&format!("GET {path}"), "a", "", "").as_bytes()).expect("sent");
+    stream.write_all(request.as_bytes()).expect("sent");
     let mut status = [0; 12];
     stream.read_exact(&mut status).expect("a status line");
     (stream, String::from_utf8_lossy(&status[9..]).into_owned())
@@ -186,7 +186,8 @@ async fn nobody_who_does_not_read_keeps_others_from_the_feed() {
     let mut unread = Vec::new();
     for path in ["/openapi.json", "/revocations"] {
         for _ in 0..DO_NOT_READ {
-            let (connection, status) = who_does_not_read(bed.service(), path);
+            let (connection, status) =
+                who_does_not_read(bed.service(), &wire_request(&format!("GET {path}"), "a", "", ""));
             assert_eq!(status, "200", "{path}");
             unread.push(connection);
         }

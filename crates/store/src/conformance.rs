@@ -1130,6 +1130,18 @@ async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
     }
 }
 
+async fn a_receivers_place_is_the_last_that_it_has_acknowledged(store: Rc<dyn Store>) {
+    let (store, hour) = (&*store, Duration::from_secs(3600));
+    store.acknowledge("other", "7-0.other", hour).await.expect("noted");
+    for place in ["", "1-0.first", "2-0.second"] {
+        if !place.is_empty() {
+            store.acknowledge("sso", place, hour).await.expect("noted");
+        }
+        assert_eq!(store.acknowledged("sso").await.as_deref(), Ok(place));
+    }
+    assert_eq!(store.acknowledged("other").await.as_deref(), Ok("7-0.other"));
+}
+
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the same.
 async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<dyn Store>) {
     let store = &*store;
@@ -1232,6 +1244,7 @@ conformance! {
     a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
     ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires
     the_stream_is_read_in_parts
+    a_receivers_place_is_the_last_that_it_has_acknowledged
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
     what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
@@ -1587,6 +1600,9 @@ mod redis_only {
         let holder = TicketHolder { person: person("o1"), unionid: None, key };
         store.keep_ticket(&Ticket::random().expect("a ticket"), &holder).await.expect("kept");
         let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
+        assert!((290..=300).contains(&ttl), "{ttl}");
+        store.acknowledge("sso", "1-0.first", Duration::from_secs(300)).await.expect("noted");
+        let ttl: u64 = server.cli(&["TTL", "wxmint:receiver:sso"]).parse().expect("seconds");
         assert!((290..=300).contains(&ttl), "{ttl}");
     }
 

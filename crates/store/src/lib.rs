@@ -186,6 +186,8 @@ pub enum Cell {
     ForcedRenewals(AppId, String),
     /// What a platform does about a change of a merchant's, which is given by its digest.
     Merchant(AppId, String),
+    /// Polls of a receiver of events.
+    Polls(String),
 }
 
 /// A kind of request with a person's token, or in a person's name. The first four have WeChat asked.

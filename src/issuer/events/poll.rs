@@ -7,29 +7,36 @@ use std::{
 
 use actix_web::{
     HttpRequest,
-    web::{self, Payload},
+    body::{BoxBody, MessageBody},
+    web::{self, Bytes, Payload},
 };
 use serde::{Deserialize, Serialize};
-use tokio::{task::yield_now, time::sleep};
+use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
-use wxmint_store::{Ended, ReadEnds, StoreError};
+use wxmint_store::{
+    Cell, Ended, Meter, ReadEnds, StoreError,
+    limits::{Rate, TooMany},
+};
 
 use super::{
     receiver,
     set::{EventClaims, event_id},
 };
 use crate::{
-    admin::Holder,
     clock::now,
     http::{Answer, Problem, ProblemCode, private, read_body},
     issuer::build::IssuerWorker,
+    login::LoginError,
+    telemetry::admit_line,
 };
 
-/// The most events in an answer, which then has 0.7 MB.
-const MOST_EVENTS: usize = 1_000;
+/// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
+const MOST_EVENTS: usize = 250;
 const USUAL_EVENTS: usize = 100;
 /// A thousand acknowledgements have 27 KB.
 const LONGEST_POLL: usize = 128 << 10;
+/// How often a receiver may poll: with the usual number of events it reads 100,000 of them in 50 s.
+const RATE: Rate = Rate { burst: 200, period: Duration::from_secs(10) };
 /// After so many signatures, which take a millisecond, other requests of this thread have their turn.
 const SIGNED_AT_ONCE: usize = 50;
 /// How long a poll waits for an event, and how often it looks.
@@ -40,24 +47,20 @@ const LOOKS: Duration = Duration::from_secs(1);
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Poll {
-    /// At most 1,000; 100 if left out. 0 acknowledges, and asks for nothing.
+    /// At most 250; 100 if left out. 0 acknowledges, and asks for nothing.
     max_events: Option<usize>,
     /// If false or left out, the answer waits up to 10 s for an event.
-    #[serde(default)]
-    return_immediately: bool,
+    return_immediately: Option<bool>,
     /// The `jti` of events that were received. Those that are not acknowledged are sent again.
-    #[serde(default)]
-    ack: HashSet<String>,
+    ack: Option<HashSet<String>>,
     /// Events that the receiver refuses for good, by `jti`. They are logged, and not sent again.
-    #[serde(default)]
-    set_errs: HashMap<String, Refused>,
+    set_errs: Option<HashMap<String, Refused>>,
 }
 
 #[derive(Deserialize, ToSchema)]
 struct Refused {
     err: String,
-    #[serde(default)]
-    description: String,
+    description: Option<String>,
 }
 
 /// Events by `jti` (RFC 8936 section 2.3).
@@ -71,89 +74,108 @@ struct Events {
 /// What has been revoked, as security event tokens (RFC 8936)
 ///
 /// For whoever shows a secret of WXMINT_ADMIN_TOKENS_FILE that has the right `events`, instead of a user's token. The events begin
-/// with the oldest revocation that is kept. Each is sent until it is acknowledged.
+/// with the oldest revocation that is kept. Each is sent until it and all before it are acknowledged.
 #[utoipa::path(post, path = "/ssf/poll", tag = "events", security(("bearer" = [])),
     request_body(content = Poll, example = json!({"maxEvents": 100, "returnImmediately": true, "ack": []})),
     responses((status = 200, description = "Events", body = Events)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let receiver = receiver(&request, &worker)?;
-    let _one_of_few = receiver.poll()?;
+    let (name, place) = (receiver.name(), receiver.poll()?);
+    let meter = Meter { cell: Cell::Polls(name.to_owned()), rate: RATE };
+    worker.login.store.count(&meter).await?.map_err(|TooMany { retry_after }| {
+        Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
+    })?;
     let body = read_body(payload, LONGEST_POLL).await?;
     let poll: Poll = serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::invalid(format!("The body is no poll of RFC 8936: line {line}, column {column}. The least is `{{}}`."))
     })?;
-    for refused in poll.set_errs.values().take(3) {
-        let [err, description] =
-            [&refused.err, &refused.description].map(|text| text.chars().take(200).collect::<String>());
-        tracing::warn!(receiver = receiver.name(), err, description, "a receiver has refused an event");
+    let most = poll.max_events.unwrap_or(USUAL_EVENTS).min(MOST_EVENTS);
+    let mut asked = Asked { worker: &worker, receiver: name, most, done: poll.ack.unwrap_or_default() };
+    for (id, Refused { err, description }) in poll.set_errs.unwrap_or_default() {
+        asked.done.insert(id);
+        let Some(not_logged) = admit_line(&format!("refused event {name}")) else { continue };
+        let reason: String = [err, description.unwrap_or_default()].join(": ").chars().take(300).collect();
+        tracing::warn!(receiver = name, reason, not_logged, "a receiver has refused an event");
     }
-    let begun = Instant::now();
+    let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
     loop {
         // A secret that was taken away while its poll waited gets nothing more.
-        let receiver = super::receiver(&request, &worker)?;
-        let events = events_for(&receiver, &poll, &worker).await.map_err(unreadable)?;
-        let is_answer = !events.sets.is_empty() || poll.return_immediately || poll.max_events == Some(0);
-        if is_answer || begun.elapsed() + LOOKS > PATIENCE {
-            return Ok(private(events));
+        super::receiver(&request, &worker)?;
+        let events = asked.events().await?;
+        if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
+            return Ok(private(events).map_body(|_, body| until_it_is_read(body, place)));
         }
         sleep(LOOKS).await;
     }
 }
 
-fn unreadable(error: String) -> Problem {
-    tracing::warn!(error, "events could not be read for a receiver");
-    let detail = "The events cannot be read now. Wait, then poll again with the same acknowledgements.";
-    Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(LOOKS)
+/// An answer with the place of its poll, because answers that nobody reads take the room of the feed's pages.
+struct Unread(Bytes, #[expect(dead_code, reason = "held, and not read")] OwnedSemaphorePermit);
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
-/// Takes note of what is acknowledged, and returns the events after it.
-async fn events_for(receiver: &Holder, poll: &Poll, worker: &IssuerWorker) -> Result<Events, String> {
-    let (store, name) = (&worker.login.store, receiver.name());
-    let mut place = store.acknowledged(name).await.map_err(of_store)?;
-    loop {
-        let read = after(&place, MOST_EVENTS, worker).await.map_err(of_store)?;
-        let done = read.ends.iter().take_while(|ended| is_done(ended, name, poll, worker)).count();
-        if done == 0 {
-            return events_of(&read, name, poll, worker).await;
+fn until_it_is_read(body: BoxBody, place: OwnedSemaphorePermit) -> BoxBody {
+    BoxBody::new(Bytes::from_owner(Unread(body.try_into_bytes().unwrap_or_default(), place)))
+}
+
+/// What a receiver wants, and the `jti` of what it has done with.
+struct Asked<'a> {
+    worker: &'a IssuerWorker,
+    receiver: &'a str,
+    most: usize,
+    done: HashSet<String>,
+}
+
+impl Asked<'_> {
+    /// Takes note of what is done with, and returns the events after it.
+    async fn events(&self) -> Result<Events, LoginError> {
+        let store = &self.worker.login.store;
+        let (mut place, mut unseen) = (store.acknowledged(self.receiver).await?, self.done.len());
+        loop {
+            let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
+            let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
+            // Without an end that this version can read, it goes on.
+            if first == 0 && !(read.ends.is_empty() && read.more) {
+                return self.signed(&read).await;
+            }
+            let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
+            store.acknowledge(self.receiver, &noted.cursor, noted.keep).await?;
+            (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
-        let noted = if done == read.ends.len() { read } else { after(&place, done, worker).await.map_err(of_store)? };
-        store.acknowledge(name, &noted.cursor, noted.keep).await.map_err(of_store)?;
-        place = noted.cursor;
     }
-}
 
-fn of_store(error: StoreError) -> String {
-    error.to_string()
-}
-
-/// From the oldest end if the stream no longer has the cursor.
-async fn after(place: &str, most: usize, worker: &IssuerWorker) -> Result<ReadEnds, StoreError> {
-    let store = &worker.login.store;
-    match store.ends_after(place, most).await? {
-        Some(read) => Ok(read),
-        None => Ok(store.ends_after("", most).await?.expect("a stream has a beginning")),
-    }
-}
-
-/// The end of a key is no event: the receiver sees in the JWKS that the key is gone.
-fn is_done(ended: &Ended, receiver: &str, poll: &Poll, worker: &IssuerWorker) -> bool {
-    let id = event_id(worker.issuer.settings.issuer.as_str(), receiver, ended);
-    matches!(ended, Ended::Key { .. }) || poll.ack.contains(&id) || poll.set_errs.contains_key(&id)
-}
-
-async fn events_of(read: &ReadEnds, receiver: &str, poll: &Poll, worker: &IssuerWorker) -> Result<Events, String> {
-    let (issuer, now) = (worker.issuer.settings.issuer.as_str(), now());
-    let most = poll.max_events.unwrap_or(USUAL_EVENTS).min(MOST_EVENTS);
-    let events: Vec<_> = read.ends.iter().filter(|ended| !is_done(ended, receiver, poll, worker)).collect();
-    let mut sets = BTreeMap::new();
-    for (number, ended) in events.iter().take(most).enumerate() {
-        if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
-            yield_now().await;
+    /// From the oldest end if the stream no longer has the cursor.
+    async fn read(&self, place: &str, most: usize) -> Result<ReadEnds, StoreError> {
+        let store = &self.worker.login.store;
+        match store.ends_after(place, most).await? {
+            Some(read) => Ok(read),
+            None => Ok(store.ends_after("", most).await?.expect("a stream has a beginning")),
         }
-        let claims = EventClaims::of(ended, issuer, receiver, now.timestamp());
-        let signed = worker.login.minter.sign_event(&claims, now);
-        sets.insert(claims.jti, signed.map_err(|error| format!("an event could not be signed: {error}"))?);
     }
-    Ok(Events { sets, more_available: read.more || events.len() > most })
+
+    /// The end of a key is no event: the receiver sees in the JWKS that the key is gone.
+    fn is_done(&self, ended: &Ended) -> bool {
+        let id = || event_id(self.worker.issuer.settings.issuer.as_str(), self.receiver, ended);
+        matches!(ended, Ended::Key { .. }) || self.done.contains(&id())
+    }
+
+    async fn signed(&self, read: &ReadEnds) -> Result<Events, LoginError> {
+        let (issuer, now) = (self.worker.issuer.settings.issuer.as_str(), now());
+        let events: Vec<_> = read.ends.iter().filter(|ended| !self.is_done(ended)).collect();
+        let mut sets = BTreeMap::new();
+        for (number, ended) in events.iter().take(self.most).enumerate() {
+            if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
+                yield_now().await;
+            }
+            let claims = EventClaims::of(ended, issuer, self.receiver, now.timestamp());
+            let signed = self.worker.login.minter.sign_event(&claims, now)?;
+            sets.insert(claims.jti, signed);
+        }
+        Ok(Events { sets, more_available: read.more || events.len() > self.most })
+    }
 }

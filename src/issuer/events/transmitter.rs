@@ -1,6 +1,10 @@
 //! What a receiver reads before it polls: where events are, and which stream it has.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use serde_json::json;
 
 use super::{POLL_PATH, STREAM_PATH, receiver, set::EVENTS};
@@ -37,7 +41,6 @@ pub(super) async fn transmitter(worker: web::Data<IssuerWorker>) -> HttpResponse
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
 pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let (receiver, issuer) = (receiver(&request, &worker)?, worker.issuer.settings.issuer.as_str());
-    let _one_of_few = receiver.poll()?;
     let stream = json!({
         "stream_id": receiver.name(),
         "iss": issuer,
@@ -51,6 +54,16 @@ pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>
     match pairs.iter().find(|(name, _)| name == "stream_id") {
         None => Ok(private([stream])),
         Some((_, id)) if id == receiver.name() => Ok(private(stream)),
-        Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")),
+        Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")
+            .with_status(StatusCode::NOT_FOUND)),
     }
+}
+
+/// The answer to a receiver that wants to create a stream (SSF 1.0 section 8.1.1.1)
+///
+/// Each receiver has its one stream already, so this is always 409. The receiver then reads the stream with GET.
+#[utoipa::path(post, path = "/ssf/stream", tag = "events", security(("bearer" = [])), responses())]
+pub(super) async fn create(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
+    receiver(&request, &worker)?;
+    Err(Problem::invalid("This secret has its stream already. Read it with GET.").with_status(StatusCode::CONFLICT))
 }

@@ -38,7 +38,8 @@ impl Erasure for Memory {
             | Cell::Devices(_)
             | Cell::DeviceTries(_)
             | Cell::ForcedRenewals(..)
-            | Cell::Merchant(..) => false,
+            | Cell::Merchant(..)
+            | Cell::Polls(_) => false,
         };
         let cells = shelves.erase_cells(of_person);
         Ok(Some(ErasedPerson {

@@ -51,6 +51,7 @@ pub(super) fn cell(cell: &Cell) -> String {
         Cell::Attempts(person, _) => attempts(person),
         Cell::Calls(person, call) => calls(person, *call),
         Cell::Merchant(app, change) => format!("wxmint:{{{app}}}:limit:eighths:merchant:{change}"),
+        Cell::Polls(receiver) => ["wxmint:limit:eighths:polls:", receiver].concat(),
         Cell::ForcedRenewals(app, seconds) => format!("wxmint:{{{app}}}:limit:eighths:forced:{seconds}"),
     }
 }

@@ -1,0 +1,104 @@
+//! What a receiver of events may take, and what becomes of polls when something fails.
+
+use serde_json::{Map, Value, json};
+
+use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
+use crate::{
+    revocations::who_does_not_read,
+    support::{BUSY, PATIENCE, Signal, eventually, until, wire_request},
+};
+
+#[tokio::test]
+async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_other_receiver_has() {
+    let bed = receivers().services(2).start().await;
+    let (mut admitted, none) = (0, json!({"maxEvents": 0}));
+    let refused = loop {
+        let polls = (0..3).map(|number| poll_at(&bed, number % 2, SECRET, none.clone()));
+        let answers = futures_util::future::join_all(polls).await;
+        admitted += answers.iter().filter(|answer| answer.status == 200).count();
+        if let Some(refused) = answers.into_iter().find(|answer| answer.status != 200) {
+            break refused;
+        }
+        assert!(admitted < 2_000, "nothing bounds it");
+    };
+    let wait: u64 = refused.expect_problem(429, "rate_limited").header("retry-after").parse().expect("seconds");
+    assert!((1..=12).contains(&wait) && admitted >= 200, "{admitted}, then {wait} s");
+    poll_at(&bed, 1, SECRET, none.clone()).await.expect_problem(429, "rate_limited");
+    assert_eq!(poll_at(&bed, 1, OTHER, none).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_poll_has_redis_read_what_it_answers_and_what_is_acknowledged_and_no_more() {
+    let bed = bed().await;
+    fill(&bed, users(1..1501));
+    let sent = || {
+        let stats: String = bed.redis.command(&["INFO", "stats"]);
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).expect("a number");
+        line.parse::<u64>().expect("a number")
+    };
+    let mut ack = Vec::new();
+    for _ in 0..3 {
+        let before = sent();
+        let (page, more) = events(&bed, SECRET, json!({"maxEvents": 10, "ack": ack})).await;
+        let used = sent() - before;
+        assert!(page.len() == 10 && more && used < 20_000, "{used} bytes; a thousand ends have 80,000");
+        ack = page.into_keys().collect();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_does_not_read_fills_its_own_places_and_the_feed_answers() {
+    let bed = bed().await;
+    fill(&bed, users(1..251));
+    let body = json!({"maxEvents": 250, "returnImmediately": true});
+    let head = format!("Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n", body.to_string().len());
+    let request = wire_request("POST /ssf/poll", "a", &head, &body.to_string());
+    let statuses = || (0..6).map(|_| who_does_not_read(bed.service(), &request)).unzip();
+    let (unread, statuses): (Vec<_>, Vec<_>) = statuses();
+    assert_eq!(statuses, ["200", "200", "200", "200", "429", "429"], "as long as the answers are not read");
+    assert_eq!(events(&bed, OTHER, body.clone()).await.0.len(), 250);
+    assert_eq!(bed.http.get(&bed.service().url("/revocations")).await.status, 200);
+    drop(unread);
+    until("there is room again", BUSY, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn refused_events_are_logged_a_hundred_times_a_minute_at_most() {
+    let bed = bed().await;
+    let refused = |number| (format!("id-{number}"), json!({"err": "invalid_key", "description": "no".repeat(160)}));
+    let errs: Map<String, Value> = (0..200).map(refused).collect();
+    events(&bed, SECRET, json!({"setErrs": errs})).await;
+    let lines = || bed.service().reasons("WARN").into_iter().filter(|reason| reason.starts_with("invalid_key: no"));
+    until("a hundred lines", PATIENCE, async || lines().count() >= 100).await;
+    bed.log_in("lin").await;
+    bed.service().says("\"event_code\":\"login\"").await;
+    assert!(lines().count() == 100 && lines().all(|reason| reason.len() == 300));
+}
+
+#[tokio::test]
+async fn while_redis_is_away_a_poll_is_told_so_and_loses_nothing() {
+    let bed = receivers().breakable_redis().start().await;
+    fill(&bed, users(1..3));
+    let (first, _) = events(&bed, SECRET, json!({})).await;
+    bed.redis_link().cut().await;
+    poll_at(&bed, 0, SECRET, json!({"ack": ids(&first)})).await.expect_problem(503, "store_unavailable");
+    bed.redis_link().restore().await;
+    let again = eventually("Redis is back", PATIENCE, async || {
+        let answer = poll_at(&bed, 0, SECRET, json!({})).await;
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!(again.await["sets"].as_object().expect("sets").len(), 2);
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_is_answered_before_the_service_stops() {
+    let mut bed = bed().await;
+    let before = bed.redis.calls();
+    let request = bed.http.0.post(bed.service().url("/ssf/poll")).bearer_auth(SECRET).json(&json!({}));
+    let http = bed.http.clone();
+    let waiting = tokio::spawn(async move { http.send(request).await });
+    until("it waits", BUSY, async || bed.redis.calls_since(&before).contains_key("xrange")).await;
+    bed.service().signal(Signal::TERM);
+    assert_eq!(waiting.await.expect("no panic").json(), json!({"sets": {}, "moreAvailable": false}));
+    assert_eq!(bed.services[0].end(PATIENCE).await.code(), Some(0));
+}
