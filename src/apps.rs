@@ -94,6 +94,12 @@ impl Apps {
         self.0.get(id).is_some_and(|configured| configured.unionid_required)
     }
 
+    /// What the app is, if it is no mini program.
+    pub fn kind_told(&self, id: &AppId) -> Option<&'static str> {
+        let kind = self.0.get(id)?.app.kind;
+        (kind != AppKind::MiniProgram).then(|| kind.name())
+    }
+
     /// All of them, in the order of their AppIDs.
     pub fn iter(&self) -> impl Iterator<Item = &App> {
         self.0.values().map(|configured| &configured.app)

@@ -10,10 +10,10 @@ const { WECHAT_URL = "https://open.weixin.qq.com" } = process.env; // or the sim
 for (const name of ["ISSUER", "ACCOUNT_APPID", "SITE_APPID", "SITE"]) if (!process.env[name]) throw new Error(`set ${name}`);
 
 // Over https alone, and for this host alone. On one's own machine there is http.
-const PRODUCTION = process.env.NODE_ENV === "production";
-const TOKEN = PRODUCTION ? "__Host-token" : "token"; // the cookie that logs a user in
-const STATE = PRODUCTION ? "__Host-state" : "state"; // the cookie of a browser that has gone to WeChat
-const COOKIE = { httpOnly: true, secure: PRODUCTION, sameSite: "lax", path: "/" };
+const SECURE = SITE.startsWith("https:");
+const TOKEN = SECURE ? "__Host-token" : "token"; // the cookie that logs a user in
+const STATE = SECURE ? "__Host-state" : "state"; // the cookie of a browser that has gone to WeChat
+const COOKIE = { httpOnly: true, secure: SECURE, sameSite: "lax", path: "/" };
 const STATE_LIFE = 600_000; // ms
 const cookie = (request, name) => new RegExp(`(?:^|; )${name}=([\\w.-]+)`).exec(request.get("Cookie"))?.[1];
 
@@ -69,11 +69,13 @@ async function currentUser(request, response, next) {
   next();
 }
 
+/** The browser forgets the token in any case. 503 if wxmint has not ended it: whoever has a copy of it is still logged in. */
 async function logOut(request, response) {
   const token = cookie(request, TOKEN);
   response.clearCookie(TOKEN, COOKIE);
-  if (token) await ask("/logout", request, { Authorization: `Bearer ${token}` });
-  response.sendStatus(204);
+  const answer = token && (await ask("/logout", request, { Authorization: `Bearer ${token}` }));
+  const isEnded = !answer || answer.ok || answer.status === 401; // 401: it had ended before
+  response.sendStatus(isEnded ? 204 : 503);
 }
 
 /** A request that changes something comes from our own pages. */
@@ -99,7 +101,8 @@ app.post("/logout", logOut);
 app.use(express.static(fileURLToPath(new URL("public", import.meta.url))));
 app.use((error, request, response, next) => {
   console.warn(`${request.method} ${request.path}: ${error.message}`); // wxmint does not answer, or not with JSON
-  response.redirect("/?error=unavailable");
+  if (request.method === "POST") response.sendStatus(503);
+  else response.redirect("/?error=unavailable");
 });
 
 await tokens.follow();

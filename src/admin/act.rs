@@ -55,6 +55,7 @@ impl<T: Target> Act<T> {
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::Request(action), origin(request));
         let target = T::named_by(path.into_inner(), &mut event, &operating.worker.vault.load_full());
+        event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
         let because =
             |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
         let by = operating.tokens.holder(request).inspect_err(|problem| {

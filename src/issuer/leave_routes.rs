@@ -60,7 +60,8 @@ fn begin(
     cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), Some(token.app.clone()));
     let (app, client) = if is_of_client(&worker.issuer.minter, &token) { (None, of) } else { (of, None) };
-    Ok((Event { user, app, client, ..event }, token))
+    let app_kind = app.as_ref().and_then(|app| worker.issuer.apps.all().kind_told(app));
+    Ok((Event { user, app, app_kind, client, ..event }, token))
 }
 
 /// Tells of a request that a stranger may have sent.

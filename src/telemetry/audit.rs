@@ -110,7 +110,7 @@ pub struct Event {
     pub by: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
-    /// What the app is, if it is no mini program. Known of logins.
+    /// What the app is, if it is configured and no mini program.
     pub app_kind: Option<&'static str>,
     /// The page whose token it is about.
     pub client: Option<AppId>,

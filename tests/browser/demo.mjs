@@ -130,7 +130,7 @@ async function scan() {
     await lets(page);
     await opensPage(page);
     await isThrownOut(page, "ban");
-    await seen(page, "[data-testid=tablet][data-stage=out]");
+    await isOut(page, "ban the user", "tablet");
   });
   await check("320 to 1280 px, in both languages and themes, the laptop and the phone's question fit", fitsLaptop);
   await check("an unbinding throws the laptop out", async () => {
@@ -801,12 +801,12 @@ async function isThrownOut(page, act) {
   await page.getByTestId("laptop-lift").waitFor({ state: "detached" });
 }
 
-async function isOut(page, act) {
-  await site(page, "out");
-  const said = await page.getByTestId("laptop-says").textContent();
+async function isOut(page, act, device = "laptop") {
+  await seen(page, `[data-testid=${device}][data-stage=out]`);
+  const said = await page.getByTestId(`${device}-says`).textContent();
   const [, seconds] = said.match(/: (\d+\.\d) s after/) ?? [];
   expect(said.startsWith(act) && Number(seconds) <= LATEST_REFUSAL, true, `at most ${LATEST_REFUSAL} s after "${act}", not "${said}"`);
-  console.log(`    the laptop is out: ${said}`);
+  console.log(`    the ${device} is out: ${said}`);
 }
 
 async function fitsLaptop() {

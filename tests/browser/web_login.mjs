@@ -2,13 +2,14 @@
 //
 //     node web_login.mjs http://127.0.0.1:3000 [screenshot-directory] STORY JSON
 //
-// JSON: `service`, `simulator`, `admin` (URLs), `account` and `site` (AppIDs), `appid` (of the mini program), `secret` (of the admin
+// JSON: `service`, `simulator`, `admin`, `sidecar` (URLs; the last that of its `/verify`), `account` and `site` (AppIDs), `appid` (of the mini program), `secret` (of the admin
 // listener). tests/it/web_login/example.rs starts all of it.
 
 import { join } from "node:path";
 import { PATIENCE, address, browser, check, expect, seen, shots } from "./means.mjs";
 
-const LATEST_REFUSAL = 10; // s from a ban to the site's refusal; the page asks every 3 s
+const LATEST_REFUSAL = 10; // s from the answer to a ban until nobody serves the user any more
+const ASKS_EVERY = 100; // ms
 const known = JSON.parse(process.argv[5]);
 const IN_WECHAT = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/130.0 Mobile Safari/537.36 MicroMessenger/8.0.54";
 const site = new URL(address);
@@ -48,6 +49,11 @@ async function code(appid, person) {
   return (await json(`${known.simulator}/_simulator/codes`, "POST", { person, appid })).codes[0];
 }
 
+/** What a service answers that wxmint's own sidecar guards. */
+async function statusOf(token) {
+  return (await fetch(known.sidecar, { headers: { Authorization: `Bearer ${token}` } })).status;
+}
+
 async function logIn(page, person) {
   await page.click("#login a");
   await page.getByRole("link", { name: person, exact: true }).click();
@@ -63,6 +69,23 @@ async function isRefused(page, url) {
 
 async function exchanges() {
   return (await json(`${known.simulator}/_simulator/stats`, "GET")).exchanges_ok;
+}
+
+/** What the site answers to the page's browser, without the page. */
+function servedTo(page) {
+  return async () => (await page.request.get(`${site.origin}/me`)).status();
+}
+
+/** Asks again and again; s from `began` to the refusal. */
+async function refusedAfter(name, ask, began) {
+  const limit = began + LATEST_REFUSAL * 1000;
+  while ((await ask()) !== 401) {
+    if (Date.now() > limit) throw new Error(`${name}: not refused within ${LATEST_REFUSAL} s of the ban`);
+    await new Promise((resolve) => setTimeout(resolve, ASKS_EVERY));
+  }
+  const took = (Date.now() - began) / 1000;
+  expect(took <= LATEST_REFUSAL, true, `${name}: a refusal after ${took} s`);
+  console.log(`    ${name}: refused ${took.toFixed(1)} s after the ban`);
 }
 
 async function stories() {
@@ -82,13 +105,14 @@ async function stories() {
     expect(await logIn(inWeChat, "lin"), phone.user_id, "the user");
     expect(inWeChat.sent.some((url) => url.includes("/connect/oauth2/authorize?")), true, "WeChat's page");
   });
-  await check("a ban throws both out, until it is lifted", async () => {
+  await check("one ban throws the website, the account's page and the mini program out, until it is lifted", async () => {
     const ban = `${known.admin}/users/${phone.user_id}/block`;
+    const doors = { website: servedTo(desk), "account's page": servedTo(inWeChat), "mini program": () => statusOf(phone.access_token) };
+    for (const [name, ask] of Object.entries(doors)) expect((await ask()) < 300, true, `${name}: served before the ban`);
     await json(ban, "PUT", undefined, known.secret);
     const began = Date.now();
-    for (const page of [desk, inWeChat]) await seen(page, "#login:not([hidden])");
-    const took = (Date.now() - began) / 1000;
-    expect(took < LATEST_REFUSAL + 3 + PATIENCE / 10_000, true, `a ban that is seen after ${took} s`);
+    await Promise.all(Object.entries(doors).map(([name, ask]) => refusedAfter(name, ask, began)));
+    for (const page of [desk, inWeChat]) await seen(page, "#login:not([hidden])"); // the pages ask every 3 s
     await desk.click("#login a");
     await desk.getByRole("link", { name: "lin", exact: true }).click();
     await seen(desk, "#note:not([hidden])");

@@ -73,8 +73,9 @@ impl Site {
 
     async fn website(&self) -> (Process, String) {
         let secret = self.secrets["shop-web"].as_str().expect("a secret");
-        let client = [("CLIENT_ID", "shop-web"), ("CLIENT_SECRET", secret), ("ISSUER", self.issuer()), ("PORT", "0")];
-        self.run("scan-login/express/app.mjs", &client).await
+        let client = [("CLIENT_ID", "shop-web"), ("CLIENT_SECRET", secret), ("ISSUER", self.issuer())];
+        let site = [("SITE", "http://127.0.0.1"), ("PORT", "0")];
+        self.run("scan-login/express/app.mjs", &[&client[..], &site].concat()).await
     }
 
     /// A story of tests/browser/scan.mjs, which asks for the text of each picture that the phone's camera takes.

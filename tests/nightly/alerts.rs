@@ -30,9 +30,10 @@ const LONGEST: Duration = Duration::from_secs(150);
 /// Between two acts of those who suffer from a fault.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The times of the rules, and what they are here. A time that is not here fails the test.
-const TIMES: [(&str, &str); 8] = [
+const TIMES: [(&str, &str); 9] = [
     ("[5m]", "[10s]"),
     ("[10m]", "[20s]"),
+    ("offset 10m", "offset 20s"),
     ("[1h]", "[120s]"),
     ("for: 1m", "for: 2s"),
     ("for: 2m", "for: 4s"),
@@ -220,6 +221,8 @@ async fn the_app_secret_is_wrong(watch: &Watch) {
     let other = "ffeeddccbbaa99887766554433221100";
     bed.wechat.change_app(json!({"appid": APPID, "secret": other, "drop_old_secrets": true})).await;
     watch.fire("secret", &["WxmintWeChatMisconfigured"], async || bed.log_in("lin").await).await;
+    let named = format!("query?query=ALERTS{{namespace=\"secret\",app=\"{APPID}\",kind=\"mini_program\"}}");
+    until("the alert names the app", PATIENCE, async || watch.ask(&named).await["result"][0].is_object()).await;
 }
 
 /// The page that the codes open is not in the published version.

@@ -199,6 +199,11 @@ impl Stepwise {
         };
         self.step(what, recorded).await
     }
+
+    pub(crate) async fn is_blocked(&self, user: &UserId) -> Answer<bool> {
+        let (what, user) = (("user_state", About::Other, user.to_string()), user.clone());
+        self.step(what, async move |store: &dyn Store| store.user_state(&user).await.map(|state| state.blocked)).await
+    }
 }
 
 fn of_person(name: &'static str, person: &Person, details: String) -> (&'static str, About, String) {

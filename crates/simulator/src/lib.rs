@@ -63,6 +63,7 @@ pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
 pub use docs::Docs;
 pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
+pub use oauth2_pages::oauth2_page_routes;
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
 pub use platform::{
@@ -81,7 +82,7 @@ pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnc
         }
         config
             .configure(control_routes(Arc::clone(&world)))
-            .configure(oauth2_pages::routes(Arc::clone(&world)))
+            .configure(oauth2_page_routes(Arc::clone(&world)))
             .configure(platform::login_page::routes(Arc::clone(&world)))
             .configure(wechat_routes::routes(world, reset_on_close))
             .default_service(web::to(control::no_such_path));

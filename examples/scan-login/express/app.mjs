@@ -4,14 +4,14 @@ import { fileURLToPath } from "node:url";
 import express from "express";
 import { Verifier } from "../../peers/node/verifier.mjs";
 
-const { ISSUER, WXMINT_URL = ISSUER, CLIENT_ID, CLIENT_SECRET, AUDIENCE = ISSUER, PORT = "3000" } = process.env;
-for (const name of ["ISSUER", "CLIENT_ID", "CLIENT_SECRET"]) if (!process.env[name]) throw new Error(`set ${name}`);
+const { ISSUER, WXMINT_URL = ISSUER, CLIENT_ID, CLIENT_SECRET, SITE, AUDIENCE = ISSUER, PORT = "3000" } = process.env;
+for (const name of ["ISSUER", "CLIENT_ID", "CLIENT_SECRET", "SITE"]) if (!process.env[name]) throw new Error(`set ${name}`);
 
 // Over https alone, and for this host alone. On one's own machine there is http.
-const PRODUCTION = process.env.NODE_ENV === "production";
-const TOKEN = PRODUCTION ? "__Host-token" : "token"; // the cookie that logs a user in
-const SCAN = PRODUCTION ? "__Host-scan" : "scan"; // the cookie of a browser that shows a code
-const COOKIE = { httpOnly: true, secure: PRODUCTION, sameSite: "lax", path: "/" };
+const SECURE = SITE.startsWith("https:");
+const TOKEN = SECURE ? "__Host-token" : "token"; // the cookie that logs a user in
+const SCAN = SECURE ? "__Host-scan" : "scan"; // the cookie of a browser that shows a code
+const COOKIE = { httpOnly: true, secure: SECURE, sameSite: "lax", path: "/" };
 const cookie = (request, name) => new RegExp(`(?:^|; )${name}=([\\w.-]+)`).exec(request.get("Cookie"))?.[1];
 
 const tokens = new Verifier(ISSUER, AUDIENCE);
@@ -80,11 +80,13 @@ async function currentUser(request, response, next) {
   next();
 }
 
+/** The browser forgets the token in any case. 503 if wxmint has not ended it: whoever has a copy of it is still logged in. */
 async function logOut(request, response) {
   const token = cookie(request, TOKEN);
   response.clearCookie(TOKEN, COOKIE);
-  if (token) await ask("/logout", { headers: { Authorization: `Bearer ${token}` } });
-  response.sendStatus(204);
+  const answer = token && (await ask("/logout", { headers: { Authorization: `Bearer ${token}` } }));
+  const isEnded = !answer || answer.ok || answer.status === 401; // 401: it had ended before
+  response.sendStatus(isEnded ? 204 : 503);
 }
 
 /** A request that changes something comes from our own pages. */

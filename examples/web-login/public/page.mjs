@@ -26,9 +26,10 @@ async function show() {
 }
 
 find("logout").addEventListener("click", async () => {
-  await fetch("logout", { method: "POST" });
+  const answer = await fetch("logout", { method: "POST" }).catch(() => null);
   wasLoggedIn = false;
   await show();
+  if (!answer?.ok) note("退出登录没有得到确认，登录凭证可能仍然有效。");
 });
 const error = new URLSearchParams(location.search).get("error");
 if (error) note(NOTES[error] ?? "暂时无法登录，请稍后再试。");

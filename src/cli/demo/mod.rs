@@ -26,7 +26,8 @@ use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy, vault::Vault};
 use wxmint_simulator::{
     AccountBook, Block, DEMO_ACCOUNT, DEMO_APPS, Kind, Known, KnownOf, Link, Options, ReadKeys, Rotate, World,
-    account_page_routes, account_routes, control_routes, page_files, peer_routes, regulars_book, regulars_logins,
+    account_page_routes, account_routes, control_routes, oauth2_page_routes, page_files, peer_routes, regulars_book,
+    regulars_logins,
 };
 use wxmint_store::{Bindings, Ends, Memory};
 use wxmint_upstream::{Tls, Upstream};
@@ -166,6 +167,7 @@ impl StandIns {
         Arc::new(move |config| {
             config.app_data(InDemo);
             control_routes(Arc::clone(&world))(config);
+            oauth2_page_routes(Arc::clone(&world))(config);
             account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
             for &(path, kind, content) in page_files() {
                 config.route(path, web::get().to(move || async move { page::answer(kind, content) }));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 use wxmint_upstream::{ProxyUrl, Tls};
-use wxmint_wechat::{App, CallError, Verdict, WeChat};
+use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
 use crate::{
     apps::{self, CurrentApps},
@@ -94,31 +94,40 @@ pub(super) fn address_in(errmsg: &str) -> Option<&str> {
     errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
 }
 
+/// Where WeChat shows the app to its owner.
+fn console(kind: AppKind) -> &'static str {
+    match kind {
+        AppKind::MiniProgram | AppKind::OfficialAccount => "mp.weixin.qq.com",
+        AppKind::Website | AppKind::MobileApp => "open.weixin.qq.com",
+    }
+}
+
 /// What to do about an errcode for which WeChat refuses logins too.
-fn cure(errcode: i64, errmsg: &str) -> Option<String> {
+fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<String> {
+    let console = console(kind);
     Some(match errcode {
-        40013 => "put the AppID that mp.weixin.qq.com shows into WXMINT_APPID, or the name of the app's file".into(),
+        40013 => format!("put the AppID that {console} shows into WXMINT_APPID, or the name of the app's file"),
         40001 | 40125 => {
             "put its AppSecret into WXMINT_APP_SECRET, or the app's file (WeChat shows it only when it is reset)".into()
         }
         40164 => {
             let address = address_in(errmsg).unwrap_or("the address of this machine");
-            format!("put {address} on the IP whitelist of the app at mp.weixin.qq.com")
+            format!("put {address} on the IP whitelist of the app at {console}")
         }
-        40243 => "unfreeze the AppSecret at mp.weixin.qq.com".into(),
+        40243 => format!("unfreeze the AppSecret at {console}"),
         _ => return None,
     })
 }
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
-    let (name, app) = ("wechat.credentials", apps::name(app));
+    let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
     let error = match outcome {
         Ok(()) => return Finding::ok(name, format!("{app}: WeChat takes AppID and AppSecret")),
         Err(error) => error,
     };
     let found = format!("{app}: {error}");
     match &error {
-        CallError::Refused { errcode, errmsg, .. } => match cure(*errcode, errmsg) {
+        CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
             None => Finding::warning(
                 name,
@@ -164,6 +173,22 @@ mod tests {
         ] {
             let found = found(body);
             assert!(found.status == status && found.advice.contains(advice), "{body}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_has_a_website_or_a_mobile_app_is_sent_to_the_open_platform() {
+        let app = App::mini_program(
+            "wx0123456789abcdef".parse().expect("an AppID"),
+            "0123456789abcdef".parse().expect("a secret"),
+        );
+        for (kind, console) in AppKind::ALL.into_iter().zip(["mp.", "mp.", "open.", "open."]) {
+            let app = App { kind, ..app.clone() };
+            for errcode in [40013, 40164, 40243] {
+                let answer = format!(r#"{{"errcode":{errcode},"errmsg":"no"}}"#);
+                let found = credentials(&app, read_access_token(answer.as_bytes()).map(drop));
+                assert!(found.advice.contains(&format!(" {console}weixin.qq.com")), "{found:?}");
+            }
         }
     }
 

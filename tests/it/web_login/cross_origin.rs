@@ -1,10 +1,13 @@
 //! Which sites may read which answers.
 
+use std::fs;
+
 use reqwest::Method;
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{ACCOUNT, ORIGIN, SITE, builder};
-use crate::support::{APPID, Answer, TestBed};
+use crate::support::{APPID, Answer, OTHER_SECRET, PATIENCE, TestBed, until};
 
 const STRANGERS: [&str; 6] = [
     "https://evil.example.com",
@@ -82,4 +85,72 @@ async fn without_a_folder_of_apps_no_preflight_is_answered() {
         let answer = of_page(&bed, Method::OPTIONS, path, ORIGIN, None, "").await;
         assert_eq!((answer.status, reader(&answer)), (405, None), "{path}");
     }
+}
+
+const OTHER_ORIGIN: &str = "https://shop.example.com";
+const PATHS: [(&str, Method); 3] = [("/login", Method::POST), ("/logout", Method::POST), ("/binding", Method::DELETE)];
+
+/// The file of the website, with this origin.
+fn set_origin(folder: &TempDir, origin: &str) {
+    let file = json!({"kind": "website", "secret": OTHER_SECRET, "origins": [origin]}).to_string();
+    fs::write(folder.path().join(SITE), file).expect("written");
+}
+
+/// Whether pages of this site may ask, on each of the three paths.
+async fn may_ask(bed: &TestBed, origin: &str) -> [bool; 3] {
+    let mut may = [false; 3];
+    for (index, (path, method)) in PATHS.into_iter().enumerate() {
+        let preflight = of_page(bed, Method::OPTIONS, path, origin, None, "").await;
+        assert_eq!(preflight.status, 204, "{path}");
+        may[index] = reader(&preflight) == Some(origin);
+        assert!(preflight.header("access-control-allow-methods").contains(method.as_str()), "{preflight:?}");
+        assert_eq!(preflight.header("access-control-allow-headers"), "Authorization, Content-Type");
+    }
+    may
+}
+
+#[tokio::test]
+async fn pages_of_two_apps_may_ask_all_three_paths_and_each_reads_its_own_apps_answers_alone() {
+    let (builder, folder) = builder();
+    set_origin(&folder, OTHER_ORIGIN);
+    let bed = builder.start().await;
+    for (appid, own, other) in [(ACCOUNT, ORIGIN, OTHER_ORIGIN), (SITE, OTHER_ORIGIN, ORIGIN)] {
+        assert_eq!(may_ask(&bed, own).await, [true; 3], "{own}");
+        for (origin, may) in [(own, Some(own)), (other, None)] {
+            assert_eq!(reader(&log_in(&bed, appid, origin).await), may, "/login {appid} {origin}");
+            for (path, method) in PATHS.into_iter().skip(1) {
+                let token = log_in(&bed, appid, own).await.member("access_token");
+                let left = of_page(&bed, method, path, origin, Some(&token), "").await;
+                assert_eq!(reader(&left), may, "{path} {appid} {origin}");
+                if path == "/binding" {
+                    let again = of_page(&bed, Method::DELETE, path, origin, Some(&token), "").await;
+                    assert_eq!(reader(&again.expect_problem(401, "invalid_token")), may, "an ended token, {origin}");
+                }
+            }
+        }
+    }
+    assert_eq!(may_ask(&bed, STRANGERS[0]).await, [false; 3]);
+}
+
+#[tokio::test]
+async fn what_leaves_an_apps_file_reads_nothing_any_more_and_what_comes_reads_at_once() {
+    let (builder, folder) = builder();
+    set_origin(&folder, OTHER_ORIGIN);
+    let bed = builder.start().await;
+    assert_eq!(reader(&log_in(&bed, SITE, OTHER_ORIGIN).await), Some(OTHER_ORIGIN));
+    let newer = "https://new.example.com";
+    set_origin(&folder, newer);
+    until("the file is read again", PATIENCE, async || may_ask(&bed, newer).await == [true; 3]).await;
+    assert_eq!(may_ask(&bed, OTHER_ORIGIN).await, [false; 3]);
+    for (origin, may) in [(OTHER_ORIGIN, None), (newer, Some(newer))] {
+        let login = log_in(&bed, SITE, origin).await;
+        assert_eq!(reader(&login), may, "/login {origin}");
+        let left = of_page(&bed, Method::POST, "/logout", origin, Some(&login.member("access_token")), "").await;
+        assert_eq!(reader(&left), may, "/logout {origin}");
+    }
+    fs::remove_file(folder.path().join(SITE)).expect("removed");
+    until("the app is gone", PATIENCE, async || may_ask(&bed, newer).await == [false; 3]).await;
+    let gone = json!({"code": "never", "appid": SITE}).to_string();
+    let refused = of_page(&bed, Method::POST, "/login", newer, None, &gone).await;
+    assert_eq!(reader(&refused.expect_problem(400, "unknown_app")), None);
 }

@@ -24,6 +24,10 @@ pub(crate) struct Books {
     /// Those of each user who ever had any.
     pub(crate) lists: BTreeMap<UserId, Vec<Person>>,
     pub(crate) holders: BTreeMap<UnionId, UserId>,
+    /// With those from whom a unionid was taken.
+    pub(crate) ever_held: BTreeSet<(UnionId, UserId)>,
+    /// By an operator.
+    pub(crate) blocked: BTreeSet<UserId>,
     /// Users who may have been made for a login with a phone number.
     pub(crate) by_phone: BTreeSet<UserId>,
     /// Users of whom somebody was told that they are new.
@@ -39,6 +43,8 @@ impl Books {
             pasts: BTreeMap::new(),
             lists: BTreeMap::new(),
             holders: BTreeMap::new(),
+            ever_held: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             by_phone: BTreeSet::new(),
             told_new: BTreeSet::new(),
         }
@@ -88,7 +94,10 @@ impl Books {
             }
             About::Holder { unionid, .. } => {
                 let holder = store.claim_unionid(unionid, None).await.expect("a holder");
-                holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
+                if let Some(holder) = holder {
+                    self.ever_held.insert((unionid.clone(), holder.clone()));
+                    self.holders.insert(unionid.clone(), holder);
+                }
             }
             About::Other => {}
         }

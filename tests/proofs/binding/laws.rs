@@ -28,6 +28,8 @@ pub(crate) fn of_a_change(person: &Person, before: &BindingState, party: &Party,
     let after = &books.binding_state(person);
     let follows = match (before, after) {
         (BindingState::Bound(old), BindingState::Bound(new)) => {
+            let noted = old.unionid != new.unionid && party.evidence.barred.is_some();
+            hold(!noted, || "a unionid is noted whose user is blocked".into())?;
             old.generation == new.generation && old.user == new.user
         }
         (before, after) if before == after => true,
@@ -67,6 +69,9 @@ fn of_an_intent(intent: &Intent, dissolved: bool, Party { visit, evidence }: &Pa
         }
         _ => false,
     };
+    let is_named = intent.by_unionid && evidence.holders.contains(&intent.user);
+    let is_unnamed = !intent.by_unionid && (by_password || dissolved || visit.unionid.is_none());
+    hold(is_named || is_unnamed, || "a person is to be bound to another than the unionid stands for".into())?;
     let once_left = books.pasts(&visit.person).iter().any(|past| past.user == intent.user);
     let undone = dissolved && !by_password && (intent.by_unionid || once_left);
     hold(!undone, || "a dissolved binding is made again, and nobody asked for it".into())
@@ -84,8 +89,11 @@ pub(crate) fn of_a_list_change(user: &UserId, before: Option<&[Person]>, books: 
 }
 
 /// A unionid stands for one user, until it is taken from that one.
-pub(crate) fn of_a_new_holder(before: Option<&UserId>, about: &About, books: &Books) -> Held {
+pub(crate) fn of_a_new_holder(before: Option<&UserId>, about: &About, party: &Party, books: &Books) -> Held {
     let About::Holder { unionid, not_any_more } = about else { return Ok(()) };
+    let own = party.evidence.own.as_ref().filter(|_| before.is_none());
+    let is_theirs = own.is_none_or(|own| books.holders.get(unionid).is_none_or(|holder| holder == own));
+    hold(is_theirs, || format!("{} came later, and stands for another than the person's user", unionid.as_str()))?;
     let stays = before.is_none() || before == books.holders.get(unionid) || before == not_any_more.as_ref();
     hold(stays, || format!("{} stood for {before:?}, from whom nobody wanted to take it", unionid.as_str()))
 }
@@ -148,6 +156,12 @@ pub(crate) struct Evidence {
     taken: bool,
     /// Whether there was a moment in which the person was bound to nobody.
     free: bool,
+    /// The user to whom the person was bound all the time.
+    own: Option<UserId>,
+    /// The blocked user whom the person's unionid stood for all the time, while it was not the person's user nor noted.
+    barred: Option<UserId>,
+    /// Whoever was blocked at any time.
+    blocked: BTreeSet<UserId>,
     /// The user whom the person's unionid stood for all the time, with room on the list.
     invited: Option<UserId>,
 }
@@ -163,6 +177,9 @@ impl Evidence {
             refusable: false,
             taken: is_taken(visit, books),
             free: false,
+            own: books.user_of(&visit.person),
+            barred: bar(visit, books),
+            blocked: BTreeSet::new(),
             invited: invitation(visit, books),
         };
         evidence.grow(visit, books);
@@ -175,8 +192,12 @@ impl Evidence {
         self.holders.extend(visit.unionid.as_ref().and_then(|unionid| books.holders.get(unionid)).cloned());
         self.refusable |= is_refusable(visit, &self.holders, books);
         self.taken &= is_taken(visit, books);
-        self.free |= books.user_of(&visit.person).is_none();
-        let is_theirs = self.invited.is_some() && books.user_of(&visit.person) == self.invited;
+        let user = books.user_of(&visit.person);
+        self.free |= user.is_none();
+        self.blocked.extend(books.blocked.iter().cloned());
+        self.own.take_if(|own| user.as_ref() != Some(own));
+        self.barred.take_if(|barred| bar(visit, books).as_ref() != Some(barred));
+        let is_theirs = self.invited.is_some() && user == self.invited;
         if !is_theirs && invitation(visit, books) != self.invited {
             self.invited = None;
         }
@@ -211,6 +232,16 @@ fn invitation(visit: &Visit, books: &Books) -> Option<UserId> {
     let lives = books.lists.get(holder).is_some_and(|list| list.iter().any(|person| *person != visit.person));
     let has_room = books.others(holder, &visit.person) < visit.per_user as usize;
     (unbound && lives && has_room).then(|| holder.clone())
+}
+
+/// The blocked user whom the person's unionid stands for.
+fn bar(visit: &Visit, books: &Books) -> Option<UserId> {
+    let (unionid, state) = (visit.unionid.as_ref()?, books.binding_state(&visit.person));
+    let holder = books.holders.get(unionid)?;
+    let is_settled =
+        matches!(&state, BindingState::Bound(bound) if bound.user == *holder || bound.unionid == visit.unionid);
+    let lives = books.lists.get(holder).is_some_and(|list| !list.is_empty());
+    (!is_settled && lives && books.blocked.contains(holder)).then(|| holder.clone())
 }
 
 fn is_taken(visit: &Visit, books: &Books) -> bool {
@@ -249,9 +280,19 @@ pub(crate) fn of_an_answer(
             hold(evidence.invited.is_none(), || "somebody is asked whose unionid is known".into())
         }
         Outcome::AlreadyBound => hold(evidence.refusable, || "a login is refused without a reason".into()),
+        Outcome::Blocked => {
+            hold(may_be_blocked(visit, evidence, books, backend), || "somebody is blocked without a reason".into())
+        }
         Outcome::Unbound => of_an_unbinding(visit, evidence, books),
         Outcome::Failed(error) => hold(error.reason == LOST, || format!("failed: {}", error.reason)),
     }
+}
+
+/// An operator has blocked the user who was proved, or made, or for whom the unionid stands or stood.
+fn may_be_blocked(visit: &Visit, evidence: &Evidence, books: &Books, backend: &Backend) -> bool {
+    let proved = |user: &UserId| matches!(&visit.wish, Wish::LogInAs(candidate) if candidate.user == *user);
+    let held = |user: &UserId| visit.unionid.clone().is_some_and(|it| books.ever_held.contains(&(it, user.clone())));
+    evidence.blocked.iter().any(|user| proved(user) || backend.has_made(user) || held(user))
 }
 
 fn of_a_login(bound: &Bound, visit: &Visit, evidence: &Evidence, books: &mut Books, backend: &Backend) -> Held {
@@ -259,6 +300,9 @@ fn of_a_login(bound: &Bound, visit: &Visit, evidence: &Evidence, books: &mut Boo
     let true_then =
         past.is_some_and(|past| past.user == bound.user && past.ended.is_none_or(|ended| ended > evidence.began));
     hold(true_then, || "a user is answered to whom the person was not bound".into())?;
+    hold(evidence.barred.is_none(), || "somebody is let in whose unionid stands for a blocked user".into())?;
+    let is_held = visit.unionid.as_ref().is_none_or(|unionid| books.holders.contains_key(unionid));
+    hold(is_held, || "somebody is let in whose unionid stands for nobody".into())?;
     match &visit.wish {
         Wish::LogInAs(candidate) => {
             hold(candidate.user == bound.user, || "a user is answered who was not proved".into())?;

@@ -4,6 +4,7 @@
 mod books;
 mod laws;
 mod request;
+mod rest;
 mod world;
 
 use std::rc::Rc;

@@ -10,7 +10,7 @@ use wxmint_store::{
 
 use wxmint::{
     accounts::Named,
-    login::{Binder, LoginError, Vacancy},
+    login::{Binder, Link, LoginError, Vacancy},
 };
 
 use crate::stepping::{About, Stepwise};
@@ -22,6 +22,8 @@ pub(crate) struct Visit {
     /// As WeChat tells it to this login.
     pub(crate) unionid: Option<UnionId>,
     pub(crate) wish: Wish,
+    /// Whether WeChat gives session keys to the app.
+    pub(crate) has_key: bool,
     /// People of one app that a user may have.
     pub(crate) per_user: u32,
 }
@@ -42,6 +44,8 @@ pub(crate) enum Outcome {
     /// Nobody is bound, and the person is asked.
     Asked,
     AlreadyBound,
+    /// The user is blocked, or the user of the person's unionid.
+    Blocked,
     Unbound,
     Failed(StoreError),
 }
@@ -101,6 +105,7 @@ impl Request {
         match served {
             Ok(outcome) => outcome,
             Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
+            Err(LoginError::Blocked) => Outcome::Blocked,
             Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
             Err(other) => Outcome::Failed(StoreError { reason: format!("not to be expected: {other}") }),
         }
@@ -130,7 +135,10 @@ impl Request {
             None => binder.bind_unasked(settled, async |vacancy: Vacancy<'_>| self.make(&vacancy).await).await?,
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
-        binder.link(&bound, async |_| Ok(false)).await?;
+        let linked = binder.link(&bound, async |user: &UserId| self.store.is_blocked(user).await).await?;
+        if let Link::Blocked(_) = linked {
+            return Ok(Outcome::Blocked);
+        }
         let new_for = bound.new_for.filter(|made| *made == attempt.mark());
         Ok(Outcome::Bound(Bound { new_for, ..bound }))
     }
@@ -138,7 +146,7 @@ impl Request {
     fn record(&self, newcomer: Newcomer, attempt: &AttemptId) -> LoginRecord {
         LoginRecord {
             person: self.visit.person.clone(),
-            session_key: Sealed::from_stored(b"sealed".to_vec()),
+            session_key: if self.visit.has_key { Sealed::from_stored(b"sealed".to_vec()) } else { Sealed::nothing() },
             order: ExchangeOrder::new(self.visit.number, attempt),
             rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
             newcomer,

@@ -71,7 +71,7 @@ class ScanController {
 
 	ScanController(JwtDecoder tokens, @Value("${wxmint.issuer}") String issuer,
 			@Value("${scan.client-id}") String clientId, @Value("${scan.client-secret}") String clientSecret,
-			@Value("${scan.secure-cookies:false}") boolean secure) {
+			@Value("${scan.secure-cookies:true}") boolean secure) {
 		this.tokens = tokens;
 		this.clientId = clientId;
 		this.clientSecret = clientSecret;
