@@ -52,9 +52,10 @@ pub(super) struct LoginAnswer<'a> {
     aliases: BTreeMap<&'a str, &'a SignedToken>,
 }
 
-/// Turn the code of wx.login into a token
+/// Turn a login code into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. To try it here, choose an example. A code
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. A mini program sends the code of wx.login; an official
+/// account's page, a website or a mobile app that of WeChat's OAuth2. To try it here, choose an example. A code
 /// works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent, by a fresh one.
 /// Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer tools.
 #[utoipa::path(post, path = "/login", tag = "login",

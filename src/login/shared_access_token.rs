@@ -4,12 +4,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
@@ -18,6 +16,7 @@ use wxmint_store::{
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use crate::{
+    clock::now,
     platform::{Platform, Refusal},
     telemetry::admit_line,
 };
@@ -33,8 +32,9 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 /// How long before its end a token is renewed. WeChat gives its successor in the last five minutes; asked any sooner it
 /// gives the same one, and asked at the last moment it may be away.
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
-/// How long a process uses a token without asking whether it is the newest: shorter than the time before its end in which one is renewed.
-const HELD: Duration = Duration::from_secs(60);
+/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in which one is
+/// renewed.
+const HELD: i64 = 60;
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// WeChat gives a platform's token once: an answer that nobody waits for is lost, and the token before it ends soon.
@@ -81,15 +81,16 @@ impl Usable {
 /// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
 /// is replaced as any other.
 #[derive(Default)]
-pub struct HeldToken(ArcSwapOption<(Usable, Instant)>);
+pub struct HeldToken(ArcSwapOption<(Usable, DateTime<Utc>)>);
 
 impl HeldToken {
-    fn get(&self) -> Option<Arc<(Usable, Instant)>> {
-        self.0.load_full().filter(|held| Instant::now() < held.1)
+    /// None also where the clock has stepped back.
+    fn get(&self) -> Option<Arc<(Usable, DateTime<Utc>)>> {
+        self.0.load_full().filter(|held| (0..HELD).contains(&(now() - held.1).num_seconds()))
     }
 
-    fn hold(&self, usable: Usable) -> Arc<(Usable, Instant)> {
-        let held = Arc::new((usable, Instant::now() + HELD));
+    fn hold(&self, usable: Usable) -> Arc<(Usable, DateTime<Utc>)> {
+        let held = Arc::new((usable, now()));
         self.0.store(Some(Arc::clone(&held)));
         held
     }

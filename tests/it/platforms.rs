@@ -5,6 +5,7 @@ mod envelopes;
 mod merchants;
 mod refusals;
 mod vendor;
+mod week;
 
 use std::time::{Duration, Instant};
 

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, secrets::Place,
-    write_private,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, libfaketime,
+    movable_clock, secrets::Place, write_private,
 };
 
 /// What `WXMINT_REDIS_URL` leads to.
@@ -85,6 +85,7 @@ pub(crate) struct Builder {
     algorithm: &'static str,
     environment: Vec<(String, String)>,
     simulator_args: Vec<String>,
+    simulator_variables: Vec<(String, String)>,
     users: Option<UsersFile>,
     folders: Vec<TempDir>,
     redis_options: Vec<String>,
@@ -106,6 +107,7 @@ impl TestBed {
             algorithm: "ES256",
             environment: Vec::new(),
             simulator_args: Vec::new(),
+            simulator_variables: Vec::new(),
             users: None,
             folders: Vec::new(),
             redis_options: Vec::new(),
@@ -273,6 +275,21 @@ impl Builder {
         self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").file("WXMINT_PLATFORM_FILE", &file.to_string())
     }
 
+    /// The clock of services and WeChat is the one that this file says (libfaketime); Redis has a movable one in `folder`.
+    pub(crate) fn on_the_clock_of(mut self, file: &Path, folder: &Path) -> Self {
+        let library = libfaketime().to_string_lossy().into_owned();
+        for (name, value) in [
+            ("LD_PRELOAD", &*library),
+            ("FAKETIME_TIMESTAMP_FILE", &file.to_string_lossy()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ] {
+            self.simulator_variables.push((name.to_owned(), value.to_owned()));
+            self = self.env(name, value);
+        }
+        self.redis_options(&[&movable_clock(folder)])
+    }
+
     fn file(mut self, variable: &str, content: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("of-an-operator");
@@ -323,7 +340,7 @@ impl Builder {
 
     async fn start_at<R: Reachable>(self, redis_url: &str, redis: R) -> TestBed<R> {
         let http = Http::new();
-        let wechat = Simulator::start(http.clone(), &self.simulator_args).await;
+        let wechat = Simulator::start_with(http.clone(), &self.simulator_args, &self.simulator_variables).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 
         let mut configuration = Configuration::new(self.algorithm);

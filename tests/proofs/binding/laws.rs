@@ -238,8 +238,7 @@ fn invitation(visit: &Visit, books: &Books) -> Option<UserId> {
 fn bar(visit: &Visit, books: &Books) -> Option<UserId> {
     let (unionid, state) = (visit.unionid.as_ref()?, books.binding_state(&visit.person));
     let holder = books.holders.get(unionid)?;
-    let is_settled =
-        matches!(&state, BindingState::Bound(bound) if bound.user == *holder || bound.unionid == visit.unionid);
+    let is_settled = matches!(&state, BindingState::Bound(bound) if bound.user == *holder);
     let lives = books.lists.get(holder).is_some_and(|list| !list.is_empty());
     (!is_settled && lives && books.blocked.contains(holder)).then(|| holder.clone())
 }
