@@ -101,9 +101,11 @@ fn higress_plugins_ask_the_sidecar_once_the_clients_identity_headers_are_gone_in
     assert_eq!(*taken, json!(["x-user-id", "x-client-id", "x-token-id"].map(named)));
 }
 
+type Setting = (&'static str, fn(&Value) -> bool);
+
 /// The settings of APISIX 3.18.0 (apisix/plugins/forward-auth.lua) that we use, and what each may be. APISIX ignores others
 /// without a word.
-const FORWARD_AUTH: [(&str, fn(&Value) -> bool); 9] = [
+const FORWARD_AUTH: [Setting; 9] = [
     ("uri", Value::is_string),
     ("allow_degradation", Value::is_boolean),
     ("status_on_error", |it| it.as_u64().is_some_and(|it| (200..600).contains(&it))),
