@@ -21,7 +21,7 @@ const SHOWN: [(&str, &str); 5] = [
     ("gitlab-ci.yml", "yaml"),
 ];
 /// Debian's JUnit 5.
-const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
+pub(crate) const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
      junit-platform-engine junit-platform-launcher junit-platform-reporting apiguardian-api opentest4j picocli \
      univocity-parsers";
 

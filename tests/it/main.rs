@@ -24,6 +24,7 @@ mod events;
 mod examples;
 mod host_names;
 mod init;
+mod java_library;
 mod key_files;
 #[cfg(feature = "kubernetes")]
 mod keys_in_a_secret;

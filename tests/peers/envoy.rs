@@ -31,7 +31,7 @@ pub(crate) async fn run(name: &'static str, folder: TempDir, configuration: &str
     command.arg("--admin-address-path").arg(&admin).arg("--config-path").arg(folder.path().join(configuration));
     let mut process = Process::spawn("envoy", &mut command);
     let http = Http::new();
-    let address = eventually("Envoy listens", PATIENCE, async || {
+    let address = eventually("Envoy listens", 4 * PATIENCE, async || {
         assert!(process.ended().is_none(), "Envoy ends: {:?}", process.stderr());
         listener(&http, &admin).await
     })

@@ -13,8 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-
 use crate::{
     checks::{self, LOOKS_AT_THE_FEED},
     envoy::passes_on_who_it_is_and_no_token,
@@ -55,21 +53,6 @@ async fn status(example: &Example, request: &Request) -> u16 {
     request.send(example.address).await.expect("an answer").status
 }
 
-async fn log_lin_out(scene: &Scene) {
-    let everywhere = json!({"everywhere": true});
-    let answer = scene.bed.service().ask("POST", "/logout", &scene.lin.token, &everywhere).await;
-    assert_eq!(answer.status, 204, "{answer:?}");
-}
-
-/// A user who is logged out everywhere is refused, and nobody else.
-async fn obeys_a_logout(scene: &Scene, example: &Example) {
-    log_lin_out(scene).await;
-    example.becomes(&scene.lin.token, 401, "after a logout").await;
-    assert_eq!(example.status(&scene.mei.token).await, Some(200), "another user");
-    let again = scene.log_in("lin").await;
-    example.becomes(&again.token, 200, "after the next login").await;
-}
-
 mod spring_cloud_gateway {
     use super::*;
 
@@ -79,13 +62,13 @@ mod spring_cloud_gateway {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs the jars of Spring Cloud Gateway: tests/tools/registries.sh"]
-    async fn lets_good_tokens_through_and_nothing_else_and_obeys_a_logout() {
+    async fn lets_good_tokens_through_and_nothing_else_and_obeys_ends() {
         let scene = Scene::start().await;
         let Started { example, .. } = &gateway(&scene);
         checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
         checks::identity_headers(&scene, example).await;
         passes_on_who_it_is_and_no_token(&scene, example, true).await;
-        obeys_a_logout(&scene, example).await;
+        checks::obeys_ends(&scene, example).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -106,11 +89,11 @@ mod sa_token {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
-    async fn takes_our_tokens_alone_and_obeys_a_logout() {
+    async fn takes_our_tokens_alone_and_obeys_ends() {
         let scene = Scene::start().await;
         let Started { example, .. } = &service(&scene, &[]);
         checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
-        obeys_a_logout(&scene, example).await;
+        checks::obeys_ends(&scene, example).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +113,7 @@ mod sa_token {
             let hello = Request::get("/public/hello").line(&line).send(example.address).await.expect("an answer");
             assert_eq!(hello.json()["logged_in"], false, "{hello:?}");
         }
-        log_lin_out(&scene).await;
+        scene.log_out_everywhere(&scene.lin).await;
         eventually("a manager is logged out", PATIENCE, async || {
             (status(example, &all(&scene.lin.token)).await == 401).then_some(())
         })

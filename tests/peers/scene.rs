@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wxmint::clock::now;
 
 use crate::{
@@ -92,6 +92,12 @@ impl Scene {
 
     pub(crate) async fn log_in(&self, person: &str) -> Login {
         Login::of(&self.bed, person).await
+    }
+
+    /// Ends all tokens of this user.
+    pub(crate) async fn log_out_everywhere(&self, user: &Login) {
+        let answer = self.bed.service().ask("POST", "/logout", &user.token, &json!({"everywhere": true})).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
     }
 
     /// Makes what is like lin's token, but for what a test spoils.

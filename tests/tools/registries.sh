@@ -11,11 +11,6 @@ cp -r examples/peers/{java-spring,spring-cloud-gateway,sa-token,php} clients/jav
 
 peers() { cargo test --locked --features kubernetes --test peers -- --ignored "$@"; }
 
-junit=
-for jar in junit-jupiter-{api,engine} junit-platform-{commons,console,engine,launcher,reporting} apiguardian-api opentest4j picocli univocity-parsers; do
-  junit=$junit:/usr/share/java/$jar.jar
-done
-
 # Asks for something small first, so that a fault of the library's own is not taken for a registry that is away.
 if timeout 120 mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get -Dartifact=org.junit:junit-bom:5.10.2:pom >/dev/null 2>&1; then
   mvn -B -q -f "$work/java" install
@@ -29,13 +24,8 @@ if timeout 120 mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:
 else
   told+=("Spring: Maven's registry is out of reach, so no pom.xml was run, and neither Spring Cloud Gateway nor Sa-Token")
 fi
-spring=$(printf '%s:' target/tools/spring/*.jar)
-javac -nowarn -proc:none -parameters -d "$work/classes" -cp "$spring$junit" clients/java/src/{main,test}/java/dev/wxmint/spring/*.java \
-  examples/{peers/java-spring,move/spring,scan-login/spring}/src/main/java/com/example/orders/*.java examples/move/spring/src/test/java/com/example/orders/*.java
-java -cp "$work/classes:clients/java/src/main/resources:$spring$junit" \
-  org.junit.platform.console.ConsoleLauncher --disable-banner --disable-ansi-colors -p dev.wxmint.spring -p com.example.orders
-SPRING_CLASSPATH=$spring peers java_spring --test-threads=1
-told+=("Spring: the library's tests and all questions of tests/peers, for servlets and WebFlux, with the jars of tests/tools/spring.txt")
+SPRING_CLASSPATH=$(printf '%s:' target/tools/spring/*.jar) peers java_spring --test-threads=1
+told+=("Spring: all questions of tests/peers, for servlets and WebFlux, with the jars of tests/tools/spring.txt")
 
 export COMPOSER_ALLOW_SUPERUSER=1
 if timeout 120 composer --no-interaction --quiet --working-dir="$work/php" show --all firebase/php-jwt >/dev/null 2>&1; then

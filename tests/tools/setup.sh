@@ -2,7 +2,7 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
-#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, qrencode
+#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, qrencode, Spring's jars
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
 #   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring
 #
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq qrencode)
+readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq qrencode spring)
 readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring '
 readonly go_libraries=/usr/share/gocode/src/github.com
 

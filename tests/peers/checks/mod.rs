@@ -125,6 +125,19 @@ pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Dur
     .await;
 }
 
+/// By the feed, it refuses the tokens of a key that was retired for an emergency, and then those of a user who logged out
+/// everywhere, and nobody else's.
+pub(crate) async fn obeys_ends(scene: &Scene, example: &Example) {
+    learns_of_keys(scene, example, Duration::from_secs(5)).await;
+    let (lin, mei) = (scene.log_in("lin").await, scene.log_in("mei").await);
+    example.becomes(&lin.token, 200, "by the new key").await;
+    scene.log_out_everywhere(&lin).await;
+    example.becomes(&lin.token, 401, "after a logout").await;
+    assert_eq!(example.status(&mei.token).await, Some(200), "another user");
+    let again = scene.log_in("lin").await;
+    example.becomes(&again.token, 200, "after the next login").await;
+}
+
 /// Of 40 tokens of keys that nobody knows, not more than `fetches` make it ask the issuer.
 pub(crate) async fn unknown_keys(scene: &Scene, example: &Example, fetches: u64) {
     fail_with(example, unknown_key_faults(scene, example, fetches).await);

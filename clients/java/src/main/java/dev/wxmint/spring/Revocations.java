@@ -87,26 +87,34 @@ final class Revocations implements Runnable {
 		return now() - complete;
 	}
 
-	/** To be called EVERY so often, by one thread. Never throws. */
+	/** To be called EVERY so often, by one thread. Never throws, because its schedule would end then, and nobody would know. */
 	@Override
 	public void run() {
 		String trouble = null;
 		try {
 			keys.look(false);
 		}
-		catch (Exception | StackOverflowError e) { // What is known stays, whatever it was.
+		catch (Throwable e) { // What is known stays, whatever it was.
 			trouble = "keys: " + e;
 		}
-		if (!keys.none()) {
-			began = began == 0 ? now() : began;
-			try {
+		try {
+			if (!keys.none()) {
+				began = began == 0 ? now() : began;
+				forget();
 				follow();
 			}
-			catch (Exception | StackOverflowError e) {
-				trouble = e.toString();
-			}
 		}
-		forget();
+		catch (Throwable e) {
+			trouble = e.toString();
+		}
+		try {
+			warn(trouble);
+		}
+		catch (Throwable e) { // It comes up again after five seconds.
+		}
+	}
+
+	private void warn(String trouble) {
 		if (trouble == null && now() < lackingUntil) {
 			trouble = "too many revocations; the oldest were dropped";
 		}

@@ -36,6 +36,8 @@ import org.springframework.security.oauth2.server.resource.BearerTokenError;
 public final class WxmintVerifier implements AutoCloseable {
 
 	private static final long LEEWAY = 60; // seconds by which clocks may differ; Spring's default too
+	private static final int LONGEST_TOKEN = 8 << 10; // characters; wxmint's have some 500
+	private static final long LONGEST_LIFE = 30 * 86_400; // seconds; no wxmint can be set to more
 	// No token of wxmint's has any of these.
 	private static final List<String> ODD = List.of("crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty");
 	private static final MappedJwtClaimSetConverter CLAIMS = MappedJwtClaimSetConverter.withDefaults(Collections.emptyMap());
@@ -100,6 +102,7 @@ public final class WxmintVerifier implements AutoCloseable {
 					HttpStatus.SERVICE_UNAVAILABLE, "the issuer's keys or revocations are not known", null));
 		}
 		try {
+			check(token.length() <= LONGEST_TOKEN, "too long");
 			JWSObject jws = JWSObject.parse(token);
 			Map<String, Object> claims = claims(jws, List.of("at+jwt", "application/at+jwt"));
 			checkClaims(jws.getHeader().getKeyID(), claims);
@@ -128,10 +131,12 @@ public final class WxmintVerifier implements AutoCloseable {
 		Object aud = claims.get("aud");
 		check(audience.equals(aud) || aud instanceof List && ((List<?>) aud).contains(audience), "another audience");
 		long now = System.currentTimeMillis() / 1000;
-		check(Revocations.time(claims.get("exp")) > now - LEEWAY, "expired");
+		long expires = Revocations.time(claims.get("exp"));
+		check(expires > now - LEEWAY, "expired");
 		check(!claims.containsKey("nbf") || Revocations.time(claims.get("nbf")) <= now + LEEWAY, "not valid yet");
 		long issued = Revocations.time(claims.get("iat"));
 		check(issued <= now + LEEWAY, "issued in the future");
+		check(expires > issued && expires - issued <= LONGEST_LIFE, "no such life");
 		for (String name : List.of("sub", "client_id", "jti")) {
 			check(claims.get(name) instanceof String && !"".equals(claims.get(name)), "no " + name);
 		}

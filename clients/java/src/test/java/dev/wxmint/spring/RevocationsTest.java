@@ -4,11 +4,15 @@ import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 
 import com.sun.net.httpserver.HttpServer;
 import org.junit.jupiter.api.AfterEach;
@@ -28,6 +32,7 @@ class RevocationsTest {
 	private String issuer;
 	private Revocations revocations;
 	private int setsGiven;
+	private Error error;
 
 	@BeforeEach
 	void start() throws IOException {
@@ -40,8 +45,13 @@ class RevocationsTest {
 		});
 		this.server.start();
 		this.issuer = "http://127.0.0.1:" + this.server.getAddress().getPort();
-		Keys<String> keys = new Keys<>(this.issuer, (set) -> Map.of("kid-1", "a key"));
-		this.revocations = new Revocations(this.issuer, false, keys, (text) -> new Revocations.Page("kid-1", Map.copyOf(this.page)));
+		this.revocations = new Revocations(this.issuer, false, new Keys<>(this.issuer, (set) -> {
+			fail();
+			return Map.of("kid-1", "a key");
+		}), (text) -> {
+			fail();
+			return new Revocations.Page("kid-1", Map.copyOf(this.page));
+		});
 		this.page.putAll(Map.of("iss", this.issuer, "iat", this.now, "exp", this.now + 300, "after", "", "cursor", "1",
 				"more", false, "keep", 90_000L, "ended", List.of()));
 	}
@@ -106,6 +116,50 @@ class RevocationsTest {
 			look();
 		}
 		assertEquals(1, this.setsGiven);
+	}
+
+	/** The schedule that calls it would end for ever. */
+	@Test
+	void noErrorGetsOutAndOneIsToldAndTheNextLookIsAsGoodAsAny() throws Exception {
+		List<String> told = new ArrayList<>();
+		Logger logger = Logger.getLogger("wxmint");
+		Handler handler = new Handler() {
+			@Override
+			public void publish(LogRecord line) {
+				told.add(line.getMessage());
+				throw new LinkageError("in the log");
+			}
+
+			@Override
+			public void flush() { }
+
+			@Override
+			public void close() { }
+		};
+		logger.addHandler(handler);
+		try {
+			this.error = new NoClassDefFoundError("of keys");
+			look();
+			this.error = null;
+			look();
+			this.error = new LinkageError("of a page");
+			look();
+			assertFalse(this.revocations.unavailable(), "what is known stays");
+			this.error = null;
+			look(List.of("sub", hash("lin"), this.now));
+		}
+		finally {
+			logger.removeHandler(handler);
+		}
+		assertTrue(has("kid-1", "lin", "wx1", "j", this.now));
+		assertEquals("revocations are not known: keys: java.lang.NoClassDefFoundError: of keys", told.get(0));
+		assertTrue(told.get(1).endsWith(": java.lang.LinkageError: of a page"), told.toString());
+	}
+
+	private void fail() {
+		if (this.error != null) {
+			throw this.error;
+		}
 	}
 
 	private void look(Object... ended) {

@@ -40,6 +40,7 @@ import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.EnableAutoConfiguration;
 import org.springframework.context.ConfigurableApplicationContext;
 import org.springframework.security.core.annotation.AuthenticationPrincipal;
+import org.springframework.security.oauth2.jwt.BadJwtException;
 import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
@@ -62,6 +63,7 @@ class SpringTest {
 
 	}
 
+	private static final long LONGEST_LIFE = 30 * 86_400;
 	private static final AtomicInteger SETS_GIVEN = new AtomicInteger();
 	private static ECKey key;
 	private static ECKey foreign;
@@ -115,9 +117,21 @@ class SpringTest {
 	void refusesATokenThatIsWrongInOneThing() throws Exception {
 		for (Map<String, Object> wrong : List.<Map<String, Object>>of(Map.of("iss", issuer + ".example"),
 				Map.of("aud", "https://other.example"), Map.of("exp", this.now - 61), Map.of("iat", this.now + 120),
-				Map.of("nbf", this.now + 120), Map.of("client_id", 1), Map.of("jti", ""), Map.of("sub", "was-ended"))) {
+				Map.of("nbf", this.now + 120), Map.of("client_id", 1), Map.of("jti", ""), Map.of("sub", "was-ended"),
+				Map.of("exp", this.now + LONGEST_LIFE + 1), Map.of("iat", this.now - 10, "exp", this.now - 10))) {
 			ask(401, "Bearer " + token(wrong));
 		}
+		ask(200, "Bearer " + token(Map.of("exp", this.now + LONGEST_LIFE)));
+	}
+
+	@Test
+	void readsNoTokenOfMoreThan8KiB() throws Exception {
+		ask(200, "Bearer " + token(Map.of()));
+		WxmintVerifier verifier = SERVERS.get(0).getBean(WxmintVerifier.class);
+		// As base64url, three of its characters are four.
+		String longest = "x".repeat(((8 << 10) - token(Map.of("x", "")).length()) / 4 * 3);
+		assertEquals("lin", verifier.verify(token(Map.of("x", longest))).getSubject());
+		assertThrows(BadJwtException.class, () -> verifier.verify(token(Map.of("x", longest + "xxxx"))));
 	}
 
 	@Test
