@@ -14,6 +14,7 @@ mod kernel;
 mod load;
 mod peers;
 mod plain;
+mod platform;
 mod polls;
 mod processes;
 mod report;
@@ -39,6 +40,7 @@ use self::{
     kernel::CpuTime,
     load::{Codes, Phases, Target, pace, saturate},
     peers::{a_million_tokens, peers},
+    platform::platform,
     polls::polls,
     processes::{APP, Bare, Files, People, Redis, SECRET, Service, StandIn},
     report::Report,
@@ -48,9 +50,21 @@ use self::{
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [feeds] [peers] [million] [start]";
-const SCENARIOS: [&str; 11] =
-    ["saturated", "paced", "first", "passwords", "userdata", "jwks", "polls", "feeds", "peers", "million", "start"];
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
+const SCENARIOS: [&str; 12] = [
+    "saturated",
+    "paced",
+    "first",
+    "passwords",
+    "userdata",
+    "jwks",
+    "polls",
+    "platform",
+    "feeds",
+    "peers",
+    "million",
+    "start",
+];
 const UPSTREAM_DELAY: Duration = Duration::from_millis(50);
 const RATE: u32 = 500;
 /// Wrong passwords per second: at 12 ms each, more than two cores can check.
@@ -134,7 +148,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
         report.add("machine.check_us", check_alone_us()?);
-        let scenarios: [(&str, Scenario); 9] = [
+        let scenarios: [(&str, Scenario); 10] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
@@ -142,6 +156,7 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
             ("userdata", user_data),
             ("jwks", jwks),
             ("polls", polls),
+            ("platform", platform),
             ("feeds", feeds),
             ("peers", peers),
         ];

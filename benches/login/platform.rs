@@ -41,7 +41,8 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     let file = stage.files.write(&component, &file.to_string())?;
     let open = |platform: &str| {
         let variables = [("WXMINT_PLATFORM_FILE", platform)];
-        let service = Service::start_with(&stage.files, &stage.redis, &wechat, &variables[..usize::from(!platform.is_empty())])?;
+        let service =
+            Service::start_with(&stage.files, &stage.redis, &wechat, &variables[..usize::from(!platform.is_empty())])?;
         service.started()?;
         Ok::<_, Fault>(service)
     };
@@ -61,7 +62,10 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     report.add("platform.rest_without_us", without[0]);
     report.add("platform.rest_redis_us", with[1] - without[1]);
     report.add("platform.memory_mb", memory - memory_without);
-    report.add("platform.redis_bytes", stage.redis.size_of(&format!("wxmint:{{platform:{component}}}"))? / MERCHANTS as f64);
+    report.add(
+        "platform.redis_bytes",
+        stage.redis.size_of(&format!("wxmint:{{platform:{component}}}"))? / MERCHANTS as f64,
+    );
 
     let phases = plan.phases(2, 6);
     let of_merchant = logins(&service, &wechat, &merchants[7], phases)?;
@@ -110,7 +114,12 @@ fn logins(service: &Service, wechat: &StandIn, app: &str, phases: Phases) -> Res
     wechat.forget_codes()?;
     let mut codes = Vec::new();
     while codes.len() < needed(MOST_LOGINS_A_SECOND, phases) {
-        codes.extend(wechat.mint_in(app, "bench", PEOPLE)?.into_iter().map(|code| format!(r#"{{"code":"{code}","appid":"{app}"}}"#)));
+        codes.extend(
+            wechat
+                .mint_in(app, "bench", PEOPLE)?
+                .into_iter()
+                .map(|code| format!(r#"{{"code":"{code}","appid":"{app}"}}"#)),
+        );
     }
     let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
     let target = Target { address: service.public, pids: vec![service.pid()], request: post_login, is_good };

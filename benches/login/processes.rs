@@ -81,6 +81,17 @@ impl Redis {
         Ok(Self { process, address })
     }
 
+    /// The memory of a key with its value, in bytes.
+    pub(crate) fn size_of(&self, key: &str) -> Result<f64, Fault> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("MEMORY USAGE {key} SAMPLES 0\r\n").as_bytes())?;
+        let mut answer = [0; 32];
+        let length = stream.read(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        Ok(answer.trim().strip_prefix(':').ok_or_else(|| format!("no number: {answer}"))?.parse()?)
+    }
+
     /// Leaves these revocations of users in the stream, and no others.
     pub(crate) fn revoke(&self, count: usize) -> Result<(), Fault> {
         let add = "redis.call('XADD', KEYS[1], '*', 'end', string.format('sub 1795132800 0193f5b2-9c5e-7cc0-8000-%012d', number))";
@@ -127,11 +138,21 @@ impl StandIn {
         Self::start_with(Duration::ZERO, &format!("{APP}:{SECRET}:no-unionid"))
     }
 
+    /// Starts a simulator that plays a third-party platform, with these apps.
+    pub(crate) fn start_platform(apps: impl Iterator<Item = String>, platform: &str) -> Result<Self, Fault> {
+        let apps = apps.flat_map(|app| ["--app".to_owned(), app]);
+        Self::start_as(apps.chain(["--platform".to_owned(), platform.to_owned()]))
+    }
+
     fn start_with(latency: Duration, app: &str) -> Result<Self, Fault> {
+        let latency = format!("{}ms", latency.as_millis());
+        Self::start_as(["--app", app, "--latency", &latency].map(str::to_owned).into_iter())
+    }
+
+    fn start_as(options: impl Iterator<Item = String>) -> Result<Self, Fault> {
         let address = free_address()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
-        command.args(["simulator", "--no-journal", "--listen", &address.to_string()]);
-        command.args(["--app", app, "--latency", &format!("{}ms", latency.as_millis())]);
+        command.args(["simulator", "--no-journal", "--listen", &address.to_string()]).args(options);
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
         Ok(Self { process, address })
@@ -163,7 +184,12 @@ impl StandIn {
 
     /// Makes one code for each of `count` people.
     fn mint_for(&self, group: &str, number: usize) -> Result<Vec<String>, Fault> {
-        let order = format!(r#"{{"person":"{group}","count":{number},"distinct_people":true}}"#);
+        self.mint_in(APP, group, number)
+    }
+
+    /// The same in an app.
+    pub(crate) fn mint_in(&self, app: &str, group: &str, number: usize) -> Result<Vec<String>, Fault> {
+        let order = format!(r#"{{"person":"{group}","appid":"{app}","count":{number},"distinct_people":true}}"#);
         let (status, body) = fetch(self.address, "POST", "/_simulator/codes", &order)?;
         let minted: serde_json::Value = serde_json::from_str(&body)?;
         let minted = minted["codes"].as_array().ok_or_else(|| format!("no codes, but {status}: {body}"))?;
@@ -236,7 +262,8 @@ impl Service {
         Self::start_with(files, redis, stand_in, &[("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())])
     }
 
-    fn start_with(
+    /// The same with further variables.
+    pub(crate) fn start_with(
         files: &Files,
         redis: &Redis,
         stand_in: &StandIn,

@@ -25,7 +25,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 14] = [
+const SECTIONS: [Section; 15] = [
     Section {
         title: "Beside the plain handler, in the same run",
         measures: &[
@@ -122,6 +122,20 @@ const SECTIONS: [Section; 14] = [
             measure("polls.cores", "both, cores", 3, None),
             measure("polls.p99_ms", "p99, ms", 2, None),
             measure("ratio.door", "a login with the door, times one without", 2, Some(1.02)),
+        ],
+    },
+    Section {
+        title: "A third-party platform with 2,000 merchants",
+        measures: &[
+            measure("platform.first_s", "until all are known from WeChat's list, the first time, s", 2, None),
+            measure("platform.again_s", "the same after a restart, from Redis, s", 2, None),
+            measure("platform.rest_us", "at rest: wxmint, CPU µs a second", 0, None),
+            measure("platform.rest_without_us", "the same without a platform", 0, None),
+            measure("platform.rest_redis_us", "at rest: Redis, CPU µs a second more", 0, None),
+            measure("platform.memory_mb", "wxmint's memory, MB more", 1, None),
+            measure("platform.redis_bytes", "Redis, bytes a merchant", 0, None),
+            measure("platform.login_us", "a login of a merchant's app, CPU µs", 1, None),
+            measure("ratio.merchant", "the same, times a login of an own app", 2, None),
         ],
     },
     Section {
