@@ -64,8 +64,8 @@ impl World {
             Purpose::Login | Purpose::Phone => return Err(Refusal(40029)),
         };
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
-        let token = alphanumeric(64);
-        let mut answer = json!({"access_token": token, "expires_in": 7200, "refresh_token": alphanumeric(64), "scope": scope.name()});
+        let token = format!("oauth2token@@@{}", alphanumeric(50));
+        let mut answer = json!({"access_token": token, "expires_in": 7200, "refresh_token": format!("oauth2token@@@{}", alphanumeric(50)), "scope": scope.name()});
         if scope == Scope::Snapshot {
             answer["is_snapshotuser"] = 1.into();
             answer["openid"] = identifier(&token).into();

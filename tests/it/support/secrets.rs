@@ -47,6 +47,8 @@ pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("phone", &[Answer]),
     ("access_token", &[Answer]),
 ];
+/// How the stand-in begins what it gives a person's browser, or a platform.
+const BEGINNINGS: [&str; 4] = ["oauth2token@@@", "ticket@@@", "queryauthcode@@@", "refreshtoken@@@"];
 pub(crate) const OF_WXMINT: [(&str, &[Place]); 6] = [
     ("access_token", &[Answer]),
     ("bind_ticket", &[Answer]),
@@ -161,6 +163,13 @@ impl Secrets {
         for key in file("WXMINT_VAULT_KEY_FILE").lines().filter_map(|line| line.split(' ').next()) {
             self.note("vault key", &[], key);
             self.note("vault key's bytes", &[], STANDARD.decode(key).unwrap_or_default());
+        }
+        for beginning in BEGINNINGS {
+            self.note("what WeChat gives a browser or a platform", &[], beginning);
+        }
+        let platform: Value = serde_json::from_str(&file("WXMINT_PLATFORM_FILE")).unwrap_or_default();
+        for name in ["component_appsecret", "token", "encoding_aes_key"] {
+            self.note("secret of the platform", &[], platform[name].as_str().unwrap_or_default());
         }
         let keys: Value = serde_json::from_str(&file("WXMINT_KEYS")).unwrap_or_default();
         for key in keys["keys"].as_array().into_iter().flatten().filter_map(|key| key["d"].as_str()) {
