@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import express from "express";
 
-const { COMPONENT_APPID, SECRET, SITE, WXMINT_ADMIN = "http://127.0.0.1:9090", PORT = "3000" } = process.env;
+const { COMPONENT_APPID, SECRET, SITE, ADMIN_URL = "http://127.0.0.1:9090", PORT = "3000" } = process.env;
 const { WECHAT_API = "https://api.weixin.qq.com", WECHAT_PAGE = "https://mp.weixin.qq.com" } = process.env; // or the simulator's
 for (const name of ["COMPONENT_APPID", "SECRET", "SITE"]) if (!process.env[name]) throw new Error(`set ${name}`);
 
@@ -22,7 +22,7 @@ const customer = () => "customer-1";
 async function askWxmint(path, body) {
   const options = body && { method: "POST", body: JSON.stringify(body) };
   const headers = { Authorization: `Bearer ${SECRET}`, "Content-Type": "application/json" };
-  const answer = await fetch(`${WXMINT_ADMIN}/wechat/${COMPONENT_APPID}/${path}`, { ...options, headers, signal: AbortSignal.timeout(8_000) });
+  const answer = await fetch(`${ADMIN_URL}/wechat/${COMPONENT_APPID}/${path}`, { ...options, headers, signal: AbortSignal.timeout(8_000) });
   return { status: answer.status, told: await answer.json() };
 }
 

@@ -242,7 +242,7 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
             platform: self.platform.clone(),
-            platform_token: HeldToken::default(),
+            platform_token: HeldToken::new(now),
         })
     }
 }

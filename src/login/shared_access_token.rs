@@ -16,7 +16,6 @@ use wxmint_store::{
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use crate::{
-    clock::now,
     platform::{Platform, Refusal},
     telemetry::admit_line,
 };
@@ -80,19 +79,24 @@ impl Usable {
 
 /// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
 /// is replaced as any other.
-#[derive(Default)]
-pub struct HeldToken(ArcSwapOption<(Usable, DateTime<Utc>)>);
+pub struct HeldToken {
+    clock: fn() -> DateTime<Utc>,
+    held: ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>,
+}
 
 impl HeldToken {
-    /// None also where the clock has stepped back.
-    fn get(&self) -> Option<Arc<(Usable, DateTime<Utc>)>> {
-        self.0.load_full().filter(|held| (0..HELD).contains(&(now() - held.1).num_seconds()))
+    pub fn new(clock: fn() -> DateTime<Utc>) -> Self {
+        Self { clock, held: ArcSwapOption::empty() }
     }
 
-    fn hold(&self, usable: Usable) -> Arc<(Usable, DateTime<Utc>)> {
-        let held = Arc::new((usable, now()));
-        self.0.store(Some(Arc::clone(&held)));
-        held
+    /// None also where the clock has stepped back.
+    fn get(&self) -> Option<Arc<Usable>> {
+        let held = self.held.load_full()?;
+        (0..HELD).contains(&((self.clock)() - held.1).num_seconds()).then(|| Arc::clone(&held.0))
+    }
+
+    fn hold(&self, usable: &Arc<Usable>) {
+        self.held.store(Some(Arc::new((Arc::clone(usable), (self.clock)()))));
     }
 }
 
@@ -130,26 +134,26 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
-        let unheld = HeldToken::default();
-        let held = match self.platform {
-            Some((platform, held)) if platform.component.id == app.id => held,
-            _ => &unheld,
+        let held = self.platform.filter(|(platform, _)| platform.component.id == app.id).map(|(_, held)| held);
+        let obtained = async |wanted| {
+            let usable = Arc::new(self.obtain(app, attempt, wanted).await?);
+            held.inspect(|held| held.hold(&usable));
+            Ok::<_, AccessTokenError>(usable)
         };
         let attempts = async {
             // The shelf may have a newer one than is held, which WeChat refuses too.
-            let (mut used, mut replacements) = match held.get() {
+            let (mut used, mut replacements) = match held.and_then(HeldToken::get) {
                 Some(used) => (used, 2),
-                None => (held.hold(self.obtain(app, attempt, Wanted::Any).await?), 1),
+                None => (obtained(Wanted::Any).await?, 1),
             };
             loop {
-                match call(&used.0.token).await {
+                match call(&used.token).await {
                     Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
                         if let Some(not_logged) = admit_line("replaced token") {
                             tracing::warn!(app = %app.id, %error, not_logged, "an access token is replaced");
                         }
                         replacements -= 1;
-                        let other = Wanted::Other(used.0.fingerprint.clone());
-                        used = held.hold(self.obtain(app, attempt, other).await?);
+                        used = obtained(Wanted::Other(used.fingerprint.clone())).await?;
                     }
                     outcome => return Ok(outcome?),
                 }

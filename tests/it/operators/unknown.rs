@@ -14,7 +14,7 @@ const NONE: &str = "";
 
 /// What is answered about an unknown user or openid, about one who has nobody in this app, and in an app that is not configured.
 /// Nothing where the path does not name it.
-const ROUTES: [(&str, &str, [&str; 3]); 18] = [
+const ROUTES: [(&str, &str, [&str; 3]); 19] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/events", ["ok", "ok", NONE]),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, [&str; 3]); 18] = [
     ("GET", "/wechat/{appid}/people/{openid}", [PERSON, PERSON, APP]),
     ("POST", "/wechat/{appid}/people/{openid}/end", ["ok", "ok", APP]),
     ("DELETE", "/wechat/{appid}/people/{openid}", ["ok", "ok", APP]),
+    ("POST", "/wechat/{appid}/merchant", [APP, APP, APP]),
     ("GET", "/activity", ["ok", "ok", APP]),
     ("GET", "/scans", ["ok", NONE, NONE]),
     ("GET", "/doctor", ["ok", NONE, NONE]),
@@ -38,7 +39,11 @@ const ROUTES: [(&str, &str, [&str; 3]); 18] = [
 async fn ask(office: &Office, method: &str, path: &str) -> Answer {
     let url = format!("http://{}{path}", office.bed.service().admin);
     let request = office.bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(SECRET);
-    let body = if path.ends_with("signature") { json!({"data": "x"}) } else { json!({"invalid": "x"}) };
+    let body = match path.rsplit_once('/') {
+        Some((_, "signature")) => json!({"data": "x"}),
+        Some((_, "merchant")) => json!({"auth_code": "x"}),
+        _ => json!({"invalid": "x"}),
+    };
     office.bed.http.send(if method == "POST" { request.json(&body) } else { request }).await
 }
 

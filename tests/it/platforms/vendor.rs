@@ -7,7 +7,9 @@ use tempfile::TempDir;
 use super::{APPID, OTHER_APPID, PLATFORM, let_in, push_to_first};
 use crate::{
     scan_examples::copy,
-    support::{Answer, Http, OTHER_SECRET, Process, TestBed, free_port, path_with_wxmint, repository, tools},
+    support::{
+        Answer, Http, OTHER_SECRET, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tools, until,
+    },
 };
 
 const SECRET: &str = "planted-secret-of-the-vendor-0077a1b0";
@@ -41,6 +43,8 @@ async fn a_merchant_authorises_the_platform_and_the_vendor_knows_which_app_it_is
         TestBed::builder().app(OTHER_APPID, OTHER_SECRET).operators(&format!("vendor {SECRET} wechat\n")).platform();
     let bed = push_to_first(builder.start().await).await;
     bed.wechat.control("platform/ticket", "POST", &serde_json::json!({})).await;
+    until("the ticket is known", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
+        .await;
     let folder = TempDir::new_in(tools("node")).expect("a folder");
     copy(&repository("examples/platform"), &folder.path().join("platform"));
     let (port, wechat) = (free_port().to_string(), bed.wechat.url());
@@ -51,7 +55,7 @@ async fn a_merchant_authorises_the_platform_and_the_vendor_knows_which_app_it_is
         ("COMPONENT_APPID", PLATFORM),
         ("SECRET", SECRET),
         ("SITE", &site),
-        ("WXMINT_ADMIN", &admin),
+        ("ADMIN_URL", &admin),
         ("WECHAT_API", &wechat),
         ("WECHAT_PAGE", &wechat),
         ("PORT", &port),

@@ -340,7 +340,7 @@ impl Builder {
 
     async fn start_at<R: Reachable>(self, redis_url: &str, redis: R) -> TestBed<R> {
         let http = Http::new();
-        let wechat = Simulator::start_with(http.clone(), &self.simulator_args, &self.simulator_variables).await;
+        let wechat = Simulator::start(http.clone(), &self.simulator_args, &self.simulator_variables).await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 
         let mut configuration = Configuration::new(self.algorithm);

@@ -15,13 +15,8 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
-    /// With the app of the [`Configuration`](super::Configuration), and further ones as `--app` takes them.
-    pub(crate) async fn start(http: Http, further: &[String]) -> Self {
-        Self::start_with(http, further, &[]).await
-    }
-
-    /// The same, with variables of its own.
-    pub(crate) async fn start_with(http: Http, further: &[String], variables: &[(String, String)]) -> Self {
+    /// With the app of the [`Configuration`](super::Configuration), further options, and variables of its own.
+    pub(crate) async fn start(http: Http, further: &[String], variables: &[(String, String)]) -> Self {
         let mut command = wxmint();
         command.args(["simulator", "--listen", "127.0.0.1:0", "--app", &format!("{APPID}:{APP_SECRET}")]).env_clear();
         command.args(further).envs(variables.iter().cloned());
