@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::{REDIS_PASSWORD, Report, command_of, healthy};
 use crate::support::{
-    Configuration, PATIENCE, PLATFORM, RedisCluster, RedisServer, Sentinel, Service, TestBed, clock_off_by, repository,
-    until,
+    APPID, Builder, Configuration, PATIENCE, PLATFORM, RedisCluster, RedisServer, Sentinel, Service, TestBed,
+    clock_off_by, repository, scan::two_pages, until,
 };
 
 /// Runs the command of an advice on a server.
@@ -93,13 +93,27 @@ fn has_the_user_of_the_page(bed: &mut TestBed) {
     bed.configuration.set("WXMINT_REDIS_URL", &url);
 }
 
-/// No login needs them, and without them the tokens of people whose merchant leaves stay valid.
-#[tokio::test]
-async fn with_a_platform_the_rights_to_look_for_people_are_granted_by_the_rule_of_the_advice() {
-    let mut bed = TestBed::builder().redis_password(REDIS_PASSWORD).platform().start().await;
+async fn with_a_ticket(builder: Builder) -> TestBed {
+    let bed = builder.platform().start().await;
     let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
     bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
     bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    bed
+}
+
+#[tokio::test]
+async fn a_client_whose_users_are_a_merchants_is_not_called_unconfigured() {
+    let bed = with_a_ticket(TestBed::builder().clients(&two_pages())).await;
+    found(&bed, "clients", "warning", "is not configured").await;
+    bed.wechat.control("platform/merchants", "POST", &json!({"appid": APPID})).await;
+    let is_ok = async || Report::of(&bed.configuration).await.status("clients") == "ok";
+    until("the doctor knows the merchant", PATIENCE, is_ok).await;
+}
+
+/// No login needs them, and without them the tokens of people whose merchant leaves stay valid.
+#[tokio::test]
+async fn with_a_platform_the_rights_to_look_for_people_are_granted_by_the_rule_of_the_advice() {
+    let mut bed = with_a_ticket(TestBed::builder().redis_password(REDIS_PASSWORD)).await;
     has_the_user_of_the_page(&mut bed);
     follow(&found(&bed, "wechat.platform", "warning", "a merchant that leaves").await, &bed.redis);
     assert_eq!(Report::of(&bed.configuration).await.status("wechat.platform"), "ok");
