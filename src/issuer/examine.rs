@@ -5,7 +5,7 @@ use std::{fmt::Display, path::Path};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_keys::KeySet;
-use wxmint_store::Redis;
+use wxmint_store::{Platforms, Redis};
 use wxmint_verify::KeyError;
 
 use super::Issuer;
@@ -56,9 +56,11 @@ impl Issuer {
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter();
-        let named = named.chain(&settings.admin_tokens_file).chain(&settings.clients_file);
+        let named =
+            named.chain(&settings.admin_tokens_file).chain(&settings.clients_file).chain(&settings.platform_file);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
+        self.learn_merchants(redis).await;
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.extend(self.clients.iter().flat_map(|clients| self.examine_clients(&clients.load())));
         found
@@ -94,6 +96,15 @@ impl Issuer {
             found.push(Finding::ok("clients", format!("{} clients may ask for a scan", clients.iter().count())));
         }
         found
+    }
+
+    /// Clients may be for the people of a merchant.
+    async fn learn_merchants(&self, redis: Option<&Redis>) {
+        if let (Some(platform), Some(redis)) = (&self.platform, redis)
+            && let Ok(Some(state)) = redis.matters(&platform.component.id, 0).await
+        {
+            self.apps.merchants_are(platform.learn(state).apps());
+        }
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {

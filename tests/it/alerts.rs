@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    SidecarSettings, TestBed, WXMINT, path_with_wxmint, repository,
+    APP_SECRET, APPID, PLATFORM as COMPONENT, SidecarSettings, TestBed, WXMINT, apps_folder, path_with_wxmint,
+    repository,
     scan::{Scan, two_pages},
 };
 
@@ -119,7 +120,7 @@ const PLATFORM: [(&str, &str); 4] = [
 ];
 
 /// What each block finds, in their order; the first three are the platforms'.
-const FOUND: [&[&str]; 15] = [
+const FOUND: [&[&str]; 17] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],
     &["\"limit\":\"openid\""],
@@ -129,6 +130,8 @@ const FOUND: [&[&str]; 15] = [
     &["login refused"],
     &["errcode=\"41030\",app=\"wx0123456789abcdef\"", "WeChat answered errcode 41030"],
     &["{client=\"shop-web\",outcome=\"asked\"} 1", "{route=\"/device_authorization\",outcome=\"ok\"} 1"],
+    &["not checked: a file", "its address names another platform"],
+    &["wechat.platform", "errcode 61004"],
     &["redis.reach"],
     &["keeping the previous vault", "keeping the previous keys"],
     &["redis.clock", "wechat.clock"],
@@ -138,18 +141,31 @@ const FOUND: [&[&str]; 15] = [
 ];
 const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "];
 
-/// A service that refuses logins and files, and a folder with its log, its environment and the platforms' programs.
-async fn troubled() -> (TestBed, TempDir) {
-    let bed = TestBed::builder().clients(&two_pages()).env("WXMINT_LIMIT_OPENID", "2/10m").start().await;
+/// A service that refuses logins, pushes and files; a folder with its log, its environment and the platforms' programs; and one
+/// with its app.
+async fn troubled() -> (TestBed, [TempDir; 2]) {
+    let apps = apps_folder(&[(APPID, APP_SECRET)]);
+    let builder = TestBed::builder().clients(&two_pages()).env("WXMINT_LIMIT_OPENID", "2/10m");
+    let bed = builder.platform().apps_folder(apps.path()).start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let login = bed.log_in("lin").await.expect_login();
     bed.log_in("lin").await.expect_login();
     bed.log_in("lin").await.expect_problem(429, "rate_limited");
     bed.faults(json!([{"kind": "errcode", "errcode": 40125, "times": 1}])).await;
     bed.log_in("mei").await.expect_problem(502, "wechat_misconfigured");
-    bed.faults(json!([{"kind": "errcode", "errcode": 41030, "path": "/wxa/getwxacodeunlimit"}])).await;
+    bed.faults(json!([
+        {"kind": "errcode", "errcode": 41030, "path": "/wxa/getwxacodeunlimit"},
+        {"kind": "errcode", "errcode": 61004, "path": "/cgi-bin/component/api_component_token"},
+    ]))
+    .await;
     let picture = format!("/device/{}/code.jpg", Scan::begin(&bed, "shop-web").await.user_code());
     bed.service().get(&picture).await.expect_problem(503, "wechat_unavailable");
+    for (of, said) in [("wxc0ffee00000000fe", "names another platform"), (COMPONENT, "gives the platform no token")] {
+        let push_to = bed.service().url(&format!("/wechat/platform/{of}"));
+        bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
+        bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+        bed.service().says(said).await;
+    }
     for file in ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"] {
         fs::write(bed.configuration.value(file), "spoiled").expect("our file");
     }
@@ -169,7 +185,7 @@ async fn troubled() -> (TestBed, TempDir) {
         fs::write(&path, text).expect("written");
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("our file");
     }
-    (bed, folder)
+    (bed, [folder, apps])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +194,7 @@ async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     assert_eq!(commands, blocks(RUNBOOKS[1]));
     let (platforms, others) = commands.split_at(3);
     assert_eq!(others.len(), FOUND.len() + 1);
-    let (bed, folder) = troubled().await;
+    let (bed, [folder, _apps]) = troubled().await;
     let place = folder.path().display().to_string();
     let refused: Value = serde_json::from_str(&bed.service().says("\"login refused\"").await).expect("JSON");
     let id = refused["request_id"].as_str().expect("an id").to_owned();

@@ -18,9 +18,9 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::support::{
-    APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, Process, RedisCluster, RedisServer, Service, Shape, Sidecar,
-    SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock, password_of,
-    repository,
+    APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, PLATFORM, Process, RedisCluster, RedisServer, Service,
+    Shape, Sidecar, SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock,
+    password_of, repository,
     scan::{Scan, two_pages},
     tell, until, wxmint,
 };
@@ -241,6 +241,17 @@ async fn wechat_draws_no_codes(watch: &Watch) {
     watch.end("codes", "WxmintScanCodesNotDrawn", nothing).await;
 }
 
+/// WeChat's console has no address for the platform's pushes.
+async fn no_ticket_comes(watch: &Watch) {
+    let bed = TestBed::builder().platform().start().await;
+    watch.issuer("ticket", &bed).await;
+    watch.fire("ticket", &["WxmintPlatformTicketLate"], nothing).await;
+    let push_to = bed.service().url(&format!("/wechat/platform/{PLATFORM}"));
+    bed.wechat.control("platform", "PUT", &json!({"push_to": push_to})).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    watch.end("ticket", "WxmintPlatformTicketLate", nothing).await;
+}
+
 /// The clock of the machine is set an hour back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -421,6 +432,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             wechat_is_slow(&watch),
             the_app_secret_is_wrong(&watch),
             wechat_draws_no_codes(&watch),
+            no_ticket_comes(&watch),
             the_clock_jumps(&watch),
             files_are_spoiled(&watch),
             a_key_in_use_is_revoked(&watch),

@@ -81,9 +81,12 @@ pub(super) async fn examine(tells: Tells, public: bool) {
         join3(accounts, published, wechat).await;
     };
     let merchants = async {
-        let Some(of) = issuer.as_ref().ok().and_then(|issuer| issuer.platform()) else { return };
-        tell(vec![match &redis {
-            Ok(Some(redis)) => platform::examine(of, redis).await,
+        if settings.platform_file.is_none() {
+            return;
+        }
+        tell(vec![match (issuer.as_ref().map(|issuer| issuer.platform()), &redis) {
+            (Ok(Some(of)), Ok(Some(redis))) => platform::examine(of, redis).await,
+            (Err(_), _) => Finding::unchecked(platform::CHECK, "a file that the settings name cannot be used"),
             _ => Finding::unchecked(platform::CHECK, "Redis keeps the ticket"),
         }]);
     };

@@ -1,6 +1,6 @@
 //! Whether merchants of a third-party platform can log in.
 
-use wxmint_store::{Platforms, Redis};
+use wxmint_store::{Platforms, Redis, walk::Place};
 
 use super::wechat::address_in;
 use crate::{
@@ -33,10 +33,23 @@ pub(super) async fn examine(platform: &Platform, redis: &Redis) -> Finding {
             format!("the last ticket came {age} minutes ago; WeChat sends one every ten"),
             start_push,
         ),
-        Some(age) => troubled(&known).unwrap_or_else(|| {
+        Some(age) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
             Finding::ok(CHECK, format!("the last ticket came {age} minutes ago; {in_use} merchants log in"))
         }),
     }
+}
+
+/// No login needs the rights to look for people: `redis.rights` leaves them out.
+async fn rights(redis: &Redis) -> Option<Finding> {
+    let refused = redis.walk_people(None, &Place::default()).await.err()?;
+    let user = redis.link().access().url().user().unwrap_or("default").to_owned();
+    refused.to_string().contains("NOPERM").then(|| {
+        Finding::warning(
+            CHECK,
+            "the Redis user may not look for the people of a merchant that leaves, so that their tokens stay valid",
+            format!("run on each server: ACL SETUSER {user} +scan +dbsize, and keep it by ACL SAVE or in redis.conf"),
+        )
+    })
 }
 
 /// The merchants for which WeChat refuses calls until something changes.
