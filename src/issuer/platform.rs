@@ -133,7 +133,7 @@ impl Desk {
         };
         if self.issuer.readiness.warns("platform", warning) {
             match warning {
-                Some(warning) => tracing::warn!(refusal = ?known.refusal, "{warning}"),
+                Some(warning) => tracing::warn!(refusal = known.refusal.as_ref().map(tracing::field::display), "{warning}"),
                 None => tracing::info!("merchants of the platform can log in"),
             }
         }
