@@ -89,7 +89,7 @@ impl Apps {
         own.any(|(_, configured)| configured.origins.iter().any(|own| own == origin))
     }
 
-    /// Whether nobody becomes a user of the app of whom WeChat names no unionid.
+    /// Whether nobody is let into the app of whom WeChat has never named a unionid.
     pub fn need_unionid(&self, id: &AppId) -> bool {
         self.0.get(id).is_some_and(|configured| configured.unionid_required)
     }

@@ -97,6 +97,10 @@ impl LoginWorker {
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
+        if self.platform.is_some() {
+            // A merchant that has left meanwhile was walked over without this login.
+            self.apps.all().choose(Some(&arrival.person.app), None)?;
+        }
         let _signing = Step::work("sign the token");
         let Issued { user, app, id, issued_at, expires_at } = issued;
         let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::sync::Notify;
 use wxmint_ids::AppId;
@@ -20,6 +21,8 @@ pub const REFUSAL: &str = "refusal";
 pub const COMPARED: &str = "compared";
 const MERCHANT: &str = "merchant:";
 const CODE: &str = "code:";
+/// For how many seconds an authorization code says which merchant it is of: as long as it lives at WeChat.
+const CODE_SHOWS_FOR: i64 = 600;
 const TROUBLE: &str = "trouble:";
 /// In front of a sealed authorization code that WeChat is to be asked about, and of the digest of one that was used.
 const PENDING: u8 = b'?';
@@ -220,12 +223,13 @@ impl Known {
         known
     }
 
-    /// The merchant that has let the platform act for it by this authorization code, once WeChat was asked about it.
-    pub fn merchant_of(&self, code: &str) -> Option<&AppId> {
+    /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about it. An old
+    /// one may be anybody's who has read a log.
+    pub fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
         let used = done_code(&Matter { at: 0, value: Vec::new() }, Some(code)).value;
+        let is_it = |held: &Matter| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
         let mut merchants = self.merchants.iter().filter(|(_, merchant)| matches!(merchant.standing, Standing::In(..)));
-        let (app, _) =
-            merchants.find(|(app, _)| self.matters.get(&code_of(app)).is_some_and(|code| code.value == used))?;
+        let (app, _) = merchants.find(|(app, _)| self.matters.get(&code_of(app)).is_some_and(is_it))?;
         Some(app)
     }
 

@@ -9,9 +9,9 @@ for (const name of ["COMPONENT_APPID", "SECRET", "SITE"]) if (!process.env[name]
 
 const STATE_LIFE = 1_800_000; // ms, as long as WeChat's pre_auth_code lives
 const PATIENCE = 10_000; // ms; WeChat's push comes within a second or two
-const PRODUCTION = process.env.NODE_ENV === "production";
-const STATE = PRODUCTION ? "__Host-state" : "state"; // the cookie of a browser that has gone to WeChat
-const COOKIE = { httpOnly: true, secure: PRODUCTION, sameSite: "lax", path: "/" };
+const SECURE = SITE.startsWith("https:");
+const STATE = SECURE ? "__Host-state" : "state"; // the cookie of a browser that has gone to WeChat
+const COOKIE = { httpOnly: true, secure: SECURE, sameSite: "lax", path: "/" };
 const cookie = (request, name) => new RegExp(`(?:^|; )${name}=([\\w-]+)`).exec(request.get("Cookie"))?.[1];
 
 // Which customer of yours has which app. In your program: the customer who is logged in, and your database.
@@ -65,6 +65,8 @@ async function authorized(request, response) {
   for (const until = Date.now() + PATIENCE; Date.now() < until; await new Promise((resume) => setTimeout(resume, 500))) {
     const { status, told } = await askWxmint("merchant", { auth_code });
     if (status === 200) {
+      const holder = [...merchants].find(([, appid]) => appid === told.appid)?.[0] ?? customer(request);
+      if (holder !== customer(request)) return response.redirect("/?error=taken");
       merchants.set(customer(request), told.appid);
       return response.redirect("/");
     }
@@ -75,7 +77,7 @@ async function authorized(request, response) {
 
 function home(request, response) {
   const appid = merchants.get(customer(request));
-  const told = { state: "请从本页重新开始授权。", unknown: "还没有收到微信的授权通知，请稍后再试。" }[request.query.error] ?? "";
+  const told = { state: "请从本页重新开始授权。", unknown: "还没有收到微信的授权通知，请稍后再试。", taken: "该小程序已由其他客户授权。" }[request.query.error] ?? "";
   response.send(`<!doctype html><html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>授权小程序</title><h1>授权小程序</h1><p>${appid ? `已授权：${appid}` : "还没有授权。"}</p><p>${told}</p>
 <p><a href="/authorize">${appid ? "重新授权" : "授权给我们"}</a></p>`);

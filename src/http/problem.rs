@@ -66,7 +66,7 @@ problem_codes! {
     UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
     /// WeChat shows a page of an official account as a snapshot, with a virtual person.
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
-    /// Of a person who is no user of the app yet, where its file wants the unionid of everybody.
+    /// Of a person of whom WeChat has never named a unionid, where the app's file wants that.
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
     /// Of a merchant of a third-party platform, who decides that at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";

@@ -24,7 +24,7 @@ use crate::{
         described::{DescribedRoute, POST, Routes, routes},
     },
     login::{LoginError, LoginWorker},
-    platform::{Known, Platform, Standing},
+    platform::{Known, Platform},
     telemetry::admit_line,
 };
 
@@ -34,6 +34,8 @@ const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
 const COMPARED_EVERY: i64 = 3600;
 /// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas there are.
 const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+/// After WeChat has refused to say which merchants there are.
+const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How often WeChat is asked whether it gives the platform a token again.
 const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
 /// After this time without a ticket somebody should look. WeChat sends one every ten minutes, and it is good for twelve hours.
@@ -98,6 +100,9 @@ impl Desk {
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
         let lost = known.lost(&state);
         state.matters.extend(lost.iter().cloned());
+        if !lost.is_empty() {
+            state.version = known.version; // it is read again until nothing is lost
+        }
         self.learn(&self.platform.learn(state));
         if !lost.is_empty() {
             tracing::warn!(matters = lost.len(), "the store had lost something of the platform: it is told again");
@@ -133,7 +138,9 @@ impl Desk {
         };
         if self.issuer.readiness.warns("platform", warning) {
             match warning {
-                Some(warning) => tracing::warn!(refusal = known.refusal.as_ref().map(tracing::field::display), "{warning}"),
+                Some(warning) => {
+                    tracing::warn!(refusal = known.refusal.as_ref().map(tracing::field::display), "{warning}")
+                }
                 None => tracing::info!("merchants of the platform can log in"),
             }
         }
@@ -156,11 +163,7 @@ impl Desk {
                 });
             }
         }
-        let is_leaving = known.merchants.values().any(|merchant| merchant.standing == Standing::Leaving);
-        if is_leaving && self.departures.begin() {
-            let desk = Rc::clone(self);
-            actix_web::rt::spawn(async move { desk.end_departures().await });
-        }
+        self.end_departures();
     }
 
     async fn let_in(&self, app: &AppId, code: &Matter, change: &str) -> Result<(), LoginError> {
@@ -188,7 +191,11 @@ impl Desk {
                     tracing::warn!(%error, not_logged, "WeChat's list of merchants could not be compared");
                 }
                 self.platform.compare_soon.notify_one();
-                actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
+                // What an operator has to mend takes its time, and WeChat counts what it is asked.
+                let is_mended_by_itself =
+                    matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
+                let pause = if is_mended_by_itself { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };
+                actix_web::rt::time::sleep(pause).await;
             }
         }
     }

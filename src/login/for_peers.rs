@@ -64,10 +64,10 @@ impl LoginWorker {
     }
 
     /// The merchant that has let a platform act for it by this authorization code.
-    pub fn merchant_of(&self, component: &AppId, code: &str) -> Result<AppId, LoginError> {
+    pub fn merchant_of(&self, component: &AppId, code: &str, now: DateTime<Utc>) -> Result<AppId, LoginError> {
         let platform = self.platform.as_ref().filter(|platform| platform.component.id == *component);
         let known = platform.ok_or(UnknownApp::NotConfigured)?.known();
-        Ok(known.merchant_of(code).ok_or(UnknownApp::NoMerchant)?.clone())
+        Ok(known.merchant_of(code, now).ok_or(UnknownApp::NoMerchant)?.clone())
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration still has

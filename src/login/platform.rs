@@ -25,6 +25,8 @@ use crate::{
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;
+/// So many merchants' questions may stay without an answer; if more do, it is WeChat that does not answer.
+const MOST_UNANSWERED: usize = 3;
 /// How many times the limit of an address at one merchant it may have at all of them together.
 const AT_ALL_MERCHANTS: u32 = 10;
 
@@ -50,16 +52,26 @@ impl LoginWorker {
         let all = Meter { cell: Cell::Address(format!("{address} *")), rate };
         let claiming = self.store.claim_code(&app.id, code, attempt, meter);
         let (counted, claimed) = join(self.store.count(&all), claiming).await;
-        match (counted?, claimed?) {
-            (Err(refused), Claim::Granted(_)) => {
+        match (counted, claimed?) {
+            (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
+            (Ok(Err(refused)), Claim::Granted(_)) => {
                 self.store.release_code(&app.id, code, attempt).await?;
                 Ok(Claim::Limited(refused))
+            }
+            (Err(error), Claim::Granted(_)) => {
+                self.store.release_code(&app.id, code, attempt).await?;
+                Err(error.into())
+            }
+            (Ok(Ok(counted)), claim) => {
+                // What one merchant's own limit refuses does not use up the others' room.
+                self.store.uncount(&all, counted).await?;
+                Ok(claim)
             }
             (_, claim) => Ok(claim),
         }
     }
 
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed once if WeChat refuses it. The second part
+    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it. The second part
     /// tells whether the code was certainly not sent.
     pub(super) async fn exchange_for(
         &self,
@@ -104,7 +116,11 @@ impl LoginWorker {
 
     /// Notes anew whether WeChat gives the platform a token.
     pub async fn ask_for_component_token(&self, platform: &Platform) {
-        if let Err(error) = self.by_component(platform, async |_| Ok(())).await {
+        let attempt = match new_attempt() {
+            Ok(attempt) => attempt,
+            Err(error) => return tracing::error!(%error, "no random bits"),
+        };
+        if let Err(error) = self.access_tokens().renewed(&platform.component, &attempt).await {
             tracing::debug!(%error, "WeChat gives the platform no token yet");
         }
     }
@@ -188,14 +204,19 @@ impl LoginWorker {
         let unlisted = known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
             let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
-            unless_of_merchant(platform, &authorizer.app, compared)
+            unless_of_merchant(&authorizer.app, compared)
         });
         let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
         for (app, merchant) in unlisted {
             let asked = self.ask_whether_left(platform, app, merchant).await;
-            outcomes.push(unless_of_merchant(platform, app, asked));
+            outcomes.push(unless_of_merchant(app, asked));
         }
-        outcomes.into_iter().collect::<Result<(), _>>()?;
+        let unanswered =
+            outcomes.iter().filter(|outcome| matches!(outcome, Err(LoginError::WeChatUnavailable(_)))).count();
+        let is_of_few = |outcome: &Result<_, _>| {
+            unanswered <= MOST_UNANSWERED && matches!(outcome, Err(LoginError::WeChatUnavailable(_)))
+        };
+        outcomes.into_iter().filter(|outcome| !is_of_few(outcome)).collect::<Result<(), _>>()?;
         let compared = Matter { at: 0, value: b"1".to_vec() };
         let note = Note { matter: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
         if !known.is_compared {
@@ -266,24 +287,19 @@ impl LoginWorker {
     }
 }
 
-/// What the store or WeChat itself fails at is tried again soon. What WeChat says about one merchant is logged.
-fn unless_of_merchant(platform: &Platform, app: &AppId, outcome: Result<(), LoginError>) -> Result<(), LoginError> {
-    use CallError::{NotSent, Unanswered};
-    match outcome {
-        Err(
-            error @ (LoginError::StoreUnavailable(_)
-            | LoginError::SlowDown
-            | LoginError::WeChatUnavailable(NotSent { .. } | Unanswered { .. })),
-        ) => Err(error),
-        Err(error) if platform.known().refusal.is_some() => Err(error),
-        Err(error) => {
-            if let Some(not_logged) = admit_line(app.as_str()) {
-                tracing::warn!(app = %app, %error, not_logged, "a merchant could not be compared with WeChat's list");
-            }
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+/// Logs what has failed. What WeChat says about one merchant fails the comparison for nobody else.
+fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<(), LoginError> {
+    let Err(error) = outcome else { return Ok(()) };
+    if let Some(not_logged) = admit_line(app.as_str()) {
+        tracing::warn!(app = %app, %error, not_logged, "a merchant could not be compared with WeChat's list");
     }
+    let is_of_merchant = matches!(
+        error,
+        LoginError::UnknownApp(_)
+            | LoginError::NotPermitted(_)
+            | LoginError::WeChatUnavailable(CallError::Unusable { .. })
+    );
+    if is_of_merchant { Ok(()) } else { Err(error) }
 }
 
 /// Without taking a code for one of a phone number.

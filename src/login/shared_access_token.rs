@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
-    AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife, limits::Rate,
+    AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife,
+    limits::{Counted, Rate},
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
@@ -72,8 +73,8 @@ pub struct Usable {
 }
 
 impl Usable {
-    pub(super) fn is(&self, other: &Fingerprint) -> bool {
-        self.fingerprint == *other
+    pub(super) fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
     }
 }
 
@@ -279,15 +280,25 @@ impl AccessTokens<'_> {
     }
 
     /// Refuses what would force another token too soon, or too often.
-    pub(super) async fn may_force(&self, app: &App, forcer: Forcer, rates: [Rate; 2]) -> Result<(), AccessTokenError> {
+    pub(super) async fn may_force(
+        &self,
+        app: &App,
+        forcer: Forcer,
+        rates: [Rate; 2],
+    ) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
+        let mut all = Vec::new();
         for rate in rates {
             let by = if matches!(forcer, Forcer::Peer) { "peer:" } else { "" };
             let cell = Cell::ForcedRenewals(app.id.clone(), format!("{by}{}", rate.period.as_secs()));
-            if let Err(too_many) = self.store.count(&Meter { cell, rate }).await? {
-                return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
+            let meter = Meter { cell, rate };
+            match self.store.count(&meter).await? {
+                Ok(counted) => all.push((meter, counted)),
+                Err(too_many) => {
+                    return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
+                }
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {

@@ -26,6 +26,10 @@ impl Fingerprint {
     pub fn of(token: &str) -> Self {
         Self(short_digest(token).to_string())
     }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

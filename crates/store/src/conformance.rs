@@ -369,6 +369,8 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
     assert_eq!(link("user-1", Some("user-3")).await, Some(true));
     assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
+    assert_eq!(bound.conflict, Some(user("user-3")));
 }
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {

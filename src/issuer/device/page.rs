@@ -8,6 +8,7 @@ use actix_web::{
     web::{self, Path, Payload},
 };
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
@@ -30,6 +31,8 @@ use crate::{
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// Pictures that are being drawn, in all threads.
+static PICTURES: Semaphore = Semaphore::const_new(256);
 /// The most characters of a browser's name that a phone shows.
 const LONGEST_AGENT: usize = 256;
 
@@ -203,8 +206,13 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let gone = || Refusal::from(DeviceError::Gone).problem;
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();
-    // WeChat's access token may be renewed for it.
-    let drawn = to_the_end(async move { worker.login.picture(&code, &worker.clients(), &address).await }).await;
+    // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
+    let Ok(room) = PICTURES.try_acquire() else { return Err(no_picture(LoginError::SlowDown)) };
+    let drawn = to_the_end(async move {
+        let _room = room;
+        worker.login.picture(&code, &worker.clients(), &address).await
+    })
+    .await;
     let picture = drawn.map_err(no_picture)?.ok_or_else(gone)?;
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")

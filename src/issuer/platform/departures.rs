@@ -1,17 +1,18 @@
-//! The end of the tokens of merchants that have left: one walk over all people for all of them, however many leave at once.
+//! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
 use std::{
     cell::{Cell as Flag, RefCell},
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use actix_web::rt::time::sleep;
+use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::{
-    Cell, Matter, Meter, Redis,
+    Cell, Matter, Meter, Redis, TICKET_TTL,
     limits::Rate,
     short_digest,
     walk::{Page, Place, Step},
@@ -20,27 +21,30 @@ use wxmint_store::{
 use super::Desk;
 use crate::{clock::now, login::LoginError, platform::Standing, telemetry::admit_line};
 
-/// One of the replicas revokes the tokens, and another one later if it dies.
-const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(120) };
+/// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
+const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
 /// How far this clock may be from the store's.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(60);
 /// A login that was under way when the merchant left has ended after this time.
 const LOGINS_END: Duration = Duration::from_secs(12);
 /// How many people's tokens are revoked at the same time.
 const AT_ONCE: usize = 32;
+/// A merchant that leaves while others' people are walked over does not wait for that.
+const MOST_WALKS: u32 = 3;
+/// A walk goes no further before fewer than these have failed.
+const MOST_FAILED: usize = 1000;
 /// Between two tries where the store does not answer.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// How often a person's tokens are tried to be revoked before the next merchants are attended to.
-const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The merchants that have left.
 #[derive(Default)]
 pub(super) struct Departures {
-    is_busy: Flag<bool>,
     known: RefCell<BTreeMap<AppId, Departure>>,
     /// Whose tokens could not be revoked yet.
     failed: RefCell<Vec<Due>>,
+    /// Whether the merchants are being looked at.
+    looks: Flag<u32>,
+    walks: Flag<u32>,
 }
 
 #[derive(Clone)]
@@ -50,7 +54,7 @@ struct Departure {
     stage: Stage,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Stage {
     /// Another replica does it; this one looks again at this time.
     Elsewhere(Instant),
@@ -61,6 +65,7 @@ enum Stage {
         since: DateTime<Utc>,
         is_second: bool,
     },
+    Walking,
     /// Only those who have failed are left.
     Walked,
 }
@@ -68,58 +73,72 @@ enum Stage {
 /// Whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
+/// One more of something, until this is dropped.
+struct OneMore<'a>(&'a Flag<u32>);
+
+impl<'a> OneMore<'a> {
+    fn of(count: &'a Flag<u32>, most: u32) -> Option<Self> {
+        let is_free = count.get() < most;
+        is_free.then(|| {
+            count.set(count.get() + 1);
+            Self(count)
+        })
+    }
+}
+
+impl Drop for OneMore<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 impl Departures {
-    /// Whether nothing is being done yet.
-    pub(super) fn begin(&self) -> bool {
-        !self.is_busy.replace(true)
+    /// The stages whose time has come, which are being walked from now on.
+    fn take_due(&self) -> BTreeMap<AppId, (DateTime<Utc>, bool)> {
+        let mut due = BTreeMap::new();
+        for (app, departure) in self.known.borrow_mut().iter_mut() {
+            if let Stage::Walk { from, since, is_second } = departure.stage
+                && from <= Instant::now()
+            {
+                departure.stage = Stage::Walking;
+                due.insert(app.clone(), (since, is_second));
+            }
+        }
+        due
     }
 
-    fn walks(&self) -> BTreeMap<AppId, DateTime<Utc>> {
-        let known = self.known.borrow();
-        let walks = known.iter().filter_map(|(app, departure)| match departure.stage {
-            Stage::Walk { from, since, .. } if from <= Instant::now() => Some((app.clone(), since)),
-            _ => None,
-        });
-        walks.collect()
+    fn has_left(&self, app: &AppId) -> bool {
+        self.known.borrow().contains_key(app)
     }
 }
 
 impl Desk {
-    /// Does what is due.
-    pub(super) async fn end_departures(&self) {
-        if let Err(error) = self.take_on_departures().await {
-            tracing::warn!(%error, "merchants have left: their people's tokens are not revoked yet");
+    /// Does what is to be done now about merchants that have left.
+    pub(super) fn end_departures(self: &Rc<Self>) {
+        let is_leaving = self.platform.known().merchants.values().any(|it| it.standing == Standing::Leaving);
+        if !is_leaving && self.departures.known.borrow().is_empty() {
+            return;
         }
-        let (departures, walks, began) = (&self.departures, self.departures.walks(), now() - CLOCKS_DIFFER);
-        let mut failed = departures.failed.take();
-        if !walks.is_empty()
-            && let Some(redis) = self.issuer.redis()
-        {
-            self.walk(&redis, &walks, &mut failed).await;
-        }
-        for tried in 0..TRIES {
-            if failed.is_empty() {
-                break;
+        let desk = Rc::clone(self);
+        spawn(async move {
+            let Some(_one) = OneMore::of(&desk.departures.looks, 1) else { return };
+            if let Err(error) = desk.take_on_departures().await
+                && let Some(not_logged) = admit_line("departures")
+            {
+                tracing::warn!(%error, not_logged, "merchants have left: their people's tokens are not revoked yet");
             }
-            if tried > 0 {
-                sleep(PAUSE).await;
+            desk.note_gone().await;
+        });
+        let desk = Rc::clone(self);
+        spawn(async move {
+            let Some(_one) = OneMore::of(&desk.departures.walks, MOST_WALKS) else { return };
+            let Some(redis) = desk.issuer.redis() else { return };
+            let (due, began) = (desk.departures.take_due(), now() - CLOCKS_DIFFER);
+            if !due.is_empty() {
+                desk.walk(&redis, &due).await;
+                desk.departures.walked(&due, began);
             }
-            failed = self.end_each(failed).await;
-        }
-        if !failed.is_empty() {
-            tracing::error!(
-                people = failed.len(),
-                "merchants have left: some people's tokens could not be revoked yet"
-            );
-        }
-        departures.failed.replace(failed);
-        for app in walks.keys() {
-            if let Some(departure) = departures.known.borrow_mut().get_mut(app) {
-                departure.stage = departure.stage.walked(began);
-            }
-        }
-        self.note_gone().await;
-        departures.is_busy.set(false);
+        });
     }
 
     /// Takes on the merchants that have left since, unless another replica has.
@@ -132,47 +151,50 @@ impl Desk {
         departures.borrow_mut().retain(|app, Departure { matter, stage }| {
             is_left(app, matter) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
         });
-        for (app, merchant) in known.merchants.iter().filter(|(_, merchant)| merchant.standing == Standing::Leaving) {
-            if departures.borrow().contains_key(app) {
-                continue;
-            }
+        let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.standing == Standing::Leaving);
+        let new: Vec<_> = leaving.filter(|(app, _)| !self.departures.has_left(app)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let since = self.oldest_token().await?;
+        for (app, merchant) in new {
             let matter = merchant.matter.clone();
             let change = short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string();
             let meter = Meter { cell: Cell::Merchant(app.clone(), change), rate: TRIED };
-            let stage = match self.login.store.count(&meter).await? {
-                Err(later) => Stage::Elsewhere(Instant::now() + later.retry_after),
+            let stage = match self.login.store.count(&meter).await {
+                Ok(Err(later)) => Stage::Elsewhere(Instant::now() + later.retry_after),
                 // An app whose AppSecret is here as well logs in by that.
-                Ok(_) if self.issuer.apps.all().choose(Some(app), None).is_ok() => Stage::Walked,
-                Ok(_) => {
-                    // The push may be an old one of before the merchant came back.
-                    self.platform.compare_soon.notify_one();
-                    Stage::Walk { from: Instant::now(), since: self.oldest_token().await?, is_second: false }
-                }
+                _ if self.issuer.apps.all().choose(Some(app), None).is_ok() => Stage::Walked,
+                // Also where the store has not answered: it may have counted, and to walk twice does no harm.
+                _ => Stage::Walk { from: Instant::now(), since, is_second: false },
             };
             departures.borrow_mut().insert(app.clone(), Departure { matter, stage });
         }
         Ok(())
     }
 
-    /// Since when a token may be that is still good.
+    /// Since when a login may be whose token is still good.
     async fn oldest_token(&self) -> Result<DateTime<Utc>, LoginError> {
         let lives = self.login.store.ends_after("", 1).await?.map_or(Duration::MAX, |read| read.keep);
-        let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
+        let lives = TimeDelta::from_std(lives.saturating_add(TICKET_TTL)).unwrap_or(TimeDelta::MAX);
         Ok((now() - CLOCKS_DIFFER).checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
-    /// Revokes the tokens of all people of these apps, but for those who are `failed`.
-    async fn walk(&self, redis: &Redis, walks: &BTreeMap<AppId, DateTime<Utc>>, failed: &mut Vec<Due>) {
-        let only = walks.keys().next().filter(|_| walks.len() == 1);
-        let mut place = Place::default();
+    /// Revokes the tokens of all people of these apps, but for those who fail.
+    async fn walk(&self, redis: &Redis, due: &BTreeMap<AppId, (DateTime<Utc>, bool)>) {
+        let only = due.keys().next().filter(|_| due.len() == 1);
+        let (mut place, mut failed) = (Place::default(), Vec::new());
         loop {
             let next = match redis.walk_people(only, &place).await {
                 Ok(Step::Page(Page { found, next, .. })) => {
-                    let due = found.into_iter().filter_map(|person| Some((*walks.get(&person.app)?, person)));
-                    failed.extend(self.end_each(due.collect()).await);
+                    let people = found.into_iter().filter_map(|person| Some((due.get(&person.app)?.0, person)));
+                    failed.extend(self.end_each(people.collect()).await);
                     next
                 }
-                Ok(Step::Elsewhere) => Some(Place::default()), // the Cluster has changed
+                Ok(Step::Elsewhere) => {
+                    sleep(PAUSE).await; // the Cluster is changing
+                    Some(Place::default())
+                }
                 Err(error) => {
                     if let Some(not_logged) = admit_line("departures") {
                         tracing::warn!(%error, not_logged, "merchants have left: the walk over their people goes on from here");
@@ -181,11 +203,16 @@ impl Desk {
                     continue;
                 }
             };
+            while failed.len() > MOST_FAILED {
+                sleep(PAUSE).await;
+                failed = self.end_each(failed).await;
+            }
             match next {
                 Some(next) => place = next,
-                None => return,
+                None => break,
             }
         }
+        self.departures.failed.borrow_mut().extend(failed);
     }
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
@@ -200,28 +227,44 @@ impl Desk {
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
     }
 
+    /// Notes which merchants nothing is left to do about. Who has failed is tried once more before.
     async fn note_gone(&self) {
-        let failed: BTreeSet<AppId> =
-            self.departures.failed.borrow().iter().map(|(_, person)| person.app.clone()).collect();
+        let failed = self.departures.failed.take();
+        let failed = self.end_each(failed).await;
+        if let Some((_, person)) = failed.first() {
+            let (app, people) = (&person.app, failed.len());
+            if let Some(not_logged) = admit_line("people of departures") {
+                tracing::error!(%app, people, not_logged, "merchants have left: some people's tokens could not be revoked yet");
+            }
+            sleep(PAUSE).await;
+        }
+        let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();
+        self.departures.failed.borrow_mut().extend(failed);
         let known = self.departures.known.borrow().clone();
-        let done = known.into_iter().filter(|(app, it)| matches!(it.stage, Stage::Walked) && !failed.contains(app));
+        let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
         for (app, Departure { matter, .. }) in done {
             match self.login.note_gone(&self.platform, &app, &matter).await {
-                Ok(()) => tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked"),
+                Ok(()) => {
+                    // Until what was noted is read, the merchant still is one that leaves.
+                    let read = Stage::Elsewhere(Instant::now() + TRIED.period);
+                    self.departures.known.borrow_mut().insert(app.clone(), Departure { matter, stage: read });
+                    tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
+                }
                 Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
             }
         }
     }
 }
 
-impl Stage {
-    /// The stage after the walk that `began` then.
-    fn walked(self, began: DateTime<Utc>) -> Self {
-        match self {
-            Self::Walk { is_second: false, .. } => {
-                Self::Walk { from: Instant::now() + LOGINS_END, since: began, is_second: true }
+impl Departures {
+    /// After a walk that `began` then. A ticket binds a person by a code of up to five minutes before.
+    fn walked(&self, due: &BTreeMap<AppId, (DateTime<Utc>, bool)>, began: DateTime<Utc>) {
+        let (from, since) = (Instant::now() + LOGINS_END, began - TICKET_TTL);
+        let mut known = self.known.borrow_mut();
+        for (app, (_, is_second)) in due {
+            if let Some(departure) = known.get_mut(app).filter(|departure| departure.stage == Stage::Walking) {
+                departure.stage = if *is_second { Stage::Walked } else { Stage::Walk { from, since, is_second: true } };
             }
-            _ => Self::Walked,
         }
     }
 }

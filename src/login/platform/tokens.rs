@@ -16,6 +16,8 @@ use crate::platform::{Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, t
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
     [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 6, period: Duration::from_secs(600) }];
+/// How often a report of the same token counts.
+const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(600) };
 /// How often WeChat is asked again for a token that it has refused to give by this ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 
@@ -28,13 +30,27 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
     ) -> Result<FetchedAccessToken, AccessTokenError> {
         let (platform, _) = self.platform.ok_or_else(|| not_yet("no platform is configured"))?;
-        if matches!(wanted, Wanted::Other(_)) {
-            self.may_force(app, Forcer::Own, REPLACED).await?;
-        }
-        match platform.component.id == app.id {
+        let counted = match wanted {
+            Wanted::Other(_) => self.may_force(app, Forcer::Own, REPLACED).await?,
+            _ => Vec::new(),
+        };
+        let fetched = match platform.component.id == app.id {
             true => self.component_token(platform).await,
             false => self.merchant_token(platform, app, attempt).await,
+        };
+        if fetched.is_err() {
+            // While WeChat gives none, nothing is used up.
+            for (meter, counted) in counted {
+                self.store.uncount(&meter, counted).await?;
+            }
         }
+        fetched
+    }
+
+    /// A token that is fetched now, whatever is there: if WeChat gives it, it gives others again.
+    pub(in super::super) async fn renewed(&self, app: &App, attempt: &AttemptId) -> Result<(), AccessTokenError> {
+        let held = self.obtain(app, attempt, Wanted::Any).await?;
+        self.obtain(app, attempt, Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
     }
 
     /// Counts a peer's report that WeChat has refused the token in use, before anything is fetched: a peer that reports every token
@@ -45,10 +61,17 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
         refused: &Fingerprint,
     ) -> Result<(), AccessTokenError> {
-        match self.obtain(app, attempt, Wanted::Any).await?.is(refused) {
-            true => self.may_force(app, Forcer::Peer, REPLACED).await,
-            false => Ok(()),
+        if self.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
+            // Several who report the same token are one.
+            let report = Meter { cell: Cell::Merchant(app.id.clone(), refused.as_str().to_owned()), rate: REPORTED };
+            if let Ok(counted) = self.store.count(&report).await?
+                && let Err(error) = self.may_force(app, Forcer::Peer, REPLACED).await
+            {
+                self.store.uncount(&report, counted).await?;
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     pub(in super::super) fn is_of_platform(&self, app: &App) -> bool {
