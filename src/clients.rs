@@ -11,7 +11,6 @@ use wxmint_ids::AppId;
 
 use crate::{settings::parse_duration, sites::site};
 
-/// One that may ask.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The `client_id` of its tokens.
@@ -40,14 +39,12 @@ impl Client {
         self.secret_sha256.is_some()
     }
 
-    /// Whether this is the client's secret.
     pub fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
         self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
 
-/// The clients in use at one time.
 #[derive(Debug, Default)]
 pub struct Clients(BTreeMap<AppId, Client>);
 
@@ -77,7 +74,6 @@ impl Clients {
         self.0.values()
     }
 
-    /// Each `client_id`, with what the phone shows.
     pub fn names(&self) -> impl Iterator<Item = (AppId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
@@ -88,7 +84,6 @@ impl Clients {
     }
 }
 
-/// The file as it is written.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientsFile {
@@ -100,7 +95,6 @@ pub struct ClientsFile {
 #[serde(deny_unknown_fields, try_from = "Form")]
 pub struct WrittenClient(Form);
 
-/// The members of a client.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {

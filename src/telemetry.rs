@@ -50,7 +50,6 @@ pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     audit::init(audit, format)
 }
 
-/// What metrics show of a signing key.
 pub struct KeySample {
     pub kid: String,
     pub algorithm: &'static str,
@@ -64,10 +63,8 @@ pub struct KeySample {
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
 type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
-/// Histograms of seconds.
 type Durations<const N: usize> = Family<Labels<N>, Histogram>;
 
-/// Registers metrics as they are made.
 struct Registering(Registry);
 
 impl Registering {
@@ -195,7 +192,6 @@ impl Metrics {
         self.0.scans.clients_are(clients);
     }
 
-    /// What became of the requests of each client in the last hour.
     pub fn last_scans(&self, now: DateTime<Utc>) -> LastScans {
         self.0.scans.of_last_hour(now)
     }
@@ -209,7 +205,6 @@ impl Metrics {
         self.0.ticket_age.set(age.map_or(f64::INFINITY, |age| age as f64));
     }
 
-    /// The apps that are configured now, with their kinds.
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         self.0.apps.clear();
         let apps: Vec<_> = apps.into_iter().collect();
@@ -234,12 +229,10 @@ impl Metrics {
         self.0.wechat_errcodes.clear();
     }
 
-    /// What Redis looks like now.
     pub fn redis_is(&self, state: &wxmint_redis_link::State) {
         self.0.redis.set(state);
     }
 
-    /// A unionid was found to belong to two users.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
     }

@@ -23,7 +23,6 @@ pub enum InvalidCredential {
 pub struct Username(Box<str>);
 
 impl Username {
-    /// The limit in characters.
     pub const MAX_CHARS: usize = 512;
 
     pub fn as_str(&self) -> &str {
@@ -51,7 +50,6 @@ unprintable!(Username);
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// The limit in characters.
     pub const MAX_CHARS: usize = 1024;
 
     /// The password itself, for the line that checks it.

@@ -69,7 +69,6 @@ impl Holder {
         &self.name
     }
 
-    /// The words of its rights.
     pub(super) fn rights(&self) -> Vec<&'static str> {
         self.rights.iter().map(|right| right.word()).collect()
     }

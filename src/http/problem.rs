@@ -30,7 +30,6 @@ macro_rules! problem_codes {
         }
 
         impl ProblemCode {
-            /// All of them, for metrics and documentation.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             fn row(self) -> (&'static str, StatusCode, &'static str) {
@@ -107,7 +106,6 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
-    /// At the endpoints of OAuth, its error code.
     oauth: Option<OAuthError>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -121,7 +119,6 @@ struct OAuthError {
     scanned: bool,
 }
 
-/// The body of an OAuth error.
 #[derive(Serialize)]
 struct OAuthDocument<'a> {
     error: &'static str,
@@ -312,7 +309,6 @@ pub fn not_found(has: &str) -> Problem {
     Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
 }
 
-/// Answers 404 to whatever no other route has.
 pub fn nothing_else(has: &'static str) -> Route {
     web::to(move || ready(Answer::Err(not_found(has))))
 }

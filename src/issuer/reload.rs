@@ -27,7 +27,6 @@ use crate::{
     },
 };
 
-/// How often each file is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches every file that the settings name, for as long as the process runs.

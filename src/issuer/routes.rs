@@ -94,7 +94,6 @@ pub(super) const SECURITY: BearerSecurity = BearerSecurity {
                   login that you send from this page fills it in.",
 };
 
-/// What the public listener of this issuer tells of itself.
 pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
     Description {
         api: Box::new(move || described(rooms)),
@@ -240,7 +239,6 @@ fn counted(metrics: &Metrics, path: &'static str, resource: Resource) -> impl Ht
     })
 }
 
-/// `ok`, or the code of the problem that is answered.
 fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";

@@ -39,7 +39,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
-/// How often Redis is looked at.
 const REDIS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);

@@ -15,7 +15,6 @@ pub use self::{fitness::fitness, state::lacks};
 use self::{fitness::worst, state::own_clock};
 use crate::findings::{Finding, Status};
 
-/// What is examined.
 pub const REDIS_CHECKS: [&str; 8] = [
     "redis.reach",
     "redis.version",
@@ -102,7 +101,6 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     (found, was_late)
 }
 
-/// The latency of the slowest primary.
 async fn slowest(link: &Link) -> Result<Finding, Error> {
     let primaries = link.all_primaries().await?;
     let millis = try_join_all(primaries.iter().map(|(_, server)| millis(link, server))).await?;

@@ -12,13 +12,11 @@ pub struct Fault {
     pub problem: String,
     /// The right form, in words.
     pub wanted: &'static str,
-    /// A value in the right form.
     pub example: &'static str,
     /// Whether the value comes from the file that the variable's `_FILE` names.
     pub in_file: bool,
 }
 
-/// All faults of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -49,7 +47,6 @@ fn is_quoted(text: &str) -> bool {
     marks.iter().any(|&(first, last)| text.strip_prefix(first).is_some_and(|rest| rest.ends_with(last)))
 }
 
-/// Reads one variable after the other.
 pub struct Reader {
     /// By their names in lower case, which is how envy names them.
     values: HashMap<String, String>,
@@ -90,7 +87,6 @@ impl Reader {
         self.read(variable)?.map_or_else(|problem| self.fault(variable, problem), Some)
     }
 
-    /// The settings, if there was no fault.
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }

@@ -3,7 +3,6 @@
 
 use std::{path::PathBuf, sync::LazyLock};
 
-/// A variable whose value becomes a `T`.
 pub struct Variable<T> {
     pub(super) name: &'static str,
     /// That of an optional variable accepts the empty text.
@@ -19,7 +18,6 @@ pub(super) struct VariableEntry {
     pub(super) name: &'static str,
     /// The right form, in words, with the range.
     pub(super) form: String,
-    /// A value in the right form.
     pub(super) example: &'static str,
     /// The value if the variable is not set; `None` if it must be set.
     pub(super) default: Option<&'static str>,
@@ -52,7 +50,6 @@ impl VariableEntry {
         Some(Self { name, form: words.join(" "), example: example.unwrap_or(value), default, may_be_in_file })
     }
 
-    /// The name of the variable that names a file with the value.
     pub(super) fn file_variable(&self) -> Option<String> {
         self.may_be_in_file.then(|| format!("{}_FILE", self.name))
     }

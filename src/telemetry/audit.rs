@@ -23,10 +23,8 @@ use self::{
 };
 use crate::clock::now;
 
-/// How often what was held back is looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Where audit events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audit {
     /// Into the log, with the target `audit`.
@@ -36,7 +34,6 @@ pub enum Audit {
     Off,
 }
 
-/// What was done, or tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
     Login,
@@ -49,9 +46,7 @@ pub enum Activity {
     Forget,
     /// A page asks for a login by a phone.
     DeviceRequest,
-    /// A phone looks at what a page asks for.
     DeviceLook,
-    /// A phone lets a page in, and says no.
     DeviceApproval,
     DeviceDenial,
     /// A request that needs a right, by its operation.
@@ -121,7 +116,6 @@ pub struct Event {
     /// The limit that has refused it, and when that limit lets in again.
     pub limit: Option<&'static str>,
     pub until: Option<DateTime<Utc>>,
-    /// Whether a user was made.
     pub new_user: bool,
     /// What else a reader should know. Never from a client.
     pub note: Option<String>,
@@ -156,7 +150,6 @@ impl Event {
         }
     }
 
-    /// Of the process itself.
     pub fn of_process(activity: Activity, note: Option<String>) -> Self {
         Self { note, ..Self::new(activity, Origin::default()) }
     }

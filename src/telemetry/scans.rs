@@ -78,7 +78,6 @@ impl Scans {
         Self { begun: Instant::now(), count, known: Mutex::default() }
     }
 
-    /// The clients of the file, with their names.
     pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
         let mut known = lock(&self.known);
         let mut before = std::mem::take(&mut known.clients);

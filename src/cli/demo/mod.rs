@@ -58,7 +58,6 @@ pub(super) struct DemoArgs {
     listen: SocketAddr,
 }
 
-/// Runs the demo until Ctrl-C.
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::usage(
@@ -111,7 +110,6 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     })
 }
 
-/// Makes these logins over HTTP.
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     let url: Url = format!("{address}/login").parse().map_err(|_| format!("{address} is no URL"))?;
     let http = Tls::reaching([&url]).and_then(|tls| Upstream::new(&tls, PATIENCE, PATIENCE));
