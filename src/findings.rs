@@ -24,6 +24,7 @@ pub type Doctor = fn() -> Vec<Finding>;
 /// What one check has found. Never holds a secret, nor a URL that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Finding {
+    /// Of the check.
     pub name: &'static str,
     pub status: Status,
     pub found: String,
