@@ -6,7 +6,7 @@ use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use wxmint_ids::AppId;
 
 use crate::{settings::parse_duration, sites::site};
@@ -52,10 +52,9 @@ impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line and the
     /// mistake.
     pub fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
-        let file: ClientsFile = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        let file: ClientsFile<Client> = serde_json::from_slice(content).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
-        for written in file.clients {
-            let client = Client::try_from(written)?;
+        for client in file.clients {
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
                 return Err(format!("`token_ttl` of {} is longer than WXMINT_TOKEN_TTL", client.id));
             }
@@ -84,17 +83,13 @@ impl Clients {
     }
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClientsFile {
-    pub clients: Vec<WrittenClient>,
+pub struct ClientsFile<C> {
+    pub clients: Vec<C>,
 }
 
-/// A misspelt `secret_sha256` would make a back end public, so an unknown member is a mistake.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, try_from = "Form")]
-pub struct WrittenClient(Form);
-
+/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so an unknown member is a mistake.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
@@ -123,27 +118,20 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 }
 
 /// Checks each client where it stands, so that the error has a line.
-impl TryFrom<Form> for WrittenClient {
-    type Error = String;
-
-    fn try_from(form: Form) -> Result<Self, String> {
-        form.client().map_err(|mistake| format!("client {}: {mistake}", form.client_id))?;
-        Ok(Self(form))
-    }
-}
-
-impl TryFrom<WrittenClient> for Client {
-    type Error = String;
-
-    fn try_from(WrittenClient(form): WrittenClient) -> Result<Self, String> {
-        form.client()
+impl<'de> Deserialize<'de> for Client {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Form::deserialize(deserializer)?.client().map_err(D::Error::custom)
     }
 }
 
 const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 
 impl Form {
-    fn client(&self) -> Result<Client, String> {
+    pub fn client(&self) -> Result<Client, String> {
+        self.checked().map_err(|mistake| format!("client {}: {mistake}", self.client_id))
+    }
+
+    fn checked(&self) -> Result<Client, String> {
         let id: AppId = self.client_id.parse().map_err(|error| format!("`client_id` {error}"))?;
         if id.is_usual() {
             return Err("`client_id` has the form of an AppID: choose another name".into());
