@@ -34,8 +34,9 @@ pub enum Audit {
     Off,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activity {
+    #[default]
     Login,
     Logout,
     Bind,
@@ -97,7 +98,7 @@ pub struct Several {
     last: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Event {
     pub activity: Activity,
     pub origin: Origin,
@@ -130,24 +131,7 @@ impl Event {
     }
 
     pub fn new(activity: Activity, origin: Origin) -> Self {
-        let (by, user, app, app_kind, client, person) = (None, None, None, None, None, None);
-        let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);
-        Self {
-            activity,
-            origin,
-            by,
-            user,
-            app,
-            app_kind,
-            client,
-            person,
-            refused,
-            limit,
-            until,
-            new_user,
-            note,
-            several,
-        }
+        Self { activity, origin, ..Self::default() }
     }
 
     pub fn of_process(activity: Activity, note: Option<String>) -> Self {
