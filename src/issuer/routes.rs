@@ -164,33 +164,25 @@ pub fn openapi_json() -> String {
 /// The routes for mini programs and peers, with those of the `rooms`.
 pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
+        let service = |routes: &Routes, of: &'static str, at: &str| {
+            let resource = routes.resource(of, at);
+            let resource = if rooms.origins { cross_origin::with_preflight(of, resource) } else { resource };
+            counted(metrics, of, resource)
+        };
         for path in &settings.login_paths {
-            let resource = ROUTES.resource(LOGIN, path);
-            let resource = if rooms.origins { cross_origin::with_preflight(LOGIN, resource) } else { resource };
-            config.service(counted(metrics, LOGIN, resource));
+            config.service(service(&ROUTES, LOGIN, path));
         }
         for path in ROUTES.paths() {
-            let resource = ROUTES.resource(path, path);
-            let resource = if rooms.origins { cross_origin::with_preflight(path, resource) } else { resource };
-            config.service(counted(metrics, path, resource));
+            config.service(service(&ROUTES, path, path));
         }
         if let Some(folder) = settings.verify_files_dir.clone() {
             config.configure(device::check_files(folder));
         }
-        if rooms.events {
-            for path in events::ROUTES.paths() {
-                config.service(counted(metrics, path, events::ROUTES.resource(path, path)));
-            }
-        }
-        if rooms.platform {
-            for path in platform::ROUTES.paths() {
-                config.service(counted(metrics, path, platform::ROUTES.resource(path, path)));
-            }
-        }
-        if rooms.scan {
-            for path in device::ROUTES.paths() {
-                let resource = cross_origin::with_preflight(path, device::ROUTES.resource(path, path));
-                config.service(counted(metrics, path, resource));
+        for (is_there, routes) in
+            [(rooms.events, &events::ROUTES), (rooms.platform, &platform::ROUTES), (rooms.scan, &device::ROUTES)]
+        {
+            for path in routes.paths().filter(|_| is_there) {
+                config.service(service(routes, path, path));
             }
         }
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
