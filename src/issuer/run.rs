@@ -135,13 +135,8 @@ fn key_samples(lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> Vec<K
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {
     let [public, admin] = listeners.addresses();
-    tracing::info!(
-        public,
-        admin,
-        issuer = %issuer.settings.issuer,
-        apps = issuer.apps.all().names(),
-        "listening"
-    );
+    let (apps, issuer) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
+    tracing::info!(public, admin, issuer, apps, "listening");
 }
 
 /// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process is ready.
