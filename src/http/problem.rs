@@ -275,7 +275,6 @@ impl Problem {
         if let Some(header) = self.header.as_deref() {
             response.insert_header(header.clone());
         }
-        cors::add(request, &mut response);
         let body = match self.oauth {
             Some(OAuthError { code, scanned })
                 if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
@@ -288,7 +287,7 @@ impl Problem {
                 serde_json::to_vec(&self.document(&request_id))
             }
         };
-        response.body(body.unwrap_or_default())
+        cors::readable(request, response.body(body.unwrap_or_default()))
     }
 }
 
