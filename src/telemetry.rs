@@ -22,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -41,7 +40,7 @@ pub use self::{
 use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
-    scans::{LastScans, Scans},
+    scans::Scans,
 };
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
@@ -181,19 +180,8 @@ impl Metrics {
         self.0.logins.ended(app, outcome, took);
     }
 
-    /// What became of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`. A client
-    /// that is not in the file is not counted.
-    pub fn device(&self, client: &AppId, outcome: &'static str) {
-        self.0.scans.count(client, outcome);
-    }
-
-    /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
-        self.0.scans.clients_are(clients);
-    }
-
-    pub fn last_scans(&self, now: DateTime<Utc>) -> LastScans {
-        self.0.scans.of_last_hour(now)
+    pub fn scans(&self) -> &Scans {
+        &self.0.scans
     }
 
     pub fn recent(&self) -> &Recent {
