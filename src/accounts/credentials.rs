@@ -13,7 +13,6 @@ pub enum InvalidCredential {
     /// Too long. The length is limited because hashing and comparing take time.
     #[error("must be at most {0} characters")]
     TooLong(usize),
-    /// It has a control character, such as a line break, a tab or NUL.
     #[error("must not hold control characters")]
     Control,
 }

@@ -186,7 +186,6 @@ impl CurrentAdminTokens {
         self.0.store(Arc::new(tokens));
     }
 
-    /// Whose secret stands in the request's `Authorization: Bearer …`.
     pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;

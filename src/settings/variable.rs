@@ -107,11 +107,7 @@ fn known_names() -> impl Iterator<Item = String> {
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
 /// these are not reported.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    names
-        .into_iter()
-        .filter_map(|name| Some((nearest_to_unknown(&name)?, name)))
-        .map(|(nearest, name)| (name, nearest))
-        .collect()
+    names.into_iter().filter_map(|name| nearest_to_unknown(&name).map(|nearest| (name, nearest))).collect()
 }
 
 /// The known name that is most similar to an unknown one; `None` if the name is known, or is not ours.

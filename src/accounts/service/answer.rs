@@ -17,13 +17,11 @@ pub enum Unusable {
     Status(u16),
     #[error("{0} bytes that are not JSON")]
     NotJson(usize),
-    /// A member is missing, repeated, of another type, or not in the contract.
     #[error("JSON whose members are not exactly those of docs/accounts.openapi.yaml")]
     Members,
     /// The `user_id` cannot be a token's `sub`.
     #[error("a user_id that {0}")]
     UserId(#[from] InvalidId),
-    /// Only one of `user_id` and `new_user` means that there is a user.
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
     #[error("it has {0}")]

@@ -189,8 +189,7 @@ fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
     let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
     let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
         .map_err(Failure::unfinished)?;
-    let peer = Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?;
-    let peer = Arc::new(peer);
+    let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
     let by_itself = peer_routes(Arc::clone(&peer));
     let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
     let routes: Routes = Arc::new(move |config| {
