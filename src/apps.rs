@@ -16,15 +16,10 @@ use wxmint_wechat::{App, AppKind, AppSecret};
 
 use self::files::{Found, names_in};
 
-/// Where the apps are configured.
 #[derive(Debug, Clone)]
 pub enum AppsSource {
     /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again when it changes.
-    One {
-        app: App,
-        /// `WXMINT_APP_SECRET_FILE`
-        secret_file: Option<PathBuf>,
-    },
+    One { app: App, secret_file: Option<PathBuf> },
     /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
     Folder(PathBuf),
     /// Given by the program itself and in no file, as in the demo. None beside a platform, whose apps are its merchants'.
@@ -52,13 +47,10 @@ pub struct Apps(BTreeMap<AppId, Configured>);
 /// Why it is unclear which app a login means. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownApp {
-    /// The named app is not configured.
     #[error("`appid` names an app that is not configured here.")]
     NotConfigured,
-    /// No merchant of the platform has the authorization code.
     #[error("No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.")]
     NoMerchant,
-    /// Several are configured and none was named.
     #[error("Several apps are configured here: name one in `appid`.")]
     Several,
 }
@@ -117,7 +109,6 @@ fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
     }
 }
 
-/// Tells the kind of what is no mini program.
 fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
     apps.map(name).collect::<Vec<_>>().join(" ")
 }
@@ -181,12 +172,10 @@ impl CurrentApps {
         self.in_use.load_full()
     }
 
-    /// Logs a warning for each AppID that does not look like WeChat's.
     pub fn warn_of_unusual(&self) {
         warn_of_unusual(self.all().iter());
     }
 
-    /// Whether an app may have sites of its own.
     pub fn may_have_origins(&self) -> bool {
         matches!(self.source, AppsSource::Folder(_))
     }
@@ -227,7 +216,6 @@ impl CurrentApps {
 }
 
 impl AppsSource {
-    /// The files of the folder, if there is one.
     pub fn files_in_folder(&self) -> Vec<PathBuf> {
         let Self::Folder(folder) = self else { return Vec::new() };
         let names = names_in(folder).unwrap_or_default();

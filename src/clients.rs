@@ -6,12 +6,11 @@ use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use wxmint_ids::AppId;
 
 use crate::{settings::parse_duration, sites::site};
 
-/// One that may ask.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The `client_id` of its tokens.
@@ -40,14 +39,12 @@ impl Client {
         self.secret_sha256.is_some()
     }
 
-    /// Whether this is the client's secret.
     pub fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
         self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
 
-/// The clients in use at one time.
 #[derive(Debug, Default)]
 pub struct Clients(BTreeMap<AppId, Client>);
 
@@ -55,10 +52,9 @@ impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line and the
     /// mistake.
     pub fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
-        let file: ClientsFile = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        let file: ClientsFile<Client> = serde_json::from_slice(content).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
-        for written in file.clients {
-            let client = Client::try_from(written)?;
+        for client in file.clients {
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
                 return Err(format!("`token_ttl` of {} is longer than WXMINT_TOKEN_TTL", client.id));
             }
@@ -77,7 +73,6 @@ impl Clients {
         self.0.values()
     }
 
-    /// Each `client_id`, with what the phone shows.
     pub fn names(&self) -> impl Iterator<Item = (AppId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
@@ -88,19 +83,13 @@ impl Clients {
     }
 }
 
-/// The file as it is written.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClientsFile {
-    pub clients: Vec<WrittenClient>,
+pub struct ClientsFile<C> {
+    pub clients: Vec<C>,
 }
 
-/// A misspelt `secret_sha256` would make a back end public, so an unknown member is a mistake.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, try_from = "Form")]
-pub struct WrittenClient(Form);
-
-/// The members of a client.
+/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so an unknown member is a mistake.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
@@ -129,27 +118,20 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 }
 
 /// Checks each client where it stands, so that the error has a line.
-impl TryFrom<Form> for WrittenClient {
-    type Error = String;
-
-    fn try_from(form: Form) -> Result<Self, String> {
-        form.client().map_err(|mistake| format!("client {}: {mistake}", form.client_id))?;
-        Ok(Self(form))
-    }
-}
-
-impl TryFrom<WrittenClient> for Client {
-    type Error = String;
-
-    fn try_from(WrittenClient(form): WrittenClient) -> Result<Self, String> {
-        form.client()
+impl<'de> Deserialize<'de> for Client {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Form::deserialize(deserializer)?.client().map_err(D::Error::custom)
     }
 }
 
 const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 
 impl Form {
-    fn client(&self) -> Result<Client, String> {
+    pub fn client(&self) -> Result<Client, String> {
+        self.checked().map_err(|mistake| format!("client {}: {mistake}", self.client_id))
+    }
+
+    fn checked(&self) -> Result<Client, String> {
         let id: AppId = self.client_id.parse().map_err(|error| format!("`client_id` {error}"))?;
         if id.is_usual() {
             return Err("`client_id` has the form of an AppID: choose another name".into());

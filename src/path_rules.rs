@@ -11,7 +11,6 @@ use std::fmt;
 /// The rules of one sidecar. The default has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Where the proxy states the path.
     pub source: PathSource,
     /// The audience that a token must name below each path; the longest prefix decides.
     pub audiences: Vec<(Prefix, String)>,
@@ -97,7 +96,6 @@ fn is_of_a_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || ['-', '_'].contains(&char)
 }
 
-/// What the rules demand of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Demand<'a> {
     /// No token. One that is sent must be valid.

@@ -25,7 +25,6 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// Logs the cause of a refused login.
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code().as_str();
@@ -35,7 +34,6 @@ impl Refusal {
         }
     }
 
-    /// The audit event with the reason.
     pub(crate) fn of(&self, event: Event) -> Event {
         Event { refused: Some(self.problem.code().as_str().into()), limit: self.limit, until: self.until, ..event }
     }

@@ -22,7 +22,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -41,7 +40,7 @@ pub use self::{
 use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
-    scans::{LastScans, Scans},
+    scans::Scans,
 };
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
@@ -50,7 +49,6 @@ pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     audit::init(audit, format)
 }
 
-/// What metrics show of a signing key.
 pub struct KeySample {
     pub kid: String,
     pub algorithm: &'static str,
@@ -64,10 +62,8 @@ pub struct KeySample {
 /// Nothing is allocated to look a metric up by labels that are known at compile time.
 type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
-/// Histograms of seconds.
 type Durations<const N: usize> = Family<Labels<N>, Histogram>;
 
-/// Registers metrics as they are made.
 struct Registering(Registry);
 
 impl Registering {
@@ -184,20 +180,8 @@ impl Metrics {
         self.0.logins.ended(app, outcome, took);
     }
 
-    /// What became of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`. A client
-    /// that is not in the file is not counted.
-    pub fn device(&self, client: &AppId, outcome: &'static str) {
-        self.0.scans.count(client, outcome);
-    }
-
-    /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
-        self.0.scans.clients_are(clients);
-    }
-
-    /// What became of the requests of each client in the last hour.
-    pub fn last_scans(&self, now: DateTime<Utc>) -> LastScans {
-        self.0.scans.of_last_hour(now)
+    pub fn scans(&self) -> &Scans {
+        &self.0.scans
     }
 
     pub fn recent(&self) -> &Recent {
@@ -209,7 +193,6 @@ impl Metrics {
         self.0.ticket_age.set(age.map_or(f64::INFINITY, |age| age as f64));
     }
 
-    /// The apps that are configured now, with their kinds.
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         self.0.apps.clear();
         let apps: Vec<_> = apps.into_iter().collect();
@@ -234,12 +217,10 @@ impl Metrics {
         self.0.wechat_errcodes.clear();
     }
 
-    /// What Redis looks like now.
     pub fn redis_is(&self, state: &wxmint_redis_link::State) {
         self.0.redis.set(state);
     }
 
-    /// A unionid was found to belong to two users.
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
     }

@@ -13,7 +13,6 @@ pub enum InvalidCredential {
     /// Too long. The length is limited because hashing and comparing take time.
     #[error("must be at most {0} characters")]
     TooLong(usize),
-    /// It has a control character, such as a line break, a tab or NUL.
     #[error("must not hold control characters")]
     Control,
 }
@@ -23,7 +22,6 @@ pub enum InvalidCredential {
 pub struct Username(Box<str>);
 
 impl Username {
-    /// The limit in characters.
     pub const MAX_CHARS: usize = 512;
 
     pub fn as_str(&self) -> &str {
@@ -51,7 +49,6 @@ unprintable!(Username);
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// The limit in characters.
     pub const MAX_CHARS: usize = 1024;
 
     /// The password itself, for the line that checks it.

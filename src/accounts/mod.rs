@@ -57,9 +57,7 @@ pub struct NewUserKey(pub String);
 pub struct AccountsError {
     /// For the log. It contains no user name, password or phone number.
     pub reason: String,
-    /// What the operator can do.
     pub cure: &'static str,
-    /// When to try again.
     pub retry_after: Duration,
 }
 

@@ -29,7 +29,6 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before the second attempt, in which a service that is restarting may return and a closing connection is
 /// closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// When a client may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The most calls in flight in one process, divided among its workers, with a minimum per worker for machines with many
 /// cores. Seven eighths of it are used, because the breaker keeps the rest free for other apps. If checking a password takes
@@ -82,7 +81,6 @@ impl Endpoint {
     }
 }
 
-/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 enum CallFailure {
     #[error(transparent)]
@@ -172,7 +170,6 @@ impl ServiceAccounts {
     }
 }
 
-/// Reads the status and the body of a response.
 type ReadAnswer<A> = fn(u16, &[u8]) -> Result<A, Unusable>;
 
 #[async_trait(?Send)]
@@ -207,7 +204,6 @@ impl Accounts for ServiceAccounts {
     }
 }
 
-/// What follows from a failed call.
 struct Consequences {
     /// The outcome in metrics.
     label: &'static str,

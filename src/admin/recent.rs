@@ -43,7 +43,7 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
     responses((status = 200, description = "The scans", body = LastScans)))]
 pub(super) async fn scans(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<()>::begin("scans", Right::Read, &request, web::Path::from(()), operating)?;
-    Ok(private(act.done(Ok::<_, Problem>(act.operating.worker.metrics.last_scans(now())))?))
+    Ok(private(act.done(Ok::<_, Problem>(act.operating.worker.metrics.scans().of_last_hour(now())))?))
 }
 
 /// List the last events of a user

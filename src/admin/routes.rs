@@ -13,7 +13,6 @@ use crate::http::{
     viewer::Description,
 };
 
-/// The problems of every route.
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 
 /// Of a route that asks no store.
@@ -21,7 +20,6 @@ const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLi
 const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
-/// Of a call of WeChat's API.
 const WECHAT: &[ProblemCode] = &[PermissionMissing, WechatMisconfigured, WechatUnavailable];
 /// The same for one person.
 const OF_PERSON: &[ProblemCode] = &[UserBlocked];

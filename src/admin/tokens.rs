@@ -69,7 +69,6 @@ impl Holder {
         &self.name
     }
 
-    /// The words of its rights.
     pub(super) fn rights(&self) -> Vec<&'static str> {
         self.rights.iter().map(|right| right.word()).collect()
     }
@@ -187,7 +186,6 @@ impl CurrentAdminTokens {
         self.0.store(Arc::new(tokens));
     }
 
-    /// Whose secret stands in the request's `Authorization: Bearer …`.
     pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;

@@ -24,6 +24,9 @@ pub(super) struct WeChatOfUser {
     wechat: Vec<ShownBinding>,
 }
 
+/// A user and an app, or an app and an openid.
+pub(super) type PairPath = web::Path<(String, String)>;
+
 /// List a user's WeChat identities
 ///
 /// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its users.
@@ -51,11 +54,7 @@ pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operatin
 /// Does what `DELETE /binding` does for the person.
 #[utoipa::path(delete, path = "/users/{user_id}/wechat/{appid}", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), responses((status = 204, description = "Dissolved")))]
-pub(super) async fn dissolve(
-    request: HttpRequest,
-    path: web::Path<(String, String)>,
-    operating: OperatingData,
-) -> Answer {
+pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
     let act = Act::begin("dissolve", Right::Operate, &request, path, operating)?;
     act.change(async |operating, (user, app): &(UserId, AppId)| {
         let dissolved = operating.operator().dissolve(user, app).await?;
@@ -92,14 +91,12 @@ pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, opera
     act.change(async |operating, user: &UserId| operating.operator().unblock(user).await).await
 }
 
-type PersonPath = web::Path<(String, String)>;
-
 /// Find the user of an openid
 #[utoipa::path(get, path = "/wechat/{appid}/people/{openid}", operation_id = "look_up_person",
     tag = "people", security(("bearer" = ["read"])),
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
-pub(super) async fn look_up_person(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
+pub(super) async fn look_up_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
     let act = Act::begin("look_up_person", Right::Read, &request, path, operating)?;
     act.show(async |operating, person: &Person| {
         let found = operating.operator().look_up(person).await?;
@@ -115,7 +112,7 @@ pub(super) async fn look_up_person(request: HttpRequest, path: PersonPath, opera
 #[utoipa::path(post, path = "/wechat/{appid}/people/{openid}/end", operation_id = "end_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
-pub(super) async fn end_person(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
+pub(super) async fn end_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
     let act = Act::begin("end_person", Right::Operate, &request, path, operating)?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().end_person(person).await?;
@@ -130,7 +127,7 @@ pub(super) async fn end_person(request: HttpRequest, path: PersonPath, operating
 #[utoipa::path(delete, path = "/wechat/{appid}/people/{openid}", operation_id = "erase_person",
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
-pub(super) async fn erase_person(request: HttpRequest, path: PersonPath, operating: OperatingData) -> Answer {
+pub(super) async fn erase_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
     let act = Act::begin("erase_person", Right::Operate, &request, path, operating)?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().erase(person).await?;

@@ -12,6 +12,7 @@ use wxmint_wechat::{AppAccessToken, EncryptKey};
 use super::{
     act::{Act, Operating, OperatingData},
     tokens::Right,
+    users::PairPath,
 };
 use crate::{
     clock::now,
@@ -77,12 +78,7 @@ pub(super) struct RenewalBody {
 #[utoipa::path(post, path = "/users/{user_id}/wechat/{appid}/signature", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
     responses((status = 200, description = "The signature", body = UserSignature)))]
-pub(super) async fn sign(
-    request: HttpRequest,
-    path: Path<(String, String)>,
-    payload: Payload,
-    operating: OperatingData,
-) -> Answer {
+pub(super) async fn sign(request: HttpRequest, path: PairPath, payload: Payload, operating: OperatingData) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, operating)?;
     let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
     act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
@@ -92,11 +88,7 @@ pub(super) async fn sign(
 #[utoipa::path(get, path = "/users/{user_id}/wechat/{appid}/encrypt-keys", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("user_id" = String, Path), ("appid" = String, Path)),
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
-pub(super) async fn encrypt_keys(
-    request: HttpRequest,
-    path: Path<(String, String)>,
-    operating: OperatingData,
-) -> Answer {
+pub(super) async fn encrypt_keys(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
     let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, operating)?;
     let keys = act.find(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
     Ok(private(EncryptKeys { keys }))

@@ -99,7 +99,7 @@ fn unusable(error: FileError) -> Failure {
 }
 
 /// The file as it is written, and what it means.
-fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile, Clients), Failure> {
+fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile<Form>, Clients), Failure> {
     let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
     let clients = clients.map_err(|fault| Failure::usage(fault).at(path.display()))?;
     let file = serde_json::from_slice(content).map_err(|error| Failure::usage(error).at(path.display()))?;
@@ -110,7 +110,8 @@ fn add(path: &Path, form: Form, public: bool) -> Result<(), Failure> {
     let secret = if public || !form.origins.is_empty() { None } else { Some(URL_SAFE_NO_PAD.encode(*random::<32>()?)) };
     let secret_sha256 = secret.as_ref().map(|secret| hexadecimal(digest(&SHA256, secret.as_bytes()).as_ref()));
     let id = form.client_id.clone();
-    let client = Form { secret_sha256, ..form }.try_into().map_err(Failure::usage)?;
+    let client = Form { secret_sha256, ..form };
+    client.client().map_err(Failure::usage)?;
     let held = Held::wait_or_create(path, EMPTY).map_err(unusable)?;
     let (mut file, _) = read(path, &read_private(path).map_err(unusable)?)?;
     file.clients.push(client);

@@ -58,7 +58,6 @@ impl Failure {
         Self { reason: self.reason.map(|reason| format!("{place}: {reason}")), ..self }
     }
 
-    /// Says the reason, and returns the exit code.
     pub(super) fn tell(self) -> ExitCode {
         if let Some(reason) = self.reason {
             say(format_args!("wxmint: {}", Language::of_locale().told(&reason)));

@@ -13,7 +13,6 @@ pub(super) fn print_completions(shell: Shell, mut wxmint: Command) -> Result<(),
     Ok(())
 }
 
-/// The page of the command that these words name.
 pub(super) fn print_page(words: &[String], wxmint: Command) -> Result<(), Failure> {
     let mut command = wxmint.disable_help_subcommand(true);
     command.build();

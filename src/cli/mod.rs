@@ -101,7 +101,6 @@ enum Command {
     },
 }
 
-/// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let done = match CommandLine::try_parse() {
         Ok(line) => run_command(line.command).and_then(|()| output::complete()),
@@ -160,7 +159,6 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
-/// Reads the value of an option.
 fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("must be a number and a unit, such as 90s, 30m, 24h or 30d")
 }

@@ -10,7 +10,6 @@ use crate::{
     settings::{Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
 };
 
-/// A setting that is accepted and perhaps not meant.
 fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
     Finding::warning("settings", found, advice)
 }
@@ -23,7 +22,6 @@ fn unusual() -> Vec<Finding> {
     env_file::note().cloned().into_iter().chain(unknown).collect()
 }
 
-/// What `wxmint serve` warns about at each start.
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
     let mut add = |is_so: bool, found: &str, advice: &str| remarks.extend(is_so.then(|| remark(found, advice)));
@@ -70,7 +68,6 @@ fn unread_proxy(settings: &Settings) -> Option<&'static str> {
     ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_set).filter(|_| is_direct)
 }
 
-/// What `wxmint sidecar` warns about at each start.
 pub(super) fn of_sidecar(settings: &SidecarSettings) -> Vec<Finding> {
     let mut remarks = unusual();
     remarks.extend(settings.dangerous_jwks_over_http.then(|| {

@@ -38,7 +38,6 @@ pub(super) struct ServeArgs {
     check: bool,
 }
 
-/// Runs the issuer until SIGTERM.
 pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let guarded = guard_memory();
     if args.check {
@@ -97,7 +96,6 @@ fn start(settings: Settings) -> Result<(), IssuerStartError> {
     })
 }
 
-/// Runs the sidecar until SIGTERM.
 pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;

@@ -31,7 +31,6 @@ pub const SMALL_BODY: usize = 16 * 1024;
 /// keep its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a whole body of at most `limit` bytes.
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = Bytes::new();
     while let Some(chunk) = payload.next().await {

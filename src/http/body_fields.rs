@@ -12,16 +12,10 @@ use serde_json::value::RawValue;
 
 use super::{Problem, pairs};
 
-/// Why a body cannot be read, or a field of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedBody {
     #[error("The body is not valid JSON (line {line}, column {column}).")]
-    Syntax {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1.
-        column: usize,
-    },
+    Syntax { line: usize, column: usize },
     /// JSON is UTF-8 (RFC 8259 section 8.1).
     #[error("The body is not UTF-8.")]
     NotUtf8,
@@ -32,16 +26,10 @@ pub enum RefusedBody {
     Twice(&'static str),
     #[error("The field `{0}` is missing.")]
     Missing(&'static str),
-    /// A field has another JSON type, or its text cannot be parsed.
     #[error("The field `{name}` {reason}.")]
-    Malformed {
-        name: &'static str,
-        /// What is wrong, without what was sent.
-        reason: String,
-    },
+    Malformed { name: &'static str, reason: String },
 }
 
-/// The refusal of the field `name`, in the words of `reason`.
 pub fn malformed(name: &'static str, reason: impl fmt::Display) -> RefusedBody {
     RefusedBody::Malformed { name, reason: reason.to_string() }
 }
@@ -61,7 +49,6 @@ impl From<serde_json::Error> for RefusedBody {
     }
 }
 
-/// The names of the fields that a route knows.
 type Names<'n> = &'n [&'static str];
 
 /// The fields of a body that its route knows. The type of each is checked when it is asked for.
@@ -120,7 +107,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The text of a field, parsed.
     pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, RefusedBody> {
         self.text(name)?.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
     }

@@ -46,7 +46,6 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    /// Whether a trusted proxy has sent this request.
     pub fn sent(&self, request: &HttpRequest) -> bool {
         request.peer_addr().is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
     }

@@ -74,7 +74,6 @@ impl ClientStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the head that arrives may go on.
     fn may_go_on(&mut self, share: &[u8]) -> bool {
         self.of_a_head = match after_empty_line(share) {
             None if self.connection.waits_for_head() => self.of_a_head + share.len(),

@@ -29,7 +29,6 @@ use crate::telemetry::admit_line;
 /// How long a client may take from the first byte of a connection to the end of its first head.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often connections are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public listener, polls
 /// for events take about 1 MiB of them for each secret at most; other long answers are files of the program.
@@ -39,7 +38,6 @@ pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 pub(super) struct Connections {
     limits: ServerLimits,
     open: Mutex<Open>,
-    /// How many are open.
     taken: AtomicUsize,
     /// The bytes of all long answers; those that several answers share are counted for each.
     unread: AtomicUsize,
@@ -207,7 +205,6 @@ impl ClientConnection {
         self.phase().is_busy()
     }
 
-    /// Whether the bytes that arrive belong to a head.
     pub(super) fn waits_for_head(&self) -> bool {
         let state = lock(&self.state);
         matches!(state.phase, Phase::Idle(_)) && !state.is_last
@@ -268,7 +265,6 @@ impl ClientConnection {
         self.is_in(Phase::Flushes(Instant::now()));
     }
 
-    /// Whether this answer is the last one of its connection.
     pub(super) fn answers_last(&self, is_last: bool) {
         lock(&self.state).is_last = is_last;
     }
@@ -304,7 +300,6 @@ impl ClientConnection {
         let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
-    /// Makes closing the connection a TCP reset.
     pub fn reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
     }

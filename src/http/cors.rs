@@ -1,7 +1,7 @@
 //! Which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with credentials.
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpMessage, HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
 };
 
@@ -17,24 +17,12 @@ pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
 }
 
 /// Writes what [`allow`] has noted.
-pub fn add(request: &HttpRequest, response: &mut HttpResponseBuilder) {
-    if let Some(Reader(origin)) = request.extensions().get() {
-        response
-            .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()))
-            .insert_header((header::ACCESS_CONTROL_EXPOSE_HEADERS, "Retry-After, X-Request-Id"))
-            .insert_header((header::VARY, "Origin"));
-    }
-}
-
-/// The same for a whole answer.
 pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
-    if !request.extensions().contains::<Reader>() {
-        return answer;
-    }
-    let mut headers = HttpResponse::Ok();
-    add(request, &mut headers);
-    for (name, value) in headers.finish().headers() {
-        answer.headers_mut().insert(name.clone(), value.clone());
+    if let Some(Reader(origin)) = request.extensions().get() {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     }
     answer
 }
@@ -42,11 +30,10 @@ pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse
 /// The answer to a preflight. It names no client, so whether the site may read the answer is decided then.
 pub fn preflight(request: &HttpRequest, is_known: impl FnOnce(&str) -> bool) -> HttpResponse {
     allow(request, is_known);
-    let mut answer = HttpResponse::NoContent();
-    add(request, &mut answer);
-    answer
+    let answer = HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST, DELETE"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
-        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
-    answer.finish()
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
+        .finish();
+    readable(request, answer)
 }

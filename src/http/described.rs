@@ -30,7 +30,6 @@ use super::{
     },
 };
 
-/// What answers a request, and with which problems.
 pub struct DescribedRoute {
     pub methods: &'static [Method],
     pub path: &'static str,

@@ -13,7 +13,6 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub const LOOK: &str = include_str!("page/look.css");
 /// Chooses a page's language and colours before its first paint.
 pub const EARLY: &str = include_str!("page/early.js");
-/// The switch between light and dark.
 pub const THEME: &str = include_str!("page/theme.js");
 
 pub const HTML: &str = "text/html; charset=utf-8";

@@ -30,7 +30,6 @@ macro_rules! problem_codes {
         }
 
         impl ProblemCode {
-            /// All of them, for metrics and documentation.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             fn row(self) -> (&'static str, StatusCode, &'static str) {
@@ -107,7 +106,6 @@ pub struct Problem {
     detail: String,
     retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
-    /// At the endpoints of OAuth, its error code.
     oauth: Option<OAuthError>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -121,7 +119,6 @@ struct OAuthError {
     scanned: bool,
 }
 
-/// The body of an OAuth error.
 #[derive(Serialize)]
 struct OAuthDocument<'a> {
     error: &'static str,
@@ -278,7 +275,6 @@ impl Problem {
         if let Some(header) = self.header.as_deref() {
             response.insert_header(header.clone());
         }
-        cors::add(request, &mut response);
         let body = match self.oauth {
             Some(OAuthError { code, scanned })
                 if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
@@ -291,7 +287,7 @@ impl Problem {
                 serde_json::to_vec(&self.document(&request_id))
             }
         };
-        response.body(body.unwrap_or_default())
+        cors::readable(request, response.body(body.unwrap_or_default()))
     }
 }
 
@@ -312,7 +308,6 @@ pub fn not_found(has: &str) -> Problem {
     Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
 }
 
-/// Answers 404 to whatever no other route has.
 pub fn nothing_else(has: &'static str) -> Route {
     web::to(move || ready(Answer::Err(not_found(has))))
 }

@@ -58,7 +58,6 @@ impl Listeners {
         }
     }
 
-    /// Their addresses, for the log.
     pub fn addresses(&self) -> [String; 2] {
         let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
         [&self.service, &self.admin].map(|listener| address(listener).unwrap_or_default())

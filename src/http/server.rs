@@ -119,7 +119,6 @@ where
     Ok(server.listen("http", listener, service)?.run())
 }
 
-/// The outermost layer around every request of every listener.
 async fn outermost<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,

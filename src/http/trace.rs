@@ -82,13 +82,11 @@ fn address(request: &HttpRequest) -> String {
     })
 }
 
-/// What audit events say of a request.
 pub fn origin(request: &HttpRequest) -> Origin {
     let trace_id = request.extensions().get::<Trace>().map(|trace| trace.id().to_string());
     Origin { request_id: Some(request_id(request)), trace_id, address: Some(address(request)) }
 }
 
-/// The id that a trusted proxy has given a request.
 struct ProxyId(String);
 
 /// Of at most 64 visible characters, so that it can stand in any log. If no proxy is trusted, no id is accepted.
@@ -100,7 +98,6 @@ fn proxy_id(request: &ServiceRequest) -> Option<String> {
     (is_id && is_from_proxy()).then(|| String::from_utf8_lossy(id).into_owned())
 }
 
-/// The id of this request in log and answer.
 pub fn request_id(request: &HttpRequest) -> String {
     with_id_of(request, str::to_owned)
 }

@@ -33,7 +33,6 @@ const FILES: [(&str, &str, &str); 6] = [
     ("words.js", JS, include_str!("viewer/words.js")),
 ];
 
-/// What a listener tells of its routes.
 pub struct Description {
     pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
     /// The URL below which the paths are.

@@ -36,7 +36,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Why the issuer cannot start: each finding says what to mend.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n        "))]
 pub struct IssuerStartError {
@@ -83,7 +82,6 @@ pub struct Issuer {
     pub(super) apps: Arc<CurrentApps>,
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
-    /// The same for the vault keys.
     pub(super) vault_file: Option<WatchedFile>,
     /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
@@ -178,7 +176,6 @@ impl Issuer {
         self.memory.clone()
     }
 
-    /// The platform that acts for merchants.
     pub fn platform(&self) -> Option<&Platform> {
         self.platform.as_deref()
     }
@@ -202,7 +199,6 @@ impl Issuer {
         Some(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone()))
     }
 
-    /// A new client of the account backend.
     pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),

@@ -69,7 +69,6 @@ impl Issuer {
     }
 }
 
-/// `aud` of a token that nobody has verified.
 fn claimed_audience(token: &str) -> Option<Vec<String>> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
@@ -80,7 +79,6 @@ fn claimed_audience(token: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The keys in use that nobody has ended.
 struct NotEnded<'a> {
     keys: &'a KeySet,
     ended: &'a [String],

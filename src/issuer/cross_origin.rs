@@ -9,7 +9,6 @@ use super::{
 };
 use crate::http::cors;
 
-/// The paths that pages of apps and of clients may use.
 const OF_APPS: [&str; 3] = [LOGIN, LOGOUT, BINDING];
 const OF_CLIENTS: [&str; 3] = [LOGOUT, "/device_authorization", "/token"];
 

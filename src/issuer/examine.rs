@@ -119,7 +119,6 @@ impl Issuer {
         }
     }
 
-    /// Whether the vault opens what is sealed in Redis.
     async fn examine_vault(&self, redis: Option<&Redis>) -> Finding {
         let mut sealed = Ok(Vec::new());
         if let Some(redis) = redis {

@@ -29,7 +29,6 @@ pub struct LoginBody {
 /// Why the fields do not ask for a login. The message says what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedLogin {
-    /// The fields could not be read, or one of them is malformed.
     #[error("{0}{example}", example = example(.0))]
     Body(#[from] RefusedBody),
     #[error("The field `code` is missing. Send the code that wx.login gives.")]
@@ -44,7 +43,6 @@ pub enum RefusedLogin {
     Missing(&'static str),
     #[error("The fields `{0}` and `{1}` exclude each other.")]
     Both(&'static str, &'static str),
-    /// Says where they belong instead.
     #[error("A user name or password must not be in the URL, where logs and histories keep it. {0}")]
     CredentialsInQuery(&'static str),
 }
@@ -115,7 +113,6 @@ fn without_credentials(query: &str, advice: &'static str) -> Result<Fields<'stat
     Ok(fields)
 }
 
-/// The login that these fields ask for.
 fn asked_by(fields: &Fields<'_>) -> Result<LoginRequest, RefusedLogin> {
     let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
         (Some(code), None) => LoginProof::Code(code),

@@ -27,7 +27,6 @@ use crate::{
     },
 };
 
-/// How often each file is read.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches every file that the settings name, for as long as the process runs.
@@ -85,12 +84,12 @@ fn watch_apps(issuer: &Issuer) {
 fn watch_clients(issuer: &Issuer) {
     let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) else { return };
     let (longest, metrics) = (issuer.settings.token_ttl, issuer.metrics.clone());
-    metrics.clients_are(clients.load().names());
+    metrics.scans().clients_are(clients.load().names());
     watch(issuer, "clients", "file of clients", async move || {
         let parse = |content: &[u8]| Clients::parse(content, longest);
         reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
             tracing::info!(clients = read.iter().count(), "the file of clients was read again");
-            metrics.clients_are(read.names());
+            metrics.scans().clients_are(read.names());
             clients.store(Arc::new(read));
         })
     });

@@ -94,7 +94,6 @@ pub(super) const SECURITY: BearerSecurity = BearerSecurity {
                   login that you send from this page fills it in.",
 };
 
-/// What the public listener of this issuer tells of itself.
 pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
     Description {
         api: Box::new(move || described(rooms)),
@@ -165,33 +164,25 @@ pub fn openapi_json() -> String {
 /// The routes for mini programs and peers, with those of the `rooms`.
 pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
+        let service = |routes: &Routes, of: &'static str, at: &str| {
+            let resource = routes.resource(of, at);
+            let resource = if rooms.origins { cross_origin::with_preflight(of, resource) } else { resource };
+            counted(metrics, of, resource)
+        };
         for path in &settings.login_paths {
-            let resource = ROUTES.resource(LOGIN, path);
-            let resource = if rooms.origins { cross_origin::with_preflight(LOGIN, resource) } else { resource };
-            config.service(counted(metrics, LOGIN, resource));
+            config.service(service(&ROUTES, LOGIN, path));
         }
         for path in ROUTES.paths() {
-            let resource = ROUTES.resource(path, path);
-            let resource = if rooms.origins { cross_origin::with_preflight(path, resource) } else { resource };
-            config.service(counted(metrics, path, resource));
+            config.service(service(&ROUTES, path, path));
         }
         if let Some(folder) = settings.verify_files_dir.clone() {
             config.configure(device::check_files(folder));
         }
-        if rooms.events {
-            for path in events::ROUTES.paths() {
-                config.service(counted(metrics, path, events::ROUTES.resource(path, path)));
-            }
-        }
-        if rooms.platform {
-            for path in platform::ROUTES.paths() {
-                config.service(counted(metrics, path, platform::ROUTES.resource(path, path)));
-            }
-        }
-        if rooms.scan {
-            for path in device::ROUTES.paths() {
-                let resource = cross_origin::with_preflight(path, device::ROUTES.resource(path, path));
-                config.service(counted(metrics, path, resource));
+        for (is_there, routes) in
+            [(rooms.events, &events::ROUTES), (rooms.platform, &platform::ROUTES), (rooms.scan, &device::ROUTES)]
+        {
+            for path in routes.paths().filter(|_| is_there) {
+                config.service(service(routes, path, path));
             }
         }
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
@@ -240,7 +231,6 @@ fn counted(metrics: &Metrics, path: &'static str, resource: Resource) -> impl Ht
     })
 }
 
-/// `ok`, or the code of the problem that is answered.
 fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
     if answer.status().as_u16() < 400 {
         return "ok";

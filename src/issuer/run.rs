@@ -39,7 +39,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
-/// How often Redis is looked at.
 const REDIS_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the log repeats why the process is not ready.
 const UNFIT_AGAIN: Duration = Duration::from_secs(30);
@@ -136,13 +135,8 @@ fn key_samples(lives: &[KeyLife], ended: &[String], now: DateTime<Utc>) -> Vec<K
 
 fn announce(issuer: &Issuer, listeners: &Listeners) {
     let [public, admin] = listeners.addresses();
-    tracing::info!(
-        public,
-        admin,
-        issuer = %issuer.settings.issuer,
-        apps = issuer.apps.all().names(),
-        "listening"
-    );
+    let (apps, issuer) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
+    tracing::info!(public, admin, issuer, apps, "listening");
 }
 
 /// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process is ready.

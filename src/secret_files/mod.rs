@@ -13,21 +13,14 @@ use zeroize::Zeroizing;
 
 pub use self::watched::WatchedFile;
 
-/// Why a secret file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{path}: {source}", path = .path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// The file to create exists already.
     #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
-    /// Users other than the owner can read the file.
     #[error("{path} can be read by others (mode {mode:04o})", path = .path.display())]
-    Exposed {
-        path: PathBuf,
-        /// The file's permission bits.
-        mode: u32,
-    },
+    Exposed { path: PathBuf, mode: u32 },
 }
 
 impl FileError {
@@ -43,19 +36,15 @@ impl FileError {
         }
     }
 
-    /// What is wrong, and what to do.
     pub fn with_cure(&self, make: Option<&str>) -> String {
         self.cure(make).map_or_else(|| self.to_string(), |cure| format!("{self}; {cure}"))
     }
 }
 
-/// The command that makes a key file; its path follows.
+/// The commands that make such files; the path of the file follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
-/// The command that makes a file of clients; its path follows.
 pub const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
-/// The command that makes a users file; its path follows.
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
-/// The command that makes a vault key file; its path follows.
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 
 /// Reads a secret file. Its mode must allow nothing to group and others, unless it is a mounted Secret: there

@@ -16,7 +16,6 @@ use rustix::{fs::OFlags, process::geteuid};
 
 use crate::findings::Finding;
 
-/// The file's name.
 pub const NAME: &str = ".env";
 /// What `wxmint init` writes, with values of its own.
 pub const EXAMPLE: &str = include_str!("../../.env.example");

@@ -84,7 +84,6 @@ macro_rules! settings {
 use settings;
 
 settings! {
-    /// What `wxmint serve` needs to know.
     Settings, |reader| {
         issuer: IssuerUrl = reader.read_checked(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),

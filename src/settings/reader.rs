@@ -12,13 +12,11 @@ pub struct Fault {
     pub problem: String,
     /// The right form, in words.
     pub wanted: &'static str,
-    /// A value in the right form.
     pub example: &'static str,
     /// Whether the value comes from the file that the variable's `_FILE` names.
     pub in_file: bool,
 }
 
-/// All faults of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -49,9 +47,7 @@ fn is_quoted(text: &str) -> bool {
     marks.iter().any(|&(first, last)| text.strip_prefix(first).is_some_and(|rest| rest.ends_with(last)))
 }
 
-/// Reads one variable after the other.
 pub struct Reader {
-    /// By their names in lower case, which is how envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -64,10 +60,7 @@ impl Reader {
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
-        // A name in another case is reported as unknown, so it must not be read.
-        let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
-        let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
-        Self { values, unknown, faults: Vec::new() }
+        Self { values: vars.into_iter().collect(), unknown, faults: Vec::new() }
     }
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
@@ -90,7 +83,6 @@ impl Reader {
         self.read(variable)?.map_or_else(|problem| self.fault(variable, problem), Some)
     }
 
-    /// The settings, if there was no fault.
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
         settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
     }
@@ -129,7 +121,7 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

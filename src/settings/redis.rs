@@ -21,7 +21,6 @@ pub enum StoreUrl {
 }
 
 settings! {
-    /// The store, and how to get in.
     StoreSettings, |reader| {
         url: StoreUrl = reader.read_checked(&REDIS_URL),
         url_file: Option<PathBuf> = Some(reader.secret_file(&REDIS_URL).map(PathBuf::from)),

@@ -18,7 +18,6 @@ use super::{
 use crate::{path_rules::Rules, sites::is_secure, telemetry::LogFormat};
 
 settings! {
-    /// What `wxmint sidecar` needs to know.
     SidecarSettings, |reader| {
         dangerous_jwks_over_http: bool = reader.read(&DANGEROUS_JWKS_OVER_HTTP),
         trusted: Vec<TrustedIssuer> = read_trusted(reader, dangerous_jwks_over_http == Some(true)),

@@ -3,7 +3,6 @@
 
 use std::{path::PathBuf, sync::LazyLock};
 
-/// A variable whose value becomes a `T`.
 pub struct Variable<T> {
     pub(super) name: &'static str,
     /// That of an optional variable accepts the empty text.
@@ -19,7 +18,6 @@ pub(super) struct VariableEntry {
     pub(super) name: &'static str,
     /// The right form, in words, with the range.
     pub(super) form: String,
-    /// A value in the right form.
     pub(super) example: &'static str,
     /// The value if the variable is not set; `None` if it must be set.
     pub(super) default: Option<&'static str>,
@@ -52,7 +50,6 @@ impl VariableEntry {
         Some(Self { name, form: words.join(" "), example: example.unwrap_or(value), default, may_be_in_file })
     }
 
-    /// The name of the variable that names a file with the value.
     pub(super) fn file_variable(&self) -> Option<String> {
         self.may_be_in_file.then(|| format!("{}_FILE", self.name))
     }
@@ -110,11 +107,7 @@ fn known_names() -> impl Iterator<Item = String> {
 /// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
 /// these are not reported.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
-    names
-        .into_iter()
-        .filter_map(|name| Some((nearest_to_unknown(&name)?, name)))
-        .map(|(nearest, name)| (name, nearest))
-        .collect()
+    names.into_iter().filter_map(|name| nearest_to_unknown(&name).map(|nearest| (name, nearest))).collect()
 }
 
 /// The known name that is most similar to an unknown one; `None` if the name is known, or is not ours.

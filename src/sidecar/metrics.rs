@@ -11,15 +11,11 @@ use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum VerifyOutcome {
-    /// The signature was checked and is valid.
     Verified,
-    /// The token had been verified before.
     Remembered,
     /// No token was sent, and the path needs none.
     Anonymous,
-    /// No token was sent, and the path needs one.
     NoToken,
-    /// The token is not valid here.
     Refused,
     /// There are no keys to verify the token with, or they are too old.
     NoKeys,

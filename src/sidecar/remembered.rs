@@ -46,7 +46,6 @@ impl RememberedUser {
         })
     }
 
-    /// Whether the token names one of these audiences.
     pub(super) fn is_for(&self, audiences: &[&str]) -> bool {
         self.audience.iter().any(|audience| audiences.contains(&audience.as_str()))
     }

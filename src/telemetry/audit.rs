@@ -23,10 +23,8 @@ use self::{
 };
 use crate::clock::now;
 
-/// How often what was held back is looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Where audit events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audit {
     /// Into the log, with the target `audit`.
@@ -36,9 +34,9 @@ pub enum Audit {
     Off,
 }
 
-/// What was done, or tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Activity {
+    #[default]
     Login,
     Logout,
     Bind,
@@ -49,9 +47,7 @@ pub enum Activity {
     Forget,
     /// A page asks for a login by a phone.
     DeviceRequest,
-    /// A phone looks at what a page asks for.
     DeviceLook,
-    /// A phone lets a page in, and says no.
     DeviceApproval,
     DeviceDenial,
     /// A request that needs a right, by its operation.
@@ -102,7 +98,7 @@ pub struct Several {
     last: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Event {
     pub activity: Activity,
     pub origin: Origin,
@@ -121,7 +117,6 @@ pub struct Event {
     /// The limit that has refused it, and when that limit lets in again.
     pub limit: Option<&'static str>,
     pub until: Option<DateTime<Utc>>,
-    /// Whether a user was made.
     pub new_user: bool,
     /// What else a reader should know. Never from a client.
     pub note: Option<String>,
@@ -136,27 +131,9 @@ impl Event {
     }
 
     pub fn new(activity: Activity, origin: Origin) -> Self {
-        let (by, user, app, app_kind, client, person) = (None, None, None, None, None, None);
-        let (refused, limit, until, new_user, note, several) = (None, None, None, false, None, None);
-        Self {
-            activity,
-            origin,
-            by,
-            user,
-            app,
-            app_kind,
-            client,
-            person,
-            refused,
-            limit,
-            until,
-            new_user,
-            note,
-            several,
-        }
+        Self { activity, origin, ..Self::default() }
     }
 
-    /// Of the process itself.
     pub fn of_process(activity: Activity, note: Option<String>) -> Self {
         Self { note, ..Self::new(activity, Origin::default()) }
     }

@@ -20,7 +20,6 @@ const OK: &str = "ok";
 const MINUTES: u64 = 60;
 /// The events of one room, in about 0.7 MB.
 const MOST: usize = 8192;
-/// The events of one user that are told.
 const MOST_TOLD: usize = 100;
 
 /// What is remembered. Minutes are counted from its beginning by a clock that nobody sets.
@@ -135,7 +134,6 @@ impl Recent {
         hour.count(self.minute(), app, outcome);
     }
 
-    /// The last hour of all apps, or of one.
     pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut hour = lock(&self.hour);
@@ -144,7 +142,6 @@ impl Recent {
         LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
     }
 
-    /// Notes what happened to somebody.
     pub fn note(&self, whose: Whose<'_>, event: UserEvent) {
         let room = match (&event, whose) {
             (UserEvent { by: Some(_), .. }, _) => 0,
@@ -216,7 +213,6 @@ impl Hour {
         sums
     }
 
-    /// Forgets what these have done.
     pub(super) fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
         for (_, counts) in &mut self.0 {
             counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));

@@ -84,7 +84,6 @@ impl EncodeLabelSet for LoginLabels {
     }
 }
 
-/// Logins, by app and outcome.
 pub(super) struct Logins {
     count: Family<LoginLabels, Counter>,
     duration: Durations<1>,

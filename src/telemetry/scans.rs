@@ -19,7 +19,7 @@ use super::{
     recent::{Hour, first, lock},
 };
 
-pub(super) struct Scans {
+pub struct Scans {
     begun: Instant,
     count: Family<Labels<2, String>, Counter>,
     known: Mutex<Known>,
@@ -78,8 +78,8 @@ impl Scans {
         Self { begun: Instant::now(), count, known: Mutex::default() }
     }
 
-    /// The clients of the file, with their names.
-    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+    /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
+    pub fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
         let mut known = lock(&self.known);
         let mut before = std::mem::take(&mut known.clients);
         for (id, name) in clients {
@@ -92,7 +92,9 @@ impl Scans {
         }
     }
 
-    pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
+    /// What became of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`. A client
+    /// that is not in the file is not counted.
+    pub fn count(&self, client: &AppId, outcome: &'static str) {
         let mut known = lock(&self.known);
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };
@@ -107,7 +109,7 @@ impl Scans {
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
+    pub fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut known = lock(&self.known);
         // Read now, so that no thread counts in a later second than this one.

@@ -54,9 +54,9 @@ fn printed() -> String {
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
-    metrics.clients_are([(app.clone(), "shop".to_owned())]);
+    metrics.scans().clients_are([(app.clone(), "shop".to_owned())]);
     metrics.apps_are([(app.clone(), "website")]);
-    metrics.device(&app, "asked");
+    metrics.scans().count(&app, "asked");
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");

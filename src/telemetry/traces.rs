@@ -48,7 +48,6 @@ impl Trace {
         caller.map(unsampled).map(of_caller).map(Self)
     }
 
-    /// The trace of the request that is being handled.
     pub fn current() -> Option<Self> {
         Context::map_current(|context| context.has_active_span().then(|| Self(context.clone())))
     }

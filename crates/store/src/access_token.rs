@@ -38,7 +38,6 @@ pub struct KeptToken {
     pub fingerprint: Fingerprint,
 }
 
-/// The remaining life of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenLife {
     /// After this time one caller is asked to fetch the next token.

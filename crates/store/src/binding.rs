@@ -123,7 +123,6 @@ pub struct Bound {
     pub conflict: Option<UserId>,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
     pub new_for: Option<AttemptMark>,
-    /// Whether the user is blocked.
     pub blocked: bool,
 }
 
@@ -151,7 +150,6 @@ pub enum Decision {
     },
     /// The user has as many people of this app as allowed.
     Full,
-    /// The user is blocked.
     Blocked,
     /// The intent came from a unionid alone, and the user has no bindings left.
     Deserted,

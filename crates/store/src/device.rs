@@ -25,10 +25,8 @@ pub const MOST_OPEN: usize = 20;
 /// How often WeChat is asked for the mini-program code of one request.
 pub const MOST_PICTURES: u32 = 3;
 
-/// What a page has asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRequest {
-    /// Who asks.
     pub client: AppId,
     /// Whose users may say yes.
     pub app: AppId,
@@ -59,7 +57,6 @@ pub struct FoundDevice {
     /// Seconds since 1970 by the store's clock.
     pub requested_at: i64,
     pub expires_in: Duration,
-    /// Who has approved it.
     pub approver: Option<Approver>,
 }
 
@@ -79,7 +76,6 @@ impl Approver {
 pub enum Decided {
     /// The request waits for [`Devices::approve_device`] of this person, and of nobody else.
     Claimed,
-    /// This person has approved it.
     Approved,
     /// The number is wrong, which has spoiled the request for good.
     WrongNumber,

@@ -49,9 +49,7 @@ pub enum TokenState {
 /// A person on a user's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// Who was admitted.
     pub person: Person,
-    /// The generation of the person's binding.
     pub generation: u64,
 }
 

@@ -167,7 +167,6 @@ pub struct Meter {
     pub rate: Rate,
 }
 
-/// An event that is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Cell {
     /// Logins from an address, or from an IPv6 network of 64 bits.
@@ -186,7 +185,6 @@ pub enum Cell {
     ForcedRenewals(AppId, String),
     /// What a platform does about a change of a merchant's, which is given by its digest.
     Merchant(AppId, String),
-    /// Polls of a receiver of events.
     Polls(String),
 }
 
@@ -242,13 +240,11 @@ pub enum Recorded {
         /// them binds the person again.
         keeps_key: bool,
     },
-    /// Too many logins of this person.
     Limited(TooMany),
     /// Nothing is recorded: see [`Newcomer::Told`].
     Newcomer,
 }
 
-/// The stored session keys of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionKeys {
     pub current: Sealed,
@@ -277,6 +273,5 @@ pub trait Store: Bindings + Devices + Ends + Erasure + Platforms + Sessions + Ti
     /// Counts an event, unless the limit is reached.
     async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>>;
 
-    /// Uncounts an event.
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()>;
 }

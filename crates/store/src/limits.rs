@@ -109,7 +109,6 @@ impl Counts {
         last
     }
 
-    /// Takes an event back.
     pub fn give_back(&mut self, Counted(part): Counted) {
         if let Some(events) = self.0.get_mut(&part) {
             *events = events.saturating_sub(1);

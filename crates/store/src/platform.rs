@@ -20,7 +20,6 @@ pub struct Matter {
     pub value: Vec<u8>,
 }
 
-/// What is to be noted.
 #[derive(Debug, Clone, Copy)]
 pub struct Note<'a> {
     /// What it is about: letters, digits and colons.
@@ -62,7 +61,6 @@ pub struct PlatformState {
     pub matters: BTreeMap<String, Matter>,
 }
 
-/// Stores the state of platforms.
 #[async_trait(?Send)]
 pub trait Platforms {
     /// Notes a matter, once every replica that could take over has it.

@@ -24,7 +24,6 @@ const NOBODYS: &str =
 const NOT_PHC: &str = "the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash";
 const OTHER_PARAMETERS: &str = "the password's hash must name m, t and p, and nothing else";
 
-/// The stored form of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
     phc: Box<PasswordHash>,

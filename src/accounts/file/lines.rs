@@ -23,7 +23,6 @@ pub struct User {
     pub hash: StoredHash,
     /// The user id. Two names may have the same one.
     pub id: UserId,
-    /// Whether the user may not log in.
     pub disabled: bool,
     /// What the user's tokens say beside their own claims. All names of one user id have the same claims.
     pub claims: ClaimsColumn,
@@ -117,7 +116,6 @@ impl UsersFile {
         self.lines.push(Line::User(user));
     }
 
-    /// Removes a user. Returns whether there was one.
     pub fn remove(&mut self, name: &Username) -> bool {
         let before = self.lines.len();
         self.lines.retain(|line| !matches!(line, Line::User(user) if user.name == *name));

@@ -15,19 +15,15 @@ pub enum Unusable {
     /// Any status except 200 and 201.
     #[error("status {0}")]
     Status(u16),
-    /// The body is not JSON, such as HTML or incomplete JSON.
     #[error("{0} bytes that are not JSON")]
     NotJson(usize),
-    /// A member is missing, repeated, of another type, or not in the contract.
     #[error("JSON whose members are not exactly those of docs/accounts.openapi.yaml")]
     Members,
     /// The `user_id` cannot be a token's `sub`.
     #[error("a user_id that {0}")]
     UserId(#[from] InvalidId),
-    /// Only one of `user_id` and `new_user` means that there is a user.
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
-    /// The claims cannot be in a token.
     #[error("it has {0}")]
     Claims(#[from] InvalidClaims),
     /// A user had to be made, so "no" is not an answer.
@@ -36,7 +32,6 @@ pub enum Unusable {
 }
 
 impl Unusable {
-    /// What the operator can do.
     pub(crate) fn cure(self) -> &'static str {
         match self {
             Self::Status(300..=399) => {
@@ -100,7 +95,6 @@ pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     }
 }
 
-/// Reads the response to a request for a new user.
 pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
     read_found(status, body)?.ok_or(Unusable::NotMade)
 }

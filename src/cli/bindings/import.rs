@@ -130,7 +130,6 @@ impl Import<'_> {
     }
 }
 
-/// The counts of an import.
 #[derive(Default)]
 struct Report {
     people: usize,

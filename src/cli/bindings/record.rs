@@ -54,7 +54,6 @@ impl Record {
         Ok(Self { person: Person { app, openid }, state: members.state()? })
     }
 
-    /// The line that is written.
     pub(super) fn line(&self) -> String {
         output::json(self)
     }

@@ -29,7 +29,6 @@ files! {
     "README.md" "README.zh-CN.md" "CHANGELOG.md" "SECURITY.md" "CONTRIBUTING.md" "CONTRIBUTING.zh-CN.md" "k8s/README.md" "k8s/README.zh-CN.md"
 }
 
-/// The pages and files below `/pages/`.
 pub(super) fn routes() -> Routes {
     let docs = Arc::new(docs());
     Arc::new(move |config| {

@@ -59,7 +59,6 @@ pub(super) struct DemoArgs {
     listen: SocketAddr,
 }
 
-/// Runs the demo until Ctrl-C.
 pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::usage(
@@ -112,7 +111,6 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     })
 }
 
-/// Makes these logins over HTTP.
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     let url: Url = format!("{address}/login").parse().map_err(|_| format!("{address} is no URL"))?;
     let http = Tls::reaching([&url]).and_then(|tls| Upstream::new(&tls, PATIENCE, PATIENCE));
@@ -193,8 +191,7 @@ fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
     let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
     let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
         .map_err(Failure::unfinished)?;
-    let peer = Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?;
-    let peer = Arc::new(peer);
+    let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
     let by_itself = peer_routes(Arc::clone(&peer));
     let sidecar = sidecar::routes(settings, Arc::clone(&peer))?;
     let routes: Routes = Arc::new(move |config| {

@@ -10,7 +10,6 @@ use kube::{
         PostParams,
         entry::{CommitError, Entry},
     },
-    config::InferConfigError,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
@@ -125,19 +124,17 @@ impl<K: ClusterObject> fmt::Display for Remote<K> {
 }
 
 async fn client() -> Result<Client, Failure> {
-    let mut config = Config::infer().await.map_err(|error| unconfigured(&error))?;
+    let mut config = Config::infer().await.map_err(|error| {
+        Failure::usage(format_args!(
+            "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
+             automountServiceAccountToken: true ({error})"
+        ))
+    })?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
     Client::try_from(config)
         .map_err(|error| Failure::usage(format_args!("the cluster's configuration cannot be used: {}", causes(&error))))
-}
-
-fn unconfigured(error: &InferConfigError) -> Failure {
-    Failure::usage(format_args!(
-        "no cluster is configured: set KUBECONFIG, or have ~/.kube/config, or run this in a pod with \
-         automountServiceAccountToken: true ({error})"
-    ))
 }
 
 /// An error with its causes, which kube's own text often leaves out.

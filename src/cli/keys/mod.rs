@@ -255,7 +255,7 @@ fn import(place: &KeysPlace, policy: &PolicyArgs, file: &Path) -> Result<(), Fai
 
 /// The JWKS that is published now.
 fn public_set(place: &KeysPlace) -> Result<String, Failure> {
-    let set = place.read_set()?;
+    let set = place.read()?.check().map_err(|error| Failure::from(error).at(place))?;
     let public: PublicKeySet<'_> = set.visible(now()).collect();
     Ok(json(&public))
 }

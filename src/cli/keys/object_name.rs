@@ -2,7 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-/// The name of a Kubernetes object: `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObjectName {
     pub(super) namespace: String,

@@ -99,11 +99,6 @@ impl KeysPlace {
         }
     }
 
-    /// Reads the keys, and checks that they belong together.
-    pub(super) fn read_set(&self) -> Result<KeySet, Failure> {
-        self.read()?.check().map_err(|error| Failure::from(error).at(self))
-    }
-
     /// Lets `decide` change the set. If somebody else changed it meanwhile, `decide` is called again with the new set.
     pub(super) fn change<T>(&self, decide: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
         match self {

@@ -21,7 +21,6 @@ use crate::{
     settings::{AccountsSource, read_one, variables::ACCOUNTS},
 };
 
-/// The first line of a new file.
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id, claims. `!` before the hash: disabled. See: wxmint users --help\n";
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde_json::Deserializer;
 
-/// The Chinese of one document.
 pub struct Chinese {
     /// Names of tags, in the order of the document.
     pub tags: &'static [(&'static str, &'static str)],

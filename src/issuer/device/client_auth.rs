@@ -18,7 +18,6 @@ use crate::{
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Reads the form of a request to an endpoint of OAuth.
 pub(super) async fn read_form(
     request: &HttpRequest,
     payload: Payload,

@@ -67,7 +67,6 @@ pub(super) fn load_clients(settings: &Settings) -> Result<Option<(WatchedFile, C
     load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable).map(Some)
 }
 
-/// What the API's description says of these routes.
 pub(super) fn described() -> utoipa::openapi::OpenApi {
     Described::openapi()
 }

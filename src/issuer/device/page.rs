@@ -129,7 +129,7 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
         ..Event::new(Activity::DeviceRequest, origin)
     };
     let opened = worker.login.ask_phone(client, &address, &user_agent).await;
-    worker.issuer.metrics.device(&client.id, if opened.is_ok() { "asked" } else { "refused" });
+    worker.issuer.metrics.scans().count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     let (code, asked) = match opened {
         Ok(opened) => opened,
         Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {

@@ -126,7 +126,7 @@ fn told<T>(
 ) -> Result<T, Problem> {
     let refusal = match result {
         Ok(done) => {
-            event.client.iter().for_each(|client| worker.issuer.metrics.device(client, outcome));
+            event.client.iter().for_each(|client| worker.issuer.metrics.scans().count(client, outcome));
             event.tell();
             return Ok(done);
         }
@@ -179,7 +179,7 @@ pub(super) async fn approve(
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
-            worker.issuer.metrics.device(client, became);
+            worker.issuer.metrics.scans().count(client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map(|()| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)

@@ -87,7 +87,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
     let fetched = worker.login.fetch_token(&code, client, &address, now).await;
     match fetched.map_err(|error| of_oauth(in_own_words(error.into())))? {
         Fetched::Token { token, issued } => {
-            worker.issuer.metrics.device(&client.id, "fetched");
+            worker.issuer.metrics.scans().count(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
@@ -98,7 +98,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
         }
         Fetched::Not(poll) => {
             if let Poll::Repeated(token) = &poll {
-                worker.issuer.metrics.device(&client.id, "repeated");
+                worker.issuer.metrics.scans().count(&client.id, "repeated");
                 tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was ended");
                 let note = Some("a device code was used twice".into());
                 let (client, user) = (Some(client.id.clone()), Some(token.user.clone()));

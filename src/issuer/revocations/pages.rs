@@ -19,7 +19,6 @@ const OF_A_CLIENT: usize = 8;
 /// For how long a cursor that was the newest one is remembered, and how old the end may be that a recent cursor names.
 /// Verifiers ask every 5 s.
 const RECENT: TimeDelta = TimeDelta::seconds(60);
-/// How many cursors that were the newest are remembered.
 const MAX_NEWEST: usize = 64;
 
 /// Pages of one lane do not wait for those of another.
@@ -95,7 +94,6 @@ impl FeedPages {
         self.reading[lane as usize].acquire().await
     }
 
-    /// Remembers a cursor that led to the end of the stream.
     pub(super) fn led_to_the_end(&self, cursor: &str) {
         let mut newest = lock(&self.newest);
         let recent = RECENT.to_std().unwrap_or(Duration::MAX);

@@ -153,7 +153,6 @@ impl AuditFile {
     }
 }
 
-/// How many lines end in it.
 fn ends(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }

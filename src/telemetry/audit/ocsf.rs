@@ -17,7 +17,6 @@ const API_ACTIVITY: i64 = 6003;
 const PROCESS_ACTIVITY: i64 = 1007;
 /// The activity that `activity_name` names alone.
 const OTHER: i64 = 99;
-/// A type of device.
 const SERVER: i64 = 1;
 const PRODUCT: Members<'static, 3> =
     [("name", Text("wxmint")), ("vendor_name", Text("wxmint")), ("version", Text(env!("CARGO_PKG_VERSION")))];

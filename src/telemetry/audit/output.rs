@@ -58,7 +58,6 @@ pub fn init(to: &Audit, format: LogFormat) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether events are written anywhere.
 pub fn is_on() -> bool {
     OUTPUT.get().is_some()
 }

@@ -39,12 +39,8 @@ impl Bindings for Redis {
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
         let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        script
-            .arg(packed::person(person))
-            .arg(generation)
-            .arg(packed::app(&person.app))
-            .arg(per_app)
-            .arg(flag(*by_unionid));
+        script.arg(packed::person(person)).arg(generation);
+        script.arg(packed::app(&person.app)).arg(per_app).arg(flag(*by_unionid));
         let sign: String = self.link.run_confirmed("admit", script).await?;
         match sign.as_str() {
             "*" => Ok(Decision::Admitted { first: true }),

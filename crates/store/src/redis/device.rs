@@ -61,7 +61,7 @@ impl Devices for Redis {
     }
 
     async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
-        Ok(self.link.run::<Value>("uncount_picture", device(code, "unpicture")).await.map(drop)?)
+        Ok(self.link.run("uncount_picture", device(code, "unpicture")).await?)
     }
 
     async fn claim_device(
@@ -177,7 +177,7 @@ impl Redis {
     async fn uncount_open(&self, address: &str, digest: &str) -> Result<()> {
         let mut call = Call::of("ZREM", name::open_devices(address));
         call.arg(digest);
-        Ok(self.link.run::<Value>("close_device", call).await.map(drop)?)
+        Ok(self.link.run("close_device", call).await?)
     }
 
     /// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by itself.

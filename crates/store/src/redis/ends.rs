@@ -191,7 +191,7 @@ impl Ends for Redis {
     async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()> {
         let mut noted = Call::of("SET", name::receiver(receiver));
         noted.arg(cursor).arg("EX").arg(keep.as_secs());
-        Ok(self.link.run::<Value>("acknowledge", noted).await.map(drop)?)
+        Ok(self.link.run("acknowledge", noted).await?)
     }
 }
 
@@ -260,8 +260,7 @@ impl Redis {
         // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
         let mut script = change_ends(user, "published");
         script.arg(kept).arg(format!("untold:{name}")).arg(unpublished);
-        let _: String = self.link.run("note_published", script).await?;
-        Ok(())
+        Ok(self.link.run("note_published", script).await?)
     }
 
     /// Returns for how many seconds the stream keeps it.

@@ -4,7 +4,6 @@
 //! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew. How a
 //! binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
 
-mod access;
 mod access_token;
 mod binding;
 mod clocks;
@@ -36,12 +35,9 @@ use redis::Value;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl, Script};
 
-pub use self::{
-    access::RedisAccess,
-    clocks::{FAR as CLOCK_IS_FAR, Observer},
-};
+pub use self::clocks::{FAR as CLOCK_IS_FAR, Observer};
 use self::{
-    clocks::Clocks,
+    clocks::{Clocks, SteppedBack},
     meter::EarlierParts,
     script::{flag, replace, script, unreadable},
     session_lines::usable,
@@ -53,6 +49,24 @@ use super::{
     Store,
 };
 use crate::limits::{Counted, TooMany};
+
+/// Where Redis is, and what the process knows of its clock. A process makes one.
+#[derive(Clone)]
+pub struct RedisAccess {
+    pub link: wxmint_redis_link::RedisAccess,
+    stepped_back: SteppedBack,
+}
+
+impl RedisAccess {
+    pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
+        Self { link, stepped_back: SteppedBack::default() }
+    }
+
+    /// For tests, in which no replica confirms.
+    pub fn fixed(url: RedisUrl) -> Self {
+        Self::new(wxmint_redis_link::RedisAccess::fixed(url))
+    }
+}
 
 /// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
 /// runtime would wake that set once more for each answer of Redis.

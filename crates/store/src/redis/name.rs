@@ -28,7 +28,6 @@ pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
     format!("wxmint:code:{{{digest}}}")
 }
 
-/// What a platform keeps.
 pub(super) fn platform(component: &AppId) -> String {
     ["wxmint:{platform:", component.as_str(), "}"].concat()
 }
@@ -96,7 +95,6 @@ pub(super) fn ended(user: &UserId, token: &TokenId) -> String {
     format!("{}:ended:{token}", self::user(user))
 }
 
-/// The stream of ends.
 pub(super) const STREAM: &str = "wxmint:ended";
 
 /// The lives of tokens, in the slot of the stream.
@@ -126,7 +124,6 @@ pub(super) fn device(code: &UserCode) -> String {
     format!("wxmint:device:{{{code}}}")
 }
 
-/// The open requests of an address.
 pub(super) fn open_devices(address: &str) -> String {
     ["wxmint:devices:", address].concat()
 }

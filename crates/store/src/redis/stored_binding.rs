@@ -74,7 +74,6 @@ impl StoredBinding {
     }
 }
 
-/// Reads a person's binding.
 pub(super) fn stored_binding(person: &Person) -> Call {
     Call::of("HGETALL", name::binding(person))
 }

@@ -17,16 +17,9 @@ impl Tickets for Redis {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let TicketHolder { person, unionid, key } = holder;
         let mut script = TICKET.on(&[&name::ticket(ticket)]);
-        script
-            .arg("keep")
-            .arg(TICKET_TTL.as_secs())
-            .arg(person.app.as_str())
-            .arg(person.openid.as_str())
-            .arg(unionid.as_ref().map_or("", |unionid| unionid.as_str()))
-            .text(&key.0)
-            .arg(key.1.as_bytes());
-        let _: Vec<u8> = self.link.run("keep_ticket", script).await?;
-        Ok(())
+        script.arg("keep").arg(TICKET_TTL.as_secs()).arg(person.app.as_str()).arg(person.openid.as_str());
+        script.arg(unionid.as_ref().map_or("", |unionid| unionid.as_str())).text(&key.0).arg(key.1.as_bytes());
+        Ok(self.link.run("keep_ticket", script).await?)
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {

@@ -20,7 +20,6 @@ use super::{
 const WALK: &str = "walk";
 const EVERYBODY: &str = "wxmint:{*}:binding";
 
-/// What a page of bindings holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     Bound(Binding),
