@@ -30,6 +30,8 @@ use crate::{
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
+/// After the store could not be asked, or not told what it has lost.
+const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the list of merchants, in seconds.
 const COMPARED_EVERY: i64 = 3600;
 /// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas there are.
@@ -67,10 +69,14 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
     loop {
         interval.tick().await;
-        if let Err(error) = desk.read().await
+        let read = desk.read().await;
+        if let Err(error) = &read
             && let Some(not_logged) = admit_line("platform not followed")
         {
             tracing::warn!(%error, not_logged, "the merchants of the platform are not followed");
+        }
+        if read.is_err() {
+            actix_web::rt::time::sleep(UNREAD_PAUSE).await;
         }
         // Also if the clock has stepped back.
         if !(0..COMPARED_EVERY).contains(&(now() - compared_at).num_seconds()) {
@@ -105,7 +111,13 @@ impl Desk {
         }
         self.learn(&self.platform.learn(state));
         if !lost.is_empty() {
-            tracing::warn!(matters = lost.len(), "the store had lost something of the platform: it is told again");
+            if let Some(not_logged) = admit_line("matters lost") {
+                tracing::warn!(
+                    matters = lost.len(),
+                    not_logged,
+                    "the store had lost something of the platform: it is told again"
+                );
+            }
             let told = lost.iter().map(async |(matter, new)| {
                 let note = Note { matter, new, expected: Expected::NotLater, push: None };
                 self.login.store.note_matter(&self.platform.component.id, &note).await.map(drop)

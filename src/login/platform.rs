@@ -214,7 +214,9 @@ impl LoginWorker {
         let unanswered =
             outcomes.iter().filter(|outcome| matches!(outcome, Err(LoginError::WeChatUnavailable(_)))).count();
         let is_of_few = |outcome: &Result<_, _>| {
-            unanswered <= MOST_UNANSWERED && matches!(outcome, Err(LoginError::WeChatUnavailable(_)))
+            known.is_compared
+                && unanswered <= MOST_UNANSWERED
+                && matches!(outcome, Err(LoginError::WeChatUnavailable(_)))
         };
         outcomes.into_iter().filter(|outcome| !is_of_few(outcome)).collect::<Result<(), _>>()?;
         let compared = Matter { at: 0, value: b"1".to_vec() };

@@ -1,13 +1,12 @@
 //! WeChat's access token, for the calls that want one: all replicas use the same, and one of them fetches it when it is
 //! missing, ends soon or was refused. A login by code alone never comes here.
 
+mod held;
 #[cfg(test)]
 mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
-use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
@@ -16,6 +15,7 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
+pub use self::held::HeldToken;
 use crate::{
     platform::{Platform, Refusal},
     telemetry::admit_line,
@@ -32,9 +32,6 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 /// How long before its end a token is renewed. WeChat gives its successor in the last five minutes; asked any sooner it
 /// gives the same one, and asked at the last moment it may be away.
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
-/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in which one is
-/// renewed.
-const HELD: i64 = 60;
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// WeChat gives a platform's token once: an answer that nobody waits for is lost, and the token before it ends soon.
@@ -75,29 +72,6 @@ pub struct Usable {
 impl Usable {
     pub(super) fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
-    }
-}
-
-/// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
-/// is replaced as any other.
-pub struct HeldToken {
-    clock: fn() -> DateTime<Utc>,
-    held: ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>,
-}
-
-impl HeldToken {
-    pub fn new(clock: fn() -> DateTime<Utc>) -> Self {
-        Self { clock, held: ArcSwapOption::empty() }
-    }
-
-    /// None also where the clock has stepped back.
-    fn get(&self) -> Option<Arc<Usable>> {
-        let held = self.held.load_full()?;
-        (0..HELD).contains(&((self.clock)() - held.1).num_seconds()).then(|| Arc::clone(&held.0))
-    }
-
-    fn hold(&self, usable: &Arc<Usable>) {
-        self.held.store(Some(Arc::new((Arc::clone(usable), (self.clock)()))));
     }
 }
 
@@ -294,11 +268,19 @@ impl AccessTokens<'_> {
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
                 Err(too_many) => {
+                    self.uncount(all).await?;
                     return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
                 }
             }
         }
         Ok(all)
+    }
+
+    pub(super) async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
+        for (meter, counted) in counted {
+            self.store.uncount(&meter, counted).await?;
+        }
+        Ok(())
     }
 
     async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {

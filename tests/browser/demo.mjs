@@ -423,7 +423,7 @@ async function readsApiInChinese() {
   if (shots) await page.screenshot({ path: join(shots, "viewer-zh.png") });
 
   await page.locator("#language").click();
-  await page.getByText("Turn the code of wx.login into a token").waitFor();
+  await page.getByText("Turn a login code into a token").waitFor();
   await page.locator("#back").click();
   await seen(page, "html[data-ready][lang=en]");
   await press(page, "docs");

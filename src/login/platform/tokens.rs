@@ -17,7 +17,7 @@ use crate::platform::{Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, t
 const REPLACED: [Rate; 2] =
     [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 6, period: Duration::from_secs(600) }];
 /// How often a report of the same token counts.
-const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(600) };
+const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How often WeChat is asked again for a token that it has refused to give by this ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 
@@ -40,9 +40,7 @@ impl AccessTokens<'_> {
         };
         if fetched.is_err() {
             // While WeChat gives none, nothing is used up.
-            for (meter, counted) in counted {
-                self.store.uncount(&meter, counted).await?;
-            }
+            self.uncount(counted).await?;
         }
         fetched
     }
@@ -64,11 +62,9 @@ impl AccessTokens<'_> {
         if self.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
             // Several who report the same token are one.
             let report = Meter { cell: Cell::Merchant(app.id.clone(), refused.as_str().to_owned()), rate: REPORTED };
-            if let Ok(counted) = self.store.count(&report).await?
-                && let Err(error) = self.may_force(app, Forcer::Peer, REPLACED).await
-            {
-                self.store.uncount(&report, counted).await?;
-                return Err(error);
+            let counted = self.may_force(app, Forcer::Peer, REPLACED).await?;
+            if self.store.count(&report).await?.is_err() {
+                self.uncount(counted).await?;
             }
         }
         Ok(())

@@ -129,6 +129,7 @@ fn requests(user: &str, openid: &str) -> Vec<(&'static str, &'static str, String
     add("post", SIGNATURE, user, SHOP, json!({"data": ""}));
     add("get", "/wechat/{appid}/access-token", user, SHOP, Value::Null);
     add("post", "/wechat/{appid}/access-token", user, SHOP, json!({"invalid": "another"}));
+    add("post", "/wechat/{appid}/merchant", user, SHOP, json!({"auth_code": "another"}));
     add("get", PERSON, user, WITNESS, Value::Null);
     add("get", "/find?q={user_id}", user, WITNESS, Value::Null);
     add("get", "/activity", user, WITNESS, Value::Null);

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{APPID, OTHER_APPID, PLATFORM, let_in, push_to_first};
@@ -77,6 +78,8 @@ async fn a_merchant_authorises_the_platform_and_the_vendor_knows_which_app_it_is
     assert!(merchant.get(&format!("{site}/")).await.body.contains(&format!("已授权：{APPID}")));
     let_in(&bed, bed.service(), APPID, "lin").await;
     assert_eq!(merchant.sent(&back).await, "/?error=state", "once");
+    let found = |event: &Value| event["metadata"]["event_code"] == "find_merchant" && event["status_id"] == 1;
+    until("the audit has it", PATIENCE, async || bed.service().events().iter().any(found)).await;
 
     // Only who may use WeChat for the business, and only what WeChat has named.
     let path = format!("/wechat/{PLATFORM}/merchant");
