@@ -21,7 +21,8 @@ use crate::{
 const MERCHANTS: usize = 2000;
 const TOKEN: &str = "platformtoken";
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-const PEOPLE: usize = 10_000;
+/// Few, because the stand-in keeps an account of each person in each app.
+const PEOPLE: usize = 200;
 /// All merchants must be known by then.
 const PATIENCE: Duration = Duration::from_secs(120);
 const REST: Duration = Duration::from_secs(10);
