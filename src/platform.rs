@@ -189,7 +189,8 @@ pub fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matt
     ([TROUBLE, app.as_str()].concat(), Matter { at: merchant.at, value })
 }
 
-fn digest_of(matter: &Matter) -> String {
+/// What tells a matter from what it was before.
+pub fn digest_of(matter: &Matter) -> String {
     short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string()
 }
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use utoipa::OpenApi;
 use wxmint_ids::AppId;
-use wxmint_store::{Cell, Expected, Matter, Meter, Note, PlatformState, StoreError, limits::Rate, short_digest};
+use wxmint_store::{Cell, Expected, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
 
 use self::departures::Departures;
 use super::{
@@ -24,7 +24,7 @@ use crate::{
         described::{DescribedRoute, POST, Routes, routes},
     },
     login::{LoginError, LoginWorker},
-    platform::{Known, Platform},
+    platform::{Known, Platform, digest_of},
     telemetry::admit_line,
 };
 
@@ -162,11 +162,11 @@ impl Desk {
     fn work(self: &Rc<Self>) {
         let known = self.platform.known();
         for (app, code) in &known.codes {
-            let change = short_digest(&format!("{app} {} {:?}", code.at, code.value)).to_string();
+            let change = format!("{app} {}", digest_of(code));
             if self.at_work.borrow_mut().insert(change.clone()) {
                 let (desk, app, code) = (Rc::clone(self), app.clone(), code.clone());
                 actix_web::rt::spawn(async move {
-                    if let Err(error) = desk.let_in(&app, &code, &change).await
+                    if let Err(error) = desk.let_in(&app, &code).await
                         && let Some(not_logged) = admit_line(app.as_str())
                     {
                         tracing::warn!(app = %app, %error, not_logged, "a merchant is not let in yet");
@@ -178,8 +178,8 @@ impl Desk {
         self.end_departures();
     }
 
-    async fn let_in(&self, app: &AppId, code: &Matter, change: &str) -> Result<(), LoginError> {
-        let meter = Meter { cell: Cell::Merchant(app.clone(), change.to_owned()), rate: TRIED };
+    async fn let_in(&self, app: &AppId, code: &Matter) -> Result<(), LoginError> {
+        let meter = Meter { cell: Cell::Merchant(app.clone(), digest_of(code)), rate: TRIED };
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());

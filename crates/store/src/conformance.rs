@@ -201,15 +201,13 @@ async fn a_login_writes_its_intent_down_once(store: Rc<dyn Store>) {
 const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
 
 fn bound(generation: u64, name: &str, new: bool) -> BindingState {
-    BindingState::Bound(Bound {
-        generation,
-        user: user(name),
-        unionid: None,
-        others: BTreeSet::new(),
-        conflict: None,
-        new_for: new.then(|| attempt_id(7).mark()),
-        blocked: false,
-    })
+    BindingState::Bound(Bound { new_for: new.then(|| attempt_id(7).mark()), ..bound_to(generation, name) })
+}
+
+/// A binding without anything that need not be there.
+fn bound_to(generation: u64, name: &str) -> Bound {
+    let (user, others) = (user(name), BTreeSet::new());
+    Bound { generation, user, unionid: None, others, conflict: None, new_for: None, blocked: false }
 }
 
 /// Binds through all steps.
@@ -937,16 +935,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
-    let made = Bound {
-        generation: 1,
-        user: user.clone(),
-        unionid: None,
-        others: BTreeSet::new(),
-        conflict: None,
-        new_for: None,
-        blocked: false,
-    };
-    store.leave(&owner, &made).await.expect("left");
+    store.leave(&owner, &Bound { user: user.clone(), ..bound_to(1, "user-1") }).await.expect("left");
     assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     store.set_free(&owner, 1).await.expect("free");
@@ -1003,16 +992,7 @@ async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> 
 /// Dissolves the binding of this generation.
 async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
-    let made = Bound {
-        generation,
-        user: user.clone(),
-        unionid: None,
-        others: BTreeSet::new(),
-        conflict: None,
-        new_for: None,
-        blocked: false,
-    };
-    store.leave(&owner, &made).await.expect("left");
+    store.leave(&owner, &bound_to(generation, name)).await.expect("left");
     store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
     store.set_free(&owner, generation).await.expect("free");
 }

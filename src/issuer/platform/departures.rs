@@ -14,12 +14,16 @@ use wxmint_ids::{AppId, Person};
 use wxmint_store::{
     Cell, Matter, Meter, Redis, TICKET_TTL,
     limits::Rate,
-    short_digest,
     walk::{Page, Place, Step},
 };
 
 use super::Desk;
-use crate::{clock::now, login::LoginError, platform::Standing, telemetry::admit_line};
+use crate::{
+    clock::now,
+    login::LoginError,
+    platform::{Standing, digest_of},
+    telemetry::admit_line,
+};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -139,9 +143,10 @@ impl Desk {
         let desk = Rc::clone(self);
         spawn(async move {
             let Some(_one) = OneMore::of(&desk.departures.walks, MOST_WALKS) else { return };
-            let Some(redis) = desk.issuer.redis() else { return };
             let (due, began) = (desk.departures.take_due(), now() - CLOCKS_DIFFER);
-            if !due.is_empty() {
+            if !due.is_empty()
+                && let Some(redis) = desk.issuer.redis()
+            {
                 desk.walk(&redis, &due).await;
                 desk.departures.walked(&due, began);
             }
@@ -166,8 +171,7 @@ impl Desk {
         let since = self.oldest_token().await?;
         for (app, merchant) in new {
             let matter = merchant.matter.clone();
-            let change = short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string();
-            let meter = Meter { cell: Cell::Merchant(app.clone(), change), rate: TRIED };
+            let meter = Meter { cell: Cell::Merchant(app.clone(), digest_of(&matter)), rate: TRIED };
             let stage = match self.login.store.count(&meter).await {
                 Ok(Err(later)) => Stage::Elsewhere(Instant::now() + later.retry_after),
                 // An app whose AppSecret is here as well logs in by that.
