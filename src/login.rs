@@ -30,8 +30,8 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, UnionId};
 use wxmint_keys::{token::ExtraClaims, vault::Sealed};
 use wxmint_store::{
-    AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, LoginRecord, Meter, Newcomer,
-    Recorded, TakenTicket, Ticket, TicketHolder,
+    AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LoginRecord, Meter,
+    Newcomer, Recorded, TakenTicket, Ticket, TicketHolder,
 };
 use wxmint_wechat::{App, CallError, Session};
 
@@ -68,7 +68,7 @@ struct Arrival {
     key: ExchangedKey,
     /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
     kept_for: Option<u64>,
-    /// When the login was recorded, by the store's clock.
+    /// When the code was claimed or the ticket redeemed, by the store's clock.
     at: DateTime<Utc>,
     /// Whether an end may name a token that is dated `at`.
     may_be_ended: bool,
@@ -149,7 +149,8 @@ impl LoginWorker {
         let extra = self.admit(&bound).await?;
 
         if arrival.kept_for != Some(bound.generation) {
-            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, false).await?;
+            let of = KeyOf::Login(arrival.at);
+            self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, of).await?;
         }
         Ok(Entrant { arrival, bound, extra })
     }

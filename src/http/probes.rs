@@ -32,8 +32,8 @@ struct Told {
     /// `None` once it has been ready.
     waits_for: Option<String>,
     is_stopping: bool,
-    /// Why it must not receive traffic at present, although it has been ready.
-    unfit: Option<String>,
+    /// Why it must not receive traffic at present, although it has been ready, each by what it is about.
+    unfit: BTreeMap<&'static str, String>,
     /// Each by what it is about.
     warnings: BTreeMap<&'static str, String>,
 }
@@ -59,21 +59,14 @@ impl Readiness {
         self.told().is_stopping = true;
     }
 
-    /// Not ready while there is a reason.
-    pub fn unfit(&self, reason: Option<String>) {
-        self.told().unfit = reason;
+    /// Not ready while there is a reason. Returns whether it is news.
+    pub fn unfit(&self, about: &'static str, reason: Option<&str>) -> bool {
+        replace(&mut self.told().unfit, about, reason)
     }
 
     /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.
     pub fn warns(&self, about: &'static str, warning: Option<&str>) -> bool {
-        let mut told = self.told();
-        let warnings = &mut told.warnings;
-        if warnings.get(about).map(String::as_str) == warning {
-            return false;
-        }
-        warnings.remove(about);
-        warnings.extend(warning.map(|warning| (about, warning.to_owned())));
-        true
+        replace(&mut self.told().warnings, about, warning)
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -83,12 +76,22 @@ impl Readiness {
     /// The warnings if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Vec<String>, String> {
         let told = self.told();
-        match told.waits_for.as_ref().or(told.unfit.as_ref()) {
+        match told.waits_for.as_ref().or(told.unfit.values().next()) {
             _ if told.is_stopping => Err("stopping".into()),
             Some(reason) => Err(reason.clone()),
             None => Ok(told.warnings.values().cloned().collect()),
         }
     }
+}
+
+/// Returns whether the text was another one.
+fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text: Option<&str>) -> bool {
+    if texts.get(about).map(String::as_str) == text {
+        return false;
+    }
+    texts.remove(about);
+    texts.extend(text.map(|text| (about, text.to_owned())));
+    true
 }
 
 /// `GET /livez`: the process runs its event loop. It depends on nothing else, so that no other outage gets the process
@@ -165,9 +168,9 @@ mod tests {
         assert_eq!(readiness.check(), Ok(vec!["a key".into(), "a replica".into()]));
         readiness.warns("keys", None);
         assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
-        readiness.unfit(Some("nobody accepts its tokens".into()));
+        readiness.unfit("keys", Some("nobody accepts its tokens"));
         assert_eq!(readiness.check(), Err("nobody accepts its tokens".into()));
-        readiness.unfit(None);
+        readiness.unfit("keys", None);
         readiness.warns("redis", None);
         assert_eq!(readiness.check(), Ok(Vec::new()));
         readiness.stopping();

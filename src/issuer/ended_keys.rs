@@ -126,7 +126,7 @@ impl Issuer {
             let ended = self.keys.ended();
             let signs =
                 self.keys.at(now).signing(now).is_ok_and(|key| ended.iter().any(|kid| kid == key.public().kid()));
-            self.readiness.unfit(found.clone().filter(|_| signs));
+            self.readiness.unfit("keys", found.as_deref().filter(|_| signs));
             if self.readiness.warns("keys", found.as_deref()) {
                 match found {
                     Some(reason) => tracing::error!(reason, "a key in use is ended"),

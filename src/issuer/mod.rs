@@ -12,6 +12,7 @@ mod login_fields;
 mod login_route;
 mod metadata;
 mod named;
+mod old_ends;
 mod platform;
 mod reload;
 mod revocations;

@@ -119,7 +119,7 @@ fn published(iss: &str, ended: &Ended) -> End {
         Ended::UserInApp { user, app, before } => {
             End::UserInApp { user_in_app: EndHash::of_user_in_app(iss, user, app), before: *before }
         }
-        Ended::Token { id, expires_at } => End::Token { token: EndHash::of_token(iss, id), expires: *expires_at },
+        Ended::Token { id, expires_at, .. } => End::Token { token: EndHash::of_token(iss, id), expires: *expires_at },
         Ended::Key { kid } => End::Key { kid: kid.clone() },
     }
 }

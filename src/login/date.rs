@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{TokenId, UserId};
-use wxmint_store::Issued;
+use wxmint_store::{Issued, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{Arrival, LoginError, LoginWorker};
@@ -13,8 +13,8 @@ impl LoginWorker {
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
     /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
     ///
-    /// Verifiers accept a token that is dated a minute ahead at most. It expires as if it were dated with the login, because ends
-    /// are kept no longer than such a token lives.
+    /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for them. It expires
+    /// as if it were dated with the login, because ends are kept no longer than such a token lives.
     pub(super) async fn date(
         &self,
         arrival: &Arrival,
@@ -26,7 +26,12 @@ impl LoginWorker {
         let Arrival { person, at, may_be_ended, .. } = arrival;
         let Range { start: issued_at, end: expires_at } = self.minter.life(*at);
         let token = Issued { user, app: person.app.clone(), id, issued_at, expires_at };
-        let latest = latest(*at, now, expires_at);
+        let latest = latest(now, expires_at);
+        if issued_at > latest {
+            return Err(
+                StoreError { reason: "the clock of Redis is more than a minute ahead: set it by NTP".into() }.into()
+            );
+        }
         let date = match self.policy.one_login {
             true => self.store.end_earlier(&token, latest).await?,
             // Nothing has ended the tokens of a user whom this login has made.
@@ -38,8 +43,8 @@ impl LoginWorker {
 }
 
 /// The latest second that verifiers accept, and before the token's `exp`.
-fn latest(at: DateTime<Utc>, now: DateTime<Utc>, expires_at: i64) -> i64 {
-    (at.max(now) + MAX_LEEWAY).timestamp().min(expires_at - 1)
+fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
+    (now + MAX_LEEWAY).timestamp().min(expires_at - 1)
 }
 
 fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued, LoginError> {
@@ -52,12 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_a_minute_ahead_of_the_later_clock_at_most_and_before_exp_which_it_does_not_move() {
+    fn a_date_is_a_minute_ahead_of_this_machine_at_most_and_before_exp_which_it_does_not_move() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
-        for (redis, own, exp, expected) in [(100, 100, 700, 160), (100, 90, 700, 160), (90, 100, 700, 160)] {
-            assert_eq!(latest(at(redis), at(own), exp), expected, "{redis} {own}");
-        }
-        assert_eq!(latest(at(100), at(100), 110), 109);
+        assert_eq!((latest(at(100), 700), latest(at(100), 110)), (160, 109));
         let [app, id, user] = ["wx1", "a", "u1"];
         let (app, id, user) =
             (app.parse().expect("an AppID"), id.parse().expect("an id"), user.parse().expect("an id"));

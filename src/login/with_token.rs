@@ -6,8 +6,8 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{
-    Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, Meter, PersonalCall, StoreError, TokenState, Tried,
-    limits::Rate,
+    Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, KeyOf, Meter, PersonalCall, StoreError, TokenState,
+    Tried, limits::Rate,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
@@ -117,7 +117,7 @@ impl LoginWorker {
         }
         let new = replaced.map_err(undecryptable)?;
         let sealed = self.vault.load_full().seal(new.expose(), person).map_err(LoginError::from)?;
-        Ok(self.store.keep_session_key(person, *generation, &(order, sealed), true).await?)
+        Ok(self.store.keep_session_key(person, *generation, &(order, sealed), KeyOf::Reset).await?)
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {

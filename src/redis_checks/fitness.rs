@@ -79,7 +79,7 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
     }
 }
 
-/// By `INFO server`: the ends of tokens are written by a command of Redis 6.2. Some clouds' "6.0" knows it.
+/// By `INFO server`: old ends of tokens are deleted by a command of Redis 6.2. Some clouds' "6.0" knows it.
 fn age(server: &str, info: &str) -> Finding {
     let version = member(info, "redis_version").unwrap_or("unknown");
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
@@ -87,10 +87,10 @@ fn age(server: &str, info: &str) -> Finding {
         (Some(major), Some(minor)) if (major, minor) < (6, 2) => Finding::warning(
             "redis.version",
             format!(
-                "Redis at {server} says that it is version {version}: unless it knows XADD with MINID, as Redis 6.2 and \
-                 later and Valkey do, logouts, unbindings and `wxmint users end` fail"
+                "Redis at {server} says that it is version {version}: unless it knows XTRIM with MINID, as Redis 6.2 and \
+                 later and Valkey do, old revocations are never deleted"
             ),
-            "log in and out once, or use a later version",
+            "use a later version",
         ),
         _ => Finding::ok("redis.version", format!("version {version}")),
     }

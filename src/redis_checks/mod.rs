@@ -11,8 +11,11 @@ use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
 use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
 
-pub use self::{fitness::fitness, state::lacks};
-use self::{fitness::worst, state::own_clock};
+use self::fitness::worst;
+pub use self::{
+    fitness::fitness,
+    state::{lacks, own_clock},
+};
 use crate::findings::{Finding, Status};
 
 pub const REDIS_CHECKS: [&str; 8] = [
@@ -37,13 +40,14 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(2);
 /// has checked the right. `RPUSH` has no such form: `RPUSHX` stands for it.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
-                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XRANGE KEY - + COUNT 1,\
+                      PEXPIRE KEY 1,PEXPIREAT KEY 1,XADD KEY NOMKSTREAM * f v,XTRIM KEY MAXLEN 1,XRANGE KEY - + COUNT 1,\
                       ZADD KEY XX 1 m,ZCARD KEY,ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZSCORE KEY m,WAIT 0 1";
 /// Only a Cluster has them.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 /// People can log in without them.
-const ENDS_ONLY: [&str; 11] = [
+const ENDS_ONLY: [&str; 12] = [
     "xadd",
+    "xtrim",
     "xrange",
     "wait",
     "cluster|nodes",
@@ -80,7 +84,7 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let latency = slowest(link).await.map(|latency| vec![latency]);
     let state = link.state(now.timestamp_micros() as f64 / 1e6);
     let (fitness, state, rights) = join3(fitness(link, now.timestamp()), state, rights_at_all(link)).await;
-    let state = state.map(|state| [vec![own_clock(&state)], lacks(&state)].concat());
+    let state = state.map(|state| [vec![own_clock(state.own_clock_ahead.unwrap_or_default())], lacks(&state)].concat());
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name()).collect();
         vec![Finding::ok("redis.reach", format!("each primary answers: {}", names.join(" ")))]

@@ -1,17 +1,19 @@
 //! What is missing in Redis, by what its primaries say of themselves.
 
 use wxmint_redis_link::{CLUSTER_SLOTS, State};
-use wxmint_store::CLOCK_IS_FAR;
+use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
 
-use crate::findings::Finding;
+use crate::findings::{Finding, Status};
 
 /// In seconds; more than the way to Redis and back takes.
-const CLOCKS_APART: f64 = 1.0;
+const PRIMARIES_APART: f64 = 1.0;
 
-/// Whether this machine's clock is far from those of the primaries.
-pub(super) fn own_clock(state: &State) -> Finding {
-    let ahead = state.own_clock_ahead.unwrap_or_default();
-    Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), "the clock of Redis, which dates tokens")
+/// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind, tokens would be
+/// dated later than verifiers accept, so nobody logs in.
+pub fn own_clock(ahead: f64) -> Finding {
+    let found =
+        Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), "the clock of Redis, which dates tokens");
+    if -ahead > CLOCKS_APART.as_seconds_f64() { Finding { status: Status::Fault, ..found } } else { found }
 }
 
 /// What the primaries lack, and whether they have the replicas that they should have.
@@ -48,7 +50,7 @@ pub fn lacks(state: &State) -> Vec<Finding> {
             ),
         });
     }
-    if state.clock_difference.is_some_and(|seconds| seconds > CLOCKS_APART) {
+    if state.clock_difference.is_some_and(|seconds| seconds > PRIMARIES_APART) {
         found.push(Finding::warning(
             "redis.clock",
             "the clocks of the primaries of Redis are more than a second apart, and they date tokens and revocations",

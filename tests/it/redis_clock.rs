@@ -6,9 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{
-    APPID, Answer, BUSY, Builder, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, decoded, eventually,
-    movable_clock, until,
+use crate::{
+    doctor::Report,
+    support::{
+        APPID, Answer, BUSY, Builder, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, decoded,
+        eventually, movable_clock, until,
+    },
 };
 
 /// The clock of its Redis can be moved.
@@ -20,6 +23,8 @@ async fn with_movable_clock(builder: Builder) -> (TestBed, TempDir) {
 async fn bed(variables: &[(&str, &str)]) -> (TestBed, TempDir) {
     with_movable_clock(TestBed::builder().envs(variables)).await
 }
+
+const EIGHT_HOURS: i64 = 8 * 3600;
 
 fn seconds(login: &Answer, claim: &str) -> i64 {
     login.claims()[claim].as_i64().expect("seconds")
@@ -78,41 +83,163 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
     assert!(!bed.accepts(&last).await, "its end names it, though it is dated ahead");
 }
 
+/// The machine of Redis has local time in its hardware clock, and NTP has not come yet.
 #[tokio::test]
-async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_until_then() {
-    let (bed, _folder) = bed(&[]).await;
-    let user = bed.log_in("lin").await.expect_login().member("user_id");
-    bed.redis.move_clock(300);
-    let ended = command_on(&bed.redis.url(), &["users", "end", &user]).output().expect("wxmint runs");
-    assert!(ended.status.success(), "{ended:?}");
-    bed.redis.move_clock(0);
-    let refused = bed.log_in("lin").await.expect_problem(503, "store_unavailable");
-    let wait = refused.header("retry-after").parse::<u64>().expect("seconds");
-    assert!((230..=241).contains(&wait), "{wait}");
-    bed.log_in("mei").await.expect_login();
-    bed.redis.move_clock(280);
-    let login = bed.log_in("lin").await.expect_login();
-    assert!(seconds(&login, "iat") > wxmint::clock::now().timestamp() + 250, "{}", login.claims());
+async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_later() {
+    for one_login in ["false", "true"] {
+        let (bed, _folder) = bed(&[("WXMINT_ONE_LOGIN", one_login)]).await;
+        let mut ended = Vec::new();
+        for (person, everywhere) in [("lin", false), ("mei", true)] {
+            let login = bed.log_in(person).await.expect_login();
+            bed.log_out(&login, everywhere).await;
+            ended.push(login);
+        }
+        let banned = bed.log_in("zhao").await.expect_login();
+        users(&bed, "block", &banned, true);
+        ended.push(banned);
+        let good = [bed.log_in("bao").await.expect_login(), bed.log_in("an").await.expect_login()];
+        let follower = bed.sidecar().ready().await;
+        for login in &ended {
+            until_refused(&follower, login).await;
+        }
+
+        bed.redis.move_clock(EIGHT_HOURS);
+        until("wxmint is not ready and names the clock", PATIENCE, async || {
+            let readyz = bed.service().readyz().await;
+            readyz.status == 503 && readyz.body.contains("behind the clock of Redis")
+        })
+        .await;
+        for login in &ended {
+            assert!(!bed.accepts(login).await, "{}", login.claims());
+        }
+        bed.log_in("lin").await.expect_problem(503, "store_unavailable");
+        for (everywhere, login) in [false, true].into_iter().zip(&good) {
+            let asked = json!({"everywhere": everywhere});
+            let refused = bed.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
+            let refused = refused.expect_problem(503, "store_unavailable");
+            assert_eq!(refused.header("retry-after"), "1");
+        }
+        users(&bed, "end", &good[0], false);
+        assert!(!feed(&bed).await.is_empty(), "verifiers that start now learn of the ends");
+
+        bed.redis.move_clock(0);
+        bed.service().ready().await;
+        for person in ["lin", "mei", "bao", "an"] {
+            let login = bed.log_in(person).await.expect_login();
+            assert!(bed.accepts(&login).await && follower.verify(&login.member("access_token")).await.status == 200);
+        }
+        let late = bed.sidecar().ready().await;
+        for login in &ended {
+            until_refused(&late, login).await;
+            assert!(!bed.accepts(login).await && follower.verify(&login.member("access_token")).await.status == 401);
+        }
+    }
 }
 
-/// The ban, as far as the process has seen the clock before: a command that is started afterwards has not.
+async fn feed(bed: &TestBed) -> Vec<Value> {
+    let page = bed.http.get(&bed.service().url("/revocations")).await.body;
+    decoded(&page).1["ended"].as_array().expect("a list").clone()
+}
+
+/// By the command, a process that has not seen the clock from before.
+fn users(bed: &TestBed, act: &str, login: &Answer, succeeds: bool) {
+    let output = command_on(&bed.redis.url(), &["users", act, &login.member("user_id")]).output().expect("wxmint runs");
+    assert_eq!(output.status.success(), succeeds, "{output:?}");
+}
+
+/// Each end of a token that was dated five seconds before the clock stepped back, by a process that has recorded no login since.
 #[tokio::test]
-async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before_and_an_access_token_from_before_is_renewed_once() {
+async fn an_end_after_a_step_back_reaches_to_the_last_login_at_every_process() {
     const SECRET: &str = "planted-secret-of-an-operator-77e1";
-    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET}\n"))).await;
+    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET} operate\n"))).await;
+    let mut logins = Vec::new();
+    for person in ["by command", "by an operator", "everywhere", "an unbinding", "a person's", "a ban"] {
+        logins.push(bed.log_in(person).await.expect_login());
+    }
+    let follower = bed.sidecar().ready().await;
+    for behind in [-5, -300] {
+        bed.redis.move_clock(behind);
+        let fresh = Service::start(&bed.configuration, bed.http.clone()).await;
+        fresh.ready().await;
+        let [command, operator, everywhere, unbinding, person, ban] = &logins[..] else { panic!("six") };
+        users(&bed, "block", command, true);
+        let of_user = |login: &Answer, act: &str| format!("/users/{}/{act}", login.member("user_id"));
+        for (method, path) in
+            [("POST", of_user(operator, "end")), ("PUT", of_user(ban, "block")), ("POST", of_user(person, "end"))]
+        {
+            assert_eq!(fresh.operate(method, &path, SECRET, &Value::Null).await.status, 204, "{path}");
+        }
+        for (login, method, path) in [(everywhere, "POST", "/logout"), (unbinding, "DELETE", "/binding")] {
+            let token = login.member("access_token");
+            assert_eq!(fresh.ask(method, path, &token, &json!({"everywhere": true})).await.status, 204, "{path}");
+        }
+        for login in &logins {
+            assert!(!bed.accepts(login).await, "{behind}: {}", login.claims());
+            until_refused(&follower, login).await;
+        }
+        logins.clear();
+        for person in ["f", "g", "h", "i", "j", "k"] {
+            logins.push(bed.log_in(&format!("{person}{behind}")).await.expect_login());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_calls_a_clock_that_is_far_ahead_a_fault() {
+    let (bed, _folder) = bed(&[]).await;
+    for (ahead, status) in [(EIGHT_HOURS, "fault"), (-300, "warning")] {
+        bed.redis.move_clock(ahead);
+        let report = Report::of(&bed.configuration).await;
+        let [found, words, _] = report.worst("redis.clock");
+        assert!(found == status && words.contains("the clock of Redis, which dates tokens"), "{ahead}: {words}");
+    }
+}
+
+fn info(bed: &TestBed, section: &str, name: &str) -> u64 {
+    let info: String = bed.redis.command(&["INFO", section]);
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.expect("a line").trim().parse().expect("a number")
+}
+
+/// Filled by strangers until Redis evicts whatever expires, under the policy that several clouds have by default.
+#[tokio::test]
+async fn a_full_redis_that_evicts_what_expires_keeps_every_end() {
+    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
+    let mut ended = Vec::new();
+    for (person, everywhere) in [("lin", false), ("mei", true)] {
+        let login = bed.log_in(person).await.expect_login();
+        bed.log_out(&login, everywhere).await;
+        ended.push(login);
+    }
+    let banned = bed.log_in("zhao").await.expect_login();
+    users(&bed, "block", &banned, true);
+    ended.push(banned);
+    let used = info(&bed, "memory", "used_memory");
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", &(used + 300_000).to_string()]);
+    let fill = "for i = 1, 200 do redis.call('SET', KEYS[1] .. i, string.rep('x', 100), 'EX', 600) end return 1";
+    for stranger in 0..100 {
+        bed.redis.command::<i64>(&["EVAL", fill, "1", &format!("wxmint:limit:stranger-{stranger}:")]);
+    }
+    assert!(info(&bed, "stats", "evicted_keys") > 1_000, "Redis evicts");
+    for login in &ended {
+        assert!(!bed.accepts(login).await, "{}", login.claims());
+    }
+    assert!(feed(&bed).await.len() >= 3);
+}
+
+#[tokio::test]
+async fn an_access_token_from_before_is_renewed_once() {
+    const SECRET: &str = "planted-secret-of-an-operator-77e1";
+    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET} wechat\n"))).await;
     let path = format!("/wechat/{APPID}/access-token");
     let access_token = async || {
         let lent = bed.service().operate("GET", &path, SECRET, &Value::Null).await;
         let left = lent.json()["expires_in"].as_u64().expect("seconds");
         (left <= 7200, bed.wechat.asked("/cgi-bin/stable_token").await)
     };
-    let (login, (_, fetched)) = (bed.log_in("lin").await.expect_login(), access_token().await);
+    let (_, fetched) = access_token().await;
     bed.redis.move_clock(-20);
-    bed.log_in("mei").await.expect_login();
     assert_eq!([access_token().await, access_token().await], [(true, fetched + 1); 2]);
-    let path = format!("/users/{}/block", login.member("user_id"));
-    assert_eq!(bed.service().operate("PUT", &path, SECRET, &Value::Null).await.status, 204);
-    assert!(!bed.accepts(&login).await);
 }
 
 #[tokio::test]

@@ -13,9 +13,9 @@ use super::{Person, Result};
 /// forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
-/// How long an end stays in the stream at most: longer by as much as clocks may differ, because a verifier that starts with
-/// nothing and whose clock is behind the store's still accepts tokens then.
-pub const ENDS_PUBLISHED: Duration = ENDS_KEPT.saturating_add(MAX_LEEWAY);
+/// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a verifier that starts
+/// with nothing and whose clock is behind the store's still accepts tokens then.
+pub(super) const CLOCKS_DIFFER: Duration = MAX_LEEWAY;
 
 /// How often each replica notes the life of its tokens.
 pub(super) const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -75,8 +75,8 @@ pub enum Ended {
     User { user: UserId, before: i64 },
     /// A user's tokens of one app with `iat` not after `before`.
     UserInApp { user: UserId, app: AppId, before: i64 },
-    /// One token, and its `exp`.
-    Token { id: TokenId, expires_at: i64 },
+    /// One token, its user, and its `exp`.
+    Token { id: TokenId, user: UserId, expires_at: i64 },
     /// Whatever this key has signed.
     Key { kid: String },
 }
@@ -87,7 +87,7 @@ impl fmt::Display for Ended {
         match self {
             Self::User { user, before } => write!(f, "sub {before} {}", user.as_str()),
             Self::UserInApp { user, app, before } => write!(f, "app {before} {app} {}", user.as_str()),
-            Self::Token { id, expires_at } => write!(f, "jti {expires_at} {}", id.as_str()),
+            Self::Token { id, user, expires_at } => write!(f, "jti {expires_at} {} {}", id.as_str(), user.as_str()),
             Self::Key { kid } => write!(f, "kid {kid}"),
         }
     }
@@ -105,7 +105,10 @@ impl FromStr for Ended {
                 let (user, app) = (user.parse().map_err(drop)?, app.parse().map_err(drop)?);
                 Self::UserInApp { user, app, before: second(before)? }
             }
-            ["jti", expires_at, id] => Self::Token { id: id.parse().map_err(drop)?, expires_at: second(expires_at)? },
+            ["jti", expires_at, id, user] => {
+                let (id, user) = (id.parse().map_err(drop)?, user.parse().map_err(drop)?);
+                Self::Token { id, user, expires_at: second(expires_at)? }
+            }
             ["kid", kid] => Self::Key { kid: kid.to_owned() },
             _ => return Err(()),
         })
@@ -135,7 +138,8 @@ pub struct ReadEnds {
 }
 
 /// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have both, unless a
-/// login has made it. A repetition takes the steps that are missing.
+/// login has made it. A repetition takes the steps that are missing. Nothing of it expires by the store's clock or may be evicted:
+/// [`Ends::forget_ends`] deletes it. While the store's clock is more than a minute ahead of this machine's, no end is made.
 #[async_trait(?Send)]
 pub trait Ends {
     /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the longest life
@@ -148,12 +152,13 @@ pub trait Ends {
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
     async fn end_token(&self, token: &Issued) -> Result<()>;
 
-    /// Ends all tokens that a user was issued up to and in this second of the store's clock. With the `iat` of the token that
+    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of one of the
+    /// user's people, if the clock has stepped back since. With the `iat` of the token that
     /// asks for it, this changes nothing if that token has been ended in this way already, so that a repetition does not end
     /// newer tokens.
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
 
-    /// Ends all tokens that a user was issued in one app up to and in this second of the store's clock.
+    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Ends::end_user`] takes it.
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
 
     /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no end names. An
@@ -188,6 +193,14 @@ pub trait Ends {
     /// cursor, or no longer.
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
 
+    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more than a minute
+    /// ahead, nobody logs in, and no end is made.
+    async fn clock_ahead(&self) -> Result<i64>;
+
+    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none while the
+    /// store's clock is more than a minute from this machine's.
+    async fn forget_ends(&self, most: usize) -> Result<usize>;
+
     /// The cursor up to which a receiver of events has acknowledged the stream; empty if it has acknowledged nothing that is left.
     async fn acknowledged(&self, receiver: &str) -> Result<String>;
 
@@ -204,13 +217,13 @@ mod tests {
         let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         for end in [
             Ended::User { user: user.clone(), before: 1 },
-            Ended::UserInApp { user, app, before: -2 },
-            Ended::Token { id: "jti-1".parse().expect("an id"), expires_at: 3 },
+            Ended::UserInApp { user: user.clone(), app, before: -2 },
+            Ended::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
             Ended::Key { kid: "a-kid".into() },
         ] {
             assert_eq!(end.to_string().parse(), Ok(end));
         }
-        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a b", "nonsense 1 x"] {
+        for wrong in ["", "sub", "sub 1", "sub x user-1", "jti 1 a", "jti 1 a b c", "nonsense 1 x"] {
             assert_eq!(wrong.parse::<Ended>(), Err(()), "{wrong}");
         }
     }

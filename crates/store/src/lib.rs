@@ -42,12 +42,12 @@ pub use self::{
         Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
         MOST_PICTURES, Opened, POLL_INTERVAL, Poll,
     },
-    ends::{Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
+    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
     platform::{Expected, Matter, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformState, Platforms},
-    redis::{CLOCK_IS_FAR, Observer, Redis, RedisAccess, walk},
-    session::{ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Sessions, Tried},
+    redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk},
+    session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
 };
 
@@ -132,6 +132,11 @@ impl ExchangeOrder {
     /// `micros`: microseconds since 1970.
     pub fn new(micros: u64, attempt: &AttemptId) -> Self {
         Self { micros, attempt: attempt.clone() }
+    }
+
+    /// The second in which the exchange began.
+    pub fn began_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp((self.micros / 1_000_000) as i64, 0).unwrap_or_default()
     }
 }
 
@@ -231,7 +236,8 @@ pub enum Recorded {
     Counted {
         /// Of the person's binding.
         state: BindingState,
-        /// By the store's clock.
+        /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens reaches to
+        /// the last exchange that is stored, whatever the clock says by then.
         at: DateTime<Utc>,
         /// Whether an end may name a token that is dated `at`: [`Ends::date_token`] tells.
         may_be_ended: bool,

@@ -48,6 +48,15 @@ pub enum Tried {
     Nothing,
 }
 
+/// Where a session key comes from that is stored by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOf {
+    /// A login, whose token is dated so. A bind ticket is redeemed later than its exchange began.
+    Login(DateTime<Utc>),
+    /// WeChat has replaced the key.
+    Reset,
+}
+
 /// Each step takes one round trip.
 #[async_trait(?Send)]
 pub trait Sessions {
@@ -58,15 +67,9 @@ pub trait Sessions {
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
     /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one. Stores
-    /// nothing once that binding is gone or its user blocked; and a `successor` only as long as a session key is stored, because a
-    /// logout may have come meanwhile.
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        generation: u64,
-        key: &ExchangedKey,
-        successor: bool,
-    ) -> Result<()>;
+    /// nothing once that binding is gone or its user blocked; and the key of a reset only as long as a session key is stored, because
+    /// a logout may have come meanwhile.
+    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey, of: KeyOf) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()>;
@@ -74,7 +77,7 @@ pub trait Sessions {
     /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
     async fn forget(&self, person: &Person) -> Result<()>;
 
-    /// When the code of a person's last login was exchanged. `None` if that is not known any more: for a person who is not
+    /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None` if that is not known any more: for a person who is not
     /// bound, and once the session key has expired.
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>>;
 }

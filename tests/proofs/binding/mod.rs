@@ -45,6 +45,6 @@ fn the_laws_hold_in_redis() {
     let access = wxmint_store::RedisAccess::fixed(server.url().parse().expect("a URL"));
     prove_the_laws(CASES_IN_REDIS, || {
         server.command::<()>(&["FLUSHALL"]);
-        Rc::new([Rc::new(wxmint_store::Redis::new(&access, DAY, clock, Metrics::default())), memory()])
+        Rc::new([Rc::new(wxmint_store::Redis::new(&access, DAY, wxmint::clock::now, Metrics::default())), memory()])
     });
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use wxmint_store::{Decision, Intent, Issued, Store, StoreError, TokenState};
+use wxmint_store::{Decision, Intent, Issued, Store, StoreError, TokenState, UserState};
 
 use super::{
     laws::{End, Scope, Token},
@@ -145,9 +145,9 @@ impl World<'_> {
         match request.wish {
             Wish::Login { person, user } => {
                 let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
-                let state = self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await);
+                let state = self.user_state(user);
                 request.at = self.store_second();
-                request.latest = request.at.max(self.now.div_euclid(SECOND)) + 60;
+                request.latest = self.now.div_euclid(SECOND) + 60;
                 (!state.blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
@@ -209,6 +209,10 @@ impl World<'_> {
         if request.at < request.iat && request.iat <= request.latest {
             self.dated[user] = self.dated[user].max(request.iat);
         }
+    }
+
+    fn user_state(&self, user: usize) -> UserState {
+        self.directly(async move |store: &dyn Store| store.user_state(&user_id(user)).await)
     }
 
     fn state_of(&self, issued: Issued) -> TokenState {
@@ -317,7 +321,7 @@ impl World<'_> {
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
                 let Token { user, iat, .. } = self.tokens[token].0;
-                let is_ended = matches!(self.state_of(self.issued(token)), TokenState::EndedWithUser { .. });
+                let is_ended = self.user_state(user).ended_before.is_some_and(|before| iat <= before);
                 if is_ended { iat } else { second.max(iat).max(self.dated[user]) }
             }
             Wish::Unbind { user, person, generation } => {
@@ -352,7 +356,9 @@ impl World<'_> {
         let token = Token { key, ..self.token_of(request, person, user) };
         self.note(format!("issues {}, iat {}, for user {user} by person {person}, key {key}", token.id, token.iat));
         let is_ended_since = self.books.begun[request.dated..].iter().any(|end| end.names(&token));
-        if !is_ended_since && !matches!(self.state_of(issued(&token)), TokenState::People(_)) {
+        // A block ends tokens at once, and is written into the stream a moment later.
+        let is_ended = !matches!(self.state_of(issued(&token)), TokenState::People(_));
+        if !is_ended_since && is_ended && !self.user_state(user).blocked {
             self.dead_on_arrival = Some(token.id.clone());
         }
         let endable = token.endable(&self.keys.kids[key]);

@@ -40,7 +40,7 @@ pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
 
 thread_local! {
-    /// The clock of the store in memory.
+    /// The clock of the store in memory, or of the machines that ask the one in Redis.
     static CLOCK: Cell<Millis> = const { Cell::new(0) };
 }
 
@@ -112,10 +112,14 @@ impl Stores {
         StoreCall(call)
     }
 
-    pub(crate) fn set_clock(&self, now: Millis) {
+    /// `own` is what the machines of wxmint have, unless the store is in one of them.
+    pub(crate) fn set_clock(&self, now: Millis, own: Millis) {
         match self {
             Self::Memory(_) => CLOCK.set(now),
-            Self::Redis(redis) => redis.set_clock(now),
+            Self::Redis(redis) => {
+                CLOCK.set(own);
+                redis.set_clock(now);
+            }
         }
     }
 
@@ -275,8 +279,11 @@ impl Redis {
     }
 }
 
-/// What makes a connection, or tells what the server is.
-const FREE: [&str; 10] = ["AUTH", "CLIENT", "CONFIG", "HELLO", "INFO", "PING", "ROLE", "SCRIPT", "SELECT", "TIME"];
+/// What makes a connection, tells what the server is, or reads what no step decides by.
+const FREE: [&str; 14] = [
+    "AUTH", "CLIENT", "CONFIG", "GET", "HELLO", "HGETALL", "HLEN", "HMGET", "INFO", "PING", "ROLE", "SCRIPT", "SELECT",
+    "TIME",
+];
 
 async fn gate(near: TcpStream, port: u16, steps: Steps, replica: Rc<Replica>) -> io::Result<()> {
     let far = TcpStream::connect(("127.0.0.1", port)).await?;

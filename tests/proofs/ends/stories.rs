@@ -12,7 +12,7 @@ const NOW: Millis = 1_800_000_000 * SECOND;
 
 /// Ends a token that was issued now with this life, when the store's clock is at `at`.
 async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
-    stores.set_clock(at);
+    stores.set_clock(at, at);
     let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
     let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
     let token = Issued { user, app, id: id.parse().expect("an id"), issued_at, expires_at };

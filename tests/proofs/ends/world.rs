@@ -118,6 +118,7 @@ impl Scheduled for World<'_> {
             16 => self.stores.replicate(),
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
+            19 if self.draws.once_in(4) => self.forget_ends(),
             18 | 19 => {
                 self.stores.replica().into_iter().for_each(|replica| replica.is_alone.set(!replica.is_alone.get()))
             }
@@ -215,7 +216,7 @@ impl<'a> World<'a> {
     }
 
     fn set_clock(&self) {
-        self.stores.set_clock(self.store_clock());
+        self.stores.set_clock(self.store_clock(), self.now);
     }
 
     /// The store in memory has another clock from now on, and loses nothing.
@@ -250,7 +251,14 @@ impl<'a> World<'a> {
             verifier.disturb(self.now);
             verifier.next_poll = self.now;
         }
+        self.forget_ends();
         self.note(format!("{time} s later"));
+    }
+
+    /// What a replica of wxmint does once a minute.
+    fn forget_ends(&mut self) {
+        let forgotten = self.directly(async |store: &dyn Store| store.forget_ends(100).await);
+        self.note(format!("{forgotten} ends are forgotten"));
     }
 
     /// The key file loses its first key. Whether it had it.
@@ -403,7 +411,9 @@ pub(crate) fn published(ended: &Ended) -> End {
         Ended::UserInApp { user, app, before } => {
             End::UserInApp { user_in_app: EndHash::of_user_in_app(ISSUER, user, app), before: *before }
         }
-        Ended::Token { id, expires_at } => End::Token { token: EndHash::of_token(ISSUER, id), expires: *expires_at },
+        Ended::Token { id, expires_at, .. } => {
+            End::Token { token: EndHash::of_token(ISSUER, id), expires: *expires_at }
+        }
         Ended::Key { kid } => End::Key { kid: kid.clone() },
     }
 }

@@ -243,15 +243,21 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn redis_has_no_device_code_and_what_it_notes_of_tokens_expires() {
+    async fn redis_has_no_device_code_and_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let code = opened_device(&store).await;
         let now = second();
         store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
         for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
-            let left = server.cli(&["TTL", key]).parse::<u64>().expect("seconds");
-            assert!((3600..=3600 + 120).contains(&left), "{key}: {left}");
+            server.cli(&["ZADD", key, &(now - 1).to_string(), "expired", &(now + 60).to_string(), "good"]);
+        }
+        let behind = server.store_at(|| crate::conformance::now() - TimeDelta::hours(8));
+        for (store, members) in [(&behind, "3"), (&store, "2")] {
+            store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+            for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
+                assert_eq!(server.cli(&["ZCARD", key]), members, "{key}: by both clocks");
+            }
         }
         let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
         assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");

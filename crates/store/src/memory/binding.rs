@@ -80,7 +80,7 @@ impl StoredBinding {
 
     pub(super) fn note_login(&mut self, at: DateTime<Utc>) {
         if self.is_bound() {
-            self.last_login = Some(at);
+            self.last_login = self.last_login.max(Some(at));
         }
     }
 
@@ -185,8 +185,9 @@ impl Bindings for Memory {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
-        let now = (self.clock)().timestamp();
+        let now = (self.clock)();
         let shelves = &mut *self.shelves();
+        let now = shelves.last_login(person, now).map_or(now, |login| login.max(now)).timestamp();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         if binding.generation == bound.generation && binding.is_bound_to(&bound.user) {
             if let State::Bound(Bound { user, unionid, others, .. }) = mem::take(&mut binding.state) {

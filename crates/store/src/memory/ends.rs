@@ -1,18 +1,17 @@
 //! The ends of tokens in memory. The scripts in `redis/lua` must behave the same.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, Person, TokenId, UserId};
-use wxmint_verify::MAX_LEEWAY;
 
 use super::{
     super::{
         Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-        ends::{LIFE_HOLDS, kept},
+        ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept},
     },
     Memory,
 };
@@ -20,8 +19,8 @@ use super::{
 /// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]
 pub(super) struct StoredEnds {
-    /// Each token with the second up to which its end is kept. Redis keeps each under a key of its own.
-    tokens: HashMap<TokenId, i64>,
+    /// Redis keeps each under a key of its own.
+    tokens: HashSet<TokenId>,
     /// The second up to which all tokens are ended.
     before: Option<i64>,
     /// The first second in which the tokens of an app are not ended.
@@ -79,11 +78,13 @@ impl StoredStream {
     pub(super) fn add(&mut self, ended: Ended, now: i64) {
         self.last += 1;
         self.entries.push_back((self.last, now, ended));
-        let published = (self.keep(now) + MAX_LEEWAY).as_secs() as i64;
-        let is_old = |(_, added, _): &(u64, i64, Ended)| added + published < now;
-        while self.entries.front().is_some_and(is_old) {
-            self.entries.pop_front();
-        }
+    }
+
+    /// Forgets the oldest ends, and the users' that stand beside them.
+    fn forget(&mut self, most: usize, now: i64) -> Vec<Ended> {
+        let horizon = now - (self.keep(now) + CLOCKS_DIFFER).as_secs() as i64;
+        let needless = self.entries.iter().take(most).take_while(|(_, added, _)| *added < horizon).count();
+        self.entries.drain(..needless).map(|(_, _, ended)| ended).collect()
     }
 
     fn keep(&self, now: i64) -> Duration {
@@ -101,13 +102,15 @@ impl Ends for Memory {
 
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
+        if shelves.users.get(&token.user).is_some_and(|list| list.is_blocked()) {
+            return Ok(TokenState::EndedWithUser { told: true });
+        }
         if let Some(ends) = shelves.ends.get(&token.user) {
             if ends.before.is_some_and(|before| token.issued_at <= before) {
                 return Ok(TokenState::EndedWithUser { told: true });
             }
             let with_app = ends.apps.get(&token.app).is_some_and(|first| token.issued_at < *first);
-            let now = (self.clock)().timestamp();
-            let told = ends.tokens.get(&token.id).is_some_and(|until| *until > now);
+            let told = ends.tokens.contains(&token.id);
             if with_app || told {
                 return Ok(TokenState::Ended { told });
             }
@@ -127,17 +130,16 @@ impl Ends for Memory {
         let now = (self.clock)().timestamp();
         let mut shelves = self.shelves();
         let ends = shelves.ends.entry(token.user.clone()).or_default();
-        ends.tokens.retain(|_, until| *until > now);
-        let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        if ends.tokens.insert(token.id.clone(), until).is_none() {
-            shelves.stream.add(Ended::Token { id: token.id.clone(), expires_at: token.expires_at }, now);
+        if ends.tokens.insert(token.id.clone()) {
+            let Issued { id, user, expires_at, .. } = token.clone();
+            shelves.stream.add(Ended::Token { id, user, expires_at }, now);
         }
         Ok(())
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let now = (self.clock)().timestamp();
-        let mut shelves = self.shelves();
+        let (now, mut shelves) = self.open();
+        let now = shelves.latest_second_of(user, now);
         let held = shelves.ends.entry(user.clone()).or_default();
         if asked_at.is_none() || held.before < asked_at {
             let before = now.max(held.dated).max(asked_at.unwrap_or_default()).max(held.before.unwrap_or_default());
@@ -148,8 +150,9 @@ impl Ends for Memory {
     }
 
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        let now = (self.clock)().timestamp();
-        self.shelves().end_in_app(user, app, now, now);
+        let (now, mut shelves) = self.open();
+        let last = shelves.latest_second_of(user, now);
+        shelves.end_in_app(user, app, last, now.timestamp());
         Ok(())
     }
 
@@ -235,6 +238,23 @@ impl Ends for Memory {
             more: unread.next().is_some(),
             ends: read.into_iter().map(|(_, _, ended)| ended.clone()).collect(),
         }))
+    }
+
+    async fn clock_ahead(&self) -> Result<i64> {
+        Ok(0)
+    }
+
+    async fn forget_ends(&self, most: usize) -> Result<usize> {
+        let (now, mut shelves) = self.open();
+        let forgotten = shelves.stream.forget(most, now.timestamp());
+        for ended in &forgotten {
+            if let Ended::Token { id, user, .. } = ended
+                && let Some(ends) = shelves.ends.get_mut(user)
+            {
+                ends.tokens.remove(id);
+            }
+        }
+        Ok(forgotten.len())
     }
 
     async fn acknowledged(&self, receiver: &str) -> Result<String> {

@@ -144,7 +144,7 @@ impl Store for Memory {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now, self.session_ttl);
         }
-        let recorded = Recorded::Counted { state, at: now, may_be_ended: true, keeps_key };
+        let recorded = Recorded::Counted { state, at: record.order.began_at(), may_be_ended: true, keeps_key };
         Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
     }
 
@@ -187,6 +187,19 @@ impl Shelves {
         if let (Some(session), Some(binding)) = (self.sessions.remove(person), self.bindings.get_mut(person)) {
             binding.note_login(session.exchanged_at());
         }
+    }
+
+    fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let binding = self.bindings.get(person).filter(|binding| binding.is_bound())?;
+        let session = self.sessions.get(person).filter(|session| session.until > now);
+        session.map(|session| session.exchanged_at()).max(binding.last_login)
+    }
+
+    /// The present second, or the last login of one of the user's people, if the clock has stepped back since.
+    fn latest_second_of(&self, user: &UserId, now: DateTime<Utc>) -> i64 {
+        let people = self.users.get(user).into_iter().flat_map(|list| list.admissions());
+        let logins = people.filter_map(|(person, _)| self.last_login(person, now));
+        logins.fold(now, DateTime::max).timestamp()
     }
 
     fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {

@@ -8,8 +8,8 @@ use wxmint_ids::UserId;
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
-        Sealed, Sessions, Tried,
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person,
+        Result, Sealed, Sessions, Tried,
     },
     Memory, micros,
 };
@@ -28,7 +28,7 @@ pub(super) struct StoredSession {
 
 impl StoredSession {
     pub(super) fn exchanged_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp((self.current.0.micros / 1_000_000) as i64, 0).unwrap_or_default()
+        self.current.0.began_at()
     }
 
     /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
@@ -94,17 +94,18 @@ impl Sessions for Memory {
         Ok(dropped)
     }
 
-    async fn keep_session_key(
-        &self,
-        person: &Person,
-        generation: u64,
-        key: &ExchangedKey,
-        successor: bool,
-    ) -> Result<()> {
+    async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey, of: KeyOf) -> Result<()> {
         let (now, mut shelves) = self.open();
         let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
-        if may_have && (!successor || shelves.sessions.get(person).is_some_and(|session| session.until > now)) {
+        let has_session = shelves.sessions.get(person).is_some_and(|session| session.until > now);
+        if may_have && (of != KeyOf::Reset || has_session) {
             shelves.keep_key(person, key.clone(), now, self.session_ttl);
+        }
+        if may_have
+            && let KeyOf::Login(at) = of
+            && let Some(binding) = shelves.bindings.get_mut(person)
+        {
+            binding.note_login(at);
         }
         Ok(())
     }
@@ -126,8 +127,6 @@ impl Sessions for Memory {
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
         let (now, shelves) = self.open();
-        let Some(binding) = shelves.bindings.get(person).filter(|binding| binding.is_bound()) else { return Ok(None) };
-        let session = shelves.sessions.get(person).filter(|session| session.until > now);
-        Ok(session.map(|session| session.exchanged_at()).max(binding.last_login))
+        Ok(shelves.last_login(person, now))
     }
 }

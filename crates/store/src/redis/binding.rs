@@ -8,8 +8,7 @@ use wxmint_ids::{UnionId, UserId};
 
 use super::{
     super::{
-        AttemptMark, BindingState, Bindings, Bound, Decision, ENDS_KEPT, Intent, IntentOutcome, Person, Result,
-        UNPROVEN_LINK_KEPT,
+        AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
     },
     Call, Redis, Script, flag, name, packed, replace, script,
     stored_binding::{StoredBinding, stored_binding},
@@ -79,7 +78,7 @@ impl Bindings for Redis {
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         let mut script = change(person, "leave", bound.generation);
-        script.arg(packed::user(&bound.user)).arg(self.latest_second().await?);
+        script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
@@ -89,7 +88,7 @@ impl Bindings for Redis {
         // may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
         let mut script = DISMISS.on(&keys);
-        script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(ENDS_KEPT.as_secs()).arg(since);
+        script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }

@@ -10,17 +10,21 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, try_join, try_join_all};
 use tokio::time::Instant;
+use wxmint_ids::UserId;
 use wxmint_redis_link::{Primary, Server};
 
 use super::{
-    super::{Issued, Result, StoreError},
+    super::{Bindings, Issued, Result, Sessions, StoreError},
     Call, Redis, name,
 };
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
+/// By how much the clock of Redis may be ahead of this machine's where an end is made or a token is dated, and by how much the two
+/// may differ where old ends are forgotten: the leeway of verifiers.
+pub const APART: TimeDelta = TimeDelta::minutes(1);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
 const STEP: u64 = 1_000_000;
@@ -77,11 +81,15 @@ impl Clocks {
     }
 
     /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for an old
-    /// one: then its clock from before counts, but not more than the clock of this machine, `own`.
+    /// one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is further away than
+    /// verifiers allow, `own` counts.
     pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
         let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
-        let before = before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64));
-        before.map_or(at, |before| before.min(own).max(at))
+        match before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64)) {
+            Some(before) if at - own <= APART => before.min(own).max(at),
+            None if (at - own).abs() <= APART => at,
+            _ => own,
+        }
     }
 
     /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
@@ -110,6 +118,20 @@ impl Clocks {
     }
 }
 
+/// A second of Redis, unless this machine calls it far ahead.
+pub(super) fn not_ahead(second: i64, now: DateTime<Utc>) -> Result<i64> {
+    let ahead = second - now.timestamp();
+    if ahead > APART.num_seconds() { Err(too_far_ahead(ahead)) } else { Ok(second) }
+}
+
+pub(super) fn too_far_ahead(seconds: i64) -> StoreError {
+    StoreError {
+        reason: format!(
+            "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
+        ),
+    }
+}
+
 fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
     micros + now.duration_since(at).as_micros() as u64
 }
@@ -126,22 +148,41 @@ impl Redis {
         self.clocks.estimate((self.clock)())
     }
 
-    /// The second up to which clocks of Redis may have dated tokens, which an end must cover: those of the other primaries of a
-    /// Cluster, and the one from before a step back. Empty where the present time of one primary counts alone.
-    pub(super) async fn latest_second(&self) -> Result<String> {
+    /// The present second by the clock of each primary that answers in time, and of the one with this key in any case.
+    pub(super) async fn present_seconds(&self, key: &str) -> Result<Vec<i64>> {
         let mut primaries = self.link.all_primaries().await?;
         if primaries.len() < 2 {
             primaries.clear();
         }
+        let mut asked = Call::at(key);
+        asked.cmd("TIME");
         let deadline = Instant::now() + TIME_WITHIN;
-        let second = async |(_, server): &(Primary, Rc<Server>)| {
-            let (second, _): (u64, u32) = server.query(redis::pipe().cmd("TIME"), deadline).await.ok()?;
+        let of_primary = async |(_, server): &(Primary, Rc<Server>)| {
+            let ((second, _),): ((i64, u32),) = server.query(redis::pipe().cmd("TIME"), deadline).await.ok()?;
             Some(second)
         };
-        let seconds = join_all(primaries.iter().map(second)).await;
-        let before = self.clocks.time_before_step().map(|micros| micros / 1_000_000);
-        let latest = seconds.into_iter().flatten().chain(before).max();
-        Ok(latest.map(|second| second.to_string()).unwrap_or_default())
+        let others = join_all(primaries.iter().map(of_primary));
+        let (own, others) = join(self.link.run::<(i64, u32)>("time", asked), others).await;
+        Ok(others.into_iter().flatten().chain([own?.0]).collect())
+    }
+
+    /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and the one that
+    /// Redis told before its clock stepped back. Fails if a clock is far ahead of this machine's.
+    pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
+        let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
+        let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
+        let before = self.clocks.time_before_step().map(|micros| (micros / 1_000_000) as i64);
+        let before = before.filter(|before| not_ahead(*before, now).is_ok());
+        Ok(seconds.into_iter().chain(before).max().unwrap_or(now.timestamp()))
+    }
+
+    /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's people,
+    /// which no process needs to have seen. A clock of Redis that has stepped back is behind them.
+    pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
+        let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
+        let logins = people.iter().flatten().map(|person| self.last_login(person));
+        let logins = try_join_all(logins).await?.into_iter().flatten().map(|login| login.timestamp());
+        Ok(logins.fold(now, i64::max))
     }
 
     /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
@@ -234,10 +275,14 @@ mod tests {
     fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
         let (clocks, at) = (clocks(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
         assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
+        for far in [10, 200] {
+            assert_eq!(clocks.page_time(at(far), at(102)), at(102), "verifiers would not take the page");
+        }
         clocks.told(Moment::now(), (100, 0));
         clocks.told(Moment::now(), (50, 0));
         assert_eq!(clocks.page_time(at(50), at(99)), at(99));
         assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
         assert_eq!(clocks.page_time(at(150), at(1000)), at(150), "it has caught up");
+        assert_eq!(clocks.page_time(at(500), at(200)), at(200), "and is far ahead");
     }
 }

@@ -123,9 +123,10 @@ impl Devices for Redis {
     async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let mut of_client = NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]);
-        of_client.arg(packed::user(&token.user)).arg(until);
+        let now = (self.clock)().timestamp();
+        of_client.arg(packed::user(&token.user)).arg(until).arg(now);
         let mut of_user = NOTE_CLIENT.on(&[&name::clients(&token.user)]);
-        of_user.arg(format!("{} {app}", token.app)).arg(until);
+        of_user.arg(format!("{} {app}", token.app)).arg(until).arg(now);
         // An end that finds no note would leave the token alive, also after a failover.
         let notes = [of_client, of_user].map(|note| self.link.run_confirmed::<u8>("note_client", note));
         Ok(try_join_all(notes).await.map(drop)?)

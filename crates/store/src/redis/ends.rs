@@ -6,6 +6,17 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    super::{
+        Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
+    },
+    Call, NotedLife, Redis, Script,
+    clocks::{APART, too_far_ahead},
+    name, packed, script,
+    session::change_session,
+    unreadable,
+};
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -13,27 +24,15 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, Person, UserId};
-use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
-
-use super::{
-    super::{
-        Admission, ENDS_KEPT, ENDS_PUBLISHED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
-    },
-    Call, NotedLife, Redis, Script, name, packed, script,
-    session::change_session,
-    unreadable,
-};
 
 static NOTE_LIFE: LazyLock<Script> = script!("note_life");
 static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
 static CHANGE_ENDS: LazyLock<Script> = script!("ends", "change_ends");
 static END_EARLIER: LazyLock<Script> = script!("ends", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-static PUBLISH_END: LazyLock<Script> = script!("publish_end");
+static PUBLISH_END: LazyLock<Script> = script!("ends", "publish_end");
 
-/// The value of a token's end: it is not in the stream yet, it is, and replicas have it there.
-const UNTOLD: &str = "untold";
+/// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
 const TOLD: &str = "told";
 
@@ -47,7 +46,7 @@ impl Ends for Redis {
             return Ok(());
         }
         let mut script = NOTE_LIFE.on(&[name::LIVES]);
-        script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg((ENDS_PUBLISHED + LIFE_HOLDS).as_secs());
+        script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((url, life, now)));
         Ok(())
@@ -61,7 +60,9 @@ impl Ends for Redis {
         asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
         type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
         let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
-        if before.is_some_and(|before| *issued_at <= before) {
+        // A block outlives what is known of ends.
+        let is_blocked = people.get(b"block".as_slice()).is_some_and(|block| block.ends_with(b" on"));
+        if is_blocked || before.is_some_and(|before| *issued_at <= before) {
             return Ok(TokenState::EndedWithUser { told: untold.is_none() });
         }
         if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
@@ -89,9 +90,9 @@ impl Ends for Redis {
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let mut script = change_ends(user, "user");
-        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?);
+        script.arg(self.latest_second_of(user).await?).arg((self.clock)().timestamp()).arg(APART.num_seconds());
         script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
-        let unpublished: String = self.link.run_confirmed("end_user", script).await?;
+        let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
 
@@ -105,7 +106,7 @@ impl Ends for Redis {
     async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let mut script = END_EARLIER.on(&[&name::ends(user)]);
-        script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at).arg(ENDS_KEPT.as_secs());
+        script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
         let answer: Vec<String> = self.link.run("end_earlier", script).await?;
         let (date, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
         let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
@@ -113,9 +114,7 @@ impl Ends for Redis {
             return Ok(date);
         }
         let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
-        let mut expiring = Call::of("EXPIRE", name::ends(user));
-        expiring.arg(self.put_into_stream(&ended, false).await?);
-        self.link.later(expiring);
+        self.put_into_stream(&ended, None, false).await?;
         let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
         let earlier = earlier.collect::<Result<Vec<_>>>()?;
         try_join_all(earlier.iter().map(|token| self.end_one(token, false))).await?;
@@ -123,11 +122,7 @@ impl Ends for Redis {
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {
-        let mut script = PUBLISH_END.on(&[name::STREAM, name::LIVES, &name::ended_key(kid)]);
-        script.text(Ended::Key { kid: kid.to_owned() }).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
-        script.arg("once");
-        let kept: u64 = self.link.run_confirmed("publish_end", script).await?;
-        Ok(kept > 0)
+        self.put_into_stream(&Ended::Key { kid: kid.to_owned() }, Some(name::ended_key(kid)), true).await
     }
 
     async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
@@ -182,6 +177,16 @@ impl Ends for Redis {
         Ok(Some(read_ends(when, entries, cursor, most)))
     }
 
+    async fn clock_ahead(&self) -> Result<i64> {
+        let (seconds, now) = (self.present_seconds(name::STREAM).await?, (self.clock)().timestamp());
+        let ahead = seconds.into_iter().map(|second| second - now);
+        Ok(ahead.max_by_key(|ahead| ahead.abs()).unwrap_or_default())
+    }
+
+    async fn forget_ends(&self, most: usize) -> Result<usize> {
+        self.forget(most).await
+    }
+
     async fn acknowledged(&self, receiver: &str) -> Result<String> {
         let asked = Call::of("GET", name::receiver(receiver));
         let cursor: Option<String> = self.link.run("acknowledged", asked).await?;
@@ -196,7 +201,7 @@ impl Ends for Redis {
 }
 
 /// An entry of the stream: its id, its one field, and the end.
-type Entry = (String, (String, String));
+pub(super) type Entry = (String, (String, String));
 
 /// When the stream was read, and how long ends had to be kept then.
 type When = (DateTime<Utc>, Duration);
@@ -205,35 +210,28 @@ impl Redis {
     /// Up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let mut script = change_ends(user, "app");
-        script.arg(ENDS_KEPT.as_secs()).arg(self.latest_second().await?).arg(app.as_str());
+        let latest = match last {
+            Some(last) => last,
+            None => self.latest_second_of(user).await?,
+        };
+        script.arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(app.as_str());
         last.iter().for_each(|last| _ = script.arg(*last));
-        let unpublished: String = self.link.run_confirmed("end_in_app", script).await?;
+        let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
         self.publish_app(user, app, &unpublished).await
     }
 
     /// `confirmed`: once replicas have the end.
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
         let key = name::ended(&token.user, &token.id);
-        // Longer than by the leeway by as much as clocks may differ.
-        let until = (token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64) * 1_000;
-        let mut state = None;
-        // Without a state it has expired already, or a failover took it back between the commands.
-        for _ in 0..3 {
-            let mut ending = Call::at(&key);
-            ending.cmd("SET").arg(&key).arg(UNTOLD).arg("NX").arg("PXAT").arg(until);
-            ending.cmd("PEXPIREAT").arg(&key).arg(until).cmd("GET").arg(&key);
-            let (_, _, found): (Value, Value, Option<String>) = self.link.write("end_token", ending, confirmed).await?;
-            state = found;
-            if state.is_some() {
-                break;
-            }
-        }
-        if state.is_some_and(|state| state != TOLD && (confirmed || state != ADDED)) {
-            let ended = Ended::Token { id: token.id.clone(), expires_at: token.expires_at };
-            self.put_into_stream(&ended, confirmed).await?;
+        let mut ending = CHANGE_ENDS.on(&[&key]);
+        ending.arg("token");
+        let state: String = self.link.write("end_token", ending, confirmed).await?;
+        if state != TOLD && (confirmed || state != ADDED) {
+            let Issued { id, user, expires_at, .. } = token.clone();
+            self.put_into_stream(&Ended::Token { id, user, expires_at }, None, confirmed).await?;
             // A mark that is lost costs a repetition another entry of the stream.
             let mut mark = Call::of("SET", &key);
-            mark.arg(if confirmed { TOLD } else { ADDED }).arg("XX").arg("KEEPTTL");
+            mark.arg(if confirmed { TOLD } else { ADDED }).arg("XX");
             _ = self.link.run::<Value>("end_token", mark).await;
         }
         Ok(())
@@ -256,18 +254,19 @@ impl Redis {
             return Ok(());
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
-        let kept = self.put_into_stream(&ended(second), true).await?;
-        // No earlier end of the user is needed for longer, because the lives of its tokens were noted too.
+        self.put_into_stream(&ended(second), None, true).await?;
         let mut script = change_ends(user, "published");
-        script.arg(kept).arg(format!("untold:{name}")).arg(unpublished);
+        script.arg(format!("untold:{name}")).arg(unpublished);
         Ok(self.link.run("note_published", script).await?)
     }
 
-    /// Returns for how many seconds the stream keeps it.
-    async fn put_into_stream(&self, ended: &Ended, confirmed: bool) -> Result<u64> {
-        let mut script = PUBLISH_END.on(&[name::STREAM, name::LIVES]);
-        script.text(ended).arg(LONGEST_LIFE.as_secs()).arg(MAX_LEEWAY.as_secs());
-        Ok(self.link.write("publish_end", script, confirmed).await?)
+    /// With a `note`, an end is put there once. Returns whether it was put there now.
+    async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
+        let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
+        let mut script = PUBLISH_END.on(&keys);
+        script.text(ended).arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let answer = self.link.write("publish_end", script, confirmed).await?;
+        Ok(unless_ahead(answer)? == "added")
     }
 
     async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
@@ -286,6 +285,14 @@ fn change_ends(user: &UserId, step: &str) -> Call {
     let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
     script.arg(step);
     script
+}
+
+/// What a script answers, unless Redis is ahead.
+fn unless_ahead(answer: String) -> Result<String> {
+    match answer.strip_prefix("ahead ") {
+        Some(ahead) => Err(too_far_ahead(ahead.parse().map_err(|_| unreadable("the time"))?)),
+        None => Ok(answer),
+    }
 }
 
 fn is_stream_id(text: &str) -> bool {

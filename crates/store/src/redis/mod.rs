@@ -10,6 +10,7 @@ mod clocks;
 mod device;
 mod ends;
 mod erasure;
+mod forgetting;
 mod meter;
 mod name;
 mod packed;
@@ -35,9 +36,9 @@ use redis::Value;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl, Script};
 
-pub use self::clocks::{FAR as CLOCK_IS_FAR, Observer};
+pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::{
-    clocks::{Clocks, SteppedBack},
+    clocks::{Clocks, SteppedBack, not_ahead},
     meter::EarlierParts,
     script::{flag, replace, script, unreadable},
     session_lines::usable,
@@ -110,6 +111,11 @@ impl Redis {
         &self.link
     }
 
+    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends would reach to it.
+    fn usable(&self, order: &ExchangeOrder) -> Result<()> {
+        not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
+    }
+
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         Self { clock: Rc::new(move || instant), ..self.clone() }
@@ -138,10 +144,15 @@ impl Store for Redis {
             }
             return Ok(Claim::Limited(refused));
         }
-        Ok(match is_claimed {
-            true => Claim::Granted(ExchangeOrder::new(micros, attempt)),
-            false => Claim::Taken,
-        })
+        if !is_claimed {
+            return Ok(Claim::Taken);
+        }
+        let order = ExchangeOrder::new(micros, attempt);
+        if let Err(ahead) = self.usable(&order) {
+            self.release_code(app, code, attempt).await?;
+            return Err(ahead);
+        }
+        Ok(Claim::Granted(order))
     }
 
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {

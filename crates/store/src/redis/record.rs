@@ -49,9 +49,9 @@ impl Redis {
         }
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
         let may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
-        let at = DateTime::from_timestamp(seconds as i64, 0).ok_or_else(|| unreadable("the time"))?;
-        self.clocks.compare((self.clock)(), at);
-        Ok(Recorded::Counted { state: self.certain(person, stored).await?, at, may_be_ended, keeps_key: sign != "-" })
+        self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
+        let (state, at) = (self.certain(person, stored).await?, order.began_at());
+        Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
     }
 }
 

@@ -9,8 +9,8 @@ use wxmint_ids::UserId;
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, MAX_FAILURES, Opening, Person, Result,
-        Sealed, Sessions, Tried,
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person,
+        Result, Sealed, Sessions, Tried,
     },
     Call, Redis, Script, flag, name, packed, script,
     session_lines::{keys, line, usable},
@@ -27,7 +27,11 @@ impl Sessions for Redis {
         let mut script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
         script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let answer: Vec<Value> = self.link.run("open", script).await?;
-        opening(answer, attempt).map_err(|_| unreadable("a session"))
+        let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
+        if let Opening::Keys(kept) = &opening {
+            self.usable(&kept.order)?;
+        }
+        Ok(opening)
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
@@ -43,10 +47,14 @@ impl Sessions for Redis {
         person: &Person,
         generation: u64,
         (order, sealed): &ExchangedKey,
-        successor: bool,
+        of: KeyOf,
     ) -> Result<()> {
         let mut script = change_session(person, "keep");
-        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs()).arg(flag(successor));
+        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
+        match of {
+            KeyOf::Login(at) => script.arg("").arg(at.timestamp()),
+            KeyOf::Reset => script.arg("1").arg(0),
+        };
         Ok(self.link.run("keep_session_key", script).await?)
     }
 

@@ -4,8 +4,8 @@
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
 --   'drop': intended -> free, without session keys.
---   'leave': bound -> leaving, without session keys. User, the second up to which clocks of Redis may have dated tokens ('' for the
---     present one).
+--   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to it, and up to
+--     the last exchange, if the clock has stepped back since.
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.
@@ -28,7 +28,7 @@ if user then
   if step == 'leave' and user == ARGV[3] then
     drop_keys()
     note_left(user)
-    local since = math.max(tonumber(time[1]), tonumber(ARGV[4]) or 0)
+    local since = math.max(tonumber(ARGV[4]), tonumber(redis.call('HGET', KEYS[1], 'l') or '0'))
     redis.call('HSET', KEYS[1], 'q', user, 't', since)
     redis.call('HDEL', KEYS[1], 'u', 'b', 'n', 'o', 'c', 'f', 'l', 'd', 'k', 's', 'w')
   end

@@ -1,37 +1,42 @@
--- Dates a user's tokens, or ends them. KEYS: the user's ends. ARGV: step, and what the step needs. Needs ends.lua.
+-- Dates a user's tokens, or ends them. KEYS: the user's ends, or with 'token' the end of one token. ARGV: step, and what the step
+-- needs. Needs ends.lua. No key expires by the clock of Redis: forget_ends.lua deletes what nobody needs any more.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second; nothing is noted if it is
 --     after the latest one.
---   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already. Seconds for
---     which ends are kept, the second up to which clocks of Redis may have dated tokens ('' for the present one), iat of the token
---     that asks ('' for none).
---   'app': ends all tokens that were issued in one app up to now, in this very second too. Seconds and second as before, appid; or
---     with a last second up to that one.
---   'published': notes that an end is in the stream, if no later one waits to be put there. How many seconds the user's ends are
---     needed then, the field of ends that wait, the end.
--- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''.
+--   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already. The second
+--     up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it may differ, iat of the
+--     token that asks ('' for none).
+--   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before, appid; or with a
+--     last second up to that one.
+--   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
+--   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that wait, the end.
+-- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always write, so that
+-- a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that: see now_or_ahead.
 local step = ARGV[1]
 if step == 'date' then
   return date(ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))
+elseif step == 'token' then
+  local state = redis.call('GET', KEYS[1]) or 'untold'
+  redis.call('SET', KEYS[1], state)
+  return state
+elseif step == 'published' then
+  return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
 end
-local untold
-if step == 'user' then
-  untold = 'untold:before'
-  local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[4])
-  if not asked_at or before < asked_at then
-    local now = tonumber(redis.call('TIME')[1])
-    before = math.max(before, asked_at or 0, now, tonumber(ARGV[3]) or 0, latest_dated())
-    redis.call('HSET', KEYS[1], 'before', before, untold, before)
-  end
-elseif step == 'app' then
-  untold = 'untold:app:' .. ARGV[4]
-  local now = math.max(tonumber(redis.call('TIME')[1]), tonumber(ARGV[3]) or 0, latest_dated())
-  end_app_and_tell(ARGV[4], tonumber(ARGV[5]) or now)
-elseif redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then
-  return ''
-else
-  untold = ARGV[3]
-  redis.call('HDEL', KEYS[1], untold)
+-- A version before 0.1.0 let it expire.
+redis.call('PERSIST', KEYS[1])
+local now, ahead = now_or_ahead(ARGV[3], ARGV[4])
+if step == 'app' and ARGV[6] then
+  return end_app_and_tell(ARGV[5], tonumber(ARGV[6]))
+elseif ahead then
+  return ahead
 end
--- Always a write, so that a repetition also waits until a replica has the end.
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return redis.call('HGET', KEYS[1], untold) or ''
+now = math.max(now, tonumber(ARGV[2]), latest_dated())
+if step == 'app' then
+  return end_app_and_tell(ARGV[5], now)
+end
+local before, asked_at = tonumber(redis.call('HGET', KEYS[1], 'before') or '-1'), tonumber(ARGV[5])
+if not asked_at or before < asked_at then
+  before = math.max(before, asked_at or 0, now)
+  redis.call('HSET', KEYS[1], 'untold:before', before)
+end
+redis.call('HSET', KEYS[1], 'before', before)
+return redis.call('HGET', KEYS[1], 'untold:before') or ''

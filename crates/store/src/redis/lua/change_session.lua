@@ -3,7 +3,8 @@
 --   'forget': drops them.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked. Generation, line of the session, session's
---     seconds, '1' if there must be a session still: the key is the successor of one that a logout may have dropped meanwhile.
+--     seconds, '1' if there must be a session still: the key is the successor of one that a logout may have dropped meanwhile; the
+--     second of the login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
 --   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked has no session
 --     keys. User, number of the change, 'on' or 'off'.
 local step = ARGV[1]
@@ -26,6 +27,9 @@ elseif step == 'keep' then
     end
     if (lines[1] or ARGV[5] ~= '1') and not repeated(ARGV[3], lines) then
       keep_line(placed(ARGV[3], lines[1]), lines, counts, ARGV[4])
+    end
+    if tonumber(ARGV[6]) * 1000000 > micros_of(ARGV[3]) + 1000000 then
+      note_login(tonumber(ARGV[6]))
     end
   end
 elseif step == 'block' then

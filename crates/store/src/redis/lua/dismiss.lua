@@ -1,6 +1,6 @@
 -- Takes a person off a user's list, and ends the user's tokens of that app. Needs ends.lua.
 -- KEYS: the user's ends, the list, who is gone from it, and the number of the person if the person was struck off (one hash
--- slot). ARGV: person, generation, appid, seconds for which ends are kept, the second in which the person left.
+-- slot). ARGV: person, generation, appid, the second in which the person left.
 -- Answers the last second that is ended while the end is not in the stream yet, or ''.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
@@ -9,10 +9,11 @@ if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
   return ''
 end
 if sign ~= '-' then
-  end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[5]), latest_dated()))
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. '-')
+  redis.call('PERSIST', KEYS[1])
+  return end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[4]), latest_dated()))
 end
--- Always a write, so that a repetition also waits until a replica has the end.
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+-- A write, so that a repetition also waits until a replica has the end.
+redis.call('HSET', KEYS[1], 'app:' .. ARGV[3], redis.call('HGET', KEYS[1], 'app:' .. ARGV[3]) or ARGV[4] + 1)
 return redis.call('HGET', KEYS[1], 'untold:app:' .. ARGV[3]) or ''

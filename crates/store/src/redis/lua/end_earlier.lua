@@ -1,5 +1,5 @@
 -- Dates the token of a login, and ends the tokens that the user was issued in the app before. Needs ends.lua.
--- KEYS: the user's ends. ARGV: appid, second of the login, latest second, the token, its exp, seconds for which ends are kept.
+-- KEYS: the user's ends. ARGV: appid, second of the login, latest second, the token, its exp.
 -- Answers the token's second, and then the tokens of this very second, each with its exp, except the last one. Their ends have
 -- keys of their own, so the caller ends each of them. Nothing is done if the second is after the latest one.
 local app = ARGV[1]
@@ -8,7 +8,7 @@ if iat > tonumber(ARGV[3]) then
   return {iat}
 end
 end_app(app, iat - 1)
-redis.call('EXPIRE', KEYS[1], ARGV[6])
+redis.call('PERSIST', KEYS[1])
 
 local second, tokens = string.match(redis.call('HGET', KEYS[1], 'second:' .. app) or '', '^(%d+)(.*)$')
 if tonumber(second) ~= iat then

@@ -6,6 +6,16 @@ local function latest_dated()
   return tonumber(redis.call('HGET', KEYS[1], 'dated') or '-1')
 end
 
+-- The present second; or nothing, and by how many seconds Redis is ahead of the caller's clock, if that is more than may be. An end
+-- that is dated so would keep people out. A clock that is behind does no harm, because an end reaches to the last login anyway.
+local function now_or_ahead(own, at_most)
+  local now = tonumber(redis.call('TIME')[1])
+  if now - own > tonumber(at_most) then
+    return nil, 'ahead ' .. now - own
+  end
+  return now
+end
+
 local function date(app, second, latest)
   local held = redis.call('HMGET', KEYS[1], 'before', 'app:' .. app)
   local iat = math.max(second, tonumber(held[1] or '-1') + 1, tonumber(held[2] or '-1'))
@@ -24,6 +34,7 @@ end
 
 local function end_app_and_tell(app, second)
   end_app(app, second)
-  local untold = tonumber(redis.call('HGET', KEYS[1], 'untold:app:' .. app) or '-1')
-  redis.call('HSET', KEYS[1], 'untold:app:' .. app, math.max(untold, second))
+  local untold = math.max(tonumber(redis.call('HGET', KEYS[1], 'untold:app:' .. app) or '-1'), second)
+  redis.call('HSET', KEYS[1], 'untold:app:' .. app, untold)
+  return tostring(untold)
 end

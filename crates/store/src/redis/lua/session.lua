@@ -154,6 +154,12 @@ local function is_blocked(user, block_of, block)
   return user and block_of == user and string.sub(block, -2) == 'on'
 end
 
+-- Notes the second of a login beside a binding, unless a later one is noted.
+local function note_login(second)
+  local noted = tonumber(redis.call('HGET', KEYS[1], 'l') or '0')
+  redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.max(noted, second)))
+end
+
 -- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended with the
 -- keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes on in
 -- a cell of its own, so that a logout gives nobody more logins.
@@ -162,7 +168,7 @@ local function drop_keys()
   if redis.call('HEXISTS', KEYS[1], 'u') == 1 then
     redis.call('HSET', KEYS[1], 'd', time[1])
     if lines[1] then
-      redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.floor(micros_of(lines[1]) / 1000000)))
+      note_login(math.floor(micros_of(lines[1]) / 1000000))
     end
   end
   if lines[1] then

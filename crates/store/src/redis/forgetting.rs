@@ -1,0 +1,86 @@
+//! Deletes the ends that nobody needs any more. They do not expire by themselves, because a clock of Redis that is ahead for a moment
+//! would bring ended tokens back, and because a full Redis evicts what expires first.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
+
+use futures_util::future::try_join_all;
+use redis::Value;
+use wxmint_ids::UserId;
+
+use super::{
+    super::{
+        Ended, Result,
+        ends::{CLOCKS_DIFFER, kept},
+    },
+    Call, Redis, Script,
+    clocks::APART,
+    ends::Entry,
+    name, script,
+};
+
+static FORGET_ENDS: LazyLock<Script> = script!("forget_ends");
+
+impl Redis {
+    pub(super) async fn forget(&self, most: usize) -> Result<usize> {
+        let Some((horizon, entries)) = self.needless_ends(most).await? else { return Ok(0) };
+        let Some((last, _)) = entries.last() else { return Ok(0) };
+        let (mut of_users, mut notes) = (BTreeMap::<UserId, Vec<String>>::new(), Vec::new());
+        for (_, (_, end)) in &entries {
+            match end.parse() {
+                Ok(Ended::User { user, .. } | Ended::UserInApp { user, .. }) => _ = of_users.entry(user).or_default(),
+                Ok(Ended::Token { id, user, .. }) => {
+                    let key = name::ended(&user, &id);
+                    of_users.entry(user).or_default().push(key);
+                }
+                Ok(Ended::Key { kid }) => notes.push(name::ended_key(&kid)),
+                // A later version wrote it, and has to forget it.
+                Err(()) => {}
+            }
+        }
+        let of_user = of_users.iter().map(|(user, tokens)| {
+            let ends = name::ends(user);
+            let keys: Vec<&str> = [ends.as_str()].into_iter().chain(tokens.iter().map(String::as_str)).collect();
+            let mut script = FORGET_ENDS.on(&keys);
+            script.arg(horizon);
+            self.link.run::<u8>("forget_ends", script)
+        });
+        try_join_all(of_user).await?;
+        let mut trimmed = Call::at(name::STREAM);
+        for note in &notes {
+            trimmed.cmd("DEL").arg(note);
+        }
+        // Last, because an entry that is gone leads to no user.
+        trimmed.cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(next(last));
+        self.link.run::<Value>("forget_ends", trimmed).await?;
+        Ok(entries.len())
+    }
+
+    /// The first second that is still needed, and the oldest entries from before it.
+    async fn needless_ends(&self, most: usize) -> Result<Option<(i64, Vec<Entry>)>> {
+        let mut asked = Call::at(name::STREAM);
+        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
+        asked.cmd("XRANGE").arg(name::STREAM).arg("-").arg("+").arg("COUNT").arg(most);
+        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
+        let ((second, _), lives, mut entries): Answer = self.link.run("forget_ends", asked).await?;
+        if entries.is_empty() || (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
+            return Ok(None);
+        }
+        let horizon = second - (kept(lives, second) + CLOCKS_DIFFER).as_secs() as i64;
+        let is_needless = |id: &str| millis(id).is_some_and(|millis| millis < horizon * 1_000);
+        entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
+        Ok(Some((horizon, entries)))
+    }
+}
+
+fn millis(id: &str) -> Option<i64> {
+    id.split_once('-')?.0.parse().ok()
+}
+
+/// The first id after an entry's.
+fn next(id: &str) -> String {
+    let (millis, sequence) = id.split_once('-').unwrap_or((id, "0"));
+    format!("{millis}-{}", sequence.parse::<u64>().unwrap_or_default().saturating_add(1))
+}

@@ -1,0 +1,99 @@
+//! Watches the clock of Redis, and forgets the ends of which no token can be left.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use wxmint_store::{CLOCKS_APART, Store};
+
+use super::Issuer;
+use crate::{clock::now, findings::Status, redis_checks::own_clock};
+
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Ends are forgotten this often, if the clock has gone evenly since the last time.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
+/// By how much this machine's clock may be corrected in between.
+const CORRECTED: TimeDelta = TimeDelta::seconds(5);
+/// One page takes Redis a few milliseconds.
+const PAGE: usize = 500;
+/// In a minute: more than a day of ten million logouts has.
+const PAGES: usize = 20;
+
+/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can neither date a
+/// token nor revoke one. One that is behind costs nobody a login, and is warned about.
+pub(super) async fn forget(issuer: Arc<Issuer>) {
+    let store = issuer.store();
+    let mut interval = actix_web::rt::time::interval(INTERVAL);
+    let mut clock = EvenClock::begin(now());
+    loop {
+        interval.tick().await;
+        // Calls that fail have said why.
+        let Ok(ahead) = store.clock_ahead().await else { continue };
+        let (found, is_far) = (own_clock(-ahead as f64), ahead.abs() > CLOCKS_APART.num_seconds());
+        let told = |status| (is_far && found.status == status).then(|| found.to_string());
+        let (fault, warning) = (told(Status::Fault), told(Status::Warning));
+        if issuer.readiness.unfit("clock", fault.as_deref()) | issuer.readiness.warns("clock", warning.as_deref()) {
+            match fault.or(warning) {
+                Some(reason) => tracing::error!("{reason}"),
+                None => tracing::info!("the clocks of Redis and this machine agree"),
+            }
+        }
+        if clock.has_run_for(FORGOTTEN_EVERY, now()) && !is_far {
+            forget_old(&*store).await;
+        }
+    }
+}
+
+async fn forget_old(store: &dyn Store) {
+    for _ in 0..PAGES {
+        match store.forget_ends(PAGE).await {
+            Ok(PAGE) => {}
+            Ok(_) => return,
+            Err(error) => {
+                return tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
+            }
+        }
+    }
+}
+
+/// Tells whether this machine's clock has gone as fast as time passes. A clock that was set ahead must not make ends look old.
+struct EvenClock {
+    since: (Instant, DateTime<Utc>),
+}
+
+impl EvenClock {
+    fn begin(now: DateTime<Utc>) -> Self {
+        Self { since: (Instant::now(), now) }
+    }
+
+    /// True once in such a period; a clock that was set begins a new one.
+    fn has_run_for(&mut self, period: Duration, now: DateTime<Utc>) -> bool {
+        let (at, then) = self.since;
+        let passed = at.elapsed();
+        let was_set = (now - then - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED;
+        if was_set || passed >= period {
+            *self = Self::begin(now);
+        }
+        passed >= period && !was_set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_begins_a_new_period() {
+        let begun = DateTime::UNIX_EPOCH;
+        let mut clock = EvenClock::begin(begun);
+        assert!(!clock.has_run_for(Duration::from_secs(3600), begun));
+        assert!(clock.has_run_for(Duration::ZERO, begun), "the period is over");
+        for moved in [TimeDelta::hours(8), TimeDelta::hours(-8)] {
+            let mut clock = EvenClock::begin(begun);
+            assert!(!clock.has_run_for(Duration::ZERO, begun + moved));
+            assert!(clock.has_run_for(Duration::ZERO, begun + moved), "and from then on it goes evenly");
+        }
+    }
+}
