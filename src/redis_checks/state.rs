@@ -98,12 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_far_ahead_or_behind_is_warned_about() {
-        for (ahead, status) in
-            [(Some(4.9), Status::Ok), (Some(5.1), Status::Warning), (Some(-5.1), Status::Warning), (None, Status::Ok)]
-        {
-            let state = State { own_clock_ahead: ahead, ..State::default() };
-            assert_eq!(own_clock(&state).status, status, "{ahead:?}");
+    fn a_clock_that_is_far_ahead_or_behind_is_warned_about_and_one_that_dates_nobodys_token_is_a_fault() {
+        for (ahead, status) in [
+            (4.9, Status::Ok),
+            (5.1, Status::Warning),
+            (300.0, Status::Warning),
+            (-5.1, Status::Warning),
+            (-60.1, Status::Fault),
+        ] {
+            assert_eq!(own_clock(ahead).status, status, "{ahead}");
         }
     }
 }
