@@ -7,6 +7,7 @@ mod device;
 mod ended_keys;
 mod events;
 mod examine;
+mod held_ends;
 mod leave_routes;
 mod login_fields;
 mod login_route;

@@ -22,7 +22,7 @@ use wxmint_store::{Redis, Store, StoreError};
 use super::{
     Issuer, IssuerStartError,
     build::IssuerWorker,
-    old_ends, platform,
+    held_ends, old_ends, platform,
     reload::watch_files,
     routes::{self, public_routes},
 };
@@ -65,6 +65,7 @@ pub async fn run(
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
     actix_web::rt::spawn(old_ends::forget(Arc::clone(&issuer)));
+    actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(audit::run());
     actix_web::rt::spawn(platform::follow(Arc::clone(&issuer)));
     watch_files(&issuer);

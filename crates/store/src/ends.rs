@@ -115,6 +115,17 @@ impl FromStr for Ended {
     }
 }
 
+impl Ended {
+    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key: unknown.
+    pub fn needed_until(&self, keep: Duration) -> Option<i64> {
+        match self {
+            Self::User { before, .. } | Self::UserInApp { before, .. } => Some(before + keep.as_secs() as i64),
+            Self::Token { expires_at, .. } => Some(expires_at + MAX_LEEWAY.as_secs() as i64),
+            Self::Key { .. } => None,
+        }
+    }
+}
+
 /// What a user's records say, whether or not the user has people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserState {
@@ -196,6 +207,9 @@ pub trait Ends {
     /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more than a minute
     /// ahead, nobody logs in, and no end is made.
     async fn clock_ahead(&self) -> Result<i64>;
+
+    /// Makes an end again that the stream has lost.
+    async fn restore_end(&self, ended: &Ended) -> Result<()>;
 
     /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none while the
     /// store's clock is more than a minute from this machine's.

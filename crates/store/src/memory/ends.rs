@@ -244,6 +244,12 @@ impl Ends for Memory {
         Ok(0)
     }
 
+    async fn restore_end(&self, ended: &Ended) -> Result<()> {
+        let (now, mut shelves) = self.open();
+        shelves.stream.add(ended.clone(), now.timestamp());
+        Ok(())
+    }
+
     async fn forget_ends(&self, most: usize) -> Result<usize> {
         let (now, mut shelves) = self.open();
         let forgotten = shelves.stream.forget(most, now.timestamp());

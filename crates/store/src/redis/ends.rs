@@ -183,6 +183,30 @@ impl Ends for Redis {
         Ok(ahead.max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
+    async fn restore_end(&self, ended: &Ended) -> Result<()> {
+        let restored = |user: &UserId, field: String, second: i64| {
+            let mut script = change_ends(user, "restore");
+            script.arg(field).arg(second);
+            script
+        };
+        let record = match ended {
+            Ended::User { user, before } => restored(user, "before".into(), *before),
+            Ended::UserInApp { user, app, before } => restored(user, format!("app:{app}"), *before + 1),
+            Ended::Token { id, user, .. } => {
+                let mut script = CHANGE_ENDS.on(&[&name::ended(user, id)]);
+                script.arg("token");
+                script
+            }
+            Ended::Key { kid } => {
+                let mut note = Call::of("SET", name::ended_key(kid));
+                note.arg("");
+                note
+            }
+        };
+        self.link.run_confirmed::<Value>("restore_end", record).await?;
+        self.put_into_stream(ended, None, true).await.map(drop)
+    }
+
     async fn forget_ends(&self, most: usize) -> Result<usize> {
         self.forget(most).await
     }

@@ -8,6 +8,7 @@
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before, appid; or with a
 --     last second up to that one.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
+--   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that wait, the end.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always write, so that
 -- a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that: see now_or_ahead.
@@ -18,6 +19,9 @@ elseif step == 'token' then
   local state = redis.call('GET', KEYS[1]) or 'untold'
   redis.call('SET', KEYS[1], state)
   return state
+elseif step == 'restore' then
+  local held = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or '-1')
+  return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
 end
