@@ -32,7 +32,7 @@ pub(super) fn open() -> Result<Redis, Failure> {
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
-    let found = fitness(redis.link(), now().timestamp())
+    let found = fitness(redis.link(), now().timestamp(), Status::Warning)
         .await
         .map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);

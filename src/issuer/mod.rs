@@ -15,6 +15,7 @@ mod metadata;
 mod named;
 mod old_ends;
 mod platform;
+mod redis_health;
 mod reload;
 mod revocations;
 mod routes;

@@ -1,4 +1,4 @@
-//! Watches the clock of Redis, and forgets the ends of which no token can be left.
+//! Forgets the ends of which no token can be left.
 
 use std::{
     sync::Arc,
@@ -6,10 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_store::{CLOCKS_APART, Store};
+use wxmint_store::Store;
 
 use super::Issuer;
-use crate::{clock::now, findings::Status, redis_checks::own_clock};
+use crate::clock::now;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Ends are forgotten this often, if the clock has gone evenly since the last time.
@@ -21,26 +21,14 @@ const PAGE: usize = 500;
 /// In a minute: more than a day of ten million logouts has.
 const PAGES: usize = 20;
 
-/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can neither date a
-/// token nor revoke one. One that is behind costs nobody a login, and is warned about.
+/// Forgets them for as long as the process runs.
 pub(super) async fn forget(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let mut clock = EvenClock::begin(now());
     loop {
         interval.tick().await;
-        // Calls that fail have said why.
-        let Ok(ahead) = store.clock_ahead().await else { continue };
-        let (found, is_far) = (own_clock(-ahead as f64), ahead.abs() > CLOCKS_APART.num_seconds());
-        let told = |status| (is_far && found.status == status).then(|| found.to_string());
-        let (fault, warning) = (told(Status::Fault), told(Status::Warning));
-        if issuer.readiness.unfit("clock", fault.as_deref()) | issuer.readiness.warns("clock", warning.as_deref()) {
-            match fault.or(warning) {
-                Some(reason) => tracing::error!("{reason}"),
-                None => tracing::info!("the clocks of Redis and this machine agree"),
-            }
-        }
-        if clock.has_run_for(FORGOTTEN_EVERY, now()) && !is_far {
+        if clock.has_run_for(FORGOTTEN_EVERY, now()) {
             forget_old(&*store).await;
         }
     }

@@ -22,7 +22,7 @@ use wxmint_store::{Redis, Store, StoreError};
 use super::{
     Issuer, IssuerStartError,
     build::IssuerWorker,
-    held_ends, old_ends, platform,
+    held_ends, old_ends, platform, redis_health,
     reload::watch_files,
     routes::{self, public_routes},
 };
@@ -65,6 +65,7 @@ pub async fn run(
     actix_web::rt::spawn(watch_redis(Arc::clone(&issuer)));
     actix_web::rt::spawn(Arc::clone(&issuer).follow_ended_keys());
     actix_web::rt::spawn(old_ends::forget(Arc::clone(&issuer)));
+    actix_web::rt::spawn(redis_health::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(audit::run());
     actix_web::rt::spawn(platform::follow(Arc::clone(&issuer)));
@@ -165,7 +166,11 @@ async fn await_fitness(issuer: Arc<Issuer>) {
 
 async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> Result<Vec<Finding>, StoreError> {
     let mut found = match redis {
-        Some(redis) => redis_checks::fitness(redis.link(), now().timestamp()).await?,
+        Some(redis) => {
+            let found = redis_checks::fitness(redis.link(), now().timestamp(), Status::Warning).await?;
+            redis_health::takes_logins(redis).await?;
+            found
+        }
         None => Vec::new(),
     };
     found.extend(issuer.learn_ended_keys(store, now()).await?);

@@ -11,14 +11,14 @@ use crate::findings::{Finding, Status};
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
-/// Whether a primary may lose bindings, and whether it is too old.
-pub async fn fitness(link: &Link, now: i64) -> Result<Vec<Finding>, Error> {
+/// Whether a primary may lose bindings, and whether it is too old. `volatile`: what a policy is that evicts session keys and limits.
+pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Error> {
     let primaries = link.all_primaries().await?;
-    let each = primaries.iter().map(|(_, server)| of(link, server, now));
+    let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
     Ok(worst(try_join_all(each).await?.concat()))
 }
 
-async fn of(link: &Link, primary: &Server, now: i64) -> Result<Vec<Finding>, Error> {
+async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result<Vec<Finding>, Error> {
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
     let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
@@ -28,7 +28,7 @@ async fn of(link: &Link, primary: &Server, now: i64) -> Result<Vec<Finding>, Err
     let pair = primary.query::<Vec<String>>(&asked, Instant::now() + DEADLINE).await.unwrap_or_default();
     let save = pair.into_iter().nth(1);
     let name = primary.name();
-    Ok(vec![age(name, &server), eviction(name, &memory), persistence(name, &on_disk, save.as_deref(), now)])
+    Ok(vec![age(name, &server), eviction(name, &memory, volatile), persistence(name, &on_disk, save.as_deref(), now)])
 }
 
 /// What is not ok, and of each check that is ok the first finding.
@@ -39,19 +39,28 @@ pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
     all
 }
 
-/// By `INFO memory`: some policies evict bindings.
-fn eviction(server: &str, memory: &str) -> Finding {
+/// By `INFO memory`: some policies evict bindings, and others what expires.
+fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
-    match policy.starts_with("allkeys-") {
-        true => Finding::fault(
-            "redis.eviction",
+    let (status, found) = match policy.split_once('-') {
+        Some(("allkeys", _)) => (
+            Status::Fault,
             format!(
                 "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else"
             ),
-            "run: CONFIG SET maxmemory-policy noeviction (or volatile-ttl), and set it in redis.conf",
         ),
-        false => Finding::ok("redis.eviction", format!("maxmemory-policy {policy} keeps bindings")),
-    }
+        Some(("volatile", _)) => (
+            volatile,
+            format!(
+                "Redis at {server} has maxmemory-policy {policy}, which evicts session keys, limits, claimed codes and bind \
+                 tickets when memory is full"
+            ),
+        ),
+        _ => return Finding::ok("redis.eviction", format!("maxmemory-policy {policy} evicts nothing")),
+    };
+    let advice =
+        "run: CONFIG SET maxmemory-policy noeviction, and set it in redis.conf or in the console of your cloud";
+    Finding { status, ..Finding::fault("redis.eviction", found, advice) }
 }
 
 /// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then

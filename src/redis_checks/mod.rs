@@ -11,11 +11,11 @@ use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
 use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
 
-use self::fitness::worst;
 pub use self::{
     fitness::fitness,
     state::{lacks, own_clock},
 };
+use self::{fitness::worst, state::alone};
 use crate::findings::{Finding, Status};
 
 pub const REDIS_CHECKS: [&str; 8] = [
@@ -83,8 +83,12 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     // By itself, so that it does not wait for the others.
     let latency = slowest(link).await.map(|latency| vec![latency]);
     let state = link.state(now.timestamp_micros() as f64 / 1e6);
-    let (fitness, state, rights) = join3(fitness(link, now.timestamp()), state, rights_at_all(link)).await;
-    let state = state.map(|state| [vec![own_clock(state.own_clock_ahead.unwrap_or_default())], lacks(&state)].concat());
+    let (fitness, state, rights) =
+        join3(fitness(link, now.timestamp(), Status::Fault), state, rights_at_all(link)).await;
+    let state = state.map(|state| {
+        let clock = own_clock(state.own_clock_ahead.unwrap_or_default());
+        [vec![clock], lacks(&state), alone(&state).into_iter().collect()].concat()
+    });
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name()).collect();
         vec![Finding::ok("redis.reach", format!("each primary answers: {}", names.join(" ")))]

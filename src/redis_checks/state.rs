@@ -64,6 +64,18 @@ pub fn lacks(state: &State) -> Vec<Finding> {
     found
 }
 
+/// A single server that nobody has called so on purpose: bindings are nowhere else. Readiness does not speak of it, because a server
+/// for tests is one too.
+pub(super) fn alone(state: &State) -> Option<Finding> {
+    let is_alone = state.wanted == 0 && !state.are_required;
+    let (primary, _) = state.primaries.iter().find(|(_, replicas)| is_alone && *replicas == 0)?;
+    Some(Finding::warning(
+        "redis.replicas",
+        format!("Redis at {primary} has no replica that is online: if it is lost, so is what it takes from now on"),
+        "start its replica, or set WXMINT_REDIS_CONFIRM=0 if it has none on purpose",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +89,7 @@ mod tests {
             wanted,
             are_required: true,
             clock_difference: Some(apart),
-            own_clock_ahead: None,
+            ..State::default()
         };
         let at_risk = State { are_required: false, ..state([1, 0], None, 1, 0.0) };
         for (state, warned) in [

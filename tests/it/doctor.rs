@@ -51,7 +51,13 @@ pub(crate) struct Report {
 impl Report {
     /// Runs it in the environment of a configuration, none of whose secrets it prints.
     pub(crate) async fn of(configuration: &Configuration) -> Self {
-        let report = Self::run(&mut configuration.command_of(&["doctor", "--json"])).await;
+        let mut command = configuration.command_of(&["doctor", "--json"]);
+        let is_single = configuration.get("WXMINT_REDIS_URL").is_none_or(|url| url.starts_with("redis://"));
+        if is_single && configuration.get("WXMINT_REDIS_CONFIRM").is_none() {
+            // It has no replica on purpose.
+            command.env("WXMINT_REDIS_CONFIRM", "0");
+        }
+        let report = Self::run(&mut command).await;
         let secrets = Secrets::default();
         secrets.note_configuration(configuration);
         secrets.expect_none_in(Place::Answer, &report.output);

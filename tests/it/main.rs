@@ -49,6 +49,7 @@ mod redis_clock;
 mod redis_cluster;
 mod redis_confirm;
 mod redis_faults;
+mod redis_readiness;
 mod redis_refusals;
 mod redis_sentinel;
 mod redis_tls;

@@ -334,6 +334,20 @@ async fn a_replica_is_killed(watch: &Watch) {
     watch.fire("replica", &["WxmintRedisReplicasMissing"], nothing).await;
 }
 
+/// Strangers' keys push out others, under the policy that several clouds have by default.
+async fn redis_evicts(watch: &Watch) {
+    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
+    watch.issuer("evicts", &bed).await;
+    bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "3mb"]);
+    let fill = "for i = 1, 200 do redis.call('SET', KEYS[1] .. i, string.rep('x', 1000), 'EX', 600) end return 1";
+    let mut stranger = 0;
+    let act = async || {
+        stranger += 1;
+        bed.redis.command::<i64>(&["EVAL", fill, "1", &format!("wxmint:limit:{stranger}:")]);
+    };
+    watch.fire("evicts", &["WxmintRedisEvicts"], act).await;
+}
+
 /// The memory of Redis is full: people log in no more, and nobody is logged out.
 async fn redis_is_full(watch: &Watch) {
     let bed = TestBed::start().await;
@@ -439,6 +453,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             a_primary_is_killed(&watch),
             the_clock_of_a_primary_is_wrong(&watch),
             a_replica_is_killed(&watch),
+            redis_evicts(&watch),
             redis_is_full(&watch),
             the_audit_file_is_on_a_full_disk(&watch),
             one_person_is_two_users(&watch),

@@ -1,6 +1,6 @@
 //! Where Redis is and how the program gets in. One for the whole process: the URL may be replaced while it runs.
 
-use std::{str::FromStr, sync::Arc};
+use std::{rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
@@ -76,7 +76,8 @@ impl RedisAccess {
 
     /// For connections by the present URL.
     pub(crate) fn connector(&self) -> Connector {
-        Connector { url: self.url(), tls: Arc::clone(&self.tls), to_sentinels: false, program: self.program }
+        let (url, tls) = (self.url(), Arc::clone(&self.tls));
+        Connector { url, tls, to_sentinels: false, program: self.program, made: Rc::default() }
     }
 
     pub(crate) fn confirm(&self) -> Confirm {

@@ -4,7 +4,7 @@
 //! fails if one of them cannot be read. And it runs the connection outside of the worker's `LocalSet`, which is then woken once
 //! more for each answer.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::select_ok;
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value, aio::MultiplexedConnection};
@@ -34,6 +34,8 @@ pub(crate) struct Connector {
     pub(crate) program: Program,
     /// Not to the data servers.
     pub(crate) to_sentinels: bool,
+    /// How many connections to data servers have been made.
+    pub(crate) made: Rc<Cell<u64>>,
 }
 
 /// A connection whose clones share one socket, which closes when the last of them is dropped.
@@ -51,7 +53,7 @@ impl Connector {
     pub(crate) fn plain(url: &str) -> Self {
         let program = Program::default();
         let tls = Arc::new(Tls::new(Default::default(), program));
-        Self { url: Arc::new(url.parse().expect("a URL")), tls, program, to_sentinels: false }
+        Self { url: Arc::new(url.parse().expect("a URL")), tls, program, to_sentinels: false, made: Rc::default() }
     }
 
     pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, Reason> {
@@ -83,6 +85,11 @@ impl Connector {
         describe: impl FnOnce(&io::Error) -> Reason,
     ) -> Result<Connection, Reason> {
         let answer = ping(&mut stream).await.map_err(|error| describe(&error))?;
+        let is_refusal = answer.starts_with(b"-") && !answer.starts_with(b"-NOAUTH");
+        // Some servers say why, and hang up. Others refuse the `PING` alone.
+        if is_refusal && ping(&mut stream).await.is_err() {
+            return Err(hangs_up(&String::from_utf8_lossy(&answer)));
+        }
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
             // It has no database, and gets the password only if it lets nobody in without one.
@@ -98,6 +105,7 @@ impl Connector {
         let (shared, driver) = made.map_err(|error| not_let_in(&login, &error))?;
         let mut task = JoinSet::new();
         task.spawn_local(driver);
+        self.made.update(|made| made + 1);
         Ok(Connection { shared, _driver: Rc::new(task) })
     }
 }
@@ -118,15 +126,38 @@ async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     Ok(stream)
 }
 
-/// The line that the server answers; no line that it answers to `PING` is as long as the limit.
+/// The line that the server answers, of which 1 KiB is read. A server that hangs up may have said why before, and then no longer
+/// reads.
 async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
-    stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
-    stream.flush().await?;
+    let sent = async {
+        stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
+        stream.flush().await
+    };
+    let sent = sent.await;
     let mut line = Vec::new();
     while !line.ends_with(b"\n") && line.len() < 1024 {
-        line.push(stream.read_u8().await?);
+        match stream.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(error) if line.is_empty() => return Err(sent.err().unwrap_or(error)),
+            Err(_) => break,
+        }
     }
     Ok(line)
+}
+
+/// The first line of a server that hangs up then. It answers nothing of the caller's, so its words may be repeated.
+fn hangs_up(line: &str) -> Reason {
+    let words: String = line.trim_start_matches('-').trim_end().chars().take(120).collect();
+    let reason = Cause::Other.because(format!("it hangs up, and says: {words}"));
+    match words {
+        words if words.contains("max number of clients") => {
+            reason.with_cure("raise maxclients in redis.conf, or end other programs' connections (CLIENT LIST)")
+        }
+        words if words.starts_with("DENIED") => {
+            reason.with_cure("set a password (requirepass), or protected-mode no if nobody else reaches it")
+        }
+        _ => reason,
+    }
 }
 
 impl Connection {

@@ -18,6 +18,7 @@ use super::{
     route::{Reply, send},
     script::Call,
     server::{DEADLINE, Server},
+    url::RedisUrl,
 };
 
 /// Who is told of each call, for metrics and traces.
@@ -146,6 +147,12 @@ impl Link {
     /// Where it leads.
     pub fn access(&self) -> &RedisAccess {
         &self.access
+    }
+
+    /// How many connections the link has made by its present URL, and that URL.
+    pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
+        let primaries = self.primaries();
+        (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
     }
 
     /// Whether it is a Cluster.

@@ -3,7 +3,13 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{access::Confirm, failure::Result, info::Replication, link::Link, server::Server};
+use super::{
+    access::Confirm,
+    failure::Result,
+    info::{Replication, member},
+    link::Link,
+    server::Server,
+};
 
 /// What the primaries of Redis say of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +24,8 @@ pub struct State {
     pub are_required: bool,
     /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
     pub clock_difference: Option<f64>,
+    /// How many keys these have evicted since they were started, because their memory was full.
+    pub evicted: u64,
     /// By how many seconds the clock of this machine is ahead of the clock of these primaries that is farthest from it.
     pub own_clock_ahead: Option<f64>,
 }
@@ -31,9 +39,10 @@ impl Link {
         let found = known.all();
         let asked = Instant::now();
         let answers = join_all(found.iter().map(|(_, server)| self.ask(server, asked))).await;
-        let (mut primaries, mut slots, mut times) = (Vec::new(), 0, Vec::new());
+        let (mut primaries, mut slots, mut times, mut evicted) = (Vec::new(), 0, Vec::new(), 0);
         for ((primary, _), answer) in found.iter().zip(answers) {
-            let Ok((replicas, time)) = answer else { continue };
+            let Ok((replicas, time, keys)) = answer else { continue };
+            evicted += keys;
             slots += primary.slots.iter().map(ExactSizeIterator::len).sum::<usize>();
             times.push(time);
             primaries.push((primary.address.to_string(), replicas));
@@ -48,20 +57,24 @@ impl Link {
             },
             are_required: confirm != Confirm::Auto,
             clock_difference: spread(&times),
+            evicted,
             own_clock_ahead: own_clock_ahead(now, &times),
         })
     }
 
-    /// How many replicas of a primary are online, and the time by its clock when all were asked, in seconds since 1970.
-    async fn ask(&self, server: &Server, asked: Instant) -> Result<(u32, f64)> {
+    /// How many replicas of a primary are online, the time by its clock when all were asked, in seconds since 1970, and how many
+    /// keys it has evicted.
+    async fn ask(&self, server: &Server, asked: Instant) -> Result<(u32, f64, u64)> {
         let mut commands = redis::pipe();
-        commands.cmd("INFO").arg("replication").cmd("TIME");
+        commands.cmd("INFO").arg("replication").cmd("TIME").cmd("INFO").arg("stats");
         let sent = asked.elapsed();
-        let (info, (second, micros)): (String, (u64, u64)) = self.query_at("status", server, &commands).await?;
+        type Answer = (String, (u64, u64), String);
+        let (info, (second, micros), stats): Answer = self.query_at("status", server, &commands).await?;
+        let evicted = member(&stats, "evicted_keys").and_then(|keys| keys.parse().ok()).unwrap_or_default();
         // Half of the way is taken for the way there.
         let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
         let replicas = Replication::parse(&info).map_or(0, |said| said.online().count() as u32);
-        Ok((replicas, second as f64 + micros as f64 / 1e6 - since))
+        Ok((replicas, second as f64 + micros as f64 / 1e6 - since, evicted))
     }
 }
 

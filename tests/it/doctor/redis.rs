@@ -178,6 +178,29 @@ async fn a_replica_that_must_confirm_and_is_gone_is_a_fault() {
     Report::of(&bed.configuration).await.expect_healthy();
 }
 
+/// Bindings are nowhere else.
+#[tokio::test]
+async fn a_single_server_without_a_replica_is_warned_about_unless_that_is_meant() {
+    let mut bed = TestBed::builder().services(0).start().await;
+    for (confirm, status) in [("auto", "warning"), ("0", "ok")] {
+        bed.configuration.set("WXMINT_REDIS_CONFIRM", confirm);
+        assert_eq!(Report::of(&bed.configuration).await.status("redis.replicas"), status, "{confirm}");
+    }
+    bed.configuration.set("WXMINT_REDIS_CONFIRM", "auto");
+    let _replica = RedisServer::replica_of(&bed.redis).await;
+    Report::of(&bed.configuration).await.expect_healthy();
+}
+
+/// It evicts no binding, so that wxmint becomes ready all the same.
+#[tokio::test]
+async fn a_policy_that_evicts_what_expires_is_a_fault_and_a_warning_of_readiness() {
+    let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
+    let readyz = bed.service().readyz().await;
+    assert!(readyz.status == 200 && readyz.body.contains("maxmemory-policy volatile-lru"), "{readyz:?}");
+    let advice = found(&bed, "redis.eviction", "fault", "evicts session keys").await;
+    assert_eq!(command_of(&advice), "CONFIG SET maxmemory-policy noeviction");
+}
+
 #[tokio::test]
 async fn clocks_that_are_apart_are_warned_about() {
     let mut bed = healthy().await;

@@ -13,7 +13,7 @@ use super::{
     },
     Call, NotedLife, Redis, Script,
     clocks::{APART, too_far_ahead},
-    name, packed, script,
+    flag, name, packed, script,
     session::change_session,
     unreadable,
 };
@@ -288,7 +288,7 @@ impl Redis {
     async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
         let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
         let mut script = PUBLISH_END.on(&keys);
-        script.text(ended).arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        script.text(ended).arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(flag(note.is_some()));
         let answer = self.link.write("publish_end", script, confirmed).await?;
         Ok(unless_ahead(answer)? == "added")
     }

@@ -41,11 +41,12 @@ impl Redis {
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
-            let ends = name::ends(user);
-            let keys: Vec<&str> = [ends.as_str()].into_iter().chain(tokens.iter().map(String::as_str)).collect();
-            let mut script = FORGET_ENDS.on(&keys);
+            let mut script = FORGET_ENDS.on(&[&name::ends(user)]);
             script.arg(horizon);
-            self.link.run::<u8>("forget_ends", script)
+            for token in tokens {
+                script.cmd("DEL").arg(token);
+            }
+            self.link.run::<Value>("forget_ends", script)
         });
         try_join_all(of_user).await?;
         let mut trimmed = Call::at(name::STREAM);

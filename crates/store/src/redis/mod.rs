@@ -21,6 +21,7 @@ mod session;
 mod session_lines;
 mod stored_binding;
 mod ticket;
+mod trial;
 pub mod walk;
 
 use std::{

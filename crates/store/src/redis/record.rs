@@ -16,7 +16,7 @@ use super::{
 };
 use crate::limits::TooMany;
 
-static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "session", "record_login");
+pub(super) static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "session", "record_login");
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {

@@ -1,8 +1,5 @@
--- Forgets the ends of a user that no token can be left for. KEYS: the user's ends, and ends of single tokens (one hash slot). ARGV:
--- the first second that is still needed. An end that is not in the stream yet is needed.
-for index = 2, #KEYS do
-  redis.call('DEL', KEYS[index])
-end
+-- Forgets the ends of a user that no token can be left for. KEYS: the user's ends. ARGV: the first second that is still needed. An
+-- end that is not in the stream yet is needed.
 local all = redis.call('HGETALL', KEYS[1])
 for index = 1, #all, 2 do
   local name, second = all[index], tonumber(string.match(all[index + 1], '^%d+') or '-1')

@@ -1,0 +1,74 @@
+//! Whether Redis takes logins: by its clock, and by a write like a login's own at the start and after each new connection.
+
+use std::{sync::Arc, time::Duration};
+
+use wxmint_redis_link::{Cause, Error, RedisUrl};
+use wxmint_store::{CLOCKS_APART, Ends, Redis};
+
+use super::Issuer;
+use crate::{findings::Status, http::Readiness, redis_checks::own_clock};
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// A Redis that is gone leaves the process ready, because all replicas would leave at once.
+pub(super) async fn follow(issuer: Arc<Issuer>) {
+    let Some(redis) = issuer.redis() else { return };
+    let mut interval = actix_web::rt::time::interval(INTERVAL);
+    let mut tried = None;
+    loop {
+        interval.tick().await;
+        // Calls that fail have said why.
+        if let Ok(ahead) = redis.clock_ahead().await {
+            judge_clock(&issuer.readiness, ahead);
+            try_new_connection(&issuer.readiness, &redis, &mut tried).await;
+        }
+    }
+}
+
+/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can neither date a
+/// token nor revoke one. One that is behind costs nobody a login, and is warned about.
+fn judge_clock(readiness: &Readiness, ahead: i64) {
+    let (found, is_far) = (own_clock(-ahead as f64), ahead.abs() > CLOCKS_APART.num_seconds());
+    let told = |status| (is_far && found.status == status).then(|| found.to_string());
+    let (fault, warning) = (told(Status::Fault), told(Status::Warning));
+    if readiness.unfit("clock", fault.as_deref()) | readiness.warns("clock", warning.as_deref()) {
+        match fault.or(warning) {
+            Some(reason) => tracing::error!("{reason}"),
+            None => tracing::info!("the clocks of Redis and this machine agree"),
+        }
+    }
+}
+
+/// A Redis that answers on a new connection and takes no writes, such as a former primary, makes the process not ready until a write
+/// goes through. `tried`: the connection on which one has.
+async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>) {
+    let current = redis.link().connections_made();
+    if tried.as_ref() == Some(&current) {
+        return;
+    }
+    let refused = match takes_logins(redis).await {
+        Ok(()) => {
+            *tried = Some(current);
+            None
+        }
+        Err(Error { reason }) if is_gone(reason.cause) => return,
+        Err(error) => Some(error.to_string()),
+    };
+    if readiness.unfit("redis", refused.as_deref()) {
+        match refused {
+            Some(reason) => tracing::error!(reason, "nobody can log in"),
+            None => tracing::info!("Redis takes logins again"),
+        }
+    }
+}
+
+pub(super) async fn takes_logins(redis: &Redis) -> Result<(), Error> {
+    redis.try_a_login().await.map_err(|Error { reason }| Error {
+        reason: reason.after(format_args!("Redis does not take the write of a login: ")),
+    })
+}
+
+fn is_gone(cause: Cause) -> bool {
+    use Cause::{Closed, Loading, NoAddress, NoAnswer, NoAnswerByTls, NoPrimaryNamed, NobodyListens};
+    matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
+}
