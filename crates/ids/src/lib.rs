@@ -80,6 +80,35 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
+/// What programs write where a value is missing, and the headings of its column, in small letters.
+const FILLERS: [&str; 20] = [
+    "0",
+    "-1",
+    "null",
+    "(null)",
+    "<null>",
+    "\\n",
+    "none",
+    "nil",
+    "<nil>",
+    "undefined",
+    "nan",
+    "n/a",
+    "[object object]",
+    "00000000-0000-0000-0000-000000000000",
+    "user_id",
+    "userid",
+    "openid",
+    "unionid",
+    "uid",
+    "id",
+];
+
+/// Whether a text stands for a missing value. Whoever took it for an id would make one user of many people.
+pub fn is_filler(text: &str) -> bool {
+    FILLERS.contains(&text.to_ascii_lowercase().as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +119,18 @@ mod tests {
         assert!("the code is a mock one".parse::<LoginCode>().is_ok());
         assert!("line\nbreak".parse::<LoginCode>().is_err());
         assert!("oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse::<OpenId>().is_ok());
+    }
+
+    #[test]
+    fn what_stands_for_no_value_is_known_in_small_and_capital_letters() {
+        for text in
+            ["0", "-1", "NULL", "\\N", "None", "nil", "undefined", "[object Object]", "NaN", "user_id", "OPENID"]
+        {
+            assert!(is_filler(text), "{text}");
+        }
+        for text in ["00", "1", "-10", "nobody", "user-0", "id-1", "nullable"] {
+            assert!(!is_filler(text), "{text}");
+        }
     }
 
     #[test]

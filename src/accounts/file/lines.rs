@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write, str};
 
-use wxmint_ids::UserId;
+use wxmint_ids::{UserId, is_filler};
 use zeroize::Zeroizing;
 
 use super::{
@@ -159,6 +159,9 @@ impl User {
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
+        if is_filler(id) {
+            return Err("the user id must be an id: a null, a 0 or the heading of a column names nobody".into());
+        }
         Ok(Self {
             name: name.parse().map_err(|fault| format!("the user name {fault}"))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
