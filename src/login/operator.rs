@@ -1,5 +1,7 @@
 //! What an operator can do to a user, and no person can.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -106,12 +108,52 @@ impl Operator<'_> {
         Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
-    /// Ends all of the user's tokens, and forgets the session keys of the user's people.
+    /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people are other
+    /// users, by their unionids.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
+        self.end_one(user).await?;
+        for Binding { user, person, .. } in self.elsewhere(user).await? {
+            self.end_in_app(&user, &person.app).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
+        self.forget_keys(user).await?;
+        self.store.end_user(user, None).await
+    }
+
+    /// Forgets the session keys of the user's people.
+    pub(super) async fn forget_keys(&self, user: &UserId) -> Result<(), StoreError> {
         for person in self.people_of(user).await? {
             self.store.forget(&person).await?;
         }
-        self.store.end_user(user, None).await
+        Ok(())
+    }
+
+    /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
+    pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+        for person in self.people_of(user).await?.iter().filter(|person| person.app == *app) {
+            self.store.forget(person).await?;
+        }
+        self.store.end_in_app(user, app).await
+    }
+
+    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when they left.
+    async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+        let (own, ever) = (self.read_bindings(user).await?, self.store.ever_of(user).await?);
+        let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
+        let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
+        let unionids: BTreeSet<_> =
+            own.into_iter().flat_map(|own| own.unionid.into_iter().chain(own.others)).chain(left).collect();
+        let mut found = Vec::new();
+        for unionid in &unionids {
+            for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
+                let bindings = self.read_bindings(other).await?;
+                found.extend(bindings.into_iter().filter(|binding| has_unionid(binding, unionid)));
+            }
+        }
+        Ok(found)
     }
 
     /// Refuses the user's logins from now on, and ends all of the user's tokens.
@@ -175,7 +217,7 @@ impl Operator<'_> {
     /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new binding,
     /// which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
-        self.end(user).await?;
+        self.end_one(user).await?;
         let people = self.store.ever_of(user).await?;
         let mut erased = Erased { dissolved: self.dissolve_all(user, people.iter()).await?, ..Erased::default() };
         for unionid in self.store.unionids_of(user).await? {
@@ -220,12 +262,7 @@ impl Operator<'_> {
     pub async fn end_person(&self, person: &Person) -> Result<bool, LoginError> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(false) };
-        for other in self.people_of(user).await? {
-            if other.app == person.app {
-                self.store.forget(&other).await?;
-            }
-        }
-        self.store.end_in_app(user, &person.app).await?;
+        self.end_in_app(user, &person.app).await?;
         Ok(true)
     }
 
@@ -305,14 +342,16 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.read_bindings(user).await?;
-        Ok::<_, StoreError>(
-            bindings.iter().any(|binding| binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)),
-        )
+        Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
     };
     if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
         store.move_unionid(unionid, user, user).await?;
     }
     Ok(())
+}
+
+fn has_unionid(binding: &Binding, unionid: &UnionId) -> bool {
+    binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
 }
 
 impl From<Binding> for ShownBinding {

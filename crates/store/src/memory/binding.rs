@@ -25,6 +25,7 @@ pub(super) struct StoredBinding {
     /// The rest of what is stored of a binding.
     bound_at: DateTime<Utc>,
     conflict: Option<UserId>,
+    shared: bool,
     /// The user whose block was noted last, the number of that change, and whether it is a block.
     block: Option<(UserId, u64, bool)>,
     /// Noted when the session key was forgotten.
@@ -99,8 +100,8 @@ impl StoredBinding {
             State::Free => BindingState::Free { generation, dissolved: self.dissolved },
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
             State::Bound(bound) => {
-                let (blocked, conflict) = (self.is_blocked(&bound.user), self.conflict.clone());
-                BindingState::Bound(Bound { blocked, conflict, ..bound.clone() })
+                let (blocked, conflict, shared) = (self.is_blocked(&bound.user), self.conflict.clone(), self.shared);
+                BindingState::Bound(Bound { blocked, conflict, shared, ..bound.clone() })
             }
             State::Leaving(user, since) => BindingState::Leaving { generation, user: user.clone(), since: *since },
         }
@@ -136,10 +137,10 @@ impl StoredBinding {
                 State::Free
             }
             IntentOutcome::Bound { new_for, unionid } => {
-                (self.dissolved, self.bound_at, self.conflict) = (false, at, None);
+                (self.dissolved, self.bound_at, self.conflict, self.shared) = (false, at, None, false);
                 let (generation, user, others) = (self.generation, intent.user.clone(), unionid.into_iter().collect());
-                let bound = Bound { generation, user, unionid: None, others, conflict: None, new_for, blocked: false };
-                State::Bound(bound)
+                let (unionid, conflict, shared, blocked) = (None, None, false, false);
+                State::Bound(Bound { generation, user, unionid, others, conflict, shared, new_for, blocked })
             }
         };
     }
@@ -256,6 +257,20 @@ impl Bindings for Memory {
             bound.others.insert(unionid.clone());
         }
         Ok(bound.user == *user)
+    }
+
+    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
+        let mut shelves = self.shelves();
+        let shared = shelves.shared.entry(unionid.clone()).or_default();
+        shared.extend(users.iter().map(|user| (*user).clone()));
+        Ok(shared.iter().cloned().collect())
+    }
+
+    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
+        let mut shelves = self.shelves();
+        let binding = shelves.bindings.get_mut(person).filter(|binding| binding.is_bound_to(user));
+        binding.into_iter().for_each(|binding| binding.shared = true);
+        Ok(())
     }
 
     async fn link_unionid(
