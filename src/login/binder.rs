@@ -197,36 +197,40 @@ impl Binder<'_> {
     /// apps whose unionids have not changed.
     ///
     /// A conflict is noted at all its users, who are asked about again at each login of their people. `Blocked` if `is_blocked`
-    /// answers true for one of them; then the person is not noted as one of theirs yet.
+    /// answers true for another one of them; then the person is not noted as one of theirs yet.
     pub async fn link(
         &self,
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<Link, StoreError> {
-        let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
-            return Ok(self.blocked_since(bound, is_blocked).await?.map_or(Link::Known, Link::Blocked));
+        let (user, mut conflict) = (&bound.user, None);
+        let unionid = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid));
+        let mut users = match unionid {
+            Some(unionid) => {
+                // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already
+                // may be one that no replica has confirmed.
+                let noted = self.store.note_unionid(self.person, user, unionid);
+                let moved = self.store.move_unionid(unionid, user, user);
+                let (_, mut holder, users) = try_join3(noted, moved, self.store.share_unionid(unionid, &[])).await?;
+                // A blocked user keeps the unionid, also without any people.
+                if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
+                    holder = self.store.move_unionid(unionid, &holder, user).await?;
+                }
+                conflict = Some(holder).filter(|holder| holder != user);
+                if let Some(holder) = &conflict { self.share(unionid, user, holder).await? } else { users }
+            }
+            None => self.users_of(bound).await?,
         };
-        let user = &bound.user;
-        // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already may
-        // be one that no replica has confirmed.
-        let noted = self.store.note_unionid(self.person, user, unionid);
-        let moved = self.store.move_unionid(unionid, user, user);
-        let (_, mut holder, mut users) = try_join3(noted, moved, self.store.share_unionid(unionid, &[])).await?;
-        // A blocked user keeps the unionid, also without any people.
-        if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
-            holder = self.store.move_unionid(unionid, &holder, user).await?;
-        }
-        let conflict = Some(holder).filter(|holder| holder != user);
-        if let Some(holder) = &conflict {
-            users = self.share(unionid, user, holder).await?;
-        }
         users.retain(|other| other != user);
-        if let Some(other) = first(&users, &is_blocked).await? {
-            return Ok(Link::Blocked(other));
+        for other in &users {
+            if is_blocked(other).await? {
+                return Ok(Link::Blocked(other.clone()));
+            }
         }
-        if !users.is_empty() {
+        if !users.is_empty() && !bound.shared {
             self.store.note_shared(self.person, user).await?;
         }
+        let Some(unionid) = unionid else { return Ok(Link::Known) };
         let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
         Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
     }
@@ -240,32 +244,16 @@ impl Binder<'_> {
         Ok(users)
     }
 
-    /// Another user of the person's unionids who has been blocked.
-    async fn blocked_since(
-        &self,
-        bound: &Bound,
-        is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
-    ) -> Result<Option<UserId>, StoreError> {
-        let user = &bound.user;
+    /// The users of the person's unionids, if there may be others than the person's own.
+    async fn users_of(&self, bound: &Bound) -> Result<Vec<UserId>, StoreError> {
         if let (false, Some(unionid), Some(holder)) = (bound.shared, &bound.unionid, &bound.conflict)
             && self.store.claim_unionid(unionid, None).await?.as_ref() == Some(holder)
         {
-            // Noted by a version that noted it at the person alone.
-            self.share(unionid, user, holder).await?;
-        } else if !bound.shared {
-            return Ok(None);
+            // An earlier version has noted it at the person alone.
+            return self.share(unionid, &bound.user, holder).await;
         }
-        for unionid in bound.unionid.iter().chain(&bound.others) {
-            let mut users = self.store.share_unionid(unionid, &[]).await?;
-            users.retain(|other| other != user);
-            if let Some(other) = first(&users, &is_blocked).await? {
-                return Ok(Some(other));
-            }
-        }
-        if !bound.shared {
-            self.store.note_shared(self.person, user).await?;
-        }
-        Ok(None)
+        let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
+        Ok(try_join_all(unionids.map(|unionid| self.store.share_unionid(unionid, &[]))).await?.concat())
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished
@@ -326,17 +314,4 @@ impl Binder<'_> {
             (settled, _) => Ok((settled, None)),
         }
     }
-}
-
-/// The first of these users for whom it is true.
-async fn first(
-    users: &[UserId],
-    is_true: &impl AsyncFn(&UserId) -> Result<bool, StoreError>,
-) -> Result<Option<UserId>, StoreError> {
-    for user in users {
-        if is_true(user).await? {
-            return Ok(Some(user.clone()));
-        }
-    }
-    Ok(None)
 }

@@ -1,14 +1,15 @@
 //! What an operator can do to a user, and no person can.
 
+mod shown;
+
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
-use serde::Serialize;
-use utoipa::ToSchema;
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState};
 use wxmint_wechat::App;
 
+pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::apps::Apps;
 
@@ -20,47 +21,6 @@ pub struct Operator<'a> {
 
 /// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
 const APPS_AT_A_TIME: usize = 50;
-
-/// What is stored of a user, for operators. Times are seconds since 1970.
-#[derive(Serialize, ToSchema)]
-pub struct ShownUser {
-    #[schema(value_type = String)]
-    user_id: UserId,
-    blocked: bool,
-    /// The second up to which all tokens are revoked.
-    #[schema(required)]
-    ended_before: Option<i64>,
-    #[schema(required)]
-    last_login: Option<i64>,
-    wechat: Vec<ShownBinding>,
-}
-
-/// What is stored of a person, for operators. Times are seconds since 1970.
-#[derive(Serialize, ToSchema)]
-pub struct ShownPerson {
-    #[schema(value_type = String)]
-    user_id: UserId,
-    /// Null if WeChat has named none.
-    #[schema(required)]
-    unionid: Option<String>,
-    bound_at: i64,
-    blocked: bool,
-    #[schema(required)]
-    last_login: Option<i64>,
-}
-
-/// A user who was looked for.
-#[derive(Serialize, ToSchema)]
-pub struct FoundUser {
-    /// `user_id` or `openid`: what the text is.
-    #[schema(value_type = String, example = "user_id")]
-    by: &'static str,
-    /// The mini program of the openid.
-    #[schema(required, value_type = Option<String>)]
-    appid: Option<AppId>,
-    #[schema(value_type = String)]
-    pub user_id: UserId,
-}
 
 /// What [`Operator::forget`] has erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,19 +46,6 @@ impl Erased {
         self.session_keys += of_person.session_keys;
         self.counters += of_person.counters;
     }
-}
-
-/// One of a user's WeChat identities.
-#[derive(Serialize, ToSchema)]
-pub struct ShownBinding {
-    #[schema(value_type = String)]
-    appid: AppId,
-    openid: String,
-    /// Null if WeChat has named none.
-    #[schema(required)]
-    unionid: Option<String>,
-    /// Seconds since 1970.
-    bound_at: i64,
 }
 
 impl Operator<'_> {
@@ -352,15 +299,4 @@ pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: 
 
 fn has_unionid(binding: &Binding, unionid: &UnionId) -> bool {
     binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
-}
-
-impl From<Binding> for ShownBinding {
-    fn from(binding: Binding) -> Self {
-        Self {
-            appid: binding.person.app,
-            openid: binding.person.openid.as_str().to_owned(),
-            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
-            bound_at: binding.bound_at.timestamp(),
-        }
-    }
 }

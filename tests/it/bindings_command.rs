@@ -180,7 +180,7 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
         (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
         (format!("{good}{secret}\n"), "line 5 follows the trailer"),
-        (good.replace(lines[2], &twice.replace("secret", "NULL")), "line 3 `user_id` must be an id"),
+        (good.replace(lines[2], &twice.replace("secret", "NULL")), "line 3 `user_id` must name somebody"),
         (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
         ("secret\n".repeat(100), "and 80 more lines"),
         (String::new(), "it ends without a trailer"),

@@ -8,6 +8,8 @@
 
 mod device_codes;
 
+use std::str::FromStr;
+
 pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -104,9 +106,21 @@ const FILLERS: [&str; 20] = [
     "id",
 ];
 
-/// Whether a text stands for a missing value. Whoever took it for an id would make one user of many people.
-pub fn is_filler(text: &str) -> bool {
-    FILLERS.contains(&text.to_ascii_lowercase().as_str())
+/// Why a text that another program has written is no id. The error does not repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidForeignId {
+    /// It stands for a missing value. Whoever took it for an id would make one user of many people.
+    #[error("must name somebody: a null, a 0 or the heading of a column does not")]
+    Filler,
+    /// It is no id at all.
+    #[error(transparent)]
+    Form(#[from] InvalidId),
+}
+
+/// Reads an id that another program has written, or gives out.
+pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
+    let is_filler = FILLERS.contains(&text.to_ascii_lowercase().as_str());
+    if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }
 }
 
 #[cfg(test)]
@@ -126,10 +140,10 @@ mod tests {
         for text in
             ["0", "-1", "NULL", "\\N", "None", "nil", "undefined", "[object Object]", "NaN", "user_id", "OPENID"]
         {
-            assert!(is_filler(text), "{text}");
+            assert_eq!(foreign_id::<UserId>(text), Err(InvalidForeignId::Filler), "{text}");
         }
         for text in ["00", "1", "-10", "nobody", "user-0", "id-1", "nullable"] {
-            assert!(!is_filler(text), "{text}");
+            assert!(foreign_id::<UserId>(text).is_ok(), "{text}");
         }
     }
 

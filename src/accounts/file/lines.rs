@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write, str};
 
-use wxmint_ids::{UserId, is_filler};
+use wxmint_ids::{UserId, foreign_id};
 use zeroize::Zeroizing;
 
 use super::{
@@ -159,13 +159,10 @@ impl User {
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
-        if is_filler(id) {
-            return Err("the user id must be an id: a null, a 0 or the heading of a column names nobody".into());
-        }
         Ok(Self {
             name: name.parse().map_err(|fault| format!("the user name {fault}"))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
-            id: id.parse().map_err(|fault| format!("the user id {fault}"))?,
+            id: foreign_id(id).map_err(|fault| format!("the user id {fault}"))?,
             disabled: enabled.is_some(),
             claims: claims.parse()?,
         })
@@ -265,6 +262,7 @@ mod tests {
             (format!("bob {HASH} u-1 roles=hunter2"), "has other claims than line 2, which has the same user id"),
             (format!("bob !!{HASH} u-2"), "the password must be an Argon2id PHC string"),
             (format!("bob {weak} u-2"), "the password's hash has t outside of 2 to 10"),
+            (format!("bob {HASH} NULL"), "the user id must name somebody"),
             (format!("bob {HASH} u-名"), "the user id must consist of visible ASCII characters"),
             (format!("bob\u{7} {HASH} u-2"), "the user name must not hold control characters"),
             (format!("{long} {HASH} u-2"), "the user name must be at most 512 characters"),

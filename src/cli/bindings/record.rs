@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId, is_filler};
+use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId, foreign_id};
 use wxmint_store::Binding;
 
 use crate::cli::output;
@@ -104,10 +104,7 @@ impl RecordMembers {
             Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
             Some(_) => return Err(format!("`{name}` must be a text")),
         };
-        if is_filler(&text) {
-            return Err(format!("`{name}` must be an id: a null, a 0 or the heading of a column names nobody"));
-        }
-        text.parse().map(Some).map_err(|error| format!("`{name}` {error}"))
+        foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
     }
 
     fn state(&self) -> Result<RecordState, String> {
@@ -187,13 +184,13 @@ mod tests {
             (r#"{"appid":"wx1","openid":"o","user_id":"secret one"}"#, "`user_id` must consist of"),
             (r#"{"appid":"wx1","openid":"o","user_id":1.5}"#, "`user_id` must be a text"),
             (r#"{"appid":"wx1","openid":"o","user_id":["secret"]}"#, "`user_id` must be a text"),
-            (r#"{"appid":"wx1","openid":"o","user_id":0}"#, "`user_id` must be an id"),
-            (r#"{"appid":"wx1","openid":"o","user_id":-1}"#, "`user_id` must be an id"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"[object Object]"}"#, "`user_id` must be an id"),
+            (r#"{"appid":"wx1","openid":"o","user_id":0}"#, "`user_id` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":-1}"#, "`user_id` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"[object Object]"}"#, "`user_id` must name somebody"),
             (r#"{"appid":"wx1","openid":"o","user_id":""}"#, "`user_id` must not be empty"),
-            (r#"{"appid":"wx1","openid":"openid","user_id":"user_id"}"#, "`openid` must be an id"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":"NULL"}"#, "`unionid` must be an id"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":0}"#, "`unionid` must be an id"),
+            (r#"{"appid":"wx1","openid":"openid","user_id":"user_id"}"#, "`openid` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":"NULL"}"#, "`unionid` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":0}"#, "`unionid` must name somebody"),
             (r#"{"appid":"WX0123456789ABCDEF","openid":"o","user_id":"u"}"#, "has an AppID with capital letters"),
             (r#"{"appid":"wx1","openid":"o","user_id":"u","union_id":"secret"}"#, "has a member that is none of"),
             (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":"secret"}"#, "`bound_at` must be a time"),

@@ -50,9 +50,10 @@ impl StoredSession {
             let lasts = Duration::from_micros(exchange.0.micros - self.current.0.micros) < PREVIOUS_KEY_TTL;
             let replaced = mem::replace(&mut self.current, exchange);
             self.previous = if is_repeated { self.previous.take().filter(|_| lasts) } else { Some(replaced) };
-        } else if is_repeated {
-            // A line of its own would tell nothing.
-        } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {
+        } else if exchange.0 < self.current.0
+            && !is_repeated
+            && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order)
+        {
             self.previous = Some(exchange);
         }
         self.until = until;
