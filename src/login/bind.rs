@@ -6,7 +6,8 @@ use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest};
 
 use super::{
-    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, USERNAME, Vacancy, operator::release_unionid,
+    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME, Vacancy,
+    operator::release_unionid,
 };
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
@@ -74,9 +75,17 @@ impl LoginWorker {
                     other = other.as_str(),
                     "one unionid, two users: both are kept; see wxmint bindings conflicts"
                 );
+                if bound.blocked {
+                    Operator { store: &*self.store }.end(&bound.user).await?;
+                }
             }
             (Link::Blocked(other), _) => {
                 tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
+                if !bound.shared {
+                    // Of before WeChat had named the unionid, tokens may be left.
+                    Operator { store: &*self.store }.end_in_app(&bound.user, &binder.person.app).await?;
+                    self.store.note_shared(binder.person, &bound.user).await?;
+                }
                 return Err(LoginError::Blocked);
             }
             (Link::Gone, Some(unionid)) => release_unionid(&*self.store, unionid, &bound.user).await?,

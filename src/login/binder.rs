@@ -16,7 +16,7 @@
 #[cfg(test)]
 mod tests;
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError};
 
@@ -57,7 +57,7 @@ pub enum Link {
     Known,
     /// It is linked to this other user, which is news.
     Conflict(UserId),
-    /// It is linked to this other user, who is blocked. Nothing more is noted, so that each login finds it again.
+    /// This other user of it is blocked. Nothing more is noted, so that each login finds it again.
     Blocked(UserId),
     /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for it.
     Gone,
@@ -196,44 +196,64 @@ impl Binder<'_> {
     /// users stay as they are. The link of the unionid that the person had before stays, because it names the same human in
     /// apps whose unionids have not changed.
     ///
-    /// Nothing is noted of a user for whom `is_blocked` answers true. Who has been noted is asked about again at each login.
+    /// A conflict is noted at all its users, who are asked about again at each login of their people. `Blocked` if `is_blocked`
+    /// answers true for another one of them; then the person is not noted as one of theirs yet.
     pub async fn link(
         &self,
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<Link, StoreError> {
-        let Some(unionid) = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid)) else {
-            return Ok(self.blocked_since(bound, is_blocked).await?.map_or(Link::Known, Link::Blocked));
+        let (user, mut conflict) = (&bound.user, None);
+        let unionid = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid));
+        let mut users = match unionid {
+            Some(unionid) => {
+                // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already
+                // may be one that no replica has confirmed.
+                let noted = self.store.note_unionid(self.person, user, unionid);
+                let moved = self.store.move_unionid(unionid, user, user);
+                let (_, mut holder, users) = try_join3(noted, moved, self.store.share_unionid(unionid, &[])).await?;
+                // A blocked user keeps the unionid, also without any people.
+                if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
+                    holder = self.store.move_unionid(unionid, &holder, user).await?;
+                }
+                conflict = Some(holder).filter(|holder| holder != user);
+                if let Some(holder) = &conflict { self.share(unionid, user, holder).await? } else { users }
+            }
+            None => self.users_of(bound).await?,
         };
-        let user = &bound.user;
-        // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already may
-        // be one that no replica has confirmed.
-        let noted = self.store.note_unionid(self.person, user, unionid);
-        let (_, mut holder) = try_join(noted, self.store.move_unionid(unionid, user, user)).await?;
-        // A blocked user keeps the unionid, also without any people.
-        if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
-            holder = self.store.move_unionid(unionid, &holder, user).await?;
+        users.retain(|other| other != user);
+        for other in &users {
+            if is_blocked(other).await? {
+                return Ok(Link::Blocked(other.clone()));
+            }
         }
-        let conflict = Some(holder).filter(|holder| holder != user);
-        if let Some(holder) = &conflict
-            && is_blocked(holder).await?
-        {
-            return Ok(Link::Blocked(holder.clone()));
+        if !users.is_empty() && !bound.shared {
+            self.store.note_shared(self.person, user).await?;
         }
+        let Some(unionid) = unionid else { return Ok(Link::Known) };
         let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
         Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
     }
 
-    /// The user with whom the person was in conflict, if this user still holds the unionid and has been blocked since.
-    async fn blocked_since(
-        &self,
-        bound: &Bound,
-        is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
-    ) -> Result<Option<UserId>, StoreError> {
-        let (Some(unionid), Some(other)) = (&bound.unionid, &bound.conflict) else { return Ok(None) };
-        let is_refused =
-            is_blocked(other).await? && self.store.claim_unionid(unionid, None).await?.as_ref() == Some(other);
-        Ok(Some(other.clone()).filter(|_| is_refused))
+    /// Notes a conflict at the unionid and at the holder's people. First at the unionid, where whoever comes to the holder meanwhile
+    /// finds it. Returns all users of the unionid.
+    async fn share(&self, unionid: &UnionId, user: &UserId, holder: &UserId) -> Result<Vec<UserId>, StoreError> {
+        let users = self.store.share_unionid(unionid, &[user, holder]).await?;
+        let people = self.store.people_of(holder).await?.unwrap_or_default();
+        try_join_all(people.iter().map(|person| self.store.note_shared(person, holder))).await?;
+        Ok(users)
+    }
+
+    /// The users of the person's unionids, if there may be others than the person's own.
+    async fn users_of(&self, bound: &Bound) -> Result<Vec<UserId>, StoreError> {
+        if let (false, Some(unionid), Some(holder)) = (bound.shared, &bound.unionid, &bound.conflict)
+            && self.store.claim_unionid(unionid, None).await?.as_ref() == Some(holder)
+        {
+            // An earlier version has noted it at the person alone.
+            return self.share(unionid, &bound.user, holder).await;
+        }
+        let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
+        Ok(try_join_all(unionids.map(|unionid| self.store.share_unionid(unionid, &[]))).await?.concat())
     }
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished

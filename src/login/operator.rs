@@ -1,12 +1,15 @@
 //! What an operator can do to a user, and no person can.
 
+mod shown;
+
+use std::collections::BTreeSet;
+
 use futures_util::future::try_join_all;
-use serde::Serialize;
-use utoipa::ToSchema;
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserState};
 use wxmint_wechat::App;
 
+pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::apps::Apps;
 
@@ -18,47 +21,6 @@ pub struct Operator<'a> {
 
 /// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
 const APPS_AT_A_TIME: usize = 50;
-
-/// What is stored of a user, for operators. Times are seconds since 1970.
-#[derive(Serialize, ToSchema)]
-pub struct ShownUser {
-    #[schema(value_type = String)]
-    user_id: UserId,
-    blocked: bool,
-    /// The second up to which all tokens are revoked.
-    #[schema(required)]
-    ended_before: Option<i64>,
-    #[schema(required)]
-    last_login: Option<i64>,
-    wechat: Vec<ShownBinding>,
-}
-
-/// What is stored of a person, for operators. Times are seconds since 1970.
-#[derive(Serialize, ToSchema)]
-pub struct ShownPerson {
-    #[schema(value_type = String)]
-    user_id: UserId,
-    /// Null if WeChat has named none.
-    #[schema(required)]
-    unionid: Option<String>,
-    bound_at: i64,
-    blocked: bool,
-    #[schema(required)]
-    last_login: Option<i64>,
-}
-
-/// A user who was looked for.
-#[derive(Serialize, ToSchema)]
-pub struct FoundUser {
-    /// `user_id` or `openid`: what the text is.
-    #[schema(value_type = String, example = "user_id")]
-    by: &'static str,
-    /// The mini program of the openid.
-    #[schema(required, value_type = Option<String>)]
-    appid: Option<AppId>,
-    #[schema(value_type = String)]
-    pub user_id: UserId,
-}
 
 /// What [`Operator::forget`] has erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,19 +48,6 @@ impl Erased {
     }
 }
 
-/// One of a user's WeChat identities.
-#[derive(Serialize, ToSchema)]
-pub struct ShownBinding {
-    #[schema(value_type = String)]
-    appid: AppId,
-    openid: String,
-    /// Null if WeChat has named none.
-    #[schema(required)]
-    unionid: Option<String>,
-    /// Seconds since 1970.
-    bound_at: i64,
-}
-
 impl Operator<'_> {
     /// Whether anything is stored of the user: people who are or were bound, a block, or an end.
     pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
@@ -106,12 +55,52 @@ impl Operator<'_> {
         Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
-    /// Ends all of the user's tokens, and forgets the session keys of the user's people.
+    /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people are other
+    /// users, by their unionids.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
+        self.end_one(user).await?;
+        for Binding { user, person, .. } in self.elsewhere(user).await? {
+            self.end_in_app(&user, &person.app).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
+        self.forget_keys(user).await?;
+        self.store.end_user(user, None).await
+    }
+
+    /// Forgets the session keys of the user's people.
+    pub(super) async fn forget_keys(&self, user: &UserId) -> Result<(), StoreError> {
         for person in self.people_of(user).await? {
             self.store.forget(&person).await?;
         }
-        self.store.end_user(user, None).await
+        Ok(())
+    }
+
+    /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
+    pub(super) async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+        for person in self.people_of(user).await?.iter().filter(|person| person.app == *app) {
+            self.store.forget(person).await?;
+        }
+        self.store.end_in_app(user, app).await
+    }
+
+    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when they left.
+    async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
+        let (own, ever) = (self.read_bindings(user).await?, self.store.ever_of(user).await?);
+        let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
+        let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
+        let unionids: BTreeSet<_> =
+            own.into_iter().flat_map(|own| own.unionid.into_iter().chain(own.others)).chain(left).collect();
+        let mut found = Vec::new();
+        for unionid in &unionids {
+            for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
+                let bindings = self.read_bindings(other).await?;
+                found.extend(bindings.into_iter().filter(|binding| has_unionid(binding, unionid)));
+            }
+        }
+        Ok(found)
     }
 
     /// Refuses the user's logins from now on, and ends all of the user's tokens.
@@ -175,7 +164,7 @@ impl Operator<'_> {
     /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new binding,
     /// which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
-        self.end(user).await?;
+        self.end_one(user).await?;
         let people = self.store.ever_of(user).await?;
         let mut erased = Erased { dissolved: self.dissolve_all(user, people.iter()).await?, ..Erased::default() };
         for unionid in self.store.unionids_of(user).await? {
@@ -220,12 +209,7 @@ impl Operator<'_> {
     pub async fn end_person(&self, person: &Person) -> Result<bool, LoginError> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(false) };
-        for other in self.people_of(user).await? {
-            if other.app == person.app {
-                self.store.forget(&other).await?;
-            }
-        }
-        self.store.end_in_app(user, &person.app).await?;
+        self.end_in_app(user, &person.app).await?;
         Ok(true)
     }
 
@@ -305,9 +289,7 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.read_bindings(user).await?;
-        Ok::<_, StoreError>(
-            bindings.iter().any(|binding| binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)),
-        )
+        Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
     };
     if !is_needed().await? && store.erase_unionid(unionid, user).await? && is_needed().await? {
         store.move_unionid(unionid, user, user).await?;
@@ -315,13 +297,6 @@ pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: 
     Ok(())
 }
 
-impl From<Binding> for ShownBinding {
-    fn from(binding: Binding) -> Self {
-        Self {
-            appid: binding.person.app,
-            openid: binding.person.openid.as_str().to_owned(),
-            unionid: binding.unionid.map(|unionid| unionid.as_str().to_owned()),
-            bound_at: binding.bound_at.timestamp(),
-        }
-    }
+fn has_unionid(binding: &Binding, unionid: &UnionId) -> bool {
+    binding.unionid.iter().chain(&binding.others).any(|own| own == unionid)
 }

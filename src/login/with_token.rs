@@ -12,7 +12,7 @@ use wxmint_store::{
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::{LoginError, LoginWorker, OPENID, SessionError, UNBINDINGS, is_of_client, worker::new_attempt};
+use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, UNBINDINGS, is_of_client, worker::new_attempt};
 use crate::telemetry::admit_line;
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -178,21 +178,13 @@ impl LoginWorker {
                     None => {}
                 }
                 if everywhere {
-                    self.forget_people_of(&token.user).await?;
+                    Operator { store: &*self.store }.forget_keys(&token.user).await?;
                 }
             }
         }
         match everywhere {
             true => self.store.end_user(&issued.user, Some(issued.issued_at)).await?,
             false => self.store.end_token(&issued).await?,
-        }
-        Ok(())
-    }
-
-    /// Forgets the session keys of all people of `user`.
-    async fn forget_people_of(&self, user: &UserId) -> Result<(), StoreError> {
-        for person in self.store.people_of(user).await?.unwrap_or_default() {
-            self.store.forget(&person).await?;
         }
         Ok(())
     }

@@ -180,6 +180,7 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
         (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
         (format!("{good}{secret}\n"), "line 5 follows the trailer"),
+        (good.replace(lines[2], &twice.replace("secret", "NULL")), "line 3 `user_id` must name somebody"),
         (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
         ("secret\n".repeat(100), "and 80 more lines"),
         (String::new(), "it ends without a trailer"),
@@ -190,8 +191,8 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     }
     assert_refused(&redis, &["import", &folder.name("good.ndjson"), "--no-trailer"], 64, "line 4 is a trailer: remove");
     assert_refused(&redis, &["import", &folder.name("none.ndjson")], 64, "No such file");
-    done(&redis, &["import", &folder.name("good.ndjson")]);
-    assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")));
+    done(&redis, &["import", &folder.write("marked.ndjson", &format!("\u{feff}{good}"))]);
+    assert_eq!(sum_of(&redis), sum(&folder.path("good.ndjson")), "a byte order mark is read");
 }
 
 #[tokio::test]
@@ -209,13 +210,17 @@ async fn whoever_is_bound_stays_bound_and_is_listed() {
 }
 
 #[tokio::test]
-async fn a_user_may_have_any_number_of_people_unless_a_number_is_given() {
+async fn a_user_may_have_as_many_people_as_the_setting_says_unless_a_number_is_given() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     let line = |number| format!("{}\n", json!({"appid": APPID, "openid": format!("o{number}"), "user_id": "one"}));
     let table = folder.write("table.ndjson", &(0..3).map(line).collect::<String>());
-    let full = ": the user has the allowed number of people in this app already\n";
-    assert_refused(&redis, &["import", &table, "--no-trailer", "--per-user", "2"], 1, full);
-    assert!(done(&redis, &["import", &table, "--no-trailer"]).contains("imported 1 people; 2 were unchanged"));
+    let full = ": the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows\n";
+    assert_refused(&redis, &["import", &table, "--no-trailer"], 1, full);
+    let mut by_setting = command(&redis, &["import", &table, "--no-trailer"]);
+    let told = Ended::of(by_setting.env("WXMINT_BINDINGS_PER_USER", "2"), "").expect_end(1, &["imported 1 people"]);
+    assert_eq!(told.stdout.lines().collect::<Vec<_>>(), [format!("line 3{}", full.trim_end())]);
+    let told = done(&redis, &["import", &table, "--no-trailer", "--per-user", "3"]);
+    assert!(told.contains("imported 1 people; 2 were unchanged"), "{told}");
 }
 
 #[tokio::test]

@@ -249,6 +249,44 @@ async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_sco
     }
 }
 
+/// Whichever of the two is banned, or what is known first. The website is the first user's, and has come last.
+#[tokio::test]
+async fn a_ban_of_one_of_a_persons_two_users_ends_the_tokens_of_both_and_lets_neither_in() {
+    for (banned, is_known) in [(0, true), (1, true), (0, false), (1, false)] {
+        let (builder, _folder) = builder();
+        let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+        let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        let second = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
+        let mut tokens = vec![first.clone(), second.clone()];
+        if is_known {
+            assert_eq!(by_scope(&bed, ACCOUNT, "snsapi_userinfo").await.member("user_id"), second.member("user_id"));
+            tokens.push(bed.log_in_at(SITE, "lin", json!({})).await.expect_login());
+            assert_eq!(tokens[2].member("user_id"), first.member("user_id"));
+        }
+        let user = [first, second][banned].member("user_id");
+        let operate = async |method: &str, act: &str| {
+            let path = format!("/users/{user}/{act}");
+            assert_eq!(bed.service().operate(method, &path, OPERATOR, &Value::Null).await.status, 204);
+        };
+        operate("PUT", "block").await;
+        for scope in ["snsapi_userinfo", "snsapi_base", "snsapi_userinfo"] {
+            by_scope(&bed, ACCOUNT, scope).await.expect_problem(403, "user_blocked");
+        }
+        for appid in [APPID, SITE] {
+            bed.log_in_at(appid, "lin", json!({})).await.expect_problem(403, "user_blocked");
+        }
+        for token in &tokens {
+            assert!(!bed.accepts(token).await, "{banned} {is_known}");
+        }
+        operate("DELETE", "block").await;
+        let again = [by_scope(&bed, ACCOUNT, "snsapi_userinfo").await, bed.log_in_at(APPID, "lin", json!({})).await];
+        operate("POST", "end").await;
+        for token in &again {
+            assert!(token.status == 200 && !bed.accepts(token).await, "an end reaches both too");
+        }
+    }
+}
+
 /// An operator has banned the user and dissolved the last binding.
 #[tokio::test]
 async fn the_unionid_of_a_banned_user_who_has_nobody_left_goes_to_no_other() {

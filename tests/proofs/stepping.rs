@@ -290,6 +290,23 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.note_unionid(&person, &user, &unionid).await).await
     }
 
+    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Answer<Vec<UserId>> {
+        let what = ("share_unionid", About::Other, format!("{} {users:?}", unionid.as_str()));
+        let (unionid, users) = (unionid.clone(), users.iter().copied().cloned().collect::<Vec<_>>());
+        let run = async move |store: &dyn Store| {
+            let mut shared = store.share_unionid(&unionid, &users.iter().collect::<Vec<_>>()).await?;
+            shared.sort();
+            Ok(shared)
+        };
+        self.step(what, run).await
+    }
+
+    async fn note_shared(&self, person: &Person, user: &UserId) -> Answer<()> {
+        let what = of_person("note_shared", person, user.to_string());
+        let (person, user) = (person.clone(), user.clone());
+        self.step(what, async move |store: &dyn Store| store.note_shared(&person, &user).await).await
+    }
+
     async fn link_unionid(
         &self,
         person: &Person,

@@ -8,6 +8,8 @@
 
 mod device_codes;
 
+use std::str::FromStr;
+
 pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -80,6 +82,47 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
+/// What programs write where a value is missing, and the headings of its column, in small letters.
+const FILLERS: [&str; 20] = [
+    "0",
+    "-1",
+    "null",
+    "(null)",
+    "<null>",
+    "\\n",
+    "none",
+    "nil",
+    "<nil>",
+    "undefined",
+    "nan",
+    "n/a",
+    "[object object]",
+    "00000000-0000-0000-0000-000000000000",
+    "user_id",
+    "userid",
+    "openid",
+    "unionid",
+    "uid",
+    "id",
+];
+
+/// Why a text that another program has written is no id. The error does not repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidForeignId {
+    /// It stands for a missing value. Whoever took it for an id would make one user of many people.
+    #[error("must name somebody: a null, a 0 or the heading of a column does not")]
+    Filler,
+    /// It is no id at all.
+    #[error(transparent)]
+    Form(#[from] InvalidId),
+}
+
+/// Reads an id that another program has written, or gives out.
+pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
+    let is_filler = FILLERS.contains(&text.to_ascii_lowercase().as_str());
+    if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +133,18 @@ mod tests {
         assert!("the code is a mock one".parse::<LoginCode>().is_ok());
         assert!("line\nbreak".parse::<LoginCode>().is_err());
         assert!("oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse::<OpenId>().is_ok());
+    }
+
+    #[test]
+    fn what_stands_for_no_value_is_known_in_small_and_capital_letters() {
+        for text in
+            ["0", "-1", "NULL", "\\N", "None", "nil", "undefined", "[object Object]", "NaN", "user_id", "OPENID"]
+        {
+            assert_eq!(foreign_id::<UserId>(text), Err(InvalidForeignId::Filler), "{text}");
+        }
+        for text in ["00", "1", "-10", "nobody", "user-0", "id-1", "nullable"] {
+            assert!(foreign_id::<UserId>(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -76,6 +76,7 @@ struct Term {
     platform: Option<String>,
     /// Whether the exchange of an OAuth2 code leaves the unionid out, so that userinfo must be asked.
     unionid_by_userinfo: bool,
+    repeats_session_keys: bool,
     /// To whose pages OAuth2 leads back (网页授权域名).
     domains: Vec<String>,
     /// Those of the published version, the home page first; none if the app has not been published.
@@ -97,6 +98,8 @@ pub(super) struct AppChange {
     platform: Option<String>,
     /// Whether the exchange of an OAuth2 code leaves the unionid out.
     unionid_by_userinfo: Option<bool>,
+    /// Whether an exchange gives the session_key that the person has, if there is any, as WeChat may do.
+    repeats_session_keys: Option<bool>,
     /// To whose pages OAuth2 leads back (网页授权域名): `localhost` and `127.0.0.1` at first.
     domains: Option<Vec<String>>,
     /// Publishes a version with these pages only.
@@ -110,6 +113,7 @@ impl Terms {
             unionid: app.unionid,
             platform: None,
             unionid_by_userinfo: false,
+            repeats_session_keys: false,
             domains: DOMAINS.map(str::to_owned).into(),
             pages: PAGES.map(str::to_owned).into(),
         };
@@ -134,6 +138,10 @@ impl Terms {
 
     pub(super) fn tells_unionid_at_once(&self, app: usize) -> bool {
         !lock(&self.0)[app].unionid_by_userinfo
+    }
+
+    pub(super) fn repeats_session_keys(&self, app: usize) -> bool {
+        lock(&self.0)[app].repeats_session_keys
     }
 
     pub(super) fn has_domain(&self, app: usize, host: &str) -> bool {
@@ -165,6 +173,7 @@ impl Terms {
             term.platform = Some(platform).filter(|platform| !platform.is_empty());
         }
         term.unionid_by_userinfo = change.unionid_by_userinfo.unwrap_or(term.unionid_by_userinfo);
+        term.repeats_session_keys = change.repeats_session_keys.unwrap_or(term.repeats_session_keys);
         if let Some(domains) = change.domains {
             term.domains = domains;
         }

@@ -140,13 +140,14 @@ impl World {
         names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
     }
 
-    /// Exchanges a login code for a new session_key. The old one is invalid from now on.
+    /// Exchanges a login code for a new session_key. The old one is invalid from now on, unless the app repeats keys.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let mut people = lock(&self.people);
         let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
-        let session_key = account.renew_session_key();
+        let held = account.session_key.clone().filter(|_| self.terms.repeats_session_keys(app));
+        let session_key = held.unwrap_or_else(|| account.renew_session_key());
         let unionid = self.terms.gives_unionid(app).then(|| self.terms.unionid(app, &account.unionid));
         Ok(Session { session_key, openid: account.openid.clone(), unionid })
     }

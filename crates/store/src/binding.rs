@@ -53,6 +53,12 @@ pub trait Bindings {
     /// Whether the person is bound to the user still.
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool>;
 
+    /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
+    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>>;
+
+    /// Notes on the person's binding to this user, if it is there, that a unionid of the person may be another user's too.
+    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()>;
+
     /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the conflict is
     /// new; `None` if the person is not bound to the user any more.
     async fn link_unionid(
@@ -121,6 +127,8 @@ pub struct Bound {
     pub others: BTreeSet<UnionId>,
     /// The other user whom the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,
+    /// Whether a unionid may be another user's too, as [`Bindings::share_unionid`] tells.
+    pub shared: bool,
     /// The attempt that has made this binding, if it is the first one of a user who was made for it.
     pub new_for: Option<AttemptMark>,
     pub blocked: bool,

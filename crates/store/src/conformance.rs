@@ -47,6 +47,7 @@ use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use wxmint_ids::{UnionId, UserId};
+use wxmint_keys::vault::Vault;
 
 use super::{ends::LIFE_NOTED_EVERY, *};
 
@@ -82,6 +83,10 @@ fn user(name: &str) -> UserId {
 
 fn sealed(text: &str) -> Sealed {
     Sealed::from_stored(text.as_bytes().to_vec())
+}
+
+fn vault() -> Vault {
+    Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a vault")
 }
 
 fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> LoginRecord {
@@ -207,7 +212,7 @@ fn bound(generation: u64, name: &str, new: bool) -> BindingState {
 /// A binding without anything that need not be there.
 fn bound_to(generation: u64, name: &str) -> Bound {
     let (user, others) = (user(name), BTreeSet::new());
-    Bound { generation, user, unionid: None, others, conflict: None, new_for: None, blocked: false }
+    Bound { generation, user, unionid: None, others, conflict: None, shared: false, new_for: None, blocked: false }
 }
 
 /// Binds through all steps.
@@ -369,6 +374,35 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<dyn Stor
     assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
     let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
     assert_eq!(bound.conflict, Some(user("user-3")));
+}
+
+async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<dyn Store>) {
+    let (unionid, users): (UnionId, _) = ("u1".parse().expect("a unionid"), ["user-1", "user-2"].map(user));
+    let shared = async || {
+        let users = store.share_unionid(&unionid, &[]).await.expect("an answer");
+        users.into_iter().collect::<BTreeSet<_>>()
+    };
+    let knows = async || match store.binding_state(&person("o1")).await {
+        Ok(BindingState::Bound(bound)) => Some(bound.shared),
+        _ => None,
+    };
+    assert_eq!(shared().await, BTreeSet::new());
+    for _ in 0..2 {
+        store.share_unionid(&unionid, &[&users[0], &users[1]]).await.expect("noted");
+        assert_eq!(shared().await, BTreeSet::from(users.clone()));
+    }
+    assert_eq!(store.erase_unionid(&unionid, &users[1]).await, Ok(false), "it was linked to nobody");
+    assert_eq!(shared().await, BTreeSet::from([users[0].clone()]));
+
+    store.note_shared(&person("o1"), &users[0]).await.expect("ignored");
+    let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
+    store.note_shared(&person("o1"), &users[1]).await.expect("ignored");
+    assert_eq!((made.shared, knows().await), (false, Some(false)));
+    store.note_shared(&person("o1"), &users[0]).await.expect("noted");
+    assert_eq!(knows().await, Some(true));
+    unbind(&*store, "o1", "user-1", 1).await;
+    bind(&*store, "o1", "user-1", 2).await;
+    assert_eq!(knows().await, Some(false), "of another binding");
 }
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Store>) {
@@ -1247,6 +1281,45 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<dyn Store>) {
     }
 }
 
+/// K1, K2, K2, K2: K1 is the one before, until ten minutes have passed since a login. Whatever way a key comes.
+async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<dyn Store>) {
+    let (store, vault) = (&*store, vault());
+    let [now, ..] = orders(store, [0, 0, 0]).await;
+    let exchanged = async |openid: &str, key: &str, ago: u64, by_login: bool, rate| {
+        let order = ExchangeOrder::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));
+        let session_key = vault.seal(key, &person(openid)).expect("sealed");
+        if by_login {
+            return log_in(store, &LoginRecord { rate, session_key, ..record(openid, &order, "", "user-1") }).await;
+        }
+        store
+            .keep_session_key(&person(openid), 1, &(order, session_key), KeyOf::Login(DateTime::UNIX_EPOCH))
+            .await
+            .expect("kept");
+        Recorded::Newcomer
+    };
+    // Logins that count go the long way; a login after keys that came otherwise, the short one.
+    for (way, by_login) in [[false; 4], [true; 4], [false, false, true, true]].into_iter().enumerate() {
+        for (ago, has_both) in [([900, 500, 20, 10], true), ([1500, 1000, 300, 10], false)] {
+            let openid = format!("o-{way}-{has_both}");
+            bind(store, &openid, &format!("user-{openid}"), 1).await;
+            for ((key, ago), by_login) in ["K1", "K2", "K2", "K2"].into_iter().zip(ago).zip(by_login) {
+                exchanged(&openid, key, ago, by_login, OFTEN).await;
+            }
+            let kept = store.session_keys(&person(&openid)).await.expect("an answer").expect("keys");
+            let [current, before] = ["K2", "K1"].map(|key| vault.seal(key, &person(&openid)).expect("sealed"));
+            assert_eq!((kept.current, kept.previous), (current, has_both.then_some(before)), "{openid}");
+            let last = store.last_login(&person(&openid)).await.expect("an answer").map(|at| at.timestamp());
+            assert_eq!(last, Some((now.micros / 1_000_000) as i64 - 10), "the last exchange, whatever its key");
+        }
+    }
+    let rate = Rate { burst: 3, period: Duration::from_secs(3600) };
+    bind(store, "o1", "user-1", 1).await;
+    for (ago, is_admitted) in [(40, true), (30, true), (20, true), (10, false)] {
+        let recorded = exchanged("o1", "K", ago, true, rate).await;
+        assert_eq!(matches!(recorded, Recorded::Counted { .. }), is_admitted, "{ago}: {recorded:?}");
+    }
+}
+
 async fn a_stranger_has_no_session_key(store: Rc<dyn Store>) {
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(None));
 }
@@ -1268,6 +1341,7 @@ conformance! {
     for_a_unionids_sake_nobody_joins_who_has_left_all
     a_unionid_stands_for_one_user
     a_link_is_of_the_binding_and_a_conflict_is_news_once
+    users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew
     a_binding_is_read_whole_and_what_is_half_done_is_none
     a_ticket_is_spent_once
     an_address_over_its_limit_claims_nothing
@@ -1306,6 +1380,7 @@ conformance! {
     the_tokens_of_an_app_end_those_of_this_second_too
     a_block_outlives_the_erasure_of_a_users_list
     a_replaced_key_is_kept_ten_minutes
+    a_key_that_wechat_gives_again_pushes_no_other_out
     a_stranger_has_no_session_key
 }
 
@@ -1944,7 +2019,7 @@ mod redis_only {
     async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
-        let vault = wxmint_keys::vault::Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a vault");
+        let vault = vault();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         let sealed = vault.seal("HyVFkGl5F5OQWJZZaNzBBg==", &person("o1")).expect("sealed");
         let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };

@@ -45,7 +45,7 @@ pub trait Erasure {
     /// The unionids that are linked to the user. Looks at all keys.
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>>;
 
-    /// Erases the link of a unionid, if it is linked to this user. Returns whether it was.
+    /// Erases the link of a unionid, if it is linked to this user, and that it may be this user's. Returns whether it was linked.
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool>;
 
     /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.

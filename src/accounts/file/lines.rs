@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write, str};
 
-use wxmint_ids::UserId;
+use wxmint_ids::{UserId, foreign_id};
 use zeroize::Zeroizing;
 
 use super::{
@@ -162,7 +162,7 @@ impl User {
         Ok(Self {
             name: name.parse().map_err(|fault| format!("the user name {fault}"))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
-            id: id.parse().map_err(|fault| format!("the user id {fault}"))?,
+            id: foreign_id(id).map_err(|fault| format!("the user id {fault}"))?,
             disabled: enabled.is_some(),
             claims: claims.parse()?,
         })
@@ -262,6 +262,7 @@ mod tests {
             (format!("bob {HASH} u-1 roles=hunter2"), "has other claims than line 2, which has the same user id"),
             (format!("bob !!{HASH} u-2"), "the password must be an Argon2id PHC string"),
             (format!("bob {weak} u-2"), "the password's hash has t outside of 2 to 10"),
+            (format!("bob {HASH} NULL"), "the user id must name somebody"),
             (format!("bob {HASH} u-名"), "the user id must consist of visible ASCII characters"),
             (format!("bob\u{7} {HASH} u-2"), "the user name must not hold control characters"),
             (format!("{long} {HASH} u-2"), "the user name must be at most 512 characters"),

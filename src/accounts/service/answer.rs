@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, error::Category};
-use wxmint_ids::{InvalidId, UserId};
+use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
 use wxmint_keys::token::{InvalidClaims, unchecked_claims};
 
 use crate::accounts::{LoginCheck, Named};
@@ -21,7 +21,7 @@ pub enum Unusable {
     Members,
     /// The `user_id` cannot be a token's `sub`.
     #[error("a user_id that {0}")]
-    UserId(#[from] InvalidId),
+    UserId(#[from] InvalidForeignId),
     #[error("a user_id without new_user, or new_user without a user")]
     Contradiction,
     #[error("it has {0}")]
@@ -83,13 +83,13 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 /// Reads the response to a password check; `None` means that the password is wrong.
 pub fn read_checked(status: u16, body: &[u8]) -> Result<Option<UserId>, Unusable> {
     let CheckedPassword { user_id } = read(status, body)?;
-    Ok(user_id.map(|id| id.parse()).transpose()?)
+    Ok(user_id.as_deref().map(foreign_id).transpose()?)
 }
 
 /// Reads the response to a search by phone number; `None` means that the service refuses.
 pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     match read(status, body)? {
-        FoundUser { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: id.parse()?, made })),
+        FoundUser { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: foreign_id(&id)?, made })),
         FoundUser { user_id: None, new_user: None | Some(false) } => Ok(None),
         _ => Err(Unusable::Contradiction),
     }
@@ -126,6 +126,8 @@ fn read<'de, A: Deserialize<'de>>(status: u16, body: &'de [u8]) -> Result<A, Unu
 
 #[cfg(test)]
 mod tests {
+    use wxmint_ids::InvalidId;
+
     use super::*;
 
     fn named(made: bool) -> Named {
@@ -181,9 +183,17 @@ mod tests {
             (r#"{"user_id":"u-1","user_id":null}"#, Unusable::Members),
             (r#"{"user_id":null,"error":"the database is away"}"#, Unusable::Members),
             (r#"{"code":0,"data":{"user_id":"u-1"}}"#, Unusable::Members),
-            (r#"{"user_id":""}"#, Unusable::UserId(InvalidId::Empty)),
+            (r#"{"user_id":""}"#, Unusable::UserId(InvalidId::Empty.into())),
         ] {
             assert_eq!(read_checked(200, body.as_bytes()), Err(unusable), "{body}");
+        }
+        let filler = Unusable::UserId(InvalidForeignId::Filler);
+        for id in ["0", "-1", "null", "None", "undefined", "[object Object]"] {
+            let answers =
+                [r#"{"user_id":"ID"}"#, r#"{"user_id":"ID","new_user":true}"#].map(|body| body.replace("ID", id));
+            assert_eq!(read_checked(200, answers[0].as_bytes()), Err(filler), "{id}");
+            assert_eq!(read_found(200, answers[1].as_bytes()), Err(filler), "{id}");
+            assert_eq!(read_made(200, answers[1].as_bytes()), Err(filler), "{id}");
         }
         for id in ["a b", "a\\n", "\u{540d}", &"a".repeat(129)] {
             let answer = read_checked(200, format!(r#"{{"user_id":"{id}"}}"#).as_bytes());

@@ -89,7 +89,12 @@ impl BindingsFile {
     fn lines(&self) -> Result<impl Iterator<Item = (u64, io::Result<Vec<u8>>)>, Failure> {
         let rewound = (&self.file).rewind();
         rewound.map_err(|error| self.unusable(&format!("it must be a file that can be read twice: {error}")))?;
-        Ok((1..).zip(BufReader::new(&self.file).split(b'\n')))
+        let mut reader = BufReader::new(&self.file);
+        // What Windows puts before a text in UTF-8.
+        if reader.fill_buf().is_ok_and(|begin| begin.starts_with("\u{feff}".as_bytes())) {
+            reader.consume(3);
+        }
+        Ok((1..).zip(reader.split(b'\n')))
     }
 
     fn unusable(&self, reason: &str) -> Failure {

@@ -17,8 +17,10 @@ use super::{
 };
 use crate::{
     accounts::Named,
+    cli::environment::variables,
     clock::now,
     login::{BindError, Binder, Link, SettledState},
+    settings::{read_one, variables::BINDINGS_PER_USER},
 };
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
@@ -34,7 +36,7 @@ pub(in crate::cli) struct ImportArgs {
     /// The app of lines that name none
     #[arg(long, value_name = "APPID")]
     appid: Option<AppId>,
-    /// The number of people that a user may have in one app; default: any number
+    /// The number of people that a user may have in one app; default: WXMINT_BINDINGS_PER_USER
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     per_user: Option<u32>,
 }
@@ -49,7 +51,8 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let people = file.check()?;
     // One id for the whole import, because it only tells a repeated step from the step of another writer.
     let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
-    let import = Import { redis, attempt, per_user: args.per_user.unwrap_or(u32::MAX), now: now() };
+    let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
+    let import = Import { redis, attempt, per_user, now: now() };
     import.all(&file, people).await
 }
 
@@ -99,8 +102,8 @@ impl Import<'_> {
                 let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
                 return Ok(Imported::Done { news, conflict });
             }
-            Err(BindError::AlreadyBound) if news && self.per_user < u32::MAX => {
-                "the user has the allowed number of people in this app already"
+            Err(BindError::AlreadyBound) if news => {
+                "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
             }
             Err(BindError::AlreadyBound) => "the person is bound to another user",
             Err(BindError::Blocked) => "the user is blocked",

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId};
+use wxmint_ids::{AppId, InvalidId, Person, UnionId, UserId, foreign_id};
 use wxmint_store::Binding;
 
 use crate::cli::output;
@@ -50,6 +50,11 @@ impl Record {
         members.check_names()?;
         let named = members.id::<AppId>("appid")?.or_else(|| app.cloned());
         let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
+        if app.as_str().bytes().any(|letter| letter.is_ascii_uppercase()) {
+            return Err(
+                "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
+            );
+        }
         let openid = members.id("openid")?.ok_or("has no `openid`")?;
         Ok(Self { person: Person { app, openid }, state: members.state()? })
     }
@@ -99,7 +104,7 @@ impl RecordMembers {
             Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
             Some(_) => return Err(format!("`{name}` must be a text")),
         };
-        text.parse().map(Some).map_err(|error| format!("`{name}` {error}"))
+        foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
     }
 
     fn state(&self) -> Result<RecordState, String> {
@@ -179,6 +184,14 @@ mod tests {
             (r#"{"appid":"wx1","openid":"o","user_id":"secret one"}"#, "`user_id` must consist of"),
             (r#"{"appid":"wx1","openid":"o","user_id":1.5}"#, "`user_id` must be a text"),
             (r#"{"appid":"wx1","openid":"o","user_id":["secret"]}"#, "`user_id` must be a text"),
+            (r#"{"appid":"wx1","openid":"o","user_id":0}"#, "`user_id` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":-1}"#, "`user_id` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"[object Object]"}"#, "`user_id` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":""}"#, "`user_id` must not be empty"),
+            (r#"{"appid":"wx1","openid":"openid","user_id":"user_id"}"#, "`openid` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":"NULL"}"#, "`unionid` must name somebody"),
+            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":0}"#, "`unionid` must name somebody"),
+            (r#"{"appid":"WX0123456789ABCDEF","openid":"o","user_id":"u"}"#, "has an AppID with capital letters"),
             (r#"{"appid":"wx1","openid":"o","user_id":"u","union_id":"secret"}"#, "has a member that is none of"),
             (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":"secret"}"#, "`bound_at` must be a time"),
             (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":1769846400}"#, "`bound_at` must be a time"),

@@ -7,7 +7,7 @@ mod password;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use wxmint_ids::UserId;
+use wxmint_ids::{UserId, foreign_id};
 
 use super::{
     Failure,
@@ -34,7 +34,7 @@ pub(super) enum UsersCommand {
         #[arg(value_parser = name)]
         name: Username,
         /// Your own id of the user, the `sub` of the tokens; default: a new one
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = foreign_id::<UserId>)]
         user_id: Option<UserId>,
         /// Claims of the user's tokens, such as 'roles=a,b;tenant=x'; roles is a list, all others are texts
         #[arg(long)]

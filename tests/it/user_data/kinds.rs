@@ -22,7 +22,10 @@ fn assert_holds_nothing_of_wechats(answer: &Answer, session: &Session) {
 async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_before() {
     let replicas = Replicas::start().await;
     replicas.log_in("lin").await;
+    let second = replicas.log_in("lin").await;
+    replicas.0.wechat.change_app(json!({"appid": APPID, "repeats_session_keys": true})).await;
     let lin = replicas.log_in("lin").await;
+    assert_eq!(second.key, lin.key, "WeChat has given it again");
     let handed = async |kind: &str, more: Value| {
         let wanted = with(&json!({"person": "lin", "kind": kind}), &more);
         replicas.0.wechat.hand_over(serde_json::from_str(&wanted).expect("JSON")).await

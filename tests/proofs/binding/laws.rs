@@ -287,11 +287,15 @@ pub(crate) fn of_an_answer(
     }
 }
 
-/// An operator has blocked the user who was proved, or made, or for whom the unionid stands or stood.
+/// An operator has blocked the user who was proved, or made, or for whom the unionid stands or stood, or whom the same human is or
+/// was in any app.
 fn may_be_blocked(visit: &Visit, evidence: &Evidence, books: &Books, backend: &Backend) -> bool {
     let proved = |user: &UserId| matches!(&visit.wish, Wish::LogInAs(candidate) if candidate.user == *user);
     let held = |user: &UserId| visit.unionid.clone().is_some_and(|it| books.ever_held.contains(&(it, user.clone())));
-    evidence.blocked.iter().any(|user| proved(user) || backend.has_made(user) || held(user))
+    let human = |person: &Person| person.openid.as_str().split('-').next().map(str::to_owned);
+    let own = books.people.iter().filter(|person| human(person) == human(&visit.person));
+    let been: BTreeSet<_> = own.flat_map(|person| books.pasts(person)).map(|past| &past.user).collect();
+    evidence.blocked.iter().any(|user| proved(user) || backend.has_made(user) || held(user) || been.contains(user))
 }
 
 fn of_a_login(bound: &Bound, visit: &Visit, evidence: &Evidence, books: &mut Books, backend: &Backend) -> Held {

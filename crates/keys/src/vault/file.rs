@@ -28,9 +28,9 @@ fn read((text, line): (&[u8], usize)) -> Result<VaultKey, VaultError> {
         b"" => None,
         time => Some(instant(time).ok_or(VaultError::BadTime { line })?),
     };
-    let [mac, names] =
-        ["wxmint vault MAC key", "wxmint audit person key"].map(|label| MacKey::derived_from(&bytes, label));
-    Ok(VaultKey { id: KeyId::of(&bytes), key: LessSafeKey::new(key), mac, names, line, seals_from })
+    let [mac, names, nonces] = ["wxmint vault MAC key", "wxmint audit person key", "wxmint vault nonce key"]
+        .map(|label| MacKey::derived_from(&bytes, label));
+    Ok(VaultKey { id: KeyId::of(&bytes), key: LessSafeKey::new(key), mac, names, nonces, line, seals_from })
 }
 
 fn instant(text: &[u8]) -> Option<DateTime<Utc>> {

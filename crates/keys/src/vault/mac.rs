@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 /// In bytes. Enough, because nobody can try a MAC without asking.
-const LENGTH: usize = 12;
+pub(super) const LENGTH: usize = 12;
 
 /// A key of its own, derived from a vault key.
 pub(super) struct MacKey(hmac::Key);
@@ -19,7 +19,13 @@ impl MacKey {
     }
 
     pub(super) fn of(&self, text: &str) -> String {
-        URL_SAFE_NO_PAD.encode(&hmac::sign(&self.0, text.as_bytes()).as_ref()[..LENGTH])
+        URL_SAFE_NO_PAD.encode(self.bytes_of(text.as_bytes()))
+    }
+
+    pub(super) fn bytes_of(&self, text: &[u8]) -> [u8; LENGTH] {
+        let (mut bytes, whole) = ([0; LENGTH], hmac::sign(&self.0, text));
+        bytes.copy_from_slice(&whole.as_ref()[..LENGTH]);
+        bytes
     }
 
     pub(super) fn has_made(&self, mac: &str, text: &str) -> bool {

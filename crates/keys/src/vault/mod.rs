@@ -6,10 +6,7 @@ mod sealed;
 
 use std::{fmt, str};
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce},
-    rand,
-};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person};
@@ -55,6 +52,7 @@ struct VaultKey {
     mac: MacKey,
     /// Names people in audit events.
     names: MacKey,
+    nonces: MacKey,
     /// Counted from 1, blank lines included.
     line: usize,
     /// None: it seals as soon as it is read.
@@ -109,11 +107,11 @@ impl Vault {
         sealed.is_under(self.keys[self.sealing].id)
     }
 
-    /// Seals with the key whose turn it is (AES-256-GCM, random nonce), for this owner alone.
+    /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the secret, so
+    /// that [`Sealed::is_same_secret`] can tell. The oldest key makes it, as in [`Self::audit_name`].
     pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
-        let VaultKey { id, key, .. } = &self.keys[self.sealing];
-        let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| VaultError::Crypto)?;
+        let (VaultKey { id, key, .. }, owner) = (&self.keys[self.sealing], owner.into());
+        let nonce = self.nonce(secret, owner);
         // Of the final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
         for part in [&[BASE64][..], id.mark(), &nonce, secret.as_bytes()] {
@@ -129,11 +127,22 @@ impl Vault {
                 sealed[HEADER_LEN..].copy_from_slice(secret.as_bytes());
             }
         }
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let owner = owner.into().associated_data(sealed[0]);
+        let (nonce, owner) = (Nonce::assume_unique_for_key(nonce), owner.associated_data(sealed[0]));
         let tag = key.seal_in_place_separate_tag(nonce, owner, &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| VaultError::Crypto)?.as_ref());
         Ok(Sealed(sealed))
+    }
+
+    /// No two secrets have the same, but for a chance in 2^96. The form follows from the secret.
+    fn nonce(&self, secret: &str, owner: Owner<'_>) -> [u8; NONCE_LEN] {
+        let mut text = owner.associated_data(0).as_ref().to_vec();
+        text.reserve_exact(secret.len());
+        text.extend_from_slice(secret.as_bytes());
+        self.oldest().nonces.bytes_of(&Zeroizing::new(text))
+    }
+
+    fn oldest(&self) -> &VaultKey {
+        self.keys.last().expect("a vault has a key")
     }
 
     /// Opens what any of the keys sealed for this owner.
@@ -156,8 +165,7 @@ impl Vault {
     /// What audit events call a person: always the same, and nobody without a vault key can find the openid by it. The oldest
     /// key makes it, so that a new key changes nothing until the oldest is taken away.
     pub fn audit_name(&self, person: &Person) -> String {
-        let oldest = self.keys.last().expect("a vault has a key");
-        oldest.names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
+        self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
 }
 
@@ -318,10 +326,18 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_value_does_not_hold_the_key_and_never_looks_the_same_twice() {
+    fn a_sealed_value_does_not_hold_the_key_and_looks_alike_for_one_owner_and_secret_alone() {
         let vault = vault(&[1]);
-        let [one, other] = [(); 2].map(|()| vault.seal(SESSION_KEY, &person("o1")).expect("sealed"));
-        assert_ne!(one, other);
+        let [one, again] = [(); 2].map(|()| vault.seal(SESSION_KEY, &person("o1")).expect("sealed"));
+        assert!(one == again && one.is_same_secret(&again) && one.is_same_secret(&one.stale()));
+        let by_newer = self::vault(&[2, 1]).seal(SESSION_KEY, &person("o1")).expect("sealed");
+        assert!(one.is_same_secret(&by_newer) && one != by_newer, "also while the vault key is replaced");
+        let other_secret = vault.seal("HyVFkGl5F5OQWJZZaNzBBw==", &person("o1"));
+        let other_key = self::vault(&[2]).seal(SESSION_KEY, &person("o1"));
+        for other in [other_secret, vault.seal(SESSION_KEY, &person("o2")), vault.seal(SESSION_KEY, &*APP), other_key] {
+            assert!(!one.is_same_secret(&other.expect("sealed")));
+        }
+        assert!(!Sealed::nothing().is_same_secret(&Sealed::nothing()), "there is no secret");
         let bytes = STANDARD.decode(SESSION_KEY).expect("base64");
         assert!(![SESSION_KEY.as_bytes(), &bytes].iter().any(|key| one.0.windows(key.len()).any(|some| some == *key)));
         assert_eq!(one.0.len(), 47, "each person has two");

@@ -39,6 +39,12 @@ impl Sealed {
         &self.0
     }
 
+    /// Whether the same secret of the same owner was sealed. The scripts of the store compare the same bytes.
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        let nonce = self.0.get(1 + MARK_LEN..HEADER_LEN);
+        nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
+    }
+
     /// How the secret is written.
     pub(super) fn form(&self) -> Option<u8> {
         Some(self.0.first()? & !STALE)

@@ -24,7 +24,6 @@ pub(super) struct StoredBinding {
     state: State,
     /// The rest of what is stored of a binding.
     bound_at: DateTime<Utc>,
-    conflict: Option<UserId>,
     /// The user whose block was noted last, the number of that change, and whether it is a block.
     block: Option<(UserId, u64, bool)>,
     /// Noted when the session key was forgotten.
@@ -99,8 +98,7 @@ impl StoredBinding {
             State::Free => BindingState::Free { generation, dissolved: self.dissolved },
             State::Intended(intent) => BindingState::Intended { generation, intent: intent.clone() },
             State::Bound(bound) => {
-                let (blocked, conflict) = (self.is_blocked(&bound.user), self.conflict.clone());
-                BindingState::Bound(Bound { blocked, conflict, ..bound.clone() })
+                BindingState::Bound(Bound { blocked: self.is_blocked(&bound.user), ..bound.clone() })
             }
             State::Leaving(user, since) => BindingState::Leaving { generation, user: user.clone(), since: *since },
         }
@@ -122,8 +120,8 @@ impl StoredBinding {
     }
 
     pub(super) fn whole(&self, person: &Person) -> Option<Binding> {
-        let State::Bound(Bound { user, unionid, others, .. }) = self.state.clone() else { return None };
-        let (person, others, conflict) = (person.clone(), others.into_iter().collect(), self.conflict.clone());
+        let State::Bound(Bound { user, unionid, others, conflict, .. }) = self.state.clone() else { return None };
+        let (person, others) = (person.clone(), others.into_iter().collect());
         Some(Binding { person, user, unionid, others, conflict, bound_at: self.bound_at })
     }
 
@@ -136,10 +134,10 @@ impl StoredBinding {
                 State::Free
             }
             IntentOutcome::Bound { new_for, unionid } => {
-                (self.dissolved, self.bound_at, self.conflict) = (false, at, None);
+                (self.dissolved, self.bound_at) = (false, at);
                 let (generation, user, others) = (self.generation, intent.user.clone(), unionid.into_iter().collect());
-                let bound = Bound { generation, user, unionid: None, others, conflict: None, new_for, blocked: false };
-                State::Bound(bound)
+                let (unionid, conflict, shared, blocked) = (None, None, false, false);
+                State::Bound(Bound { generation, user, unionid, others, conflict, shared, new_for, blocked })
             }
         };
     }
@@ -258,6 +256,21 @@ impl Bindings for Memory {
         Ok(bound.user == *user)
     }
 
+    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
+        let mut shelves = self.shelves();
+        let shared = shelves.shared.entry(unionid.clone()).or_default();
+        shared.extend(users.iter().map(|user| (*user).clone()));
+        Ok(shared.iter().cloned().collect())
+    }
+
+    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
+        let mut shelves = self.shelves();
+        if let Some(State::Bound(bound)) = shelves.bindings.get_mut(person).map(|binding| &mut binding.state) {
+            bound.shared |= bound.user == *user;
+        }
+        Ok(())
+    }
+
     async fn link_unionid(
         &self,
         person: &Person,
@@ -273,8 +286,8 @@ impl Bindings for Memory {
         }
         bound.others.extend(bound.unionid.replace(unionid.clone()));
         bound.others.remove(unionid);
-        let news = conflict.is_some() && binding.conflict.as_ref() != conflict;
-        binding.conflict = conflict.cloned();
+        let news = conflict.is_some() && bound.conflict.as_ref() != conflict;
+        bound.conflict = conflict.cloned();
         Ok(Some(news))
     }
 }

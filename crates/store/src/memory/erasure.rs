@@ -57,6 +57,7 @@ impl Erasure for Memory {
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let mut shelves = self.shelves();
+        shelves.shared.get_mut(unionid).into_iter().for_each(|users| _ = users.remove(user));
         let linked = shelves.unionids.get(unionid).is_some_and(|link| link.user == *user);
         if linked {
             shelves.unionids.remove(unionid);

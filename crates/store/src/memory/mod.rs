@@ -11,7 +11,7 @@ mod session;
 mod ticket;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -41,6 +41,8 @@ struct Shelves {
     bindings: HashMap<Person, binding::StoredBinding>,
     users: HashMap<UserId, list::StoredList>,
     unionids: HashMap<UnionId, Link>,
+    /// The users in conflict.
+    shared: HashMap<UnionId, BTreeSet<UserId>>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
     devices: HashMap<UserCode, device::StoredDevice>,
     /// Until when a user may have a token: the user, the client, and the app through which it was approved.

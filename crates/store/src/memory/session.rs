@@ -1,6 +1,6 @@
 //! Ends of tokens, and session keys, in memory.
 
-use std::{collections::HashSet, mem};
+use std::{collections::HashSet, mem, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,8 +8,8 @@ use wxmint_ids::UserId;
 
 use super::{
     super::{
-        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person,
-        Result, Sealed, Sessions, Tried,
+        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening,
+        PREVIOUS_KEY_TTL, Person, Result, Sealed, Sessions, Tried,
     },
     Memory, micros,
 };
@@ -43,10 +43,17 @@ impl StoredSession {
         (own.unwrap_or_else(|| ExchangeOrder::new(current.micros + 1, &order.attempt)), key)
     }
 
+    /// A key that WeChat gives again pushes out none but itself; and the one before, if its time is over.
     pub(super) fn keep(&mut self, exchange: ExchangedKey, until: DateTime<Utc>) {
+        let is_repeated = exchange.1.is_same_secret(&self.current.1);
         if exchange.0 > self.current.0 {
-            self.previous = Some(mem::replace(&mut self.current, exchange));
-        } else if exchange.0 < self.current.0 && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order) {
+            let lasts = Duration::from_micros(exchange.0.micros - self.current.0.micros) < PREVIOUS_KEY_TTL;
+            let replaced = mem::replace(&mut self.current, exchange);
+            self.previous = if is_repeated { self.previous.take().filter(|_| lasts) } else { Some(replaced) };
+        } else if exchange.0 < self.current.0
+            && !is_repeated
+            && self.previous.as_ref().is_none_or(|(order, _)| exchange.0 > *order)
+        {
             self.previous = Some(exchange);
         }
         self.until = until;

@@ -11,6 +11,7 @@ use super::{
         AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
     },
     Call, Redis, Script, flag, name, packed, replace, script,
+    session::change_session,
     stored_binding::{StoredBinding, stored_binding},
     unreadable,
 };
@@ -131,6 +132,23 @@ impl Bindings for Redis {
         let script = link_unionid(person, user, unionid);
         let noted: i8 = self.link.run_confirmed("note_unionid", script).await?;
         Ok(noted >= 0)
+    }
+
+    async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
+        let key = name::shared(unionid);
+        if !users.is_empty() {
+            let mut noted = Call::of("HSET", &key);
+            users.iter().for_each(|user| _ = noted.arg(packed::user(user)).arg(""));
+            self.link.run_confirmed::<u64>("share_unionid", noted).await?;
+        }
+        let shared: HashMap<Vec<u8>, Value> = self.link.run("share_unionid", Call::of("HGETALL", &key)).await?;
+        shared.keys().map(|user| packed::read_user(user)).collect()
+    }
+
+    async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
+        let mut script = change_session(person, "share");
+        script.arg(packed::user(user));
+        Ok(self.link.run_confirmed("note_shared", script).await?)
     }
 
     async fn link_unionid(

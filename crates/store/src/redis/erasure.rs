@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
@@ -93,8 +94,9 @@ impl Erasure for Redis {
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let user = packed::user(user);
-        let script = replace(&name::union(unionid), &user, b"");
-        let held: Option<Vec<u8>> = self.link.run_confirmed("erase_unionid", script).await?;
+        let mut script = replace(&name::union(unionid), &user, b"");
+        script.cmd("HDEL").arg(name::shared(unionid)).arg(&user);
+        let (held, _): (Option<Vec<u8>>, Value) = self.link.run_confirmed("erase_unionid", script).await?;
         Ok(held == Some(user))
     }
 

@@ -114,6 +114,11 @@ pub(super) fn union(unionid: &UnionId) -> String {
     ["wxmint:union:{", unionid.as_str(), "}"].concat()
 }
 
+/// The users of a unionid who are in conflict.
+pub(super) fn shared(unionid: &UnionId) -> String {
+    union(unionid) + ":users"
+}
+
 /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
 pub(super) fn ticket(ticket: &Ticket) -> String {
     format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))

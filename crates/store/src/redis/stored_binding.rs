@@ -58,6 +58,7 @@ impl StoredBinding {
                 unionid: self.field(b'n').and_then(|unionid| packed::read_unionid(unionid).ok()),
                 others: self.field(b'o').map(packed::read_unionids).transpose()?.into_iter().flatten().collect(),
                 conflict: self.field(b'c').and_then(|user| packed::read_user(user).ok()),
+                shared: is_set(b'r'),
                 new_for: self.field(b'f').and_then(|mark| Some(AttemptMark(u32::from_be_bytes(mark.try_into().ok()?)))),
                 blocked: is_on && self.field(b'k') == Some(user),
             }));

@@ -40,7 +40,7 @@ elseif intended then
       -- looks for them finds them (note_not_ended.lua).
       redis.call('HSET', KEYS[1], 'd', 0)
     end
-    redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a')
+    redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')
   elseif step == 'drop' then
     drop_keys()
     note_left(intended)

@@ -7,6 +7,7 @@
 --     second of the login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
 --   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked has no session
 --     keys. User, number of the change, 'on' or 'off'.
+--   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
 if step == 'forget' then
   drop_keys()
@@ -31,6 +32,10 @@ elseif step == 'keep' then
     if tonumber(ARGV[6]) * 1000000 > micros_of(ARGV[3]) + 1000000 then
       note_login(tonumber(ARGV[6]))
     end
+  end
+elseif step == 'share' then
+  if redis.call('HGET', KEYS[1], 'u') == ARGV[2] then
+    redis.call('HSET', KEYS[1], 'r', '1')
   end
 elseif step == 'block' then
   local held = redis.call('HMGET', KEYS[1], 'u', 'i', 'k', 's')

@@ -108,12 +108,18 @@ local function uncounted(line)
   return string.sub(line, 1, 7) .. '\0\0\0\0' .. string.sub(line, 12)
 end
 
--- The line of these that is this one: it is repeated. It may have another place or another sealed key by now. The lines of an app
--- without session keys have none.
+-- Whether both lines have one key: their nonces tell. The lines of an app without session keys have none.
+local function have_same_key(line, other)
+  return #line > 25 and string.sub(line, 15, 26) == string.sub(other, 15, 26)
+end
+
+-- The line of these that is this one: it is repeated. It may have another sealed key by now; or, if the clock has stepped back,
+-- another place with the same random bits. WeChat may give a key again, so that the key alone tells nothing.
 local function repeated(line, lines)
   for at, kept in ipairs(lines) do
-    local has_its_key = #line > 11 and string.sub(kept, 12) == string.sub(line, 12)
-    if has_its_key or string.sub(kept, 1, 7) == string.sub(line, 1, 7) then
+    local has_its_bits = string.byte(kept, 7) % 16 == string.byte(line, 7) % 16
+    local is_moved = #line > 11 and micros_of(kept) > now and has_its_bits and string.sub(kept, 12) == string.sub(line, 12)
+    if is_moved or string.sub(kept, 1, 7) == string.sub(line, 1, 7) then
       return kept, at
     end
   end
@@ -138,14 +144,21 @@ local function write(lines, counts, ...)
   redis.call('SET', KEYS[2], kept .. as_text(counts), ...)
 end
 
--- Adds a line to these, of which the two latest stay. `counts`: of the logins that count besides.
+-- Adds a line to these, of which the two latest stay. A key that WeChat gives again pushes none out but itself; and the one before,
+-- if ten minutes (PREVIOUS_KEY_TTL) have passed since it was replaced. `counts`: of the logins that count besides.
 local function keep_line(line, lines, counts, seconds)
-  local at = 1
+  local at, going = 1, 3
   while lines[at] and is_earlier(line, lines[at]) do
     at = at + 1
   end
   table.insert(lines, at, line)
-  count_all(counts, {table.remove(lines, 3)})
+  if lines[2] and have_same_key(lines[1], lines[2]) then
+    going = 2
+    if micros_of(lines[1]) - micros_of(lines[2]) >= 600000000 then
+      count_all(counts, {table.remove(lines, 3)})
+    end
+  end
+  count_all(counts, {table.remove(lines, going)})
   write(lines, counts, 'EX', seconds)
 end
 
