@@ -171,6 +171,21 @@ async fn the_virtual_person_of_a_snapshot_is_nobody_and_the_real_one_comes_in_la
     bed.service().expect_no_faults().await;
 }
 
+/// The raw control characters of one nickname neither keep this person out nor open the breaker for others.
+#[tokio::test]
+async fn a_nickname_with_control_characters_is_nobodys_outage() {
+    let (builder, _folder) = builder();
+    let bed = builder.env("WXMINT_LIMIT_OPENID", "100/1m").start().await;
+    bed.wechat.change_app(json!({"appid": ACCOUNT, "unionid_by_userinfo": true})).await;
+    for person in ["lin\u{14}x", "mei"] {
+        for _ in 0..30 {
+            let code = code(&bed, ACCOUNT, json!({"person": person, "scope": "snsapi_userinfo"})).await;
+            log_in(&bed, ACCOUNT, &code).await.expect_login();
+        }
+    }
+    assert_eq!(bed.wechat.asked("/sns/userinfo").await, 60);
+}
+
 #[tokio::test]
 async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_without() {
     let (builder, _folder) = builder();

@@ -115,3 +115,29 @@ impl Answer {
 /// An answer with this errcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) i32);
+
+/// JSON as WeChat writes it: control characters of what somebody has written are not escaped.
+pub(super) fn with_raw_controls(json: &str) -> String {
+    let (mut raw, mut rest) = (String::new(), json);
+    while let Some((before, escape)) = rest.split_once('\\') {
+        raw.push_str(before);
+        let (control, length) = match escape.as_bytes() {
+            [b'u', b'0', b'0', high, low, ..] => {
+                let code = str::from_utf8(&[*high, *low]).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                (code.filter(|code| *code < b' '), 5)
+            }
+            [b'n', ..] => (Some(b'\n'), 1),
+            [b'r', ..] => (Some(b'\r'), 1),
+            [b't', ..] => (Some(b'\t'), 1),
+            _ => (None, 0),
+        };
+        // Another escape, and the character that it escapes.
+        let first = escape.chars().next().map_or(0, char::len_utf8);
+        match control {
+            Some(control) => raw.push(char::from(control)),
+            None => raw.extend(["\\", &escape[..first]]),
+        }
+        rest = &escape[if control.is_some() { length } else { first }..];
+    }
+    raw + rest
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     apps::{Kind, identifier},
-    call::{Call, Refusal},
+    call::{Call, Refusal, with_raw_controls},
     people::{Account, Person, Purpose, Scope},
     state::{alphanumeric, lock},
     world::World,
@@ -97,7 +97,7 @@ impl World {
         match (of == openid, scope) {
             (false, _) => Err(Refusal(40003)),
             (true, Scope::Base) => Err(Refusal(48001)),
-            _ => Ok(info.to_string()),
+            _ => Ok(with_raw_controls(&info.to_string())),
         }
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{people::Account, state::random, world::World};
+use super::{call::with_raw_controls, people::Account, state::random, world::World};
 
 /// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;
@@ -176,7 +176,7 @@ fn change(members: &mut Members, changes: &Map<String, Value>) {
 /// A JSON object with its members in this order.
 fn object(members: &[(String, Value)]) -> String {
     let written: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
-    format!("{{{}}}", written.join(","))
+    with_raw_controls(&format!("{{{}}}", written.join(",")))
 }
 
 /// Encrypts with AES-128-CBC under the session key's bytes; returns ciphertext and iv in base64.

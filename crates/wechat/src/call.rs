@@ -122,19 +122,40 @@ impl Text<'_> {
     }
 }
 
-/// Whether WeChat itself has written the body: it has an `errcode`, or the `openid` of a successful login. The error
-/// page of a gateway has neither, even if it is JSON.
+/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC 8259 section 7)
+/// wants them escaped. None of them belongs to what is read, so each becomes a space.
+pub(super) fn without_control_characters(body: &[u8]) -> Cow<'_, [u8]> {
+    match body.iter().any(|byte| *byte < b' ') {
+        true => body.iter().map(|byte| *byte.max(&b' ')).collect(),
+        false => Cow::Borrowed(body),
+    }
+}
+
+/// The members by which WeChat's own answers are known.
+const OF_WECHAT: [&[u8]; 4] = [b"\"errcode\"", b"\"openid\"", b"\"authorizer_info\"", b"\"authorization_info\""];
+
+/// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is. The error page
+/// of a gateway has none of them, even if it is JSON. An answer that a person's own text has spoiled is no outage.
 fn is_of_wechat(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Form {
         #[serde(default, deserialize_with = "is_number")]
         errcode: bool,
         openid: Option<IgnoredAny>,
+        authorizer_info: Option<IgnoredAny>,
     }
     fn is_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
         number_or_quoted(deserializer).map(|_| true)
     }
-    from_json::<Form>(body).is_ok_and(|form| form.errcode || form.openid.is_some())
+    match from_json::<Form>(body) {
+        Ok(form) => form.errcode || form.openid.is_some() || form.authorizer_info.is_some(),
+        Err(_) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => false,
+        Err(_) => body.trim_ascii_start().starts_with(b"{") && OF_WECHAT.iter().any(|name| contains(body, name)),
+    }
+}
+
+fn contains(body: &[u8], name: &[u8]) -> bool {
+    body.windows(name.len()).any(|part| part == name)
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type are ignored because they say
@@ -241,12 +262,24 @@ mod tests {
             (r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#, Succeeded),
             (r#"{"errcode":"soon"}"#, Unanswered),
             (r#"{"message":"no Route matched with those values"}"#, Unanswered),
+            (r#"{"openid":"o","nickname":"a"b"}"#, Succeeded),
+            (r#"<html>"errcode"</html>"#, Unanswered),
             ("{}", Unanswered),
             ("<html>502</html>", Unanswered),
             ("", Unanswered),
         ] {
             assert_eq!(read(body).expect_err(body).outcome(), outcome, "{body}");
         }
+    }
+
+    #[test]
+    fn each_control_character_of_a_persons_text_becomes_a_space() {
+        for control in 0..b' ' {
+            let body = format!("{{\"openid\":\"o1\",\"nickname\":\"a{}b\"}}", char::from(control));
+            let read = serde_json::from_slice::<serde_json::Value>(&without_control_characters(body.as_bytes()));
+            assert_eq!(read.expect("JSON"), serde_json::json!({"openid": "o1", "nickname": "a b"}), "{control}");
+        }
+        assert!(matches!(without_control_characters(b"{}"), Cow::Borrowed(_)), "the others are not copied");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
 use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
 
-use super::{Api, AppSecret, CallError, Verdict, errcode};
+use super::{Api, AppSecret, CallError, Verdict, call::without_control_characters, errcode};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
@@ -257,7 +257,8 @@ impl WeChat {
         // The status is ignored because it says nothing.
         let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
         let answer = match timeout_at(until, http.fetch(request)).await {
-            Ok(Ok(answer)) => read(&answer.body).map_err(|error| error.of_reading(&answer.body)),
+            Ok(Ok(answer)) if api == Api::MiniProgramCode => read_from(&answer.body, read),
+            Ok(Ok(answer)) => read_from(&without_control_characters(&answer.body), read),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(CallError::unanswered("no answer within 5 s")),
         };
@@ -268,6 +269,10 @@ impl WeChat {
         self.observer.call_ended(api.name(), &app.id, outcome, started.elapsed());
         answer
     }
+}
+
+fn read_from<T>(body: &[u8], read: impl Fn(&[u8]) -> Result<T, CallError>) -> Result<T, CallError> {
+    read(body).map_err(|error| error.of_reading(body))
 }
 
 /// The pause before a second attempt; `None` if there must be no second attempt.

@@ -87,8 +87,9 @@ impl EncryptedData {
     pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
         let mut text = cbc::decrypt(key, &self.ciphertext, &self.iv)?;
         let padded_well = cbc::blank_padding(&mut text);
-        // Both checks always run, and then something is always parsed as JSON.
+        // All of this always runs, and then something is always parsed as JSON.
         let readable = padded_well & text::may_be_an_object(&text);
+        text::blank_control_characters(&mut text);
         Members::read(if readable { &text } else { DECOY })?.believed(check)
     }
 }

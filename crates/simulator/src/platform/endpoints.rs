@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         apps::Kind,
-        call::{Call, Refusal},
+        call::{Call, Refusal, with_raw_controls},
         endpoints::{json_object, text},
         world::World,
     },
@@ -97,13 +97,14 @@ impl World {
         let is_mini_program = self.apps[merchant.app].kind == Kind::MiniProgram;
         let mut info = json!({
             "nick_name": merchant.appid, "user_name": format!("gh_{}", merchant.appid), "verify_type_info": {"id": 0},
-            "service_type_info": {"id": if is_mini_program { 0 } else { 2 }},
+            "service_type_info": {"id": if is_mini_program { 0 } else { 2 }}, "signature": "晨光商城\n全场包邮\u{14}",
         });
         if is_mini_program {
             let network = json!({"RequestDomain": [], "WsRequestDomain": [], "UploadDomain": [], "DownloadDomain": []});
             info["MiniProgramInfo"] = json!({"network": network, "categories": [], "visit_status": 0});
         }
-        Ok(json!({"authorizer_info": info, "authorization_info": self.authorization(merchant)}).to_string())
+        let answer = json!({"authorizer_info": info, "authorization_info": self.authorization(merchant)});
+        Ok(with_raw_controls(&answer.to_string()))
     }
 
     /// `/sns/component/jscode2session`

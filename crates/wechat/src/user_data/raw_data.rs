@@ -7,7 +7,7 @@ use aws_lc_rs::{
     digest::{Context, SHA1_FOR_LEGACY_USE_ONLY},
 };
 
-use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members};
+use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members, text::blank_control_characters};
 use crate::{SessionKey, session_key::hex};
 
 /// The number of hexadecimal digits of a SHA-1.
@@ -41,7 +41,9 @@ impl RawData {
         signed.update(key.expose().as_bytes());
         verify_slices_are_equal(hex(signed.finish()).as_bytes(), self.signature.as_bytes())
             .map_err(|_| Undecryptable)?;
-        Ok(Members::read(self.text.as_bytes())?.anonymous())
+        let mut text = self.text.clone().into_bytes();
+        blank_control_characters(&mut text);
+        Ok(Members::read(&text)?.anonymous())
     }
 }
 

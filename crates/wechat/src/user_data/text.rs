@@ -2,11 +2,17 @@
 //! byte.
 //!
 //! With a wrong key, or if anything but the first block was changed, a block decrypts to random bytes, which are text
-//! in one of a million cases. A JSON parser would stop there, and its time would show where. This check reads the whole
+//! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the whole
 //! plaintext. What it accepts is parsed strictly afterwards.
 
-/// Whether the text begins with `{`, has no control characters except whitespace, and has UTF-8 continuation bytes (RFC
-/// 3629) exactly where they belong.
+/// Makes a space of each control character, which WeChat writes as it is into what a person has written. In constant time.
+pub(super) fn blank_control_characters(text: &mut [u8]) {
+    for byte in text {
+        *byte = (*byte).max(b' ');
+    }
+}
+
+/// Whether the text begins with `{`, and has UTF-8 continuation bytes (RFC 3629) exactly where they belong.
 pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     let mut wrong = text.first() != Some(&b'{');
     let [mut first, mut second, mut third] = [0; 3];
@@ -20,8 +26,7 @@ pub(super) fn may_be_an_object(text: &[u8]) -> bool {
 }
 
 fn is_never_in_text(byte: u8) -> bool {
-    let is_blank = (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
-    ((byte < b' ') & !is_blank) | (byte == 0xc0) | (byte == 0xc1) | (byte >= 0xf5)
+    (byte == 0xc0) | (byte == 0xc1) | (byte >= 0xf5)
 }
 
 #[cfg(test)]
@@ -34,7 +39,7 @@ mod tests {
     fn expected(text: &[u8]) -> Option<bool> {
         let begins = text.starts_with(b"{");
         match str::from_utf8(text) {
-            Ok(text) => Some(begins && !text.chars().any(|c| c.is_ascii_control() && !"\t\n\r\x7f".contains(c))),
+            Ok(_) => Some(begins),
             Err(_) if text.iter().any(|byte| [0xe0, 0xed, 0xf0, 0xf4].contains(byte)) => None,
             // The standard library says nothing about the rest, which a space ends.
             Err(error) if error.error_len().is_none() => None,
@@ -43,11 +48,14 @@ mod tests {
     }
 
     #[test]
-    fn every_character_except_control_characters_is_text() {
+    fn every_character_is_text_and_a_control_character_becomes_a_space() {
         for character in '\0'..=char::MAX {
             let text = format!("{{{character} ");
             assert_eq!(Some(may_be_an_object(text.as_bytes())), expected(text.as_bytes()), "{character:?}");
             assert!(!may_be_an_object(&text.as_bytes()[1..]) || character == '{');
+            let mut blanked = text.clone().into_bytes();
+            blank_control_characters(&mut blanked);
+            assert_eq!(blanked == text.as_bytes(), character >= ' ', "{character:?}");
         }
     }
 
@@ -68,6 +76,6 @@ mod tests {
             let block = rng.u128(..).to_be_bytes();
             may_be_an_object(&[b"{\"a\":\"", &block[..], b"\"} "].concat())
         });
-        assert!(passed.count() < 10);
+        assert!(passed.count() < 200);
     }
 }
