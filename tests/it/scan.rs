@@ -18,6 +18,8 @@ use crate::support::{
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
+/// What the metrics of a service have that serves pages.
+const OF_THE_DOOR: [&str; 3] = ["wxmint_device_requests_total{", "route=\"/token\"", "route=\"/device"];
 /// Of the back end.
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 
@@ -96,6 +98,8 @@ async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user(
     assert_eq!((&page.json()["user_id"], &page.json()["token_type"]), (&own["sub"], &"Bearer".into()));
     assert!((12 * 3600 - 5..=12 * 3600).contains(&page.json()["expires_in"].as_i64().expect("seconds")));
     assert!(page.json().get("new_user").is_none());
+    let metrics = bed.service().metrics().await;
+    assert!(OF_THE_DOOR.iter().all(|name| metrics.contains(name)), "{metrics}");
     bed.service().expect_no_faults().await;
 }
 
@@ -127,8 +131,7 @@ async fn the_door_is_not_there_without_its_setting() {
     assert!(metadata.get("token_endpoint").is_none() && metadata.get("grant_types_supported").is_none(), "{metadata}");
     assert!(!bed.service().get("/openapi.json").await.body.contains("/device"));
     let metrics = bed.service().metrics().await;
-    let of_the_door = ["wxmint_device_requests_total", "route=\"/token\"", "route=\"/device"];
-    assert!(of_the_door.iter().all(|name| !metrics.contains(name)), "{metrics}");
+    assert!(OF_THE_DOOR.iter().all(|name| !metrics.contains(name)), "{metrics}");
 }
 
 /// The same commands, whether or not pages may ask. What a replica asks Redis by itself meanwhile is less than half a command a login.

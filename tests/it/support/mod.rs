@@ -21,19 +21,19 @@ pub(crate) mod limit;
 mod load;
 mod process;
 mod proxy;
-#[allow(dead_code, reason = "tests/nightly and the tests of crates/redis-link use all of it")]
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod redis_cluster;
 pub(crate) mod redis_keys;
 mod redis_server;
 pub(crate) mod scan;
 pub(crate) mod secrets;
-#[allow(dead_code, reason = "tests/nightly and the tests of crates/redis-link use all of it")]
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod sentinel;
 mod service;
 mod sidecar;
 mod simulator;
 mod terminal;
-#[allow(dead_code, reason = "tests/nightly and the tests of crates/redis-link use all of it")]
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod tls;
 mod users;
 mod wire;
