@@ -102,10 +102,10 @@ impl World {
     }
 }
 
-/// Of everybody, WeChat tells no more than the name.
+/// WeChat tells no more of anybody than the name, here with a control character as some people have in theirs.
 fn info_of(person: &Person, account: &Account) -> Value {
     json!({
-        "openid": account.openid, "nickname": person.name, "sex": 0, "language": "", "city": "", "province": "", "country": "",
+        "openid": account.openid, "nickname": format!("{}\u{14}", person.name), "sex": 0, "language": "", "city": "", "province": "", "country": "",
         "headimgurl": "", "privilege": [],
     })
 }
