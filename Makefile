@@ -45,7 +45,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(CARGO) test --locked --features kubernetes --test campaign
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
-	  redis_cluster:: redis_sentinel:: redis_confirm:: redis_faults:: whole_life::
+	  redis_cluster:: redis_confirm:: redis_faults:: whole_life::
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked -p wxmint-redis-link --test servers
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	$(TOOLS)/python/bin/python tests/tools/mutants.py

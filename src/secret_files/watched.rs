@@ -55,3 +55,27 @@ impl WatchedFile {
 fn hash(content: &[u8]) -> Vec<u8> {
     digest(&SHA256, content).as_ref().to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc::channel, thread, time::Duration};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+    use crate::secret_files::create_private;
+
+    #[test]
+    fn a_pipe_in_place_of_the_file_is_refused_without_waiting_for_a_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("clients.json");
+        create_private(&path, b"{}").expect("written");
+        let (file, _) = WatchedFile::open(&path).expect("our file");
+        fs::remove_file(&path).expect("our file");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let (sender, read) = channel();
+        thread::spawn(move || sender.send(file.changed().map(|_| ()).map_err(|error| error.to_string())));
+        let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
+        assert!(said.expect_err("no file").contains("it is a pipe, which cannot be read again"));
+    }
+}

@@ -51,7 +51,6 @@ mod redis_confirm;
 mod redis_faults;
 mod redis_readiness;
 mod redis_refusals;
-mod redis_sentinel;
 mod redis_tls;
 mod redis_url_file;
 mod reload;

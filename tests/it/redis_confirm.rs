@@ -36,11 +36,6 @@ async fn statuses<const N: usize>(bed: &TestBed, services: &[Service; N]) -> [u1
     statuses
 }
 
-/// Waits until every service answers a first login.
-async fn all_answered<const N: usize>(bed: &TestBed, services: &[Service; N]) {
-    until("all are answered", PATIENCE, async || statuses(bed, services).await == [200; N]).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_replicas_confirm_as_the_setting_says() {
     let mut bed = TestBed::start().await;
@@ -68,15 +63,8 @@ async fn as_many_replicas_confirm_as_the_setting_says() {
         assert_eq!(services[2].metric(metric).await, value, "{metric}");
     }
     assert!(services[2].metric("wxmint_redis_slots_covered").await.is_nan(), "this is no Cluster");
-    let second = RedisServer::replica_of(&bed.redis).await;
-    all_answered(&bed, &services).await;
-
     first.freeze();
-    assert_eq!(statuses(&bed, &services).await, [503, 200, 200, 503], "one of two is frozen");
-    second.freeze();
-    assert_eq!(statuses(&bed, &services).await, [503, 200, 503, 503], "both are frozen");
+    assert_eq!(statuses(&bed, &services).await, [503, 200, 503, 503]);
     assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known, "who is bound needs no confirmation");
     first.thaw();
-    second.thaw();
-    all_answered(&bed, &services).await;
 }

@@ -414,27 +414,15 @@ async fn a_unionid_that_comes_later_belongs_to_the_user_who_is_there() {
     assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
 }
 
+/// `crates/wechat` holds what each errcode means, and `wechat_faults` what a login answers to each meaning.
 #[tokio::test]
-async fn each_errcode_has_its_answer() {
+async fn an_errcode_has_the_meaning_that_it_has_for_codes_of_oauth2() {
     let (builder, _folder) = builder();
     let bed = builder.start().await;
-    for (errcode, status, code) in [
-        (40029, 400, "code_invalid"),
-        (42003, 400, "code_invalid"),
-        (40163, 400, "code_used"),
-        (50002, 403, "user_blocked"),
-        (45011, 429, "rate_limited"),
-        (41008, 502, "wechat_misconfigured"),
-        (40001, 502, "wechat_misconfigured"),
-        (40013, 502, "wechat_misconfigured"),
-        (40125, 502, "wechat_misconfigured"),
-        (-1, 503, "wechat_unavailable"),
-        (99999, 503, "wechat_unavailable"),
-    ] {
-        let path = "/sns/oauth2/access_token";
+    let path = "/sns/oauth2/access_token";
+    for (errcode, status, code) in [(42003, 400, "code_invalid"), (40001, 502, "wechat_misconfigured")] {
         bed.faults(json!([{"kind": "errcode", "errcode": errcode, "path": path}])).await;
-        let refused = bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(status, code);
-        assert_eq!(refused.headers.contains_key("retry-after"), [429, 503].contains(&status), "{errcode}: {refused:?}");
+        bed.log_in_at(MOBILE, "lin", json!({})).await.expect_problem(status, code);
     }
     bed.faults(json!([])).await;
     bed.wechat.block("lin", true).await;

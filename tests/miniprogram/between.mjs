@@ -1,4 +1,4 @@
-// A proxy between the phone and a server, which tests have fail: it loses answers, holds them back, or gives its own.
+// A proxy between the phone and a server, which tests have fail: it loses answers, or holds them back.
 
 import { createServer } from "node:http";
 
@@ -24,10 +24,7 @@ export class Between {
     this.#server.closeAllConnections?.();
   }
 
-  /**
-   * What the next requests to a path meet, in turn: "lost" (the server acts, and its answer does not arrive), "unreachable",
-   * or an answer `{ status, headers, body }` in place of the server's.
-   */
+  /** What the next requests to a path meet, in turn: "lost" (the server acts, and its answer does not arrive) or "unreachable". */
   meets(path, ...faults) {
     this.#faults.push(...faults.map((fault) => ({ path, fault })));
   }
@@ -49,7 +46,6 @@ export class Between {
     for await (const piece of request) body += piece;
     const fault = this.#fault(path);
     if (fault === "unreachable") return response.destroy();
-    if (fault?.status) return response.writeHead(fault.status, fault.headers).end(fault.body);
     const { authorization, host, connection, "content-length": length, ...others } = headers;
     const sent = authorization ? { ...others, authorization } : others;
     const answered = await fetch(this.#target + path, { method, headers: sent, body: body || undefined });

@@ -1,6 +1,6 @@
 // Plays one story of the package wxmint-miniprogram on a phone, against the real service, and fails unless it ends as expected:
 //
-//     node client.mjs '{"story":…,"person":…,"appid":…,"other_appid":…,"service":…,"simulator":…,"issuer":…,"password":…}'
+//     node client.mjs '{"story":…,"person":…,"appid":…,"service":…,"simulator":…,"issuer":…,"password":…}'
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -10,12 +10,8 @@ import { Peer } from "./peer.mjs";
 import { Phone } from "./runtime.mjs";
 import { Website } from "./website.mjs";
 
-const HOUR = 3_600_000;
-const DAY = 24 * HOUR;
 const LOGIN = "https://login.example.com";
 const ORDERS = "https://api.example.com/orders";
-const HTML = { status: 502, headers: { "content-type": "text/html" }, body: "<html>Bad Gateway</html>" };
-const HOTEL = { ...HTML, status: 200, body: "<html>Welcome! Room number?</html>" };
 
 const PAGE = ours("shop/page.js");
 const PACKAGE = ours("package/miniprogram_dist/index.js");
@@ -149,23 +145,6 @@ const stories = {
     return { seen, requests: peer.answers.length };
   },
 
-  async a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other(world) {
-    const seen = [];
-    for (const days of [-2, 0, 2]) {
-      const phone = world.newPhone();
-      phone.later(days * DAY);
-      const before = await world.logins();
-      const statuses = new Set();
-      for (let hour = 0; hour < 21; hour += 1) {
-        const client = await world.client({}, phone);
-        statuses.add(await outcome(client.request({ url: ORDERS })));
-        phone.later(HOUR);
-      }
-      seen.push({ statuses: [...statuses], logins: (await world.logins()) - before });
-    }
-    return seen;
-  },
-
   /** A wx.login that gives a code a second time, and one that gives it twice. */
   async a_spent_code_is_answered_by_one_new_wx_login(world) {
     const { phone, login } = world;
@@ -183,68 +162,6 @@ const stories = {
       seen: seen.map((one) => (one.userId ? "logged in" : one)),
       statuses: login.passed.map(({ status }) => status),
       state: client.state().status,
-    };
-  },
-
-  async a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry(world) {
-    const { api, login } = world;
-    const client = await world.client();
-    login.meets("/login", "lost");
-    const lostLogin = [await outcome(client.request({ url: ORDERS })), login.count("/login"), api.count("/orders")];
-    await client.login();
-    const lost = async (options) => {
-      const before = api.count("/orders");
-      api.meets("/orders", "lost");
-      return [await outcome(client.request({ url: ORDERS, ...options })), api.count("/orders") - before];
-    };
-    const post = await lost({ method: "POST", data: { buy: 1 } });
-    const postAgain = await lost({ method: "POST", data: { buy: 1 }, retry: true });
-    return {
-      lostLogin,
-      post,
-      postAgain,
-      get: await lost({}),
-      getAgain: await lost({ retry: true }),
-      state: client.state().status,
-    };
-  },
-
-  /** WeChat limits one user: wxmint says for how long. */
-  async retry_after_is_obeyed_by_every_call_that_would_log_in(world) {
-    const client = await world.client();
-    await world.wechat({ kind: "errcode", errcode: 45011, times: 1 });
-    const refused = await client.login().catch((error) => error);
-    const before = await world.logins();
-    const calls = [
-      client.login(),
-      client.token(),
-      client.bind({ username: "alice", password: world.given.password }),
-      ...times(20, () => client.request({ url: ORDERS })),
-    ];
-    const same = (await Promise.all(calls.map((call) => call.catch((error) => error)))).every(
-      (error) => error === refused,
-    );
-    const asked = (await world.logins()) - before;
-    world.phone.later((refused.retryAfter - 1) * 1000);
-    const early = await outcome(client.token());
-    world.phone.later(1000);
-    const late = await outcome(client.request({ url: ORDERS }));
-    // A proxy in wxmint's place asks for a day, and gets 5 minutes.
-    world.login.meets("/login", { ...HTML, status: 503, headers: { "retry-after": "86400" } });
-    const proxy = [await outcome(client.login())];
-    for (const seconds of [299, 1]) {
-      world.phone.later(seconds * 1000);
-      proxy.push((await client.login().catch(({ code }) => code)).userId ? "logged in" : "waits");
-    }
-    return {
-      proxy,
-      code: refused.code,
-      status: refused.status,
-      waits: refused.retryAfter > 0,
-      same,
-      asked,
-      early,
-      late,
     };
   },
 
@@ -294,46 +211,6 @@ const stories = {
     const state = client.state().status;
     await client.login();
     return { seen, later, asked, state, after: await outcome(client.request({ url: ORDERS })), events: world.events };
-  },
-
-  async two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other(world) {
-    const { phone, given } = world;
-    phone.write("token", "of another page");
-    const clients = [];
-    for (const appid of [given.appid, given.other_appid]) {
-      phone.appid = appid;
-      const client = await world.client({ appid });
-      clients.push(client);
-      await client.login();
-    }
-    const tokens = await Promise.all(clients.map((client) => client.token()));
-    await clients[1].logout();
-    const restarted = [];
-    for (const appid of [given.appid, given.other_appid])
-      restarted.push((await world.client({ appid })).state().status);
-    return {
-      different: tokens[0] !== tokens[1],
-      ended: [await world.statusOf(tokens[0]), await world.statusOf(tokens[1])],
-      restarted,
-      other: phone.read("token"),
-      seen: await outcomes(clients.map((client) => client.request({ url: ORDERS }))),
-    };
-  },
-
-  async html_in_wxmints_place_is_unavailable_also_with_200(world) {
-    const { login } = world;
-    const client = await world.client();
-    login.meets("/login", HTML, HOTEL);
-    const seen = await outcomes([client.request({ url: ORDERS })]);
-    seen.push(await outcome(client.login()), await outcome(client.login().then(() => "logged in")));
-    login.meets("/wechat/session", HTML, HOTEL);
-    login.meets("/binding", HOTEL);
-    login.meets("/logout", HOTEL);
-    for (const call of [() => client.session.valid(), () => client.session.valid(), () => client.unbind()])
-      seen.push(await outcome(call()));
-    const before = client.state().status;
-    seen.push(await outcome(client.logout()));
-    return { seen, states: [before, client.state().status] };
   },
 
   async without_a_network_every_call_is_offline_and_the_token_stays(world) {
@@ -462,37 +339,14 @@ const stories = {
       events: world.events,
     };
   },
-
-  async an_aborted_request_rejects_at_once_and_the_others_login_goes_on(world) {
-    const { login, api } = world;
-    const client = await world.client();
-    const tasks = [];
-    const request = () => outcome(client.request({ url: ORDERS, onTask: (task) => tasks.push(task) }));
-    const release = login.holds("/login");
-    const [first, second] = [request(), request()];
-    await until(() => login.count("/login") === 1);
-    tasks[0].abort();
-    const waited = await first;
-    release();
-    const went = await second;
-    const hold = api.holds("/orders");
-    const third = request();
-    await until(() => api.count("/orders") === 2);
-    tasks[2].abort();
-    const underWay = await third;
-    hold();
-    return { waited, went, underWay, logins: login.count("/login"), state: client.state().status };
-  },
 };
 
-const [OFFLINE, LOGGED_OUT, BANNED, ASKED, ABORTED] = [
+const [OFFLINE, LOGGED_OUT, BANNED, ASKED] = [
   ["offline", 0],
   ["logged_out", 0],
   ["user_blocked", 403],
   ["binding_required", 403],
-  ["aborted", 0],
 ];
-const unavailable = (status) => ["unavailable", status];
 const alice = "id-of-alice";
 const pages = (logins) => ({ logins, users: [alice], problems: 0 });
 
@@ -502,29 +356,10 @@ const expected = {
     seen: [pages(1), pages(0), pages(1), pages(0)],
     requests: 250,
   },
-  a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other: Array(3).fill({ statuses: [200], logins: 1 }),
   a_spent_code_is_answered_by_one_new_wx_login: {
     seen: ["logged in", "logged in", ["code_used", 400]],
     statuses: [200, 400, 200, 400, 400],
     state: "logged_in",
-  },
-  a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry: {
-    lostLogin: [OFFLINE, 1, 0],
-    post: [OFFLINE, 1],
-    postAgain: [OFFLINE, 1],
-    get: [OFFLINE, 1],
-    getAgain: [200, 2],
-    state: "logged_in",
-  },
-  retry_after_is_obeyed_by_every_call_that_would_log_in: {
-    proxy: [["unavailable", 503], "waits", "logged in"],
-    code: "rate_limited",
-    status: 429,
-    waits: true,
-    same: true,
-    asked: 0,
-    early: ["rate_limited", 429],
-    late: 200,
   },
   a_login_in_flight_is_lost_to_a_logout_and_its_token_is_ended: {
     seen: Array(5).fill(LOGGED_OUT),
@@ -540,17 +375,6 @@ const expected = {
     state: "user_blocked",
     after: 200,
     events: ["login", "ended", "login"],
-  },
-  two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other: {
-    different: true,
-    ended: [200, 401],
-    restarted: ["logged_in", "logged_out"],
-    other: "of another page",
-    seen: [200, LOGGED_OUT],
-  },
-  html_in_wxmints_place_is_unavailable_also_with_200: {
-    seen: [502, 200, 0, 502, 200, 200, 200].map((status) => (status ? unavailable(status) : "logged in")),
-    states: ["logged_in", "logged_out"],
   },
   without_a_network_every_call_is_offline_and_the_token_stays: { seen: Array(7).fill(OFFLINE), state: "logged_in" },
   a_person_is_bound_by_two_taps_by_a_spent_ticket_and_after_the_end_of_the_binding: {
@@ -582,13 +406,6 @@ const expected = {
     refused: [["forbidden", 403], "done", "access_denied"],
     state: "logged_in",
     events: ["login"],
-  },
-  an_aborted_request_rejects_at_once_and_the_others_login_goes_on: {
-    waited: ABORTED,
-    went: 200,
-    underWay: ABORTED,
-    logins: 1,
-    state: "logged_in",
   },
 };
 

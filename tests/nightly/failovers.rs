@@ -9,7 +9,10 @@ use std::{
 
 use redis::RedisResult;
 
-use crate::support::{Newcomers, PATIENCE, RedisCluster, Sentinel, Shape, TestBed, eventually, lost, tell, until};
+use crate::{
+    newcomers::{Newcomers, lost},
+    support::{PATIENCE, RedisCluster, Sentinel, Shape, TestBed, eventually, tell, until},
+};
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to a second

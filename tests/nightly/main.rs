@@ -4,6 +4,7 @@
 mod alerts;
 mod failovers;
 mod flood;
+mod newcomers;
 mod stalled;
 
 #[path = "../it/apps.rs"]

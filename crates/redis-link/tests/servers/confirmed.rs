@@ -44,6 +44,13 @@ async fn so_many_replicas_confirm_as_are_asked_for_or_all_that_one_server_names(
 }
 
 #[tokio::test(flavor = "local")]
+async fn in_a_cluster_without_replicas_nobody_could_take_over_and_none_is_waited_for_unless_it_is_asked_for() {
+    let cluster = RedisCluster::of(Shape { replicas: 0, ..Shape::default() }).await;
+    let links = [Confirm::Auto, Confirm::Replicas(1)].map(|confirm| link_with(&cluster.url(), confirm));
+    assert_eq!(outcomes(&links).await, [true, false]);
+}
+
+#[tokio::test(flavor = "local")]
 async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_for() {
     let options = ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "3600"].map(str::to_owned);
     let server = RedisServer::start(&options, "").await;

@@ -80,6 +80,8 @@ async fn a_server_that_is_killed_frozen_or_cut_off_fails_calls_within_their_dead
     server.freeze();
     let late = comes_back(&link, async || server.thaw()).await;
     assert!(late.contains("no answer"), "{late}");
+    server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    comes_back(&link, async || server.command::<()>(&["REPLICAOF", "NO", "ONE"])).await;
     let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
     let link = link_with(&server.url_through(proxy.port()), Confirm::Replicas(0));
     write(&link, "a").await.expect("answered");

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Load, PATIENCE, Recorded, TestBed, eventually};
+use crate::support::{Load, PATIENCE, Recorded, TestBed, eventually};
 
 /// Minted at once; each is of somebody else.
 const PEOPLE: usize = 2000;
