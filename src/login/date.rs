@@ -33,9 +33,11 @@ impl LoginWorker {
             );
         }
         let date = match self.policy.one_login {
-            true => self.store.end_earlier(&token, latest).await?,
+            true => self.store.end_earlier(&token, latest).await?.ok_or(LoginError::Blocked)?,
             // Nothing has ended the tokens of a user whom this login has made.
-            false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
+            false if *may_be_ended && !new_user => {
+                self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
+            }
             false => issued_at,
         };
         dated(token, date, latest)

@@ -175,13 +175,14 @@ pub trait Ends {
     /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no end names. An
     /// end names such a second if it was made in the very second of the login, or the store's clock has stepped back since.
     /// Whatever ends the user's tokens later ends this one too. If the date is after `latest`, nothing is noted. Once it is the second of
-    /// the login, the next logins of the person need not ask.
-    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64>;
+    /// the login, the next logins of the person need not ask. `None` if the user is blocked: the end that belongs to the block would
+    /// not name the token.
+    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>>;
 
     /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its app before:
     /// those of earlier seconds, and of the token's own second all for which this was called before. So of logins at the same
     /// time one token is left. A failover may take such an end back.
-    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64>;
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>>;
 
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     async fn end_key(&self, kid: &str) -> Result<bool>;

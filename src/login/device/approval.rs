@@ -127,7 +127,7 @@ impl LoginWorker {
     async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<(), LoginError> {
         self.store.note_client_token(token, &person.app).await?;
         let dated = match self.policy.one_login {
-            true => self.store.end_earlier(token, token.issued_at).await?,
+            true => self.store.end_earlier(token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
         let of_app = Issued { app: person.app.clone(), ..token.clone() };

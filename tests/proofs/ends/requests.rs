@@ -205,7 +205,8 @@ impl World<'_> {
     fn date(&mut self, request: &mut Request) {
         let Wish::Login { person, user } = request.wish else { return };
         let (whose, token) = (person_id(person), self.recorded(request, person, user));
-        request.iat = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
+        let dated = self.directly(async move |store: &dyn Store| store.date_token(&whose, &token, i64::MIN).await);
+        request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
             self.dated[user] = self.dated[user].max(request.iat);
         }
@@ -248,8 +249,8 @@ impl World<'_> {
                 let (whose, newest, latest) = (person_id(person), self.recorded(request, person, user), request.latest);
                 let one_login = self.one_login;
                 self.call(async move |store: &dyn Store| match one_login {
-                    true => store.end_earlier(&newest, latest).await.map(Some),
-                    false => store.date_token(&whose, &newest, latest).await.map(Some),
+                    true => store.end_earlier(&newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
+                    false => store.date_token(&whose, &newest, latest).await.map(|date| Some(date.unwrap_or(i64::MAX))),
                 })
             }
             Wish::Unbind { user, person, generation } => {

@@ -102,7 +102,7 @@ impl Ends for Memory {
 
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
-        if shelves.users.get(&token.user).is_some_and(|list| list.is_blocked()) {
+        if shelves.is_blocked(&token.user) {
             return Ok(TokenState::EndedWithUser { told: true });
         }
         if let Some(ends) = shelves.ends.get(&token.user) {
@@ -122,8 +122,12 @@ impl Ends for Memory {
         ))
     }
 
-    async fn date_token(&self, _: &Person, token: &Issued, latest: i64) -> Result<i64> {
-        Ok(self.shelves().ends.entry(token.user.clone()).or_default().date(token, latest))
+    async fn date_token(&self, _: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
+        let mut shelves = self.shelves();
+        if shelves.is_blocked(&token.user) {
+            return Ok(None);
+        }
+        Ok(Some(shelves.ends.entry(token.user.clone()).or_default().date(token, latest)))
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
@@ -156,15 +160,18 @@ impl Ends for Memory {
         Ok(())
     }
 
-    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, .. } = newest;
         let (date, earlier) = {
             let now = (self.clock)().timestamp();
             let mut shelves = self.shelves();
+            if shelves.is_blocked(user) {
+                return Ok(None);
+            }
             let ends = shelves.ends.entry(user.clone()).or_default();
             let date = ends.date(newest, latest);
             if date > latest {
-                return Ok(date);
+                return Ok(Some(date));
             }
             ends.end_before(app, date);
             let earlier = ends.earlier_of_the_second(&Issued { issued_at: date, ..newest.clone() });
@@ -175,7 +182,7 @@ impl Ends for Memory {
         for token in &earlier {
             self.end_token(token).await?;
         }
-        Ok(date)
+        Ok(Some(date))
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {
@@ -214,7 +221,7 @@ impl Ends for Memory {
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let shelves = self.shelves();
         Ok(UserState {
-            blocked: shelves.users.get(user).is_some_and(|list| list.is_blocked()),
+            blocked: shelves.is_blocked(user),
             ended_before: shelves.ends.get(user).and_then(|ends| ends.before),
         })
     }

@@ -191,6 +191,10 @@ impl Shelves {
         }
     }
 
+    fn is_blocked(&self, user: &UserId) -> bool {
+        self.users.get(user).is_some_and(|list| list.is_blocked())
+    }
+
     fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let binding = self.bindings.get(person).filter(|binding| binding.is_bound())?;
         let session = self.sessions.get(person).filter(|session| session.until > now);

@@ -72,16 +72,16 @@ impl Ends for Redis {
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
-    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<i64> {
-        let mut script = change_ends(&token.user, "date");
-        script.arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let date = self.link.run("date_token", script).await?;
+    async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
+        let mut script = CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
+        script.arg("date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
             let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
             script.arg(date);
             self.link.later(script);
         }
-        self.confirm_date(token, date, latest).await
+        self.confirm_date(token, date, latest).await.map(Some)
     }
 
     async fn end_token(&self, token: &Issued) -> Result<()> {
@@ -103,22 +103,22 @@ impl Ends for Redis {
 
     /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
     /// would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
-    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<i64> {
+    async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
-        let mut script = END_EARLIER.on(&[&name::ends(user)]);
+        let mut script = END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
         script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
         let answer: Vec<String> = self.link.run("end_earlier", script).await?;
-        let (date, earlier) = answer.split_first().ok_or_else(|| unreadable("a user's ends"))?;
+        let Some((date, earlier)) = answer.split_first() else { return Ok(None) };
         let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
         if self.confirm_date(newest, date, latest).await? > latest {
-            return Ok(date);
+            return Ok(Some(date));
         }
         let ended = Ended::UserInApp { user: user.clone(), app: app.clone(), before: date - 1 };
         self.put_into_stream(&ended, None, false).await?;
         let earlier = earlier.chunks(2).map(|token| of_the_same_second(newest, token));
         let earlier = earlier.collect::<Result<Vec<_>>>()?;
         try_join_all(earlier.iter().map(|token| self.end_one(token, false))).await?;
-        Ok(date)
+        Ok(Some(date))
     }
 
     async fn end_key(&self, kid: &str) -> Result<bool> {

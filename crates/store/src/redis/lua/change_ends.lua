@@ -1,7 +1,8 @@
--- Dates a user's tokens, or ends them. KEYS: the user's ends, or with 'token' the end of one token. ARGV: step, and what the step
+-- Dates a user's tokens, or ends them. KEYS: the user's ends, or with 'token' the end of one token; with
+-- 'date' also the user's list. ARGV: step, and what the step
 -- needs. Needs ends.lua. No key expires by the clock of Redis: forget_ends.lua deletes what nobody needs any more.
---   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second; nothing is noted if it is
---     after the latest one.
+--   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the user is blocked;
+--     nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already. The second
 --     up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it may differ, iat of the
 --     token that asks ('' for none).

@@ -16,7 +16,11 @@ local function now_or_ahead(own, at_most)
   return now
 end
 
+-- Nothing is dated for a user whose list is blocked, because the end of the block has been made already: false.
 local function date(app, second, latest)
+  if string.sub(redis.call('HGET', KEYS[2], 'block') or '', -2) == 'on' then
+    return false
+  end
   local held = redis.call('HMGET', KEYS[1], 'before', 'app:' .. app)
   local iat = math.max(second, tonumber(held[1] or '-1') + 1, tonumber(held[2] or '-1'))
   if second < iat and iat <= latest then
