@@ -90,6 +90,46 @@ async fn the_logins_of_the_last_hour_are_counted_by_outcome_minute_and_mini_prog
 }
 
 #[tokio::test]
+async fn a_request_id_and_a_unionid_are_found_and_what_is_neither_is_not() {
+    let office = Office::start().await;
+    let first = office.bed.log_in("lin").await.expect_login();
+    let user = first.member("user_id");
+    let token = first.member("access_token");
+    let found = async |text: &str| {
+        let mut told = office.ask("GET", &format!("/find?q={text}")).await.json();
+        let requests = told["requests"].as_array_mut().expect("a list");
+        requests.iter_mut().for_each(|event| assert!(event["at"].take().as_i64() >= Some(1_700_000_000), "{event}"));
+        told
+    };
+    let of_user = |name: &str, outcome: &str, by: Option<&str>| {
+        let mut request = event(name, outcome, by);
+        request["user_id"] = json!(user);
+        request
+    };
+    let requests = |events: &[Value]| json!({"found": [], "requests": events});
+    let known = [of_user("login", "ok", None), of_user("bind", "ok", None)];
+    let told = found(first.header("x-request-id")).await;
+    assert!(known.iter().all(|event| told["requests"].as_array().is_some_and(|all| all.contains(event))), "{told}");
+    let unionid = office.bed.wechat.account("lin").await["unionid"].as_str().expect("a text").to_owned();
+    let by_unionid = json!({"found": [{"by": "unionid", "appid": null, "user_id": user}], "requests": []});
+    assert_eq!(found(&unionid).await, by_unionid);
+    let stranger = office.bed.service().log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
+    let mut nobody = event("login", "code_invalid", None);
+    nobody["user_id"] = Value::Null;
+    assert_eq!(found(stranger.header("x-request-id")).await, requests(&[nobody]));
+    let left = office.bed.service().ask("POST", "/logout", &token, &Value::Null).await;
+    assert_eq!(found(left.header("x-request-id")).await, requests(&[of_user("logout", "ok", None)]));
+    let again = office.bed.service().ask("DELETE", "/binding", &token, &Value::Null).await;
+    let mut refused = event("unbind", "invalid_token", None);
+    (refused["user_id"], refused["appid"]) = (Value::Null, Value::Null);
+    assert_eq!(found(again.header("x-request-id")).await, requests(&[refused]));
+    let openid = office.bed.wechat.openid("lin").await;
+    let act = office.ask("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
+    assert_eq!(found(act.header("x-request-id")).await, requests(&[of_user("end", "ok", Some(NAME))]));
+    assert_eq!(found("0193f5b2-9c5e-7cc0-8000-000000000000").await, requests(&[]));
+}
+
+#[tokio::test]
 async fn one_search_finds_a_user_by_user_id_and_by_the_openid_of_any_mini_program() {
     let office = Office::of(TestBed::builder().two_apps()).await;
     let mut users = Vec::new();
