@@ -119,10 +119,13 @@ async fn a_request_id_and_a_unionid_are_found_and_what_is_neither_is_not() {
     assert_eq!(found(stranger.header("x-request-id")).await, requests(&[nobody]));
     let left = office.bed.service().ask("POST", "/logout", &token, &Value::Null).await;
     assert_eq!(found(left.header("x-request-id")).await, requests(&[of_user("logout", "ok", None)]));
-    let again = office.bed.service().ask("DELETE", "/binding", &token, &Value::Null).await;
-    let mut refused = event("unbind", "invalid_token", None);
-    (refused["user_id"], refused["appid"]) = (Value::Null, Value::Null);
-    assert_eq!(found(again.header("x-request-id")).await, requests(&[refused]));
+    let refused = office.bed.service().ask("DELETE", "/binding", &token, &Value::Null).await;
+    let of_token = requests(&[of_user("unbind", "invalid_token", None)]);
+    assert_eq!(found(refused.header("x-request-id")).await, of_token);
+    let forged = office.bed.service().ask("DELETE", "/binding", "a.b.c", &Value::Null).await;
+    let mut unknown = event("unbind", "invalid_token", None);
+    (unknown["user_id"], unknown["appid"]) = (Value::Null, Value::Null);
+    assert_eq!(found(forged.header("x-request-id")).await, requests(&[unknown]));
     let openid = office.bed.wechat.openid("lin").await;
     let act = office.ask("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
     assert_eq!(found(act.header("x-request-id")).await, requests(&[of_user("end", "ok", Some(NAME))]));
