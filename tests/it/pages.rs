@@ -166,7 +166,7 @@ fn every_test_that_the_page_of_security_names_is_in_the_tree() {
         let page = &pages()[&repository("docs").join(name)];
         let tests = page.split('`').skip(1).step_by(2).filter(|word| word.split('_').count() > 4);
         let (named, unknown): (Vec<_>, Vec<_>) = tests.partition(|test| sources.contains(&format!("fn {test}()")));
-        assert!(named.len() > 15 && unknown.is_empty(), "{name}: there is no test {unknown:?}");
+        assert!(named.len() > 12 && unknown.is_empty(), "{name}: there is no test {unknown:?}");
     }
 }
 
