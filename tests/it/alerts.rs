@@ -98,6 +98,10 @@ fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
             assert!(page.contains(&format!("\n### {alert}\n\n- **{response}**")), "{alert}: {response}");
         }
     }
+    for (page, said) in [("docs/operation.md", "alerts and"), ("docs/operation.zh-CN.md", "条告警规则")] {
+        let said = format!(" {} {said}", alerts.len());
+        assert!(fs::read_to_string(repository(page)).expect("a page").contains(&said), "{page}: {said}");
+    }
 }
 
 /// The commands of a page, block by block, without what is translated.

@@ -114,6 +114,46 @@ fn pages_and_programs_use_the_words_of_the_glossary() {
     );
 }
 
+/// What makes a number larger than its digits are.
+const SIZES: [(&str, f64); 6] =
+    [("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("万亿", 1e12), ("万", 1e4), ("亿", 1e8)];
+
+/// The numbers of a line, in order of size.
+fn numbers(line: &str) -> Vec<f64> {
+    let (mut found, mut rest) = (Vec::new(), line);
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let is_part = |letter: char| letter.is_ascii_digit() || ",.".contains(letter);
+        let end = rest[start..].find(|letter| !is_part(letter)).map_or(rest.len(), |length| start + length);
+        let size = SIZES.iter().find(|(word, _)| rest[end..].trim_start().starts_with(word)).map_or(1.0, |size| size.1);
+        let number = rest[start..end].replace(',', "").trim_end_matches('.').parse::<f64>();
+        found.extend(number.map(|number| number * size));
+        rest = &rest[end..];
+    }
+    found.sort_by(f64::total_cmp);
+    found
+}
+
+/// A page in Chinese says line by line what the English one says, so that a number that was changed in one is missed in the other.
+#[test]
+fn each_number_of_an_english_line_stands_in_the_chinese_line_too() {
+    let (pages, mut different) = (pages(), Vec::new());
+    let twin = |page: &Path| page.with_extension("zh-CN.md");
+    let both = pages.iter().filter_map(|(path, page)| Some((path, page, pages.get(&twin(path))?)));
+    for (path, english, chinese) in both.filter(|(path, ..)| !path.ends_with("CONTRIBUTING.md")) {
+        let [english, chinese] = [english, chinese].map(|page| read_aloud(page));
+        assert_eq!(english.len(), chinese.len(), "lines of {} and of its twin", path.display());
+        for (at, (line, twin)) in english.iter().zip(&chinese).enumerate() {
+            let mut there = numbers(twin);
+            let mut take = |number: &f64| there.iter().position(|it| it == number).map(|at| there.remove(at));
+            let missing: Vec<_> = numbers(line).into_iter().filter(|number| take(number).is_none()).collect();
+            if !missing.is_empty() {
+                different.push(format!("{}:{} {missing:?}", path.display(), at + 1));
+            }
+        }
+    }
+    assert!(different.is_empty(), "not in the Chinese line:\n{}", different.join("\n"));
+}
+
 #[test]
 fn every_variable_that_a_page_names_is_in_the_example_file() {
     let known = fs::read_to_string(repository(".env.example")).expect("our own file");
@@ -191,10 +231,12 @@ fn how_much_to_buy_follows_from_what_was_measured() {
     let [least, most] = [saturated, paced].map(|scenario| number(scenario, "| CPU µs a login | ", " |"));
     let cores = a_second * most / 1e6;
     assert!(logbook.contains(&format!("at {least:.0} to {most:.0} µs a login")));
+    let sum = format!("0.8 × {person} + 0.5 × {} + 0.01 × {end}", each("…:session"));
+    assert!(((0.8 * person + 0.5 * each("…:session") + 0.01 * end) / gb - 1.0).abs() < 0.01, "{sum} bytes and {gb}");
     let [bound, session, end] = [person, each("…:session"), end].map(|bytes| format!("{bytes} × "));
     for name in ["performance.md", "performance.zh-CN.md"] {
         let page = page(name);
-        for said in [&bound, &session, &end, &format!("{least:.0} µs"), &format!(" × {most:.0} µs`")] {
+        for said in [&sum, &bound, &session, &end, &format!("{least:.0} µs"), &format!(" × {most:.0} µs`")] {
             assert!(page.contains(said), "{said} in {name}");
         }
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| 1")).take(4).collect();
@@ -205,6 +247,10 @@ fn how_much_to_buy_follows_from_what_was_measured() {
                 let shown = cells.next().expect("a cell");
                 assert!((shown / (value * part) - 1.0).abs() < 0.1, "{shown} instead of {} in {row}", value * part);
             }
+            // Three quarters of 32 GB.
+            let primaries = (gb * part / 24.0).ceil();
+            let said = ["primaries", "主"].map(|word| format!("{primaries} {word}"));
+            assert!(primaries < 2.0 || said.iter().any(|said| row.contains(said)), "{primaries} primaries in {row}");
         }
         assert_eq!(rows.len(), 4, "{name}");
     }
