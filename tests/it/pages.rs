@@ -54,7 +54,7 @@ const GLOSSARY: &str = "| word | 中文 | meaning | not |";
 
 /// The words of the glossary's last column.
 fn refused_words() -> Vec<String> {
-    let page = fs::read_to_string(repository("CONTRIBUTING.md")).expect("our own page");
+    let page = fs::read_to_string(repository("src/README.md")).expect("our own page");
     let (_, table) = page.split_once(GLOSSARY).expect("a glossary");
     let rows = table.lines().skip(2).take_while(|row| row.starts_with('|'));
     let cells = rows.map(|row| row.trim_end_matches('|').rsplit('|').next().expect("a last cell").to_owned());
@@ -98,7 +98,7 @@ fn pages_and_programs_use_the_words_of_the_glossary() {
     for file in tracked() {
         let text = fs::read_to_string(repository(&file)).unwrap_or_default();
         if file.ends_with(".md") {
-            let is_glossary = |line: &&str| file == "CONTRIBUTING.md" && line.starts_with('|');
+            let is_glossary = |line: &&str| file == "src/README.md" && line.starts_with('|');
             let text: String = text.lines().filter(|line| !is_glossary(line)).flat_map(|line| [line, "\n"]).collect();
             found.extend(read_aloud(&text).iter().filter_map(|line| says(&file, line, &refused)));
         } else if file.contains("src/") && [".rs", ".js", "chinese.json"].iter().any(|end| file.ends_with(end)) {
@@ -108,7 +108,7 @@ fn pages_and_programs_use_the_words_of_the_glossary() {
     }
     assert!(
         found.is_empty(),
-        "{} lines do not use the glossary of CONTRIBUTING.md:\n{}",
+        "{} lines do not use the glossary of src/README.md:\n{}",
         found.len(),
         found.join("\n")
     );
