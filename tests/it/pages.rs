@@ -106,12 +106,7 @@ fn pages_and_programs_use_the_words_of_the_glossary() {
             found.extend(lines.filter_map(|line| says(&file, line, &printed)));
         }
     }
-    assert!(
-        found.is_empty(),
-        "{} lines do not use the glossary of src/README.md:\n{}",
-        found.len(),
-        found.join("\n")
-    );
+    assert!(found.is_empty(), "{} lines do not use the glossary of src/README.md:\n{}", found.len(), found.join("\n"));
 }
 
 /// What makes a number larger than its digits are.
@@ -137,7 +132,7 @@ fn numbers(line: &str) -> Vec<f64> {
 #[test]
 fn each_number_of_an_english_line_stands_in_the_chinese_line_too() {
     let (pages, mut different) = (pages(), Vec::new());
-    let twin = |page: &Path| page.with_extension("zh-CN.md");
+    let twin = |page: &Path| PathBuf::from(page.to_string_lossy().replace(".md", ".zh-CN.md"));
     let both = pages.iter().filter_map(|(path, page)| Some((path, page, pages.get(&twin(path))?)));
     for (path, english, chinese) in both.filter(|(path, ..)| !path.ends_with("CONTRIBUTING.md")) {
         let [english, chinese] = [english, chinese].map(|page| read_aloud(page));
