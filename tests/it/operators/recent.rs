@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, Office, SECRET};
 use crate::support::{
-    APPID, OTHER_APPID, PATIENCE, TestBed, eventually,
+    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, eventually,
     scan::{Scan, two_pages},
 };
 
@@ -93,43 +93,35 @@ async fn the_logins_of_the_last_hour_are_counted_by_outcome_minute_and_mini_prog
 async fn a_request_id_and_a_unionid_are_found_and_what_is_neither_is_not() {
     let office = Office::start().await;
     let first = office.bed.log_in("lin").await.expect_login();
-    let user = first.member("user_id");
-    let token = first.member("access_token");
+    let (user, token) = (first.member("user_id"), first.member("access_token"));
     let found = async |text: &str| {
         let mut told = office.ask("GET", &format!("/find?q={text}")).await.json();
         let requests = told["requests"].as_array_mut().expect("a list");
         requests.iter_mut().for_each(|event| assert!(event["at"].take().as_i64() >= Some(1_700_000_000), "{event}"));
         told
     };
-    let of_user = |name: &str, outcome: &str, by: Option<&str>| {
-        let mut request = event(name, outcome, by);
-        request["user_id"] = json!(user);
-        request
+    let of_request = async |answer: &Answer| found(answer.header("x-request-id")).await["requests"].take();
+    let of = |user_id: Value, mut event: Value| {
+        event["user_id"] = user_id;
+        event
     };
-    let requests = |events: &[Value]| json!({"found": [], "requests": events});
-    let known = [of_user("login", "ok", None), of_user("bind", "ok", None)];
-    let told = found(first.header("x-request-id")).await;
-    assert!(known.iter().all(|event| told["requests"].as_array().is_some_and(|all| all.contains(event))), "{told}");
-    let unionid = office.bed.wechat.account("lin").await["unionid"].as_str().expect("a text").to_owned();
+    let of_user = |name: &str, outcome: &str, by| of(json!(user), event(name, outcome, by));
+    let made = of_request(&first).await;
+    assert!(["login", "bind"].iter().all(|name| made.to_string().contains(name)), "{made}");
+    let account = office.bed.wechat.account("lin").await;
+    let [openid, unionid] = ["openid", "unionid"].map(|name| account[name].as_str().expect("a text"));
     let by_unionid = json!({"found": [{"by": "unionid", "appid": null, "user_id": user}], "requests": []});
-    assert_eq!(found(&unionid).await, by_unionid);
-    let stranger = office.bed.service().log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
-    let mut nobody = event("login", "code_invalid", None);
-    nobody["user_id"] = Value::Null;
-    assert_eq!(found(stranger.header("x-request-id")).await, requests(&[nobody]));
-    let left = office.bed.service().ask("POST", "/logout", &token, &Value::Null).await;
-    assert_eq!(found(left.header("x-request-id")).await, requests(&[of_user("logout", "ok", None)]));
-    let refused = office.bed.service().ask("DELETE", "/binding", &token, &Value::Null).await;
-    let of_token = requests(&[of_user("unbind", "invalid_token", None)]);
-    assert_eq!(found(refused.header("x-request-id")).await, of_token);
-    let forged = office.bed.service().ask("DELETE", "/binding", "a.b.c", &Value::Null).await;
-    let mut unknown = event("unbind", "invalid_token", None);
-    (unknown["user_id"], unknown["appid"]) = (Value::Null, Value::Null);
-    assert_eq!(found(forged.header("x-request-id")).await, requests(&[unknown]));
-    let openid = office.bed.wechat.openid("lin").await;
+    assert_eq!(found(unionid).await, by_unionid);
+    let service = office.bed.service();
+    let stranger = service.log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
+    assert_eq!(of_request(&stranger).await, json!([of(Value::Null, event("login", "code_invalid", None))]));
+    let left = service.ask("POST", "/logout", &token, &Value::Null).await;
+    assert_eq!(of_request(&left).await, json!([of_user("logout", "ok", None)]));
+    let refused = service.ask("DELETE", "/binding", &token, &Value::Null).await;
+    assert_eq!(of_request(&refused).await, json!([of_user("unbind", "invalid_token", None)]));
     let act = office.ask("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
-    assert_eq!(found(act.header("x-request-id")).await, requests(&[of_user("end", "ok", Some(NAME))]));
-    assert_eq!(found("0193f5b2-9c5e-7cc0-8000-000000000000").await, requests(&[]));
+    assert_eq!(of_request(&act).await, json!([of_user("end", "ok", Some(NAME))]));
+    assert_eq!(found("0193f5b2-9c5e-7cc0-8000-000000000000").await, json!({"found": [], "requests": []}));
 }
 
 #[tokio::test]
