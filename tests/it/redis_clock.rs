@@ -99,7 +99,8 @@ async fn a_token_that_would_be_dated_later_than_verifiers_accept_is_not_issued_u
 #[tokio::test]
 async fn a_ban_ends_the_tokens_that_the_clock_has_dated_before_and_an_access_token_from_before_is_renewed_once() {
     const SECRET: &str = "planted-secret-of-an-operator-77e1";
-    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET}\n"))).await;
+    let (bed, _clock) =
+        with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET} read,operate,wechat\n"))).await;
     let path = format!("/wechat/{APPID}/access-token");
     let access_token = async || {
         let lent = bed.service().operate("GET", &path, SECRET, &Value::Null).await;

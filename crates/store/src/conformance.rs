@@ -1787,7 +1787,8 @@ mod redis_only {
     async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
-        let vault = wxmint_keys::vault::Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a vault");
+        let vault =
+            wxmint_keys::vault::Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("a vault");
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         let sealed = vault.seal("HyVFkGl5F5OQWJZZaNzBBg==", &person("o1")).expect("sealed");
         let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };
