@@ -177,7 +177,7 @@ mod vault {
     use super::*;
 
     fn vault() -> Vault {
-        Vault::parse(STANDARD.encode([7; 32]).as_bytes()).expect("a vault")
+        Vault::parse((STANDARD.encode([7; 32]) + "\n").as_bytes()).expect("a vault")
     }
 
     fn session_key() -> SessionKey {

@@ -14,7 +14,8 @@ use arc_swap::ArcSwap;
 use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind, AppSecret};
 
-use self::files::{Found, names_in};
+use self::files::{Found, is_copy, names_in};
+use crate::secret_files::Settled;
 
 #[derive(Debug, Clone)]
 pub enum AppsSource {
@@ -51,7 +52,7 @@ pub enum UnknownApp {
     NotConfigured,
     #[error("No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.")]
     NoMerchant,
-    #[error("Several apps are configured here: name one in `appid`.")]
+    #[error("Several apps are configured here: send in `appid` which one this login is for.")]
     Several,
 }
 
@@ -137,33 +138,39 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
-    /// The merchants of a platform. Whoever changes the apps waits here, because files and merchants change at the same time.
-    merchants: Mutex<Vec<App>>,
+    /// Whoever changes the apps waits here, because files and merchants change at the same time.
+    known: Mutex<LastKnown>,
+}
+
+#[derive(Default)]
+struct LastKnown {
+    /// The merchants of a platform.
+    merchants: Vec<App>,
+    /// What the last look at the files has found.
+    files: Settled,
+    /// The files that are no apps, so that each is told of once.
+    ignored: Vec<PathBuf>,
 }
 
 impl CurrentApps {
     /// Reads a source for the first time. Any fault is an error, which names the file without its content.
     pub fn read(source: AppsSource) -> Result<Self, String> {
-        let Found { apps, faults } = source.find(None)?;
-        match Apps::new(apps) {
-            Some(apps) if faults.is_empty() => Ok(Self::of(source, apps)),
-            None if faults.is_empty() => Ok(Self::of(source, Apps(BTreeMap::new()))),
-            _ => Err(faults.join("; ")),
+        let Found { apps, faults, .. } = source.find(None)?;
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
         }
-    }
-
-    fn of(source: AppsSource, apps: Apps) -> Self {
-        Self { source, in_use: ArcSwap::from_pointee(apps), merchants: Mutex::default() }
+        let apps = Apps::new(apps).unwrap_or_else(|| Apps(BTreeMap::new()));
+        Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
     }
 
     /// Puts the merchants in use, in place of those before. An app that has a secret of its own stays as it is.
     pub fn merchants_are(&self, merchants: impl IntoIterator<Item = App>) {
-        let mut known = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = merchants.into_iter().collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.merchants = merchants.into_iter().collect();
         let before = self.all();
         let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
         // The later of two with one AppID wins.
-        let apps = known.iter().cloned().map(Configured::from).chain(own);
+        let apps = known.merchants.iter().cloned().map(Configured::from).chain(own);
         let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
         self.put(&before, Apps(apps));
     }
@@ -186,18 +193,27 @@ impl CurrentApps {
     }
 
     /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed.
+    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed; `None` if the files
+    /// are others than at the last look, so that the next one decides.
     ///
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
-    pub fn reload(&self) -> Result<bool, String> {
-        let merchants = self.merchants.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn reload(&self) -> Result<Option<bool>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.all();
-        let Found { apps, faults } = self.source.find(Some(&before))?;
-        let merchants = merchants.iter().cloned().map(Configured::from);
+        let found = self.source.find(Some(&before));
+        if known.files.of(found.as_ref().map(Found::content).map_err(String::clone))?.is_none() {
+            return Ok(None);
+        }
+        let Found { apps, faults, ignored } = found?;
+        if known.ignored != ignored {
+            ignored.iter().for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
+            known.ignored = ignored;
+        }
+        let merchants = known.merchants.iter().cloned().map(Configured::from);
         let apps = if apps.is_empty() { None } else { Apps::new(merchants.chain(apps)) };
         let changed = apps.is_some_and(|apps| self.put(&before, apps));
-        if faults.is_empty() { Ok(changed) } else { Err(faults.join("; ")) }
+        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.join("; ")) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
@@ -209,8 +225,12 @@ impl CurrentApps {
             return false;
         }
         warn_of_unusual(apps.iter().filter(|app| !before.0.contains_key(&app.id)));
+        let is_first_of_several = before.only().is_some() && apps.0.len() > 1;
         self.in_use.store(Arc::new(apps));
         tracing::info!(added, removed, rotated, "the apps have changed");
+        if is_first_of_several {
+            tracing::warn!("{SEVERAL}");
+        }
         true
     }
 }
@@ -220,6 +240,12 @@ impl AppsSource {
         let Self::Folder(folder) = self else { return Vec::new() };
         let names = names_in(folder).unwrap_or_default();
         names.into_iter().map(|name| folder.join(name)).collect()
+    }
+
+    /// Those of the folder that are no apps, but copies which an editor has left.
+    pub fn copies_in_folder(&self) -> Vec<PathBuf> {
+        let is_named_so = |path: &PathBuf| path.file_name().is_some_and(is_copy);
+        self.files_in_folder().into_iter().filter(is_named_so).collect()
     }
 
     /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there are any.
@@ -234,6 +260,12 @@ impl AppsSource {
         Ok(found)
     }
 }
+
+/// What is warned about while one app becomes several.
+const SEVERAL: &str = "several apps are configured now: a login that names none in `appid` is refused with app_required, unless its Referer \
+                       is that of a mini program";
+/// What is said of a copy that an editor has left.
+pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
 
 fn are_same(one: &Configured, other: &Configured) -> bool {
     let parts =

@@ -1,15 +1,22 @@
 //! Who may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
 };
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::AppId;
 
-use crate::{settings::parse_duration, sites::site};
+use crate::{
+    json_places::{
+        Step::{Element, Member},
+        line_of,
+    },
+    settings::parse_duration,
+    sites::site,
+};
 
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -52,14 +59,21 @@ impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line and the
     /// mistake.
     pub fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
-        let file: ClientsFile<Client> = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+        let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
-        for client in file.clients {
+        for (number, form) in file.clients.iter().enumerate() {
+            let line = |Mistake { member, element, .. }: &Mistake| {
+                let of_client = [Member("clients"), Element(number), Member(member)];
+                line_of(text, &of_client.into_iter().chain(element.map(Element)).collect::<Vec<_>>())
+            };
+            let at_its_line = |mistake: Mistake| format!("line {}: {}", line(&mistake), mistake.of(&form.client_id));
+            let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(format!("`token_ttl` of {} is longer than WXMINT_TOKEN_TTL", client.id));
+                return Err(at_its_line(Mistake::of_member("token_ttl", TOO_LONG)));
             }
-            if let Some(twice) = clients.insert(client.id.clone(), client) {
-                return Err(format!("`client_id` {} stands there twice", twice.id));
+            if clients.insert(client.id.clone(), client).is_some() {
+                return Err(at_its_line(Mistake::of_member("client_id", TWICE)));
             }
         }
         Ok(Self(clients))
@@ -117,10 +131,21 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// Checks each client where it stands, so that the error has a line.
-impl<'de> Deserialize<'de> for Client {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Form::deserialize(deserializer)?.client().map_err(D::Error::custom)
+/// What is wrong with a client, and with which member.
+struct Mistake {
+    member: &'static str,
+    /// Which element of a list.
+    element: Option<usize>,
+    wrong: String,
+}
+
+impl Mistake {
+    fn of_member(member: &'static str, wrong: impl Display) -> Self {
+        Self { member, element: None, wrong: wrong.to_string() }
+    }
+
+    fn of(self, client_id: &str) -> String {
+        format!("client {client_id}: `{}` {}", self.member, self.wrong)
     }
 }
 
@@ -128,47 +153,54 @@ const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 
 impl Form {
     pub fn client(&self) -> Result<Client, String> {
-        self.checked().map_err(|mistake| format!("client {}: {mistake}", self.client_id))
+        self.checked().map_err(|mistake| mistake.of(&self.client_id))
     }
 
-    fn checked(&self) -> Result<Client, String> {
-        let id: AppId = self.client_id.parse().map_err(|error| format!("`client_id` {error}"))?;
+    fn checked(&self) -> Result<Client, Mistake> {
+        let of = |member, wrong| move || Mistake::of_member(member, wrong);
+        let in_list = |member, element, wrong: &str| Mistake { member, element: Some(element), wrong: wrong.into() };
+        let id: AppId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
         if id.is_usual() {
-            return Err("`client_id` has the form of an AppID: choose another name".into());
+            return Err(Mistake::of_member("client_id", AN_APPID));
+        }
+        if self.secret_sha256.is_some() && !self.origins.is_empty() {
+            return Err(Mistake::of_member("origins", OF_PAGES));
+        }
+        if let Some(empty) = self.audience.iter().position(String::is_empty) {
+            return Err(in_list("audience", empty, "has an empty name"));
         }
         let env_version = self.env_version.as_deref().unwrap_or("release");
         let env_version = ENV_VERSIONS.into_iter().find(|known| *known == env_version);
-        let is_back_end = self.secret_sha256.is_some();
-        if is_back_end && !self.origins.is_empty() {
-            return Err(
-                "`origins` are for a page, and a client with `secret_sha256` is a back end: leave one out".into()
-            );
-        }
-        if self.audience.iter().any(String::is_empty) {
-            return Err("`audience` has an empty name".into());
-        }
+        let origin = |(number, text): (usize, &String)| site(text).ok_or_else(|| in_list("origins", number, ORIGIN));
+        let page = |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", PAGE));
+        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", HASH));
+        let life = |text: &String| life(text).ok_or_else(of("token_ttl", TTL));
         Ok(Client {
             id,
-            name: Some(self.name.trim()).filter(|name| is_name(name)).ok_or(NAME)?.to_owned(),
-            app: self.appid.parse().map_err(|error| format!("`appid` {error}"))?,
-            page: self.page.clone().map(|page| is_page(&page).then_some(page).ok_or(PAGE)).transpose()?,
-            env_version: env_version.ok_or("`env_version` must be release, trial or develop")?,
-            secret_sha256: self.secret_sha256.as_deref().map(|hash| sha256(hash).ok_or(HASH)).transpose()?,
-            origins: self.origins.iter().map(|text| site(text).ok_or(ORIGIN)).collect::<Result<_, _>>()?,
+            name: Some(self.name.trim()).filter(|name| is_name(name)).ok_or_else(of("name", NAME))?.to_owned(),
+            app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
+            page: self.page.as_ref().map(page).transpose()?,
+            env_version: env_version.ok_or_else(of("env_version", ENV_VERSION))?,
+            secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
+            origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
-            token_ttl: self.token_ttl.as_deref().map(|text| life(text).ok_or(TTL)).transpose()?,
+            token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
             matches: self.matches.unwrap_or(true),
         })
     }
 }
 
-const NAME: &str = "`name` must be 1 to 64 characters, which the phone shows";
+const AN_APPID: &str = "has the form of an AppID: choose another name";
+const TWICE: &str = "is that of an earlier client";
+const NAME: &str = "must be 1 to 64 characters, which the phone shows";
 const PAGE: &str =
-    "`page` must be the path of a page of the mini program, such as pages/scan/index: no slash in front, no query";
-const HASH: &str = "`secret_sha256` must be the SHA-256 of the secret: 64 hexadecimal digits";
-const ORIGIN: &str =
-    "`origins` must be https origins without a path (http on loopback only), such as https://shop.example.com";
-const TTL: &str = "`token_ttl` must be one number and one unit, s, m, h or d, from 5m on, such as 12h";
+    "must be the path of a page of the mini program, such as pages/scan/index: no slash in front, no query";
+const ENV_VERSION: &str = "must be release, trial or develop";
+const HASH: &str = "must be the SHA-256 of the secret: 64 hexadecimal digits";
+const OF_PAGES: &str = "are for a page, and a client with `secret_sha256` is a back end: leave one out";
+const ORIGIN: &str = "must be https origins without a path (http on loopback only), such as https://shop.example.com";
+const TTL: &str = "must be one number and one unit, s, m, h or d, from 5m on, such as 12h";
+const TOO_LONG: &str = "is longer than WXMINT_TOKEN_TTL";
 
 /// A token that is fetched late must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
@@ -252,7 +284,7 @@ mod tests {
             (r#","secret_sha256":null"#, "invalid type: null"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
-            assert!(refused.contains(said) && refused.contains("line "), "{more}: {refused}");
+            assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");
         }
         for (client, said) in [
             (LEAST.replace("shop-web", "wxfedcba9876543210"), "form of an AppID"),
@@ -261,11 +293,28 @@ mod tests {
             (LEAST.replace("晨光商城", " "), "`name` must be"),
             (LEAST.replace("晨光商城", "\u{200b}"), "`name` must be"),
             (LEAST.replace(",\"appid\"", ",\"app\""), "unknown field `app`"),
-            (format!(r#"{LEAST},"token_ttl":"25h""#), "longer than WXMINT_TOKEN_TTL"),
-            (format!("{LEAST}}},{{{LEAST}"), "`client_id` shop-web stands there twice"),
+            (format!(r#"{LEAST},"token_ttl":"25h""#), "line 2: client shop-web: `token_ttl` is longer than"),
+            (format!("{LEAST}}},{{{LEAST}"), "line 2: client shop-web: `client_id` is that of an earlier client"),
+            (format!("{LEAST}}},\n{{\n{LEAST}"), "line 4: client shop-web: `client_id` is that of an earlier client"),
+            (
+                format!("{LEAST},\n\"audience\":\n[\"a\",\n\"\"]"),
+                "line 5: client shop-web: `audience` has an empty name",
+            ),
+            (
+                format!("{LEAST},\n\"origins\":[\n\"https://a.example\",\n\"*\"],\n\"page\":\"p\""),
+                "line 5: client shop-web: `origins`",
+            ),
+            (
+                format!("\n{LEAST},\n\"token_ttl\":\n\"25h\",\n\n\"match\":true"),
+                "line 5: client shop-web: `token_ttl` is longer",
+            ),
+            (
+                format!("\n{LEAST},\n\"page\":\"/\",\n\"match\":true}},\n{{{LEAST}"),
+                "line 4: client shop-web: `page` must",
+            ),
         ] {
             let refused = parsed(&client).expect_err(&client);
-            assert!(refused.contains(said), "{client}: {refused}");
+            assert!(refused.contains(said) && refused.contains("line "), "{client}: {refused}");
         }
         let hash = "0".repeat(64);
         let both = parsed(&format!(r#"{LEAST},"secret_sha256":"{hash}","origins":["https://shop.example.com"]"#));

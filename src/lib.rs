@@ -14,6 +14,7 @@ pub mod clock;
 pub mod findings;
 pub mod http;
 pub mod issuer;
+pub mod json_places;
 pub mod login;
 pub mod path_rules;
 pub mod platform;

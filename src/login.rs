@@ -184,7 +184,7 @@ impl LoginWorker {
             _ => {
                 let exchanged = self.wechat.exchange(app, code).await;
                 let is_unsent = matches!(exchanged, Err(CallError::NotSent { .. }));
-                (exchanged.map_err(LoginError::from), is_unsent)
+                (exchanged.map_err(|error| LoginError::from(error).of(&app.id)), is_unsent)
             }
         };
         if is_unsent && let Err(error) = self.store.release_code(&app.id, code, attempt).await {

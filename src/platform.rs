@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{Matter, PlatformState, short_digest};
-use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict};
+use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
 use zeroize::Zeroizing;
+
+use crate::json_places::{Step::Member, line_of};
 
 /// How the store names the ticket.
 pub const TICKET: &str = "ticket";
@@ -263,19 +265,22 @@ impl Platform {
             token: Zeroizing<String>,
             encoding_aes_key: Zeroizing<String>,
         }
+        let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+        let at = |member, wrong: &dyn fmt::Display| format!("line {}: its {wrong}", line_of(text, &[Member(member)]));
         // serde_json's message may quote a secret.
-        let written: Written = serde_json::from_slice(content).map_err(|error| {
+        let written: Written = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             format!(
                 "it is no JSON object of `component_appid`, `component_appsecret`, `token` and `encoding_aes_key`: see line \
                  {line}, column {column}"
             )
         })?;
-        let secret: AppSecret =
-            written.component_appsecret.parse().map_err(|wrong| format!("its `component_appsecret` {wrong}"))?;
-        let push_key =
-            PushKey::new(&written.token, &written.encoding_aes_key).map_err(|wrong| format!("its {wrong}"))?;
-        let id = written.component_appid.parse().map_err(|wrong| format!("its `component_appid` {wrong}"))?;
+        let wrong_secret = |wrong| at("component_appsecret", &format_args!("`component_appsecret` {wrong}"));
+        let secret: AppSecret = written.component_appsecret.parse().map_err(wrong_secret)?;
+        let wrong_key = |wrong: WrongPushKey| at(wrong.member(), &wrong);
+        let push_key = PushKey::new(&written.token, &written.encoding_aes_key).map_err(wrong_key)?;
+        let wrong_id = |wrong| at("component_appid", &format_args!("`component_appid` {wrong}"));
+        let id = written.component_appid.parse().map_err(wrong_id)?;
         let component = App::mini_program(id, secret);
         Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default() })
     }
@@ -289,5 +294,33 @@ impl Platform {
         let known = Arc::new(Known::of(state));
         self.known.store(Arc::clone(&known));
         known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_file_is_named_with_its_line_and_member_and_without_its_value() {
+        const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+        let file = |id, secret, token, key| {
+            let text = format!(
+                "{{\n\"component_appid\": \"{id}\",\n\n\"component_appsecret\":\n  \"{secret}\",\n\"token\": \"{token}\",\n\
+                 \"encoding_aes_key\": \"{key}\"}}\n"
+            );
+            Platform::parse(text.as_bytes()).map(drop)
+        };
+        let (id, secret) = ("wx0123456789abcdef", "00112233445566778899aabbccddeeff");
+        assert_eq!(file(id, secret, "token1", KEY), Ok(()));
+        for (wrong, said) in [
+            (file("hunter2 x", secret, "token1", KEY), "line 2: its `component_appid` "),
+            (file(id, "hunter2", "token1", KEY), "line 5: its `component_appsecret` must be"),
+            (file(id, secret, "hunter2!", KEY), "line 6: its `token` must be 3 to 32"),
+            (file(id, secret, "token1", "hunter2"), "line 7: its `encoding_aes_key` must be 43"),
+        ] {
+            let wrong = wrong.expect_err(said);
+            assert!(wrong.starts_with(said) && !wrong.contains("hunter2"), "{wrong}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use wxmint_store::StoreError;
 use wxmint_wechat::CallError;
 
 use crate::{
+    apps::UnknownApp,
     clock::now,
     http::{Problem, ProblemCode, no_valid_token},
     login::{DeviceError, LoginError, SessionError},
@@ -206,7 +207,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
     use ProblemCode as Code;
 
     match error {
-        Error::UnknownApp(_) => (Code::UnknownApp, ""),
+        Error::UnknownApp(why) => (if *why == UnknownApp::Several { Code::AppRequired } else { Code::UnknownApp }, ""),
         Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
         Error::CodeInvalid => (Code::CodeInvalid, NO_SUCH_CODE),
         Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Get another (wx.login), once."),
@@ -232,7 +233,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),
         Error::NotPermitted(_) => (Code::PermissionMissing, NOT_PERMITTED),
-        Error::Misconfigured(_) => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
+        Error::Misconfigured { .. } => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => {
             (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
         }
@@ -258,7 +259,9 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
         ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
             let kind = match cause {
                 // Its message has another `rid` each time.
-                LoginError::Misconfigured(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
+                LoginError::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
+                    format!("{name} {errcode} {app:?}")
+                }
                 _ => format!("{name} {cause}"),
             };
             if let Some(not_logged) = admit_line(&kind) {

@@ -413,7 +413,7 @@ impl Files {
         create_private(&keys, &StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).content())?;
         let mut bits = [0; 32];
         rand::fill(&mut bits).map_err(|_| "no random bits")?;
-        create_private(&vault_key, STANDARD.encode(bits).as_bytes())?;
+        create_private(&vault_key, (STANDARD.encode(bits) + "\n").as_bytes())?;
         create_private(&users, USERS.as_bytes())?;
         Ok(Self { folder, keys, vault_key, users, log })
     }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     http::{Problem, ProblemCode, bearer_token, no_valid_token, origin},
+    secret_files::CUT,
     telemetry::audit::{Activity, Event},
 };
 
@@ -41,9 +42,6 @@ pub(super) enum Right {
 
 impl Right {
     const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
-    /// Of a line that names none.
-    const OF_OPERATORS: [Self; 3] = [Self::Read, Self::Operate, Self::WeChat];
-
     fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -115,10 +113,17 @@ const TWICE: &str = "this secret stands in the file already";
 const EMPTY: &str = "is empty; a comment alone (`# nobody`) takes all secrets away";
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it has the rights of an operator. Blank lines and lines that begin with `#`
-    /// are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
+    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines and lines that begin with
+    /// `#` are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
     /// no secrets. The error says why the file cannot be used, and never repeats what stands in it.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
+        if content.trim_ascii().is_empty() {
+            // An editor may leave a file empty for a moment. A comment alone is meant.
+            return Err(EMPTY.into());
+        }
+        if !content.ends_with(b"\n") {
+            return Err(CUT.into());
+        }
         let mut tokens: Vec<(Holder, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
@@ -128,7 +133,7 @@ impl AdminTokens {
             let wrong = |what: &str| format!("line {number}: {what}");
             let line = str::from_utf8(line).map_err(|_| wrong(BAD_FORM))?;
             let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [name, secret] => (name, secret, Some(Right::OF_OPERATORS.to_vec())),
+                [name, secret] => (name, secret, Some(vec![Right::Read])),
                 [name, secret, words] => (name, secret, rights(words)),
                 _ => return Err(wrong(BAD_FORM)),
             };
@@ -149,8 +154,7 @@ impl AdminTokens {
             let [room, polls] = [MOST_AT_ONCE, MOST_POLLS].map(|most| Arc::new(Semaphore::new(most)));
             tokens.push((Holder { name: name.to_owned(), rights, room, polls }, hash));
         }
-        // An editor may leave a file empty for a moment. A comment alone is meant.
-        if content.trim_ascii().is_empty() { Err(EMPTY.into()) } else { Ok(Self(tokens)) }
+        Ok(Self(tokens))
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -233,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_has_the_rights_of_its_line_and_all_if_the_line_names_none() {
+    fn a_secret_has_the_rights_of_its_line_and_may_read_if_the_line_names_none() {
         let content = format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate,events\n");
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
         let rights = |shown: &str| {
             let holder = tokens.holder(shown).expect("a holder");
             Right::ALL.map(|right| holder.must_have(right).is_ok())
         };
-        assert_eq!(rights(SECRET), [true, true, true, false], "events are for who is named for them");
+        assert_eq!(rights(SECRET), [true, false, false, false]);
         assert_eq!(rights(OTHER), [true, false, true, false]);
         assert_eq!(rights(&format!("{SECRET}2")), [false, true, false, true]);
     }
@@ -262,18 +266,19 @@ mod tests {
         assert_eq!(refused(""), Some(EMPTY.to_owned()));
         assert_eq!(refused("\n \n"), Some(EMPTY.to_owned()));
         assert_eq!(refused("# nobody\n"), None);
+        assert_eq!(refused(&format!("alice {SECRET}")), Some(CUT.to_owned()), "of a line that goes on with its rights");
         assert_eq!(refused("\nalice\n"), Some(format!("line 2: {BAD_FORM}")));
-        assert_eq!(refused(&format!("alice {SECRET} read more")), Some(format!("line 1: {BAD_FORM}")));
+        assert_eq!(refused(&format!("alice {SECRET} read more\n")), Some(format!("line 1: {BAD_FORM}")));
         for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
             assert_eq!(
-                refused(&format!("alice {SECRET} {unknown}")),
+                refused(&format!("alice {SECRET} {unknown}\n")),
                 Some(format!("line 1: {BAD_RIGHTS}")),
                 "{unknown}"
             );
         }
-        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}")), Some(format!("line 1: {BAD_NAME}")));
-        assert_eq!(refused(&format!("alice {}", &SECRET[1..])), Some(format!("line 1: {BAD_SECRET}")));
-        assert_eq!(refused(&format!("alice {SECRET},")), Some(format!("line 1: {BAD_SECRET}")));
-        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}")), Some(format!("line 2: {TWICE}")));
+        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}\n")), Some(format!("line 1: {BAD_NAME}")));
+        assert_eq!(refused(&format!("alice {}\n", &SECRET[1..])), Some(format!("line 1: {BAD_SECRET}")));
+        assert_eq!(refused(&format!("alice {SECRET},\n")), Some(format!("line 1: {BAD_SECRET}")));
+        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}\n")), Some(format!("line 2: {TWICE}")));
     }
 }

@@ -1,11 +1,11 @@
 //! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats its content.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -14,21 +14,41 @@ use wxmint_wechat::{App, AppKind, AppSecret, Credential};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
-use crate::sites::site;
+use crate::{
+    json_places::{
+        Step::{self, Element, Member},
+        line_of,
+    },
+    sites::site,
+};
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not read to its end.
 const MOST_BYTES: u64 = 8 << 10;
 /// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
+/// What editors call the copies that they keep beside a file. An AppID has no such name.
+const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
+
 /// The apps that were found, and what is wrong with which file.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) apps: Vec<Configured>,
     pub(super) faults: Vec<String>,
+    /// The copies of an editor, which are no apps.
+    pub(super) ignored: Vec<PathBuf>,
 }
 
 impl Found {
+    /// All of it as one text, to be compared with that of another look.
+    pub(super) fn content(&self) -> Zeroizing<String> {
+        let app = |Configured { app, origins, unionid_required }: &Configured| {
+            let secret = app.secret().map_or("", AppSecret::expose);
+            format!("{} {} {secret} {origins:?} {unionid_required}\n", app.id, app.kind.name())
+        };
+        Zeroizing::new(format!("{}{:?}{:?}", self.apps.iter().map(app).collect::<String>(), self.faults, self.ignored))
+    }
+
     /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
         let known = known.and_then(|apps| apps.0.get(&id));
@@ -47,20 +67,18 @@ impl Found {
         let mut found = Self::default();
         for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
             let path = folder.join(&name);
-            // The id of a page may have a dot, and an AppID has none: a copy that an editor has left is no app.
+            if is_copy(&name) {
+                found.ignored.push(path);
+                continue;
+            }
+            // The id of a page may have a dot, and an AppID has none.
             match name.to_str().filter(|name| !name.contains('.')).and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
-                None => found.faults.push(fault(
-                    &path,
-                    "is not named by an AppID; remove it, or begin its name with a dot so that it is ignored",
-                )),
+                None => found.faults.push(fault(&path, "is not named by an AppID")),
             }
         }
         if found.apps.is_empty() && found.faults.is_empty() {
-            found.faults.push(fault(
-                folder,
-                "holds no app: put a file there whose name is the AppID and whose content is the AppSecret",
-            ));
+            found.faults.push(fault(folder, "holds no app"));
         }
         Ok(found)
     }
@@ -73,6 +91,12 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
     names.sort();
     Ok(names)
+}
+
+/// A copy that an editor has left, or a file that it has locked.
+pub(super) fn is_copy(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))
 }
 
 fn fault(path: &Path, wrong: impl fmt::Display) -> String {
@@ -133,8 +157,12 @@ impl Written {
                  {column}; {KINDS}"
             )
         })?;
-        let secret: AppSecret = secret.parse().map_err(|wrong| format!("has a `secret` that {wrong}"))?;
-        let origins = origins.iter().map(|origin| site(origin).ok_or(ORIGINS)).collect::<Result<_, _>>()?;
+        let at = |place: &[Step<'_>], wrong: &str| format!("{wrong}: see line {}", line_of(text, place));
+        let secret: AppSecret =
+            secret.parse().map_err(|wrong| at(&[Member("secret")], &format!("has a `secret` that {wrong}")))?;
+        let wrong = |number| at(&[Member("origins"), Element(number)], ORIGINS);
+        let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
+        let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, credential: Credential::Secret(secret) }, origins, unionid_required })
     }
 }

@@ -6,12 +6,8 @@ use wxmint_keys::rotation::Refusal;
 use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
-use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say};
-use crate::{
-    login::LoginError,
-    secret_files::FileError,
-    settings::{Faults, env_file},
-};
+use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say, remarks};
+use crate::{login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -68,9 +64,9 @@ impl Failure {
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        let note = env_file::note().map(|note| format!("\n{note}")).unwrap_or_default();
+        let notes: String = remarks::beside(&faults).iter().map(|note| format!("\n{note}")).collect();
         let faults = Language::of_locale().faults(&faults);
-        Self::usage(format_args!("the settings cannot be used\n\n{faults}{note}"))
+        Self::usage(format_args!("the settings cannot be used\n\n{faults}{notes}"))
     }
 }
 

@@ -1,28 +1,36 @@
 //! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, whose image has no shell.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use clap::Args;
 use reqwest::{Method, Request, Url};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 
-use super::Failure;
-use crate::http::run_to_end;
+use super::{Failure, environment::variables, with_env_file};
+use crate::{
+    http::run_to_end,
+    settings::{read_one, variables::ADMIN_LISTEN},
+};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(super) struct ReadyArgs {
-    /// Where the process answers: `/readyz` at its WXMINT_ADMIN_LISTEN; any path of a server, if 200 means that it is ready
-    #[arg(default_value = "http://127.0.0.1:9090/readyz")]
-    url: String,
+    #[arg(help = format!("Where the process answers: any path of a server, if 200 means that it is ready; else /readyz at its \
+                          WXMINT_ADMIN_LISTEN, {}", ADMIN_LISTEN.fallback()))]
+    url: Option<String>,
 }
 
 pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
-    let url: Url = args
-        .url
-        .parse()
-        .map_err(|_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz"))?;
+    let url: Url = match &args.url {
+        Some(url) => url
+            .parse()
+            .map_err(|_| Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz"))?,
+        None => own_url()?,
+    };
     match run_to_end(ask(url)) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
@@ -34,8 +42,46 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     }
 }
 
+/// That of the process with the settings of this one.
+fn own_url() -> Result<Url, Failure> {
+    let mut listen = None;
+    with_env_file(|| {
+        listen = Some(read_one(&ADMIN_LISTEN, variables())?);
+        Ok(())
+    })?;
+    let url = listen.map(|listen| format!("http://{}/readyz", reachable(listen)));
+    url.and_then(|url| url.parse().ok()).ok_or_else(|| Failure::unfinished("WXMINT_ADMIN_LISTEN makes no URL"))
+}
+
+/// The address at which a process of this machine reaches a listener.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
 async fn ask(url: Url) -> Result<Fetched, String> {
     let tls = Tls::reaching([&url]).map_err(|error| error.to_string())?;
     let client = Upstream::new(&tls, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
     client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_asked_at_loopback() {
+        for (listen, asked) in [
+            ("0.0.0.0:9091", "127.0.0.1:9091"),
+            ("[::]:9091", "[::1]:9091"),
+            ("127.0.0.1:9090", "127.0.0.1:9090"),
+            ("192.0.2.1:9090", "192.0.2.1:9090"),
+        ] {
+            assert_eq!(reachable(listen.parse().expect("an address")).to_string(), asked);
+        }
+    }
 }

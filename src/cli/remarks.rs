@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{environment::variables, keys::short_lead};
 use crate::{
     findings::Finding,
-    settings::{Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
+    settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
 };
 
 fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
@@ -20,6 +20,20 @@ fn unusual() -> Vec<Finding> {
     let unknown =
         unknown.map(|(name, nearest)| remark(format!("{name}: unknown variable"), format!("did you mean {nearest}?")));
     env_file::note().cloned().into_iter().chain(unknown).collect()
+}
+
+/// What may be the cause of these faults, or is wrong beside them. A name that a fault has taken for the variable is told there.
+pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
+    let is_told = |remark: &Finding| {
+        let name = remark.found.split(':').next().unwrap_or_default();
+        faults.0.iter().any(|fault| fault.problem.contains(&format!("but {name} is, ")))
+    };
+    let is_unset = faults.0.iter().any(|fault| fault.problem.starts_with("is not set"));
+    let no_file = (is_unset && env_file::is_missing()).then(|| {
+        let here = env::current_dir().unwrap_or_default();
+        remark(format!("no .env here, in {}", here.display()), "change into the folder that has it, if there is one")
+    });
+    no_file.into_iter().chain(unusual().into_iter().filter(|remark| !is_told(remark))).collect()
 }
 
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {

@@ -47,6 +47,8 @@ problem_codes! {
     /// A password in a query string ends up in logs and histories.
     CredentialsInQuery, "credentials_in_query", BAD_REQUEST, "A password does not belong in a URL";
     UnknownApp, "unknown_app", BAD_REQUEST, "This app is not configured here";
+    /// Neither the request nor its Referer names one.
+    AppRequired, "app_required", BAD_REQUEST, "Several apps are configured here, and none is named";
     CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";

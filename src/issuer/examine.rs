@@ -9,13 +9,16 @@ use wxmint_store::{Platforms, Redis};
 use wxmint_verify::KeyError;
 
 use super::Issuer;
-use crate::{clients::Clients, findings::Finding, secret_files::MAKE_KEYS};
+use crate::{
+    clients::Clients,
+    findings::{Finding, count},
+    secret_files::MAKE_KEYS,
+};
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
 pub(super) const UNREADABLE: &str = "correct the path, or let the user of this process read the file";
-pub(super) const APPS: &str =
-    "put into that file the AppSecret that WeChat shows, and nothing else, or remove the file";
+pub(super) const APPS: &str = "name each file there by its AppID, write into it the AppSecret that WeChat shows and nothing else, and remove other files";
 
 /// The content of a file is wrong. The error says what would be right.
 pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
@@ -93,7 +96,10 @@ impl Issuer {
         });
         let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
         if found.is_empty() {
-            found.push(Finding::ok("clients", format!("{} clients may ask for a scan", clients.iter().count())));
+            found.push(Finding::ok(
+                "clients",
+                format!("{} may ask for a scan", count(clients.iter().count(), "client")),
+            ));
         }
         found
     }
@@ -178,7 +184,7 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         );
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
-    Finding::ok("keys", format!("{} keys; {kid} signs ({algorithm}){next}", set.lives().len()))
+    Finding::ok("keys", format!("{}; {kid} signs ({algorithm}){next}", count(set.lives().len(), "key")))
 }
 
 #[cfg(test)]

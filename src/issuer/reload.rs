@@ -19,7 +19,7 @@ use crate::{
     clients::Clients,
     clock::now,
     http::Readiness,
-    secret_files::{MAKE_CLIENTS, MAKE_USERS, WatchedFile},
+    secret_files::{MAKE_CLIENTS, MAKE_USERS, Settled, WatchedFile},
     settings::StoreSettings,
     telemetry::{
         Metrics,
@@ -27,6 +27,7 @@ use crate::{
     },
 };
 
+/// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches every file that the settings name, for as long as the process runs.
@@ -54,8 +55,8 @@ pub(super) fn watch_files(issuer: &Issuer) {
     watch_clients(issuer);
     watch_apps(issuer);
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
-        let settings = issuer.settings.store.clone();
-        let reload = async move || reload_redis_url(&access.link, &settings, &file).await;
+        let (settings, mut seen) = (issuer.settings.store.clone(), Settled::default());
+        let reload = async move || reload_redis_url(&access.link, &settings, &file, &mut seen).await;
         watch(issuer, "redis_url", "URL of Redis", reload);
     }
 }
@@ -97,22 +98,21 @@ fn watch_clients(issuer: &Issuer) {
 
 /// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.
 ///
-/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the change. An
-/// error changes nothing. The next look tries again even if the file is the same, because keys may have been refused only while
-/// the clock of this machine was slow.
+/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the change; `None`
+/// if the content is another one than at the last look, so that the next one decides. An error changes nothing. The next look tries
+/// again even if the file is the same, because keys may have been refused only while the clock of this machine was slow.
 fn watch(
     issuer: &Issuer,
     what: &'static str,
     name: &'static str,
-    mut reload: impl AsyncFnMut() -> Result<bool, String> + 'static,
+    mut reload: impl AsyncFnMut() -> Result<Option<bool>, String> + 'static,
 ) {
     let (metrics, readiness) = (issuer.metrics.clone(), issuer.readiness.clone());
     let mut told = ChangedFile { what, name, metrics, readiness, fault: None };
     actix_web::rt::spawn(async move {
-        let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
-            told.look(reload().await);
-            interval.tick().await;
+            reload().await.transpose().into_iter().for_each(|reloaded| told.look(reloaded));
+            actix_web::rt::time::sleep(INTERVAL).await;
         }
     });
 }
@@ -155,8 +155,11 @@ impl ChangedFile {
     }
 }
 
-fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.with_cure(None))? else { return Ok(false) };
+fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> Result<Option<bool>, String> {
+    let Some(content) = file.look().map_err(|error| error.with_cure(None))? else { return Ok(None) };
+    if file.is_in_use(&content) {
+        return Ok(Some(false));
+    }
     let stored = StoredKeys::parse(&content).map_err(text)?;
     // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
     ends.publish(stored.ended());
@@ -170,7 +173,7 @@ fn reload_keys(keys: &KeyRing, file: &mut WatchedFile, ends: &mut NotedEnds) -> 
     let (added, removed) = (without(&after, &before), without(&before, &after));
     tracing::info!(added, removed, "the keys were read again");
     Event::of_process(Activity::KeyChange, Some(format!("added: {added}; removed: {removed}"))).tell();
-    Ok(true)
+    Ok(Some(true))
 }
 
 fn text(error: impl Display) -> String {
@@ -194,11 +197,11 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
 }
 
 /// Also when the time comes from which another of the file's keys seals.
-fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<bool, String> {
-    let content = file.read().map_err(|error| error.with_cure(None))?;
+fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<Option<bool>, String> {
+    let Some(content) = file.look().map_err(|error| error.with_cure(None))? else { return Ok(None) };
     let is_due = current.load().changes_at().is_some_and(|at| at <= now);
     if file.is_in_use(&content) && !is_due {
-        return Ok(false);
+        return Ok(Some(false));
     }
     let parsed = Vault::parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?;
     let vault = parsed.at(now);
@@ -206,17 +209,17 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
     let (line, next) = (vault.sealing_line(), vault.changes_at().map(tracing::field::display));
     tracing::info!(line, next, "the vault keys were read again");
     current.store(Arc::new(vault));
-    Ok(true)
+    Ok(Some(true))
 }
 
-fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<bool, String> {
+fn reload_admin_tokens(current: &CurrentAdminTokens, file: &mut WatchedFile) -> Result<Option<bool>, String> {
     reload(file, None, AdminTokens::parse, |tokens| {
         tracing::info!(tokens = tokens.count(), "the admin tokens were read again");
         current.swap(tokens);
     })
 }
 
-fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<bool, String> {
+fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
     reload(file, Some(MAKE_USERS), UsersFile::parse, |users| {
         accounts.swap(&users);
         let (users, hashing_mebibytes) = (accounts.count(), accounts.hashing_mebibytes());
@@ -230,24 +233,32 @@ fn reload<T, E: Display>(
     make: Option<&str>,
     parse: impl FnOnce(&[u8]) -> Result<T, E>,
     put_in_use: impl FnOnce(T),
-) -> Result<bool, String> {
-    let Some(content) = file.changed().map_err(|error| error.with_cure(make))? else { return Ok(false) };
+) -> Result<Option<bool>, String> {
+    let Some(content) = file.look().map_err(|error| error.with_cure(make))? else { return Ok(None) };
+    if file.is_in_use(&content) {
+        return Ok(Some(false));
+    }
     put_in_use(parse(&content).map_err(|error| format!("{}: {error}", file.path().display()))?);
     file.put_in_use(&content);
-    Ok(true)
+    Ok(Some(true))
 }
 
 /// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an operator
 /// cannot change the file and Redis at the same moment.
-async fn reload_redis_url(access: &RedisAccess, settings: &StoreSettings, file: &Path) -> Result<bool, String> {
-    let url = settings.read_again(file)?;
+async fn reload_redis_url(
+    access: &RedisAccess,
+    settings: &StoreSettings,
+    file: &Path,
+    seen: &mut Settled,
+) -> Result<Option<bool>, String> {
+    let Some(url) = settings.read_again(file, seen)? else { return Ok(None) };
     if access.has(&url) {
-        return Ok(false);
+        return Ok(Some(false));
     }
     access.try_out(&url).await.map_err(|error| format!("with the URL in {}: {}", file.display(), error.reason))?;
     access.replace(url);
     tracing::info!("the URL of Redis was read again");
-    Ok(true)
+    Ok(Some(true))
 }
 
 #[cfg(test)]
@@ -278,11 +289,16 @@ mod tests {
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let accounts = FileAccounts::new(&UsersFile::parse(&content).expect("users"), 1, false);
         let mut reload = || (reload_users(&accounts, &mut file), accounts.count());
-        assert_eq!(reload(), (Ok(false), 1));
+        assert_eq!(reload(), (Ok(Some(false)), 1));
         write(&format!("alice {HASH} u-1\nbob {HASH} u-2\n"));
-        assert_eq!([reload(), reload()], [(Ok(true), 2), (Ok(false), 2)]);
+        assert_eq!([reload(), reload(), reload()], [(Ok(None), 1), (Ok(Some(true)), 2), (Ok(Some(false)), 2)]);
 
+        write(&format!("alice {HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-10"));
+        assert_eq!(reload().0, Ok(None), "half of it may be there");
+        let said = reload().0.expect_err("of u-1023, cut");
+        assert!(said.contains("users: does not end with a line break"), "{said}");
         write(&format!("alice {HASH} u-1\nhunter2\n"));
+        assert_eq!(reload(), (Ok(None), 2));
         let said = reload().0.expect_err("broken");
         assert!(said.contains("users: line 2: must be a user name") && !said.contains("hunter2"), "{said}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
@@ -306,7 +322,7 @@ mod tests {
         fs::remove_file(&path).expect("our file");
         create_private(&path, &StoredKeys::of(&[signing, next]).content()).expect("written");
         let mut reload = || reload_keys(&keys, &mut file, &mut ends);
-        assert_eq!([reload(), reload()], [Ok(true), Ok(false)]);
+        assert_eq!([reload(), reload(), reload()], [Ok(None), Ok(Some(true)), Ok(Some(false))]);
         assert_eq!(keys.at(now()).set().lives().len(), 2);
     }
 
@@ -350,7 +366,7 @@ mod tests {
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let current = ArcSwap::from_pointee(Vault::parse(&content).expect("a vault").at(at(80)));
         for (seconds, changed, line) in [(90, false, 2), (99, false, 2), (100, true, 1), (101, false, 1)] {
-            assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(changed), "at {seconds}");
+            assert_eq!(reload_vault(&current, &mut file, at(seconds)), Ok(Some(changed)), "at {seconds}");
             assert_eq!(current.load().sealing_line(), line, "at {seconds}");
         }
         std::fs::remove_dir_all(folder).expect("removed");

@@ -40,6 +40,7 @@ pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUna
 pub(super) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
 pub(super) const IDENTITY: &[ProblemCode] = &[
     CredentialsInQuery,
+    AppRequired,
     SnapshotUser,
     UnionidMissing,
     SessionKeyMissing,

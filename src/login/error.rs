@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wxmint_ids::AppId;
 use wxmint_keys::{token::MintError, vault::VaultError};
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
 use wxmint_wechat::{CallError, Malformed, Verdict};
@@ -73,9 +74,9 @@ pub enum LoginError {
     /// The merchant has something to mend.
     #[error("the merchant has not given the platform the permission for this: {0}")]
     NotPermitted(CallError),
-    /// The operator has something to mend.
-    #[error("WeChat refuses this app: {0}")]
-    Misconfigured(CallError),
+    /// The operator has something to mend: of this app, once it is known which.
+    #[error("WeChat refuses {}: {error}", app.as_ref().map_or("this app", AppId::as_str))]
+    Misconfigured { error: CallError, app: Option<AppId> },
     /// WeChat is slow or gone.
     #[error(transparent)]
     WeChatUnavailable(CallError),
@@ -132,7 +133,16 @@ impl LoginError {
 
     /// Whether WeChat knows an authorization code of a merchant no more, or the merchant has left.
     pub fn is_spent_authorization(&self) -> bool {
-        matches!(self, Self::UnknownApp(_) | Self::Misconfigured(CallError::Refused { errcode: 61009 | 61010, .. }))
+        let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
+        matches!(self, Self::UnknownApp(_)) || matches!(self, Self::Misconfigured { error, .. } if is_gone(error))
+    }
+
+    /// The same error, which says that `app` is the one to mend, unless it is another one already.
+    pub(super) fn of(self, app: &AppId) -> Self {
+        match self {
+            Self::Misconfigured { error, app: None } => Self::Misconfigured { error, app: Some(app.clone()) },
+            error => error,
+        }
     }
 
     /// For a limit by this name.
@@ -153,7 +163,7 @@ impl From<CallError> for LoginError {
             Some(Verdict::SlowDown) => Self::SlowDown,
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
-            Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured(error),
+            Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured { error, app: None },
             Some(
                 Verdict::Busy
                 | Verdict::BadAccessToken

@@ -60,7 +60,8 @@ impl LoginWorker {
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        Ok(self.access_tokens().lend(app, &attempt, refused).await?)
+        let lent = self.access_tokens().lend(app, &attempt, refused).await;
+        lent.map_err(|error| LoginError::from(error).of(&app.id))
     }
 
     /// The merchant that has let a platform act for it by this authorization code.

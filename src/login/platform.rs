@@ -93,7 +93,7 @@ impl LoginWorker {
             platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        (exchanged.map_err(plainly), is_unsent)
+        (exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent)
     }
 
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.

@@ -136,7 +136,8 @@ impl LoginWorker {
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        Ok(self.access_tokens().with(app, attempt, async |token: &_| call(app, token).await).await?)
+        let called = self.access_tokens().with(app, attempt, async |token: &_| call(app, token).await).await;
+        called.map_err(|error| LoginError::from(error).of(&app.id))
     }
 
     /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.

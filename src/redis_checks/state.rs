@@ -3,7 +3,7 @@
 use wxmint_redis_link::{CLUSTER_SLOTS, State};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
 
-use crate::findings::{Finding, Status};
+use crate::findings::{Finding, Status, count};
 
 /// In seconds; more than the way to Redis and back takes.
 const PRIMARIES_APART: f64 = 1.0;
@@ -36,8 +36,9 @@ pub fn lacks(state: &State) -> Vec<Finding> {
             true => Finding::fault(
                 name,
                 format!(
-                    "Redis at {primary} has {replicas} replicas that are online, and {wanted} must confirm: first logins, \
-                     logouts and unbindings get store_unavailable"
+                    "Redis at {primary} has {} online, and {wanted} must confirm: first logins, \
+                     logouts and unbindings get store_unavailable",
+                    count(*replicas as usize, "replica")
                 ),
                 format!("start its replicas, or set WXMINT_REDIS_CONFIRM={replicas} if that is meant"),
             ),

@@ -1,17 +1,21 @@
 //! Files that hold secrets. They are written with mode 0600, and refused if others can read them.
 
+mod exposure;
 mod watched;
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
 
-pub use self::watched::WatchedFile;
+pub use self::{
+    exposure::exposed,
+    watched::{Settled, WatchedFile},
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -19,8 +23,9 @@ pub enum FileError {
     Io { path: PathBuf, source: io::Error },
     #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
+    /// `is_ours`: this user can mend it.
     #[error("{path} can be read by others (mode {mode:04o})", path = .path.display())]
-    Exposed { path: PathBuf, mode: u32 },
+    Exposed { path: PathBuf, mode: u32, is_ours: bool },
 }
 
 impl FileError {
@@ -31,7 +36,8 @@ impl FileError {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 make.map(|make| format!("restore it from its backup, or make it with: {make} {}", path.display()))
             }
-            Self::Exposed { path, .. } => Some(format!("run: chmod 600 {}", path.display())),
+            Self::Exposed { path, is_ours: true, .. } => Some(format!("run: chmod 600 {}", path.display())),
+            Self::Exposed { path, .. } => Some(exposure::cure_by_root(path)),
             _ => None,
         }
     }
@@ -47,25 +53,16 @@ pub const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 
-/// Reads a secret file. Its mode must allow nothing to group and others, unless it is a mounted Secret: there
-/// Kubernetes sets owner, group and mode, and the pod decides who may read it.
+/// Reads a secret file, unless others can read or change it.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let failed = |source| FileError::Io { path: path.to_owned(), source };
     let content = Zeroizing::new(fs::read(path).map_err(failed)?);
     exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
 }
 
-/// What to say if the mode gives one of these `rights`, and the file is no mounted Secret.
-pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    let is_exposed = mode & rights != 0 && !is_mounted_secret(path);
-    Ok(is_exposed.then(|| FileError::Exposed { path: path.to_owned(), mode }))
-}
-
-/// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the kubelet swaps.
-fn is_mounted_secret(path: &Path) -> bool {
-    path.parent().is_some_and(|folder| folder.join("..data").is_symlink())
-}
+/// What is wrong with a file of lines that has no end: its last line may be half of a longer one.
+pub const CUT: &str = "does not end with a line break, as if only half had been written: complete it, and end its last line with a \
+                       line break";
 
 /// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a
 /// lost secret cannot be made again.
@@ -160,32 +157,14 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("wxmint-file-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         folder
-    }
-
-    #[test]
-    fn a_file_that_anybody_but_its_owner_may_use_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("keys.json");
-        fs::write(&path, "a secret").expect("written");
-        let read_as = |mode| {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
-            read_private(&path).map(|content| content.to_vec()).map_err(|error| error.with_cure(None))
-        };
-        for mode in [0o600, 0o400, 0o700] {
-            assert_eq!(read_as(mode), Ok(b"a secret".to_vec()), "{mode:o}");
-        }
-        for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601] {
-            let refused = read_as(mode).expect_err("exposed");
-            assert!(refused.contains(&format!("(mode {mode:04o}); run: chmod 600 {}", path.display())), "{refused}");
-        }
-        std::os::unix::fs::symlink("elsewhere", folder.path().join("..data")).expect("a link");
-        assert!(read_as(0o640).is_ok(), "of a mounted Secret the pod decides");
     }
 
     #[test]

@@ -11,36 +11,55 @@ use zeroize::Zeroizing;
 
 use super::{FileError, read_private};
 
+/// What the last look has found. Editors and `cp` write in place, and half a file may be a valid one that means more: content counts
+/// once two looks have found the same.
+#[derive(Debug, Clone, Default)]
+pub struct Settled(Option<Vec<u8>>);
+
+impl Settled {
+    /// What this look has found, if it is what the last one has found.
+    pub fn of<T: AsRef<[u8]>, E>(&mut self, found: Result<T, E>) -> Result<Option<T>, E> {
+        let found = found.inspect_err(|_| self.0 = None)?;
+        let now = Some(hash(found.as_ref()));
+        let is_settled = self.0 == now;
+        self.0 = now;
+        Ok(is_settled.then_some(found))
+    }
+}
+
 /// A file, and the hash of the content that is in use. Content is compared and not dates, because Kubernetes swaps a link.
 #[derive(Debug, Clone)]
 pub struct WatchedFile {
     path: PathBuf,
     in_use: Vec<u8>,
+    seen: Settled,
 }
 
 impl WatchedFile {
     /// Reads the file for the first time, and takes its content as the one in use.
     pub fn open(path: &Path) -> Result<(Self, Zeroizing<Vec<u8>>), FileError> {
         let content = read_private(path)?;
-        Ok((Self { path: path.to_owned(), in_use: hash(&content) }, content))
+        let in_use = hash(&content);
+        Ok((Self { path: path.to_owned(), seen: Settled(Some(in_use.clone())), in_use }, content))
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
+    pub fn look(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
+        let found = self.read();
+        self.seen.of(found)
+    }
+
+    fn read(&self) -> Result<Zeroizing<Vec<u8>>, FileError> {
         // Opening a pipe waits for a writer, and this thread serves requests.
         if fs::metadata(&self.path).is_ok_and(|found| found.file_type().is_fifo()) {
             let source = io::Error::other("it is a pipe, which cannot be read again");
             return Err(FileError::Io { path: self.path.clone(), source });
         }
         read_private(&self.path)
-    }
-
-    /// Reads the file again. `None` if its content is the one in use.
-    pub fn changed(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
-        self.read().map(|content| Some(content).filter(|content| !self.is_in_use(content)))
     }
 
     pub fn is_in_use(&self, content: &[u8]) -> bool {
@@ -77,5 +96,15 @@ mod tests {
         thread::spawn(move || sender.send(file.changed().map(|_| ()).map_err(|error| error.to_string())));
         let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
         assert!(said.expect_err("no file").contains("it is a pipe, which cannot be read again"));
+    }
+
+    #[test]
+    fn content_counts_once_two_looks_have_found_the_same() {
+        let mut settled = Settled::default();
+        let looks = [Ok("half"), Ok("whole"), Ok("whole"), Ok("whole"), Err(()), Ok("whole"), Ok("whole"), Ok("")];
+        let counted = looks.map(|found| settled.of(found));
+        let expected = [Ok(None), Ok(None), Ok(Some("whole")), Ok(Some("whole")), Err(()), Ok(None), Ok(Some("whole"))];
+        assert_eq!(counted[..7], expected);
+        assert_eq!(counted[7], Ok(None), "an editor leaves a file empty for a moment");
     }
 }

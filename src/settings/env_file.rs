@@ -41,6 +41,11 @@ pub fn note() -> Option<&'static Finding> {
     NOTE.get()
 }
 
+/// Whether the working directory has no such file.
+pub fn is_missing() -> bool {
+    matches!(fs::symlink_metadata(NAME), Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
 /// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs while the
 /// process has one thread, because another one could read the environment meanwhile.
 pub fn load() -> Result<(), Vec<String>> {

@@ -10,7 +10,7 @@ use super::{
     settings,
     variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL},
 };
-use crate::secret_files::read_private;
+use crate::secret_files::{Settled, read_private};
 
 #[derive(Debug, Clone)]
 pub enum StoreUrl {
@@ -36,16 +36,18 @@ impl StoreSettings {
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
     }
 
-    /// The content of the URL's file, which may have changed. What is wrong with it never quotes it.
-    pub fn read_again(&self, file: &Path) -> Result<RedisUrl, String> {
-        let text = read_secret_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it never quotes
+    /// it. It is one value, and need not end with a line break: mounted secrets often have none.
+    pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
+        let found = seen.of(read_secret_file(file)).map_err(|error| format!("{}: {error}", file.display()))?;
+        let Some(text) = found else { return Ok(None) };
         let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
         match url {
             StoreUrl::Memory => Err(format!("{} names memory:, to which only a new start can change", file.display())),
             StoreUrl::Redis(url) if !url.has_tls() && self.tls != TlsFiles::default() => {
                 Err(format!("the URL in {} {WITHOUT_TLS}", file.display()))
             }
-            StoreUrl::Redis(url) => Ok(url),
+            StoreUrl::Redis(url) => Ok(Some(url)),
         }
     }
 }

@@ -195,7 +195,7 @@ fn configuration(
 ) -> Configuration {
     let mut configuration = Configuration::new("ES256");
     let [admins, redis] = ["admins", "redis.url"].map(|file| folder.path().join(file));
-    write_private(&admins, &format!("campaign {ADMIN_TOKEN}\n"));
+    write_private(&admins, &format!("campaign {ADMIN_TOKEN} read,operate,wechat\n"));
     write_private(&redis, redis_url);
     for (name, value) in [
         ("WXMINT_REDIS_URL_FILE", redis.to_str().expect("UTF-8")),

@@ -27,7 +27,9 @@ impl Shop {
     }
 
     async fn of(builder: Builder) -> Self {
-        let lines = format!("shop {SHOP} wechat\ndesk {DESK}  operate\nreader {READER}\tread,operate\nall {ALL}\n");
+        let lines = format!(
+            "shop {SHOP} wechat\ndesk {DESK}  operate\nreader {READER}\tread,operate\nall {ALL} read,operate,wechat\n"
+        );
         Self { bed: builder.operators(&lines).start().await }
     }
 

@@ -24,8 +24,9 @@ struct Business {
 
 impl Business {
     async fn start() -> Self {
-        let lines =
-            &format!("receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL}\n");
+        let lines = &format!(
+            "receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL} read,operate,wechat\n"
+        );
         Self { bed: TestBed::builder().breakable_redis().operators(lines).start().await }
     }
 

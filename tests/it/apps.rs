@@ -62,11 +62,19 @@ async fn an_app_is_chosen_by_the_body_and_else_by_the_referer() {
     assert_eq!(app_of(ask(&bed, &body, Some(&referer_of(APPID))).await), OTHER_APPID, "the body has the last word");
     let query = format!("/login?code={}&appid={OTHER_APPID}", code_of(&bed, OTHER_APPID).await);
     assert_eq!(app_of(bed.service().get(&query).await), OTHER_APPID);
-    let refused = ask(&bed, &json!({"code": "a"}), None).await.expect_problem(400, "unknown_app");
-    assert_eq!(refused.member("detail"), "Several apps are configured here: name one in `appid`.");
+    let refused = ask(&bed, &json!({"code": "a"}), None).await.expect_problem(400, "app_required");
+    assert_eq!(
+        refused.member("detail"),
+        "Several apps are configured here: send in `appid` which one this login is for."
+    );
+    let strangers = referer_of("wx0000000000000000");
+    ask(&bed, &json!({"code": "a"}), Some(&strangers)).await.expect_problem(400, "app_required");
     ask(&bed, &json!({"code": "a", "appid": "wx0000000000000000"}), None).await.expect_problem(400, "unknown_app");
     let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_logins_total{app=\"\",outcome=\"unknown_app\"} 2\n"), "{metrics}");
+    for (outcome, times) in [("unknown_app", 1), ("app_required", 2)] {
+        let counted = format!("wxmint_logins_total{{app=\"\",outcome=\"{outcome}\"}} {times}\n");
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
     assert!(!metrics.contains("wx0000000000000000"), "a stranger's AppID is no label: {metrics}");
 }
 
@@ -80,6 +88,9 @@ async fn an_app_comes_and_goes_within_5_s_while_the_other_goes_on() {
     put(&folder.path().join(OTHER_APPID), OTHER_SECRET);
     let added = async || Some(ask(&bed, &code, None).await).filter(|answer| answer.status != 400);
     assert_eq!(app_of(eventually("the new app", WITHIN, added).await), OTHER_APPID);
+    bed.service().says("several apps are configured now").await;
+    let unnamed = json!({"code": code_of(&bed, APPID).await});
+    ask(&bed, &unnamed, None).await.expect_problem(400, "app_required");
     ask(&bed, &json!({"code": code_of(&bed, APPID).await, "appid": APPID}), None).await.expect_login();
 
     fs::remove_file(folder.path().join(OTHER_APPID)).expect("removed");

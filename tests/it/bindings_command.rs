@@ -108,7 +108,7 @@ fn sum_of(redis: &RedisServer) -> (u64, Vec<String>) {
 async fn bindings_move_to_another_redis_and_logins_find_their_users() {
     let (folder, other) = (Folder::new(), empty_redis().await);
     let secret = "secret-of-the-payment-service-0001";
-    let mut bed = TestBed::builder().operators(&format!("payment {secret}\n")).start().await;
+    let mut bed = TestBed::builder().operators(&format!("payment {secret} read,operate,wechat\n")).start().await;
     let table = folder.write("table.ndjson", &table(496));
     done(&bed.redis, &["import", &table, "--no-trailer"]);
     let people = ["lin", "mei", "wei"];

@@ -7,7 +7,7 @@ use wxmint::findings::in_chinese;
 use crate::support::repository;
 
 /// Where these sentences are written: files, and folders with all that is in them.
-const SOURCES: [&str; 23] = [
+const SOURCES: [&str; 24] = [
     "src/findings.rs",
     "src/clients.rs",
     "src/cli/doctor",
@@ -20,6 +20,7 @@ const SOURCES: [&str; 23] = [
     "src/settings/forms.rs",
     "src/settings/env_file.rs",
     "src/secret_files/mod.rs",
+    "src/secret_files/exposure.rs",
     "crates/keys/src/vault/mod.rs",
     "src/apps/files.rs",
     "crates/wechat/src/call.rs",

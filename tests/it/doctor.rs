@@ -218,3 +218,23 @@ async fn a_wrong_setting_is_a_fault_whose_advice_has_the_right_form() {
     bed.configuration.set("WXMINT_TOKEN_TTL", example);
     Report::of(&bed.configuration).await.expect_healthy();
 }
+
+#[tokio::test]
+async fn where_settings_are_missing_a_missing_env_file_and_a_misspelt_variable_are_told_too() {
+    let place = tempfile::tempdir().expect("a folder");
+    let mut doctor = wxmint();
+    doctor.args(["doctor", "--json"]).env_clear().current_dir(place.path());
+    let report = Report::run(doctor.env("WXMINT_TOKEN_TLL", "1h").env("WXMINT_KEY", "k")).await;
+    let said = |words: &str| report.output.matches(words).count();
+    assert_eq!(said(&format!("no .env here, in {}", place.path().display())), 1, "{}", report.output);
+    assert_eq!(said("WXMINT_TOKEN_TLL: unknown variable"), 1, "{}", report.output);
+    // It is told at the variable that it was meant for.
+    assert_eq!((said("but WXMINT_KEY is, "), said("WXMINT_KEY: unknown")), (1, 0), "{}", report.output);
+    fs::write(place.path().join(".env"), "").expect("written");
+    let report = Report::run(&mut doctor).await;
+    assert!(!report.output.contains("no .env here"), "{}", report.output);
+    fs::remove_file(place.path().join(".env")).expect("removed");
+    let serve = wxmint().arg("serve").env_clear().current_dir(place.path()).output().expect("wxmint runs");
+    let said = String::from_utf8_lossy(&serve.stderr).into_owned();
+    assert!(said.contains("no .env here"), "{said}");
+}

@@ -111,6 +111,7 @@ fn every_command_that_reads_settings_reads_the_file() {
         (&["users", "show", "u-1"], "127.0.0.1:1"),
         (&["bindings", "export"], "127.0.0.1:1"),
         (&["doctor"], "redis.reach"),
+        (&["ready"], "not ready"),
     ] {
         let output = of(&folder, words).output().expect("wxmint runs");
         let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));

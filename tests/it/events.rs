@@ -20,7 +20,8 @@ async fn bed() -> TestBed {
 }
 
 fn receivers() -> Builder {
-    TestBed::builder().operators(&format!("sso {SECRET} events\nother {OTHER} events\nboss {OPERATOR}\n"))
+    TestBed::builder()
+        .operators(&format!("sso {SECRET} events\nother {OTHER} events\nboss {OPERATOR} read,operate,wechat\n"))
 }
 
 async fn poll_at(bed: &TestBed, service: usize, secret: &str, body: Value) -> Answer {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -10,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Ended, keys, keys_command, kids_of, on_a_full_disk, private_parts};
+use crate::support::{Ended, keys, keys_command, kids_of, on_a_full_disk, private_parts, wxmint};
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
 const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
 
@@ -42,6 +43,25 @@ fn sixteen_rotators_at_once_publish_one_key() {
     assert_eq!(said.iter().filter(|said| said.contains("published a new EdDSA key")).count(), 1, "{said:?}");
     assert_eq!(said.iter().filter(|said| said.contains("nothing to do")).count(), 15, "{said:?}");
     assert_eq!(kids(&path).len(), 2);
+}
+
+/// Docker, Compose and Podman mount a secret so. Nobody in the container can run `chmod` there.
+#[test]
+fn a_file_that_is_mounted_read_only_by_itself_is_taken_although_all_may_read_it() {
+    const MOUNTED: &str =
+        "mount --bind \"$2\" \"$2\" && mount -o \"remount,bind,$1\" \"$2\" && exec \"$3\" keys list --keys \"$2\"";
+    let (_folder, path) = key_file();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("our file");
+    let list = |options: &str| {
+        let mut command = Command::new("unshare");
+        command.args((!rustix::process::geteuid().is_root()).then_some("--map-root-user")).args(["--mount", "sh"]);
+        command.args(["-euc", MOUNTED, "sh", options]).arg(&path).arg(wxmint().get_program());
+        Ended::of(&mut command, "")
+    };
+    list("rw").expect_end(64, &["can be read by others (mode 0444)"]);
+    list("ro").expect_success();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o446)).expect("our file");
+    list("ro").expect_end(64, &["can be read by others (mode 0446)"]);
 }
 
 /// It fails with this code, says `sentence`, shows no private part, and the set is what it was.

@@ -32,7 +32,8 @@ impl Office {
     }
 
     async fn of(builder: Builder) -> Self {
-        let builder = builder.breakable_redis().operators(&format!("# operators\n\n{NAME} {SECRET}\n"));
+        let builder =
+            builder.breakable_redis().operators(&format!("# operators\n\n{NAME} {SECRET} read,operate,wechat\n"));
         Self { bed: builder.start().await }
     }
 

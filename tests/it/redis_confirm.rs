@@ -47,7 +47,7 @@ async fn as_many_replicas_confirm_as_the_setting_says() {
     let services: [Service; 4] = services.try_into().ok().expect("four");
     assert_eq!(statuses(&bed, &services).await, [200, 200, 503, 503], "no replica");
     let primary = format!("127.0.0.1:{}", bed.redis.port());
-    let warning = format!("warning: Redis at {primary} has 0 replicas that are online, and 1 must confirm");
+    let warning = format!("warning: Redis at {primary} has 0 replicas online, and 1 must confirm");
     until("warned", PATIENCE, async || services[2].readyz().await.body.contains(&warning)).await;
     assert!(services[2].readyz().await.body.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
     services[2].says("must confirm").await;

@@ -9,7 +9,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{BUSY, Load, PATIENCE, Recorded, Service, TestBed, eventually, said, until, user_ids, wxmint};
+use crate::support::{
+    BUSY, Load, PATIENCE, Recorded, Service, TestBed, eventually, said, until, user_ids, write_private, wxmint,
+};
 
 const SERVED: usize = 50;
 /// The deadline of 1 s for the store.
@@ -98,6 +100,15 @@ async fn a_service_that_starts_before_redis_publishes_its_keys_and_becomes_ready
     bed.redis_link().restore().await;
     early.ready().await;
     assert_eq!(check(), (Some(0), String::new()));
+    // Without a URL it asks where the settings say that the process listens, also those of `.env`.
+    let place = tempfile::tempdir().expect("a folder");
+    let mut command = wxmint();
+    command.arg("ready").env_clear().current_dir(place.path());
+    let mut own = command.env("WXMINT_ADMIN_LISTEN", early.admin.to_string()).output().expect("wxmint starts");
+    assert_eq!(own.status.code(), Some(0), "{own:?}");
+    write_private(&place.path().join(".env"), &format!("WXMINT_ADMIN_LISTEN={}\n", early.admin));
+    own = command.env_remove("WXMINT_ADMIN_LISTEN").output().expect("wxmint starts");
+    assert_eq!(own.status.code(), Some(0), "{own:?}");
     early.login(&bed.mint_code("lin").await).await.expect_login();
 }
 

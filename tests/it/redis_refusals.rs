@@ -21,7 +21,7 @@ struct Refusing {
 
 impl Refusing {
     async fn start(builder: Builder) -> Self {
-        let builder = builder.two_apps().operators(&format!("desk {SECRET}\n"));
+        let builder = builder.two_apps().operators(&format!("desk {SECRET} read,operate,wechat\n"));
         // Whether replicas confirm is another matter.
         let builder = builder.env("WXMINT_REDIS_CONFIRM", "0");
         let bed = builder.start_on(Proxy::before(Product::Redis).await).await;

@@ -47,7 +47,11 @@ impl Site {
             ("WXMINT_ISSUER", &format!("http://{listen}")),
             ("WXMINT_CLIENTS_FILE", &file.to_string_lossy()),
         ];
-        let bed = TestBed::builder().envs(&variables).operators(&format!("on-call {SECRET}\n")).start().await;
+        let bed = TestBed::builder()
+            .envs(&variables)
+            .operators(&format!("on-call {SECRET} read,operate,wechat\n"))
+            .start()
+            .await;
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
         let examples = ["examples/scan-login", "examples/peers/node", "examples/mini-program", "clients/web"];

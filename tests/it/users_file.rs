@@ -18,6 +18,22 @@ fn counted(bed: &TestBed) -> Vec<u64> {
     bed.service().events().iter().filter_map(|event| event["users"].as_u64()).collect()
 }
 
+/// `cp`, `scp` and editors write in place: what has begun with `u-1023` is another user's id for a moment.
+#[tokio::test]
+async fn a_file_that_is_cut_in_its_last_id_lets_nobody_in_as_another_user() {
+    let bed = TestBed::builder().users(&["mei"]).start().await;
+    let (users, path) = (bed.users(), bed.users().path());
+    users.add("lin", "id-1023");
+    let whole = fs::read_to_string(&path).expect("a file");
+    fs::write(&path, whole.strip_suffix("23\n").expect("the id is the end")).expect("written");
+    eventually("the cut file", WITHIN, async || has(&bed, REFUSED).await).await;
+    bed.service().says("users: does not end with a line break").await;
+    bed.log_in_with("lin", password_of("lin")).await.expect_problem(403, "invalid_credentials");
+    fs::write(&path, &whole).expect("written");
+    until("the whole file", WITHIN, async || counted(&bed) == [1, 2]).await;
+    assert_eq!(bed.log_in_with("lin", password_of("lin")).await.claims()["sub"], "id-1023");
+}
+
 #[tokio::test]
 async fn a_token_has_the_claims_that_the_file_has_now() {
     let bed = TestBed::builder().users(&["alice", "bob"]).start().await;

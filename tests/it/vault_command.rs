@@ -21,7 +21,7 @@ fn rotate(file: &Path, words: &[&str]) -> Ended {
 fn a_new_key_is_put_into_the_file_once_and_owner_mode_and_old_lines_stay() {
     let configuration = Configuration::new("EdDSA");
     let (file, link) = (PathBuf::from(configuration.value("WXMINT_VAULT_KEY_FILE")), configuration.path("link"));
-    let old = format!("\n{}\r\n{OTHER_KEY}", fs::read_to_string(&file).expect("the key"));
+    let old = format!("\n{}\r\n{OTHER_KEY}\n", fs::read_to_string(&file).expect("the key").trim_end());
     fs::write(&file, &old).expect("our file");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("our file");
     symlink(&file, &link).expect("a link");
@@ -45,10 +45,10 @@ fn what_cannot_be_done_is_said_and_changes_nothing() {
     let configuration = Configuration::new("EdDSA");
     rotate(Path::new(""), &[]).expect_end(64, &["WXMINT_VAULT_KEY_FILE is not set"]);
     let bad = configuration.path("bad.key");
-    write_private(&bad, &format!("{OTHER_KEY}\nhunter2-hunter2"));
+    write_private(&bad, &format!("{OTHER_KEY}\nhunter2-hunter2\n"));
     let told = rotate(&bad, &[]).expect_end(64, &["line 2 must be base64 of 32 bytes"]).said();
     assert!(!told.contains("hunter2"), "{told}");
     fs::set_permissions(&bad, fs::Permissions::from_mode(0o644)).expect("our file");
     rotate(&bad, &[]).expect_end(64, &["chmod 600"]);
-    assert_eq!(fs::read_to_string(&bad).expect("there"), format!("{OTHER_KEY}\nhunter2-hunter2"));
+    assert_eq!(fs::read_to_string(&bad).expect("there"), format!("{OTHER_KEY}\nhunter2-hunter2\n"));
 }

@@ -240,7 +240,7 @@ async fn of_ten_thousand_people_each_stays_one_user_when_the_unionid_comes() {
 #[tokio::test]
 async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_scope_came_before() {
     let (builder, _folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let bed = builder.operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
     let banned = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
     let block = format!("/users/{banned}/block");
     assert_eq!(bed.service().operate("PUT", &block, OPERATOR, &Value::Null).await.status, 204);
@@ -303,7 +303,7 @@ async fn a_ban_of_one_of_a_persons_two_users_ends_the_tokens_of_both_and_lets_ne
 #[tokio::test]
 async fn the_unionid_of_a_banned_user_who_has_nobody_left_goes_to_no_other() {
     let (builder, _folder) = builder();
-    let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let bed = builder.operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
     let banned = bed.log_in_at(APPID, "lin", json!({})).await.expect_login().member("user_id");
     by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
     let operate = async |method: &str, path: String| bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
@@ -323,7 +323,7 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
         }
         let strict = json!({"kind": "official_account", "secret": OTHER_SECRET, "unionid_required": true});
         fs::write(folder.path().join(ACCOUNT), strict.to_string()).expect("written");
-        let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+        let bed = builder.operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
         for _ in 0..2 {
             let refused = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_problem(403, "unionid_missing");
             assert!(refused.member("detail").contains("snsapi_userinfo"), "{accounts}: {refused:?}");
@@ -395,7 +395,7 @@ async fn what_an_app_has_not_is_told_before_a_code_is_spent_and_by_its_kind() {
     let (builder, _folder) = builder();
     let accounts = AccountService::start();
     let variables = [("WXMINT_ACCOUNTS", &*accounts.url()), ("WXMINT_AUTO_PROVISION", "true")];
-    let bed = builder.envs(&variables).operators(&format!("on-call {OPERATOR}\n")).start().await;
+    let bed = builder.envs(&variables).operators(&format!("on-call {OPERATOR} read,operate,wechat\n")).start().await;
     let login = bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
     let user = login.member("user_id");
     let code = code(&bed, ACCOUNT, json!({})).await;

@@ -61,6 +61,13 @@ async fn each_errcode_becomes_the_problem_of_the_table() {
             assert_eq!(answer.header("retry-after"), "60");
         }
     }
+    let causes: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();
+    let refused = format!("WeChat refuses {APPID}: ");
+    assert!(!causes.is_empty(), "each is mended by the operator");
+    assert!(
+        causes.iter().all(|event| event["cause"].as_str().is_some_and(|cause| cause.starts_with(&refused))),
+        "{causes:?}"
+    );
     let metrics = bed.service().metrics().await;
     let counted = "wxmint_wechat_errcodes_total{api=\"code2session\",errcode=\"40125\",app=\"wx0123456789abcdef\"} 1";
     assert!(metrics.contains(counted), "{metrics}");

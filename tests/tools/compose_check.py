@@ -4,7 +4,8 @@
     compose_check.py compose.yaml WXMINT
 
 All services run in one network that nothing else is in (bubblewrap), under the names that they have in the file. A
-published port stands for the port that is published, and folders of this machine for volumes.
+published port stands for the port that is published, and folders of this machine for volumes. Secrets are mounted as Compose
+does it: read-only, and readable by all.
 """
 
 import json
@@ -41,13 +42,14 @@ class Services:
     def __init__(self, services, program, folder):
         self.services, self.program, self.folder = services, program, folder
         self.running = {}
+        self.secrets = yaml.safe_load(Path("compose.yaml").read_text()).get("secrets", {})
 
     def translated(self, service, text):
         """Text of a service with the folders and the ports that it has here."""
         text = text.replace(" /tmp/", f" {self.folder}/")
         for volume in service.get("volumes", []):
             source, target = volume.split(":")[:2]
-            text = text.replace(target, str(self.mounted(service, source)))
+            text = re.sub(rf"(?<!/run){re.escape(target)}", str(self.mounted(service, source)), text)
         for published in service.get("ports", []):
             _, outer, inner = published.split(":")
             text = text.replace(f"listen {inner}", f"listen {outer}")
@@ -82,8 +84,20 @@ class Services:
         settings = {key: self.translated(service, str(value)) for key, value in service.get("environment", {}).items()}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                words, cwd=self.home(name), env={"PATH": os.environ["PATH"], **settings}, stdout=log, stderr=log
+                [*self.with_secrets(service), *words], cwd=self.home(name), env={"PATH": os.environ["PATH"], **settings}, stdout=log, stderr=log
             )
+
+    def with_secrets(self, service):
+        """What runs a command where the service's secrets are mounted."""
+        mounts = []
+        for name in service.get("secrets", []):
+            secret = self.folder / f"secret-{name}"
+            shutil.copy(self.secrets[name]["file"], secret)
+            secret.chmod(0o444)
+            place = f"/run/secrets/{name}"
+            mounts.append(f"touch {place}; mount --bind {secret} {place}; mount -o remount,bind,ro {place}")
+        mount = "; ".join(["mount -t tmpfs tmpfs /run", "mkdir /run/secrets", *mounts, 'exec "$@"'])
+        return ["unshare", "--mount", "sh", "-euc", mount, "sh"] if mounts else []
 
     def is_healthy(self, name):
         """Runs the service's health check; false if it has none."""

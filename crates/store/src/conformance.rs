@@ -86,7 +86,7 @@ fn sealed(text: &str) -> Sealed {
 }
 
 fn vault() -> Vault {
-    Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a vault")
+    Vault::parse(b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").expect("a vault")
 }
 
 fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> LoginRecord {

@@ -111,7 +111,7 @@ mod tests {
     use crate::accounts::file::{lines::UsersFile, users::Users};
 
     const ALICE: &str =
-        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
+        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
 
     fn candidate(name: &str) -> Candidate {
         let file = UsersFile::parse(ALICE.as_bytes()).expect("a users file");

@@ -9,7 +9,7 @@ use super::{
     claims_column::{BYTE_ORDER_MARK, ClaimsColumn},
     hash::StoredHash,
 };
-use crate::accounts::Username;
+use crate::{accounts::Username, secret_files::CUT};
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
@@ -49,7 +49,7 @@ impl UsersFile {
         if content.is_empty() {
             return Ok(Self::default());
         }
-        let content = content.strip_suffix(b"\n").unwrap_or(content);
+        let content = content.strip_suffix(b"\n").ok_or(CUT)?;
         let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
         for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
             let number = index + 1;
@@ -211,10 +211,11 @@ mod tests {
     fn spaces_line_ends_of_windows_and_a_byte_order_mark_do_not_matter() {
         let canonical = format!("alice\t{HASH}\tu-1\nLi Lei\t{HASH}\tu-2\n");
         for text in [
-            format!("alice {HASH} u-1\nLi Lei {HASH} u-2"),
+            format!("alice {HASH} u-1\nLi Lei {HASH} u-2\n"),
             format!("\u{feff}alice\t{HASH}\tu-1\r\nLi Lei\t{HASH}\tu-2\r\n"),
             format!("  alice \t {HASH}\t\tu-1  \n\tLi Lei   {HASH}   u-2\t\n"),
         ] {
+            assert_eq!(UsersFile::parse(text.trim_end().as_bytes()), Err(CUT.to_owned()), "half of an id is an id");
             assert_eq!(parse(&text).content().as_slice(), canonical.as_bytes(), "{text:?}");
         }
         for blank in ["", "\n", "\n\n"] {
@@ -237,7 +238,7 @@ mod tests {
         file.set_claims(&"u-2".parse().expect("an id"), &ClaimsColumn::default());
         let text = text.replace("alice\t", "alice\t!").replace("\troles=c", "");
         assert_eq!(file.content().as_slice(), text.as_bytes());
-        let (same, one_word) = (format!("a {HASH} u-1 roles=x\nb !{HASH} u-1 roles=x"), "roles=x");
+        let (same, one_word) = (format!("a {HASH} u-1 roles=x\nb !{HASH} u-1 roles=x\n"), "roles=x");
         assert_eq!(parse(&same).users().filter(|user| user.claims.to_string() == one_word).count(), 2);
     }
 

@@ -107,7 +107,7 @@ mod tests {
         "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
 
     fn users(lines: &[String]) -> Users {
-        Users::of(&UsersFile::parse(lines.join("\n").as_bytes()).expect("a users file"))
+        Users::of(&UsersFile::parse((lines.join("\n") + "\n").as_bytes()).expect("a users file"))
     }
 
     /// 100 users. The first `dear` of them have the more expensive hash.

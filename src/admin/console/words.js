@@ -33,7 +33,7 @@ const en = {
   counted: (at) => `Of this process alone, since ${at}; another process has counted others. Each bar is a minute.`, chart: (ok, refused) => `${ok} logins and ${refused} refusals`,
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
-    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", permission_missing: "the merchant has not given the permission", invalid_request: "malformed", credentials_in_query: "password in the URL",
+    already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", app_required: "several apps, none named", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", permission_missing: "the merchant has not given the permission", invalid_request: "malformed", credentials_in_query: "password in the URL",
     wechat_misconfigured: "WeChat refuses AppID or AppSecret: see the doctor", wechat_unavailable: "WeChat does not answer", store_unavailable: "Redis does not answer", accounts_unavailable: "the account service does not answer", internal_error: "a defect: see the log",
   },
   scansHeading: "Scan to log in, last hour", open: (count) => `${count} open now`,
@@ -80,7 +80,7 @@ const zh = {
   counted: (at) => `仅含本进程自 ${at} 以来的登录；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
-    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
+    already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", app_required: "有多个应用，未指明", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
     wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
   },
   scansHeading: "最近一小时的扫码登录", open: (count) => `进行中 ${count}`,

@@ -269,7 +269,7 @@ fn policy(token_ttl: i64) -> RotationPolicy {
 }
 
 fn vault() -> Result<Vault, Failure> {
-    let line = STANDARD.encode(*random::<32>()?);
+    let line = STANDARD.encode(*random::<32>()?) + "\n";
     Vault::parse(line.as_bytes()).map_err(Failure::unfinished)
 }
 

@@ -12,9 +12,10 @@ use super::{
     remarked, wechat,
 };
 use crate::{
+    apps::{AppsSource, IGNORED},
     cli::{environment::variables, remarks},
     clock::now,
-    findings::Finding,
+    findings::{Finding, count},
     issuer::{Issuer, IssuerStartError, open_redis},
     redis_checks::{self, REDIS_CHECKS},
     secret_files,
@@ -60,7 +61,7 @@ pub(super) async fn examine(tells: Tells, public: bool) {
         };
         found.extend(audit(&settings.audit));
         found.extend(exposed(value_files(variables())));
-        found.extend(exposed_apps(settings.apps.files_in_folder()));
+        found.extend(apps(&settings.apps));
         tell(found);
     };
     let redis_checked = async {
@@ -121,7 +122,7 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
              escape its limit",
             "set WXMINT_TRUSTED_PROXIES to the proxy's addresses",
         ),
-        trusted => Finding::ok(name, format!("{} networks are trusted", trusted.len())),
+        trusted => Finding::ok(name, format!("trusts {}", count(trusted.len(), "network"))),
     }
 }
 
@@ -138,11 +139,20 @@ fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     files.into_iter().filter_map(warning).collect()
 }
 
+/// What is unusual about the folder of apps.
+fn apps(source: &AppsSource) -> Vec<Finding> {
+    let copies = source.copies_in_folder().into_iter().map(|path| {
+        let found = format!("WXMINT_APPS_DIR: {} {IGNORED}", path.display());
+        Finding::warning("files", found, "remove it, because it may hold an AppSecret")
+    });
+    exposed_apps(source.files_in_folder()).into_iter().chain(copies).collect()
+}
+
 fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
     let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
     let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
     let folder = exposed.first()?.parent()?.display();
-    let found = format!("WXMINT_APPS_DIR: {} files with an AppSecret can be read by everybody", exposed.len());
+    let found = format!("WXMINT_APPS_DIR: everybody can read {} with an AppSecret", count(exposed.len(), "file"));
     Some(Finding::warning("files", found, format!("run: chmod 600 {folder}/*")))
 }
 

@@ -26,6 +26,7 @@ use super::{
     EXIT_FAULTS, EXIT_UNFINISHED, Failure,
     language::Language,
     output::{complete, json, print, say},
+    remarks,
 };
 use crate::{
     findings::{Finding, Status},
@@ -169,7 +170,7 @@ fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
         let advice = format!("set {variable} to {wanted}, for example {variable}={example}");
         Finding::fault("settings", format!("{place} {problem}"), advice)
     };
-    unusable(faults.0.iter().map(fault).collect(), names)
+    unusable(remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect(), names)
 }
 
 fn unusable(faults: Vec<Finding>, names: &[&'static str]) -> Vec<Finding> {

@@ -5,7 +5,7 @@ use wxmint_store::{Platforms, Redis, walk::Place};
 use super::wechat::address_in;
 use crate::{
     clock::now,
-    findings::Finding,
+    findings::{Finding, count},
     platform::{Known, Merchant, Platform, Refusal, Standing},
 };
 
@@ -34,7 +34,10 @@ pub(super) async fn examine(platform: &Platform, redis: &Redis) -> Finding {
             start_push,
         ),
         Some(age) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
-            Finding::ok(CHECK, format!("the last ticket came {age} minutes ago; {in_use} merchants log in"))
+            Finding::ok(
+                CHECK,
+                format!("the last ticket came {age} minutes ago; it acts for {}", count(in_use, "merchant")),
+            )
         }),
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{environment::variables, remarks},
     clock::now,
-    findings::Finding,
+    findings::{Finding, count},
     settings::SidecarSettings,
 };
 
@@ -61,7 +61,9 @@ fn place(url: &Url) -> String {
 
 fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, String>) -> Finding {
     match keys {
-        Ok(keys) if keys.refused.is_empty() => Finding::ok("jwks", format!("{} keys of {issuer}", keys.keys.len())),
+        Ok(keys) if keys.refused.is_empty() => {
+            Finding::ok("jwks", format!("{} of {issuer}", count(keys.keys.len(), "key")))
+        }
         Ok(keys) => Finding::warning(
             "jwks",
             format!("{} of the keys of {issuer} cannot be used: {}", keys.refused.len(), keys.refused[0]),

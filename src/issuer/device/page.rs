@@ -225,7 +225,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
 fn no_picture(error: LoginError) -> Problem {
     let wait = match &error {
         LoginError::TooMany { .. } | LoginError::StoreUnavailable(_) => return in_own_words(error.into()),
-        LoginError::Misconfigured(_) | LoginError::SlowDown => REFUSED_PAUSE,
+        LoginError::Misconfigured { .. } | LoginError::SlowDown => REFUSED_PAUSE,
         _ => POLL_INTERVAL,
     };
     if let Some(not_logged) = admit_line("no mini-program code") {

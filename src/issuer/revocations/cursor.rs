@@ -37,7 +37,7 @@ mod tests {
 
     fn vault(byte: u8) -> Vault {
         use base64::{Engine, engine::general_purpose::STANDARD};
-        Vault::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a vault")
+        Vault::parse((STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault")
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn text(value: &Value) -> &str {
 
 fn vault(key: u8) -> Vault {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    Vault::parse(STANDARD.encode([key; 32]).as_bytes()).expect("a vault")
+    Vault::parse((STANDARD.encode([key; 32]) + "\n").as_bytes()).expect("a vault")
 }
 
 fn verdict(outcome: Result<Phone, AccessTokenError>) -> Option<Verdict> {

@@ -112,7 +112,7 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
         assert_eq!(status().await, 200, "{spoilt}");
         assert_eq!(shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status, 401, "{spoilt}");
     }
-    replace(&format!("all {ALL}\n"));
+    replace(&format!("all {ALL} read\n"));
     becomes(401).await;
     let of_all = async || shop.ask("GET", &format!("/users/{user}"), ALL, &Value::Null).await.status;
     assert_eq!(of_all().await, 200);

@@ -95,8 +95,22 @@ async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named(
     [APPID, OTHER_APPID].iter().for_each(|id| set_mode(&file(id), 0o640));
     Report::of(&bed.configuration).await.expect_healthy();
     expose(&file(OTHER_APPID));
-    follow(&Report::of(&bed.configuration).await.advice("files", "warning", "WXMINT_APPS_DIR: 1 files"));
+    follow(&Report::of(&bed.configuration).await.advice(
+        "files",
+        "warning",
+        "WXMINT_APPS_DIR: everybody can read 1 file with an AppSecret",
+    ));
     Report::of(&bed.configuration).await.expect_healthy();
+
+    let copy = apps.join(format!("{APPID}~"));
+    fs::write(&copy, "half").expect("written");
+    set_mode(&copy.to_string_lossy(), 0o600);
+    let ignored = format!("{} is ignored, because its name is that of a copy which an editor has left", copy.display());
+    assert!(Report::of(&bed.configuration).await.advice("files", "warning", &ignored).contains("remove it"));
+    fs::write(apps.join("notes"), "x").expect("written");
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.advice("files", "fault", "notes must hold the AppSecret").matches("AppSecret").count(), 1);
+    [copy, apps.join("notes")].iter().for_each(|path| fs::remove_file(path).expect("removed"));
 
     for (name, value) in [("WXMINT_APP_SECRET", APP_SECRET.to_owned()), ("WXMINT_REDIS_URL", bed.redis.url())] {
         let path = bed.configuration.path(name).to_string_lossy().into_owned();

@@ -172,7 +172,7 @@ async fn a_replica_that_must_confirm_and_is_gone_is_a_fault() {
     let mut replica = RedisServer::replica_of(&bed.redis).await;
     Report::of(&bed.configuration).await.expect_healthy();
     replica.kill();
-    let advice = found(&bed, "redis.replicas", "fault", "has 0 replicas that are online").await;
+    let advice = found(&bed, "redis.replicas", "fault", "has 0 replicas online").await;
     let setting = advice.split(' ').find_map(|word| word.split_once('=')).expect("a setting");
     bed.configuration.set(setting.0, setting.1);
     Report::of(&bed.configuration).await.expect_healthy();

@@ -13,7 +13,7 @@ const OPERATOR: &str = "planted-secret-of-an-operator-77c1e0";
 #[tokio::test(flavor = "multi_thread")]
 async fn each_page_of_the_sample_does_what_its_user_wants() {
     let accounts = AccountService::start();
-    let builder = Business::builder().operators(&format!("on-call {OPERATOR}\n"));
+    let builder = Business::builder().operators(&format!("on-call {OPERATOR} read,operate,wechat\n"));
     let bed = builder.clients(&website()).env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
     let service = bed.service();
     let asked = json!({

@@ -224,7 +224,7 @@ async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_reports_every_token_costs_no_login() {
     const PEER: &str = "planted-secret-of-a-peer-of-ours-c9f3d1";
-    let builder = TestBed::builder().operators(&format!("peer {PEER}\n")).platform();
+    let builder = TestBed::builder().operators(&format!("peer {PEER} read,operate,wechat\n")).platform();
     let bed = push_to_first(builder.start().await).await;
     bed.wechat.control("platform/ticket", "POST", &json!({})).await;
     comes(&bed, APPID).await;

@@ -53,7 +53,7 @@ impl Scene {
         let is_there = |name: &String| lies_at(&cluster, &format!("id-of-{name}")) == Some(USERS_AT);
         let names: Vec<_> = (0..).map(|n| format!("user-{n}")).filter(is_there).take(ASKED.len()).collect();
         let users: Vec<_> = names.iter().map(String::as_str).collect();
-        let builder = TestBed::builder().users(&users).operators(&format!("on-call {SECRET}\n"));
+        let builder = TestBed::builder().users(&users).operators(&format!("on-call {SECRET} read,operate,wechat\n"));
         Self { bed: builder.start_on(cluster).await, names }
     }
 

@@ -52,7 +52,7 @@ fn a_mistake_changes_nothing_and_is_named() {
     let before = fs::read(&file).expect("the file");
     let page = "/pages/scan/index";
     for (words, said) in [
-        (&good[..], "`client_id` shop stands there twice"),
+        (&good[..], "line 10: client shop: `client_id` is that of an earlier client"),
         (&["add", APPID, "--name", "Shop", "--appid", APPID], "form of an AppID"),
         (&["add", "tv", "--name", "TV", "--appid", APPID, "--page", page], "`page` must be"),
         (&["add", "tv", "--name", "TV", "--appid", APPID, "--origin", "shop.example.com"], "`origins` must be"),

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::support::{AccountService, Reply, Service};
 
-const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef\n";
+const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) const APP_SECRET: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const OTHER_APPID: &str = "wxfedcba9876543210";
 pub(crate) const OTHER_SECRET: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 /// base64 of 32 bytes.
-const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const VAULT_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 pub(crate) struct Configuration {
     environment: BTreeMap<String, String>,

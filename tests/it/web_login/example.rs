@@ -28,7 +28,7 @@ impl Example {
         let listen = format!("127.0.0.1:{}", free_port());
         let issuer = format!("http://{listen}");
         let variables = [("WXMINT_LISTEN", &*listen), ("WXMINT_ISSUER", &issuer)];
-        let bed = builder.envs(&variables).operators(&format!("on-call {SECRET}\n")).start().await;
+        let bed = builder.envs(&variables).operators(&format!("on-call {SECRET} read,operate,wechat\n")).start().await;
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
         for part in ["examples/web-login", "examples/peers/node", "tests/browser"] {

@@ -72,13 +72,13 @@ mod tests {
 
     #[test]
     fn a_new_key_is_put_on_top_and_the_rest_stays_byte_for_byte() {
-        let old = format!("{}\r\n\n{}", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
+        let old = format!("{}\r\n\n{}\n", STANDARD.encode([1; 32]), STANDARD.encode([2; 32]));
         let new = with_new_key(old.as_bytes(), &[3; 32], at("2026-10-03T12:00:00Z")).expect("a file");
         let expected = format!("{} 2026-10-03T12:00:00Z\n{old}", STANDARD.encode([3; 32]));
         assert_eq!(str::from_utf8(&new), Ok(expected.as_str()));
         let again = with_new_key(&new, &[3; 32], at("2026-10-04T12:00:00Z"));
         assert_eq!(again.expect_err("the same key"), VaultError::Repeated { line: 2 });
-        let spoilt = with_new_key(b"short", &[3; 32], at("2026-10-03T12:00:00Z"));
+        let spoilt = with_new_key(b"short\n", &[3; 32], at("2026-10-03T12:00:00Z"));
         assert_eq!(spoilt.expect_err("a bad file"), VaultError::BadLine { line: 2 });
     }
 }

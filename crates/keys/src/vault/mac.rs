@@ -40,8 +40,8 @@ mod tests {
     use super::super::Vault;
 
     fn vault(lines: &[u8]) -> Vault {
-        let file: Vec<_> = lines.iter().map(|&byte| STANDARD.encode([byte; 32])).collect();
-        Vault::parse(file.join("\n").as_bytes()).expect("a vault")
+        let file: String = lines.iter().map(|&byte| STANDARD.encode([byte; 32]) + "\n").collect();
+        Vault::parse(file.as_bytes()).expect("a vault")
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub enum VaultError {
     BadTime { line: usize },
     #[error("the file holds no key")]
     NoKey,
+    /// A key whose time was cut off would seal at once.
+    #[error(
+        "does not end with a line break, as if only half had been written: complete it, and end its last line with a line break"
+    )]
+    Cut,
     #[error("line {line} repeats an earlier key")]
     Repeated { line: usize },
     /// None of the vault's keys sealed it, or it was changed, or it is another person's.
@@ -41,6 +46,7 @@ impl VaultError {
     pub fn cure(&self) -> &'static str {
         match self {
             Self::NoKey => "write one with: openssl rand -base64 32",
+            Self::Cut => "correct the file",
             _ => "restore that line from the backup, or make a new one: `openssl rand -base64 32`; keep the others",
         }
     }
@@ -69,8 +75,12 @@ pub struct Vault {
 
 impl Vault {
     /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
-    /// blank lines do not count. Keys with a time wait until [`Vault::at`] says that it has come.
+    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until [`Vault::at`] says that
+    /// it has come.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
+        if !file.is_empty() && !file.ends_with(b"\n") {
+            return Err(VaultError::Cut);
+        }
         let mut keys: Vec<VaultKey> = Vec::new();
         for key in file::keys(file) {
             let key = key?;
@@ -244,8 +254,8 @@ mod tests {
     }
 
     fn vault(lines: &[u8]) -> Vault {
-        let file: Vec<_> = lines.iter().map(|&byte| line(byte)).collect();
-        Vault::parse(file.join("\n").as_bytes()).expect("a vault")
+        let file: String = lines.iter().map(|&byte| line(byte) + "\n").collect();
+        Vault::parse(file.as_bytes()).expect("a vault")
     }
 
     #[test]
@@ -261,7 +271,7 @@ mod tests {
     #[test]
     fn a_key_with_a_time_opens_at_once_and_seals_from_then_on() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-        let file = format!("{} {}\n\n{}", line(2), at(100).to_rfc3339(), line(1));
+        let file = format!("{} {}\n\n{}\n", line(2), at(100).to_rfc3339(), line(1));
         let vault_at = |seconds| Vault::parse(file.as_bytes()).expect("a vault").at(at(seconds));
 
         let before = vault_at(99);
@@ -277,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_file_of_keys_that_all_wait_seals_with_the_last_one() {
-        let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z", line(2), line(1));
+        let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z\n", line(2), line(1));
         let parsed = Vault::parse(file.as_bytes()).expect("a vault");
         let sealed = parsed.seal(SESSION_KEY, &person("o1")).expect("sealed");
         assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
@@ -359,9 +369,10 @@ mod tests {
         for (file, error) in [
             (String::new(), VaultError::NoKey),
             (format!("{good}\n\nshort\n"), VaultError::BadLine { line: 3 }),
-            (STANDARD.encode([1; 16]), VaultError::BadLine { line: 1 }),
-            (format!("{good}\n{good}"), VaultError::Repeated { line: 2 }),
-            (format!("{good} tomorrow"), VaultError::BadTime { line: 1 }),
+            (STANDARD.encode([1; 16]) + "\n", VaultError::BadLine { line: 1 }),
+            (format!("{good}\n{good}\n"), VaultError::Repeated { line: 2 }),
+            (format!("{good} tomorrow\n"), VaultError::BadTime { line: 1 }),
+            (good.clone(), VaultError::Cut),
         ] {
             assert_eq!(Vault::parse(file.as_bytes()).expect_err("refused"), error);
         }

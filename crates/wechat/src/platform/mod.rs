@@ -8,7 +8,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, LoginCode};
 
-pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
+pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
     RefreshToken, Session, WeChat,

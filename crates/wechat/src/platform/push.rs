@@ -31,6 +31,25 @@ pub struct PushKey {
 
 wxmint_ids::unprintable!(PushKey);
 
+/// What is wrong with the parts of a [`PushKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WrongPushKey {
+    #[error("`token` must be 3 to 32 letters and digits")]
+    Token,
+    #[error("`encoding_aes_key` must be 43 letters and digits")]
+    EncodingAesKey,
+}
+
+impl WrongPushKey {
+    /// As WeChat's console and a platform's file call it.
+    pub fn member(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::EncodingAesKey => "encoding_aes_key",
+        }
+    }
+}
+
 /// The parameters of a push's URL that its signature covers.
 #[derive(Debug, Clone, Copy)]
 pub struct PushQuery<'a> {
@@ -90,14 +109,14 @@ impl PushKey {
     /// `encoding_aes_key`: 43 letters and digits, as WeChat's console shows it.
     ///
     /// # Errors
-    /// What is wrong with which of the two, without its value.
-    pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, &'static str> {
+    /// Which of the two is wrong, without its value.
+    pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, WrongPushKey> {
         let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let decoded = Zeroizing::new(lenient_base64(encoding_aes_key));
         match <[u8; 32]>::try_from(decoded.as_slice()) {
-            _ if !is_token => Err("`token` must be 3 to 32 letters and digits"),
+            _ if !is_token => Err(WrongPushKey::Token),
             Ok(key) => Ok(Self { token: Zeroizing::new(token.to_owned()), key: Zeroizing::new(key) }),
-            Err(_) => Err("`encoding_aes_key` must be 43 letters and digits"),
+            Err(_) => Err(WrongPushKey::EncodingAesKey),
         }
     }
 

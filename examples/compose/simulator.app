@@ -1,0 +1,1 @@
+5ec2e700c0ffee005ec2e700c0ffee00
