@@ -22,7 +22,7 @@ const AUTHORIZE: &str = "/connect/oauth2/authorize";
 const QR_CONNECT: &str = "/connect/qrconnect";
 
 /// The pages of official accounts and of websites.
-pub fn oauth2_page_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+pub(super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         for (path, kind) in [(AUTHORIZE, Kind::OfficialAccount), (QR_CONNECT, Kind::Website)] {
             let page = move |request: HttpRequest, world: Data<World>| async move { page(&request, &world, kind) };
