@@ -134,13 +134,13 @@ mod tests {
             let to = answer.headers().get(header::LOCATION).map(|to| to.to_str().expect("text").to_owned());
             (to, String::from_utf8(test::read_body(answer).await.to_vec()).expect("text"))
         };
-        let asked = "appid=wx1&redirect_uri=http%3A%2F%2Flocalhost%2Fback%3Fa%3D1&response_type=code&state=%22%3C%26";
+        let asked = "appid=wx1&redirect_uri=http%3A%2F%2F127.0.0.1%2Fback%3Fa%3D1&response_type=code&scope=snsapi_userinfo&state=%22%3C%26";
         let (_, page) = get(asked).await;
-        assert!(!page.contains("<li>"), "nobody is known: {page}");
+        assert!(page.contains("<form>") && !page.contains("<li>"), "nobody is known: {page}");
         let sent = sent(&page).replace("%26quot%3B", "%22").replace("%26lt%3B", "%3C").replace("%26amp%3B", "%26");
         let (to, answer) = get(&sent).await;
         let to = to.unwrap_or_else(|| panic!("{sent}: {answer}"));
-        assert!(to.starts_with("http://localhost/back?a=1&code=") && to.ends_with("&state=%22%3C%26"), "{to}");
+        assert!(to.starts_with("http://127.0.0.1/back?a=1&code=") && to.ends_with("&state=%22%3C%26"), "{to}");
         assert!(get(asked).await.1.contains("person=lin\">lin</a>"), "known from then on");
     }
 }
