@@ -357,11 +357,11 @@ async function isAsked(page) {
   await press(page, "login");
   await outcome(page, "binding_required");
   await states(page, { code: "done", claim: "done", session: "done", record: "done", answer: "failed", verify: "skipped" });
+  expect(await page.evaluate(() => document.activeElement.dataset.testid), "ask", "the focus");
+  expect(await page.getByLabel("账号", { exact: true }).inputValue(), "chen", "the account, filled in");
   await (await show(page.locator("[data-step=answer] summary"))).click();
   const problem = await page.locator("[data-step=answer] pre").textContent();
   expect(/^403\n/.test(problem) && /"bind_ticket":\s*"[^"]{20,}"/.test(problem), true, "a 403 with a ticket");
-  expect(await page.evaluate(() => document.activeElement.dataset.testid), "ask", "the focus");
-  expect(await page.getByLabel("账号", { exact: true }).inputValue(), "chen", "the account, filled in");
   await fits(page, 1280);
   await picture(page, "asked");
 }
@@ -678,7 +678,8 @@ async function forgetsScan(page) {
   await seen(page, "[data-testid=login]");
   expect(await page.getByTestId("scan-allow").count(), 0, "questions of what was scanned, after the logout");
   expect(await page.getByTestId("sheet").isVisible(), false, "a sheet over the screen");
-  await load(page, "/#scan"); // the laptop still shows its code
+  await page.reload(); // the laptop still shows its code
+  await seen(page, "html[data-ready]");
 }
 
 async function letsIn(page) {
