@@ -9,7 +9,7 @@ use super::{console, doctor, recent, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
-    described::{BearerSecurity, Chinese, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes},
+    described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes},
     viewer::Description,
 };
 
@@ -82,25 +82,8 @@ pub(super) fn description() -> Description {
     Description {
         api: Box::new(Described::openapi),
         server: "/".into(),
-        chinese: Chinese {
-            tags: &[("users", "用户"), ("wechat", "微信"), ("people", "微信身份"), ("duty", "值班")],
-            paragraphs: include_str!("chinese.json"),
-        },
         place: "admin",
         paths: super::PATHS,
-        documents: OnceLock::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::described::chinese_tests;
-
-    #[test]
-    fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
-        let described = description();
-        chinese_tests::says_everything(&described.json(), &described.chinese);
-        chinese_tests::changes_nothing_else(&described.json(), &described.chinese);
+        document: OnceLock::new(),
     }
 }

@@ -1,7 +1,5 @@
 //! The table of a listener's routes: each row serves a method of a path and describes its problems.
 
-mod chinese;
-
 use std::collections::BTreeMap;
 
 use actix_web::{
@@ -19,9 +17,6 @@ use utoipa::{
     },
 };
 
-pub use self::chinese::Chinese;
-#[cfg(test)]
-pub(crate) use self::chinese::tests as chinese_tests;
 use super::{
     not_allowed,
     problem::{

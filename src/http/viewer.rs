@@ -1,5 +1,5 @@
-//! A listener's description of its routes in `/openapi.json`, the same in Chinese, and `/docs/`: Swagger UI in a page of our own.
-//! The page chooses its language by itself, and shows the document that lies beside its folder.
+//! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which shows the
+//! document that lies beside its folder.
 
 use std::{
     borrow::Cow,
@@ -15,35 +15,31 @@ use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 
 use super::{
-    Answer,
-    described::Chinese,
-    not_found,
+    Answer, not_found,
     page::{self, CSS, HTML, JS},
     readable,
 };
 
 const PAGE: &str = include_str!("viewer/index.html");
 
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 5] = [
     ("early.js", JS, page::EARLY),
     ("look.css", CSS, page::LOOK),
     ("theme.js", JS, page::THEME),
     ("viewer.css", CSS, include_str!("viewer/viewer.css")),
     ("viewer.js", JS, include_str!("viewer/viewer.js")),
-    ("words.js", JS, include_str!("viewer/words.js")),
 ];
 
 pub struct Description {
     pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
     /// The URL below which the paths are.
     pub server: String,
-    pub chinese: Chinese,
     /// Whose viewer it is: `issuer`, or `admin`.
     pub place: &'static str,
     /// What to say about a path that is not here.
     pub paths: &'static str,
-    /// In English and in Chinese, once somebody has asked.
-    pub documents: OnceLock<[Bytes; 2]>,
+    /// The JSON, once somebody has asked.
+    pub document: OnceLock<Bytes>,
 }
 
 impl Description {
@@ -53,41 +49,30 @@ impl Description {
         api.to_json().expect("a description that is known when compiling serializes")
     }
 
-    fn document(&self, in_chinese: bool) -> HttpResponse {
-        let documents = self.documents.get_or_init(|| {
-            let english = self.json();
-            [self.chinese.of(&english), english].map(Bytes::from)
-        });
-        HttpResponse::Ok().content_type("application/json").body(documents[usize::from(!in_chinese)].clone())
+    fn answer(&self) -> HttpResponse {
+        let document = self.document.get_or_init(|| self.json().into());
+        HttpResponse::Ok().content_type("application/json").body(document.clone())
     }
 }
 
 /// Marks the demo, in whose viewer one can get codes that work. It is data of the app.
 pub struct InDemo;
 
-const ENGLISH: &str = "/openapi.json";
-const CHINESE: &str = "/openapi.zh-CN.json";
+const DOCUMENT: &str = "/openapi.json";
 const FOLDER: &str = "/docs";
 const FILE: &str = "/docs/{file:.*}";
-pub const PATHS: [&str; 4] = [ENGLISH, CHINESE, FOLDER, FILE];
+pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
 
 /// The routes of an app whose data has a [`Description`].
 pub fn routes(config: &mut ServiceConfig) {
-    let english = async |description: Data<Description>| description.document(false);
-    let chinese = async |description: Data<Description>| description.document(true);
-    config
-        .service(readable(ENGLISH, english))
-        .service(readable(CHINESE, chinese))
-        .service(readable(FOLDER, folder))
-        .service(readable(FILE, file));
+    let document = async |description: Data<Description>| description.answer();
+    config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
 }
 
 /// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
 /// holds behind a proxy that adds a path prefix.
-async fn folder(request: HttpRequest) -> HttpResponse {
-    let query = request.query_string();
-    let place = if query.is_empty() { "docs/".to_owned() } else { format!("docs/?{query}") };
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, place)).finish()
+async fn folder() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
 }
 
 /// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.

@@ -180,7 +180,7 @@ impl Issuer {
         self.platform.as_deref()
     }
 
-    /// The keys in use, which the demo rotates.
+    /// The keys in use.
     pub fn keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
     }

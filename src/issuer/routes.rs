@@ -20,7 +20,7 @@ use crate::{
         Problem,
         ProblemCode::{self, *},
         ProblemDocument,
-        described::{BearerSecurity, Chinese, DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
+        described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
         readable,
         viewer::{self, Description},
     },
@@ -99,22 +99,9 @@ pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
     Description {
         api: Box::new(move || described(rooms)),
         server: issuer.to_owned(),
-        chinese: Chinese {
-            tags: &[
-                ("login", "登录"),
-                ("wechat", "微信"),
-                ("keys", "验证 token"),
-                ("older pages", "旧页面"),
-                ("leave", "退出"),
-                ("events", "吊销事件"),
-                ("platform", "第三方平台"),
-                ("scan", "扫码登录"),
-            ],
-            paragraphs: include_str!("chinese.json"),
-        },
         place: "issuer",
         paths: PLACE,
-        documents: OnceLock::new(),
+        document: OnceLock::new(),
     }
 }
 

@@ -60,7 +60,7 @@ function watchAgreement() {
       "accepted, and spoiled": said === "accepted" && spoiled,
       "accepted, and the phone has another token": said === "accepted" && sessions[app] && sessions[app].answer.access_token !== token.textContent,
       "accepted, and the card names another user": said === "accepted" && one("member-user-id") && one("member-user-id").textContent !== user,
-      "accepted, and the user is banned": said === "accepted" && one(`banned-${user}`),
+      "accepted, and the user is banned": said === "accepted" && one(`lift-${user}`),
       "refused, and a service serves": said === "refused" && statuses.includes("200"),
       "refused, and no check says why": said === "refused" && !document.querySelector("[data-testid=checks] .failed"),
       "revoked, and every service refuses": said === "ending" && !statuses.includes("200"),

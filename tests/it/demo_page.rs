@@ -13,7 +13,7 @@ async fn is_told(story: &str) {
 
     // Node looks for packages above the script's own folder.
     let folder = TempDir::new_in(tools("node")).expect("a folder");
-    for script in ["demo.mjs", "means.mjs", "panels.mjs"] {
+    for script in ["demo.mjs", "means.mjs", "views.mjs"] {
         fs::copy(repository("tests/browser").join(script), folder.path().join(script)).expect("our own script");
     }
     // Pictures of whole pages take longer than the stories themselves.
@@ -39,8 +39,6 @@ macro_rules! stories {
 stories! {
     a_person_logs_in_on_the_demos_page_and_sees_a_spoiled_token_refused: "token";
     #[ignore = "slow; make nightly runs it"]
-    on_the_demos_page_a_person_sees_wechat_down_and_logs_in_again: "faults";
-    #[ignore = "slow; make nightly runs it"]
     on_the_demos_page_people_bind_their_accounts_and_unbind_them: "bindings";
     #[ignore = "slow; make nightly runs it"]
     on_the_demos_page_a_token_is_ended_and_a_service_refuses_it_within_seconds: "ends";
@@ -48,12 +46,16 @@ stories! {
     on_the_demos_page_a_phone_lets_a_laptop_in_and_a_ban_throws_it_out: "scan";
     #[ignore = "slow; make nightly runs it"]
     on_the_demos_page_a_token_is_in_view_no_label_covers_a_line_and_a_reload_keeps_the_token: "views";
-    #[ignore = "slow; make nightly runs it"]
-    what_the_demos_page_copies_as_curl_runs_in_a_shell: "steps";
-    #[ignore = "slow; make nightly runs it"]
-    the_demos_page_shows_the_sidecar_keys_that_rotate_and_services: "panels";
-    #[ignore = "slow; make nightly runs it"]
-    the_demo_shows_every_page_of_docs_whole_at_all_widths: "docs";
-    #[ignore = "slow; make nightly runs it"]
-    the_demo_shows_every_page_of_docs_in_chinese_and_finds_what_is_sought: "docs-zh";
+}
+
+#[test]
+fn what_the_demo_names_to_read_on_is_in_docs_in_both_languages() {
+    let page = fs::read_to_string(repository("crates/simulator/src/page/index.html")).expect("the page");
+    let named: Vec<_> = page.split("data-page=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(named.len(), 4, "{named:?}");
+    for name in named {
+        for ending in ["md", "zh-CN.md"] {
+            assert!(repository(format!("docs/{name}.{ending}")).is_file(), "docs/{name}.{ending}");
+        }
+    }
 }

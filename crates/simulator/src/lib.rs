@@ -13,11 +13,10 @@
 //!   messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures that a phone scans;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `platform`: a third-party platform and its merchants;
-//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page; `docs`: the pages
-//!   of the repository as HTML;
+//! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
 //! - `command`: the command line of `wxmint simulator`;
 //! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
-//!   `keys`: the demo's signing keys, shown and rotated; `regulars`: the demo's people.
+//!   `regulars`: the demo's people.
 
 mod access_tokens;
 mod accounts;
@@ -25,12 +24,10 @@ mod apps;
 mod call;
 mod command;
 mod control;
-mod docs;
 mod encrypt_keys;
 mod endpoints;
 mod faults;
 mod journal;
-mod keys;
 mod mini_program_codes;
 mod oauth2;
 mod oauth2_pages;
@@ -61,16 +58,13 @@ pub use accounts::{
 pub use apps::{App, InvalidApp, Kind};
 pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
-pub use docs::Docs;
-pub use keys::{KeyTimes, ReadKeys, Rotate, key_routes};
-pub use oauth2_pages::oauth2_page_routes;
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
 pub use platform::{
     InvalidPlatform, Platform,
     envelope::{Envelope, push_xml, seal_push},
 };
-pub use regulars::{DEMO_ACCOUNT, DEMO_APPS, regulars_book, regulars_logins};
+pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
 pub use world::{Options, World};
 
 /// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the system
@@ -82,7 +76,7 @@ pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnc
         }
         config
             .configure(control_routes(Arc::clone(&world)))
-            .configure(oauth2_page_routes(Arc::clone(&world)))
+            .configure(oauth2_pages::routes(Arc::clone(&world)))
             .configure(platform::login_page::routes(Arc::clone(&world)))
             .configure(wechat_routes::routes(world, reset_on_close))
             .default_service(web::to(control::no_such_path));

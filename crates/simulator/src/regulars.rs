@@ -8,8 +8,6 @@ use crate::{AccountBook, World, now, people::Purpose};
 
 /// The demo's mini programs, in the order of its world. The page has the same AppIDs, in people.js.
 pub const DEMO_APPS: [&str; 2] = ["wxc0ffee0000000001", "wxc0ffee0000000002"];
-/// The official account of their owner.
-pub const DEMO_ACCOUNT: &str = "wxc0ffee0000000003";
 const TEA_ROOM: usize = 0;
 const BAKERY: usize = 1;
 

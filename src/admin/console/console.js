@@ -87,7 +87,6 @@ function speak() {
   byId("language").textContent = language;
   byId("language").lang = document.documentElement.lang === "en" ? "zh-CN" : "en";
   byId("theme").title = themeLabel;
-  byId("api").href = `/docs/?lang=${document.documentElement.lang}`;
   redraw();
 }
 

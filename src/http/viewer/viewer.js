@@ -1,45 +1,28 @@
-// Starts Swagger UI, and says in other words what it can say only in its own.
+// Starts Swagger UI, which shows the API in English; docs/api.zh-CN.md has it in Chinese.
 
 import { themeSwitch } from "./theme.js";
-import { words } from "./words.js";
 
-const root = document.documentElement;
-const [viewer, theme, home, back, language] = ["viewer", "theme", "home", "back", "language"].map((id) => document.getElementById(id));
-const inChinese = root.lang === "zh-CN";
-const { place } = root.dataset;
+const [viewer, home, back] = ["viewer", "home", "back"].map((id) => document.getElementById(id));
+const { place } = document.documentElement.dataset;
 const inDemo = place === "demo";
-const openapi = inChinese ? "../openapi.zh-CN.json" : "../openapi.json";
+const openapi = "../openapi.json";
 themeSwitch();
 
 /** By place: where the header leads, and what that is called. */
-const BACK = { demo: ["../", "Demo", "演示"], admin: ["../console", "Console", "控制台"] };
+const BACK = { demo: ["../", "Demo"], admin: ["../console", "Console"] };
 if (BACK[place]) {
-  const [href, ...names] = BACK[place];
+  const [href, name] = BACK[place];
   home.href = back.href = href;
-  back.textContent = names[Number(inChinese)];
+  back.textContent = name;
   back.hidden = false;
 }
-if (inChinese) {
-  document.title = "wxmint 接口文档";
-  Object.assign(language, { href: "?lang=en", lang: "en", hreflang: "en", textContent: "English" });
-  theme.title = "深色";
-}
 
-const said = words(inChinese, place === "admin");
-
-/** Replaces Swagger UI's own words below a node; the words of the API are Chinese already. */
-function translate(node) {
-  const texts = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
-  for (let text = node.nodeType === Node.TEXT_NODE ? node : texts.nextNode(); text; text = texts.nextNode()) {
-    const better = said[text.data.trim()];
-    if (better && !text.parentElement?.closest("pre, textarea")) text.data = better;
-  }
-}
-
-const watcher = new MutationObserver((changes) => {
-  for (const { target, addedNodes } of changes) [target, ...addedNodes].forEach(translate);
+/** Names what Swagger UI calls "Value:" in its dialog. */
+const label = place === "admin" ? "Secret:" : "Token:";
+const watcher = new MutationObserver(() => {
+  for (const { firstChild: text } of viewer.querySelectorAll(".modal-ux label")) if (text?.data === "Value:") text.data = label;
 });
-watcher.observe(viewer, { childList: true, characterData: true, subtree: true });
+watcher.observe(viewer, { childList: true, subtree: true });
 
 /** The requests of this page go to where the page came from, which need not be the issuer's address. A login fills in its token. */
 function read(response) {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    http::{Problem, ProblemCode, described::chinese_tests},
+    http::{Problem, ProblemCode},
     issuer::LoginBody,
 };
 
@@ -26,14 +26,6 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
     }
     found.sort_by_key(|(order, _)| *order);
     found.into_iter().map(|(_, operation)| operation).collect()
-}
-
-#[test]
-fn every_word_is_said_in_chinese_too_and_nothing_else_differs() {
-    let described =
-        description("https://login.example.com", Rooms { scan: true, events: true, platform: true, origins: true });
-    chinese_tests::says_everything(&openapi_json(), &described.chinese);
-    chinese_tests::changes_nothing_else(&openapi_json(), &described.chinese);
 }
 
 #[test]

@@ -26,13 +26,8 @@ function speak() {
   const text = words();
   document.title = text.title;
   for (const element of document.querySelectorAll("[data-words]")) element.textContent = text[element.dataset.words];
-  const { lang } = document.documentElement;
-  for (const link of document.querySelectorAll("a[href^='/docs']")) link.setAttribute("href", `/docs/?lang=${lang}`);
-  for (const link of document.querySelectorAll("[data-page]")) {
-    const { page } = link.dataset;
-    link.href = `/pages/${lang === "en" ? "en" : "zh"}/${page}`;
-    if (page) link.textContent = text.pages[page];
-  }
+  const ending = document.documentElement.lang === "en" ? ".md" : ".zh-CN.md";
+  for (const file of document.querySelectorAll("[data-page]")) file.textContent = `docs/${file.dataset.page}${ending}`;
   byId("language").textContent = text.language;
   byId("language").lang = text.otherLanguage;
   byId("theme").setAttribute("aria-label", text.themeLabel);

@@ -1,14 +1,10 @@
 // Every request that the page makes. What comes back is kept whole, because the page shows it.
 
-import { APPS } from "./people.js";
-
-export const CODE2SESSION = "/sns/jscode2session";
+const CODE2SESSION = "/sns/jscode2session";
 const PHONE_PATHS = ["/cgi-bin/stable_token", "/wxa/business/getuserphonenumber"];
 const ACCOUNT_PATHS = ["/password-checks", "/users/by-phone", "/users", "/login-checks"];
 const USUAL_HEADERS = ["content-type", "cache-control", "etag", "retry-after", "www-authenticate", "x-request-id"];
 const SHOWN_HEADERS = [...USUAL_HEADERS, "x-user-id", "x-client-id", "x-token-id"];
-const JOURNAL_TRIES = 5;
-const JOURNAL_PAUSE = 100; // ms
 const MASK = "••••••••";
 
 /** Sends a request, with an object as JSON or a text as a form. Returns `{ request, answer, ms }` as the page shows them, `answer` null if none came. */
@@ -53,22 +49,13 @@ export async function journalEnd() {
   return answer?.body?.next ?? 0;
 }
 
-/**
- * What was asked of the stand-ins for an attempt: `{ session, number, account }`, lists of entries of the journal. If an
- * exchange of its code is `expected`, waits a moment for it: one that wxmint gave up waiting for is written when the
- * simulator notices.
- */
-export async function journalOf({ since, code }, expected) {
-  for (let tries = 1; ; tries += 1) {
-    const { answer } = await call("GET", `/_simulator/journal?since=${since}`);
-    const all = answer?.body?.entries ?? [];
-    const session = all.filter((entry) => entry.path === CODE2SESSION && entry.query.js_code === code);
-    if (session.length || !expected || tries === JOURNAL_TRIES) {
-      const among = (paths) => all.filter((entry) => paths.includes(entry.path));
-      return { session, number: among(PHONE_PATHS), account: among(ACCOUNT_PATHS) };
-    }
-    await new Promise((resolve) => setTimeout(resolve, JOURNAL_PAUSE));
-  }
+/** What was asked of the stand-ins for an attempt: `{ session, number, account }`, lists of entries of the journal. */
+export async function journalOf({ since, code }) {
+  const { answer } = await call("GET", `/_simulator/journal?since=${since}`);
+  const all = answer?.body?.entries ?? [];
+  const among = (paths) => all.filter((entry) => paths.includes(entry.path));
+  const session = all.filter((entry) => entry.path === CODE2SESSION && entry.query.js_code === code);
+  return { session, number: among(PHONE_PATHS), account: among(ACCOUNT_PATHS) };
 }
 
 async function people() {
@@ -103,13 +90,10 @@ export async function phoneNumber(person) {
 export async function readAccounts() {
   const [{ answer }, everybody] = await Promise.all([call("GET", "/demo/accounts"), people()]);
   const withOpenid = (appid, openid) => everybody.find(({ apps }) => apps[appid]?.openid === openid)?.name;
-  const places = Object.values(APPS);
   return answer?.body?.accounts?.map((account) => ({
     ...account,
     owner: everybody.find(({ phone }) => phone === account.phone)?.name,
-    links: account.links
-      .map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) }))
-      .sort((one, other) => places.indexOf(one.appid) - places.indexOf(other.appid)),
+    links: account.links.map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) })),
   }));
 }
 

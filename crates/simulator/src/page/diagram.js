@@ -1,6 +1,5 @@
 // The steps of an attempt as a sequence diagram. Knows no request; steps.js says what happened.
 
-import { asCurl, commandOf } from "./curl.js";
 import { byId, duration, el, prettyJson } from "./dom.js";
 import { tookOf } from "./steps.js";
 import { words } from "./words.js";
@@ -24,10 +23,6 @@ const ROUTES = {
   unbind: [MINI_PROGRAM, WXMINT],
   dissolve: [WXMINT, STORE, BOTH],
   unbound: [WXMINT, MINI_PROGRAM],
-  handed: [MINI_PROGRAM, WECHAT, BOTH],
-  userData: [MINI_PROGRAM, WXMINT],
-  unseal: [WXMINT, STORE, BOTH],
-  opened: [WXMINT, MINI_PROGRAM],
 };
 for (const step of ["look", "decide"]) ROUTES[step] = [MINI_PROGRAM, WXMINT, BOTH];
 for (const step of ["ask", "fetch", "check"]) ROUTES[step] = ROUTES.verify;
@@ -40,31 +35,25 @@ export class Diagram {
     this.rows = [];
   }
 
-  /** Shows the `steps` of `attempt` up to `reveal`; the one after it is under way if `busy`. */
-  draw(attempt, steps, reveal, busy) {
+  /** Shows the `steps` up to `reveal`; the one after it is under way if `busy`. */
+  draw(steps, reveal, busy) {
     const shown = [document.documentElement.lang, ...steps.map((step) => step.name)].join();
     if (shown !== this.shown) this.build(steps);
     this.shown = shown;
     steps.forEach((step, n) => {
       const state = n < reveal ? step.state : n === reveal && busy ? "active" : "idle";
-      drawRow(this.rows[n], step, state, n < reveal, attempt);
+      drawRow(this.rows[n], step, state, n < reveal);
     });
   }
 
   build(steps) {
     for (const { name, root } of this.rows) root.open ? this.open.add(name) : this.open.delete(name);
     const parties = this.partiesOf();
-    this.heads = parties.map(([name, caption]) => el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)));
+    const heads = parties.map(([name, caption]) => el("li", { className: "party" }, el("strong", {}, name), el("span", {}, caption)));
     this.rows = steps.map(({ name }, n) => buildRow(name, `${this.mark}-${n + 1}`, n + 1, { open: this.open.has(name), parties }));
     const list = el("ol", { className: "steps" }, this.rows.map((row) => el("li", {}, row.root)));
     // Read out by each step's own words.
-    this.container.replaceChildren(el("ul", { className: "parties", "aria-hidden": "true" }, this.heads), list);
-  }
-
-  /** Marks WeChat's head while a fault is on. */
-  markWeChat(ill) {
-    this.heads[WECHAT].classList.toggle("ill", Boolean(ill));
-    this.heads[WECHAT].lastChild.textContent = ill ?? words().parties[WECHAT][1];
+    this.container.replaceChildren(el("ul", { className: "parties", "aria-hidden": "true" }, heads), list);
   }
 }
 
@@ -98,14 +87,13 @@ function buildArrow(from, to, both) {
   return el("span", { className: `arrow ${from < to ? "rightward" : "leftward"}`, "aria-hidden": "true" }, line, back, el("i", { className: "dot" }));
 }
 
-function drawRow(row, step, state, revealed, attempt) {
+function drawRow(row, step, state, revealed) {
   row.root.dataset.state = state;
   row.label.textContent = revealed ? step.label : step.plan;
   row.state.textContent = words().states[state];
   row.ms.textContent = revealed && step.ms !== null ? duration(step.ms) : (words().asides[state] ?? "");
   const exchanges = revealed || state === "active" ? step.exchanges.map(drawExchange) : [];
-  const command = attempt && revealed && step.state !== "idle" && asCurl(step.name, () => commandOf(step.name, attempt));
-  row.body.replaceChildren(...[step.notes.map((note) => el("p", {}, note)), exchanges, command].flat().filter(Boolean));
+  row.body.replaceChildren(...step.notes.map((note) => el("p", {}, note)), ...exchanges);
 }
 
 /** One request with its answer, or the half that belongs here. */

@@ -67,6 +67,7 @@ export async function ended(act, held) {
     everywhere: ({ answer }) => answer.user_id === held.userId,
   };
   for (const [app, session] of Object.entries(state.sessions)) if (isOver[act]?.(session)) delete state.sessions[app];
+  Object.assign(state, { failure: null, consent: null }); // what lay over the screen of that login; see dropScan
   draw();
   await refreshAccounts();
   draw();

@@ -3,9 +3,9 @@
 import { call, journalEnd, journalOf, masked } from "./asking.js";
 import { drawTiming } from "./diagram.js";
 import { pause } from "./dom.js";
-import { adviceFor } from "./faults.js";
 import { ended, hasToken, hold, mayEnd, reexamine, settle } from "./held.js";
 import { APPS, isBound, nameOf } from "./people.js";
+import { adviceFor } from "./problem.js";
 import { ACTS } from "./services.js";
 import { credentialsOf, draw, personId, refreshAccounts, say, state } from "./state.js";
 import { courseOf, succeeded } from "./steps.js";
@@ -14,8 +14,6 @@ import { words } from "./words.js";
 
 // ms between two lights: what really takes 5 ms would be over before the eye has found it
 const PACE = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 230;
-const GLANCE = 400; // ms between two looks at the journal while an answer is late
-const DAYS = 7; // of steps: a month of them would be long to read
 
 let failures = 0;
 
@@ -23,8 +21,7 @@ let failures = 0;
 
 /**
  * Logs the chosen person in. `asked.by` is what goes beside WeChat's identity: nothing, a "password" with `username` and
- * `password`, or the "phone" number. `asked.ticket` stands for a code; `asked.given` ("reused" or "invented") says that
- * `asked.code` is not from wx.login.
+ * `password`, or the "phone" number. `asked.ticket` stands for a code.
  */
 export async function logIn(asked = {}) {
   const { by, username, password } = asked;
@@ -56,8 +53,7 @@ async function runLogin(evidence) {
   const failed = await collectCodes(evidence);
   if (failed) return fail(evidence, failed);
   await sendLogin(evidence);
-  const expected = !evidence.ticket && evidence.reply.answer?.body?.code !== "code_used";
-  evidence.journal = await journalOf(evidence, expected);
+  evidence.journal = await journalOf(evidence);
   if (succeeded(evidence.reply)) return succeed(evidence);
   await refreshAccounts(); // a refused login may have made a user for a phone number
   await revealThrough("verify");
@@ -74,14 +70,10 @@ async function collectCodes(evidence) {
     if (!evidence.phoneCode) return evidence.phoneMinted;
   }
   if (evidence.ticket) return null;
-  if (!evidence.given) {
-    evidence.minted = await call("POST", "/_simulator/codes", whose);
-    evidence.code = evidence.minted.answer?.body?.codes?.[0];
-  }
+  evidence.minted = await call("POST", "/_simulator/codes", whose);
+  evidence.code = evidence.minted.answer?.body?.codes?.[0];
   await revealThrough("code");
-  if (!evidence.code) return evidence.minted;
-  state.lastCodes[evidence.app] = evidence.code;
-  return null;
+  return evidence.code ? null : evidence.minted;
 }
 
 function bodyOf({ appid, code, ticket, by, username, password, phoneCode }) {
@@ -95,18 +87,7 @@ async function sendLogin(evidence) {
   evidence.began = performance.now();
   evidence.sent = { method: "POST", path: "/login", headers: {}, body: masked(body) };
   draw();
-  const watching = setInterval(() => watchWeChat(evidence), GLANCE);
   evidence.reply = await call("POST", "/login", body);
-  clearInterval(watching);
-}
-
-/** While wxmint has not answered: once the WeChat stand-in has been asked, that is where the login waits. */
-async function watchWeChat(evidence) {
-  const journal = await journalOf(evidence, false);
-  if (evidence.reply || !journal.session.length) return;
-  evidence.journal = journal;
-  state.reveal = courseOf(evidence).indexOf("session");
-  draw();
 }
 
 async function succeed(evidence) {
@@ -205,29 +186,6 @@ export async function end(act) {
   draw();
   await settle(held);
   if (state.held === held && hasToken(held)) await useService();
-}
-
-// ---- data that WeChat seals for the server ----
-
-export function countSteps() {
-  const { access_token: token } = state.sessions[state.app].answer;
-  return attempt({ decrypting: true, again: () => logIn(), token }, runDecrypting);
-}
-
-async function runDecrypting(evidence) {
-  const { person, appid, app, token } = evidence;
-  evidence.handedBody = { kind: "steps", days: DAYS };
-  evidence.handed = await call("POST", "/_simulator/user-data", { person, appid, ...evidence.handedBody });
-  await revealThrough("handed");
-  const { encryptedData, iv } = evidence.handed.answer?.body ?? {};
-  if (!encryptedData) return fail(evidence, evidence.handed);
-  evidence.began = performance.now();
-  evidence.reply = await call("POST", "/wechat/userdata", { encryptedData, iv }, token);
-  await revealThrough("opened");
-  if (!succeeded(evidence.reply)) return fail(evidence, evidence.reply);
-  const { stepInfoList } = evidence.reply.answer.body.data;
-  state.sessions[app].steps = stepInfoList.reduce((sum, { step }) => sum + step, 0);
-  say(words().stepsCounted(state.sessions[app].steps));
 }
 
 // ---- showing it at a pace that can be followed ----

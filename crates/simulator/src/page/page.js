@@ -1,48 +1,35 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
 // state.js holds what the page knows, login.js what the phone does, held.js what is done with the token in the box.
 
-import { AccountsTable } from "./accounts.js";
 import { dress } from "./appearance.js";
-import { call, phoneNumber, stillAccepted } from "./asking.js";
+import { phoneNumber, stillAccepted } from "./asking.js";
 import { Diagram, drawTiming } from "./diagram.js";
 import { byId } from "./dom.js";
-import { FaultPanel, FAULTS, inventCode } from "./faults.js";
 import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
-import { KeysPanel } from "./keys.js";
 import { keepPhone, keptPhone } from "./kept.js";
-import { Device, Laptop } from "./laptop.js";
-import { countSteps, end, logIn, takeUp, unbind, useService } from "./login.js";
-import { AWAY, meetStranger, WRONG_PASSWORD } from "./people.js";
+import { Laptop } from "./laptop.js";
+import { end, logIn, takeUp, unbind, useService } from "./login.js";
+import { meetStranger } from "./people.js";
 import { Phone } from "./phone.js";
-import { allow, askForScan, deny, scan, stay } from "./scan.js";
+import { Problem } from "./problem.js";
+import { allow, askForScan, deny, dropScan, scan, stay } from "./scan.js";
 import { ServicesPanel } from "./services.js";
-import { credentialsOf, draw, drawWith, personId, refreshAccounts, say, state } from "./state.js";
+import { draw, drawWith, personId, refreshAccounts, state } from "./state.js";
 import { readSteps } from "./steps.js";
-import { openPage } from "./tablet.js";
 import { Tabs } from "./tabs.js";
 import { TokenView } from "./token.js";
 import { words } from "./words.js";
 
-const TABS = ["login", "token", "scan", "services", "users", "keys", "faults"];
+const TABS = ["login", "token", "services", "scan"];
 let isReady = false;
 
 const diagram = new Diagram(byId("diagram"));
-const accountsTable = new AccountsTable(byId("accounts"));
 const views = [
-  new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, countSteps, close: closeSheet, scan: () => (tabs.choose("scan"), scan(open)), allowScan: allow, denyScan: deny }),
+  new Phone({ open, choose, leave, logIn, askForPhone, givePhone, bind, unbind, useService, close: closeSheet, scan: () => (tabs.choose("scan"), scan(open)), allowScan: allow, denyScan: deny }),
   new TokenView(spoil),
   new Laptop({ ask: askForScan, end, lift }),
-  new Device("tablet", { ask: openPage }),
   new ServicesPanel({ ask: reexamine, end, lift }),
-  new FaultPanel({
-    breakWeChat,
-    heal,
-    sendAgain: () => logIn({ given: "reused", code: state.lastCodes[state.app] }),
-    sendInvented: () => logIn({ given: "invented", code: inventCode() }),
-    guess: () => logIn({ by: "password", username: credentialsOf(personId()).username ?? "lin", password: WRONG_PASSWORD }),
-    takeOver: () => logIn({ by: "password", ...credentialsOf(AWAY) }),
-  }),
-  new KeysPanel(say),
+  new Problem(),
 ];
 const [phone] = views;
 const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${name}` });
@@ -102,33 +89,17 @@ function givePhone() {
   logIn({ by: "phone", ticket: spendTicket() });
 }
 
-async function breakWeChat(name) {
-  if (state.busy) return;
-  await call("PUT", "/_simulator/faults", { faults: [FAULTS[name]] });
-  state.fault = name;
-  await logIn();
-}
-
-async function heal() {
-  await call("DELETE", "/_simulator/faults");
-  state.fault = null;
-  say(words().healed);
-  draw();
-}
-
 // ---- drawing ----
 
 drawWith(() => {
-  const { app, attempt: evidence, fault, reveal, busy, sessions } = state;
-  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions, laptop: { ...state.laptop, calls: {} }, tablet: { ...state.tablet, calls: {} } });
+  dropScan();
+  const { app, attempt: evidence, reveal, busy, sessions } = state;
+  if (isReady) keepPhone({ app, person: state.person, stranger: state.stranger, sessions, laptop: { ...state.laptop, calls: {} } });
   stopClock();
-  diagram.draw(evidence, readSteps(evidence), reveal, busy);
-  diagram.markWeChat(fault && words().wechatState[fault]);
+  diagram.draw(readSteps(evidence), reveal, busy);
   byId("tab-login").classList.toggle("running", busy);
-  byId("tab-faults").classList.toggle("ill", Boolean(fault));
   drawTiming(evidence, reveal);
-  accountsTable.draw(state.accounts);
-  const view = { ...state, personId: personId(), session: sessions[app], asking: state.asking[app], lastCode: state.lastCodes[app] };
+  const view = { ...state, personId: personId(), session: sessions[app], asking: state.asking[app] };
   Object.assign(view, { verdict: verdict(), mayEnd: mayEnd() });
   for (const each of views) each.draw(view);
 });
@@ -138,14 +109,13 @@ async function start() {
     tabs.label(words().storyHeading, (name) => words().tabs[name]);
     draw();
   });
-  const { sessions = {}, laptop, tablet, ...phone } = keptPhone();
-  Object.assign(state, phone, laptop?.stage === "in" && { laptop }, tablet?.stage === "in" && { tablet });
+  const { sessions = {}, laptop, ...phone } = keptPhone();
+  Object.assign(state, phone, laptop?.stage === "in" && { laptop });
   draw();
   await refreshAccounts();
   state.sessions = await stillAccepted(sessions);
   await takeUp();
-  await call("DELETE", "/_simulator/faults"); // a page that was left while WeChat was down must not find it so
-  for (const device of [state.laptop, state.tablet]) if (device.token) stay(device);
+  if (state.laptop.token) stay(state.laptop);
   document.addEventListener("visibilitychange", () => document.hidden || useService()); // a mini program's onShow
   isReady = true;
   document.documentElement.dataset.ready = "true";

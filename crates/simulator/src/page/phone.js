@@ -1,20 +1,20 @@
 // The drawn phone: which mini program is open, which of its screens, and what lies over it.
 
 import { button, byId, el, onChange } from "./dom.js";
-import { adviceFor } from "./faults.js";
 import { APPS } from "./people.js";
+import { adviceFor } from "./problem.js";
 import { bindingScreen, memberScreen, scanSheet, welcomeScreen } from "./screens.js";
 import { showsCode } from "./scan.js";
 import { words } from "./words.js";
 
 const WAIT_CODES = ["wechat_unavailable", "store_unavailable", "accounts_unavailable", "rate_limited", "unreachable"];
-const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token", "data_undecryptable"];
+const AGAIN_CODES = ["code_used", "code_invalid", "invalid_token"];
 const SAYINGS = { invalid_credentials: "wrongPassword", already_bound: "taken" };
 const OF_A_SCAN = ["match_wrong", "unknown_device_code", "forbidden"];
 
 /**
  * Draws the phone; `actions` is what its buttons do: `open(app)`, `choose(person)`, `logIn()`, `askForPhone()`,
- * `givePhone()`, `bind()`, `unbind()`, `useService()`, `countSteps()`, `leave()`, `close()`, `scan()`, `allowScan()`, `denyScan()`.
+ * `givePhone()`, `bind()`, `unbind()`, `useService()`, `leave()`, `close()`, `scan()`, `allowScan()`, `denyScan()`.
  */
 export class Phone {
   constructor(actions) {

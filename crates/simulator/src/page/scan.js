@@ -23,7 +23,7 @@ const tokenOfPhone = () => state.sessions[SITE]?.answer.access_token;
 export const showsCode = ({ stage }) => stage === "shown" || stage === "scanned";
 
 export async function askForScan() {
-  const laptop = (state.laptop = { name: "laptop", stage: "idle", calls: {} });
+  const laptop = (state.laptop = { stage: "idle", calls: {} });
   laptop.calls.ask = await post("/device_authorization", {});
   const code = succeeded(laptop.calls.ask) && laptop.calls.ask.answer.body;
   change(laptop, code ? { stage: "shown", code } : { stage: "refused" });
@@ -43,32 +43,32 @@ async function fetchToken(laptop, { device_code, interval }) {
   }
 }
 
-/** At each page that somebody opens on this device, the website's proxy asks the sidecar about the token. */
-export async function stay(device) {
+/** At each page that somebody opens on the laptop, the website's proxy asks the sidecar about the token. */
+export async function stay(laptop) {
   const { ending } = state;
   await refreshAccounts();
-  while (device === state[device.name]) {
-    device.calls.check = await call("GET", "/verify", undefined, device.token);
-    const { status, headers } = device.calls.check.answer ?? {};
-    if (status === 401) return leave(device, state.ending === ending ? null : state.ending);
-    if (status === 200) change(device, { stage: "in", user: headers["x-user-id"], client: headers["x-client-id"] });
+  while (laptop === state.laptop) {
+    laptop.calls.check = await call("GET", "/verify", undefined, laptop.token);
+    const { status, headers } = laptop.calls.check.answer ?? {};
+    if (status === 401) return leave(laptop, state.ending === ending ? null : state.ending);
+    if (status === 200) change(laptop, { stage: "in", user: headers["x-user-id"], client: headers["x-client-id"] });
     await pause(GLANCE);
   }
 }
 
 /** If this page has revoked the token by `ending`, it knows how long that took. */
-function leave(device, ending) {
+function leave(laptop, ending) {
   const { held, act, began } = ending ?? {};
   const after = (performance.now() - began) / 1000;
-  change(device, { stage: "out", token: null, act: held?.userId === device.user && act, after });
+  change(laptop, { stage: "out", token: null, act: held?.userId === laptop.user && act, after });
 }
 
 /** Draws no request that has the answer of the one before, because opened steps are read. */
-export function change(device, changes) {
-  const made = Object.keys(device.calls).length;
-  const isNew = device.stage !== changes.stage || device.made !== made;
-  Object.assign(device, changes, { made });
-  if (device === state[device.name] && isNew) draw();
+function change(laptop, changes) {
+  const made = Object.keys(laptop.calls).length;
+  const isNew = laptop.stage !== changes.stage || laptop.made !== made;
+  Object.assign(laptop, changes, { made });
+  if (laptop === state.laptop && isNew) draw();
 }
 
 /** WeChat opens the mini program of the code by `open`. Who is not logged in there logs in first, and may be asked who it is. */
@@ -82,8 +82,9 @@ export async function scan(open) {
   if (!tokenOfPhone()) return;
   const scene = laptop.code.user_code.replace("-", "");
   const again = () => scan(open);
-  const reply = (laptop.calls.look = await call("GET", `/device/${scene}`, undefined, tokenOfPhone()));
-  if (succeeded(reply)) state.scan = { scene, laptop, again, asks: reply.answer.body };
+  const token = tokenOfPhone();
+  const reply = (laptop.calls.look = await call("GET", `/device/${scene}`, undefined, token));
+  if (succeeded(reply)) state.scan = { scene, laptop, again, token, asks: reply.answer.body };
   else fail({ app: SITE, again }, reply);
   draw();
 }
@@ -99,8 +100,13 @@ export async function allow() {
 
 export const deny = () => decide(state.scan, "denied", "deny");
 
-async function decide({ scene, laptop, again }, said, verb, body) {
-  const reply = (laptop.calls.decide = await call("POST", `/device/${scene}/${verb}`, body, tokenOfPhone()));
+/** What was scanned is asked of the one who is logged in: without that token the question is gone. */
+export function dropScan() {
+  if (state.scan?.asks && state.scan.token !== tokenOfPhone()) state.scan = null;
+}
+
+async function decide({ scene, laptop, again, token }, said, verb, body) {
+  const reply = (laptop.calls.decide = await call("POST", `/device/${scene}/${verb}`, body, token));
   if (succeeded(reply)) return end(said);
   state.scan = null;
   fail({ app: SITE, again }, reply);

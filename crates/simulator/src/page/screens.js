@@ -134,12 +134,7 @@ export function memberScreen({ session, personId }, actions) {
     el("p", { className: "small", "data-testid": "member-how", "data-how": session.how }, said),
     el("p", { className: "small until" }, `${text.validUntil} ${when}`),
     primary("log-in-again", () => actions.logIn(), text.again),
-    el(
-      "div",
-      { className: "two" },
-      button("plain", "orders", actions.useService, session.orders === undefined ? text.myOrders : text.ordersCounted(session.orders)),
-      button("plain", "steps", actions.countSteps, session.steps === undefined ? text.mySteps : text.stepsCounted(session.steps)),
-    ),
+    button("plain", "orders", actions.useService, session.orders === undefined ? text.myOrders : text.ordersCounted(session.orders)),
     el("div", { className: "two" }, button("plain", "leave", actions.leave, text.leave), button("plain", "unbind", actions.unbind, text.unbind)),
   ];
 }

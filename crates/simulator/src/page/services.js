@@ -2,7 +2,6 @@
 // token, with a clock from wxmint's answer to the first refusal.
 
 import { call } from "./asking.js";
-import { asCurl, ending, verifying } from "./curl.js";
 import { drawMessage } from "./diagram.js";
 import { byId, chip, el, group, onChange, pause } from "./dom.js";
 import { APPS } from "./people.js";
@@ -62,7 +61,6 @@ export class ServicesPanel {
       group(text.asking, this.again),
       this.answers,
       el("p", { className: "small" }, text.oneLogin),
-      el("div", { className: "curls" }, asCurl("sidecar", () => verifying(this.view.held?.text), words().curlSidecar), asCurl("ending", ending, words().curlEnding)),
     );
   }
 

@@ -12,18 +12,15 @@ export const state = {
   attempt: null, // the evidence of the latest login or unbinding, see readSteps
   reveal: 0, // how many of its steps are shown
   busy: false,
-  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }, and `steps` once asked for
+  sessions: {}, // by app: the latest login that succeeded, { person, answer, at, how, otherApp }
   held: null, // the token in the box: { token, text, at, userId, person, app, trust, known, ended } and what `examine` has found
   ending: null, // the latest act that revoked a token: { act, held, began, ms, other }, or { act, failed }
   asking: {}, // by app, while it asks who the person is: { ticket, opened }, the ticket null once it is spent
   form: { username: "", password: "" }, // what is typed there
   consent: null, // while WeChat asks whether to give the phone number: { number }
-  laptop: { name: "laptop", stage: "idle", calls: {} }, // of a website: idle, shown, scanned, in, out or refused; see scan.js
-  tablet: { name: "tablet", stage: "idle", calls: {} }, // the same, of a page that WeChat has opened; see tablet.js
-  scan: null, // what the phone has scanned: { scene, laptop, asks, number, busy }, or what it says at the end: { said }
+  laptop: { stage: "idle", calls: {} }, // of a website: idle, shown, scanned, in, out or refused; see scan.js
+  scan: null, // what the phone has scanned: { scene, laptop, asks, number, token }, or what it says at the end: { said }
   failure: null, // the latest attempt that failed: { id, code, answer, readyAt, again, closed }
-  fault: null, // which of FAULTS is on
-  lastCodes: {}, // by app
 };
 
 let drawAll = () => {};

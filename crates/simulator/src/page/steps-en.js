@@ -8,8 +8,6 @@ export const steps = {
   code: {
     label: "wx.login → code",
     note: "On a phone, wx.login asks WeChat for a one-time code. Here the page asks the simulator for one. A code is valid for 5 minutes and for one exchange.",
-    reused: "wx.login was not called: the page sends the code of the last login once more.",
-    invented: "wx.login was not called: the page made this code up.",
   },
   post: {
     label: "POST /login",
@@ -31,10 +29,8 @@ export const steps = {
   session: {
     label: "code2Session",
     note: "From the journal of the WeChat stand-in. The AppSecret and the session_key are masked by the simulator before the page sees them. WeChat says “200, text/plain” to everything, errors too.",
-    twice: "WeChat said -1 (busy). That is the one answer after which wxmint asks again, once.",
     skipped: "The simulator’s journal shows no request with this code: WeChat was not asked.",
     slow: "The stand-in waits 50\u00a0ms before it answers, so that you can see the wait.",
-    fault: (fault) => `The simulator did this on purpose: ${fault}.`,
   },
   record: {
     label: "seal session_key · openid → user id",
@@ -81,18 +77,4 @@ export const steps = {
     skipped: "Nothing was dissolved.",
   },
   unbound: { label: "204, done" },
-  handed: {
-    label: "wx.getWeRunData → encryptedData, iv",
-    note: "WeChat seals the data with the session_key of the last login. The mini program cannot read it: the session_key never came to the phone. A phone gets 31 days; here the page asks the simulator for 7.",
-  },
-  userData: {
-    label: "POST /wechat/userdata",
-    note: "The mini program hands on what it got, with its token. Neither the request nor the answer contains the session_key.",
-  },
-  unseal: {
-    label: "unseal the session_key, open the data",
-    note: "The session_key has been in the store, encrypted, since the login. wxmint decrypts the data with it, and accepts the data only if its watermark names this app and is recent.",
-    refused: "The stored session_key does not decrypt the data, or the watermark is wrong or too old.",
-  },
-  opened: { label: "200, the data" },
 };

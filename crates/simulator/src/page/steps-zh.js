@@ -8,8 +8,6 @@ export const steps = {
   code: {
     label: "wx.login → code",
     note: "真机上，wx.login 向微信要一个一次性的 code；这里由本页向模拟器要。code 五分钟内有效，只能换取一次。",
-    reused: "没有调用 wx.login：把上次用过的 code 原样又发了一遍。",
-    invented: "没有调用 wx.login：这个 code 是本页编造的。",
   },
   post: {
     label: "POST /login",
@@ -31,10 +29,8 @@ export const steps = {
   session: {
     label: "code2Session",
     note: "取自微信模拟器的流水。AppSecret 和 session_key 在交给本页之前就已被模拟器打码。微信不论成功还是出错，一律返回 200、text/plain。",
-    twice: "微信返回了 -1（系统繁忙）。只有收到这种响应，wxmint 才会再问一次，也只问一次。",
     skipped: "模拟器的流水里没有这个 code：没有去问微信。",
     slow: "模拟器故意等 50 毫秒再响应，好让人看见这段等待。",
-    fault: (fault) => `这是模拟器故意造成的：${fault}。`,
   },
   record: {
     label: "加密 session_key · openid → 用户 ID",
@@ -81,18 +77,4 @@ export const steps = {
     skipped: "什么也没有解除。",
   },
   unbound: { label: "204 完成" },
-  handed: {
-    label: "wx.getWeRunData → encryptedData、iv",
-    note: "微信用上次登录的 session_key 加密数据。小程序自己无法解密：session_key 从没到过手机上。真机上给 31 天；这里由本页向模拟器要 7 天。",
-  },
-  userData: {
-    label: "POST /wechat/userdata",
-    note: "小程序把拿到的数据原样交来，带上 token。请求和响应里都没有 session_key。",
-  },
-  unseal: {
-    label: "取出 session_key，解密数据",
-    note: "session_key 从登录起就加密保存在存储里。wxmint 取出后解密数据，还要看水印：是不是这个小程序的，够不够新。",
-    refused: "保存的 session_key 无法解密这份数据，或者水印不对、太旧。",
-  },
-  opened: { label: "200 数据" },
 };

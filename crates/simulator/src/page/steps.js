@@ -4,13 +4,12 @@ import { parseJson } from "./asking.js";
 import { words } from "./words.js";
 
 /**
- * The steps of an attempt, by name and in their order. An attempt holds what was asked for: `unbinding`, `decrypting`, or
+ * The steps of an attempt, by name and in their order. An attempt holds what was asked for: `unbinding`, or
  * `by` what a login went beside WeChat's identity (nothing, "password" or "phone") and the `ticket` that stood for a code.
  */
 export function courseOf(attempt) {
-  const { unbinding, decrypting, by, ticket } = attempt ?? {};
+  const { unbinding, by, ticket } = attempt ?? {};
   if (unbinding) return ["unbind", "dissolve", "unbound"];
-  if (decrypting) return ["handed", "userData", "unseal", "opened"];
   return [
     ...(by === "phone" ? ["phoneCode"] : []),
     ...(ticket ? ["post", "ticket"] : ["code", "post", "claim", "session", "record"]),
@@ -23,9 +22,8 @@ export function courseOf(attempt) {
 
 /**
  * The same with what happened, each `{ name, state, ms, notes, exchanges, label, plan }`, `plan` being its label before
- * it has happened. The evidence: `phoneMinted`, `minted` or `given` (the codes), `handed` (sealed data), `sent` and
- * `reply`, `journal` (what the stand-ins were asked, see journalOf), `metadata`, `keys` and `checks`; what is missing has
- * not happened.
+ * it has happened. The evidence: `phoneMinted` and `minted` (the codes), `sent` and `reply`, `journal` (what the stand-ins
+ * were asked, see journalOf), `metadata`, `keys` and `checks`; what is missing has not happened.
  */
 export function readSteps(attempt) {
   return courseOf(attempt).map((name) => {
@@ -39,7 +37,7 @@ export function readSteps(attempt) {
 
 const READERS = {
   phoneCode: ({ phoneMinted }) => readMinted(phoneMinted),
-  code: ({ given, minted }, text) => (given ? { state: "skipped", notes: [text[given]] } : readMinted(minted)),
+  code: ({ minted }) => readMinted(minted),
   post: readRequest,
   claim: (attempt, text) =>
     inStore(attempt, text, { done: attempt.journal.session.length > 0, refusal: "code_used" }),
@@ -55,10 +53,6 @@ const READERS = {
   unbind: readSent,
   dissolve: (attempt, text) => inStore(attempt, text, { skipped: attempt.reply?.answer?.status < 500 }),
   unbound: readAnswer,
-  handed: ({ handed }) => readMinted(handed),
-  userData: readSent,
-  unseal: (attempt, text) => inStore(attempt, text, { refusal: "data_undecryptable" }),
-  opened: readAnswer,
 };
 
 function readMinted(minted) {
@@ -92,9 +86,7 @@ function inStore({ reply }, text, { done = false, refusal, skipped = false, note
 function readSession({ reply, journal: { session } }, text) {
   if (reply && !reply.answer) return { state: "unseen" };
   if (!session.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
-  const { fault } = session.at(-1);
-  const caused = fault === "latency" ? text.slow : fault && text.fault(typeof fault === "string" ? fault : JSON.stringify(fault));
-  const notes = [text.note, session.length > 1 && text.twice, caused];
+  const notes = [text.note, session.at(-1).fault === "latency" && text.slow];
   return { state: gaveOpenid(session.at(-1)) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
 }
 

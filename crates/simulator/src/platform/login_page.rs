@@ -1,11 +1,10 @@
 //! The page of WeChat on which a merchant authorises a component. In place of an administrator's phone, the page asks for which of
 //! the apps.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header,
     web::{self, Data, ServiceConfig},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +14,7 @@ use super::{
         apps::Kind,
         call::Params,
         now,
-        oauth2_pages::{escaped, mistake},
+        oauth2_pages::{back_to, choice, links, mistake},
         world::World,
     },
     merchants::CODE_LIFE,
@@ -67,21 +66,17 @@ fn page(request: &HttpRequest, world: &World) -> HttpResponse {
     let to = format!("{back}{joint}auth_code={code}&expires_in={expires_in}");
     let component = Arc::clone(component);
     tokio::spawn(async move { component.push(push).await });
-    HttpResponse::Found()
-        .insert_header((header::LOCATION, to))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .finish()
+    back_to(to)
 }
 
 fn which(request: &HttpRequest, world: &World, may: impl Fn(&usize) -> bool) -> HttpResponse {
-    let (mut links, query) = (String::new(), escaped(request.query_string()));
-    for app in (0..world.apps.len()).filter(may) {
-        let appid = world.apps[app].id.as_str();
-        // Writing to a String cannot fail.
-        let _ = write!(links, "<li><a href=\"?{query}&amp;authorizer={appid}\">{appid}</a>");
+    let apps = (0..world.apps.len()).filter(may).map(|app| world.apps[app].id.to_string());
+    let links = links(request.query_string(), "authorizer", apps);
+    if links.is_empty() {
+        return mistake(
+            "没有可以授权的小程序或公众号，请用 --app 启动模拟器 · No app here can authorise a platform: start with --app",
+            61003,
+        );
     }
-    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
-        "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><title>第三方平台授权</title>\
-         <h1>第三方平台授权 · Authorise the platform</h1><p>请选择授权的账号。Which app authorises it?<ul>{links}</ul>"
-    ))
+    choice("第三方平台授权 · Authorise the platform", "请选择授权的账号。Which app authorises it?", &links, "")
 }

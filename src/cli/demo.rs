@@ -1,21 +1,17 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
 //! all on loopback.
 
-mod files;
-mod rotating;
-
 use std::{
     env,
     future::pending,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
 use actix_web::web;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::TimeDelta;
 use clap::Args;
 use reqwest::{
     Method, Request, Url,
@@ -23,18 +19,16 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use wxmint_ids::Person;
-use wxmint_keys::{PrivateJwk, StoredKeys, rotation::RotationPolicy, vault::Vault};
+use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
 use wxmint_simulator::{
-    AccountBook, Block, DEMO_ACCOUNT, DEMO_APPS, Kind, Known, KnownOf, Link, Options, ReadKeys, Rotate, World,
-    account_page_routes, account_routes, control_routes, oauth2_page_routes, page_files, peer_routes, regulars_book,
-    regulars_logins,
+    AccountBook, Block, DEMO_APPS, Kind, Known, KnownOf, Link, Options, World, account_page_routes, account_routes,
+    control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Bindings, Ends, Memory};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::{Algorithm, peer::Peer};
-use wxmint_wechat::{App, AppKind};
+use wxmint_wechat::App;
 
-use self::rotating::{LEAD, Rotator};
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
     clients::Clients,
@@ -80,24 +74,21 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
     let address = format!("http://{}", service.local_addr()?);
     let listeners = Listeners { service, admin: listen(any_port)? };
     let [tea, bakery] = DEMO_APPS;
-    let apps = [app(tea)?, app(bakery)?, App { kind: AppKind::OfficialAccount, ..app(DEMO_ACCOUNT)? }];
+    let apps = [app(tea)?, app(bakery)?];
     let stand_ins = StandIns::prepare(&apps, any_port)?;
     let settings = settings(&address, &stand_ins, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
         init_log(settings.log_format, &settings.audit)?;
     }
 
-    let policy = policy(settings.token_ttl.as_secs().cast_signed());
-    let stored = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
+    let keys = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
     let clients = clients(&address, settings.token_ttl)?;
-    let issuer = Issuer::new(settings, stored.check()?, vault()?)?.with_clients(clients);
-    let rotator = Arc::new(Rotator { stored: Mutex::new(stored), ring: issuer.keys(), policy });
+    let issuer = Issuer::new(settings, keys.check()?, vault()?)?.with_clients(clients);
     run_to_end(async {
         let stop = stop_signal()?;
         let (peer, services) = services(&address)?;
-        let (own, keys, files) = (stand_ins.page(issuer.memory()), key_routes(rotator), files::routes());
-        let page: Routes =
-            Arc::new(move |config| [&own, &keys, &services, &files].iter().for_each(|routes| routes(config)));
+        let own = stand_ins.page(issuer.memory());
+        let page: Routes = Arc::new(move |config| [&own, &services].iter().for_each(|routes| routes(config)));
         let logins = regulars_logins(&stand_ins.world);
         stand_ins.start()?;
         let open = async {
@@ -141,10 +132,7 @@ impl StandIns {
             id: app.id.clone(),
             secret: app.secret().map(|secret| secret.expose().to_owned()).unwrap_or_default(),
             unionid: true,
-            kind: match app.kind {
-                AppKind::OfficialAccount => Kind::OfficialAccount,
-                _ => Kind::MiniProgram,
-            },
+            kind: Kind::MiniProgram,
         };
         Ok(Self {
             wechat: listen(address)?,
@@ -165,7 +153,6 @@ impl StandIns {
         Arc::new(move |config| {
             config.app_data(InDemo);
             control_routes(Arc::clone(&world))(config);
-            oauth2_page_routes(Arc::clone(&world))(config);
             account_page_routes(Arc::clone(&book), Arc::clone(&known), Arc::clone(&block))(config);
             for &(path, kind, content) in page_files() {
                 config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
@@ -201,14 +188,6 @@ fn services(address: &str) -> Result<(Arc<Peer>, Routes), Failure> {
     Ok((peer, routes))
 }
 
-fn key_routes(rotator: Arc<Rotator>) -> Routes {
-    let reader = Arc::clone(&rotator);
-    let read: ReadKeys = Arc::new(move || reader.keys());
-    let rotate: Rotate = Arc::new(move || rotator.rotate());
-    let routes = wxmint_simulator::key_routes(read, rotate, LEAD.num_seconds());
-    Arc::new(move |config| routes.clone()(config))
-}
-
 async fn known_of(memory: Memory, user: String) -> Known {
     let Ok(user) = user.parse() else { return Known::default() };
     let people = memory.people_of(&user).await.ok().flatten().unwrap_or_default();
@@ -241,7 +220,7 @@ fn clients(address: &str, token_ttl: Duration) -> Result<Clients, Failure> {
     Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), token_ttl).map_err(Failure::unfinished)
 }
 
-fn settings(address: &str, stand_ins: &StandIns, apps: [App; 3]) -> Result<Settings, Failure> {
+fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {
     let [first, ..] = &apps;
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
@@ -252,7 +231,6 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 3]) -> Result<Setti
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
         ("WXMINT_ACCOUNTS", format!("http://{}", stand_ins.accounts.local_addr()?)),
         ("WXMINT_WECHAT_URL", format!("http://{}", stand_ins.wechat.local_addr()?)),
-        ("WXMINT_KEYS_LEAD", format!("{}s", LEAD.num_seconds())),
         // A login on a second phone ends the first phone's token.
         ("WXMINT_ONE_LOGIN", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
@@ -260,12 +238,6 @@ fn settings(address: &str, stand_ins: &StandIns, apps: [App; 3]) -> Result<Setti
     let settings =
         Settings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value))).map_err(Failure::unfinished)?;
     Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
-}
-
-/// A rotation is due as soon as the last key signs. `token_ttl` is in seconds.
-fn policy(token_ttl: i64) -> RotationPolicy {
-    let every = LEAD + TimeDelta::seconds(1);
-    RotationPolicy { every, lead: LEAD, token_ttl: TimeDelta::seconds(token_ttl), algorithm: ALGORITHM }
 }
 
 fn vault() -> Result<Vault, Failure> {
