@@ -89,11 +89,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("clients.json");
         create_private(&path, b"{}").expect("written");
-        let (file, _) = WatchedFile::open(&path).expect("our file");
+        let (mut file, _) = WatchedFile::open(&path).expect("our file");
         fs::remove_file(&path).expect("our file");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         let (sender, read) = channel();
-        thread::spawn(move || sender.send(file.changed().map(|_| ()).map_err(|error| error.to_string())));
+        thread::spawn(move || sender.send(file.look().map(|_| ()).map_err(|error| error.to_string())));
         let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
         assert!(said.expect_err("no file").contains("it is a pipe, which cannot be read again"));
     }

@@ -80,7 +80,7 @@ fn who(request: &HttpRequest, world: &World) -> HttpResponse {
          <button>确认 · Agree</button></form>",
         fields.collect::<String>()
     );
-    let asked = "模拟器没有手机：请选择由谁确认。The simulator has no phone: who agrees?";
+    let asked = "模拟器没有手机：请选择以谁的身份登录。The simulator has no phone: who agrees?";
     choice("微信登录 · Log in with WeChat", asked, &links(query, "person", names), &form)
 }
 
