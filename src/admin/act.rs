@@ -10,13 +10,9 @@ use wxmint_keys::vault::Vault;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::{
-    clock::now,
     http::{Answer, Problem, origin, private, to_the_end},
     login::{LoginWorker, Operator},
-    telemetry::{
-        audit::{Activity, Event},
-        recent::{UserEvent, Whose},
-    },
+    telemetry::audit::{Activity, Event},
 };
 
 /// What the acts need: the secrets, and a worker with its own connections to the store and to WeChat.
@@ -105,20 +101,13 @@ impl<T: Target> Act<T> {
         let refused = outcome.as_ref().err().map(|problem| problem.code().as_str().into());
         let event = Event { refused, ..self.event.clone() };
         if let Some(activity) = Activity::changing_account(self.action) {
-            self.note(activity, outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "ok"));
-            Event { activity, ..event.clone() }.tell();
+            let (event, outcome) = (Event { activity, ..event.clone() }, outcome.as_ref());
+            let outcome = outcome.map_or_else(|problem| problem.code().as_str(), |_| "ok");
+            self.operating.worker.metrics.recent().note(&event, self.target.person().cloned(), outcome);
+            event.tell();
         }
         event.tell();
         outcome
-    }
-
-    /// Notes the act for whoever looks the user up.
-    fn note(&self, activity: Activity, outcome: &'static str) {
-        let user = self.event.user.as_ref().map(Whose::User);
-        let Some(whose) = user.or_else(|| self.target.person().map(Whose::Person)) else { return };
-        let (appid, by) = (self.event.app.clone(), Some(self.by.name().into()));
-        let act = UserEvent { at: now(), event: activity.code(), appid, outcome, by };
-        self.operating.worker.metrics.recent().note(whose, act);
     }
 
     /// Names in the audit log whom the act has turned out to be about.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserId};
 
 use super::{
-    act::{Act, OperatingData},
+    act::{Act, Operating, OperatingData},
     tokens::Right,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     http::{Answer, Fields, Problem, private, to_the_end},
     login::{FoundUser, LoginError, LoginWorker},
     telemetry::{
-        recent::{LastHour, UserEvents},
+        recent::{LastHour, UserEvent, UserEvents, Whose},
         scans::LastScans,
     },
 };
@@ -66,23 +66,51 @@ pub(super) async fn events(request: HttpRequest, user: web::Path<String>, operat
 pub(super) struct FoundUsers {
     /// Usually one. Empty if nobody is known by this text.
     found: Vec<FoundUser>,
+    /// Empty if this process knows no request with this id.
+    requests: Vec<FoundRequest>,
 }
 
-/// Find a user by user id or by openid
+/// What became of a request.
+#[derive(Serialize, ToSchema)]
+struct FoundRequest {
+    #[serde(flatten)]
+    event: UserEvent,
+    /// Null if WeChat has not named the person, or the person is bound to nobody.
+    #[schema(required, value_type = Option<String>)]
+    user_id: Option<UserId>,
+}
+
+/// Find a user by user id, openid, unionid or request id
 ///
-/// An openid is looked for in every mini program that is configured.
+/// An openid is looked for in every mini program that is configured. A request id, which a failed login shows on the phone, is looked
+/// for among the last logins, logouts and acts of this process: another process, and this one after a restart, has its own.
 #[utoipa::path(get, path = "/find", operation_id = "find", tag = "duty", security(("bearer" = ["read"])),
-    params(("q" = String, Query, description = "A user id or an openid")),
+    params(("q" = String, Query, description = "A user id, an openid, a unionid or a request id")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
     let mut act = Act::<()>::begin("find", Right::Read, &request, web::Path::from(()), operating)?;
     let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
-    let missing = || Problem::invalid("The query lacks `q`, a user id or an openid.");
+    let missing = || Problem::invalid("The query lacks `q`: a user id, an openid, a unionid or a request id.");
     let id = act.may_go_on(asked.map_err(Problem::from).and_then(|id| id.ok_or_else(missing)))?;
     let finding = async move {
-        let found = act.operating.operator().find(&id, &act.operating.worker.apps.all()).await;
-        act.names(found.as_ref().ok().and_then(|found| found.first()).map(|found| &found.user_id));
-        act.done(found)
+        let searched = search(&act.operating, &id).await;
+        let found = searched.as_ref().ok().and_then(|it| it.found.first());
+        act.names(found.map(|found| &found.user_id));
+        act.done(searched)
     };
-    Ok(private(FoundUsers { found: to_the_end(finding).await? }))
+    Ok(private(to_the_end(finding).await?))
+}
+
+async fn search(operating: &Operating, id: &UserId) -> Result<FoundUsers, LoginError> {
+    let (operator, worker) = (operating.operator(), &operating.worker);
+    let mut requests = Vec::new();
+    for (whose, event) in worker.metrics.recent().of_request(id.as_str()) {
+        let user_id = match whose {
+            Whose::User(user) => Some(user),
+            Whose::Person(person) => operator.store.binding(&person).await?.map(|binding| binding.user),
+            Whose::Nobody => None,
+        };
+        requests.push(FoundRequest { event, user_id });
+    }
+    Ok(FoundUsers { found: operator.find(id, &worker.apps.all()).await?, requests })
 }

@@ -79,7 +79,7 @@ pub(super) fn check_replacement(
     let is_back = |ended: &&EndedKey| after.lives().iter().any(|life| life.kid == ended.kid);
     match before.ended().iter().find(is_back) {
         Some(EndedKey { kid, .. }) => Err(format!(
-            "key {kid} is back although it was ended, so that verifiers refuse what it signs; take it out again, run: {}",
+            "key {kid} is back although it was revoked, so that verifiers refuse what it signs; take it out again, run: {}",
             end_by_hand(kid, path)
         )),
         None => Ok(()),
@@ -129,8 +129,8 @@ impl Issuer {
             self.readiness.unfit("keys", found.as_deref().filter(|_| signs));
             if self.readiness.warns("keys", found.as_deref()) {
                 match found {
-                    Some(reason) => tracing::error!(reason, "a key in use is ended"),
-                    None => tracing::info!("no key in use is ended any more"),
+                    Some(reason) => tracing::error!(reason, "a key in use is revoked"),
+                    None => tracing::info!("no key in use is revoked any more"),
                 }
             }
         }
@@ -175,8 +175,8 @@ mod tests {
             (file(&[&old, &signing, &later], Some(1), &[]), missing(&soon), "it may have signed"),
             (file(&[&old, &signing, &soon], Some(1), &[]), None, "it has not signed"),
             (file(&[&old, &signing, &soon, &later], Some(0), &[]), missing(&old), "its exp is in the past"),
-            (file(&[&soon, &later, &signing], None, &[&old]), None, "it was ended"),
-            (file(&[&later], None, &[&signing]), missing(&old), "another one was ended"),
+            (file(&[&soon, &later, &signing], None, &[&old]), None, "it was revoked"),
+            (file(&[&later], None, &[&signing]), missing(&old), "another one was revoked"),
         ] {
             assert_eq!(check(&whole, &after), refused, "{what}");
         }
@@ -186,8 +186,8 @@ mod tests {
         let expired = file(&[&old, &signing], Some(0), &[]);
         assert_eq!(check(&expired, &file(&[&signing], None, &[])), None, "it expires at this moment");
         let (without, with) = (file(&[&signing], None, &[&old]), file(&[&old, &signing], Some(1), &[]));
-        assert_eq!(check(&without, &with), Some(format!("key {} is back although it was ended", old.kid())));
-        assert_eq!(check(&without, &file(&[&old, &signing], Some(1), &[&old])), None, "it is still ended");
+        assert_eq!(check(&without, &with), Some(format!("key {} is back although it was revoked", old.kid())));
+        assert_eq!(check(&without, &file(&[&old, &signing], Some(1), &[&old])), None, "it is still revoked");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn end_by_hand(kid: &str, path: &Path) -> String {
 pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
     let kid = kids.first()?;
     let found =
-        format!("{} has key {kid}, which was ended: verifiers refuse every token that it signs", path.display());
+        format!("{} has key {kid}, which was revoked: verifiers refuse every token that it signs", path.display());
     Some(Finding::fault("keys", found, format!("take it out of the file; run: {}", end_by_hand(kid, path))))
 }
 
@@ -113,7 +113,7 @@ impl Issuer {
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
             Err(_) => Finding {
-                found: format!("{}; whether one was ended is in Redis, which did not answer", found.found),
+                found: format!("{}; whether one was revoked is in Redis, which did not answer", found.found),
                 ..found
             },
         }

@@ -14,10 +14,7 @@ use crate::{
     http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},
     login::{LoginWorker, SessionError, is_of_client},
     refusals::Refusal,
-    telemetry::{
-        audit::{Activity, Event},
-        recent::{UserEvent, Whose},
-    },
+    telemetry::audit::{Activity, Event},
 };
 
 /// The body of `POST /logout`, which may be left out.
@@ -42,7 +39,7 @@ pub(super) struct LogoutBody {
 pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let (event, token) = begin(Activity::Logout, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
-    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
+    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&worker, &event, problem))?;
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
     let leaving =
         async move |login: &LoginWorker, token: &_, person: &mut _| login.log_out(token, everywhere, person).await;
@@ -56,7 +53,7 @@ fn begin(
     worker: &IssuerWorker,
 ) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(activity, origin(request));
-    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
+    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(worker, &event, problem))?;
     cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), Some(token.app.clone()));
     let (app, client) = if is_of_client(&worker.issuer.minter, &token) { (None, of) } else { (of, None) };
@@ -65,8 +62,9 @@ fn begin(
 }
 
 /// Tells of a request that a stranger may have sent.
-fn refused(event: &Event, refusal: impl Into<Refusal>) -> Problem {
+fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) -> Problem {
     let refusal = refusal.into();
+    worker.issuer.metrics.recent().note(event, None, refusal.problem.code().as_str());
     refusal.of(event.clone()).tell_bounded(event.address());
     refusal.problem
 }
@@ -84,14 +82,14 @@ async fn leave(
         let done = work(&worker.login, &token, &mut person).await;
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
         let event = Event { person, ..event };
-        let (address, activity) = (event.address().to_owned(), event.activity.code());
+        let (address, recent) = (event.address().to_owned(), worker.issuer.metrics.recent());
         if let Err(error) = done {
             let refusal = Refusal::from(error);
+            recent.note(&event, None, refusal.problem.code().as_str());
             refusal.of(event).tell_bounded(&format!("{} {address}", token.user));
             return Err(refusal.problem);
         }
-        let left = UserEvent { at: now(), event: activity, appid: Some(token.app.clone()), outcome: "ok", by: None };
-        worker.issuer.metrics.recent().note(Whose::User(&token.user), left);
+        recent.note(&event, None, "ok");
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
             Activity::Unbind => tracing::info!(user, app, "binding dissolved"),

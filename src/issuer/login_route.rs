@@ -12,7 +12,7 @@ use actix_web::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_wechat::AppKind;
 
@@ -26,7 +26,6 @@ use crate::{
     telemetry::{
         LoginInFlight,
         audit::{self, Activity, Event, Origin},
-        recent::{UserEvent, Whose},
     },
 };
 
@@ -193,33 +192,33 @@ impl<'w> LoginAttempt<'w> {
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
-        note_login(worker, &trail, event.activity, result);
         let app_kind = app.map(|app| app.kind).filter(|kind| *kind != AppKind::MiniProgram).map(AppKind::name);
-        audit_login(worker, trail, outcome, Event { app_kind, ..event });
+        let LoginTrail { app, person, client, user, bound } = trail;
+        let login = Event { app, app_kind, client, user, ..event };
+        let recent = worker.issuer.metrics.recent();
+        if bound.is_some() {
+            recent.note(&Event { activity: Activity::Bind, ..login.clone() }, person.clone(), "ok");
+        }
+        recent.note(&login, person.clone(), result);
+        audit_login(worker, login, person, bound, outcome);
         took
     }
 }
 
-/// Notes the login for whoever looks the user up. Of a stranger whom WeChat has not named, nobody can ask.
-fn note_login(worker: &IssuerWorker, trail: &LoginTrail, activity: Activity, outcome: &'static str) {
-    let of_person = || trail.person.as_ref().map(Whose::Person);
-    let Some(whose) = trail.user.as_ref().map(Whose::User).or_else(of_person) else { return };
-    let login = UserEvent { at: now(), event: activity.code(), appid: trail.app.clone(), outcome, by: None };
-    let recent = worker.issuer.metrics.recent();
-    if trail.bound.is_some() {
-        recent.note(whose, UserEvent { event: Activity::Bind.code(), outcome: "ok", ..login.clone() });
-    }
-    recent.note(whose, login);
-}
-
 /// Tells of the login, and of the binding that it has made.
-fn audit_login(worker: &IssuerWorker, trail: LoginTrail, outcome: Result<bool, &Refusal>, event: Event) {
+fn audit_login(
+    worker: &IssuerWorker,
+    login: Event,
+    person: Option<Person>,
+    bound: Option<bool>,
+    outcome: Result<bool, &Refusal>,
+) {
     if !audit::is_on() {
         return;
     }
-    let person = trail.person.as_ref().map(|person| worker.issuer.vault.load_full().audit_name(person));
-    let login = Event { app: trail.app, client: trail.client, user: trail.user, person, ..event };
-    if let Some(new_user) = trail.bound {
+    let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
+    let login = Event { person, ..login };
+    if let Some(new_user) = bound {
         Event { activity: Activity::Bind, client: None, new_user, ..login.clone() }.tell();
     }
     match outcome {

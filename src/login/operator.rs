@@ -225,22 +225,23 @@ impl Operator<'_> {
         Ok(was_bound || erased.is_some_and(|erased| erased != ErasedPerson::default()))
     }
 
-    /// The user who has this id, and those whose people have this openid in one of these apps.
+    /// The user who has this id or this unionid, and those whose people have this openid in one of these apps.
     pub async fn find(&self, id: &UserId, apps: &Apps) -> Result<Vec<FoundUser>, StoreError> {
         let mut found = Vec::new();
         if self.knows(id).await? {
             found.push(FoundUser { by: "user_id", appid: None, user_id: id.clone() });
+        }
+        if let Ok(unionid) = id.as_str().parse()
+            && let Some(user_id) = self.store.claim_unionid(&unionid, None).await?
+        {
+            found.push(FoundUser { by: "unionid", appid: None, user_id });
         }
         let Ok(openid) = id.as_str().parse::<OpenId>() else { return Ok(found) };
         let person = |app: &App| Person { app: app.id.clone(), openid: openid.clone() };
         let people: Vec<_> = apps.iter().map(person).collect();
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-            let of = |Binding { user, person, .. }: Binding| FoundUser {
-                by: "openid",
-                appid: Some(person.app),
-                user_id: user,
-            };
+            let of = |it: Binding| FoundUser { by: "openid", appid: Some(it.person.app), user_id: it.user };
             found.extend(bindings.into_iter().flatten().map(of));
         }
         Ok(found)

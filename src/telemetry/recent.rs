@@ -1,12 +1,11 @@
-//! What this process remembers of late: the logins of the last hour, by mini program and outcome, and the last events of users. Both
-//! are in memory alone: they end with the process, and other processes have their own.
+//! What this process remembers of late: the logins of the last hour, by mini program and outcome, and the last events of users, which
+//! are found by user and by request id. Both are in memory alone: they end with the process, and other processes have their own.
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map::RandomState},
-    hash::BuildHasher,
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -16,9 +15,12 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
+use super::audit::Event;
+use crate::clock;
+
 const OK: &str = "ok";
 const MINUTES: u64 = 60;
-/// The events of one room, in about 0.7 MB.
+/// The events of one room, in about 2.5 MB.
 const MOST: usize = 8192;
 const MOST_TOLD: usize = 100;
 
@@ -26,9 +28,7 @@ const MOST_TOLD: usize = 100;
 pub struct Recent {
     begun: Instant,
     hour: Mutex<Hour>,
-    rooms: [Mutex<Room>; 5],
-    /// Has a random key, so that users and persons are found again, and none is named.
-    hasher: RandomState,
+    rooms: [Mutex<Room>; 6],
 }
 
 /// How many logins each minute had; the newest minute is last.
@@ -39,23 +39,21 @@ pub(super) struct Hour(VecDeque<(u64, Counts)>);
 pub(super) type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other forgotten.
-#[derive(Default)]
-struct Room {
-    events: VecDeque<Noted>,
-    is_overfull: bool,
-}
+type Room = VecDeque<Noted>;
 
 struct Noted {
-    /// A hash of the user, or if the user was not known, of the person.
-    whose: u64,
+    whose: Whose,
+    request_id: Option<String>,
     event: UserEvent,
 }
 
 /// Whom an event is about. A person belongs to the user whom the person is bound to when somebody asks.
-#[derive(Clone, Copy)]
-pub enum Whose<'a> {
-    User(&'a UserId),
-    Person(&'a Person),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    User(UserId),
+    Person(Person),
+    /// A stranger whom WeChat has not named.
+    Nobody,
 }
 
 /// Something that happened to a user.
@@ -117,8 +115,7 @@ pub struct LoginsOfApp {
 
 impl Default for Recent {
     fn default() -> Self {
-        let (hour, rooms, hasher) = Default::default();
-        Self { begun: Instant::now(), hour, rooms, hasher }
+        Self { begun: Instant::now(), hour: Mutex::default(), rooms: Default::default() }
     }
 }
 
@@ -142,35 +139,41 @@ impl Recent {
         LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
     }
 
-    pub fn note(&self, whose: Whose<'_>, event: UserEvent) {
-        let room = match (&event, whose) {
+    /// Notes what became of a request, for whoever looks up the user, the person or the request.
+    pub fn note(&self, event: &Event, person: Option<Person>, outcome: &'static str) {
+        let whose = event.user.clone().map_or_else(|| person.map_or(Whose::Nobody, Whose::Person), Whose::User);
+        let appid = event.app.clone().or_else(|| event.client.clone());
+        let by = event.by.as_deref().map(Arc::from);
+        let noted = UserEvent { at: clock::now(), event: event.activity.code(), appid, outcome, by };
+        self.keep(whose, event.origin.request_id.clone(), noted);
+    }
+
+    fn keep(&self, whose: Whose, request_id: Option<String>, event: UserEvent) {
+        let room = match (&event, &whose) {
             (UserEvent { by: Some(_), .. }, _) => 0,
-            (UserEvent { event: "logout" | "unbind", .. }, _) => 1,
+            (_, Whose::Nobody) => 5,
+            (UserEvent { event: "logout" | "unbind", outcome: OK, .. }, _) => 1,
             (UserEvent { outcome: OK, .. }, _) => 2,
             (_, Whose::User(_)) => 3,
             (_, Whose::Person(_)) => 4,
         };
-        let noted = Noted { whose: self.hash(whose), event };
         let mut room = lock(&self.rooms[room]);
-        if room.events.len() >= MOST {
-            room.events.pop_front();
-            room.is_overfull = true;
+        if room.len() >= MOST {
+            room.pop_front();
         }
-        room.events.push_back(noted);
+        room.push_back(Noted { whose, request_id, event });
     }
 
     /// The events of a user, who has these people now.
     pub fn events_of(&self, user: &UserId, people: &[Person], now: DateTime<Utc>) -> UserEvents {
-        let whose: Vec<_> =
-            people.iter().map(Whose::Person).chain([Whose::User(user)]).map(|whose| self.hash(whose)).collect();
+        let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
         let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut events = Vec::new();
-        for room in &self.rooms {
-            let room = lock(room);
-            if let Some(oldest) = room.events.front().filter(|_| room.is_overfull) {
+        for room in self.rooms.iter().map(lock) {
+            if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
                 known_since = known_since.max(oldest.event.at);
             }
-            let own = room.events.iter().filter(|noted| whose.contains(&noted.whose));
+            let own = room.iter().filter(|noted| whose.contains(&noted.whose));
             events.extend(own.map(|noted| noted.event.clone()));
         }
         // Of one login, the binding comes first.
@@ -180,11 +183,15 @@ impl Recent {
         UserEvents { known_since: known_since.timestamp(), events }
     }
 
-    fn hash(&self, whose: Whose<'_>) -> u64 {
-        match whose {
-            Whose::User(user) => self.hasher.hash_one(user),
-            Whose::Person(person) => self.hasher.hash_one(person),
+    /// The events of the request with this id, and whom each is about.
+    pub fn of_request(&self, id: &str) -> Vec<(Whose, UserEvent)> {
+        let mut events = Vec::new();
+        for room in self.rooms.iter().map(lock) {
+            let own = room.iter().filter(|noted| noted.request_id.as_deref() == Some(id));
+            events.extend(own.map(|noted| (noted.whose.clone(), noted.event.clone())));
         }
+        events.truncate(MOST_TOLD);
+        events
     }
 }
 

@@ -9,7 +9,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { REFUSING, axe, browser, check, expect, faults, load, open, origin, seen, shots } from "./means.mjs";
 
-const { secret, watcher, peer, user, app, openid, login, codes, scan } = JSON.parse(process.env.CONSOLE);
+const { secret, watcher, peer, user, app, openid, unionid, request, stranger, other, login, codes, scan } = JSON.parse(process.env.CONSOLE);
 const path = `/users/${encodeURIComponent(user)}`;
 const DESK = { viewport: { width: 1280, height: 900 }, locale: "en-US", colorScheme: "light", reducedMotion: "reduce" };
 const IDLE = 15 * 60_000; // ms
@@ -25,7 +25,7 @@ try {
   await check("a secret signs in, and is nowhere but in memory", () => signsIn(page));
   await check("the logins from before the page was opened are there, by app, and what is no mini program by its kind", () => counts(page));
   await check("the scans from before the page was opened are there, by client, and those that come", () => scans(page));
-  await check("a user is found by id and by openid, and hostile text stays text", () => finds(page));
+  await check("a user is found by id, openid, unionid and request id, any other text has no buttons, and hostile text stays text", () => finds(page));
   await check("Escape and Cancel do nothing, and the focus comes back", () => takesBack(page));
   await check("two clicks block once, the phone is refused, and the page counts it", () => blocks(page));
   await check("an act that fails says why, and can be tried again", () => fails(page));
@@ -160,17 +160,29 @@ async function scans(page) {
 }
 
 async function finds(page) {
-  await find(page, "nobody");
-  await seen(page, "#user >> text=Nobody is known by this text");
-  await find(page, "..");
-  await seen(page, "#said.bad");
+  for (const nobody of ["nobody", ".."]) {
+    await find(page, nobody);
+    await seen(page, "#unknown >> text=Nobody is known by this text");
+    expect(await page.locator("#user button").count(), 0, "buttons for whoever is not known");
+  }
+  await find(page, stranger);
+  await seen(page, "#requests .bad >> text=code_invalid");
+  expect(await page.locator("#user button").count(), 0, "buttons for a request of nobody");
   const before = faults.length;
   await find(page, "not an id");
   await seen(page, "#said.bad >> text=`q`");
   faults.length = before; // the refusal
-  await find(page, openid);
-  await seen(page, ".bindings li");
-  expect(await page.locator("#shown-user").textContent(), user, "the user of the openid");
+  for (const sought of [openid, unionid, request]) {
+    await find(page, "nobody");
+    await seen(page, "#unknown");
+    await find(page, sought);
+    await seen(page, ".bindings li");
+    expect(await page.locator("#shown-user").textContent(), user, `the user of ${sought}`);
+  }
+  await seen(page, "#requests [data-event=login]");
+  await page.locator("#language").click();
+  expect(/^\d{4}年\d{1,2}月\d{1,2}日 \d{2}:\d{2}:\d{2}$/.test(await page.locator("#requests time").first().textContent()), true, "a date in Chinese");
+  await page.locator("#language").click();
   await find(page, user);
   await seen(page, ".bindings li");
   await seen(page, "#events [data-event=bind]");
@@ -237,14 +249,14 @@ async function staysApart(page) {
   await page.route((asked) => asked.pathname.endsWith("/end"), (route) => held.then(() => route.continue()), { times: 1 });
   await act(page, "end");
   await page.evaluate(() => document.getElementById("confirm").close());
-  await find(page, "nobody");
-  await seen(page, "#user >> text=Nobody is known by this text");
+  await find(page, other);
+  await seen(page, `#shown-user >> text=${other}`);
   await page.locator("[data-act=block]").click();
   expect(await page.locator("#confirm-whom").textContent(), user, "whose act is under way");
   await page.locator("#confirm-yes").click({ force: true });
   goOn();
   await isDone(page);
-  expect(await page.locator("#shown-user").textContent(), "nobody", "who was sought last");
+  expect(await page.locator("#shown-user").textContent(), other, "who was sought last");
   expect((await page.locator("#said").textContent()).includes(user), true, "whose act is done");
   expect((await stateOf()).ended_before > 0, true, "ended");
   await find(page, user);

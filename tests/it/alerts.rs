@@ -98,6 +98,10 @@ fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
             assert!(page.contains(&format!("\n### {alert}\n\n- **{response}**")), "{alert}: {response}");
         }
     }
+    for (page, said) in [("docs/operation.md", "alerts and"), ("docs/operation.zh-CN.md", "条告警规则")] {
+        let said = format!(" {} {said}", alerts.len());
+        assert!(fs::read_to_string(repository(page)).expect("a page").contains(&said), "{page}: {said}");
+    }
 }
 
 /// The commands of a page, block by block, without what is translated.
@@ -119,7 +123,7 @@ const PLATFORM: [(&str, &str); 4] = [
     ),
 ];
 
-/// What each block finds, in their order; the first three are the platforms'.
+/// What each block finds, in their order, behind the four of the platforms.
 const FOUND: [&[&str]; 17] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],
@@ -175,7 +179,10 @@ async fn troubled() -> (TestBed, [TempDir; 2]) {
     let command = bed.configuration.command();
     let variables = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
     let environment: String = variables.map(|(name, value)| format!("{name}='{value}'\n")).collect();
-    let files = [("environment", environment), ("log", bed.service().log()), ("token", login.member("access_token"))];
+    let (log, token) = (bed.service().log(), login.member("access_token"));
+    let (of_systemd, of_folder) =
+        ([("environment", environment.clone()), ("log", log.clone())], [(".env", environment)]);
+    let files = of_systemd.into_iter().chain(of_folder).chain([("wxmint.log", log), ("token", token)]);
     for (name, content) in files {
         fs::write(folder.path().join(name), content).expect("written");
     }
@@ -192,7 +199,7 @@ async fn troubled() -> (TestBed, [TempDir; 2]) {
 async fn the_runbooks_commands_find_on_each_platform_what_they_look_for() {
     let commands = blocks(RUNBOOKS[0]);
     assert_eq!(commands, blocks(RUNBOOKS[1]));
-    let (platforms, others) = commands.split_at(3);
+    let (platforms, others) = commands.split_at(4);
     assert_eq!(others.len(), FOUND.len() + 1);
     let (bed, [folder, _apps]) = troubled().await;
     let place = folder.path().display().to_string();

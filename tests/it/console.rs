@@ -48,12 +48,15 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     assert_eq!(duty.bed.look(&phone, &fetched.user_code()).await.status, 200);
     duty.bed.approves(&phone, "lin", &fetched).await;
     duty.bed.poll(&fetched).await.expect_login();
-    duty.bed.log_in_with("chen", password_of("mallory")).await.expect_login();
+    let chen = duty.bed.log_in_with("chen", password_of("mallory")).await.expect_login();
+    let stranger = duty.bed.service().log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
+    let [request, stranger] = [&chen, &stranger].map(|answer| answer.header("x-request-id").to_owned());
     let website = json!({"kind": "website", "secret": OTHER_SECRET}).to_string();
     write_private(&duty.apps.path().join(OTHER_APPID), &website);
     duty.bed.service().says("\"added\":").await;
     duty.bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
     let openid = duty.bed.wechat.openid("chen").await;
+    let unionid = duty.bed.wechat.account("chen").await["unionid"].as_str().expect("a text").to_owned();
     let mut codes = Vec::new();
     for _ in 0..4 {
         codes.push(duty.bed.mint_code("chen").await);
@@ -68,7 +71,7 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     }
     let pictures = env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
     let known = json!({"secret": SECRET, "watcher": WATCHER, "peer": PEER, "user": HOSTILE, "app": APPID, "openid": openid,
-        "login": duty.bed.service().url("/login"), "codes": codes,
+        "unionid": unionid, "request": request, "stranger": stranger, "other": "id-of-lin", "login": duty.bed.service().url("/login"), "codes": codes,
         "scan": duty.bed.service().url("/device_authorization")});
     let mut browser = Command::new("node");
     browser.arg(folder.path().join("console.mjs")).arg(format!("http://{}", duty.bed.service().admin)).arg(pictures);

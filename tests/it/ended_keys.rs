@@ -177,7 +177,7 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
     let _replica = replica_without(&mut bed, &kid).await;
-    let said = readyz(bed.service(), 503, &format!("key {kid}, which was ended")).await;
+    let said = readyz(bed.service(), 503, &format!("key {kid}, which was revoked")).await;
     assert!(!bed.accepts(&old).await, "wxmint obeys what every verifier obeys");
     let state = format!("wxmint_key_age_seconds{{kid=\"{kid}\",alg=\"ES256\",state=\"ended\"}}");
     assert!(bed.service().metrics().await.contains(&state));
@@ -272,7 +272,7 @@ async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
     with_both.as_object_mut().expect("a set").remove("ended");
     after_the_next_reload(&bed, || replace(&path, &with_both)).await;
     let refused = first_error(&bed).await;
-    assert!(refused.contains(&format!("key {kid} is back although it was ended")), "{refused}");
+    assert!(refused.contains(&format!("key {kid} is back although it was revoked")), "{refused}");
     obey(&refused);
     until("the key is out again", READ_AGAIN_WITHIN, async || {
         bed.service().metric("wxmint_reload_refused{what=\"keys\"}").await == 0.0

@@ -12,14 +12,8 @@ use crate::{
     support::{WXMINT, repository, tools},
 };
 
-/// What docs/simulator shows, and its language.
-const SHOWN: [(&str, &str); 5] = [
-    ("test_login.py", "python"),
-    ("login.test.mjs", "js"),
-    ("LoginTest.java", "java"),
-    ("github.yml", "yaml"),
-    ("gitlab-ci.yml", "yaml"),
-];
+/// The files that docs/simulator leads to.
+const FILES: [&str; 5] = ["test_login.py", "login.test.mjs", "LoginTest.java", "github.yml", "gitlab-ci.yml"];
 /// Debian's JUnit 5.
 pub(crate) const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
      junit-platform-engine junit-platform-launcher junit-platform-reporting apiguardian-api opentest4j picocli \
@@ -50,14 +44,11 @@ fn every_folder_of_examples_has_a_readme_and_is_in_the_index_in_both_languages()
 }
 
 #[test]
-fn the_pages_of_the_simulator_show_the_tests_and_recipes() {
+fn the_pages_of_the_simulator_lead_to_the_tests_and_recipes() {
     let pages = pages();
-    for (name, language) in SHOWN {
-        let file = fs::read_to_string(repository("examples/simulator").join(name)).expect("an example");
-        let shown = format!("<!-- same as: examples/simulator/{name} -->\n```{language}\n{file}```\n");
-        for page in ["docs/simulator.md", "docs/simulator.zh-CN.md"] {
-            assert!(pages[&repository(page)].contains(&shown), "{page} has another {name}");
-        }
+    for (file, page) in FILES.into_iter().flat_map(|file| ["", ".zh-CN"].map(|ending| (file, ending))) {
+        let page = &pages[&repository(format!("docs/simulator{page}.md"))];
+        assert!(page.contains(&format!("[{file}](../examples/simulator/{file})")), "{file}");
     }
 }
 

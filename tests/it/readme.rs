@@ -272,7 +272,7 @@ fn code(text: &str) -> String {
 fn the_pages_for_mini_programs_show_the_files_that_are_tested() {
     for (shown, files) in [
         ("mini-program", ["utils/login.js", "pages/orders/orders.js"]),
-        ("user-data", ["utils/user-data.js", "pages/steps/steps.js"]),
+        ("mini-program", ["utils/user-data.js", "pages/steps/steps.js"]),
         ("after-login", ["utils/sale.js", "utils/message.js"]),
     ] {
         let [english, chinese] = [format!("docs/{shown}.md"), format!("docs/{shown}.zh-CN.md")].map(|name| page(&name));

@@ -75,7 +75,7 @@ fn who(request: &HttpRequest, world: &World) -> HttpResponse {
     }
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><title>微信登录</title>\
-         <h1>微信登录 · Log in with WeChat</h1><p>模拟器没有手机：请选择由谁确认。The simulator has no phone: who agrees?<ul>{links}</ul>"
+         <h1>微信登录 · Log in with WeChat</h1><p>模拟器没有手机：请选择以谁的身份登录。The simulator has no phone: who agrees?<ul>{links}</ul>"
     ))
 }
 

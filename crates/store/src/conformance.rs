@@ -938,7 +938,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::conformance::now().timestamp());
     let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
-    assert_eq!(date(60).await, 0, "nothing was ended");
+    assert_eq!(date(60).await, 0, "nothing was revoked");
     logged_in(store, "b", now + 10).await;
     assert_eq!(date(60).await, 10, "the first second that a login elsewhere has left");
     store.end_user(&user, Some(now + 20)).await.expect("ended");

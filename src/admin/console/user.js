@@ -16,30 +16,31 @@ const ACTS = {
 
 export function userPanel({ ask, mayOperate }) {
   let user = null; // as GET /users/{user_id} has it, with `events` and `known_since` of GET /users/{user_id}/events
-  let choices = []; // several users who are known by the text that was sought
+  let found = {}; // by the search: `choices` if several users are known by the text, and `requests`, which have it as their id
   let said = null; // { kind, parts() } of the line above the user
   let asked = 0; // the search that is shown; a slower one from before is not
   let busy = false; // whether an act is under way
 
-  /** What is sought is a user id or an openid. A text that nobody is known by may be the id of a user who comes later. */
+  /** What is sought is a user id, an openid, a unionid or a request id. A text that nobody is known by has no card and no buttons. */
   async function find(event) {
     event.preventDefault();
     const sought = byId("sought").value.trim();
     if (!sought) return;
     await search(async () => {
-      const { found } = await ask("GET", `/find?q=${encodeURIComponent(sought)}`);
-      if (found.length > 1) return { choices: found };
-      return { user: await read(found[0]?.user_id ?? sought) };
+      const { found: choices, requests } = await ask("GET", `/find?q=${encodeURIComponent(sought)}`);
+      if (choices.length > 1) return { choices, requests };
+      const id = choices[0]?.user_id ?? requests.find(({ user_id: of }) => of)?.user_id;
+      return { user: id ? await read(id) : null, requests, isUnknown: !id && !requests.length };
     });
   }
 
   /** Shows what `asking` brings, unless somebody seeks another user meanwhile. */
   async function search(asking) {
     const search = ++asked;
-    show(null, null);
+    show(null, null, {});
     try {
-      const { user = null, choices = [] } = await asking();
-      if (search === asked) show(user, null, choices);
+      const { user = null, ...others } = await asking();
+      if (search === asked) show(user, null, others);
     } catch (problem) {
       if (problem.code !== "left" && search === asked) show(null, { kind: "bad", parts: () => told(problem) });
     }
@@ -51,8 +52,8 @@ export function userPanel({ ask, mayOperate }) {
     return { ...kept, ...events };
   }
 
-  function show(nextUser, nextSaid, nextChoices = []) {
-    [user, said, choices] = [nextUser, nextSaid, nextChoices];
+  function show(nextUser, nextSaid, nextFound = found) {
+    [user, said, found] = [nextUser, nextSaid, nextFound];
     draw();
   }
 
@@ -60,7 +61,17 @@ export function userPanel({ ask, mayOperate }) {
     byId("said").hidden = !said;
     byId("said").className = `note ${said?.kind ?? ""}`;
     byId("said").replaceChildren(...(said?.parts() ?? []));
-    byId("user").replaceChildren(...(user ? drawn() : choices.map(choice)));
+    const { choices = [], requests = [], isUnknown } = found;
+    byId("user").replaceChildren(
+      ...(requests.length ? requestRows(requests) : []), ...(user ? drawn() : choices.map(choice)),
+      ...(isUnknown ? [el("p", { className: "soft", id: "unknown" }, words().unknown)] : []));
+  }
+
+  /** What became of the request whose id was sought. */
+  function requestRows(requests) {
+    const isOfSomebody = requests.some(({ user_id: id }) => id);
+    return [el("h4", {}, words().requestHeading), el("ol", { className: "events", id: "requests" }, requests.map(eventRow)),
+      isOfSomebody ? "" : el("p", { className: "soft small" }, words().requestOfNobody)];
   }
 
   function choice({ by, appid, user_id: id }) {
@@ -72,12 +83,10 @@ export function userPanel({ ask, mayOperate }) {
   function drawn() {
     const text = words();
     const { user_id: id, blocked, last_login: login, ended_before: ended, wechat, events, known_since: since } = user;
-    const isUnknown = !wechat.length && !blocked && !login && !ended;
     return [
       el("div", { className: "row whom-row" },
         el("h3", { className: "mono", id: "shown-user" }, id),
         el("span", { className: `pill ${blocked ? "fault" : "ok"}`, id: "blocked" }, blocked ? text.blocked : text.notBlocked)),
-      isUnknown && el("p", { className: "soft" }, text.unknownUser),
       facts([[text.lastLogin, moment(login)], [text.endedBefore, moment(ended)]]),
       el("h4", {}, text.bindings(wechat.length)),
       el("ul", { className: "bindings" }, wechat.map((binding) => bindingRow(id, binding))),

@@ -7,10 +7,11 @@ const en = {
   left: { left: "You are signed out.", idle: "Signed out, because nothing was done here for 15 minutes.", refused: "This secret is not valid, or not any more: no line of the file has it." },
   ready: "ready", readyBut: "ready, with a warning", notReady: "not ready",
   standing: (version, name, rights) => `wxmint ${version} · ${name} (${rights.join(", ")})`,
-  findHeading: "A user", sought: "User id (the sub of tokens) or openid", find: "Find",
-  knownBy: { user_id: () => "user id", openid: (app) => `openid in ${app}:` },
+  findHeading: "A user", sought: "User id (the sub of tokens), openid, unionid, or the request id that a phone shows", find: "Find",
+  knownBy: { user_id: () => "user id", unionid: () => "unionid", openid: (app) => `openid in ${app}:` },
   blocked: "blocked", notBlocked: "not blocked", lastLogin: "Last login", endedBefore: "Tokens revoked up to", none: "none", boundAt: "Bound at",
-  unknownUser: "Nobody is known by this text, neither as a user id nor as an openid. Only your own system knows which users exist: if this is the id of one, you can block the user all the same: wxmint then refuses every later login as this user.",
+  unknown: "Nobody is known by this text: wxmint has seen no such user id, openid or unionid, and this process no request with this id. Ask the other processes for the request, or search the log. To block a user of your own system before the first login: wxmint users block ID.",
+  requestHeading: "The request", requestOfNobody: "Its user is not known: WeChat has not named the person, or the person is bound to nobody.",
   bindings: (count) => (count ? `Bindings (${count})` : "No binding"), readOnly: "This secret may only look: its line lacks the right operate.", cancel: "Cancel",
   acts: {
     end: { button: "Revoke all tokens", asks: "Revoke all tokens of this user?", done: "Revoked all tokens of", says: "wxmint refuses every token issued until now at once, and verifiers that follow the feed within 10 s. The user can log in again." },
@@ -53,19 +54,20 @@ const zh = {
   left: { left: "已退出。", idle: "15 分钟没有操作，已自动退出。", refused: "访问密钥无效或已停用：文件里没有这个访问密钥。" },
   ready: "就绪", readyBut: "就绪，但有警告", notReady: "未就绪",
   standing: (version, name, rights) => `wxmint ${version} · ${name}（${rights.join("、")}）`,
-  findHeading: "用户", sought: "用户 ID（token 的 sub）或 openid", find: "查找",
-  knownBy: { user_id: () => "用户 ID", openid: (app) => `${app} 中的 openid：` },
-  blocked: "已封禁", notBlocked: "未封禁", lastLogin: "最近登录", endedBefore: "此前的 token 均已吊销", none: "无", boundAt: "绑定时间",
-  unknownUser: "没有找到：它既不是已知的用户 ID，也不是已知的 openid。用户是否存在，只有你自己的系统知道；如果它是一个用户 ID，现在封禁，该用户以后登录就会被拒绝。",
+  findHeading: "用户", sought: "用户 ID（token 的 sub）、openid、unionid，或手机上显示的请求 ID", find: "查找",
+  knownBy: { user_id: () => "用户 ID", unionid: () => "unionid", openid: (app) => `${app} 中的 openid：` },
+  blocked: "已封禁", notBlocked: "未封禁", lastLogin: "最近登录", endedBefore: "token 吊销截至", none: "无", boundAt: "绑定时间",
+  unknown: "没有找到：wxmint 没有这个用户 ID、openid 或 unionid，本进程也没有这个请求 ID。如果它是请求 ID，请到其他进程的控制台查找，或查日志。要在首次登录之前封禁你自己系统里的用户，请用命令 wxmint users block ID。",
+  requestHeading: "该请求", requestOfNobody: "不知道是哪个用户：微信没有返回 openid，或该微信身份没有绑定用户。",
   bindings: (count) => (count ? `绑定（${count}）` : "没有绑定"), readOnly: "此访问密钥只能查看：它没有 operate 权限。", cancel: "取消",
   acts: {
     end: { button: "吊销全部 token", asks: "吊销该用户的全部 token？", done: "已吊销全部 token，用户：", says: "此前签发的 token，wxmint 立即拒绝，跟踪 feed 的验证方在 10 秒内拒绝。用户可以重新登录。" },
     block: { button: "封禁", asks: "封禁该用户？", done: "已封禁用户：", says: "永久吊销其全部 token，并拒绝其登录，直到解除封禁。" },
     unblock: { button: "解除封禁", asks: "解除对该用户的封禁？", done: "已解除封禁，用户：", says: "用户可以重新登录。已吊销的 token 不会恢复。" },
-    dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该应用的 token。下一次登录会重新确认此人是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
+    dissolve: { button: "解除绑定", asks: "解除该用户的一个绑定？", done: "已解除绑定，用户：", says: (app) => `解除该用户在 ${app} 中的微信身份绑定，并吊销其在该应用的 token。下一次登录会重新确认是哪个用户；WXMINT_ACCOUNTS=auto 时成为新用户。此操作在这里无法撤回。` },
   },
   eventsHeading: "最近的事件", noEvents: "没有。", by: (name) => `操作者 ${name}`,
-  eventsKnown: (at) => `仅限该进程自 ${at} 起所知。其他进程看到的是另一些事件；用命令（wxmint users …）执行的操作不在其中。`,
+  eventsKnown: (at) => `仅含本进程自 ${at} 以来的事件；其他进程各有自己的事件。用命令（wxmint users …）执行的操作不在其中。`,
   events: { login: "登录", bind: "绑定", logout: "退出登录", unbind: "解除绑定", end: "吊销 token", block: "封禁", unblock: "解除封禁", forget: "清除数据" },
   problems: {
     other: "wxmint 拒绝了该请求。", unreachable: "wxmint 没有响应。请检查端口转发是否仍在运行、进程是否正常，然后重试。",
@@ -75,7 +77,7 @@ const zh = {
   },
   loginsHeading: "最近一小时的登录", outcome: "结果", lastTen: "10 分钟", lastHour: "1 小时", noLogins: "没有。",
   whoseLogins: "统计哪个应用", allApps: "全部应用", kinds: { official_account: "公众号", website: "网站应用", mobile_app: "移动应用" }, ofKind: (app, kind) => `${app}（${kind}）`, appLogins: (app, ok, refused) => `${app}：成功 ${ok}，被拒 ${refused}`,
-  counted: (at) => `仅限该进程，自 ${at} 起统计；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
+  counted: (at) => `仅含本进程自 ${at} 以来的登录；其他进程各自统计。每根柱表示一分钟。`, chart: (ok, refused) => `登录成功 ${ok} 次，被拒 ${refused} 次`,
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
     already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", permission_missing: "商家未授予该权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
@@ -83,7 +85,7 @@ const zh = {
   },
   scansHeading: "最近一小时的扫码登录", open: (count) => `进行中 ${count}`,
   scans: { asked: "发起", scanned: "已扫码", approved: "已确认", fetched: "已登录", denied: "用户拒绝", refused: "未受理", repeated: "device_code 重复使用" },
-  scansCounted: (at) => `仅限该进程，自 ${at} 起统计；其他进程各自统计。进行中：最近 3 分钟内发起，且据该进程所知既没有被拒绝、也没有登录。未受理：wxmint 没有受理请求，例如超过限额。`,
+  scansCounted: (at) => `仅含本进程自 ${at} 以来的扫码；其他进程各自统计。进行中：最近 3 分钟内发起，在本进程里既没有被拒绝、也没有登录。未受理：wxmint 没有受理请求，例如超过限额。`,
   keysHeading: "签名密钥", nextHeading: "接下来", begins: "开始签名：", leaves: "移出 JWKS：", within: (wait) => `${wait}后`,
   noNext: "没有已公开的后续密钥。下次轮换时公开：wxmint keys rotate。", states: { published: "已公开", signing: "签名中", retired: "已停用" }, legend: "实色：签名；淡色：为已签发的 token 保留在 JWKS 中；竖线：现在。",
   life: (state, age, left) => `${{ published: `${age}后开始签名`, signing: `已签名 ${age}`, retired: `${age}前首次签名` }[state]}${left ? `；${left}后移出 JWKS` : ""}`,
@@ -129,8 +131,8 @@ export function told({ code, detail, request_id: id }) {
 }
 
 const written = (ms, form) => new Intl.DateTimeFormat(document.documentElement.lang, form).format(ms);
-/** Seconds since 1970 as people read them, or null. */
-export const moment = (seconds) => seconds && written(seconds * 1000, { dateStyle: "medium", timeStyle: "long" });
+/** Seconds since 1970 as people read them, or null. In Chinese, the name of the zone would stand between date and time. */
+export const moment = (seconds) => seconds && written(seconds * 1000, { dateStyle: "medium", timeStyle: words() === zh ? "medium" : "long" });
 export const clock = (ms) => written(ms, { timeStyle: "medium" });
 
 /** A number of seconds in its two largest units. */

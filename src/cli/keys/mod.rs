@@ -56,7 +56,7 @@ pub(super) enum KeysCommand {
         /// Do nothing if there is a set already
         #[arg(long)]
         if_missing: bool,
-        /// For emergencies: end each key of the set that is there, which invalidates every token
+        /// For emergencies: revoke each key of the set that is there, which invalidates every token
         #[arg(long, conflicts_with = "if_missing")]
         replace: bool,
         /// Do not ask for confirmation
@@ -123,7 +123,7 @@ pub(super) enum KeysCommand {
 /// The option that publishes the public set.
 #[derive(Args)]
 pub(super) struct PublishArgs {
-    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for peers that mount it
+    /// Also write the public set to this Kubernetes ConfigMap, under `jwks.json`, for verifiers that mount it
     #[arg(long, value_name = "NAMESPACE/NAME")]
     publish_configmap: Option<ObjectName>,
 }

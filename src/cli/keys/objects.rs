@@ -1,4 +1,4 @@
-//! Keys in a Kubernetes Secret, and the public set in a ConfigMap, for peers that mount it instead of fetching it.
+//! Keys in a Kubernetes Secret, and the public set in a ConfigMap, for verifiers that mount it instead of fetching it.
 //!
 //! A Secret cannot be locked. A write names the version that was read (`resourceVersion`), and the API server refuses
 //! it (409) if the Secret has changed since; then the command reads and decides again.

@@ -20,7 +20,7 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
     let planned = rotation::retire(&lives, kid, now()).map_err(|refusal| Failure::from(refusal).at(place))?;
     let is_in_set = lives.iter().any(|life| life.kid == kid);
     if !is_in_set {
-        say(format_args!("{place} does not have {kid}. The key is ended all the same."));
+        say(format_args!("{place} does not have {kid}. The key is revoked all the same."));
     }
     for line in consequences(kid, &planned) {
         say(line);
@@ -34,7 +34,7 @@ pub(super) fn run(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> Res
         keys.retire(kid, &retirement, now)?;
         Ok(retirement)
     })?;
-    let left = if is_in_set { "is gone" } else { "is ended" };
+    let left = if is_in_set { "is gone" } else { "is revoked" };
     let successor = if done.successor == Successor::Unchanged { "" } else { ", another key signs" };
     print(format_args!("{place}: {kid} {left}{successor}"));
     Ok(())
@@ -53,7 +53,7 @@ pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) ->
         say(line);
     }
     if !yes {
-        confirm(format_args!("end every key of {place}"))?;
+        confirm(format_args!("revoke every key of {place}"))?;
     }
     let kid = place.change(|keys| {
         let now = now();
@@ -63,14 +63,14 @@ pub(super) fn all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) ->
         keys.replace(key, now);
         Ok(kid)
     })?;
-    print(format_args!("{place}: {algorithm} key {kid}, signs from now on; each earlier key is ended"));
+    print(format_args!("{place}: {algorithm} key {kid}, signs from now on; each earlier key is revoked"));
     Ok(())
 }
 
-const SPREADING: &str = "  wxmint serve stops publishing the key within 5 s, and says in its feed that the key has ended: peers that \
+const SPREADING: &str = "  wxmint serve stops publishing the key within 5 s, and says in its feed that the key is revoked: verifiers that \
      follow the feed refuse its tokens within 10 s more. The others do so from their next fetch on: jose and PyJWT \
      within minutes, Envoy within 10, Istio within 20; one that caches verified tokens, when they expire.";
-const SIGNS_UNKNOWN: &str = "  A new key signs from now on. Peers refuse its tokens until their next fetch: those that fetch on an unknown kid \
+const SIGNS_UNKNOWN: &str = "  A new key signs from now on. Verifiers refuse its tokens until their next fetch: those that fetch on an unknown kid \
      within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker.";
 
 /// What breaks, and for how long. docs/keys.md explains the times.
@@ -81,7 +81,7 @@ fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     let signs = match &planned.successor {
         Successor::Unchanged => "  The key that signs now goes on signing; new logins work at once.".into(),
         Successor::Promoted(next) => format!(
-            "  {next}, which is published already, signs from now on; peers that have not fetched it yet refuse new \
+            "  {next}, which is published already, signs from now on; verifiers that have not fetched it yet refuse new \
              tokens until they do."
         ),
         Successor::New(_) => SIGNS_UNKNOWN.into(),

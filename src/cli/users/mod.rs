@@ -66,7 +66,7 @@ pub(super) enum UsersCommand {
     Enable(OneUser),
     /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the next four
     End(OneId),
-    /// Refuse a user's logins, and end all of the user's tokens
+    /// Refuse a user's logins, and revoke all of the user's tokens
     Block(OneId),
     /// Let a blocked user log in again
     Unblock(OneId),

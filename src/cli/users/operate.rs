@@ -47,7 +47,7 @@ pub(super) fn show(user: &UserId) -> Result<(), Failure> {
 pub(super) fn forget(user: &UserId, yes: bool) -> Result<(), Failure> {
     if !yes {
         say(format_args!(
-            "This ends all tokens of {user}, and erases every WeChat identity of the user. Nothing brings them back."
+            "This revokes all tokens of {user}, and erases every WeChat identity of the user. Nothing brings them back."
         ));
         confirm(format_args!("forget {user}"))?;
     }

@@ -99,7 +99,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
         Fetched::Not(poll) => {
             if let Poll::Repeated(token) = &poll {
                 worker.issuer.metrics.scans().count(&client.id, "repeated");
-                tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was ended");
+                tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was revoked");
                 let note = Some("a device code was used twice".into());
                 let (client, user) = (Some(client.id.clone()), Some(token.user.clone()));
                 let ended = Event { client, user, note, ..Event::new(Activity::End, origin(request)) };

@@ -36,7 +36,7 @@ pub struct ShownPerson {
 /// A user who was looked for.
 #[derive(Serialize, ToSchema)]
 pub struct FoundUser {
-    /// `user_id` or `openid`: what the text is.
+    /// `user_id`, `unionid` or `openid`: what the text is.
     #[schema(value_type = String, example = "user_id")]
     pub(super) by: &'static str,
     /// The mini program of the openid.

@@ -57,7 +57,7 @@ fn logins_are_told_apart_by_mini_program_and_one_that_is_gone_takes_no_memory_fo
 /// Whoever is refused, logs out or acts without end makes nothing else forgotten.
 #[test]
 fn no_flood_of_one_kind_of_event_makes_another_kind_forgotten() {
-    let (recent, user) = (Recent::default(), "u".parse().expect("a user"));
+    let (recent, user) = (Recent::default(), "u".parse::<UserId>().expect("a user"));
     let act = UserEvent { by: Some("alice".into()), ..event("block", OK) };
     let kinds = [act, event("logout", OK), event("login", OK), event("login", "user_blocked")];
     let told = |people: &[Person]| {
@@ -67,27 +67,29 @@ fn no_flood_of_one_kind_of_event_makes_another_kind_forgotten() {
     let all: Vec<_> = kinds.iter().map(|event| (event.event, event.outcome)).collect();
     for spared in 0..kinds.len() {
         for kind in &kinds {
-            recent.note(Whose::User(&user), kind.clone());
+            recent.keep(Whose::User(user.clone()), None, kind.clone());
         }
         let others = kinds.iter().enumerate().filter(|(number, _)| *number != spared);
         for (_, kind) in others {
-            (0..MOST).for_each(|_| recent.note(Whose::User(&"other".parse().expect("a user")), kind.clone()));
+            (0..MOST).for_each(|_| recent.keep(Whose::User("other".parse().expect("a user")), None, kind.clone()));
         }
-        (0..MOST).for_each(|_| recent.note(Whose::Person(&person("oStranger")), event("login", "rate_limited")));
+        for whose in [Whose::Person(person("oStranger")), Whose::Nobody] {
+            (0..MOST).for_each(|_| recent.keep(whose.clone(), None, event("logout", "invalid_token")));
+        }
         assert_eq!(told(&[]), [all[spared]]);
-        (0..MOST).for_each(|_| recent.note(Whose::User(&"other".parse().expect("a user")), kinds[spared].clone()));
+        (0..MOST).for_each(|_| recent.keep(Whose::User("other".parse().expect("a user")), None, kinds[spared].clone()));
         assert_eq!(told(&[]), []);
     }
-    assert!(recent.rooms.iter().all(|room| lock(room).events.len() == MOST));
+    assert!(recent.rooms.iter().all(|room| lock(room).len() == MOST));
 }
 
 #[test]
 fn a_user_has_the_refusals_of_a_person_before_the_binding_and_is_told_from_when_on_all_is_known() {
-    let (recent, user, lin) = (Recent::default(), "u".parse().expect("a user"), person("oLin"));
+    let (recent, user, lin) = (Recent::default(), "u".parse::<UserId>().expect("a user"), person("oLin"));
     let at = |second: i64| DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a date");
-    recent.note(Whose::Person(&lin), UserEvent { at: at(1), ..event("login", "binding_required") });
-    recent.note(Whose::User(&user), UserEvent { at: at(2), ..event("login", OK) });
-    recent.note(Whose::Person(&person("oChen")), UserEvent { at: at(3), ..event("login", "binding_required") });
+    recent.keep(Whose::Person(lin.clone()), None, UserEvent { at: at(1), ..event("login", "binding_required") });
+    recent.keep(Whose::User(user.clone()), None, UserEvent { at: at(2), ..event("login", OK) });
+    recent.keep(Whose::Person(person("oChen")), None, UserEvent { at: at(3), ..event("login", "binding_required") });
     let told = |people: &[Person]| {
         let UserEvents { events, known_since } = recent.events_of(&user, people, at(60));
         (events.iter().map(|event| event.at.timestamp() - at(0).timestamp()).collect::<Vec<_>>(), known_since)
@@ -98,8 +100,22 @@ fn a_user_has_the_refusals_of_a_person_before_the_binding_and_is_told_from_when_
     assert!(known_since <= at(60).timestamp());
     // The process began just now, and yet does not know all that it has seen.
     for _ in 0..MOST {
-        recent.note(Whose::User(&user), UserEvent { at: at(100), ..event("login", OK) });
+        recent.keep(Whose::User(user.clone()), None, UserEvent { at: at(100), ..event("login", OK) });
     }
     let (events, known_since) = told(&[lin]);
     assert_eq!((events.len(), known_since), (MOST_TOLD, at(100).timestamp()));
+}
+
+#[test]
+fn a_request_is_found_by_its_id_also_if_nobody_is_known() {
+    let recent = Recent::default();
+    let of = |id: &str| Some(id.to_owned());
+    let user = Whose::User("u".parse::<UserId>().expect("a user"));
+    recent.keep(user.clone(), of("r-1"), event("bind", OK));
+    recent.keep(user.clone(), of("r-1"), event("login", OK));
+    recent.keep(Whose::Nobody, of("r-2"), event("login", "code_invalid"));
+    recent.keep(user.clone(), None, event("login", OK));
+    assert_eq!(recent.of_request("r-1"), [(user.clone(), event("bind", OK)), (user, event("login", OK))]);
+    assert_eq!(recent.of_request("r-2"), [(Whose::Nobody, event("login", "code_invalid"))]);
+    assert_eq!(recent.of_request("r-3"), []);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{NAME, Office, SECRET};
 use crate::support::{
-    APPID, OTHER_APPID, PATIENCE, TestBed, eventually,
+    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, eventually,
     scan::{Scan, two_pages},
 };
 
@@ -87,6 +87,41 @@ async fn the_logins_of_the_last_hour_are_counted_by_outcome_minute_and_mini_prog
     assert_eq!(counted(&format!("?appid={OTHER_APPID}")).await, one);
     office.ask("GET", "/activity?appid=wx0").await.expect_problem(400, "unknown_app");
     office.ask("GET", "/activity?appid=a%20b").await.expect_problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_request_id_and_a_unionid_are_found_and_what_is_neither_is_not() {
+    let office = Office::start().await;
+    let first = office.bed.log_in("lin").await.expect_login();
+    let (user, token) = (first.member("user_id"), first.member("access_token"));
+    let found = async |text: &str| {
+        let mut told = office.ask("GET", &format!("/find?q={text}")).await.json();
+        let requests = told["requests"].as_array_mut().expect("a list");
+        requests.iter_mut().for_each(|event| assert!(event["at"].take().as_i64() >= Some(1_700_000_000), "{event}"));
+        told
+    };
+    let of_request = async |answer: &Answer| found(answer.header("x-request-id")).await["requests"].take();
+    let of = |user_id: Value, mut event: Value| {
+        event["user_id"] = user_id;
+        event
+    };
+    let of_user = |name: &str, outcome: &str, by| of(json!(user), event(name, outcome, by));
+    let made = of_request(&first).await;
+    assert!(["login", "bind"].iter().all(|name| made.to_string().contains(name)), "{made}");
+    let account = office.bed.wechat.account("lin").await;
+    let [openid, unionid] = ["openid", "unionid"].map(|name| account[name].as_str().expect("a text"));
+    let by_unionid = json!({"found": [{"by": "unionid", "appid": null, "user_id": user}], "requests": []});
+    assert_eq!(found(unionid).await, by_unionid);
+    let service = office.bed.service();
+    let stranger = service.log_in_with(&json!({"code": "made-up", "appid": APPID})).await;
+    assert_eq!(of_request(&stranger).await, json!([of(Value::Null, event("login", "code_invalid", None))]));
+    let left = service.ask("POST", "/logout", &token, &Value::Null).await;
+    assert_eq!(of_request(&left).await, json!([of_user("logout", "ok", None)]));
+    let refused = service.ask("DELETE", "/binding", &token, &Value::Null).await;
+    assert_eq!(of_request(&refused).await, json!([of_user("unbind", "invalid_token", None)]));
+    let act = office.ask("POST", &format!("/wechat/{APPID}/people/{openid}/end")).await;
+    assert_eq!(of_request(&act).await, json!([of_user("end", "ok", Some(NAME))]));
+    assert_eq!(found("0193f5b2-9c5e-7cc0-8000-000000000000").await, json!({"found": [], "requests": []}));
 }
 
 #[tokio::test]

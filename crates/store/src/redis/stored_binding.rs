@@ -7,7 +7,7 @@ use super::{
     Call, name, packed, unreadable,
 };
 
-/// The fields that `change_binding.lua` writes. Each has a letter for a name, and docs/redis.md says what it means.
+/// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
 pub(super) struct StoredBinding(Vec<(u8, Vec<u8>)>);
 
 impl FromRedisValue for StoredBinding {

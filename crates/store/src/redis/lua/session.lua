@@ -1,5 +1,5 @@
 -- A person's session, how often the person has logged in lately, and lists of unionids. In front of the scripts whose KEYS are the
--- binding, the session and the cell of logins for who has no session. docs/redis.md says what the fields of a binding mean.
+-- binding, the session and the cell of logins for who has no session. README.md says what the fields of a binding mean.
 
 local time = redis.call('TIME')
 -- In microseconds since 1970, and in quarters of a second since 2020, in which is told until when logins count.
