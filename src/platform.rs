@@ -47,7 +47,7 @@ fn current_trouble(trouble: &Matter, merchant: &Matter) -> Option<i64> {
 }
 
 /// What the store keeps of the platform.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
     pub version: u64,
     /// Whether the store was read; before, nothing is known of any merchant.
@@ -287,6 +287,17 @@ impl Platform {
 
     pub fn known(&self) -> Arc<Known> {
         self.known.load_full()
+    }
+
+    /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
+    pub fn learn_merchant(&self, app: &AppId, standing: &Standing, matter: &Matter) {
+        self.known.rcu(|known| {
+            let mut known = Known::clone(known);
+            if let Some(merchant) = known.merchants.get_mut(app) {
+                (merchant.standing, merchant.matter) = (standing.clone(), matter.clone());
+            }
+            known
+        });
     }
 
     /// Takes over what the store keeps.

@@ -198,6 +198,8 @@ const NO_UNIONID: &str =
     "WeChat has not said who this person is in your other apps. Begin again with the scope snsapi_userinfo.";
 const NOT_PERMITTED: &str =
     "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
+const PHONE_NUMBERS_SPENT: &str =
+    "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 
@@ -233,6 +235,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),
         Error::NotPermitted(_) => (Code::PermissionMissing, NOT_PERMITTED),
+        Error::PhoneNumbersSpent(_) => (Code::PhoneNumbersSpent, PHONE_NUMBERS_SPENT),
         Error::Misconfigured { .. } => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => {
             (Code::WechatUnavailable, "WeChat does not answer, or its answer cannot be used. Wait, then try again.")
@@ -256,12 +259,13 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
 fn tell_operator(code: ProblemCode, cause: &LoginError) {
     let name = code.as_str();
     match code {
-        ProblemCode::WechatMisconfigured | ProblemCode::InternalError => {
+        ProblemCode::WechatMisconfigured | ProblemCode::PhoneNumbersSpent | ProblemCode::InternalError => {
             let kind = match cause {
                 // Its message has another `rid` each time.
                 LoginError::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
                     format!("{name} {errcode} {app:?}")
                 }
+                LoginError::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
                 _ => format!("{name} {cause}"),
             };
             if let Some(not_logged) = admit_line(&kind) {

@@ -107,6 +107,7 @@ struct Inner {
     logins_in_flight: Gauge<i64, AtomicI64>,
     scans: Scans,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
+    wechat_billed: Family<Labels<2, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
     wechat_duration: Durations<1>,
     redis_duration: Durations<2>,
@@ -142,6 +143,7 @@ impl Default for Inner {
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
             scans: Scans::registered(&mut new),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
+            wechat_billed: new.metric("wechat_billed_calls", "Calls that WeChat has answered and bills"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
             wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
             redis_duration: new.durations("redis_operation_duration", "An operation of the store in Redis"),
@@ -215,6 +217,7 @@ impl Metrics {
     pub fn app_is_gone(&self) {
         self.0.logins.begin_anew();
         self.0.wechat_errcodes.clear();
+        self.0.wechat_billed.clear();
     }
 
     pub fn redis_is(&self, state: &wxmint_redis_link::State) {

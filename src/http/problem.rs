@@ -71,6 +71,8 @@ problem_codes! {
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
     /// Of a merchant of a third-party platform, who decides that at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
+    /// WeChat bills each verified phone number, and the operator has to buy more.
+    PhoneNumbersSpent, "phone_numbers_spent", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
     /// Another user has this WeChat identity, or this user has another one.
     AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
     DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";

@@ -54,6 +54,8 @@ pub(super) const TOKEN: &[ProblemCode] = &[InvalidToken];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing, DataUndecryptable];
 const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
 pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
+/// A phone number costs the app something.
+pub(super) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
 /// Of a call of WeChat's API for one person.
 pub(super) const WECHAT: &[ProblemCode] =
     &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
@@ -76,10 +78,10 @@ routes! {
             (name = "older pages", description = "For mini programs that were written for another back end"),
             (name = "leave", description = "To log out, and to end a binding"))
     )]
-    POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, WECHAT], TYPED_BODY;
+    POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], TYPED_BODY;
     GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
     POST "/wechat/userdata" session_key::user_data [ANY, TOKEN, SESSION_KEY, LIMIT], BODY;
-    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, NO_KEYS, LIMIT, WECHAT], BODY;
+    POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
     GET "/wechat/session" session_key::session [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     POST "/wechat/session/reset" session_key::reset [ANY, TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     READ "/.well-known/jwks.json" metadata::jwks [], HEAD;

@@ -74,6 +74,9 @@ pub enum LoginError {
     /// The merchant has something to mend.
     #[error("the merchant has not given the platform the permission for this: {0}")]
     NotPermitted(CallError),
+    /// The operator has to buy more.
+    #[error("the app has no paid phone numbers left at WeChat: {0}")]
+    PhoneNumbersSpent(CallError),
     /// The operator has something to mend: of this app, once it is known which.
     #[error("WeChat refuses {}: {error}", app.as_ref().map_or("this app", AppId::as_str))]
     Misconfigured { error: CallError, app: Option<AppId> },
@@ -163,6 +166,7 @@ impl From<CallError> for LoginError {
             Some(Verdict::SlowDown) => Self::SlowDown,
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
+            Some(Verdict::PhoneNumbersSpent) => Self::PhoneNumbersSpent(error),
             Some(Verdict::Misconfigured | Verdict::OurBug) => Self::Misconfigured { error, app: None },
             Some(
                 Verdict::Busy

@@ -7,6 +7,9 @@ use wxmint_wechat::{OnEnd, Outcome};
 
 use super::{Metrics, Step};
 
+/// What WeChat bills, each number 0.03 yuan: https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html
+const BILLED: [&str; 1] = ["getuserphonenumber"];
+
 impl wxmint_redis_link::Observer for Metrics {
     fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>> {
         let step = Step::call("redis", call).sampled()?;
@@ -41,6 +44,9 @@ impl wxmint_wechat::Observer for Metrics {
     fn call_ended(&self, api: &'static str, app: &AppId, outcome: Outcome, took: Duration) {
         self.0.wechat_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
         match outcome {
+            Outcome::Succeeded if BILLED.contains(&api) => {
+                self.0.wechat_billed.get_or_create(&[("api", api.to_owned()), ("app", self.label_of(app))]).inc()
+            }
             Outcome::Succeeded => return,
             Outcome::Errcode(errcode) => {
                 let labels = [("api", api.to_owned()), ("errcode", errcode), ("app", self.label_of(app))];

@@ -23,6 +23,8 @@ pub enum Verdict {
     NotAuthorized,
     /// A merchant has let the platform act for it, but not in this.
     NotPermitted,
+    /// The app's packet of paid phone numbers is used up (手机号快速验证组件).
+    PhoneNumbersSpent,
     /// The refresh token of a merchant has been replaced. WeChat's list has the new one.
     StaleRefreshToken,
     /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
@@ -50,6 +52,7 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::StaleSession, &[87007, 87009]),
     (Verdict::NotAuthorized, &[61003]),
     (Verdict::NotPermitted, &[61007]),
+    (Verdict::PhoneNumbersSpent, &[1400001]),
     (Verdict::StaleRefreshToken, &[61023]),
     // Of a platform: its address is not on the list, its ticket is old or wrong, or an authorization code is spent.
     (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),

@@ -23,10 +23,17 @@ pub(super) async fn examine(platform: &Platform, redis: &Redis) -> Finding {
         Err(error) => return Finding::unchecked(CHECK, error),
     };
     let in_use = known.apps().count();
+    let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     if let Some(refusal) = &known.refusal {
-        return Finding::fault(CHECK, format!("WeChat gives the platform no token: {refusal}"), cure(refusal));
+        let found = match age {
+            Some(age) => {
+                format!("the last ticket came {age} minutes ago, and WeChat gives the platform no token: {refusal}")
+            }
+            None => format!("no ticket has come, and WeChat gives the platform no token: {refusal}"),
+        };
+        return Finding::fault(CHECK, found, cure(refusal));
     }
-    match known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60) {
+    match age {
         None => Finding::fault(CHECK, "no ticket has come, so that no merchant can log in", start_push),
         Some(age) if age > 30 => Finding::warning(
             CHECK,

@@ -115,9 +115,11 @@ impl AccessTokens<'_> {
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
-            let new = Standing::In(*kind, sealed).matter(merchant.matter.at);
-            if !self.note(platform, &matter_of(&app.id), &new, Expected::This(&merchant.matter)).await {
-                platform.compare_soon.notify_one();
+            let standing = Standing::In(*kind, sealed);
+            let new = standing.matter(merchant.matter.at);
+            match self.note(platform, &matter_of(&app.id), &new, Expected::This(&merchant.matter)).await {
+                true => platform.learn_merchant(&app.id, &standing, &new),
+                false => platform.compare_soon.notify_one(),
             }
         }
         Ok(tokens.access)

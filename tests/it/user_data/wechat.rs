@@ -145,6 +145,33 @@ const ERRCODES: [(i64, u16, &str); 7] = [
     (40001, 503, "wechat_unavailable"),
 ];
 
+/// WeChat bills each number that it verifies, and has a packet that may be used up.
+#[tokio::test]
+async fn phone_numbers_are_counted_by_app_and_a_packet_that_is_used_up_has_a_problem_of_its_own() {
+    let replicas = Replicas::start().await;
+    let lin = replicas.log_in("lin").await;
+    let billed = format!("wxmint_wechat_billed_calls_total{{api=\"getuserphonenumber\",app=\"{APPID}\"}}");
+    let counted = async || {
+        replicas.0.services[0]
+            .metrics()
+            .await
+            .lines()
+            .find_map(|line| line.strip_prefix(&billed)?.trim().parse::<u64>().ok())
+    };
+    let phone = async || {
+        let code = replicas.0.wechat.mint_phone_code("lin").await;
+        replicas.phone(0, &lin, &json!({"code": code})).await
+    };
+    assert_eq!(counted().await, None);
+    assert_eq!(phone().await.status, 200);
+    assert_eq!(counted().await, Some(1));
+    replicas.fault_at("/wxa/business/getuserphonenumber", json!({"kind": "errcode", "errcode": 1400001})).await;
+    let refused = phone().await.expect_problem(502, "phone_numbers_spent");
+    assert!(refused.member("detail").contains("another way"), "{refused:?}");
+    assert_eq!(counted().await, Some(1), "a refusal costs nothing");
+    replicas.0.services[0].says("the app has no paid phone numbers left").await;
+}
+
 #[tokio::test]
 async fn each_errcode_of_a_call_by_access_token_becomes_the_problem_of_the_table() {
     let replicas = Replicas::start().await;
