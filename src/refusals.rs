@@ -192,6 +192,7 @@ const NO_SESSION_KEYS: &str = "\
 const SNAPSHOT: &str = "\
     WeChat shows this page as a snapshot, with a virtual person. Have the user tap for the full page (使用完整服务), then send \
     the user to WeChat's page again.";
+const NO_SUCH_PERSON: &str = "In this app, this user has no WeChat identity, or this openid belongs to no user.";
 const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
 const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
 const NO_UNIONID: &str =
@@ -228,9 +229,7 @@ fn row(error: &LoginError) -> (ProblemCode, &'static str) {
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),
-        Error::UnknownPerson => {
-            (Code::UnknownPerson, "In this app, this user has no WeChat identity, or this openid belongs to no user.")
-        }
+        Error::UnknownPerson => (Code::UnknownPerson, NO_SUCH_PERSON),
         Error::SessionKeyMissing => (Code::SessionKeyMissing, NO_SESSION_KEY),
         Error::NoSessionKeys => (Code::SessionKeyMissing, NO_SESSION_KEYS),
         Error::NoAccessToken => (Code::InvalidRequest, NO_ACCESS_TOKEN),

@@ -9,17 +9,15 @@ use std::{
 use super::{
     super::{
         Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY, kept},
+        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY},
     },
     Call, NotedLife, Redis, Script,
     clocks::{APART, too_far_ahead},
-    flag, name, packed, script,
+    name, packed, script,
     session::change_session,
     unreadable,
 };
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
@@ -30,7 +28,6 @@ static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
 static CHANGE_ENDS: LazyLock<Script> = script!("ends", "change_ends");
 static END_EARLIER: LazyLock<Script> = script!("ends", "end_earlier");
 static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-static PUBLISH_END: LazyLock<Script> = script!("ends", "publish_end");
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -158,23 +155,7 @@ impl Ends for Redis {
     }
 
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>> {
-        if cursor.is_empty() {
-            let (when, entries) = self.read_stream("-", "+", most + 1).await?;
-            return Ok(Some(read_ends(when, entries, cursor, most)));
-        }
-        let Some((id, _)) = cursor.split_once('.').filter(|(id, _)| is_stream_id(id)) else { return Ok(None) };
-        // A cursor that is not in the stream costs next to nothing.
-        let (_, named) = self.read_stream(id, id, 1).await?;
-        if named.first().is_none_or(|entry| cursor_of(entry) != cursor) {
-            return Ok(None);
-        }
-        let (when, mut entries) = self.read_stream(id, "+", most + 2).await?;
-        // It may have been trimmed meanwhile, or lost in a failover, and then the first entry is another one.
-        if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
-            return Ok(None);
-        }
-        entries.remove(0);
-        Ok(Some(read_ends(when, entries, cursor, most)))
+        self.stream_after(cursor, most).await
     }
 
     async fn clock_ahead(&self) -> Result<i64> {
@@ -223,12 +204,6 @@ impl Ends for Redis {
         Ok(self.link.run("acknowledge", noted).await?)
     }
 }
-
-/// An entry of the stream: its id, its one field, and the end.
-pub(super) type Entry = (String, (String, String));
-
-/// When the stream was read, and how long ends had to be kept then.
-type When = (DateTime<Utc>, Duration);
 
 impl Redis {
     /// Up to `last`, or up to now.
@@ -283,61 +258,21 @@ impl Redis {
         script.arg(format!("untold:{name}")).arg(unpublished);
         Ok(self.link.run("note_published", script).await?)
     }
-
-    /// With a `note`, an end is put there once. Returns whether it was put there now.
-    async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
-        let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
-        let mut script = PUBLISH_END.on(&keys);
-        script.text(ended).arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(flag(note.is_some()));
-        let answer = self.link.write("publish_end", script, confirmed).await?;
-        Ok(unless_ahead(answer)? == "added")
-    }
-
-    async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
-        let mut asked = Call::at(name::STREAM);
-        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
-        asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
-        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
-        let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
-        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
-        Ok(((self.clocks.page_time(at, (self.clock)()), kept(lives, second)), entries))
-    }
 }
 
 /// A step of `change_ends.lua`.
-fn change_ends(user: &UserId, step: &str) -> Call {
+pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
     let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
     script.arg(step);
     script
 }
 
 /// What a script answers, unless Redis is ahead.
-fn unless_ahead(answer: String) -> Result<String> {
+pub(super) fn unless_ahead(answer: String) -> Result<String> {
     match answer.strip_prefix("ahead ") {
         Some(ahead) => Err(too_far_ahead(ahead.parse().map_err(|_| unreadable("the time"))?)),
         None => Ok(answer),
     }
-}
-
-fn is_stream_id(text: &str) -> bool {
-    let number = |text: &str| text.len() <= 20 && text.parse::<u64>().is_ok();
-    text.split_once('-').is_some_and(|(millis, sequence)| number(millis) && number(sequence))
-}
-
-/// Names an entry by its id and its content, because after a failover that has lost entries another one may have its id.
-fn cursor_of((id, (_, end)): &Entry) -> String {
-    format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
-}
-
-fn read_ends((at, keep): When, mut entries: Vec<Entry>, after: &str, most: usize) -> ReadEnds {
-    let more = entries.len() > most;
-    entries.truncate(most);
-    let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
-    // An end that a later version wrote must not keep verifiers from the others.
-    let ends = entries.iter().filter_map(|(id, (_, end))| {
-        end.parse().inspect_err(|()| tracing::warn!(id, "this version cannot read an entry of wxmint:ended")).ok()
-    });
-    ReadEnds { at, keep, ends: ends.collect(), cursor, more }
 }
 
 fn of_the_same_second(newest: &Issued, token: &[String]) -> Result<Issued> {

@@ -1,10 +1,7 @@
 //! Deletes the ends that nobody needs any more. They do not expire by themselves, because a clock of Redis that is ahead for a moment
 //! would bring ended tokens back, and because a full Redis evicts what expires first.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::try_join_all;
 use redis::Value;
@@ -15,13 +12,12 @@ use super::{
         Ended, Result,
         ends::{CLOCKS_DIFFER, kept},
     },
-    Call, Redis, Script,
+    Call, Redis,
     clocks::APART,
-    ends::Entry,
-    name, script,
+    ends::change_ends,
+    name,
+    stream::Entry,
 };
-
-static FORGET_ENDS: LazyLock<Script> = script!("forget_ends");
 
 impl Redis {
     pub(super) async fn forget(&self, most: usize) -> Result<usize> {
@@ -41,7 +37,7 @@ impl Redis {
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
-            let mut script = FORGET_ENDS.on(&[&name::ends(user)]);
+            let mut script = change_ends(user, "forget");
             script.arg(horizon);
             for token in tokens {
                 script.cmd("DEL").arg(token);

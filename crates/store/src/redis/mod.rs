@@ -20,6 +20,7 @@ mod script;
 mod session;
 mod session_lines;
 mod stored_binding;
+mod stream;
 mod ticket;
 mod trial;
 pub mod walk;

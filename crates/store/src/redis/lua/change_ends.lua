@@ -1,6 +1,5 @@
--- Dates a user's tokens, or ends them. KEYS: the user's ends, or with 'token' the end of one token; with
--- 'date' also the user's list. ARGV: step, and what the step
--- needs. Needs ends.lua. No key expires by the clock of Redis: forget_ends.lua deletes what nobody needs any more.
+-- Dates a user's tokens, ends them, or forgets ends. KEYS: the user's ends, or with 'token' the end of one token; with 'date' also
+-- the user's list. ARGV: step, and what the step needs. Needs ends.lua. No key expires by the clock of Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the user is blocked;
 --     nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already. The second
@@ -11,6 +10,8 @@
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
 --   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that wait, the end.
+--   'forget': forgets the ends that no token can be left for. The first second that is still needed. An end that is not in the
+--     stream yet is needed.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always write, so that
 -- a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that: see now_or_ahead.
 local step = ARGV[1]
@@ -25,6 +26,16 @@ elseif step == 'restore' then
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
+elseif step == 'forget' then
+  local all = redis.call('HGETALL', KEYS[1])
+  for index = 1, #all, 2 do
+    local name, second = all[index], tonumber(string.match(all[index + 1], '^%d+') or '-1')
+    local waits = string.sub(name, 1, 7) == 'untold:' or redis.call('HEXISTS', KEYS[1], 'untold:' .. name) == 1
+    if second < tonumber(ARGV[2]) and not waits then
+      redis.call('HDEL', KEYS[1], name)
+    end
+  end
+  return 0
 end
 -- A version before 0.1.0 let it expire.
 redis.call('PERSIST', KEYS[1])
