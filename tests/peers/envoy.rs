@@ -36,7 +36,7 @@ pub(crate) async fn run(name: &'static str, folder: TempDir, configuration: &str
         listener(&http, &admin).await
     })
     .await;
-    Started { example: Example::new(name, address.port()), process, folder }
+    Started { example: Example::new(name, address.port()), _process: process, folder }
 }
 
 /// Returns once Envoy has fetched keys, by its own count.

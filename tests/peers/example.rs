@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     raw::{LONGEST, Request},
-    support::{PATIENCE, Process, free_port, repository, until},
+    support::{PATIENCE, Process, repository, until},
 };
 
 /// Where a running example is, and what is expected of it.
@@ -51,7 +51,7 @@ impl Example {
 /// An example as a process of its own, in a copy of its folder.
 pub(crate) struct Started {
     pub(crate) example: Example,
-    pub(crate) process: Process,
+    pub(crate) _process: Process,
     pub(crate) folder: TempDir,
 }
 
@@ -61,22 +61,6 @@ pub(crate) fn example_folder(name: &str, addresses: &[(&str, &str)]) -> TempDir 
     let folder = tempfile::tempdir().expect("a folder");
     copy_example(name, addresses, folder.path());
     folder
-}
-
-/// A copy of a proxy's example, which listens at a port of its own, between this issuer and this back end.
-pub(crate) fn proxy_folder(
-    name: &str,
-    issuer: SocketAddr,
-    back_end: SocketAddr,
-    settings: &[(&str, &str)],
-) -> (u16, TempDir) {
-    let port = free_port();
-    let addresses = [
-        ("127.0.0.1:8080", &*issuer.to_string()),
-        ("127.0.0.1:8000", &format!("127.0.0.1:{port}")),
-        ("127.0.0.1:3000", &back_end.to_string()),
-    ];
-    (port, example_folder(name, &[settings, &addresses].concat()))
 }
 
 /// The same to a folder that is there.

@@ -135,7 +135,7 @@ impl ForwardAuth {
             reply.is_ok_and(|reply| reply.status == 401)
         })
         .await;
-        Started { example, process, folder }
+        Started { example, _process: process, folder }
     }
 }
 

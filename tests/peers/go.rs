@@ -32,7 +32,7 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let mut orders = Command::new(build(folder.path(), &source));
     // A proxy of the machine's would be asked for the keys.
     orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
-    Started { example: Example::new("go", port), process: Process::spawn("orders", &mut orders), folder }
+    Started { example: Example::new("go", port), _process: Process::spawn("orders", &mut orders), folder }
 }
 
 /// Without modules, since there is no module proxy: the example's go.mod makes Go read `…/jwt/v4` as Debian's `…/jwt`.

@@ -64,5 +64,5 @@ pub(crate) fn start_with(issuer: SocketAddr, settings: &[(&str, &str)], properti
         assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
         sleep(Duration::from_millis(50));
     }
-    Started { example: Example::new("java-spring", port), process, folder }
+    Started { example: Example::new("java-spring", port), _process: process, folder }
 }

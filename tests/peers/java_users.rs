@@ -46,7 +46,7 @@ fn start(scene: &Scene, name: &'static str, main: &str, more: &[String]) -> Star
         assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
         sleep(Duration::from_millis(50));
     }
-    Started { example: Example::new(name, port), process, folder }
+    Started { example: Example::new(name, port), _process: process, folder }
 }
 
 async fn status(example: &Example, request: &Request) -> u16 {

@@ -40,17 +40,6 @@ impl KeySource {
     }
 }
 
-/// Keys that would do but for their kids, which are no file names, nor words of a configuration.
-pub(crate) fn keys_with_odd_kids(scene: &Scene) -> Vec<Value> {
-    let odd = ["../above", "", "a b", "'", "\"", "$HOME", "a\nodd-line", "a\u{0}", "\u{6211}"];
-    odd.map(|kid| {
-        let mut jwk = scene.canary.key.jwk.clone();
-        jwk["kid"] = kid.into();
-        jwk
-    })
-    .into()
-}
-
 pub(crate) async fn keys_of(bed: &TestBed) -> Vec<Value> {
     let jwks = bed.service().get("/.well-known/jwks.json").await.json();
     jwks["keys"].as_array().expect("keys").clone()
@@ -58,7 +47,7 @@ pub(crate) async fn keys_of(bed: &TestBed) -> Vec<Value> {
 
 /// The example learns a new key, of another algorithm, and forgets a removed one, when `look` has had it look. Nonsense
 /// and silence cost it nothing, and a bad key among good ones is as if it were not there.
-pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource, look: impl AsyncFn(Look)) {
+pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource, look: impl AsyncFn()) {
     let next = TestBed::builder().algorithm("RS256").env("WXMINT_ISSUER", &scene.issuer).start().await;
     let (old, new) = (keys_of(&scene.bed).await, keys_of(&next).await);
     let new_token = next.log_in("lin").await.expect_login().member("access_token");
@@ -67,26 +56,26 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     example.becomes(&new_token, 401, "a key that is not published").await;
 
     source.give(&[old, new.clone()].concat());
-    look(Look::AtNewKeys).await;
+    look().await;
     example.becomes(&new_token, 200, "a new key").await;
     example.becomes(old_token, 200, "the first key beside a new one").await;
 
     for (what, reply) in nonsense(scene) {
         source.0.at(PATH, reply);
-        look(Look::InVain).await;
+        look().await;
         example.becomes(&new_token, 200, what).await;
         example.becomes(old_token, 200, what).await;
     }
     assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
 
     source.give(&[bad_keys(scene), new].concat());
-    look(Look::AtNewKeys).await;
+    look().await;
     example.becomes(old_token, 401, "a removed key").await;
     example.becomes(&new_token, 200, "a good key among bad ones").await;
     takes_no_bad_key(scene, example).await;
 
     source.0.at(PATH, Manner::Does(vec![Step::Reset]));
-    look(Look::InVain).await;
+    look().await;
     example.becomes(&new_token, 200, "no answer at all").await;
 }
 
@@ -102,13 +91,6 @@ async fn takes_no_bad_key(scene: &Scene, example: &Example) {
         let token = forge.by_other(&forge.header_with(json!({"kid": jwk["kid"]})), &forge.claims);
         example.becomes(&token, 401, &format!("the bad key {jwk}")).await;
     }
-}
-
-/// What an example finds when it looks for keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    AtNewKeys,
-    InVain,
 }
 
 fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {

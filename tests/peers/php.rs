@@ -26,5 +26,5 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     fs::create_dir(folder.path().join("vendor")).expect("a folder");
     fs::write(folder.path().join("vendor/autoload.php"), autoload).expect("written");
     let process = Process::spawn("sh", Command::new("sh").current_dir(&folder).args(["-c", RUN, &port.to_string()]));
-    Started { example: Example::new("php", port), process, folder }
+    Started { example: Example::new("php", port), _process: process, folder }
 }

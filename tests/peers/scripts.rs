@@ -18,7 +18,7 @@ pub(crate) fn express(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started 
     let addresses = [("127.0.0.1:8080", &*issuer), ("listen(8000,", &*listen)];
     copy_example("node", &[&addresses, settings].concat(), folder.path());
     let process = Process::spawn("node", Command::new("node").current_dir(&folder).arg("app.mjs"));
-    Started { example: Example::new("node", port), process, folder }
+    Started { example: Example::new("node", port), _process: process, folder }
 }
 
 pub(crate) fn fastapi(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
@@ -30,7 +30,7 @@ pub(crate) fn fastapi(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started 
     // A proxy of the machine's would be asked for the keys.
     uvicorn.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PYTHONDONTWRITEBYTECODE", "1")]);
     let process = Process::spawn("uvicorn", &mut uvicorn);
-    Started { example: Example::new("python", port), process, folder }
+    Started { example: Example::new("python", port), _process: process, folder }
 }
 
 #[test]

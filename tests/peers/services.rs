@@ -179,7 +179,7 @@ pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
         &url,
     ]);
     java.args(old);
-    Started { example: Example::new("java-spring", port), process: Process::spawn("java", &mut java), folder }
+    Started { example: Example::new("java-spring", port), _process: Process::spawn("java", &mut java), folder }
 }
 
 impl Service {
@@ -294,7 +294,7 @@ async fn follows_keys_and_nonsense_costs_it_nothing(service: Service) {
     let source = KeySource::start(&scene).await;
     let Started { example, .. } = &service.of_keys_at(&scene, &source, service.looks);
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    follow(&scene, example, &source, async |_| source.is_asked_again().await).await;
+    follow(&scene, example, &source, async || source.is_asked_again().await).await;
 }
 
 async fn takes_each_algorithm(service: Service) {

@@ -2,9 +2,9 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #
 #   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
-#                    nginx with njs, HAProxy, Apache with mod_oauth2, libfaketime, jq, qrencode, Spring's jars
+#                    nginx, libfaketime, jq, qrencode, Spring's jars
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring
+#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from.
@@ -14,8 +14,8 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx haproxy apache faketime jq qrencode spring)
-readonly known=' cc cxx redis valkey chromium go java node python nginx haproxy apache faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring '
+readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode spring)
+readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring '
 readonly go_libraries=/usr/share/gocode/src/github.com
 
 say() { echo "setup: $*"; }
@@ -50,16 +50,7 @@ missing_packages() {
       ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     # /usr/sbin is not in everybody's PATH.
-    nginx)
-      [ -x /usr/sbin/nginx ] || have nginx || echo nginx
-      [ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || echo libnginx-mod-http-js
-      ;;
-    haproxy) [ -x /usr/sbin/haproxy ] || echo haproxy ;;
-    apache)
-      # Not apache2, which is the service.
-      [ -x /usr/sbin/apache2 ] || echo apache2-bin
-      [ -e /usr/lib/apache2/modules/mod_oauth2.so ] || echo libapache2-mod-oauth2
-      ;;
+    nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;;
     jq | qrencode) have "$1" || echo "$1" ;;
     faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
     # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
@@ -115,7 +106,7 @@ keep_disabled() {
   [ -d /run/systemd/system ] || return 0
   local package
   for package in "$@"; do
-    case $package in redis-server | nginx | haproxy | prometheus) as_root systemctl --quiet disable "$package" ;; esac
+    case $package in redis-server | nginx | prometheus) as_root systemctl --quiet disable "$package" ;; esac
   done
 }
 

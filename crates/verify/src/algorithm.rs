@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256. The default, because every verifier that we know supports it.
     Es256,
-    /// Ed25519. The cheapest to sign with, but HAProxy, njs and jwks-rsa do not support it.
+    /// Ed25519. The cheapest to sign with, but HAProxy and jwks-rsa do not support it.
     EdDsa,
     /// Ed25519 under the name that says the curve. RFC 9864 section 2.2 registers it, and its section 4.1.2 deprecates
     /// `EdDSA`, which leaves the curve to the key. With an Ed25519 key both names mean the same signature.

@@ -4,7 +4,6 @@ mod fails_closed;
 mod identity_headers;
 mod issuer;
 mod paths;
-mod strict;
 mod tokens;
 
 use std::{path::Path, time::Duration};
@@ -21,7 +20,6 @@ pub(crate) use self::{
     identity_headers::identity_header_faults,
     issuer::{issuer_faults, unknown_key_faults},
     paths::path_faults,
-    strict::strict_faults,
     tokens::token_faults,
 };
 use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of, until};
@@ -36,11 +34,6 @@ pub(crate) type Exceptions<'a> = &'a [(&'a str, &'a str)];
 /// token points to is fetched.
 pub(crate) async fn tokens(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) {
     fail_with(example, token_faults(scene, example, exceptions).await);
-}
-
-/// What few programs are given is refused, too. For those that are told how, line by line.
-pub(crate) async fn strict(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) {
-    fail_with(example, strict_faults(scene, example, exceptions).await);
 }
 
 /// No spelling of an identity header reaches the back end from outside. For proxies.
@@ -73,17 +66,6 @@ pub(crate) async fn verifies_by_itself(scene: &Scene, example: &Example, excepti
     tokens(scene, example, exceptions).await;
     paths(scene, example).await;
     unknown_keys(scene, example, fetches).await;
-    issuer_away(scene, example).await;
-}
-
-/// All that is asked of a proxy that verifies by itself, line by line, and needs nobody meanwhile.
-pub(crate) async fn verifies_before_a_back_end(scene: &Scene, example: &Example) {
-    tokens(scene, example, &[]).await;
-    let stray = ("stray bits", "Stray bits at the end of a part's base64url: they are ignored");
-    strict(scene, example, &[stray]).await;
-    identity_headers(scene, example).await;
-    paths(scene, example).await;
-    unknown_keys(scene, example, 0).await;
     issuer_away(scene, example).await;
 }
 

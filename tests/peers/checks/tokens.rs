@@ -45,7 +45,7 @@ async fn public_fault(scene: &Scene, example: &Example) -> Option<String> {
     (!asked.is_ok()).then(|| format!("without a token, where none is wanted: {}", asked.told()))
 }
 
-pub(super) fn request(example: &Example, credentials: &Credentials) -> Request {
+fn request(example: &Example, credentials: &Credentials) -> Request {
     Request::get(example.protected).lines(credentials.0.iter().map(String::as_str))
 }
 
@@ -71,7 +71,7 @@ fn refusal_fault(example: &Example, bad: &BadToken, asked: &Asked) -> Option<Str
 }
 
 /// Whoever copies an example must know what it lets through.
-pub(super) fn undocumented(example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
+fn undocumented(example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
     if exceptions.is_empty() {
         return Vec::new();
     }

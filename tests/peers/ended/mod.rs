@@ -1,9 +1,7 @@
 //! What the examples do about tokens that were ended before they expired. Each copied example runs twice against a stand-in
 //! issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then (`closed`).
 
-mod haproxy;
 mod issuer;
-mod nginx_njs;
 mod old_tokens;
 
 use serde_json::{Value, json};

@@ -28,7 +28,7 @@ fn node(issuer: SocketAddr, until: &str) -> Started {
     let issuer = format!("http://{issuer}");
     let settings = [("PORT", &*port.to_string()), ("OLD_SECRET", SECRET), ("OLD_UNTIL", until), ("ISSUER", &issuer)];
     let process = Process::spawn("node", node.current_dir(&folder).arg("app.mjs").envs(settings));
-    Started { example: Example::new("../move", port), process, folder }
+    Started { example: Example::new("../move", port), _process: process, folder }
 }
 
 fn spring(issuer: SocketAddr, until: &str) -> Started {
