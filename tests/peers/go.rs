@@ -31,6 +31,7 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     copy_example("go", &[settings, &addresses].concat(), &source);
     let mut orders = Command::new(build(folder.path(), &source));
     // A proxy of the machine's would be asked for the keys.
+    orders.current_dir(&folder);
     orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
     Started { example: Example::new("go", port), _process: Process::spawn("orders", &mut orders), folder }
 }

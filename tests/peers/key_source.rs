@@ -1,9 +1,12 @@
 //! Keys that come and go, for programs that fetch them: an address whose answers a test chooses.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
     example::Example,
+    forge::merged,
     scene::Scene,
     support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until},
 };
@@ -108,6 +111,7 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
         ("500", Manner::says("500 Internal Server Error", "", forged)),
         ("a redirect", Manner::says("302 Found", &redirect, "")),
         ("silence", Manner::Does(vec![Step::Stall])),
+        ("a head without an end", Manner::Does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
     ]
 }
 
@@ -131,6 +135,8 @@ fn bad_keys(scene: &Scene) -> Vec<Value> {
         with("no-coordinates", json!({"x": null, "y": 1})),
         with("for-encryption", json!({"use": "enc"})),
         with("to-encrypt", json!({"key_ops": ["encrypt"]})),
+        with("", json!({"kid": null})),
+        merged(&with("", json!({})), json!({"kid": null})),
         json!({"kid": 1, "x": []}),
         json!("text"),
         json!(7),

@@ -1,162 +1,22 @@
 //! The services that verify by themselves and follow the feed, with the times of a test in place of their own. Each is asked the
 //! same.
 
+mod kinds;
+
 use std::{net::SocketAddr, process::Command, time::Duration};
 
+use self::kinds::{GO, JAVA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX};
+
 use crate::{
-    checks::{self, Exceptions, LOOKS_AT_THE_FEED},
-    ended::{Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_the_feed},
+    checks,
+    ended::{
+        Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_no_wrong_clock, obeys_the_feed,
+    },
     example::{Example, Started},
-    go::OFTEN,
     key_source::{KeySource, bad_keys_spoil_themselves_only, follow},
     scene::Scene,
-    scripts::{express, fastapi},
     support::{PATIENCE, Process, eventually, free_port, repository},
 };
-
-type Setting = (&'static str, &'static str);
-
-struct Service {
-    start: fn(SocketAddr, &[(&str, &str)]) -> Started,
-    /// Takes what `checks::tokens` calls so.
-    exceptions: Exceptions<'static>,
-    /// Notices soon that the issuer is there.
-    eager: &'static [Setting],
-    /// At most, for forty unknown keys.
-    fetches: u64,
-    /// Looks for keys every second, or asks for them again and again where it never stops looking.
-    looks: &'static [Setting],
-    /// How it writes the address of its keys, and another one in the place of URL.
-    jwks: Setting,
-    algorithms: &'static [&'static str],
-    /// Follows the feed by the time of a test.
-    often: &'static [Setting],
-    closed: Setting,
-    /// Holds 20 ends.
-    full: Setting,
-    /// Believes keys for 3 s.
-    old_keys: &'static [Setting],
-}
-
-const THE_LAST: Exceptions<'_> = &[("duplicate member", "if a member occurs twice, it takes the last one")];
-
-const GO: Service = Service {
-    start: crate::go::start,
-    exceptions: &[],
-    eager: &OFTEN,
-    fetches: LOOKS_AT_THE_FEED,
-    looks: &[OFTEN[0], OFTEN[1], ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second")],
-    jwks: ("issuer + \"/.well-known/jwks.json\"", "\"URL\""),
-    algorithms: &["EdDSA", "RS256"],
-    often: &[
-        OFTEN[1],
-        ("lookEvery       = 5 * time.Second", "lookEvery       = 49 * time.Millisecond"),
-        ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
-        ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
-        ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
-    ],
-    closed: ("failClosed      = false ", "failClosed      = true "),
-    full: ("maxRevocations  = 1_000_000 ", "maxRevocations  = 20 "),
-    old_keys: &[OFTEN[0], OFTEN[1], ("keysMaxAge   = 24 * time.Hour", "keysMaxAge   = 3 * time.Second")],
-};
-
-const NODE: Service = Service {
-    start: express,
-    exceptions: THE_LAST,
-    eager: &[],
-    fetches: LOOKS_AT_THE_FEED,
-    looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
-    jwks: ("${this.issuer}/.well-known/jwks.json", "URL"),
-    algorithms: &[],
-    often: &[
-        ("EVERY = 5_000;", "EVERY = 50;"),
-        ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
-        ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
-    ],
-    closed: ("FAIL = \"open\";", "FAIL = \"closed\";"),
-    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
-    old_keys: &[
-        ("EVERY = 300_000;", "EVERY = 500;"),
-        ("KEYS_MAX_AGE = 86_400_000;", "KEYS_MAX_AGE = 3_000;"),
-        ("EVERY = 5_000;", "EVERY = 100;"),
-    ],
-};
-
-const PYTHON: Service = Service {
-    start: fastapi,
-    exceptions: THE_LAST,
-    eager: &[],
-    fetches: LOOKS_AT_THE_FEED,
-    looks: &[("EVERY = 300 ", "EVERY = 1 ")],
-    jwks: ("{ISSUER}/.well-known/jwks.json", "URL"),
-    algorithms: &[],
-    often: &[
-        ("EVERY = 5 ", "EVERY = 0.05 "),
-        ("DEADLINE = 4 ", "DEADLINE = 1 "),
-        ("MAX_AGE = 60 ", "MAX_AGE = 2 "),
-        ("FIRST_PAGE_WITHIN = 10 ", "FIRST_PAGE_WITHIN = 2 "),
-    ],
-    closed: ("FAIL = \"open\"", "FAIL = \"closed\""),
-    full: ("MOST_REVOCATIONS = 1_000_000 ", "MOST_REVOCATIONS = 20 "),
-    old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
-};
-
-/// Of clients/java what needs the JDK alone. Orders.java stands in for Spring and Nimbus around it.
-const JAVA: Service = Service {
-    start: |issuer, settings| java(issuer, settings, &[]),
-    exceptions: &[],
-    eager: &[],
-    fetches: LOOKS_AT_THE_FEED,
-    looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
-    jwks: ("URI.create(issuer + \"/.well-known/jwks.json\")", "URI.create(\"URL\")"),
-    algorithms: &["RS256"],
-    often: &[
-        ("EVERY = 5_000;", "EVERY = 50;"),
-        ("DEADLINE = 4_000;", "DEADLINE = 1_000;"),
-        ("MAX_AGE = 60;", "MAX_AGE = 2;"),
-        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 3;"),
-    ],
-    closed: ("revocations: open", "revocations: closed"),
-    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
-    old_keys: &[
-        ("EVERY = 5_000;", "EVERY = 100;"),
-        ("EVERY = 300_000;", "EVERY = 500;"),
-        ("MAX_AGE = 86_400;", "MAX_AGE = 3;"),
-    ],
-};
-
-const PHP: Service = Service {
-    start: crate::php::start,
-    exceptions: THE_LAST,
-    eager: &[("EVERY = 5;", "EVERY = 1;")],
-    fetches: 30,
-    looks: &[
-        ("EVERY = 5;", "EVERY = 0.1;"),
-        ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
-        ("DEADLINE = 4;", "DEADLINE = 1;"),
-    ],
-    jwks: ("self::fetch(Settings::ISSUER . '/.well-known/jwks.json'", "self::fetch('URL'"),
-    algorithms: &["EdDSA", "RS256"],
-    often: &[
-        ("EVERY = 5;", "EVERY = 0.1;"),
-        ("DEADLINE = 4;", "DEADLINE = 1;"),
-        ("const MAX_AGE = 60;", "const MAX_AGE = 2;"),
-        ("FIRST_PAGE_WITHIN = 10;", "FIRST_PAGE_WITHIN = 2;"),
-        ("KEYS_EVERY_FOR_A_PAGE = 10;", "KEYS_EVERY_FOR_A_PAGE = 1;"),
-    ],
-    closed: ("FAIL = 'open';", "FAIL = 'closed';"),
-    full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
-    old_keys: &[
-        ("EVERY = 5;", "EVERY = 0.1;"),
-        ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
-        ("KEYS_MAX_AGE = 86_400;", "KEYS_MAX_AGE = 3;"),
-    ],
-};
-
-const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
-
-const WEBFLUX: Service = Service { start: crate::java_spring::start_webflux, ..JAVA };
 
 /// With the secret and the end of old tokens, if there is one.
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
@@ -222,18 +82,21 @@ macro_rules! services {
 
 services! {
     go: GO, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm,
-        refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_our_tokens_alone, says_503_until_it_has_keys, follows_keys_and_nonsense_costs_it_nothing,
+        takes_each_algorithm, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ];
     node: NODE, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, refuses_what_was_ended,
-        learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ];
     python: PYTHON, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, refuses_what_was_ended,
-        learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ];
-    java: JAVA, [refuses_what_was_ended, keeps_the_newest_ends];
+    java: JAVA, [refuses_what_was_ended, obeys_no_clock_that_is_wrong, keeps_the_newest_ends];
 }
 
 services! {
@@ -244,8 +107,9 @@ services! {
 services! {
     ignore = "nightly: tests/tools/registries.sh",
     php: PHP, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, follows_keys_and_nonsense_costs_it_nothing,
-        takes_each_algorithm, refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old,
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys,
+        follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm, refuses_what_was_ended,
+        obeys_no_clock_that_is_wrong, learns_of_a_retired_key, believes_no_keys_that_are_too_old,
         keeps_the_newest_ends
     ]
 }
@@ -253,8 +117,9 @@ services! {
 services! {
     ignore = "needs Spring's jars: tests/tools/registries.sh",
     java_spring: SPRING, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key, takes_each_algorithm,
-        refuses_what_was_ended, learns_of_a_retired_key, believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        takes_each_algorithm, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ]
 }
 
@@ -307,6 +172,12 @@ async fn takes_each_algorithm(service: Service) {
 
 async fn refuses_what_was_ended(service: Service) {
     obeys_the_feed(|issuer, closed| service.start(issuer, closed, &[]), |started| &started.example).await;
+}
+
+async fn obeys_no_clock_that_is_wrong(service: Service) {
+    let keys = service.looks.iter().filter(|(name, _)| service.often.iter().all(|(other, _)| other != name));
+    let settings: Vec<_> = service.often.iter().chain(service.clock).chain(keys).copied().collect();
+    obeys_no_wrong_clock(|issuer| (service.start)(issuer.address, &settings)).await;
 }
 
 async fn learns_of_a_retired_key(service: Service) {

@@ -63,6 +63,7 @@ missing_packages() {
       ;;
     php)
       have php || echo php-cli
+      php -m 2>/dev/null | grep -qx curl || echo php-curl
       php -m 2>/dev/null | grep -q pdo_sqlite || echo php-sqlite3
       have composer || echo composer
       ;;

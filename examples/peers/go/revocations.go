@@ -46,9 +46,10 @@ type revocations struct {
 	complete time.Time        // the greatest iat of a page after which there was no more
 	began    time.Time        // when there were keys for the first time
 
-	cursor string
-	newest time.Time // the greatest iat of a page
-	keep   int64     // seconds, of the last page
+	cursor    string
+	newest    time.Time // the greatest iat of a page
+	keep      int64     // seconds; the greatest of the pages since keepSince
+	keepSince time.Time
 
 	lacking time.Time // until when a revocation that was dropped may be needed
 }
@@ -90,9 +91,6 @@ func (e *revocations) follow() {
 			e.keys.refresh()
 			err = e.look()
 		}
-		e.lock.Lock()
-		e.forget(now)
-		e.lock.Unlock()
 		if err == nil && now.Before(e.lacking) {
 			err = errors.New("too many revocations; the oldest were dropped")
 		}
@@ -175,7 +173,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	}
 	learnt := map[string]int64{}
 	for _, end := range ended {
-		if err := read(end, now, learnt); err != nil {
+		if err := read(end, issued.Unix(), learnt); err != nil {
 			return false, err
 		}
 	}
@@ -192,12 +190,16 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 		}
 	}
 	moved := cursor != e.cursor
-	e.keep, e.cursor = keep.Unix(), cursor
-	if len(e.held) > maxRevocations {
-		e.forget(now)
-	}
+	e.cursor = cursor
 	if issued.After(e.newest) {
 		e.newest = issued
+	}
+	// A smaller keep says nothing of tokens that were issued before it.
+	if keep.Unix() >= e.keep || e.newest.Unix()-e.keepSince.Unix() >= e.keep {
+		e.keep, e.keepSince = keep.Unix(), e.newest
+	}
+	if !more || len(e.held) > maxRevocations {
+		e.forget()
 	}
 	if !more && issued.After(e.complete) {
 		e.complete = issued
@@ -206,7 +208,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 }
 
 // read adds one revocation of a page to those that are learnt from it.
-func read(end any, now time.Time, learnt map[string]int64) error {
+func read(end any, issued int64, learnt map[string]int64) error {
 	list, _ := end.([]any)
 	parts := [3]any{}
 	copy(parts[:], list)
@@ -223,7 +225,7 @@ func read(end any, now time.Time, learnt map[string]int64) error {
 			learnt[name] = time
 		}
 	case "kid":
-		learnt["kid "+value] = now.Unix()
+		learnt["kid "+value] = issued
 		named = value != ""
 	} // others are of a newer issuer
 	if !named {
@@ -232,10 +234,11 @@ func read(end any, now time.Time, learnt map[string]int64) error {
 	return nil
 }
 
-// forget drops what can concern no valid token any more, and what is too much. The lock is held.
-func (e *revocations) forget(now time.Time) {
+// forget drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
+// machine's clock may be wrong, and what is forgotten is never learnt again. The lock is held.
+func (e *revocations) forget() {
 	for name := range e.held {
-		if e.needed(name) < now.Unix() {
+		if e.needed(name) < e.newest.Unix() {
 			delete(e.held, name)
 		}
 	}

@@ -22,16 +22,18 @@ const SHAPES = {
 const isHash = (value) => typeof value === "string" && /^[\w-]{16}$/.test(value);
 const isTime = (value) => Number.isSafeInteger(value) && value >= 0;
 const now = () => Date.now() / 1000;
+const uptime = () => performance.now() / 1000; // for durations: the clock may be set
 
 export class Revocations {
   #held = new Map(); // "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
-  #keep = 0; // seconds, of the last page
+  #keep = 0; // seconds; the greatest of the pages since #keepSince
+  #keepSince = 0;
   #cursor = "";
   #newest = 0; // the greatest `iat` of a page
   #complete; // the greatest `iat` of a page after which there was no more
   #began; // when there were keys for the first time
-  #warned = 0;
-  #refreshed = 0;
+  #warned = -Infinity;
+  #refreshed = -Infinity;
   #lackingUntil = 0; // until when a revocation that was dropped may be needed
 
   // `keys` returns what jose verifies with, or undefined while there are none. `refresh` fetches them anew.
@@ -49,7 +51,7 @@ export class Revocations {
   // Whether no token can be judged now: answer 503.
   get unavailable() {
     if (FAIL === "closed") return this.age > MAX_AGE || now() < this.#lackingUntil;
-    return this.#complete === undefined && !(now() - this.#began > FIRST_PAGE_WITHIN);
+    return this.#complete === undefined && !(uptime() - this.#began > FIRST_PAGE_WITHIN);
   }
 
   // Seconds; for your metrics.
@@ -64,23 +66,22 @@ export class Revocations {
 
   async #look() {
     let trouble;
-    this.#began ??= now();
+    this.#began ??= uptime();
     try {
       for (let page = 0; page < MOST_PAGES && this.#take(await this.#fetch()); page++);
     } catch (error) {
       trouble = error.message; // What is known stays, whatever it was.
       // After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
-      if (error.code === "ERR_JWKS_NO_MATCHING_KEY" && now() - this.#refreshed > REFRESH_EVERY) {
-        this.#refreshed = now();
+      if (error.code === "ERR_JWKS_NO_MATCHING_KEY" && uptime() - this.#refreshed > REFRESH_EVERY) {
+        this.#refreshed = uptime();
         await this.refresh();
         return this.#look();
       }
     }
-    this.#forget();
     if (now() < this.#lackingUntil) trouble ??= "too many revocations; the oldest were dropped";
-    if ((trouble || this.age > MAX_AGE) && now() - this.#warned > 60) {
+    if ((trouble || this.age > MAX_AGE) && uptime() - this.#warned > 60) {
       console.warn(`revocations are ${this.age} s old: ${trouble ?? "the issuer's newest page is old"}`);
-      this.#warned = now();
+      this.#warned = uptime();
     }
   }
 
@@ -90,14 +91,14 @@ export class Revocations {
     // Not AbortSignal.timeout, which Node may collect, and forget, while a body is being read.
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(new Error("no page in time")), DEADLINE);
-    const end = Date.now() + DEADLINE;
+    const end = performance.now() + DEADLINE;
     let text = "";
     try {
       const response = await fetch(url, { redirect: "error", signal: late.signal });
       if (response.status !== 200) throw new Error(`the issuer answers ${response.status}`);
       for await (const chunk of response.body) {
         text += Buffer.from(chunk).toString("latin1");
-        if (text.length > LONGEST_PAGE || Date.now() > end) throw new Error("a page is too long");
+        if (text.length > LONGEST_PAGE || performance.now() > end) throw new Error("a page is too long");
       }
     } finally {
       clearTimeout(timer);
@@ -124,20 +125,24 @@ export class Revocations {
       if (!Object.hasOwn(SHAPES, kind)) continue; // of a newer issuer
       const name = `${kind} ${value}`;
       const held = this.#held.get(name);
-      this.#held.set(name, kind === "kid" ? (held ?? now()) : Math.max(held ?? 0, time));
+      this.#held.set(name, kind === "kid" ? (held ?? iat) : Math.max(held ?? 0, time));
     }
-    [this.#newest, this.#keep] = [Math.max(iat, this.#newest), keep];
+    this.#newest = Math.max(iat, this.#newest);
+    // A smaller `keep` says nothing of tokens that were issued before it.
+    const isDue = this.#newest - this.#keepSince >= this.#keep;
+    if (keep >= this.#keep || isDue) [this.#keep, this.#keepSince] = [keep, this.#newest];
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
-    if (this.#held.size > MOST_REVOCATIONS) this.#forget();
+    if (!more || this.#held.size > MOST_REVOCATIONS) this.#forget();
     const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
     return more && moved;
   }
 
-  // No token that one of these ended can be valid any more.
+  // Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
+  // machine's clock may be wrong, and what is forgotten is never learnt again.
   #forget() {
     const needed = ([name, time]) => time + (name.startsWith("jti ") ? LEEWAY : this.#keep);
-    for (const end of this.#held) if (needed(end) < now()) this.#held.delete(end[0]);
+    for (const end of this.#held) if (needed(end) < this.#newest) this.#held.delete(end[0]);
     while (this.#held.size > MOST_REVOCATIONS) {
       const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));
       const most = kinds.sort((a, b) => b.length - a.length)[0].sort((a, b) => a[1] - b[1]);

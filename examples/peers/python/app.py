@@ -1,6 +1,7 @@
 """An API that takes wxmint's tokens: FastAPI and PyJWT."""
 
 import asyncio
+import json
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
@@ -9,15 +10,17 @@ from typing import Annotated, NamedTuple
 import jwt
 from fastapi import Depends, FastAPI, HTTPException, Request
 
-from revocations import Revocations
+from revocations import Revocations, fetch
 
 # wxmint's WXMINT_ISSUER and WXMINT_AUDIENCE. https everywhere but on one machine.
 ISSUER = "http://127.0.0.1:8080"
 AUDIENCE = ISSUER
+JWKS = f"{ISSUER}/.well-known/jwks.json"
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 REQUIRED = ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"]
 LONGEST_TOKEN = 8192
+LONGEST_SET = 65_536  # bytes
 LEEWAY = 60  # seconds by which clocks may differ; wxmint keeps a key published for that much longer
 
 log = logging.getLogger("uvicorn.error")
@@ -37,13 +40,12 @@ class Keys:
     MAX_AGE = 86_400  # seconds; keys that the issuer has not confirmed for so long are no longer believed
 
     def __init__(self):
-        self.client = jwt.PyJWKClient(f"{ISSUER}/.well-known/jwks.json", timeout=5, cache_jwk_set=False)
         self.by_kid = {}
         self.confirmed = 0
 
     async def refresh(self):
         try:
-            self.by_kid = usable(await asyncio.to_thread(self.client.fetch_data))
+            self.by_kid = usable(json.loads(await asyncio.to_thread(fetch, JWKS, LONGEST_SET)))
             self.confirmed = time.time()
         except Exception as error:  # The last good keys stay, whatever it is.
             log.warning("keys are not refreshed: %s", error)

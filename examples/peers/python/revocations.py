@@ -4,15 +4,19 @@ import asyncio
 import hashlib
 import logging
 import re
+import socket
+import threading
 import time
 import urllib.parse
 import urllib.request
 from base64 import urlsafe_b64encode
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPSConnection
 
 import jwt
 
 EVERY = 5  # seconds between two looks
-DEADLINE = 4  # seconds for one page
+DEADLINE = 4  # seconds for one answer, from the connection to the last byte
 LONGEST_PAGE = 2 << 20  # bytes
 MOST_PAGES = 1_000  # in one look
 MOST_REVOCATIONS = 1_000_000  # held in memory; of more, the oldest of the kind with most are dropped, but no key
@@ -30,16 +34,55 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def hang_up(connection):
+    with connection, suppress(OSError):  # It may have ended already.
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class InTime(HTTPConnection):
+    """Ends after DEADLINE: a socket's own timeout begins again with each byte."""
+
+    def connect(self):
+        super().connect()
+        timer = threading.Timer(DEADLINE, hang_up, [self.sock.dup()])  # TLS takes self.sock itself
+        timer.daemon = True
+        timer.start()
+
+
+class InTimeByTls(HTTPSConnection, InTime):
+    """HTTPSConnection connects by InTime, and then begins TLS."""
+
+
+class Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    def http_open(self, request):
+        return self.do_open(InTime, request)
+
+    def https_open(self, request):
+        return self.do_open(InTimeByTls, request)
+
+
+def fetch(url, longest):
+    """An answer with status 200. Blocks."""
+    text, end = b"", time.monotonic() + DEADLINE
+    with urllib.request.build_opener(NoRedirects, Handler).open(url, timeout=DEADLINE) as answer:
+        while chunk := answer.read1(65536):
+            text += chunk
+            if len(text) > longest or time.monotonic() > end:
+                raise ValueError("the issuer's answer is too long")
+    return text
+
+
 class Revocations:
     def __init__(self, issuer, keys, refresh):
         """`keys()` returns {kid: jwt.PyJWK}, empty while there are none. `await refresh()` fetches them anew."""
         self.issuer, self.keys, self.refresh = issuer, keys, refresh
         self.held = {}  # (sub or app, hash): BEFORE; ("jti", hash): EXP; ("kid", kid): when it was first seen
-        self.keep, self.cursor = 0, ""
+        self.cursor = ""
+        self.keep, self.keep_since = 0, 0  # seconds: the greatest of the pages since then
         self.newest = 0  # the greatest `iat` of a page
         self.complete = None  # the greatest `iat` of a page after which there was no more
         self.began = None  # when there were keys for the first time
-        self.warned = self.refreshed = 0
+        self.warned = self.refreshed = float("-inf")
         self.lacking_until = 0  # until when a revocation that was dropped may be needed
 
     def has(self, header, claims):
@@ -54,7 +97,7 @@ class Revocations:
         """Whether no token can be judged now: answer 503."""
         if FAIL == "closed":
             return self.age > MAX_AGE or time.time() < self.lacking_until
-        return self.complete is None and (self.began is None or time.time() - self.began <= FIRST_PAGE_WITHIN)
+        return self.complete is None and (self.began is None or time.monotonic() - self.began <= FIRST_PAGE_WITHIN)
 
     @property
     def age(self):
@@ -69,7 +112,7 @@ class Revocations:
     async def look(self):
         if not self.keys():
             return
-        trouble, self.began = None, self.began or time.time()
+        trouble, self.began = None, self.began or time.monotonic()
         try:
             for _ in range(MOST_PAGES):
                 if not self.take(*await asyncio.to_thread(self.page)):
@@ -77,21 +120,21 @@ class Revocations:
         except Exception as error:  # What is known stays, whatever it was.
             trouble = error
             # After `wxmint keys retire --now`, a key signs that is not known yet. No stranger can make us fetch it.
-            if isinstance(error, KeyError) and time.time() - self.refreshed > REFRESH_EVERY:
-                self.refreshed = time.time()
+            if isinstance(error, KeyError) and time.monotonic() - self.refreshed > REFRESH_EVERY:
+                self.refreshed = time.monotonic()
                 await self.refresh()
                 return await self.look()
-        self.forget()
         if time.time() < self.lacking_until:
             trouble = trouble or "too many revocations; the oldest were dropped"
-        if (trouble or self.age > MAX_AGE) and time.time() - self.warned > 60:
+        if (trouble or self.age > MAX_AGE) and time.monotonic() - self.warned > 60:
             log.warning("revocations are %.0f s old: %s", self.age, trouble or "the issuer's newest page is old")
-            self.warned = time.time()
+            self.warned = time.monotonic()
 
     def forget(self):
-        """Drops what can concern no valid token any more, and what is too much."""
-        now, lasts = time.time(), {"jti": LEEWAY}
-        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= now}
+        """Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
+        machine's clock may be wrong, and what is forgotten is never learnt again."""
+        lasts = {"jti": LEEWAY}
+        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= self.newest}
         while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
             most = sorted(max(kinds, key=len), key=self.held.get)
@@ -103,13 +146,7 @@ class Revocations:
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""
         query = f"?after={urllib.parse.quote(self.cursor, safe='')}" if self.cursor else ""
-        text, end = b"", time.monotonic() + DEADLINE
-        url = urllib.parse.urljoin(self.issuer, "/revocations") + query
-        with urllib.request.build_opener(NoRedirects).open(url, timeout=DEADLINE) as answer:
-            while chunk := answer.read1(65536):
-                text += chunk
-                if len(text) > LONGEST_PAGE or time.monotonic() > end:
-                    raise ValueError("a page is too long")
+        text = fetch(urllib.parse.urljoin(self.issuer, "/revocations") + query, LONGEST_PAGE)
         header = jwt.get_unverified_header(text)
         # An access token is no page. The algorithm is the key's.
         if header.get("typ") != "revocations+jwt" or "crit" in header:
@@ -135,13 +172,16 @@ class Revocations:
             raise ValueError("the page's key is ended")
         for kind, value, *rest in page["ended"]:
             if kind == "kid":
-                self.held.setdefault((kind, value), time.time())
+                self.held.setdefault((kind, value), iat)
             elif kind in ("sub", "app", "jti"):  # others are of a newer issuer
                 self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
-        if len(self.held) > MOST_REVOCATIONS:
-            self.forget()
         moved = cursor != self.cursor
-        self.newest, self.keep, self.cursor = max(iat, self.newest), page["keep"], cursor
+        self.newest, self.cursor = max(iat, self.newest), cursor
+        # A smaller `keep` says nothing of tokens that were issued before it.
+        if page["keep"] >= self.keep or self.newest - self.keep_since >= self.keep:
+            self.keep, self.keep_since = page["keep"], self.newest
+        if not more or len(self.held) > MOST_REVOCATIONS:
+            self.forget()
         if not more:
             self.complete = max(iat, self.complete or 0)
         return more and moved

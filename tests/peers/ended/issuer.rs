@@ -16,6 +16,8 @@ use crate::support::{Fetch, JwksServer, PATIENCE, Step, answer, locked, until};
 
 /// So that five ends are more than one page.
 const PAGE: usize = 2;
+/// Seconds.
+pub(super) const KEEP: i64 = 90_000;
 pub(super) const PERSON_APP: &str = "wx0000000000000001";
 pub(super) const OTHER_APP: &str = "wx0000000000000002";
 
@@ -36,7 +38,6 @@ struct Shared {
 
 struct Feed {
     ends: Vec<Value>,
-    keep: i64,
     /// Another after cursors were lost.
     epoch: u32,
     /// Whether the first key is gone, and the third signs.
@@ -68,6 +69,8 @@ pub(super) enum Manner {
     Says(Arc<Spoil>),
     /// A byte of the body now and then, for ever.
     Drips,
+    /// A byte of the head now and then, for ever.
+    DripsHead,
 }
 
 /// Which of the issuer's keys signs.
@@ -106,15 +109,8 @@ impl Manner {
 impl Issuer {
     pub(super) async fn start() -> Self {
         let server = JwksServer::start().await;
-        let feed = Feed {
-            ends: Vec::new(),
-            keep: 90_000,
-            epoch: 0,
-            retired: false,
-            publishes: true,
-            manner: Manner::Gone,
-            asked_before: 0,
-        };
+        let feed =
+            Feed { ends: Vec::new(), epoch: 0, retired: false, publishes: true, manner: Manner::Gone, asked_before: 0 };
         let shared = Arc::new(Shared {
             url: server.url(""),
             keys: [key(), key(), key()],
@@ -184,10 +180,6 @@ impl Issuer {
         self.shared.hash(value)
     }
 
-    pub(super) fn keeps_for(&self, seconds: i64) {
-        self.shared.feed().keep = seconds;
-    }
-
     /// Cursors that were given out mean nothing any more.
     pub(super) fn loses_cursors(&self) {
         self.shared.feed().epoch += 1;
@@ -211,8 +203,12 @@ impl Issuer {
 
     /// The requests for a page since the manner was set, answered or not.
     pub(super) fn requests(&self) -> Vec<Fetch> {
+        self.requests_for("/revocations")
+    }
+
+    pub(super) fn requests_for(&self, path: &str) -> Vec<Fetch> {
         let mut requests = self.server.all_fetches().split_off(self.shared.feed().asked_before);
-        requests.retain(|request| request.path.starts_with("/revocations"));
+        requests.retain(|request| request.path.starts_with(path));
         requests
     }
 }
@@ -240,7 +236,7 @@ impl Shared {
             "after": if known.is_some() { cursor } else { "" },
             "cursor": format!("{}-{last}", feed.epoch),
             "more": last < feed.ends.len(),
-            "keep": feed.keep,
+            "keep": KEEP,
             "ended": feed.ends[first..last],
         });
         let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
@@ -284,10 +280,8 @@ impl Shared {
                 let signers = Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign };
                 sends(spoil(&signers, header, claims))
             }
-            Manner::Drips => vec![
-                Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec()),
-                Step::Repeat(b"e".to_vec(), Duration::from_millis(20)),
-            ],
+            Manner::Drips => drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+            Manner::DripsHead => drips(b"HTTP/1.1 200 OK\r\nX-Head: "),
         }
     }
 }
@@ -302,6 +296,11 @@ impl ForgeKey {
 /// An answer with this page.
 pub(super) fn page(token: &str) -> Vec<u8> {
     answer("200 OK", "Content-Type: application/revocations+jwt\r\n", token.as_bytes())
+}
+
+/// A byte now and then after this, for ever.
+fn drips(begins: &[u8]) -> Vec<Step> {
+    vec![Step::Send(begins.to_vec()), Step::Repeat(b"e".to_vec(), Duration::from_millis(20))]
 }
 
 fn key() -> ForgeKey {

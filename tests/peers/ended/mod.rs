@@ -1,14 +1,15 @@
 //! What the examples do about tokens that were ended before they expired. Each copied example runs twice against a stand-in
 //! issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then (`closed`).
 
+mod clock;
 mod issuer;
 mod old_tokens;
 
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-pub(crate) use self::issuer::Issuer;
-use self::issuer::{By, Manner, OTHER_APP, PERSON_APP, page};
+use self::issuer::{By, KEEP, Manner, OTHER_APP, PERSON_APP, page};
+pub(crate) use self::{clock::obeys_no_wrong_clock, issuer::Issuer};
 use crate::{
     example::Example,
     forge::{self, merged},
@@ -258,6 +259,7 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         ("a redirect to a good page", Manner::says(|_, _, _| answer("302 Found", "Location: /elsewhere\r\n", b""))),
         ("50 MB", Manner::body("200 OK", &vec![b'e'; 50_000_000])),
         ("no end", Manner::Drips),
+        ("a head without an end", Manner::DripsHead),
         ("no answer", Manner::Gone),
     ] {
         issuer.answers(manner).await;
@@ -279,12 +281,20 @@ async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Exa
     assert_eq!(example.status(&lin).await, Some(401));
 }
 
-/// An end is not held longer than a token that it can refuse.
+/// An end is not held longer than a token that it can refuse, by the time of the pages. A page with a shorter `keep` says
+/// nothing of tokens that were issued before it.
 async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
     let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
-    issuer.keeps_for(1);
-    example.becomes(&lin, 200, "an end that nobody needs any more").await;
+    let time = now().timestamp();
+    // It can be forgotten by a page of 51 s later, and the newest one until now may be of 50 s later.
+    let before = time + 50 - KEEP;
+    let old = issuer.token(By::First, json!({"sub": "old", "iat": before}));
+    issuer.says(Manner::page_with(json!({"ended": [["sub", issuer.hash("old"), before]]})));
+    example.becomes(&old, 401, "an end of long ago").await;
+    issuer.says(Manner::page_with(json!({"iat": time + 58, "exp": time + 358, "keep": 1, "ended": []})));
+    example.becomes(&old, 200, "an end that nobody needs any more").await;
+    assert_eq!(example.status(&lin).await, Some(401), "{}: obeys a shorter `keep` at once", example.name);
     assert_eq!(example.status(&one).await, Some(401), "a token's end is held until its exp and the leeway");
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget, table::Seconds};
 use crate::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
@@ -12,7 +12,7 @@ pub const MAX_PAGE: usize = 2 * 1024 * 1024;
 /// The longest cursor that is sent back. wxmint's have 50 bytes or so.
 const MAX_CURSOR: usize = 256;
 /// How often ends that are no longer needed are searched for, in seconds.
-const FORGET_EVERY: TimeDelta = TimeDelta::minutes(1);
+const FORGET_EVERY: i64 = 60;
 
 /// Why a page was refused. What the verifier holds stays as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,13 +64,14 @@ impl PageRefused {
 pub struct Feed {
     ends: Arc<Ends>,
     cursor: String,
-    /// The greatest `iat` of an accepted page.
+    /// The greatest `iat` of an accepted page. Ends are forgotten by this time and not by the verifier's own clock, because
+    /// an end that is forgotten is never learnt again.
     newest: i64,
     /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed, because
     /// an issuer whose tokens now live for a shorter time has issued longer ones before.
     keep: Seconds,
     keep_since: i64,
-    forgotten_at: DateTime<Utc>,
+    forgotten_at: i64,
     most: usize,
 }
 
@@ -78,15 +79,7 @@ impl Feed {
     /// Begins at the oldest end, and holds none.
     pub fn of(issuer: &str) -> Self {
         let ends = Arc::new(Ends::of(issuer));
-        Self {
-            ends,
-            cursor: String::new(),
-            newest: i64::MIN,
-            keep: 0,
-            keep_since: 0,
-            forgotten_at: DateTime::UNIX_EPOCH,
-            most: MAX_HELD,
-        }
+        Self { ends, cursor: String::new(), newest: i64::MIN, keep: 0, keep_since: 0, forgotten_at: 0, most: MAX_HELD }
     }
 
     #[cfg(test)]
@@ -114,7 +107,7 @@ impl Feed {
     ) -> Result<bool, PageRefused> {
         let page = self.verify(page, keys, now)?;
         self.judge(&page, now)?;
-        Ok(self.take(page, now))
+        Ok(self.take(page))
     }
 
     /// The claims of a page whose signature and `typ` are right.
@@ -156,19 +149,20 @@ impl Feed {
         }
     }
 
-    fn take(&mut self, page: EndsPage, now: DateTime<Utc>) -> bool {
-        self.follow_keep(&page, now);
-        let forget = Forget::at(now, self.keep);
+    fn take(&mut self, page: EndsPage) -> bool {
+        self.newest = self.newest.max(page.iat);
+        self.follow_keep(&page);
+        let forget = Forget::at(self.newest, self.keep);
         page.ended.iter().for_each(|end| self.ends.add(end, &forget));
         let is_full = self.ends.count() > self.most + self.most / 16;
-        if is_full || now - self.forgotten_at >= FORGET_EVERY {
+        if is_full || self.newest - self.forgotten_at >= FORGET_EVERY {
             self.ends.forget(&forget);
-            self.forgotten_at = now;
+            self.forgotten_at = self.newest;
         }
         if is_full {
             self.ends.keep_newest(self.most, &forget);
         }
-        (self.newest, self.cursor) = (self.newest.max(page.iat), page.cursor);
+        self.cursor = page.cursor;
         if !page.more {
             self.ends.known_until(page.iat);
         }
@@ -176,10 +170,10 @@ impl Feed {
     }
 
     /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway.
-    fn follow_keep(&mut self, page: &EndsPage, now: DateTime<Utc>) {
+    fn follow_keep(&mut self, page: &EndsPage) {
         let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds;
-        if keep >= self.keep || now.timestamp() - self.keep_since >= i64::from(self.keep) {
-            (self.keep, self.keep_since) = (keep, now.timestamp());
+        if keep >= self.keep || self.newest - self.keep_since >= i64::from(self.keep) {
+            (self.keep, self.keep_since) = (keep, self.newest);
         }
     }
 }

@@ -161,9 +161,9 @@ pub(super) struct Forget {
 }
 
 impl Forget {
-    /// `keep` is the issuer's.
-    pub(super) fn at(now: DateTime<Utc>, keep: Seconds) -> Self {
-        Self { now: seconds(now.timestamp()), keep }
+    /// `now` and `keep` are the issuer's.
+    pub(super) fn at(now: i64, keep: Seconds) -> Self {
+        Self { now: seconds(now), keep }
     }
 
     fn needs_user(&self, before: Seconds) -> bool {

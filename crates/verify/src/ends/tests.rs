@@ -335,6 +335,18 @@ fn a_shorter_keep_holds_for_ends_that_are_younger_than_the_longer_one() {
 }
 
 #[test]
+fn a_clock_that_is_ahead_for_a_while_forgets_nothing() {
+    let mut scene = Scene::new();
+    let end = page_of(json!([["sub", hash("user-1"), NOW - KEEP + 100]]));
+    scene.accept(&end);
+    let empty = scene.sign(&page());
+    for (ahead, is_accepted) in [(300, true), (2 * 86_400, false)] {
+        assert_eq!(scene.feed.accept(&empty, &scene.keys, at(NOW + ahead)).is_ok(), is_accepted, "{ahead} s");
+        assert_eq!(scene.feed.ends().count(), 1, "{ahead} s");
+    }
+}
+
+#[test]
 fn an_end_of_a_key_counts_from_when_it_was_first_seen() {
     let mut scene = Scene::new();
     let repeated =

@@ -15,15 +15,15 @@ final class Follower
     public const EVERY = 5; // seconds between two looks
     private const KEYS_EVERY = 300; // seconds; a removed key is believed for so long
     private const KEYS_EVERY_FOR_A_PAGE = 10; // seconds; for a page of a key that is not known
-    private const DEADLINE = 4; // seconds for one answer
+    private const DEADLINE = 4; // seconds for one answer, from the connection to the last byte
     private const LONGEST_SET = 65_536; // bytes
     private const LONGEST_PAGE = 2 << 20; // bytes
     private const MOST_PAGES = 1_000; // in one look
     private const MOST_REVOCATIONS = 1_000_000; // on disk; of more, the oldest of the kind with most are dropped, but no key
 
     private array $known;
-    private int $warned = 0;
-    private int $refreshed = 0;
+    private float $warned = -INF;
+    private float $refreshed = -INF;
 
     public function __construct(private State $state)
     {
@@ -33,12 +33,13 @@ final class Follower
     public function look(): void
     {
         $trouble = null;
-        foreach ([fn () => $this->refresh(self::KEYS_EVERY), $this->follow(...), $this->forget(...)] as $step) {
+        foreach ([fn () => $this->refresh(self::KEYS_EVERY), $this->follow(...)] as $step) {
             try {
                 $this->known = $this->state->known();
                 $step();
             } catch (\Throwable $error) { // What is known stays, whatever it was.
                 $trouble ??= $error->getMessage();
+                $this->state->db->inTransaction() && $this->state->db->rollBack();
             }
         }
         $known = $this->state->known();
@@ -46,16 +47,16 @@ final class Follower
         if (time() < (int) ($known['lacking_until'] ?? 0)) {
             $trouble ??= 'too many revocations; the oldest were dropped';
         }
-        if (($trouble || time() - $complete > Settings::MAX_AGE) && time() - $this->warned > 60) {
+        if (($trouble || time() - $complete > Settings::MAX_AGE) && self::elapsed() - $this->warned > 60) {
             $age = $complete ? 'are ' . (time() - $complete) . ' s old' : 'are not known';
             error_log("wxmint: revocations $age: " . ($trouble ?? "the issuer's newest page is old"));
-            $this->warned = time();
+            $this->warned = self::elapsed();
         }
     }
 
     private function refresh(int $every): void
     {
-        if (State::keys($this->known) && time() - $this->refreshed < $every) {
+        if (State::keys($this->known) && self::elapsed() - $this->refreshed < $every) {
             return;
         }
         $set = json_decode(self::fetch(Settings::ISSUER . '/.well-known/jwks.json', self::LONGEST_SET), true);
@@ -71,7 +72,7 @@ final class Follower
         if (!$usable) {
             throw new \UnexpectedValueException('no usable key in the JWKS');
         }
-        $this->refreshed = time();
+        $this->refreshed = self::elapsed();
         $this->state->learn('keys', json_encode($usable));
         $this->state->learn('confirmed', time());
         $this->state->learn('began', $this->known['began'] ?? time());
@@ -145,16 +146,24 @@ final class Follower
         $this->state->db->beginTransaction();
         foreach ($page['ended'] as $end) {
             if (in_array($end[0], ['sub', 'app', 'jti', 'kid'], true)) { // others are of a newer issuer
-                $learn->execute([$end[0], $end[1], $end[0] === 'kid' ? time() : $end[2]]);
+                $learn->execute([$end[0], $end[1], $end[0] === 'kid' ? $page['iat'] : $end[2]]);
             }
         }
         $moved = $page['cursor'] !== ($this->known['cursor'] ?? '');
         $complete = $page['more'] ? 0 : $page['iat'];
-        $news = ['cursor' => $page['cursor'], 'keep' => $page['keep'], 'newest' => max($newest, $page['iat']),
+        $newest = max($newest, $page['iat']);
+        $news = ['cursor' => $page['cursor'], 'newest' => $newest,
             'complete' => max((int) ($this->known['complete'] ?? 0), $complete)];
+        [$keep, $since] = [(int) ($this->known['keep'] ?? 0), (int) ($this->known['keep_since'] ?? 0)];
+        if ($page['keep'] >= $keep || $newest - $since >= $keep) { // A smaller one says nothing of tokens issued before it.
+            $news += ['keep' => $page['keep'], 'keep_since' => $newest];
+        }
         array_map($this->state->learn(...), array_keys($news), $news);
-        $this->state->db->commit();
         $this->known = $this->state->known();
+        if (!$page['more']) {
+            $this->forget($newest);
+        }
+        $this->state->db->commit();
         return $page['more'] && $moved;
     }
 
@@ -171,11 +180,14 @@ final class Follower
         };
     }
 
-    /** Drops what can concern no valid token any more, and what is too much. */
-    private function forget(): void
+    /**
+     * Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
+     * machine's clock may be wrong, and what is forgotten is never learnt again.
+     */
+    private function forget(int $now): void
     {
         $db = $this->state->db;
-        [$now, $keep, $leeway] = [time(), (int) ($this->known['keep'] ?? 0), Settings::LEEWAY];
+        [$keep, $leeway] = [(int) $this->known['keep'], Settings::LEEWAY];
         $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {
@@ -195,19 +207,25 @@ final class Follower
     /** An answer with status 200. Follows no redirect. */
     private static function fetch(string $url, int $longest): string
     {
-        $options = ['timeout' => self::DEADLINE, 'follow_location' => 0, 'ignore_errors' => true];
-        $stream = @fopen($url, 'r', false, stream_context_create(['http' => $options]));
-        $status = $stream ? stream_get_meta_data($stream)['wrapper_data'][0] : 'nothing';
-        if (!preg_match('~^HTTP/\S+ 200\b~', $status)) {
-            throw new \UnexpectedValueException("the issuer answers $status");
-        }
-        [$text, $end] = ['', microtime(true) + self::DEADLINE];
-        while (!feof($stream)) {
-            $text .= fread($stream, 65_536);
-            if (strlen($text) > $longest || microtime(true) > $end) {
-                throw new \UnexpectedValueException("the issuer's answer is too long");
-            }
+        [$text, $curl] = ['', curl_init($url)];
+        curl_setopt_array($curl, [
+            CURLOPT_TIMEOUT_MS => (int) (self::DEADLINE * 1000), // A stream's timeout begins again with each byte.
+            CURLOPT_WRITEFUNCTION => function ($curl, string $some) use (&$text, $longest): int {
+                $text .= $some;
+                return strlen($text) > $longest ? 0 : strlen($some); // 0 ends it.
+            },
+        ]);
+        $trouble = curl_exec($curl) ? '' : curl_error($curl);
+        $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
+        if ($trouble !== '' || $status !== 200) {
+            throw new \UnexpectedValueException("the issuer answers $status $trouble");
         }
         return $text;
+    }
+
+    /** Seconds, for durations: the clock may be set. */
+    private static function elapsed(): float
+    {
+        return hrtime(true) / 1e9;
     }
 }

@@ -23,7 +23,7 @@ final class State
             CREATE INDEX IF NOT EXISTS oldest ON revocations (kind, at);');
     }
 
-    /** @return array<string, string> keys, confirmed, began, cursor, newest, complete, keep, lacking_until */
+    /** @return array<string, string> keys, confirmed, began, cursor, newest, complete, keep, keep_since, lacking_until */
     public function known(): array
     {
         if (!$this->db->query("SELECT 1 FROM sqlite_master WHERE name = 'known'")->fetchColumn()) {

@@ -54,11 +54,12 @@ final class Revocations implements Runnable {
 	// "sub HASH" and "app HASH": BEFORE; "jti HASH": EXP; "kid KID": when it was first seen
 	private final Map<String, Long> held = new ConcurrentHashMap<>();
 	private volatile long complete; // the greatest iat of a page after which there was no more, or 0
-	private volatile long began; // when there were keys for the first time, or 0
+	private volatile Long began; // uptime when there were keys for the first time
 	private String cursor = "";
 	private long newest; // the greatest iat of a page
-	private long keep; // seconds, of the last page
-	private long warned;
+	private long keep; // seconds; the greatest of the pages since keepSince
+	private long keepSince;
+	private Long warned; // uptime
 	private volatile long lackingUntil; // until when a revocation that was dropped may be needed
 
 	Revocations(String issuer, boolean closed, Keys<?> keys, Pages pages) {
@@ -78,7 +79,7 @@ final class Revocations implements Runnable {
 	/** Whether no token can be judged now: answer 503. */
 	boolean unavailable() {
 		boolean tooOld = closed ? age() > MAX_AGE || now() < lackingUntil
-				: complete == 0 && (began == 0 || now() - began <= FIRST_PAGE_WITHIN);
+				: complete == 0 && (began == null || uptime() - began <= FIRST_PAGE_WITHIN);
 		return keys.none() || tooOld;
 	}
 
@@ -99,8 +100,7 @@ final class Revocations implements Runnable {
 		}
 		try {
 			if (!keys.none()) {
-				began = began == 0 ? now() : began;
-				forget();
+				began = began == null ? Long.valueOf(uptime()) : began;
 				follow();
 			}
 		}
@@ -118,17 +118,20 @@ final class Revocations implements Runnable {
 		if (trouble == null && now() < lackingUntil) {
 			trouble = "too many revocations; the oldest were dropped";
 		}
-		if ((trouble != null || age() > MAX_AGE) && now() - warned > 60) {
+		if ((trouble != null || age() > MAX_AGE) && (warned == null || uptime() - warned > 60)) {
 			String why = trouble != null ? trouble : "the issuer's newest page is old";
 			String age = complete == 0 ? "are not known" : "are " + age() + " s old";
 			System.getLogger("wxmint").log(System.Logger.Level.WARNING, "revocations " + age + ": " + why);
-			warned = now();
+			warned = uptime();
 		}
 	}
 
-	/** Drops what can concern no valid token any more, and what is too much. */
+	/**
+	 * Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
+	 * machine's clock may be wrong, and what is forgotten is never learnt again.
+	 */
 	private void forget() {
-		held.entrySet().removeIf((end) -> needed(end) < now());
+		held.entrySet().removeIf((end) -> needed(end) < newest);
 		while (held.size() > MOST_REVOCATIONS) {
 			Map<String, List<Map.Entry<String, Long>>> kinds = held.entrySet().stream()
 				.filter((end) -> !end.getKey().startsWith("kid "))
@@ -181,28 +184,32 @@ final class Revocations implements Runnable {
 		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
 		Map<String, Long> learnt = new HashMap<>();
 		for (Object end : as(List.class, page.get("ended"))) {
-			learn(as(List.class, end), learnt);
+			learn(as(List.class, end), iat, learnt);
 		}
 		String key = "kid " + signed.kid;
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
-		keep = time(page.get("keep"));
+		long itsKeep = time(page.get("keep"));
 		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
-		if (held.size() > MOST_REVOCATIONS) {
+		newest = Math.max(iat, newest);
+		if (itsKeep >= keep || newest - keepSince >= keep) { // A smaller one says nothing of tokens issued before it.
+			keep = itsKeep;
+			keepSince = newest;
+		}
+		if (!more || held.size() > MOST_REVOCATIONS) {
 			forget();
 		}
 		boolean moved = !cursor.equals(next);
-		newest = Math.max(iat, newest);
 		cursor = next;
 		complete = more ? complete : Math.max(iat, complete);
 		return more && moved;
 	}
 
-	private static void learn(List<?> end, Map<String, Long> learnt) throws IOException {
+	private static void learn(List<?> end, long iat, Map<String, Long> learnt) throws IOException {
 		check(!end.isEmpty(), "a malformed end");
 		String kind = as(String.class, end.get(0));
 		if (kind.equals("kid")) {
 			check(end.size() > 1 && !as(String.class, end.get(1)).isEmpty(), "a malformed end");
-			learnt.put("kid " + end.get(1), now());
+			learnt.put("kid " + end.get(1), iat);
 		}
 		else if (List.of("sub", "app", "jti").contains(kind)) { // Another is of a newer issuer.
 			check(end.size() > 2 && as(String.class, end.get(1)).matches("[A-Za-z0-9_-]{16}"), "a malformed end");
@@ -240,6 +247,11 @@ final class Revocations implements Runnable {
 
 	private static long now() {
 		return System.currentTimeMillis() / 1000;
+	}
+
+	/** Seconds, for durations: the clock may be set. */
+	static long uptime() {
+		return System.nanoTime() / 1_000_000_000;
 	}
 
 }

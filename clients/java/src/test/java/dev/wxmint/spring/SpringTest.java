@@ -242,9 +242,12 @@ class SpringTest {
 		return token.serialize();
 	}
 
+	/** One of them has no kid, and spoils itself only. */
 	private static void answerKeys(HttpExchange exchange) throws IOException {
 		SETS_GIVEN.incrementAndGet();
-		answer(exchange, "{\"keys\":[" + key.toPublicJWK().toJSONString() + "]}");
+		ECKey good = key.toPublicJWK();
+		String odd = new ECKey.Builder(good).keyID(null).build().toJSONString();
+		answer(exchange, "{\"keys\":[" + odd + "," + good.toJSONString() + "]}");
 	}
 
 	private static void answer(HttpExchange exchange, String text) throws IOException {

@@ -1,0 +1,51 @@
+//! A follower whose own clock is wrong for a while.
+
+use std::fs;
+
+use serde_json::json;
+use wxmint::clock::now;
+
+use super::{
+    ended_second,
+    issuer::{By, Issuer, Manner, PERSON_APP},
+};
+use crate::{
+    example::Started,
+    support::{PATIENCE, until},
+};
+
+/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. `start` lets the
+/// clock be ahead while the folder has a file of the name `ahead`, and looks for keys often.
+pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
+    let issuer = Issuer::start().await;
+    issuer.says(Manner::Good);
+    let Started { example, folder, .. } = &start(&issuer);
+    let iat = ended_second();
+    let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": iat}));
+    let (mei, zhao) = (of("mei", "jti"), of("zhao", "jti"));
+    let ended = [
+        of("lin", "jti"),
+        of("wang", "jti"),
+        of("sun", "jti-one"),
+        issuer.token(By::Second, json!({"sub": "li", "iat": iat})),
+    ];
+    issuer.end_user("lin", iat);
+    issuer.end_in_app("wang", PERSON_APP, iat);
+    issuer.end_token("jti-one", now().timestamp() + 3600);
+    issuer.end_second_key();
+    for token in &ended {
+        example.becomes(token, 401, "before the clock is ahead").await;
+    }
+    let file = folder.path().join("ahead");
+    fs::write(&file, "").expect("written");
+    issuer.answers(Manner::Good).await;
+    fs::remove_file(&file).expect("removed");
+    issuer.answers(Manner::Good).await;
+    until("it asks for keys again", PATIENCE, async || issuer.requests_for("/.well-known/").len() >= 3).await;
+    example.becomes(&mei, 200, "the clock is right again").await;
+    for token in &ended {
+        assert_eq!(example.status(token).await, Some(401), "{}: has forgotten an end", example.name);
+    }
+    issuer.end_user("zhao", iat);
+    example.becomes(&zhao, 401, "an end after that").await;
+}
