@@ -355,6 +355,8 @@ async function showsRoutes(page) {
   await whoami.locator(".try-out__btn").click();
   const [answer] = await Promise.all([viewer.waitForResponse(`${origin}/whoami`), whoami.locator(".execute").click()]);
   expect((await answer.json()).name, "watcher", "whose secret it is");
+  await viewer.reload();
+  await whoami.waitFor();
   await hasNone(viewer, [watcher]);
   if (shots) await viewer.screenshot({ path: join(shots, "console-viewer.png") });
   await viewer.close();

@@ -24,7 +24,7 @@ OF_PAGES = {"JavaScript", "CSS", "HTML"}
 # At most: lines of Rust for `src`, the crates and `tests`; `service` is `src` with all crates but verify and simulator; all lines for
 # `pages`; files of Lua; 90 % of the files and the longest; the median function and the longest.
 BOUNDS = {
-    "src": 16_000, "crates/verify": 3_400, "crates/simulator": 3_600, "service": 25_500, "tests": 32_000, "pages": 5_300,
+    "src": 16_000, "crates/verify": 3_400, "crates/simulator": 3_600, "service": 25_500, "tests": 32_000, "pages": 4_400,
     "scripts": 26, "file p90": 230, "file longest": 330, "function median": 8, "function longest": 50,
 }
 # Any other crate.
@@ -33,7 +33,7 @@ OF_A_CRATE = 4_500
 APART = {"crates/verify", "crates/simulator"}
 # Of bounds that are not met yet: what may not grow until they are.
 NOT_YET = {
-    "src": 23_550, "service": 36_000, "tests": 40_100, "crates/store": 4_890, "crates/simulator": 4_750, "pages": 5_450, "scripts": 27,
+    "src": 23_550, "service": 36_000, "tests": 40_100, "crates/store": 4_890, "crates/simulator": 4_385, "scripts": 27,
     "file p90": 242,
 }
 # What has grown beyond its NOT_YET, which is not raised. Each run prints by how much, and issue 52 brings it back below its bound.

@@ -5,7 +5,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::state::random;
+use super::{
+    state::{lock, random},
+    world::World,
+};
 
 const LIFE: TimeDelta = TimeDelta::hours(1);
 const GIVEN: usize = 3;
@@ -43,7 +46,7 @@ impl EncryptKeys {
     }
 
     /// `key_info_list` of getuserencryptkey.
-    pub(super) fn for_server(&mut self, now: DateTime<Utc>) -> Vec<Value> {
+    fn for_server(&mut self, now: DateTime<Utc>) -> Vec<Value> {
         self.newest(false, now);
         let shown = |key: &EncryptKey| {
             let ((encrypt_key, iv), left) = (key.texts(), key.created + LIFE - now);
@@ -56,10 +59,25 @@ impl EncryptKeys {
     }
 
     /// What `getLatestUserKey` gives the mini program.
-    pub(super) fn for_phone(&mut self, renew: bool, now: DateTime<Utc>) -> Value {
+    fn for_phone(&mut self, renew: bool, now: DateTime<Utc>) -> Value {
         let newest = self.newest(renew, now);
         let (encrypt_key, iv) = newest.texts();
         let expires = (newest.created + LIFE).timestamp();
         json!({"encryptKey": encrypt_key, "iv": iv, "version": newest.version, "expireTime": expires})
+    }
+}
+
+impl World {
+    /// `key_info_list` of getuserencryptkey.
+    pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
+        let mut people = lock(&self.people);
+        people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
+    }
+
+    /// What `getLatestUserKey` gives the mini program.
+    pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
+        let mut people = lock(&self.people);
+        let person = people.named(name, &self.apps);
+        people.all[person].accounts[app].encrypt_keys.for_phone(renew, now)
     }
 }

@@ -233,17 +233,4 @@ impl World {
         *lock(&self.code_calls) = CallsInMinute::default();
         self.requests.iter().chain([&self.exchanges_ok]).for_each(|count| count.store(0, Ordering::Relaxed));
     }
-
-    /// `key_info_list` of getuserencryptkey.
-    pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
-        let mut people = lock(&self.people);
-        people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
-    }
-
-    /// What `getLatestUserKey` gives the mini program.
-    pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
-        let mut people = lock(&self.people);
-        let person = people.named(name, &self.apps);
-        people.all[person].accounts[app].encrypt_keys.for_phone(renew, now)
-    }
 }
