@@ -7,7 +7,7 @@ use wxmint_wechat::{OnEnd, Outcome};
 
 use super::{Metrics, Step};
 
-/// What WeChat bills, each number 0.03 yuan: https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html
+/// What WeChat bills, each number 0.03 yuan: <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
 
 impl wxmint_redis_link::Observer for Metrics {
