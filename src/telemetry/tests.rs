@@ -49,6 +49,7 @@ fn printed() -> String {
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
     metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
+    metrics.call_ended("getuserphonenumber", &app, Outcome::Succeeded, took);
     metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
     wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
