@@ -266,7 +266,7 @@ async fn whoever_is_banned_is_refused_once_wechat_names_the_unionid_whatever_sco
 async fn a_ban_of_one_of_a_persons_two_users_ends_the_tokens_of_both_and_lets_neither_in() {
     for (banned, is_known) in [(0, true), (1, true), (0, false), (1, false)] {
         let (builder, _folder) = builder();
-        let bed = builder.operators(&format!("on-call {OPERATOR}\n")).start().await;
+        let bed = builder.operators(&format!("on-call {OPERATOR} read,operate\n")).start().await;
         let first = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
         let second = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
         let mut tokens = vec![first.clone(), second.clone()];

@@ -266,12 +266,14 @@ func (e *revocations) forget() {
 	}
 }
 
-// needed is the second until which a revocation that is held can concern a valid token.
+// needed is the second until which a revocation that is held can concern a valid token. A clock that is behind the issuer's
+// accepts tokens for so much longer.
 func (e *revocations) needed(name string) int64 {
+	allowed := int64(leeway.Seconds())
 	if strings.HasPrefix(name, "jti ") {
-		return e.held[name] + int64(leeway.Seconds())
+		return e.held[name] + 2*allowed
 	}
-	return e.held[name] + e.keep
+	return e.held[name] + e.keep + allowed
 }
 
 // hash stands for a value in the feed, which names nobody.

@@ -141,7 +141,8 @@ export class Revocations {
   // Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
   // machine's clock may be wrong, and what is forgotten is never learnt again.
   #forget() {
-    const needed = ([name, time]) => time + (name.startsWith("jti ") ? LEEWAY : this.#keep);
+    // A clock that is behind the issuer's accepts tokens for so much longer.
+    const needed = ([name, time]) => time + LEEWAY + (name.startsWith("jti ") ? LEEWAY : this.#keep);
     for (const end of this.#held) if (needed(end) < this.#newest) this.#held.delete(end[0]);
     while (this.#held.size > MOST_REVOCATIONS) {
       const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));

@@ -133,15 +133,16 @@ class Revocations:
     def forget(self):
         """Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
         machine's clock may be wrong, and what is forgotten is never learnt again."""
-        lasts = {"jti": LEEWAY}
-        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= self.newest}
+        # A clock that is behind the issuer's accepts tokens for so much longer.
+        lasts = {kind: LEEWAY + (LEEWAY if kind == "jti" else self.keep) for kind in ("sub", "app", "jti", "kid")}
+        self.held = {end: at for end, at in self.held.items() if at + lasts[end[0]] >= self.newest}
         while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
             most = sorted(max(kinds, key=len), key=self.held.get)
             if not most:
                 return
             for end in most[: -(-len(most) // 8)]:
-                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[0], self.keep))
+                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts[end[0]])
 
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""

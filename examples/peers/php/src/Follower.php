@@ -187,7 +187,8 @@ final class Follower
     private function forget(int $now): void
     {
         $db = $this->state->db;
-        [$keep, $leeway] = [(int) $this->known['keep'], Settings::LEEWAY];
+        // A clock that is behind the issuer's accepts tokens for so much longer.
+        [$keep, $leeway] = [(int) $this->known['keep'] + Settings::LEEWAY, 2 * Settings::LEEWAY];
         $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {

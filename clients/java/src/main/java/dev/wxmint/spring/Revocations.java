@@ -148,8 +148,9 @@ final class Revocations implements Runnable {
 		}
 	}
 
+	/** A clock that is behind the issuer's accepts tokens for so much longer. */
 	private long needed(Map.Entry<String, Long> end) {
-		return end.getValue() + (end.getKey().startsWith("jti ") ? LEEWAY : keep);
+		return end.getValue() + LEEWAY + (end.getKey().startsWith("jti ") ? LEEWAY : keep);
 	}
 
 	private void follow() throws Exception {
