@@ -194,9 +194,9 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	if issued.After(e.newest) {
 		e.newest = issued
 	}
-	// A smaller keep says nothing of tokens that were issued before it.
-	if keep.Unix() >= e.keep || e.newest.Unix()-e.keepSince.Unix() >= e.keep {
-		e.keep, e.keepSince = keep.Unix(), e.newest
+	// A smaller keep says nothing of tokens that were issued before it. A clock that is behind accepts tokens for longer.
+	if keep.Add(leeway).Unix() >= e.keep || e.newest.Unix()-e.keepSince.Unix() >= e.keep {
+		e.keep, e.keepSince = keep.Add(leeway).Unix(), e.newest
 	}
 	if !more || len(e.held) > maxRevocations {
 		e.forget()
@@ -266,14 +266,12 @@ func (e *revocations) forget() {
 	}
 }
 
-// needed is the second until which a revocation that is held can concern a valid token. A clock that is behind the issuer's
-// accepts tokens for so much longer.
+// needed is the second until which a revocation that is held can concern a valid token.
 func (e *revocations) needed(name string) int64 {
-	allowed := int64(leeway.Seconds())
 	if strings.HasPrefix(name, "jti ") {
-		return e.held[name] + 2*allowed
+		return e.held[name] + 2*int64(leeway.Seconds())
 	}
-	return e.held[name] + e.keep + allowed
+	return e.held[name] + e.keep
 }
 
 // hash stands for a value in the feed, which names nobody.

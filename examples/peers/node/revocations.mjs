@@ -128,9 +128,10 @@ export class Revocations {
       this.#held.set(name, kind === "kid" ? (held ?? iat) : Math.max(held ?? 0, time));
     }
     this.#newest = Math.max(iat, this.#newest);
-    // A smaller `keep` says nothing of tokens that were issued before it.
+    // A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts tokens for longer.
+    const lasts = keep + LEEWAY;
     const isDue = this.#newest - this.#keepSince >= this.#keep;
-    if (keep >= this.#keep || isDue) [this.#keep, this.#keepSince] = [keep, this.#newest];
+    if (lasts >= this.#keep || isDue) [this.#keep, this.#keepSince] = [lasts, this.#newest];
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
     if (!more || this.#held.size > MOST_REVOCATIONS) this.#forget();
     const moved = cursor !== this.#cursor;
@@ -141,8 +142,7 @@ export class Revocations {
   // Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
   // machine's clock may be wrong, and what is forgotten is never learnt again.
   #forget() {
-    // A clock that is behind the issuer's accepts tokens for so much longer.
-    const needed = ([name, time]) => time + LEEWAY + (name.startsWith("jti ") ? LEEWAY : this.#keep);
+    const needed = ([name, time]) => time + (name.startsWith("jti ") ? 2 * LEEWAY : this.#keep);
     for (const end of this.#held) if (needed(end) < this.#newest) this.#held.delete(end[0]);
     while (this.#held.size > MOST_REVOCATIONS) {
       const kinds = ["sub", "app", "jti"].map((kind) => [...this.#held].filter(([name]) => name.startsWith(kind)));

@@ -133,16 +133,15 @@ class Revocations:
     def forget(self):
         """Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this
         machine's clock may be wrong, and what is forgotten is never learnt again."""
-        # A clock that is behind the issuer's accepts tokens for so much longer.
-        lasts = {kind: LEEWAY + (LEEWAY if kind == "jti" else self.keep) for kind in ("sub", "app", "jti", "kid")}
-        self.held = {end: at for end, at in self.held.items() if at + lasts[end[0]] >= self.newest}
+        lasts = {"jti": 2 * LEEWAY}
+        self.held = {end: at for end, at in self.held.items() if at + lasts.get(end[0], self.keep) >= self.newest}
         while len(self.held) > MOST_REVOCATIONS:
             kinds = [[end for end in self.held if end[0] == kind] for kind in ("sub", "app", "jti")]
             most = sorted(max(kinds, key=len), key=self.held.get)
             if not most:
                 return
             for end in most[: -(-len(most) // 8)]:
-                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts[end[0]])
+                self.lacking_until = max(self.lacking_until, self.held.pop(end) + lasts.get(end[0], self.keep))
 
     def page(self):
         """The kid of the next page's key and its claims, verified as a page. Blocks."""
@@ -178,9 +177,10 @@ class Revocations:
                 self.held[kind, value] = max(rest[0], self.held.get((kind, value), 0))
         moved = cursor != self.cursor
         self.newest, self.cursor = max(iat, self.newest), cursor
-        # A smaller `keep` says nothing of tokens that were issued before it.
-        if page["keep"] >= self.keep or self.newest - self.keep_since >= self.keep:
-            self.keep, self.keep_since = page["keep"], self.newest
+        # A smaller `keep` says nothing of tokens that were issued before it. A clock that is behind accepts them for longer.
+        keep = page["keep"] + LEEWAY
+        if keep >= self.keep or self.newest - self.keep_since >= self.keep:
+            self.keep, self.keep_since = keep, self.newest
         if not more or len(self.held) > MOST_REVOCATIONS:
             self.forget()
         if not more:

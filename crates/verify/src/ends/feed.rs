@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP, held::Forget, table::Seconds};
+use super::{
+    End, Ends, EndsPage, MAX_HELD, PAGE_TYP,
+    held::{CLOCKS_DIFFER, Forget},
+    table::Seconds,
+};
 use crate::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.
@@ -169,9 +173,9 @@ impl Feed {
         page.more
     }
 
-    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway.
+    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway, and what clocks differ.
     fn follow_keep(&mut self, page: &EndsPage) {
-        let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds;
+        let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds + CLOCKS_DIFFER;
         if keep >= self.keep || self.newest - self.keep_since >= i64::from(self.keep) {
             (self.keep, self.keep_since) = (keep, self.newest);
         }

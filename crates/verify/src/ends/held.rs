@@ -13,8 +13,8 @@ use crate::{Claims, MAX_LEEWAY};
 /// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
 /// dropped, so that they are seldom searched for. That many take 237 MB, and 268 MB while the oldest are searched for.
 pub const MAX_HELD: usize = 10_000_000;
-/// By how many seconds the clock of a verifier may be behind the issuer's.
-const CLOCKS_DIFFER: Seconds = 60;
+/// By how many seconds this machine's clock may be behind the issuer's. It accepts a token for so much longer.
+pub(super) const CLOCKS_DIFFER: Seconds = 60;
 
 /// What an end can name of a token. Make it once and keep it with a token that is remembered as valid: making it takes
 /// about a microsecond, and asking with it a third of that while a million ends are held.
@@ -163,10 +163,9 @@ pub(super) struct Forget {
 }
 
 impl Forget {
-    /// `now` and `keep` are the issuer's. This machine's clock may be behind the issuer's, and accepts tokens for so much
-    /// longer.
+    /// `now` is the issuer's.
     pub(super) fn at(now: i64, keep: Seconds) -> Self {
-        Self { now: seconds(now), keep: keep.saturating_add(CLOCKS_DIFFER) }
+        Self { now: seconds(now), keep }
     }
 
     fn needs_user(&self, before: Seconds) -> bool {

@@ -155,8 +155,9 @@ final class Follower
         $news = ['cursor' => $page['cursor'], 'newest' => $newest,
             'complete' => max((int) ($this->known['complete'] ?? 0), $complete)];
         [$keep, $since] = [(int) ($this->known['keep'] ?? 0), (int) ($this->known['keep_since'] ?? 0)];
-        if ($page['keep'] >= $keep || $newest - $since >= $keep) { // A smaller one says nothing of tokens issued before it.
-            $news += ['keep' => $page['keep'], 'keep_since' => $newest];
+        $its = $page['keep'] + Settings::LEEWAY; // A clock that is behind accepts tokens for longer.
+        if ($its >= $keep || $newest - $since >= $keep) { // A smaller one says nothing of tokens issued before it.
+            $news += ['keep' => $its, 'keep_since' => $newest];
         }
         array_map($this->state->learn(...), array_keys($news), $news);
         $this->known = $this->state->known();
@@ -187,8 +188,7 @@ final class Follower
     private function forget(int $now): void
     {
         $db = $this->state->db;
-        // A clock that is behind the issuer's accepts tokens for so much longer.
-        [$keep, $leeway] = [(int) $this->known['keep'] + Settings::LEEWAY, 2 * Settings::LEEWAY];
+        [$keep, $leeway] = [(int) $this->known['keep'], 2 * Settings::LEEWAY];
         $db->exec("DELETE FROM revocations WHERE kind = 'jti' AND at < $now - $leeway OR kind <> 'jti' AND at < $now - $keep");
         $counts = fn () => $db->query('SELECT kind, count(*) FROM revocations GROUP BY kind')->fetchAll(\PDO::FETCH_KEY_PAIR);
         while (array_sum($held = $counts()) > self::MOST_REVOCATIONS) {

@@ -148,9 +148,8 @@ final class Revocations implements Runnable {
 		}
 	}
 
-	/** A clock that is behind the issuer's accepts tokens for so much longer. */
 	private long needed(Map.Entry<String, Long> end) {
-		return end.getValue() + LEEWAY + (end.getKey().startsWith("jti ") ? LEEWAY : keep);
+		return end.getValue() + (end.getKey().startsWith("jti ") ? 2 * LEEWAY : keep);
 	}
 
 	private void follow() throws Exception {
@@ -189,7 +188,7 @@ final class Revocations implements Runnable {
 		}
 		String key = "kid " + signed.kid;
 		check(!held.containsKey(key) && !learnt.containsKey(key), "the page's key is ended");
-		long itsKeep = time(page.get("keep"));
+		long itsKeep = time(page.get("keep")) + LEEWAY; // a clock that is behind accepts tokens for longer
 		learnt.forEach((name, time) -> held.merge(name, time, name.startsWith("kid ") ? Math::min : Math::max));
 		newest = Math.max(iat, newest);
 		if (itsKeep >= keep || newest - keepSince >= keep) { // A smaller one says nothing of tokens issued before it.
