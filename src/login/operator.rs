@@ -285,9 +285,20 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
     }
 }
 
-/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. Looks again after that, because
-/// that person may have come meanwhile, and has found the link there.
+/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. With it goes what a login that was
+/// under way has noted of a conflict with users who have no people any more. A blocked one stays.
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+    release_from(store, unionid, user).await?;
+    for other in store.share_unionid(unionid, &[]).await? {
+        if other != *user && !store.user_state(&other).await?.blocked {
+            release_from(store, unionid, &other).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks again after that, because one of the user's people may have come meanwhile, and has found the link there.
+async fn release_from(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.read_bindings(user).await?;
         Ok::<_, StoreError>(bindings.iter().any(|binding| has_unionid(binding, unionid)))
