@@ -83,6 +83,7 @@ async fn serve(mut client: TcpStream, seen: Arc<Mutex<Seen>>) -> Option<()> {
     match gate {
         Gate::Opens => {
             let mut server = TcpStream::connect(target).await.ok()?;
+            [&client, &server].into_iter().try_for_each(|socket| socket.set_nodelay(true)).ok()?;
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
             copy_bidirectional(&mut client, &mut server).await.ok()?;
         }

@@ -220,6 +220,7 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
 async fn connection(near: TcpStream, route: Route) {
     let target = *route.target.borrow();
     let Ok(far) = TcpStream::connect(target).await else { return };
+    [&near, &far].into_iter().try_for_each(|socket| socket.set_nodelay(true)).expect("a TCP connection");
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     let answered = AtomicBool::new(true);
     let asks = || {

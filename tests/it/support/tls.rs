@@ -45,8 +45,9 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, target: SocketAddr
     while let Ok((stream, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         connections.spawn(async move {
-            let mut outer = acceptor.accept(stream).await?;
-            copy_bidirectional(&mut outer, &mut TcpStream::connect(target).await?).await
+            let mut inner = TcpStream::connect(target).await?;
+            [&stream, &inner].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
+            copy_bidirectional(&mut acceptor.accept(stream).await?, &mut inner).await
         });
     }
 }
