@@ -27,7 +27,7 @@ mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, Person, UnionId};
+use wxmint_ids::{AppId, LoginCode, Person, UnionId, is_code_of_wechat};
 use wxmint_keys::{token::ExtraClaims, vault::Sealed};
 use wxmint_store::{
     AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LoginRecord, Meter,
@@ -124,6 +124,9 @@ impl LoginWorker {
                 let chosen = apps.choose(request.app.as_ref(), request.app_hint.as_ref());
                 let app = chosen.map_err(|unknown| self.unless_unread(unknown))?;
                 trail.app = Some(app.id.clone());
+                if !is_code_of_wechat(code.as_str()) {
+                    return Err(LoginError::CodeInvalid);
+                }
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);
                 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -14,7 +14,7 @@ use actix_web::{
     HttpMessage,
     dev::{self, ServiceRequest},
     error::PayloadError,
-    http::StatusCode,
+    http::{StatusCode, header::CONTENT_ENCODING},
     web::{Bytes, BytesMut, Payload},
 };
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -58,6 +58,10 @@ fn incomplete(error: &PayloadError) -> Problem {
             Problem::invalid("The body did not arrive within 10 seconds. Send the request again.")
                 .with_status(StatusCode::REQUEST_TIMEOUT)
         }
+        PayloadError::EncodingCorrupted => {
+            Problem::invalid("The body is compressed (Content-Encoding). Send it as it is, without that header.")
+                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        }
         _ => Problem::invalid("The body could not be read to its end. Send the request again."),
     }
 }
@@ -77,6 +81,8 @@ struct Arriving {
     deadline: Option<Pin<Box<Sleep>>>,
     connection: Option<Arc<ClientConnection>>,
     is_over: bool,
+    /// Whoever reads it is told at its end, because no body is decompressed here.
+    is_compressed: bool,
 }
 
 impl RequestBody {
@@ -87,7 +93,10 @@ impl RequestBody {
             return None;
         }
         let connection = connection.map(Arc::clone);
-        let arriving = Arriving { payload, begun: Instant::now(), deadline: None, connection, is_over: false };
+        let mut encodings = request.headers().get_all(CONTENT_ENCODING);
+        let is_compressed = encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let arriving =
+            Arriving { payload, begun: Instant::now(), deadline: None, connection, is_over: false, is_compressed };
         let body = Self(Rc::new(RefCell::new(arriving)));
         request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });
         Some(body)
@@ -117,12 +126,17 @@ impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Arriving { payload, begun, deadline, connection, is_over } = &mut *self.0.borrow_mut();
+        let Arriving { payload, begun, deadline, connection, is_over, is_compressed } = &mut *self.0.borrow_mut();
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_ready() {
             connection.iter().for_each(|connection| connection.works());
-            return polled;
+            return match polled {
+                Poll::Ready(None) if mem::take(is_compressed) => {
+                    Poll::Ready(Some(Err(PayloadError::EncodingCorrupted)))
+                }
+                polled => polled,
+            };
         }
         let deadline = deadline.get_or_insert_with(|| Box::pin(sleep_until((*begun + BODY_TIMEOUT).into())));
         if deadline.as_mut().poll(cx).is_ready() {

@@ -31,9 +31,11 @@ use crate::{
 pub(super) const LOGIN: &str = "/login";
 pub(super) const LOGOUT: &str = "/logout";
 pub(super) const BINDING: &str = "/binding";
+pub(super) const JWKS: &str = "/.well-known/jwks.json";
+pub(super) const METADATA: &str = "/.well-known/openid-configuration";
 const ROOT: &str = "/";
 /// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
-const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
+pub(super) const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// The problems of every route with a handler that asks the store.
 pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
@@ -62,8 +64,7 @@ pub(super) const WECHAT: &[ProblemCode] =
 
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
 pub(super) const HEAD: &[u16] = &[431];
-pub(super) const BODY: &[u16] = &[408, 413, 431];
-pub(super) const TYPED_BODY: &[u16] = &[408, 413, 415, 431];
+pub(super) const BODY: &[u16] = &[408, 413, 415, 431];
 
 routes! {
     #[openapi(
@@ -78,7 +79,7 @@ routes! {
             (name = "older pages", description = "For mini programs that were written for another back end"),
             (name = "leave", description = "To log out, and to end a binding"))
     )]
-    POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], TYPED_BODY;
+    POST "/login" login_route::login_by_post [ANY, IDENTITY, CODE, LIMIT, BILLED, WECHAT], BODY;
     GET "/login" login_route::login_by_query [ANY, IDENTITY, CODE, LIMIT, WECHAT], HEAD;
     POST "/wechat/userdata" session_key::user_data [ANY, TOKEN, SESSION_KEY, LIMIT], BODY;
     POST "/wechat/phone" session_key::phone [ANY, TOKEN, CODE, NO_KEYS, LIMIT, BILLED, WECHAT], BODY;
@@ -156,8 +157,7 @@ pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics
     move |config| {
         let service = |routes: &Routes, of: &'static str, at: &str| {
             let resource = routes.resource(of, at);
-            let resource = if rooms.origins { cross_origin::with_preflight(of, resource) } else { resource };
-            counted(metrics, of, resource)
+            counted(metrics, of, cross_origin::with_preflight(of, resource, rooms.origins))
         };
         for path in &settings.login_paths {
             config.service(service(&ROUTES, LOGIN, path));
@@ -175,10 +175,12 @@ pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics
                 config.service(service(routes, path, path));
             }
         }
+        let oauth_server = readable(OAUTH_SERVER, metadata::metadata);
+        let oauth_server = cross_origin::with_preflight(OAUTH_SERVER, oauth_server, rooms.origins);
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
-            .service(counted(metrics, OAUTH_SERVER, readable(OAUTH_SERVER, metadata::metadata)))
+            .service(counted(metrics, OAUTH_SERVER, oauth_server))
             .service(readable(ROOT, root))
             .configure(viewer::routes);
     }

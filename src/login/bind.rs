@@ -1,7 +1,7 @@
 //! Who the business user is: the one to whom a person is bound, the one whom a password or a phone number proves, or a new one.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{Person, Phone, PhoneCode, UserId};
+use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest};
 
@@ -193,6 +193,9 @@ impl LoginWorker {
         code: &PhoneCode,
         attempt: &AttemptId,
     ) -> Result<Phone, LoginError> {
+        if !is_code_of_wechat(code.as_str()) {
+            return Err(LoginError::PhoneCodeInvalid);
+        }
         let exchange = async |app: &_, token: &_| self.wechat.phone_number(app, token, code, &person.openid).await;
         self.by_access_token(&person.app, attempt, exchange).await
     }

@@ -210,7 +210,10 @@ fn latency(millis: f64, server: &str) -> Finding {
 fn cure(cause: Cause) -> &'static str {
     match cause {
         Cause::WantsPassword => "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT",
-        Cause::WrongPassword => "put the right user name and password into WXMINT_REDIS_URL",
+        Cause::WrongPassword => {
+            "put the right user name and password into WXMINT_REDIS_URL (Sentinels with a password of their own: \
+             ?sentinel_password_file=PATH at its end)"
+        }
         Cause::NoDatabase => "name another database at the end of WXMINT_REDIS_URL, or none",
         Cause::NoTls => "write redis:// in WXMINT_REDIS_URL, or name the port of Redis that has TLS",
         Cause::NoAnswerByTls => {

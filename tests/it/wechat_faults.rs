@@ -100,6 +100,26 @@ async fn what_wechat_answers_to_one_app_keeps_no_other_out() {
     }
 }
 
+/// A firewall before WeChat answers them with a page of its own, as an outage would.
+#[tokio::test]
+async fn codes_that_cannot_be_wechats_are_refused_without_asking_and_shut_nobody_out() {
+    let bed = TestBed::start().await;
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let asked = bed.wechat.exchanges().await;
+    bed.faults(json!([{"kind": "html"}])).await;
+    for code in ["the code is a mock one", "' or 1=1 --", "../../etc/passwd", "<script>", "a+b/c=", "a.b"] {
+        for _ in 0..5 {
+            bed.login(code).await.expect_problem(400, "code_invalid");
+        }
+        let phone = bed.service().ask("POST", "/wechat/phone", &token, &json!({"code": code})).await;
+        phone.expect_problem(400, "code_invalid");
+    }
+    bed.faults(json!([])).await;
+    assert_eq!(bed.wechat.exchanges().await, asked);
+    assert_eq!(bed.wechat.asked("/wxa/business/getuserphonenumber").await, 0);
+    bed.log_in("lin").await.expect_login();
+}
+
 #[tokio::test]
 async fn a_wechat_that_is_busy_once_is_asked_twice_and_the_login_succeeds() {
     let bed = TestBed::start().await;

@@ -35,11 +35,17 @@ fn is_word(byte: u8) -> bool {
 
 identifier! {
     /// The one-time code of `wx.login`: in practice 32 letters and digits, valid for 5 minutes and for one use. Spaces
-    /// are allowed because developer tools without an AppID send `the code is a mock one`, and WeChat shall be the one
-    /// to refuse it.
+    /// are allowed because developer tools without an AppID send `the code is a mock one`, which is a wrong code and no
+    /// malformed request: [`is_code_of_wechat`].
     LoginCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(LoginCode);
+
+/// Whether a code of [`LoginCode`] or [`PhoneCode`] has only letters of which WeChat makes codes. WeChat need not be asked about
+/// another, such as `the code is a mock one`.
+pub fn is_code_of_wechat(code: &str) -> bool {
+    code.bytes().all(is_word)
+}
 
 identifier! {
     /// The one-time code of the button `open-type="getPhoneNumber"`, valid for 5 minutes and for one use. It is not the
@@ -132,6 +138,7 @@ mod tests {
         assert!("wx4f4bc4dec97d474b".parse::<AppId>().is_ok());
         assert!("the code is a mock one".parse::<LoginCode>().is_ok());
         assert!("line\nbreak".parse::<LoginCode>().is_err());
+        assert!(is_code_of_wechat("0a1B2c_-") && !is_code_of_wechat("the code is a mock one"));
         assert!("oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse::<OpenId>().is_ok());
     }
 

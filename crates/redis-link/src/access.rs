@@ -34,12 +34,13 @@ pub enum Confirm {
 }
 
 impl RedisAccess {
-    /// Fails if the URL has TLS and a file cannot be used.
+    /// Fails if a file of TLS, or the one with the Sentinels' password, cannot be used.
     pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm, program: Program) -> Result<Self, String> {
         let tls = Tls::new(files, program);
         if url.has_tls() {
             tls.config()?;
         }
+        url.sentinel_password(program)?;
         let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
         Ok(Self { current, tls, confirm, program })
     }

@@ -92,8 +92,8 @@ impl Connector {
         }
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
-            // It has no database, and gets the password only if it lets nobody in without one.
-            true if answer.starts_with(b"-NOAUTH") => self.url.login.clone().set_db(0),
+            // It gets a password only if it lets nobody in without one.
+            true if answer.starts_with(b"-NOAUTH") => self.login_to_sentinels()?,
             true => RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
         if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
@@ -107,6 +107,14 @@ impl Connector {
         task.spawn_local(driver);
         self.made.update(|made| made + 1);
         Ok(Connection { shared, _driver: Rc::new(task) })
+    }
+
+    /// A Sentinel has no database.
+    fn login_to_sentinels(&self) -> Result<RedisConnectionInfo, Reason> {
+        Ok(match self.url.sentinel_password(self.program)? {
+            Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
+            None => self.url.login.clone().set_db(0),
+        })
     }
 }
 

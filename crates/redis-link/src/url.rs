@@ -1,10 +1,12 @@
 //! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server; ours may
 //! name several.
 
-use std::{fmt, net::IpAddr, slice, str::FromStr};
+use std::{fmt, net::IpAddr, path::PathBuf, slice, str::FromStr};
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
+
+use super::program::Program;
 
 /// One server. It prints as `host:port`, and an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -31,9 +33,20 @@ pub struct RedisUrl {
     /// User, password and database.
     pub(crate) login: RedisConnectionInfo,
     tls: bool,
+    /// Set if the Sentinels have another password than the servers.
+    sentinel_password_file: Option<PathBuf>,
 }
 
 impl RedisUrl {
+    /// The password of the Sentinels, if it has a file of its own. It is read anew for each connection.
+    pub(crate) fn sentinel_password(&self, program: Program) -> Result<Option<Zeroizing<String>>, String> {
+        let Some(path) = &self.sentinel_password_file else { return Ok(None) };
+        let content = (program.read_secret)(path)?;
+        let password = str::from_utf8(&content).ok().map(str::trim_end).filter(|line| !line.is_empty());
+        let missing = || format!("{}: holds no password: it must be one line of text", path.display());
+        password.map(|line| Some(Zeroizing::new(line.to_owned()))).ok_or_else(missing)
+    }
+
     /// Whether connections are encrypted: `rediss`.
     pub fn has_tls(&self) -> bool {
         self.tls
@@ -110,12 +123,8 @@ impl FromStr for RedisUrl {
         if text.chars().any(|char| char.is_whitespace() || char.is_control()) {
             return Err("contains a space; in a user name or a password it is written as %20");
         }
-        if rest.contains(['?', '#']) {
-            return Err(
-                "has something after ? or #, which it cannot; in a user name or a password they are written as %3F and %23",
-            );
-        }
         let kind = scheme.split_once('+').map_or("", |(_, kind)| kind);
+        let (rest, sentinel_password_file) = without_query(kind, rest)?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (master, db) = if kind == "sentinel" { path.split_once('/').unwrap_or((path, "")) } else { ("", path) };
         let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
@@ -128,8 +137,20 @@ impl FromStr for RedisUrl {
             }
         }
         let layout = layout(kind, servers, master, &login)?;
-        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, tls })
+        Ok(Self { text: Zeroizing::new(text.to_owned()), layout, login, tls, sentinel_password_file })
     }
+}
+
+/// What stands before the `?`, and the one file that may be named behind it.
+fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathBuf>), Fault> {
+    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+    let path = query.and_then(|query| query.strip_prefix("sentinel_password_file="));
+    let path = path.filter(|path| kind == "sentinel" && !path.is_empty() && !path.contains(['?', '&', '#']));
+    if before.contains('#') || path.is_none() && query.is_some() {
+        return Err("has something after ? or #, which it cannot: only redis+sentinel:// may end with \
+                    ?sentinel_password_file=PATH; in a user name or a password they are written as %3F and %23");
+    }
+    Ok((before, path.map(PathBuf::from)))
 }
 
 /// redis-rs reads the URL of this server alone.
@@ -169,6 +190,8 @@ fn layout(kind: &str, mut servers: Vec<Address>, master: &str, login: &RedisConn
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn url(text: &str) -> RedisUrl {
@@ -219,6 +242,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_the_password_of_sentinels_that_have_their_own() {
+        let read_secret = |path: &Path| match path.to_str() {
+            Some("/a") => Ok(Zeroizing::new(b"own password\n".to_vec())),
+            Some("/empty") => Ok(Zeroizing::new(b"\n".to_vec())),
+            _ => Err("no such file".to_owned()),
+        };
+        let told = |file: &str| {
+            let url = url(&format!("redis+sentinel://:p@a/m/2?sentinel_password_file={file}"));
+            assert_eq!((url.login.password(), url.login.db()), (Some("p"), 2));
+            url.sentinel_password(Program { read_secret, ..Program::default() })
+        };
+        assert_eq!(told("/a").map(|password| password.expect("a password").to_string()), Ok("own password".into()));
+        assert!(told("/empty").is_err_and(|error| error.contains("/empty: holds no password")));
+        assert_eq!(told("/b"), Err("no such file".into()));
+        assert_eq!(url("redis+sentinel://:p@a/m").sentinel_password(Program::default()), Ok(None));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_and_the_url_is_not_quoted() {
         for (text, named) in [
             ("", "begins with none of"),
@@ -239,6 +280,10 @@ mod tests {
             ("redis://h\n", "contains a space"),
             ("redis://h?password=SECRET", "after ? or #"),
             ("redis://:SEC#RET@h", "after ? or #"),
+            ("redis://h?sentinel_password_file=/SECRET", "after ? or #"),
+            ("redis+sentinel://a/m?sentinel_password=SECRET", "after ? or #"),
+            ("redis+sentinel://a/m?sentinel_password_file=", "after ? or #"),
+            ("redis+sentinel://a/m?sentinel_password_file=/SECRET&a=b", "after ? or #"),
             ("redis://:%ff@h", "cannot be read"),
             ("redis://SECRET@h", "user name without a password"),
             ("redis://h:SECRET", "cannot be read"),

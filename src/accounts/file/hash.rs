@@ -182,6 +182,29 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_name_the_bounds_and_settings_of_frameworks_that_are_within_them() {
+        for page in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
+            let page = std::fs::read_to_string(page).expect("a page");
+            for (name, bounds) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
+                let row = page.lines().find(|line| line.starts_with(&format!("| `{name}`"))).expect("a row");
+                assert!(row.ends_with(&format!("| {} | {} |", bounds.start(), bounds.end())), "{row}");
+            }
+            for (setting, m, t, p) in [
+                ("Argon2PasswordEncoder(16, 32, 1, 19456, 2)", 19_456, 2, 1),
+                ("argon2.IDKey(password, salt, 2, 19456, 1, 32)", 19_456, 2, 1),
+            ] {
+                assert!(page.contains(setting), "{setting}");
+                assert!(MEMORY.contains(&m) && PASSES.contains(&t) && LANES.contains(&p));
+            }
+            // The defaults that the page calls too weak.
+            for (m, t) in [(16_384, 2), (65_536, 1)] {
+                let weak = HUNTER2.replace("m=19456,t=2", &format!("m={m},t={t}"));
+                assert!(StoredHash::parse(&weak).is_err() && page.contains("m=16384") && page.contains("t=1"));
+            }
+        }
+    }
+
+    #[test]
     fn a_hash_that_is_too_cheap_too_expensive_or_of_another_kind_is_refused() {
         let cost = |name, least, most| format!("the password's hash has {name} outside of {least} to {most}");
         let (not_phc, other_function) =

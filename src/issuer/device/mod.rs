@@ -18,7 +18,7 @@ use super::{
     build::IssuerWorker,
     examine::unusable_file,
     named::load,
-    routes::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, TYPED_BODY, WECHAT},
+    routes::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, WECHAT},
 };
 use crate::{
     clients::Clients,
@@ -43,7 +43,7 @@ routes! {
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
     GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
-    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], TYPED_BODY;
+    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], BODY;
     POST "/device/{user_code}/deny" phone::deny [ANY, TOKEN, PHONE, LIMIT], HEAD;
 }
 

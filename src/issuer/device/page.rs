@@ -181,8 +181,10 @@ fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Clien
 
 /// Address and name of the browser that asks: a back end's visitor, or the page itself.
 fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
-    let header = || request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let (mut address, mut agent) = (origin(request).address.unwrap_or_default(), header().to_owned());
+    // Whatever cannot be read of it, the phone shows the rest.
+    let header = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let (mut address, mut agent) =
+        (origin(request).address.unwrap_or_default(), header.unwrap_or_default().into_owned());
     if client.is_back_end() {
         if let Some(text) = fields.text("browser_address")? {
             let parsed: IpAddr = text.parse().map_err(|_| malformed("browser_address", "must be an IP address"))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use reqwest::header::HeaderValue;
 
 use super::*;
 use crate::support::OTHER_APPID;
@@ -179,6 +180,12 @@ async fn what_a_page_says_of_itself_is_bounded_and_a_back_end_speaks_for_its_vis
         let agent: String = agent.replace('\u{202e}', "").chars().take(256).collect();
         assert_eq!(shown["user_agent"], agent.as_str());
     }
+    // In UTF-8, and in an encoding that nobody names.
+    let agent = HeaderValue::from_bytes(b"Fox\xe9 \xe7\x8e\x8b/1").expect("a header");
+    let request = bed.http.0.post(bed.service().url("/device_authorization")).header("user-agent", agent);
+    let asked = bed.http.send(with_form(request, &page)).await;
+    let shown = bed.look(&phone, &asked.member("user_code")).await.json();
+    assert_eq!(shown["user_agent"], "Fox\u{fffd} 王/1");
 }
 
 /// A client that comes back for another mini program does not log its users in with what was approved in the first.

@@ -181,6 +181,13 @@ impl RedisServer {
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);
     }
 
+    /// Does the same at a Sentinel, which has no `CONFIG`.
+    #[allow(dead_code, reason = "of the link's tests")]
+    pub(crate) fn change_password_by_acl(&mut self, password: &str) {
+        self.command::<()>(&["ACL", "SETUSER", "default", "resetpass", &format!(">{password}")]);
+        self.password = password.to_owned();
+    }
+
     /// Its clock is ahead of the true one by so much from now on, or behind. The options have [`movable_clock`].
     pub(crate) fn move_clock(&self, seconds: i64) {
         fs::write(self.folder.path().join("clock"), (seconds * 1_000_000).to_ne_bytes()).expect("its own folder");

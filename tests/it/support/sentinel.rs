@@ -97,6 +97,12 @@ impl Sentinel {
         self.sentinels[sentinel].kill();
     }
 
+    /// The servers keep theirs. Connections that are open stay so.
+    #[allow(dead_code, reason = "of the link's tests")]
+    pub(crate) fn give_sentinels_the_password(&mut self, password: &str) {
+        self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password_by_acl(password));
+    }
+
     /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
     pub(crate) fn cut_off(&mut self, server: usize) {
         let server = &mut self.servers[server];

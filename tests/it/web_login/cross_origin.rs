@@ -78,6 +78,23 @@ async fn pages_of_an_apps_own_sites_leave_and_read_that_they_have_left() {
     assert_eq!(reader(&elsewhere), None, "no other path is theirs");
 }
 
+/// A page that adds a header of tracing asks by OPTIONS first.
+#[tokio::test]
+async fn every_page_may_read_the_public_documents_whatever_headers_it_adds() {
+    let (builder, _folder) = builder();
+    for bed in [builder.start().await, TestBed::start().await] {
+        for name in ["jwks.json", "openid-configuration", "oauth-authorization-server"] {
+            let path = format!("/.well-known/{name}");
+            let preflight = of_page(&bed, Method::OPTIONS, &path, STRANGERS[0], None, "").await;
+            let told =
+                ["origin", "methods", "headers"].map(|what| preflight.header(&format!("access-control-allow-{what}")));
+            assert_eq!((preflight.status, told), (204, ["*", "GET, HEAD", "*"]), "{path}");
+            let read = of_page(&bed, Method::GET, &path, STRANGERS[0], None, "").await;
+            assert_eq!((read.status, read.header("access-control-allow-origin")), (200, "*"), "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_a_folder_of_apps_no_preflight_is_answered() {
     let bed = TestBed::start().await;

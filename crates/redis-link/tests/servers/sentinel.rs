@@ -23,6 +23,21 @@ async fn calls_follow_a_primary_that_the_sentinels_replace_and_no_confirmed_writ
 }
 
 #[tokio::test(flavor = "local")]
+async fn sentinels_may_have_another_password_than_the_servers() {
+    let mut redis = Sentinel::start().await;
+    redis.give_sentinels_the_password("their own");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "their own\n").expect("our file");
+    let with = format!("{}?sentinel_password_file={}", redis.url(), file.path().display());
+    write(&link(&with), "a").await.expect("answered");
+    let refused = write(&link(&redis.url()), "b").await.expect_err("by the password of the servers");
+    assert!(refused.to_string().contains("refuses the user name or the password"), "{refused}");
+    std::fs::write(&file, "another\n").expect("our file");
+    let refused = write(&link(&with), "c").await.expect_err("by a wrong password");
+    assert!(refused.to_string().contains("refuses the user name or the password"), "{refused}");
+}
+
+#[tokio::test(flavor = "local")]
 async fn calls_follow_a_primary_that_is_killed_and_not_the_old_one_when_it_is_back() {
     let (mut redis, writer) = written_to().await;
     redis.kill(0);
