@@ -14,8 +14,12 @@ use std::{
 use actix_web::{rt::net::TcpStream, web::BytesMut};
 use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use zeroize::Zeroizing;
 
 use super::connection::{ClientConnection, Connections};
+
+/// How many bytes are read at once. What a client sends beyond that stays in the system's buffer, which is bounded.
+const READ_AHEAD: usize = 4 * 1024;
 
 /// The answer to a head that is too long, before the connection is closed.
 const TOO_LONG: &[u8] =
@@ -58,11 +62,13 @@ impl ClientStream {
 
     fn poll_share(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() {
-            let before = buffer.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-            let end = before + share(&buffer.filled()[before..]);
-            self.held.extend_from_slice(&buffer.filled()[end..]);
-            buffer.set_filled(end);
+            // Wiped, because it may hold a password.
+            let mut memory = Zeroizing::new([0; READ_AHEAD]);
+            let mut ahead = ReadBuf::new(&mut *memory);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ahead))?;
+            let (now, later) = ahead.filled().split_at(share(ahead.filled()).min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.held.extend_from_slice(later);
         } else {
             let share = share(&self.held).min(buffer.remaining());
             buffer.put_slice(&self.held.split_to(share));

@@ -16,8 +16,8 @@ const BACKLOG: i32 = 1024;
 
 /// What the kernel may keep of answers that a client does not read, and of requests that wait; it takes twice as much for
 /// itself. By default it would take up to 10 MiB for each connection, and a container pays for them.
-const SEND_BUFFER: usize = 12 * 1024;
-const RECEIVE_BUFFER: usize = 8 * 1024;
+const SEND_BUFFER: usize = 8 * 1024;
+const RECEIVE_BUFFER: usize = 6 * 1024;
 
 /// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives the connection up.
 const UNSENT: u32 = 30_000;

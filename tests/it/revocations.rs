@@ -148,7 +148,7 @@ async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
 }
 
 /// Puts ends into the stream.
-fn fill(bed: &TestBed, count: usize) {
+pub(crate) fn fill(bed: &TestBed, count: usize) {
     let script = "for number = 1, ARGV[1] do redis.call('XADD', KEYS[1], '*', 'end', \
                   string.format('kid %043d', number)) end";
     bed.redis.command::<()>(&["EVAL", script, "1", redis_keys::ENDS, &count.to_string()]);
