@@ -173,7 +173,7 @@ async fn a_connection_takes_a_bounded_amount_of_memory_whatever_its_client_does(
         "Content-Type: application/json\r\nContent-Length: 16000\r\n",
         &"x".repeat(15_900),
     );
-    let before = bed.service().memory();
+    let (before, open_files) = (bed.service().memory(), bed.service().open_files());
     for (bytes, at_most) in [
         (get("/revocations").repeat(6000), POLLING_THE_FEED),
         (half_a_body, AT_MOST),
@@ -188,6 +188,7 @@ async fn a_connection_takes_a_bounded_amount_of_memory_whatever_its_client_does(
         tell(&taken);
         assert!(grown + queued < at_most, "{taken}");
         drop(connections);
+        until("they are gone", PATIENCE, async || bed.service().open_files() < open_files + HOSTILE / 10).await;
     }
 }
 
