@@ -78,7 +78,7 @@ async fn a_login_by_form_and_one_by_get_do_the_same() {
 
 #[tokio::test]
 async fn the_token_says_who_for_whom_and_until_when() {
-    for algorithm in ["ES256", "EdDSA", "Ed25519", "RS256"] {
+    for algorithm in ["ES256", "EdDSA", "RS256"] {
         let bed = TestBed::builder().algorithm(algorithm).start().await;
         let answer = bed.log_in("lin").await.expect_login();
         let (header, claims) = decoded(&answer.member("access_token"));

@@ -148,16 +148,6 @@ async fn jose_verifies_each_algorithm_and_refuses_what_is_spoiled() {
     verifies_each_algorithm(Verifier::node()).await;
 }
 
-/// RFC 9864. The script accepts `Ed25519` in place of `EdDSA`, so header and JWK must both have that name.
-#[tokio::test(flavor = "multi_thread")]
-async fn jose_verifies_ed25519_by_its_own_name_where_a_key_was_asked_for_by_it() {
-    let verifier = Verifier::node();
-    let script = verifier.script.as_ref().expect("a script");
-    let text = fs::read_to_string(script).expect("a copy");
-    fs::write(script, text.replace("\"EdDSA\"", "\"Ed25519\"")).expect("written");
-    verifies(&verifier, "Ed25519").await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn go_oidc_verifies_each_algorithm_and_refuses_what_is_spoiled() {
     verifies_each_algorithm(Verifier::go()).await;

@@ -18,7 +18,7 @@ pub mod vault;
 #[cfg(test)]
 mod vectors;
 
-pub use private_jwk::PrivateJwk;
+pub use private_jwk::{PrivateJwk, SIGNED_WITH};
 pub use ring::{KeyRing, Ring};
 pub use set::KeySet;
 pub use signing_key::SigningKey;

@@ -60,6 +60,10 @@ material!(x y n e d p q dp dq qi);
 
 pub(super) type Member = Option<Zeroizing<String>>;
 
+/// The algorithms of keys that sign, the default first. `Ed25519` is verified alone, because jsonwebtoken does not know the name:
+/// such a key signs as `EdDSA`.
+pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
+
 impl PrivateJwk {
     /// Generates a key that signs from `nbf` on.
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
@@ -78,7 +82,7 @@ impl PrivateJwk {
                 Self::from_der(key.as_ref())?
             }
         };
-        (jwk.alg, jwk.nbf) = (algorithm.name().into(), Some(nbf.timestamp()));
+        jwk.nbf = Some(nbf.timestamp());
         jwk.name_itself(0)?;
         Ok(jwk)
     }

@@ -35,7 +35,7 @@ type Name = [u8; 8];
 
 static NEXT_NAME: AtomicU64 = AtomicU64::new(0);
 
-/// jsonwebtoken 11 does not know the name `Ed25519`. [`sign`](crate::token) writes the header itself.
+/// jsonwebtoken 11 does not know the name `Ed25519`.
 pub(crate) fn for_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,

@@ -67,7 +67,7 @@ impl SigningKey {
         self.life.clone()
     }
 
-    /// What jsonwebtoken signs with.
+    /// The key as jsonwebtoken takes it.
     pub(crate) fn encoding(&self) -> &EncodingKey {
         &self.encoding
     }
@@ -95,8 +95,7 @@ impl PrivateJwk {
     fn key_pair(&self) -> Result<(PublicKey, KeyPair), String> {
         let (public, pair) = match self.algorithm()? {
             Algorithm::Es256 => self.p256()?,
-            Algorithm::EdDsa => self.ed25519()?,
-            Algorithm::Ed25519 => self.ed25519().map(|(public, pair)| (public.fully_specified(), pair))?,
+            Algorithm::EdDsa | Algorithm::Ed25519 => self.ed25519()?,
             Algorithm::Rs256 => self.rsa()?,
         };
         if self.usage.as_deref().is_some_and(|usage| usage != "sig") {
@@ -112,7 +111,6 @@ impl PrivateJwk {
     fn algorithm(&self) -> Result<Algorithm, String> {
         let algorithm = match (self.kty.as_str(), self.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,
-            ("OKP", Some("Ed25519")) if self.alg == Algorithm::Ed25519.name() => Algorithm::Ed25519,
             ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
             ("RSA", None) => Algorithm::Rs256,
             ("oct", _) => return Err("`kty` is \"oct\", a shared secret, which cannot be published".into()),

@@ -124,6 +124,7 @@ fn an_invalid_private_set_is_refused_with_the_keys_position_and_the_reason() {
     let off_the_curve = with(with(p256(), "y", "y_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"), "kid", "off");
     for (keys, why) in [
         (vec![encryption.clone(), other_kid.clone()], "key 1 (kid 1): `alg` must be ES256 for a key of this type"),
+        (vec![with(ed25519(), "alg", "Ed25519")], "`alg` must be EdDSA for a key of this type"),
         (vec![with(encryption, "alg", "ES256")], "key 1 (kid 1): `use` must be \"sig\""),
         (vec![rsa(), other_kid], "key 2 (kid 2011-04-29): `kid` must be the key's RFC 7638 thumbprint"),
         (vec![rsa(), shared], "key 2 (kid s): `kty` is \"oct\", a shared secret, which cannot be published"),

@@ -17,7 +17,7 @@ use std::{
 
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
-use wxmint_keys::{PrivateJwk, StoredKeys, rotation};
+use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
 use self::{
@@ -49,9 +49,9 @@ pub(super) enum KeysCommand {
     Generate {
         #[command(flatten)]
         place: KeysPlaceArgs,
-        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; Ed25519 is EdDSA under its new name, which
-        /// fewer support; RS256 is slow. Default: ES256, and with --replace that of the last key
-        #[arg(long, value_name = "ES256|EdDSA|Ed25519|RS256")]
+        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and
+        /// with --replace that of the last key
+        #[arg(long, value_name = "ES256|EdDSA|RS256", value_parser = signing_algorithm)]
         alg: Option<Algorithm>,
         /// Do nothing if there is a set already
         #[arg(long)]
@@ -141,7 +141,7 @@ pub(super) struct PolicyArgs {
     #[arg(help = format!("The longest life of a token; {}", TOKEN_TTL.fallback()))]
     token_ttl: Option<Duration>,
     /// Algorithm of the next key; default: that of the last
-    #[arg(long, value_name = "ES256|EdDSA|Ed25519|RS256")]
+    #[arg(long, value_name = "ES256|EdDSA|RS256", value_parser = signing_algorithm)]
     alg: Option<Algorithm>,
 }
 
@@ -212,6 +212,10 @@ fn publishing(
     #[cfg(feature = "kubernetes")]
     copy.map_or(Ok(()), |copy| copy.follow(&place))?;
     Ok(())
+}
+
+fn signing_algorithm(text: &str) -> Result<Algorithm, &'static str> {
+    SIGNED_WITH.into_iter().find(|algorithm| algorithm.name() == text).ok_or("must be ES256, EdDSA or RS256")
 }
 
 fn generate(place: &KeysPlace, algorithm: Algorithm) -> Result<(), Failure> {

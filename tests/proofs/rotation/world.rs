@@ -4,15 +4,16 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
-use wxmint_verify::Algorithm;
-
 use super::{
     draws::Draws,
     rules::Rules,
     verifiers::{self, Fetched},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
+use wxmint_keys::{
+    SIGNED_WITH,
+    rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep},
+};
 
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
@@ -130,7 +131,7 @@ impl<'a> World<'a> {
         let runs = runs(draws, clocks, &policy);
         let span = START..runs.last().map_or(START, |(when, _)| *when) + policy.lead.num_milliseconds() + HOUR;
         world.algorithms = (0..draws.below(4))
-            .map(|_| (span.start + draws.below(span.end - span.start), draws.one_of(&Algorithm::ALL)))
+            .map(|_| (span.start + draws.below(span.end - span.start), draws.one_of(&SIGNED_WITH)))
             .collect();
         world.algorithms.sort_by_key(|(since, _)| *since);
         world.write_history(runs);
@@ -327,7 +328,7 @@ fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
         1 => draws.below(2 * lead),
         _ => draws.below(2 * MINUTE + every) - every,
     };
-    Task::Import(ahead, draws.one_of(&Algorithm::ALL))
+    Task::Import(ahead, draws.one_of(&SIGNED_WITH))
 }
 
 fn at(when: Millis) -> DateTime<Utc> {
