@@ -87,7 +87,7 @@ impl Apps {
         self.0.get(id).is_some_and(|configured| configured.unionid_required)
     }
 
-    /// What the app is, if it is no mini program.
+    /// The kind of the app, if it is no mini program.
     pub fn kind_told(&self, id: &AppId) -> Option<&'static str> {
         let kind = self.0.get(id)?.app.kind;
         (kind != AppKind::MiniProgram).then(|| kind.name())
@@ -146,7 +146,7 @@ pub struct CurrentApps {
 struct LastKnown {
     /// The merchants of a platform.
     merchants: Vec<App>,
-    /// What the last look at the files has found.
+    /// The result of the last look at the files.
     files: Settled,
     /// The files that are no apps, so that each is told of once.
     ignored: Vec<PathBuf>,
@@ -261,10 +261,10 @@ impl AppsSource {
     }
 }
 
-/// What is warned about while one app becomes several.
+/// The warning while one app becomes several.
 const SEVERAL: &str = "several apps are configured now: a login that names none in `appid` is refused with app_required, unless its Referer \
                        is that of a mini program";
-/// What is said of a copy that an editor has left.
+/// The words about a copy that an editor has left.
 pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
 
 fn are_same(one: &Configured, other: &Configured) -> bool {

@@ -1,4 +1,4 @@
-//! Who may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
+//! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
@@ -22,16 +22,16 @@ use crate::{
 pub struct Client {
     /// The `client_id` of its tokens.
     pub id: AppId,
-    /// What the phone shows.
+    /// The phone shows this name.
     pub name: String,
-    /// Whose users may approve.
+    /// The app whose users may approve.
     pub app: AppId,
     /// The mini program's page that its code opens, without a slash in front.
     pub page: Option<String>,
     pub env_version: &'static str,
-    /// Of a back end. Who has none is a page, and cannot keep a secret.
+    /// A back end has one. A client without it is a page, which cannot keep a secret.
     secret_sha256: Option<[u8; 32]>,
-    /// Which sites may read the answers.
+    /// The sites that may read the answers.
     pub origins: Vec<String>,
     /// Empty: that of the settings.
     pub audience: Vec<String>,
@@ -131,10 +131,10 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// What is wrong with a client, and with which member.
+/// The fault of a client, and of which member.
 struct Mistake {
     member: &'static str,
-    /// Which element of a list.
+    /// The number of the element in a list.
     element: Option<usize>,
     wrong: String,
 }

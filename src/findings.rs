@@ -1,4 +1,4 @@
-//! What was found of a configuration, and what to do about it: for readiness, and for `wxmint doctor`.
+//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`.
 
 mod chinese;
 
@@ -21,14 +21,14 @@ pub enum Status {
 /// Examines the configuration of the running process. It blocks, for 13 s at most.
 pub type Doctor = fn() -> Vec<Finding>;
 
-/// What one check has found. Never holds a secret, nor a URL that holds one.
+/// The finding of one check. It never holds a secret, nor a URL that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Finding {
-    /// Of the check.
+    /// The name of the check.
     pub name: &'static str,
     pub status: Status,
     pub found: String,
-    /// What to do; empty if nothing is to be done.
+    /// Says what to do; empty if nothing is to be done.
     pub advice: String,
 }
 

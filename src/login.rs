@@ -222,7 +222,7 @@ impl LoginWorker {
         let mut recorded = self.store.record_login(&record).await?;
         if recorded == Recorded::Newcomer {
             record.newcomer = match &session.unionid {
-                // Who will be refused is counted first.
+                // A newcomer who will be refused is counted first.
                 None if self.apps.all().need_unionid(&record.person.app) => Newcomer::Counted,
                 unionid => {
                     // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.

@@ -32,7 +32,7 @@ const USED: u8 = b'=';
 
 /// The platform, and what it knows now.
 pub struct Platform {
-    /// What WeChat calls the component; its secret is the `component_appsecret`.
+    /// WeChat calls it the component; its secret is the `component_appsecret`.
     pub component: App,
     pub push_key: PushKey,
     /// WeChat's list of merchants is to be asked for without waiting for the hour.
@@ -46,7 +46,7 @@ fn current_trouble(trouble: &Matter, merchant: &Matter) -> Option<i64> {
     errcode.parse().ok().filter(|_| digest == digest_of(merchant))
 }
 
-/// What the store keeps of the platform.
+/// The store keeps this of the platform.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub version: u64,
@@ -73,7 +73,7 @@ pub struct Ticket {
     pub sealed: Sealed,
 }
 
-/// What is known of a merchant.
+/// The state of a merchant.
 #[derive(Debug, Clone)]
 pub struct Merchant {
     pub standing: Standing,
@@ -88,7 +88,7 @@ pub struct Merchant {
 pub struct Refusal {
     pub errcode: i64,
     pub errmsg: String,
-    /// Which ticket was refused: when WeChat made it.
+    /// The ticket that was refused: the second in which WeChat made it.
     pub of_ticket: i64,
 }
 
@@ -99,7 +99,8 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// Of what the operator has to mend. `None` of an error that passes by itself. Without the `rid`, which each answer has anew.
+    /// The refusal that the operator has to mend. `None` for an error that passes by itself. Without the `rid`, which
+    /// each answer has anew.
     pub fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
         let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured | Verdict::OurBug } = error else {
             return None;
@@ -113,7 +114,7 @@ impl Refusal {
         Some(Self { errcode: errcode.parse().ok()?, errmsg: errmsg.to_owned(), of_ticket: *at })
     }
 
-    /// What the store keeps of it.
+    /// The store keeps it in this form.
     pub fn matter(&self) -> Matter {
         Matter { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
     }
@@ -147,7 +148,7 @@ impl Standing {
         })
     }
 
-    /// What the store keeps since this second.
+    /// The form in which the store keeps it since this second.
     pub fn matter(&self, at: i64) -> Matter {
         let (mark, sealed) = match self {
             Self::In(AppKind::MiniProgram, sealed) => (b'm', sealed.as_bytes()),
@@ -191,13 +192,13 @@ pub fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matt
     ([TROUBLE, app.as_str()].concat(), Matter { at: merchant.at, value })
 }
 
-/// What tells a matter from what it was before.
+/// The digest that tells a matter from what it was before.
 pub fn digest_of(matter: &Matter) -> String {
     short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string()
 }
 
 impl Known {
-    /// What this version does not understand is left out.
+    /// Matters that this version does not understand are left out.
     pub fn of(state: PlatformState) -> Self {
         let mut known = Self { version: state.version, is_read: true, ..Self::default() };
         let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
@@ -236,8 +237,8 @@ impl Known {
         Some(app)
     }
 
-    /// What the store has lost: all that is earlier there than here, or not there. Nothing is ever taken out of the store. Codes that
-    /// were used are of no more use.
+    /// The matters that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken
+    /// out of the store. Codes that were used are of no more use.
     pub fn lost(&self, state: &PlatformState) -> Vec<(String, Matter)> {
         let is_lost = |(name, known): &(&String, &Matter)| {
             !known.value.is_empty() && state.matters.get(*name).is_none_or(|held| held.at < known.at)

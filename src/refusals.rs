@@ -20,7 +20,7 @@ pub(crate) struct Refusal {
     pub(crate) problem: Problem,
     /// More exact than what the client is told.
     cause: String,
-    /// Which limit has refused, and when that limit lets in again.
+    /// The limit that has refused, and when it lets in again.
     limit: Option<&'static str>,
     until: Option<DateTime<Utc>>,
 }

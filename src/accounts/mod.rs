@@ -1,4 +1,4 @@
-//! Who the business user is: one trait and its three implementations.
+//! Finds the business user: one trait and its three implementations.
 
 mod credentials;
 mod file;
@@ -18,7 +18,7 @@ pub use self::{
     service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
 };
 
-/// Which credentials the backend accepts besides WeChat's code.
+/// The credentials that the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
     pub passwords: bool,

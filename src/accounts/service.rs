@@ -36,7 +36,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const MAX_IN_FLIGHT: u32 = 256;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
 
-/// What helps if there was no answer.
+/// This helps if there was no answer.
 const START: &str = "start the service, or set WXMINT_ACCOUNTS to where it is, and let this machine reach it";
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -15,7 +15,7 @@ use crate::{
     telemetry::audit::{Activity, Event},
 };
 
-/// What the acts need: the secrets, and a worker with its own connections to the store and to WeChat.
+/// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
 pub(super) struct Operating {
     pub(super) tokens: CurrentAdminTokens,
     pub(super) worker: LoginWorker,
@@ -116,7 +116,7 @@ impl<T: Target> Act<T> {
     }
 }
 
-/// What an act is about, as the path of its request names it.
+/// The thing that an act is about, as the path of its request names it.
 pub(super) trait Target: Sized + 'static {
     /// The parts of the path, percent-decoded.
     type Path;

@@ -32,7 +32,7 @@ const MOST_WAITING: usize = 8;
 /// When to ask again.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// What the checks have found.
+/// The findings of the checks.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Diagnosis {
     checks: Vec<Finding>,

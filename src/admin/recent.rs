@@ -37,8 +37,8 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
 
 /// Count the scans of the last hour
 ///
-/// What became of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process has
-/// answered them. Another process, and this one after a restart, has its own.
+/// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
+/// has answered them. Another process, and this one after a restart, has its own.
 #[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The scans", body = LastScans)))]
 pub(super) async fn scans(request: HttpRequest, operating: OperatingData) -> Answer {
@@ -70,7 +70,7 @@ pub(super) struct FoundUsers {
     requests: Vec<FoundRequest>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Serialize, ToSchema)]
 struct FoundRequest {
     #[serde(flatten)]

@@ -15,7 +15,7 @@ use crate::http::{
 
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 
-/// Of a route that asks no store.
+/// The problems of a route that asks no store.
 const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
 const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
@@ -77,7 +77,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     }
 }
 
-/// What the admin listener tells of itself. It needs no secret, because it says nothing of anybody.
+/// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
 pub(super) fn description() -> Description {
     Description {
         api: Box::new(Described::openapi),

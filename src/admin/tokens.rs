@@ -27,7 +27,7 @@ const MOST_POLLS: usize = 4;
 
 const BUSY: Duration = Duration::from_secs(1);
 
-/// What a secret may be used for, by its word in the file.
+/// A right of a secret, by its word in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
     /// To look users up.
@@ -52,7 +52,7 @@ impl Right {
     }
 }
 
-/// Whose secret a request has shown.
+/// The holder of the secret that a request has shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     name: String,

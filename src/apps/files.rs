@@ -27,7 +27,7 @@ const MOST_BYTES: u64 = 8 << 10;
 /// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
-/// What editors call the copies that they keep beside a file. An AppID has no such name.
+/// Editors give these names to the copies that they keep beside a file. An AppID has no such name.
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
 
 /// The apps that were found, and what is wrong with which file.

@@ -1,4 +1,4 @@
-//! What the commands share that use the Redis of `wxmint serve`.
+//! The commands that use the Redis of `wxmint serve` share this.
 
 use std::{fs, time::Duration};
 

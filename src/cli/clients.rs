@@ -42,7 +42,7 @@ pub(super) enum ClientsCommand {
         place: ClientsFileArgs,
         /// The client_id of its tokens, such as shop-web
         client_id: String,
-        /// What the phone shows, such as '晨光商城 网页版'
+        /// The phone shows this name, such as '晨光商城 网页版'
         #[arg(long)]
         name: String,
         /// The mini program whose users may log in

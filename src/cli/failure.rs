@@ -12,7 +12,7 @@ use crate::{login::LoginError, secret_files::FileError, settings::Faults};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     code: u8,
-    /// What standard error shows; `None` if nothing needs to be said.
+    /// Standard error shows this; `None` if nothing needs to be said.
     reason: Option<String>,
 }
 

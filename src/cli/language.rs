@@ -48,7 +48,7 @@ impl Language {
         }
     }
 
-    /// What is wrong with a variable, its form, and an example. The Chinese names the problem in English too.
+    /// Says what is wrong with a variable, its form, and an example. The Chinese names the problem in English too.
     pub(super) fn fault(self, fault: &Fault) -> String {
         if self == Self::En {
             return fault.to_string();

@@ -32,7 +32,7 @@ use self::failure::Failure;
 use crate::settings::{env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
-/// Of `wxmint doctor`, which exits with 1 if there are warnings alone.
+/// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.
 const EXIT_FAULTS: u8 = 2;
 /// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
@@ -77,7 +77,7 @@ enum Command {
     /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: end, block, show or forget a user
     #[command(subcommand)]
     Users(users::UsersCommand),
-    /// Which WeChat identity belongs to which user: export, import, conflicts
+    /// The WeChat identities of users: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
     /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)

@@ -1,4 +1,4 @@
-//! What commands print. Every line goes through here, because `println!` and `eprintln!` panic if the reader has gone
+//! Everything that commands print goes through here, because `println!` and `eprintln!` panic if the reader has gone
 //! away, as in `wxmint users list | head -1`.
 
 use std::{

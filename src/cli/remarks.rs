@@ -1,4 +1,5 @@
-//! What is accepted and perhaps not meant: `wxmint serve` and `wxmint sidecar` log it at each start, and the doctor tells it.
+//! Settings that are accepted and perhaps not meant: `wxmint serve` and `wxmint sidecar` log it at each start, and the
+//! doctor tells it.
 
 use std::env;
 
@@ -14,7 +15,7 @@ fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
     Finding::warning("settings", found, advice)
 }
 
-/// What is unusual about `.env`, and variables that wxmint does not know.
+/// Finds what is unusual about `.env`, and variables that wxmint does not know.
 fn unusual() -> Vec<Finding> {
     let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
     let unknown =
@@ -22,7 +23,8 @@ fn unusual() -> Vec<Finding> {
     env_file::note().cloned().into_iter().chain(unknown).collect()
 }
 
-/// What may be the cause of these faults, or is wrong beside them. A name that a fault has taken for the variable is told there.
+/// Finds what may be the cause of these faults, or is wrong beside them. A name that a fault has taken for the variable
+/// is told there.
 pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
     let is_told = |remark: &Finding| {
         let name = remark.found.split(':').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What is found, and what is wrong with a setting or a file, in Chinese. chinese.json has the sentences by their English:
-//! `{}` stands for any text, and in the Chinese `{1}` for the first of these texts, which is translated in its turn.
+//! Findings, and the faults of settings and files, in Chinese. chinese.json has the sentences by their English: `{}`
+//! stands for any text, and in the Chinese `{1}` for the first of these texts, which is translated in its turn.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::LazyLock};
 
@@ -57,7 +57,7 @@ fn in_sentence(text: &str) -> Option<String> {
     Some(said)
 }
 
-/// What `text` has in the places between these pieces; `None` if it does not have the pieces.
+/// The texts that `text` has between these pieces; `None` if it does not have the pieces.
 fn texts_between<'a>(pieces: &[&str], text: &'a str) -> Option<Vec<&'a str>> {
     let (last, pieces) = pieces.split_last()?;
     let Some((first, pieces)) = pieces.split_first() else { return (*last == text).then(Vec::new) };

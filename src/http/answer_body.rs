@@ -30,7 +30,7 @@ impl Drop for OnTheWay {
 
 pub(super) struct AnswerBody {
     unsent: Bytes,
-    /// Of a stream, whose bytes come one after another.
+    /// The rest of a stream, whose bytes come one after another.
     rest: Option<BoxBody>,
     size: BodySize,
     /// Dropped with the answer and not before: see [`RequestBody`].

@@ -21,7 +21,7 @@ pub enum RefusedBody {
     NotUtf8,
     #[error("The body must be a JSON object.")]
     NotAnObject,
-    /// Of two fields with one name, two programs could read different ones.
+    /// Two programs could read different ones of two fields with one name.
     #[error("The field `{0}` appears twice.")]
     Twice(&'static str),
     #[error("The field `{0}` is missing.")]

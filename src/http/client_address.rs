@@ -24,7 +24,7 @@ const SUBSCRIBER: u8 = 64;
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// Who counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
+/// The network that counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
 pub(super) fn subscriber(client: IpAddr) -> IpNet {
     match client.to_canonical() {
         address @ IpAddr::V4(_) => address.into(),

@@ -1,4 +1,4 @@
-//! What a client sends, of which actix-http gets one request at a time, and what is sent to it.
+//! A client's stream, of which actix-http gets one request at a time.
 //!
 //! actix-http reads 128 KiB ahead and decodes all requests in them at once, each of which takes fifty times its bytes. So 16
 //! clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request waits until the

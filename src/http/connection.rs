@@ -1,7 +1,7 @@
-//! What a listener knows of each connection: what it waits for, since when, and who its client is. It closes connections that
-//! wait for too long. When all places of a listener are taken, they rotate: each answer closes its connection, and a newcomer
-//! takes the place of a connection that waits for its client. actix-web alone would leave newcomers in the listener's queue,
-//! and whoever polls would hold its place for ever.
+//! A listener knows this of each connection: what it waits for, since when, and who its client is. It closes
+//! connections that wait for too long. When all places of a listener are taken, they rotate: each answer closes its
+//! connection, and a newcomer takes the place of a connection that waits for its client. actix-web alone would leave
+//! newcomers in the listener's queue, and whoever polls would hold its place for ever.
 //!
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
@@ -138,7 +138,8 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     longest_of_who_holds_most(held).cloned()
 }
 
-/// What the client that holds most has held for longest. So whoever takes much takes it from himself, and not from others.
+/// The thing that the client that holds most has held for longest. So whoever takes much takes it from himself, and not
+/// from others.
 fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
     held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
@@ -146,7 +147,7 @@ fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instan
     longest.map(|(.., longest)| longest)
 }
 
-/// What happens on a connection, and since when it waits for its client.
+/// The phase of a connection, and since when it waits for its client.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// For a request, or for the rest of its head.
@@ -178,7 +179,7 @@ struct State {
     answer: Option<(usize, usize)>,
     /// Whether the answer is the last one, because the request's body was not read.
     is_last: bool,
-    /// Who waits for the end of the answer, because the client has sent more.
+    /// The task that waits for the end of the answer, because the client has sent more.
     next: Option<Waker>,
 }
 

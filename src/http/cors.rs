@@ -1,4 +1,5 @@
-//! Which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with credentials.
+//! Says which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with
+//! credentials.
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,

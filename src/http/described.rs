@@ -35,7 +35,7 @@ pub struct DescribedRoute {
     pub statuses: &'static [u16],
 }
 
-/// What is not changed by being asked for, so that it may also be asked for by HEAD.
+/// The methods of a resource that is not changed by being asked for, so that it may also be asked for by HEAD.
 pub const READ: &[Method] = &[Method::GET, Method::HEAD];
 pub const GET: &[Method] = &[Method::GET];
 pub const POST: &[Method] = &[Method::POST];
@@ -111,7 +111,7 @@ fn operation<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
 /// Describes how a request shows its token or secret, and which requests need none.
 pub struct BearerSecurity {
     pub format: &'static str,
-    /// What the viewer of the API says beside the field for it.
+    /// The viewer of the API says this beside the field for it.
     pub description: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What every listener shares: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
+//! Every listener shares this: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
 //! address, probes, and pages for browsers.
 
 mod answer_body;

@@ -67,9 +67,9 @@ problem_codes! {
     UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
     /// WeChat shows a page of an official account as a snapshot, with a virtual person.
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
-    /// Of a person of whom WeChat has never named a unionid, where the app's file wants that.
+    /// WeChat has never named a unionid of the person, and the app's file wants one.
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
-    /// Of a merchant of a third-party platform, who decides that at WeChat.
+    /// A merchant of a third-party platform decides that at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// WeChat bills each verified phone number, and the operator has to buy more.
     PhoneNumbersSpent, "phone_numbers_spent", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
@@ -94,7 +94,7 @@ impl ProblemCode {
     }
 }
 
-/// What binds a person once: sent to its owner, and not printed.
+/// It binds a person once: it is sent to its owner, and not printed.
 #[derive(Clone, PartialEq, Eq)]
 struct BindTicket(String);
 
@@ -145,7 +145,7 @@ pub(crate) struct ProblemDocument<'a> {
     /// The HTTP status.
     #[schema(example = 400)]
     status: u16,
-    /// What was wrong here, and what to do.
+    /// Says what was wrong here, and what to do.
     #[schema(example = "What was wrong, and what to do.")]
     detail: &'a str,
     /// Stable, for programs.
@@ -191,7 +191,7 @@ impl Problem {
         self
     }
 
-    /// What metrics call it.
+    /// The name of it in metrics.
     pub fn label(&self) -> &'static str {
         self.oauth.map_or(self.code.as_str(), |error| error.code)
     }

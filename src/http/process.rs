@@ -14,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How many connections may wait to be accepted: enough for a burst of logins. std would let 128 wait.
 const BACKLOG: i32 = 1024;
 
-/// What the kernel may keep of answers that a client does not read, and of requests that wait; it takes twice as much for
-/// itself. By default it would take up to 10 MiB for each connection, and a container pays for them.
+/// The kernel may keep so many bytes of answers that a client does not read, and of requests that wait; it takes twice
+/// as much for itself. By default it would take up to 10 MiB for each connection, and a container pays for them.
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 6 * 1024;
 

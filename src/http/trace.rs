@@ -89,7 +89,7 @@ pub fn origin(request: &HttpRequest) -> Origin {
 
 struct ProxyId(String);
 
-/// Of at most 64 visible characters, so that it can stand in any log. If no proxy is trusted, no id is accepted.
+/// An id has at most 64 visible characters, so that it can stand in any log. If no proxy is trusted, no id is accepted.
 fn proxy_id(request: &ServiceRequest) -> Option<String> {
     let mut ids = request.headers().get_all(REQUEST_ID);
     let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };

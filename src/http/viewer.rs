@@ -34,9 +34,9 @@ pub struct Description {
     pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
     /// The URL below which the paths are.
     pub server: String,
-    /// Whose viewer it is: `issuer`, or `admin`.
+    /// The place whose viewer it is: `issuer`, or `admin`.
     pub place: &'static str,
-    /// What to say about a path that is not here.
+    /// The words about a path that is not here.
     pub paths: &'static str,
     /// The JSON, once somebody has asked.
     pub document: OnceLock<Bytes>,

@@ -90,7 +90,7 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
-    /// Who may ask for a scan. Without them the paths for it are not there.
+    /// The clients that may ask for a scan. Without them the paths for it are not there.
     pub(super) clients: Option<CurrentClients>,
     pub(super) clients_file: Option<WatchedFile>,
     /// Without it there are no merchants, and the path for WeChat's pushes is not there.

@@ -1,6 +1,6 @@
-//! What has been revoked as security event tokens (RFC 8417), for receivers of the Shared Signals Framework (SSF) 1.0 that poll for
-//! them (RFC 8936). They read the same stream as the feed, but events name users, so a receiver shows a secret. These routes are
-//! there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
+//! Revocations as security event tokens (RFC 8417), for receivers of the Shared Signals Framework (SSF) 1.0 that poll
+//! for them (RFC 8936). They read the same stream as the feed, but events name users, so a receiver shows a secret.
+//! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
 mod set;

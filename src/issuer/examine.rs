@@ -1,4 +1,4 @@
-//! What is found of the files that the settings name: why they cannot be used, or what they hold. At start, and for
+//! The findings on the files that the settings name: why they cannot be used, or what they hold. At start, and for
 //! `wxmint doctor`.
 
 use std::{fmt::Display, path::Path};
@@ -46,7 +46,7 @@ pub(super) fn end_by_hand(kid: &str, path: &Path) -> String {
     format!("wxmint keys retire {kid} --now --keys {} (in Kubernetes: --secret NAMESPACE/NAME)", path.display())
 }
 
-/// Of keys in use that were ended, the one to mend first.
+/// The key to mend first of those in use that were ended.
 pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
     let kid = kids.first()?;
     let found =
@@ -55,7 +55,7 @@ pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
 }
 
 impl Issuer {
-    /// What is found of the files of an issuer that can start, and of what they have to do with Redis.
+    /// The findings on the files of an issuer that can start, and of what they have to do with Redis.
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter();
@@ -69,7 +69,7 @@ impl Issuer {
         found
     }
 
-    /// What the file of clients asks for and cannot have, or gives up.
+    /// Finds what the file of clients asks for and cannot have, or gives up.
     fn examine_clients(&self, clients: &Clients) -> Vec<Finding> {
         let (apps, warning) = (self.apps.all(), |found, advice| Finding::warning("clients", found, advice));
         let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {

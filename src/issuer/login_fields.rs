@@ -13,7 +13,8 @@ use crate::{
 pub struct LoginBody {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
     code: Option<String>,
-    /// Which mini program; needed only where several are configured, and the Referer that WeChat sends does not tell.
+    /// The AppID of the mini program; needed only where several are configured, and the Referer that WeChat sends does
+    /// not tell.
     appid: Option<String>,
     /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with `password`.
     username: Option<String>,

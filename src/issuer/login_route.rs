@@ -165,7 +165,7 @@ pub(super) struct LoginAttempt<'w> {
     worker: &'w IssuerWorker,
     started: Instant,
     in_flight: LoginInFlight,
-    /// Which app the request names, and which its Referer.
+    /// The app that the request names, and the one of its Referer.
     named: [Option<AppId>; 2],
     pub(super) trail: LoginTrail,
 }

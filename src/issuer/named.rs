@@ -1,4 +1,4 @@
-//! What the settings name, read and checked before the issuer is built.
+//! Reads and checks what the settings name, before the issuer is built.
 
 use std::{num::NonZero, path::Path, thread};
 
@@ -26,7 +26,7 @@ use crate::{
     settings::{AccountsSource, Settings},
 };
 
-/// What the settings name beside the keys.
+/// The settings name this beside the keys.
 pub(super) struct Named {
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     pub(super) apps: CurrentApps,

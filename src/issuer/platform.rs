@@ -88,7 +88,7 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     }
 }
 
-/// What one process does for the platform.
+/// One process does this for the platform.
 struct Desk {
     login: LoginWorker,
     platform: Arc<Platform>,
@@ -203,7 +203,7 @@ impl Desk {
                     tracing::warn!(%error, not_logged, "WeChat's list of merchants could not be compared");
                 }
                 self.platform.compare_soon.notify_one();
-                // What an operator has to mend takes its time, and WeChat counts what it is asked.
+                // An operator takes time to mend something, and WeChat counts what it is asked.
                 let is_mended_by_itself =
                     matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
                 let pause = if is_mended_by_itself { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };

@@ -117,7 +117,7 @@ fn watch(
     });
 }
 
-/// What log, metrics and `/readyz` say of a file.
+/// The state of a file for the log, metrics and `/readyz`.
 struct ChangedFile {
     what: &'static str,
     name: &'static str,

@@ -25,7 +25,7 @@ const CACHED: Duration = Duration::from_secs(1);
 const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What has been revoked (a feed for verifiers)
+/// The feed of revocations for verifiers
 ///
 /// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or empty if
 /// the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an end may be

@@ -58,7 +58,7 @@ const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
 pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// A phone number costs the app something.
 pub(super) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
-/// Of a call of WeChat's API for one person.
+/// The problems of a call of WeChat's API for one person.
 pub(super) const WECHAT: &[ProblemCode] =
     &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
 
@@ -116,11 +116,12 @@ pub(super) const PLACE: &str = "The API is described at /docs.";
 pub(super) struct Rooms {
     /// Scan to log in.
     pub(super) scan: bool,
-    /// What receivers of events ask for.
+    /// The paths that receivers of events ask for.
     pub(super) events: bool,
-    /// What WeChat pushes to a platform.
+    /// The path of WeChat's pushes to a platform.
     pub(super) platform: bool,
-    /// What pages of other sites may read: where there are clients, or apps that may have sites of their own.
+    /// The answers that pages of other sites may read: where there are clients, or apps that may have sites of their
+    /// own.
     pub(super) origins: bool,
 }
 

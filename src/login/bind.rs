@@ -1,4 +1,5 @@
-//! Who the business user is: the one to whom a person is bound, the one whom a password or a phone number proves, or a new one.
+//! Finds the business user: the one to whom a person is bound, the one whom a password or a phone number proves, or a
+//! new one.
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
@@ -82,7 +83,7 @@ impl LoginWorker {
             (Link::Blocked(other), _) => {
                 tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
                 if !bound.shared {
-                    // Of before WeChat had named the unionid, tokens may be left.
+                    // Tokens may be left of before WeChat had named the unionid.
                     Operator { store: &*self.store }.end_in_app(&bound.user, &binder.person.app).await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
                 }

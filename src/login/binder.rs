@@ -37,7 +37,7 @@ pub enum SettledState {
     Bound(Bound),
 }
 
-/// What is known when a user is to be made for a person without credentials.
+/// The facts when a user is to be made for a person without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vacancy<'a> {
     /// The generation of the person's last binding.
@@ -50,7 +50,7 @@ pub struct Vacancy<'a> {
     pub deserted: Option<&'a UserId>,
 }
 
-/// What became of a unionid.
+/// The outcome for a unionid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
     /// It is linked to the user, or is known to be linked to another one.

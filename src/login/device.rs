@@ -61,7 +61,7 @@ impl From<StoreError> for DeviceError {
     }
 }
 
-/// What a page gets that has asked for a token.
+/// The answer to a page that has asked for a token.
 pub enum Fetched {
     Token { token: SignedToken, issued: Issued },
     Not(Poll),
@@ -172,7 +172,7 @@ impl LoginWorker {
         if issued.expires_at <= now.timestamp() {
             return Ok(Fetched::Not(Poll::Expired));
         }
-        // What has ended the user since the approval has ended this token too.
+        // An end of the user since the approval has ended this token too.
         if !matches!(self.store.token_state(&issued).await?, TokenState::People(_)) {
             return Ok(Fetched::Not(Poll::Denied));
         }
@@ -194,7 +194,7 @@ pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
     minter.is_marked(&token.id, &mark_of_client(&token.app))
 }
 
-/// What marks the tokens of a client. No mark of a binding has a blank.
+/// The mark of the tokens of a client. No mark of a binding has a blank.
 fn mark_of_client(client: &AppId) -> String {
     format!("client {client}")
 }

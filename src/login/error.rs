@@ -120,7 +120,8 @@ impl LoginError {
         }
     }
 
-    /// Which limit refuses the request: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, `unbindings`, or `wechat` for WeChat's own.
+    /// The limit that refuses the request: `ip`, `openid` or `username` of `WXMINT_LIMIT_…`, `unbindings`, or `wechat`
+    /// for WeChat's own.
     pub fn limit(&self) -> Option<&'static str> {
         match self {
             Self::SlowDown => Some("wechat"),

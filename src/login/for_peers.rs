@@ -1,4 +1,5 @@
-//! What a business does with WeChat in a person's name, and what only the holder of the session key or of the AppSecret can do.
+//! Acts of a business at WeChat in a person's name, and what only the holder of the session key or of the AppSecret can
+//! do.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;

@@ -1,4 +1,4 @@
-//! What an operator can do to a user, and no person can.
+//! Acts of an operator on a user, which no person can do.
 
 mod shown;
 
@@ -22,7 +22,7 @@ pub struct Operator<'a> {
 /// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
 const APPS_AT_A_TIME: usize = 50;
 
-/// What [`Operator::forget`] has erased.
+/// The result of [`Operator::forget`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Bindings that were dissolved first.
@@ -194,7 +194,7 @@ impl Operator<'_> {
         self.store.erase_person(person, &struck).await
     }
 
-    /// Whose the person is. `None` for a person who is not bound.
+    /// The user whose the person is. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
         let Some(binding) = self.store.binding(person).await? else { return Ok(None) };
         let user_id = binding.user.clone();

@@ -1,4 +1,4 @@
-//! What a third-party platform does for its merchants: logins by a token of the platform's, who comes and who leaves.
+//! The acts of a third-party platform for its merchants: logins by a token of the platform's, who comes and who leaves.
 
 mod tokens;
 
@@ -63,7 +63,7 @@ impl LoginWorker {
                 Err(error.into())
             }
             (Ok(Ok(counted)), claim) => {
-                // What one merchant's own limit refuses does not use up the others' room.
+                // A login that one merchant's own limit refuses does not use up the others' room.
                 self.store.uncount(&all, counted).await?;
                 Ok(claim)
             }

@@ -45,7 +45,7 @@ const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
 /// Why a call by access token was not made, or did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessTokenError {
-    /// Of the call, or of fetching the token for it.
+    /// The error of the call, or of fetching the token for it.
     #[error(transparent)]
     WeChat(#[from] CallError),
     /// The store is slow or gone.
@@ -57,7 +57,7 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
-    /// Which acts for merchants, and its own token.
+    /// The platform, which acts for merchants, and its own token.
     pub platform: Option<(&'a Platform, &'a HeldToken)>,
 }
 
@@ -75,14 +75,14 @@ impl Usable {
     }
 }
 
-/// Who makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
+/// The party that makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
 #[derive(Clone, Copy)]
 pub(super) enum Forcer {
     Own,
     Peer,
 }
 
-/// Which tokens are good enough.
+/// Says which tokens are good enough.
 pub(super) enum Wanted {
     Any,
     /// Any but this one, which WeChat has refused.

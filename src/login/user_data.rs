@@ -11,7 +11,7 @@ use wxmint_wechat::{DataCheck, EncryptedData, OpenedData, RawData, SessionKey};
 
 use super::{Asking, LoginError, LoginWorker, SessionError, SettledState, with_token::BUSY_PAUSE};
 
-/// What a mini program got from WeChat and cannot decrypt or verify itself.
+/// A mini program got this from WeChat and cannot decrypt or verify it itself.
 #[derive(Debug)]
 pub enum UserDataRequest {
     /// `encryptedData` and `iv`.

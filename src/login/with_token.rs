@@ -1,5 +1,5 @@
-//! What a person can do with a token. Whose session key is used follows from the token alone, which acts on the binding that
-//! it was issued under, and on no other: nothing else in a request names a person.
+//! Acts of a person with a token. The session key that is used follows from the token alone, which acts on the binding
+//! that it was issued under, and on no other: nothing else in a request names a person.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_40
 /// The person and user of a valid token, for one request.
 pub struct Asking {
     pub(super) person: Person,
-    /// Of the binding that the token was issued under.
+    /// The generation of the binding that the token was issued under.
     pub(super) generation: u64,
     pub(super) user: UserId,
     pub(super) attempt: AttemptId,
@@ -131,7 +131,7 @@ fn undecryptable(error: LoginError) -> SessionError {
     if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
 }
 
-/// What tells a binding from all others. Neither an AppID nor an openid can hold a colon.
+/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
 pub(super) fn mark_of(person: &Person, generation: u64) -> String {
     format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }

@@ -1,4 +1,4 @@
-//! What a login is asked for and answers, and what the use cases of this room share: the context of one worker thread.
+//! The request and the answer of a login, and what the use cases of this room share: the context of one worker thread.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,16 +58,16 @@ pub struct LoggedIn {
     pub new_user: bool,
 }
 
-/// What has been found out about a login, which may have been refused meanwhile.
+/// The facts that were found out about a login, which may have been refused meanwhile.
 #[derive(Debug, Default)]
 pub struct LoginTrail {
     pub app: Option<AppId>,
     pub person: Option<Person>,
     /// The page that the person lets in.
     pub client: Option<AppId>,
-    /// Whom the person is bound to.
+    /// The user to whom the person is bound.
     pub user: Option<UserId>,
-    /// Of a login that has bound the person: whether the user was made.
+    /// Says of a login that has bound the person whether the user was made.
     pub bound: Option<bool>,
 }
 
@@ -79,7 +79,7 @@ impl LoginTrail {
     }
 }
 
-/// What one worker thread needs for whatever a person can do.
+/// One worker thread needs this for whatever a person can do.
 pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
@@ -90,7 +90,7 @@ pub struct LoginWorker {
     pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
     pub metrics: Metrics,
-    /// Which acts for merchants.
+    /// The platform, which acts for merchants.
     pub platform: Option<Arc<Platform>>,
     /// For a minute, so that a merchant's login makes no round trip for it.
     pub platform_token: HeldToken,

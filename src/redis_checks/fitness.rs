@@ -31,7 +31,7 @@ async fn of(link: &Link, primary: &Server, now: i64, volatile: Status) -> Result
     Ok(vec![age(name, &server), eviction(name, &memory, volatile), persistence(name, &on_disk, save.as_deref(), now)])
 }
 
-/// What is not ok, and of each check that is ok the first finding.
+/// The findings that are not ok, and the first one of each check that is ok.
 pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
     all.sort_by_key(|finding| Reverse(finding.status));
     let mut seen = HashSet::new();

@@ -1,4 +1,4 @@
-//! What `wxmint doctor` and readiness ask of Redis. They change nothing there.
+//! The questions of `wxmint doctor` and readiness to Redis. They change nothing there.
 
 mod fitness;
 mod state;
@@ -206,7 +206,7 @@ fn latency(millis: f64, server: &str) -> Finding {
     }
 }
 
-/// What to do about a fault of reaching Redis, where its words do not say it.
+/// The advice about a fault of reaching Redis, where its words do not say it.
 fn cure(cause: Cause) -> &'static str {
     match cause {
         Cause::WantsPassword => "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT",

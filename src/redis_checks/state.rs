@@ -1,4 +1,4 @@
-//! What is missing in Redis, by what its primaries say of themselves.
+//! Finds what is missing in Redis, by what its primaries say of themselves.
 
 use wxmint_redis_link::{CLUSTER_SLOTS, State};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
@@ -16,7 +16,7 @@ pub fn own_clock(ahead: f64) -> Finding {
     if -ahead > CLOCKS_APART.as_seconds_f64() { Finding { status: Status::Fault, ..found } } else { found }
 }
 
-/// What the primaries lack, and whether they have the replicas that they should have.
+/// Finds what the primaries lack, and whether they have the replicas that they should have.
 pub fn lacks(state: &State) -> Vec<Finding> {
     let (mut found, wanted) = (Vec::new(), state.wanted);
     if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {

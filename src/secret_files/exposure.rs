@@ -18,7 +18,7 @@ const OF_CONTAINERS: &str = "/run/secrets";
 /// The mounts of this process (proc(5)).
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// What to say if the mode gives one of these `rights`, and nothing else keeps strangers away.
+/// The error if the mode gives one of these `rights`, and nothing else keeps strangers away.
 pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
     let file = fs::metadata(path)?;
     let (mode, own) = (file.permissions().mode() & 0o777, geteuid().as_raw());
@@ -60,7 +60,7 @@ fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
     of_path.next_back().is_some_and(|(_, is_read_only)| is_read_only)
 }
 
-/// What root has to run where this user cannot change the file.
+/// The command that root has to run where this user cannot change the file.
 pub(super) fn cure_by_root(path: &Path) -> String {
     format!("run as root: chown {} {path} && chmod 600 {path}", geteuid().as_raw(), path = path.display())
 }

@@ -29,8 +29,9 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// What to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its path follows.
-    /// The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
+    /// Says what to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its
+    /// path follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or
+    /// signed.
     pub fn cure(&self, make: Option<&str>) -> Option<String> {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
@@ -60,7 +61,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
 }
 
-/// What is wrong with a file of lines that has no end: its last line may be half of a longer one.
+/// The fault of a file of lines that has no end: its last line may be half of a longer one.
 pub const CUT: &str = "does not end with a line break, as if only half had been written: complete it, and end its last line with a \
                        line break";
 

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::{FileError, read_private};
 
-/// What the last look has found. Editors and `cp` write in place, and half a file may be a valid one that means more: content counts
-/// once two looks have found the same.
+/// The result of the last look. Editors and `cp` write in place, and half a file may be a valid one that means more:
+/// content counts once two looks have found the same.
 #[derive(Debug, Clone, Default)]
 pub struct Settled(Option<Vec<u8>>);
 
 impl Settled {
-    /// What this look has found, if it is what the last one has found.
+    /// Returns what this look has found, if it is what the last one has found.
     pub fn of<T: AsRef<[u8]>, E>(&mut self, found: Result<T, E>) -> Result<Option<T>, E> {
         let found = found.inspect_err(|_| self.0 = None)?;
         let now = Some(hash(found.as_ref()));

@@ -17,7 +17,7 @@ use rustix::{fs::OFlags, process::geteuid};
 use crate::findings::Finding;
 
 pub const NAME: &str = ".env";
-/// What `wxmint init` writes, with values of its own.
+/// `wxmint init` writes this, with values of its own.
 pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
 /// In bytes: many times as long as `.env.example`.
@@ -26,7 +26,7 @@ const LARGEST: u64 = 256 * 1024;
 const SECRETS: [&str; 4] =
     ["WXMINT_APP_SECRET", "WXMINT_REDIS_URL", "WXMINT_WECHAT_PROXY", "OTEL_EXPORTER_OTLP_HEADERS"];
 
-/// What the Chinese example says about a variable: the comments above it, but for examples and pages.
+/// The words of the Chinese example about a variable: the comments above it, but for examples and pages.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
     let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
@@ -36,7 +36,7 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
 
 static NOTE: OnceLock<Finding> = OnceLock::new();
 
-/// What is unusual about the file that was loaded.
+/// Says what is unusual about the file that was loaded.
 pub fn note() -> Option<&'static Finding> {
     NOTE.get()
 }

@@ -38,7 +38,7 @@ use crate::{
 
 pub use crate::apps::AppsSource;
 
-/// Who knows the business users.
+/// The party that knows the business users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountsSource {
     /// `auto`: the first login of a person makes a user.
@@ -50,7 +50,7 @@ pub enum AccountsSource {
 }
 
 impl AccountsSource {
-    /// Of the business's own service.
+    /// The URL of the business's own service.
     pub fn url(&self) -> Option<&Url> {
         if let Self::Service(url) = self { Some(url) } else { None }
     }

@@ -109,7 +109,8 @@ fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
     }
 }
 
-/// What a row of the Chinese tables says about a variable, as comments: a sentence a line, and then the pages that it links to.
+/// The words of a row of the Chinese tables about a variable, as comments: a sentence a line, and then the pages that
+/// it links to.
 fn comments(row: &str, is_set: bool) -> String {
     let mut cells = row.trim_end_matches(" |").split(" | ").skip(1);
     let (default, meaning) = (cells.next().unwrap_or_default(), cells.next().expect("a meaning"));

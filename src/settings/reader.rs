@@ -37,7 +37,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// What the Kubernetes manifests contain where only the operator knows the value.
+/// The Kubernetes manifests contain this where only the operator knows the value.
 const PLACEHOLDER: &str = "REPLACE-ME";
 const QUOTED: &str = "stands in quotation marks, which `docker --env-file` keeps: remove them";
 

@@ -54,12 +54,12 @@ impl StoreSettings {
 
 const WITHOUT_TLS: &str = "does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set";
 
-/// What is wrong with the text, if it is no URL of a store.
+/// Reads the text, or says why it is no URL of a store.
 pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
     if text == "memory:" { Ok(StoreUrl::Memory) } else { text.parse().map(StoreUrl::Redis) }
 }
 
-/// What errors of the link to Redis call the settings.
+/// The names of the settings in errors of the link to Redis.
 const PROGRAM: Program = Program {
     ca_file: "WXMINT_REDIS_CA_FILE",
     cert_file: "WXMINT_REDIS_CERT_FILE",

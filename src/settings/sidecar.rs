@@ -1,4 +1,4 @@
-//! What `wxmint sidecar` needs to know. It reads none of the issuer's secrets.
+//! The settings of `wxmint sidecar`. It reads none of the issuer's secrets.
 
 use std::net::SocketAddr;
 

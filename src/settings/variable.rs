@@ -13,7 +13,7 @@ pub struct Variable<T> {
     is_required: bool,
 }
 
-/// What `.env.example` says of a variable.
+/// The words of `.env.example` about a variable.
 pub(super) struct VariableEntry {
     pub(super) name: &'static str,
     /// The right form, in words, with the range.
@@ -82,7 +82,7 @@ impl<T> Variable<T> {
         self.entry().default.filter(|_| !self.is_required)
     }
 
-    /// What holds if an option that can replace the variable is not given: for the option's help.
+    /// Says what holds if an option that can replace the variable is not given: for the option's help.
     pub fn fallback(&self) -> String {
         match self.default() {
             None | Some("") => format!("else {}", self.name),

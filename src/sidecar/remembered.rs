@@ -72,7 +72,7 @@ impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
 pub(super) struct TokenHash([u8; 32]);
 
 pub(super) struct Remembered {
-    /// Of this process, so that nobody outside can construct tokens whose hashes collide.
+    /// Each process has its own, so that nobody outside can construct tokens whose hashes collide.
     hash_key: hmac::Key,
     cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
 }

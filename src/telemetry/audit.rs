@@ -66,7 +66,7 @@ impl Activity {
         self.row().3
     }
 
-    /// What a request of the admin listener or a command changes in an account.
+    /// The change that a request of the admin listener or a command makes in an account.
     pub fn changing_account(operation: &str) -> Option<Self> {
         Some(match operation {
             "dissolve" => Self::Unbind,
@@ -79,12 +79,13 @@ impl Activity {
     }
 }
 
-/// Who sent a request, and which one. Whatever names a request in logs stands in audit events through this.
+/// The sender of a request, and which request it is. Whatever names a request in logs stands in audit events through
+/// this.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// `None` for a command.
     pub request_id: Option<String>,
-    /// Of the caller's trace, if it names one.
+    /// The id of the caller's trace, if it names one.
     pub trace_id: Option<String>,
     /// The client's address, as limits count it. `None` for a command.
     pub address: Option<String>,
@@ -106,7 +107,7 @@ pub struct Event {
     pub by: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
-    /// What the app is, if it is configured and no mini program.
+    /// The kind of the app, if it is configured and no mini program.
     pub app_kind: Option<&'static str>,
     /// The page whose token it is about.
     pub client: Option<AppId>,
@@ -118,14 +119,14 @@ pub struct Event {
     pub limit: Option<&'static str>,
     pub until: Option<DateTime<Utc>>,
     pub new_user: bool,
-    /// What else a reader should know. Never from a client.
+    /// A note for the reader, which never comes from a client.
     pub note: Option<String>,
     /// Set where events are folded, and by nobody else.
     pub several: Option<Several>,
 }
 
 impl Event {
-    /// Whom the event is counted for if neither a secret nor a person is known.
+    /// The event is counted for this address if neither a secret nor a person is known.
     pub fn address(&self) -> &str {
         self.origin.address.as_deref().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What the crates tell of their calls, as metrics and spans.
+//! The calls of the crates, as metrics and spans.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use wxmint_wechat::{OnEnd, Outcome};
 
 use super::{Metrics, Step};
 
-/// What WeChat bills, each number 0.03 yuan: <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
+/// WeChat bills these, each number 0.03 yuan:
+/// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
 
 impl wxmint_redis_link::Observer for Metrics {

@@ -1,5 +1,6 @@
-//! What this process remembers of late: the logins of the last hour, by mini program and outcome, and the last events of users, which
-//! are found by user and by request id. Both are in memory alone: they end with the process, and other processes have their own.
+//! This process remembers the latest events: the logins of the last hour, by mini program and outcome, and the last
+//! events of users, which are found by user and by request id. Both are in memory alone: they end with the process, and
+//! other processes have their own.
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ const MINUTES: u64 = 60;
 const MOST: usize = 8192;
 const MOST_TOLD: usize = 100;
 
-/// What is remembered. Minutes are counted from its beginning by a clock that nobody sets.
+/// The memory. Minutes are counted from its beginning by a clock that nobody sets.
 pub struct Recent {
     begun: Instant,
     hour: Mutex<Hour>,
@@ -47,7 +48,8 @@ struct Noted {
     event: UserEvent,
 }
 
-/// Whom an event is about. A person belongs to the user whom the person is bound to when somebody asks.
+/// The user or person whom an event is about. A person belongs to the user whom the person is bound to when somebody
+/// asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
     User(UserId),
@@ -176,7 +178,7 @@ impl Recent {
             let own = room.iter().filter(|noted| whose.contains(&noted.whose));
             events.extend(own.map(|noted| noted.event.clone()));
         }
-        // Of one login, the binding comes first.
+        // The binding comes first of one login's events.
         events.sort_by_key(|event| event.at);
         events.reverse();
         events.truncate(MOST_TOLD);

@@ -1,4 +1,4 @@
-//! What Redis looks like from here.
+//! Redis, as it looks from here.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
 

@@ -1,5 +1,5 @@
-//! What became of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the last hour
-//! for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
+//! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
+//! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -49,12 +49,12 @@ pub struct LastScans {
     clients: Vec<ScansOfClient>,
 }
 
-/// What became of the requests of a client.
+/// The outcomes of the requests of a client.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ScansOfClient {
     #[schema(value_type = String, example = "shop-web")]
     client_id: AppId,
-    /// What the phone shows.
+    /// The phone shows this name.
     #[schema(example = "晨光商城 网页版")]
     name: String,
     /// Requests of the last three minutes that were neither denied nor fetched here.
@@ -92,8 +92,8 @@ impl Scans {
         }
     }
 
-    /// What became of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or `repeated`. A client
-    /// that is not in the file is not counted.
+    /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
+    /// `repeated`. A client that is not in the file is not counted.
     pub fn count(&self, client: &AppId, outcome: &'static str) {
         let mut known = lock(&self.known);
         let Known { clients, hour } = &mut *known;

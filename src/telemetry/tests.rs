@@ -17,7 +17,7 @@ use wxmint_wechat::{Observer, Outcome};
 use super::{Audit, KeySample, LogFormat, Metrics};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
-/// What `wxmint sidecar` prints: tests/it/alerts.rs.
+/// `wxmint sidecar` prints these: tests/it/alerts.rs.
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
@@ -41,7 +41,7 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
     found
 }
 
-/// What serve prints when everything that it counts has happened.
+/// The text that serve prints when everything that it counts has happened.
 fn printed() -> String {
     let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
     let took = Duration::from_millis(3);

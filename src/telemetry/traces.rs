@@ -56,7 +56,7 @@ impl Trace {
         self.0.span().span_context().trace_id()
     }
 
-    /// What `steps` do is done for this request.
+    /// The steps are done for this request.
     pub fn around<F: Future>(self, steps: F) -> impl Future<Output = F::Output> {
         steps.with_context(self.0)
     }

@@ -10,11 +10,12 @@ use crate::unprintable;
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// What the phone sends: eight letters. Whoever has it can look at the request, so it does not print.
+/// The phone sends these eight letters. Whoever has it can look at the request, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct UserCode([u8; 8]);
 
-/// What the page asks with: 256 bits, of which 216 are random. The others are the user code, under which the request is stored.
+/// The page asks with these 256 bits, of which 216 are random. The others are the user code, under which the request is
+/// stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceCode(UserCode, String);
 

@@ -88,7 +88,7 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
-/// What programs write where a value is missing, and the headings of its column, in small letters.
+/// Programs write these where a value is missing, and the headings of its column, in small letters.
 const FILLERS: [&str; 20] = [
     "0",
     "-1",

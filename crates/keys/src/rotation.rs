@@ -265,7 +265,7 @@ pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
     pub state: KeyState,
-    /// Which key signs from now on. For up to one lead, verifiers may not know it.
+    /// This key signs from now on. For up to one lead, verifiers may not know it.
     pub successor: Successor,
     /// When the successor first signs: far enough in the past that it also signs on a replica with a slow clock.
     pub begins: DateTime<Utc>,
@@ -273,7 +273,7 @@ pub struct Retirement {
     pub released: Option<String>,
 }
 
-/// Which key signs after an emergency retirement.
+/// The key that signs after an emergency retirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Successor {
     /// The same key as before, because the retired key was not signing.

@@ -14,7 +14,7 @@ use super::{
     url::RedisUrl,
 };
 
-/// What all connections of the process share.
+/// All connections of the process share this.
 #[derive(Clone)]
 pub struct RedisAccess {
     current: Arc<ArcSwap<RedisUrl>>,

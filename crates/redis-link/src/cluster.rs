@@ -28,7 +28,7 @@ const AT_A_TIME: usize = 2;
 /// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for ever.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
-/// What a server of the Cluster says, and which it is. Here, every replica that it knows of a primary may be none.
+/// A server of the Cluster, and what it says. Here, every replica that it knows of a primary may be none.
 type View = (Address, Vec<Primary>);
 
 /// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be settled,
@@ -137,7 +137,8 @@ fn read_range(range: Vec<Value>, asked: &Address) -> Option<(RangeInclusive<u16>
     (first <= last && usize::from(last) < CLUSTER_SLOTS).then_some((first..=last, servers))
 }
 
-/// Of a server: host, port, a name and more. The host is missing if it is that of the server that was asked.
+/// Reads the host, the port, a name and more of a server. The host is missing if it is that of the server that was
+/// asked.
 fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members = from_redis_value::<Vec<Value>>(server).ok()?.into_iter();
     let host: Option<String> = from_redis_value(members.next()?).ok()?;

@@ -38,7 +38,7 @@ const HOLDS: Duration = Duration::from_secs(30);
 /// Whether it has been said that Redis refuses to wait.
 static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Which replicas must confirm a write: each of these, and so many in all.
+/// The replicas that must confirm a write: each of these, and so many in all.
 #[derive(Debug)]
 struct Required {
     replicas: Vec<Address>,
@@ -50,7 +50,7 @@ struct Write<'a> {
     primaries: &'a Rc<Primaries>,
     primary: &'a Rc<Server>,
     confirm: Confirm,
-    /// What the primary said with the write.
+    /// The primary said this with the write.
     said: Replication,
 }
 
@@ -100,7 +100,7 @@ impl Write<'_> {
         })
     }
 
-    /// Which replicas must confirm it. `is_asked_anew`: see [`Self::successors`].
+    /// Finds the replicas that must confirm it. `is_asked_anew`: see [`Self::successors`].
     async fn required(&self, is_asked_anew: bool) -> Result<Required, Reason> {
         if let Confirm::Replicas(count) = self.confirm {
             return Ok(Required { replicas: Vec::new(), count: count.into() });
@@ -208,7 +208,7 @@ async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication
     }
 }
 
-/// What a server answers to `INFO replication`. `None` if it refuses to tell.
+/// Reads a server's answer to `INFO replication`. `None` if it refuses to tell.
 fn replication(server: &Server, info: &Value) -> Option<Replication> {
     Replication::parse(&redis::from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
 }

@@ -1,4 +1,4 @@
-//! What went wrong at a server, and what may help against it.
+//! The failures of a server, and what may help against them.
 
 use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
 
@@ -42,7 +42,7 @@ pub(crate) enum Problem {
     Refused,
 }
 
-/// What a server answers that is not, or no longer, the one to ask.
+/// The answers of a server that is not, or no longer, the one to ask.
 const WRONG_SERVER: &[&str] =
     &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "UNBLOCKED"];
 

@@ -21,7 +21,7 @@ use super::{
     url::RedisUrl,
 };
 
-/// Who is told of each call, for metrics and traces.
+/// It is told of each call, for metrics and traces.
 pub trait Observer {
     /// A call begins. What this returns is told whether it was answered; `None` where nobody wants to know.
     fn call_begins(&self, call: &'static str) -> Option<Box<dyn FnOnce(bool)>>;
@@ -169,7 +169,7 @@ impl Link {
         Ok(primaries.all())
     }
 
-    /// What is known of the primaries of the present URL.
+    /// Everything that is known of the primaries of the present URL.
     pub(crate) fn primaries(&self) -> Rc<Primaries> {
         let mut primaries = self.primaries.borrow_mut();
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.url()) {

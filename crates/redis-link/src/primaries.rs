@@ -1,5 +1,6 @@
-//! What a worker knows of the primaries of one URL. If a call fails because this knowledge is outdated, the worker searches for
-//! the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a search.
+//! A worker's knowledge of the primaries of one URL. If a call fails because this knowledge is outdated, the worker
+//! searches for the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a
+//! worker share a search.
 
 use std::{
     cell::{Cell, RefCell},
@@ -65,7 +66,7 @@ impl Primaries {
         matches!(self.layout(), Layout::Cluster(_))
     }
 
-    /// What the URL names, for the log.
+    /// The servers that the URL names, for the log.
     pub(crate) fn name(&self) -> String {
         names(self.connector.url.named())
     }
@@ -80,7 +81,7 @@ impl Primaries {
         self.table.borrow().clone()
     }
 
-    /// Who could take over from a primary. `None` if the server is no primary.
+    /// The replicas that could take over from a primary. `None` if the server is no primary.
     pub(crate) fn successors_of(&self, address: &Address) -> Option<Successors> {
         self.known(|primary| primary.address == *address, |(primary, _)| primary.successors.clone())
     }
@@ -149,7 +150,8 @@ impl Primaries {
         self.found.get().is_some_and(|found| found >= since)
     }
 
-    /// What a search has found that began then. Keeps the connections to servers that are still primaries, and drops the others.
+    /// Takes over the result of a search that began then. Keeps the connections to servers that are still primaries,
+    /// and drops the others.
     pub(crate) fn put_in_use(&self, found: Vec<Primary>, began: Option<Instant>) {
         self.found.set(began);
         let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{slot::CLUSTER_SLOTS, url::Address};
 
-/// What a search finds of one primary.
+/// A search finds this of one primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Primary {
     pub(crate) address: Address,
@@ -13,7 +13,8 @@ pub struct Primary {
     pub(crate) successors: Successors,
 }
 
-/// Who could take over from a primary, as those say who decide it: the Sentinels, or the other primaries of a Cluster.
+/// The replicas that could take over from a primary, as those say who decide it: the Sentinels, or the other primaries
+/// of a Cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Successors {
     /// Every replica that the deciders know. They know some.

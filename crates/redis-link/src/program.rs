@@ -1,10 +1,10 @@
-//! What the link has to know of the program that uses it.
+//! The link has to know this of the program that uses it.
 
 use std::{fs, path::Path};
 
 use zeroize::Zeroizing;
 
-/// What errors call the settings of the program, and how it reads a file that holds a secret.
+/// The names of the program's settings in errors, and how it reads a file that holds a secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// The setting that names the file of authorities.

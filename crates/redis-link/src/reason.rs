@@ -5,15 +5,15 @@ use std::fmt;
 /// In words for the log, which contain neither keys nor values, and by its cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do about it, where that takes words of this very case.
+    /// The advice, where it takes words of this very case.
     pub cure: Option<String>,
     /// By which a program chooses its own advice.
     pub cause: Cause,
 }
 
-/// What something has failed of.
+/// The cause of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The host's name has no address.

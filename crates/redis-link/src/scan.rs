@@ -19,13 +19,13 @@ pub struct Place {
     cursor: u64,
     /// The number of the primary, in the order of their addresses.
     primary: usize,
-    /// Which process it is; empty at the beginning of each primary.
+    /// The process that it is; empty at the beginning of each primary.
     server: String,
     /// The fingerprint of all primaries and their slots.
     layout: u64,
 }
 
-/// What a walk has come to.
+/// The place that a walk has come to.
 #[derive(Debug)]
 pub enum Step<T> {
     /// Some of what is looked for.

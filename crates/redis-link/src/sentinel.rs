@@ -23,7 +23,7 @@ use super::{
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;
 
-/// What a Sentinel says.
+/// A Sentinel's word on the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
     epoch: u64,
@@ -38,7 +38,7 @@ struct Word {
 pub(crate) struct Sentinels {
     servers: Vec<Server>,
     master: String,
-    /// Of the primary that they have named. It increases with each failover.
+    /// The epoch of the primary that they have named. It increases with each failover.
     epoch: Cell<Option<u64>>,
 }
 
@@ -102,8 +102,8 @@ async fn is_primary(server: &Server) -> Result<(), Reason> {
     server.ask(redis::pipe().cmd("INFO").arg("replication"), read).await
 }
 
-/// Who could take over from a primary. One Sentinel that might promote a replica is enough, and if no majority of the
-/// `sentinels` is sure of the primary, any replica may be promoted.
+/// Finds the replicas that could take over from a primary. One Sentinel that might promote a replica is enough, and if
+/// no majority of the `sentinels` is sure of the primary, any replica may be promoted.
 fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors {
     let of_it = || words.iter().filter(|word| word.primary == *primary);
     let mut known = BTreeMap::<&Address, bool>::new();

@@ -8,7 +8,7 @@ pub fn slot_of(key: &[u8]) -> u16 {
     crc16(hashed(key)) % CLUSTER_SLOTS as u16
 }
 
-/// What stands between the first `{` and the next `}`, if anything does. Otherwise the whole key.
+/// The text between the first `{` and the next `}`, if there is any. Otherwise the whole key.
 fn hashed(key: &[u8]) -> &[u8] {
     let tagged = || {
         let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];

@@ -1,4 +1,4 @@
-//! What the primaries say of themselves, for metrics and checks.
+//! The primaries' own words on their state, for metrics and checks.
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::{
     server::Server,
 };
 
-/// What the primaries of Redis say of themselves.
+/// The primaries of Redis say this of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// The primaries that answer, and how many replicas of each are online.

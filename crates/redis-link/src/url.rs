@@ -17,7 +17,7 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-/// Which servers there are, and how to find the one that has a key.
+/// The servers, and how to find the one that has a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
     Single(Address),
@@ -98,7 +98,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What is wrong, and which form is right. It never quotes the URL, which may contain a password.
+/// It says what is wrong, and which form is right. It never quotes the URL, which may contain a password.
 type Fault = &'static str;
 
 const UNREADABLE: Fault = "cannot be read: it is redis://user:password@host:port/database, with a port from 1 to 65535, an \
@@ -141,7 +141,7 @@ impl FromStr for RedisUrl {
     }
 }
 
-/// What stands before the `?`, and the one file that may be named behind it.
+/// Divides what stands before the `?` from the one file that may be named behind it.
 fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathBuf>), Fault> {
     let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
     let path = query.and_then(|query| query.strip_prefix("sentinel_password_file="));

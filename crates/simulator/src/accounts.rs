@@ -43,7 +43,7 @@ pub struct Account {
     pub phone: Option<String>,
     #[serde(skip)]
     key: Option<String>,
-    /// What the user's tokens are to say, an object; `null` is none.
+    /// The user's tokens are to say this object; `null` is none.
     #[serde(skip)]
     claims: Value,
     /// Whether the user may not log in.
@@ -51,7 +51,7 @@ pub struct Account {
     shut_out: bool,
 }
 
-/// What a user logs in with.
+/// A user logs in with this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
@@ -215,10 +215,10 @@ pub struct Link {
     pub openid: String,
 }
 
-/// What wxmint knows of a user, and the account service does not.
+/// wxmint knows this of a user, and the account service does not.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Known {
-    /// Who is bound to the user.
+    /// The people who are bound to the user.
     pub links: Vec<Link>,
     /// Whether an operator has blocked the user.
     pub blocked: bool,

@@ -27,7 +27,7 @@ pub struct App {
     pub kind: Kind,
 }
 
-/// What it is at WeChat.
+/// The app's kind at WeChat.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
     #[default]
@@ -65,7 +65,7 @@ impl FromStr for App {
     }
 }
 
-/// What holds for each app now, in the order of the apps.
+/// The terms that hold for each app now, in the order of the apps.
 pub(super) struct Terms(Mutex<Vec<Term>>);
 
 struct Term {

@@ -100,7 +100,7 @@ pub(super) struct Call<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// What WeChat answers with status 200.
+/// An answer of WeChat's with status 200.
 pub(super) struct Answer {
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,

@@ -58,7 +58,7 @@ impl EncryptKeys {
         self.0.iter().rev().take(GIVEN).map(shown).collect()
     }
 
-    /// What `getLatestUserKey` gives the mini program.
+    /// `getLatestUserKey` gives this to the mini program.
     fn for_phone(&mut self, renew: bool, now: DateTime<Utc>) -> Value {
         let newest = self.newest(renew, now);
         let (encrypt_key, iv) = newest.texts();
@@ -74,7 +74,7 @@ impl World {
         people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
     }
 
-    /// What `getLatestUserKey` gives the mini program.
+    /// `getLatestUserKey` gives this to the mini program.
     pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
         let mut people = lock(&self.people);
         let person = people.named(name, &self.apps);

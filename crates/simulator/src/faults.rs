@@ -19,7 +19,7 @@ const EVERY_PATH: &str = "*";
 pub(super) struct Fault {
     #[serde(default = "every_path")]
     path: String,
-    /// Of the only app whose requests meet it.
+    /// The only app whose requests meet it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     appid: Option<String>,
     pub(super) kind: Kind,
@@ -74,7 +74,7 @@ pub(super) enum Kind {
 }
 
 impl Fault {
-    /// What is wrong with it. A member of another kind is an error.
+    /// Says what is wrong with it. A member of another kind is an error.
     pub(super) fn check(&self) -> Result<(), String> {
         let known = Endpoint::ALL.map(Endpoint::path);
         if self.path != EVERY_PATH && !known.contains(&self.path.as_str()) {
@@ -127,7 +127,7 @@ impl Fault {
     }
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) delay: Duration,

@@ -224,7 +224,7 @@ mod tests {
         refused["errcode"].clone()
     }
 
-    /// What another make of decoder reads, of the JPEG and of the QR code; and the width of the picture.
+    /// Lets another make of decoder read the JPEG and the QR code; and the width of the picture.
     fn read(answer: &Answer) -> (String, u32) {
         assert_eq!(answer.content_type, "image/jpeg", "{:?}", answer.body);
         let picture = load_from_memory_with_format(&answer.body, ImageFormat::Jpeg).expect("a JPEG").into_luma8();

@@ -16,7 +16,7 @@ use super::{
 /// With more tokens than this, all are forgotten. Nobody needs one for longer than a moment.
 const MANY_TOKENS: usize = 100_000;
 
-/// What each `access_token` tells: the openid, the scope, and what userinfo answers.
+/// Each `access_token` tells this: the openid, the scope, and what userinfo answers.
 #[derive(Default)]
 pub(super) struct Grants(HashMap<String, (String, Scope, Value)>);
 

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::App;
 
-    /// What the form of a page sends, with the name that it suggests.
+    /// The form of a page sends this, with the name that it suggests.
     fn sent(page: &str) -> String {
         let fields = page.split("<input ").skip(1).map(|field| {
             let [name, value] =

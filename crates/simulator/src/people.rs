@@ -64,7 +64,7 @@ struct Code {
     spent: bool,
 }
 
-/// What a code is for. It works for nothing else.
+/// The purpose of a code. It works for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Login,

@@ -20,7 +20,7 @@ const DAYS: u16 = 31;
 const NAME: &str = "微信用户";
 const PICTURE: &str = "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132";
 
-/// What a test asks for, and how it should differ from WeChat's data.
+/// A test asks for this, and says how it should differ from WeChat's data.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -47,7 +47,7 @@ enum Kind {
     Share,
 }
 
-/// Which session key: the current one, or the one that the last login replaced.
+/// The session key: the current one, or the one that the last login replaced.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Under {

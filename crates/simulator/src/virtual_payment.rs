@@ -17,7 +17,7 @@ const BAD_FIELDS: Refusal = Refusal(268_490_002);
 const BAD_SIGNATURE: Refusal = Refusal(268_490_003);
 const NO_SESSION: Refusal = Refusal(268_490_009);
 
-/// What a mini program passes to `wx.requestVirtualPayment`, and on whose phone.
+/// A mini program passes this to `wx.requestVirtualPayment`, and on whose phone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Payment {
@@ -66,8 +66,8 @@ impl World {
         Ok(balance.to_string())
     }
 
-    /// What the mini program's `success` or `fail` is called with. A session key that has been replaced is told by -15005, as a
-    /// wrong signature, because WeChat does not remember it.
+    /// The mini program's `success` or `fail` is called with this. A session key that has been replaced is told by
+    /// -15005, as a wrong signature, because WeChat does not remember it.
     pub(super) fn virtual_payment(&self, app: usize, payment: &Payment) -> Value {
         let sign_data = serde_json::from_str::<Map<String, Value>>(&payment.sign_data).unwrap_or_default();
         let named = ["offerId", "outTradeNo", "currencyType"].iter().all(|name| text(&sign_data, name).is_some());

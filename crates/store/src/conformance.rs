@@ -1,4 +1,4 @@
-//! What every store must do, whatever it is made of. Run against both by `cargo test`; the Redis part wants
+//! Every store must do this, whatever it is made of. Run against both by `cargo test`; the Redis part wants
 //! `redis-server` on the PATH.
 #![cfg(test)]
 
@@ -1083,7 +1083,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
-/// Whom `openid` has left, by user, with the unionids.
+/// The users whom `openid` has left, with the unionids.
 async fn left_by(store: &dyn Store, openid: &str) -> Vec<(String, Vec<String>)> {
     let left = store.left_by(&person(openid)).await.expect("an answer");
     let mut left: Vec<_> = left

@@ -28,7 +28,7 @@ pub const MOST_PICTURES: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceRequest {
     pub client: AppId,
-    /// Whose users may say yes.
+    /// The app whose users may say yes.
     pub app: AppId,
     /// The page's, as the phone shows it.
     pub address: String,
@@ -40,7 +40,7 @@ pub struct DeviceRequest {
     pub numbers: Option<([String; 3], String)>,
 }
 
-/// What became of a request to open.
+/// The outcome of a request to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     Open,
@@ -92,7 +92,7 @@ pub struct Grant {
     pub claims: String,
 }
 
-/// What a page that asks is told.
+/// The answer to a page that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Poll {
     /// No request has this device code, or another client's has.
@@ -109,7 +109,7 @@ pub enum Poll {
     Repeated(Issued),
 }
 
-/// What is stored of a device code.
+/// The digest that is stored of a device code.
 pub(super) fn digest_of(code: &DeviceCode) -> String {
     short_digest(code.expose()).to_string()
 }

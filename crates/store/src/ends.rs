@@ -1,4 +1,5 @@
-//! Whose a token is, how tokens are ended before they expire, the stream from which verifiers learn it, and who is blocked.
+//! The owner of a token, how tokens are ended before they expire, the stream from which verifiers learn it, and who is
+//! blocked.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -29,7 +30,7 @@ pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Dur
     longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
 }
 
-/// Whose a token is, and whether it has been ended.
+/// The owner of a token, and whether it has been ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenState {
     /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
@@ -68,7 +69,7 @@ pub struct Issued {
     pub expires_at: i64,
 }
 
-/// What verifiers must no longer accept. Times are seconds since 1970 by the store's clock.
+/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// A user's tokens with `iat` not after `before`.
@@ -126,7 +127,7 @@ impl Ended {
     }
 }
 
-/// What a user's records say, whether or not the user has people.
+/// A user's records say this, whether or not the user has people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserState {
     pub blocked: bool,
@@ -157,7 +158,7 @@ pub trait Ends {
     /// requires that any replica has noted, also after the setting was shortened. Costs nothing if it was noted lately.
     async fn note_life(&self, life: Duration) -> Result<()>;
 
-    /// Whose a token is, and whether it has been ended.
+    /// Finds the owner of a token, and whether it has been ended.
     async fn token_state(&self, token: &Issued) -> Result<TokenState>;
 
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
@@ -187,7 +188,7 @@ pub trait Ends {
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
     async fn end_key(&self, kid: &str) -> Result<bool>;
 
-    /// Which of these keys the stream calls ended.
+    /// Those of these keys that the stream calls ended.
     async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>>;
 
     /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition

@@ -14,7 +14,7 @@ pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
 /// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the user's people.
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What was erased of one person.
+/// The number of things that were erased of one person.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ErasedPerson {
     /// The record of bindings. Its number stays for [`NUMBERS_KEPT`].

@@ -1,4 +1,4 @@
-//! What outlives a request: claimed codes, sealed session keys, bindings, tickets, limits.
+//! The things that outlive a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
 //! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose answer was
 //! lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival request. Only limits
@@ -178,8 +178,8 @@ pub enum Cell {
     Address(String),
     /// Requests of pages from an address.
     Devices(String),
-    /// What strangers send from an address who may have guessed a code: pictures, approvals without a token, device codes that are
-    /// nobody's.
+    /// Requests of strangers from an address who may have guessed a code: pictures, approvals without a token, device
+    /// codes that are nobody's.
     DeviceTries(String),
     Logins(Person),
     /// Failed passwords of a person for a user name, which is given by its digest.
@@ -188,7 +188,7 @@ pub enum Cell {
     Calls(Person, PersonalCall),
     /// Forced renewals of an app's access token: by whom, and in periods of how many seconds.
     ForcedRenewals(AppId, String),
-    /// What a platform does about a change of a merchant's, which is given by its digest.
+    /// The work of a platform on a change of a merchant's, which is given by its digest.
     Merchant(AppId, String),
     Polls(String),
 }
@@ -206,7 +206,7 @@ pub enum PersonalCall {
     Device,
 }
 
-/// What a login writes, in one atomic step.
+/// A login writes this, in one atomic step.
 #[derive(Debug, Clone)]
 pub struct LoginRecord {
     pub person: Person,
@@ -217,7 +217,7 @@ pub struct LoginRecord {
     pub newcomer: Newcomer,
 }
 
-/// What a record does if the person was never bound and has dissolved nothing.
+/// The way to record somebody who was never bound and has dissolved nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Newcomer {
     /// Counts the login, as it does for everybody.
@@ -234,7 +234,7 @@ pub enum Newcomer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     Counted {
-        /// Of the person's binding.
+        /// The state of the person's binding.
         state: BindingState,
         /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens reaches to
         /// the last exchange that is stored, whatever the clock says by then.

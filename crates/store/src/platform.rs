@@ -1,4 +1,4 @@
-//! What a third-party platform keeps: its ticket, and who has let it act for them. Every replica follows it.
+//! A third-party platform keeps this: its ticket, and who has let it act for them. Every replica follows it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,15 +22,15 @@ pub struct Matter {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Note<'a> {
-    /// What it is about: letters, digits and colons.
+    /// The matter that it is about: letters, digits and colons.
     pub matter: &'a str,
     pub new: &'a Matter,
     pub expected: Expected<'a>,
-    /// Of the push that has said it.
+    /// The digest of the push that has said it.
     pub push: Option<&'a str>,
 }
 
-/// What must be known of the matter, or the note is late.
+/// The state of the matter that must be known, or the note is late.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected<'a> {
     /// Nothing that is later.

@@ -37,7 +37,7 @@ pub struct InvalidTicket;
 pub struct TicketHolder {
     pub person: Person,
     pub unionid: Option<UnionId>,
-    /// What the code's exchange brought.
+    /// The session key that the code's exchange brought.
     pub key: ExchangedKey,
 }
 

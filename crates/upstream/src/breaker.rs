@@ -23,13 +23,13 @@ const CALLS_PER_FREE_PLACE: u32 = 7;
 /// How many apps are remembered. Those that have nothing in flight are forgotten beyond.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// What is known of the calls to one service, by app.
+/// The record of the calls to one service, by app.
 #[derive(Debug)]
 pub struct Breaker<App: Eq + Hash> {
     max_in_flight: u32,
-    /// Of all apps together. Counts as failures the apps that got no answer.
+    /// The record of all apps together. It counts as failures the apps that got no answer.
     all: RefCell<Record>,
-    /// Of each app that has calls in flight, or whose last call failed.
+    /// The record of each app that has calls in flight, or whose last call failed.
     each: RefCell<HashMap<App, Record>>,
 }
 
@@ -41,7 +41,7 @@ struct Record {
     open_until: Option<Instant>,
     /// How many calls have succeeded, to tell which calls are older than the last success.
     successes: u64,
-    /// Of an app: the successes of all when the app was last counted among those that got no answer.
+    /// The successes of all when this app was last counted among those that got no answer.
     unanswered_at: Option<u64>,
 }
 
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     const FEW: u32 = 80;
-    /// What one app may have of [`FEW`] places.
+    /// One app may have so many percent of [`FEW`] places.
     const OF_ONE: u32 = 70;
 
     fn called(breaker: &Rc<Breaker<u32>>, app: u32, outcome: CallOutcome, now: Instant) {

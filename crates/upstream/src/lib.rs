@@ -73,11 +73,11 @@ pub struct Upstream {
 
 /// A response of any status.
 pub struct Fetched {
-    /// Of the response, whatever it is.
+    /// The response's status, whatever it is.
     pub status: StatusCode,
-    /// Of the response.
+    /// The response's headers.
     pub headers: HeaderMap,
-    /// Of the response, whole.
+    /// The response's whole body.
     pub body: Vec<u8>,
 }
 

@@ -22,7 +22,7 @@ pub enum KeyError {
     Unusable {
         /// The key's position in the set, counted from 1, and its `kid`.
         key: String,
-        /// What is wrong with the key.
+        /// The fault of the key.
         reason: String,
     },
     /// Two keys have the same `kid` or the same `nbf`, so it is unclear which one is meant.

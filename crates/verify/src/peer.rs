@@ -152,7 +152,7 @@ impl Trusted {
     }
 }
 
-/// What is known of one issuer.
+/// The state of one issuer's keys and ends here.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownOf<'a> {
     /// The issuer.
@@ -171,8 +171,8 @@ pub struct KnownOf<'a> {
     pub lacks_ends: bool,
 }
 
-/// Which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no longer
-/// accepts it once those keys have changed or the token was ended.
+/// Tells which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no
+/// longer accepts it once those keys have changed or the token was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
     issuer: usize,
@@ -252,7 +252,7 @@ impl Peer {
         })
     }
 
-    /// What is known of each issuer, in the order in which the issuers were given.
+    /// The state of each issuer, in the order in which the issuers were given.
     pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
         let now = now();
         self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {

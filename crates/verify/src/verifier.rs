@@ -33,7 +33,7 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// The longest token life that can be configured for an issuer (`WXMINT_TOKEN_TTL`).
 pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
-/// Which tokens a verifier accepts.
+/// The rules by which a verifier accepts tokens.
 #[derive(Debug, Clone)]
 pub struct VerifierPolicy {
     /// The issuer, which a token's `iss` must equal byte for byte.

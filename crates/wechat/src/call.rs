@@ -1,4 +1,4 @@
-//! What all of WeChat's responses have in common, and all ways in which a call can fail.
+//! Everything that WeChat's responses have in common, and all ways in which a call can fail.
 
 use std::{borrow::Cow, fmt::Display, str::FromStr, time::Duration};
 
@@ -58,8 +58,8 @@ impl CallError {
         }
     }
 
-    /// What the breaker counts it as. Most errcodes may be caused by what one client has sent, so they must not affect other
-    /// clients.
+    /// The outcome as which the breaker counts it. Most errcodes may be caused by what one client has sent, so they
+    /// must not affect other clients.
     pub(super) fn outcome(&self) -> CallOutcome {
         match self {
             Self::Refused { verdict: Verdict::Busy, .. } => CallOutcome::AppFailed,

@@ -36,7 +36,7 @@ pub(super) fn call_ends() -> Deadline {
     Deadline::now() + TOTAL_TIMEOUT
 }
 
-/// Who is told of each call that is sent, for metrics and traces.
+/// It is told of each call that is sent, for metrics and traces.
 pub trait Observer {
     /// A call begins. What this returns is told how it has ended; `None` where nobody wants to know.
     fn call_begins(&self, api: &'static str) -> Option<OnEnd>;
@@ -105,7 +105,7 @@ impl App {
     }
 }
 
-/// What an app is at WeChat, which decides how its codes are exchanged.
+/// The kind of an app at WeChat, which decides how its codes are exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppKind {

@@ -15,7 +15,7 @@ pub struct Session {
     pub openid: OpenId,
     /// The person in all apps of the owner, if WeChat knows a unionid.
     pub unionid: Option<UnionId>,
-    /// Of a mini program's person alone. Leaves the process only encrypted.
+    /// Only a mini program's person has one. Leaves the process only encrypted.
     pub session_key: Option<SessionKey>,
 }
 

@@ -54,7 +54,8 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::NotPermitted, &[61007]),
     (Verdict::PhoneNumbersSpent, &[1400001]),
     (Verdict::StaleRefreshToken, &[61023]),
-    // Of a platform: its address is not on the list, its ticket is old or wrong, or an authorization code is spent.
+    // A platform gets it: its address is not on the list, its ticket is old or wrong, or an authorization code is
+    // spent.
     (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
 ];
 

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use super::{Api, App, AppAccessToken, CallError, WeChat, call::read};
 
-/// What every JPEG begins with.
+/// Every JPEG begins with this.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
-/// What a mini-program code opens.
+/// The page that a mini-program code opens.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Scene<'a> {
-    /// What the page gets as `options.scene`: at most 32 characters.
+    /// The page gets this as `options.scene`: at most 32 characters.
     pub scene: &'a str,
     /// The page, without a slash in front; the mini program's first page if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ use super::{
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
 
-/// What WeChat grants for a code.
+/// WeChat grants this for a code.
 #[derive(Debug)]
 pub struct Grant {
     openid: OpenId,

@@ -49,7 +49,7 @@ pub struct EncryptedData {
 #[error("the field `{0}` does not have the form that WeChat gives it")]
 pub struct Malformed(&'static str);
 
-/// What decrypted data must match in order to be believed.
+/// Decrypted data must match this in order to be believed.
 pub struct DataCheck<'a> {
     pub person: &'a Person,
     pub now: DateTime<Utc>,

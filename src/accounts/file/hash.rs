@@ -85,7 +85,7 @@ impl StoredHash {
         Ok(verify_slices_are_equal(&computed, self.secret()).is_ok())
     }
 
-    /// What computing it costs: the memory in KiB, the passes over it, the lanes.
+    /// The cost of computing it: the memory in KiB, the passes over it, the lanes.
     pub(super) fn cost(&self) -> (u32, u32, u32) {
         (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
     }

@@ -24,7 +24,7 @@ pub struct User {
     /// The user id. Two names may have the same one.
     pub id: UserId,
     pub disabled: bool,
-    /// What the user's tokens say beside their own claims. All names of one user id have the same claims.
+    /// The user's tokens say this beside their own claims. All names of one user id have the same claims.
     pub claims: ClaimsColumn,
 }
 

@@ -90,7 +90,7 @@ impl BindingsFile {
         let rewound = (&self.file).rewind();
         rewound.map_err(|error| self.unusable(&format!("it must be a file that can be read twice: {error}")))?;
         let mut reader = BufReader::new(&self.file);
-        // What Windows puts before a text in UTF-8.
+        // Windows puts this before a text in UTF-8.
         if reader.fill_buf().is_ok_and(|begin| begin.starts_with("\u{feff}".as_bytes())) {
             reader.consume(3);
         }
@@ -102,7 +102,7 @@ impl BindingsFile {
     }
 }
 
-/// What is wrong with the file as a whole, if the trailer does not tell of the people who were found.
+/// Says what is wrong with the file as a whole, if the trailer does not tell of the people who were found.
 fn compare(found: usize, trailer: Option<&Trailer>) -> Result<(), String> {
     match trailer.map(Trailer::count) {
         None => {

@@ -1,4 +1,4 @@
-//! What `wxmint serve` needs.
+//! The needs of `wxmint serve`.
 
 use std::path::PathBuf;
 
@@ -139,7 +139,7 @@ fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     files.into_iter().filter_map(warning).collect()
 }
 
-/// What is unusual about the folder of apps.
+/// Finds what is unusual about the folder of apps.
 fn apps(source: &AppsSource) -> Vec<Finding> {
     let copies = source.copies_in_folder().into_iter().map(|path| {
         let found = format!("WXMINT_APPS_DIR: {} {IGNORED}", path.display());

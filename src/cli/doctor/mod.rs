@@ -91,7 +91,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
 }
 
-/// What is found of the configuration that `wxmint serve` in this process has, with its files as they are now.
+/// The findings on the configuration that `wxmint serve` in this process has, with its files as they are now.
 pub(super) fn of_this_process() -> Vec<Finding> {
     gather(&issuer::checks(false), |tells| issuer::examine(tells, false))
 }
@@ -129,8 +129,8 @@ fn line(finding: &Finding, names: &str, language: Language) -> String {
 /// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.
 static EXAMINING: Mutex<()> = Mutex::new(());
 
-/// What is found of each of `names`, in their order. The checks run in a thread of their own, which the end of the process
-/// does not wait for. They say nothing in the log, because all that they find is returned.
+/// The findings on each of `names`, in their order. The checks run in a thread of their own, which the end of the
+/// process does not wait for. They say nothing in the log, because all that they find is returned.
 fn gather<F: Future<Output = ()>>(
     names: &[&'static str],
     examine: impl FnOnce(Tells) -> F + Send + 'static,
@@ -162,7 +162,7 @@ fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
     all
 }
 
-/// Of settings that cannot be used, and of the checks that need them.
+/// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
     let fault = |Fault { variable, problem, wanted, example, in_file }: &Fault| {
         let place =

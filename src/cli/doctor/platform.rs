@@ -87,7 +87,7 @@ fn troubled(known: &Known) -> Option<Finding> {
     (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found(), advice))
 }
 
-/// What to do about what the service was last told when it asked for the platform's token.
+/// The advice about the answer that the service last got when it asked for the platform's token.
 fn cure(refusal: &Refusal) -> String {
     match refusal.errcode {
         61004 => {

@@ -1,4 +1,4 @@
-//! What an issuer publishes, as verifiers fetch it.
+//! The documents that an issuer publishes, as verifiers fetch them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What `wxmint sidecar` needs.
+//! The needs of `wxmint sidecar`.
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;

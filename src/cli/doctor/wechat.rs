@@ -102,7 +102,7 @@ fn console(kind: AppKind) -> &'static str {
     }
 }
 
-/// What to do about an errcode for which WeChat refuses logins too.
+/// The advice about an errcode for which WeChat refuses logins too.
 fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<String> {
     let console = console(kind);
     Some(match errcode {

@@ -33,7 +33,7 @@ const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";
 /// The folder of `WXMINT_APPS_DIR`, so that a second mini program is one more file.
 const APPS: &str = "apps";
-/// What git must not add: all of these, and the files with which commands lock them.
+/// git must not add these: all of them, and the files with which commands lock them.
 const SECRETS: [&str; 5] = [KEYS, VAULT, "apps/", env_file::NAME, ".*.lock"];
 
 #[derive(Args)]

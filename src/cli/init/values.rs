@@ -1,4 +1,4 @@
-//! What `wxmint init` must know: from options, from the environment, or from whoever sits at the terminal.
+//! `wxmint init` must know this: from options, from the environment, or from whoever sits at the terminal.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ const HOW: [&str; 2] = [
     "Give --appid, --app-secret-file, --issuer and --redis-url, or set the variables; at a terminal wxmint init asks.",
     "请给出 --appid、--app-secret-file、--issuer 和 --redis-url，或者设置上述变量；在终端里运行 wxmint init 时，它会逐项询问。",
 ];
-/// Of an AppID for WeChat itself. That of a simulator may have any form.
+/// The form of an AppID for WeChat itself. That of a simulator may have any form.
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
 
@@ -70,7 +70,7 @@ impl Answers {
     }
 }
 
-/// What is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
+/// Finds what is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
 fn faults_of(values: &Values) -> Vec<Fault> {
     let vars = || values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let mut faults = Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());

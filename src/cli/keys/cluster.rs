@@ -99,7 +99,7 @@ impl<K: ClusterObject> Remote<K> {
 
     fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
-            // Of a right that is missing, its message names the verb, the resource and the namespace.
+            // Its message names the verb, the resource and the namespace of a right that is missing.
             Error::Api(status) => {
                 let said: String = status.message.chars().take(LONGEST_MESSAGE).collect();
                 format!("the API server refused to {verb} it ({}): {said}", status.code)

@@ -73,7 +73,7 @@ const SPREADING: &str = "  wxmint serve stops publishing the key within 5 s, and
 const SIGNS_UNKNOWN: &str = "  A new key signs from now on. Verifiers refuse its tokens until their next fetch: those that fetch on an unknown kid \
      within 30 s, Envoy within 10 minutes, Istio within 20. Restart them to be quicker.";
 
-/// What breaks, and for how long. docs/keys.md explains the times.
+/// Says what breaks, and for how long. docs/keys.md explains the times.
 fn consequences(kid: &str, planned: &Retirement) -> Vec<String> {
     if planned.state == KeyState::Published {
         return vec![format!("{kid} has signed nothing yet: nobody notices that it goes.")];

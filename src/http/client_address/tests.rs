@@ -3,7 +3,7 @@ use actix_web::test::TestRequest;
 use super::*;
 
 const PROXY: &str = "10.0.0.1";
-/// What strangers pretend to be.
+/// Strangers pretend to be this address.
 const FORGED: &str = "198.51.100.66";
 
 fn ten() -> TrustedProxies {
@@ -14,7 +14,7 @@ fn trusting(networks: &[&str]) -> TrustedProxies {
     TrustedProxies::new(networks.iter().map(|network| network.parse().expect("a network")).collect())
 }
 
-/// Whom `trusted` take for the client of a request from `peer`.
+/// The address that `trusted` take for the client of a request from `peer`.
 fn client(trusted: &TrustedProxies, peer: &str, lines: &[&str]) -> String {
     let peer = peer.parse().expect("an address");
     trusted.client(peer, lines.iter().map(|line| line.as_bytes())).to_string()
@@ -85,7 +85,7 @@ fn an_entry_that_is_hidden_or_unreadable_leaves_the_one_to_its_right() {
     }
 }
 
-/// What the client wrote stands left of what the proxy appends, in the same line or in one before it.
+/// The client's own entries stand left of what the proxy appends, in the same line or in one before it.
 #[test]
 fn nothing_that_a_stranger_writes_changes_how_the_proxys_own_words_read() {
     let forgeries =

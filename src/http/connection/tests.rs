@@ -177,7 +177,7 @@ async fn an_answer_that_was_read_takes_no_room() {
     }
 }
 
-/// What the system keeps of what a server's connections have sent and their clients have not read.
+/// The bytes that the system keeps because a server's connections have sent them and their clients have not read them.
 fn unread_in_the_system(server: SocketAddr) -> u64 {
     let local = format!("0100007F:{:04X}", server.port());
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");

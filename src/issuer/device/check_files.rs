@@ -31,7 +31,7 @@ pub(in super::super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut Service
     }
 }
 
-/// Of one name without a slash, so that no path leads out of the folder.
+/// Serves a file of one name without a slash, so that no path leads out of the folder.
 async fn check_file(name: Path<String>, folder: Data<Folder>) -> Answer {
     let path = folder.0.join(name.as_str());
     let read = web::block(move || {

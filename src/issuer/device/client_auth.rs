@@ -1,4 +1,4 @@
-//! Who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1).
+//! Finds who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1).
 
 use actix_web::{
     HttpMessage, HttpRequest,

@@ -40,9 +40,9 @@ const LONGEST_AGENT: usize = 256;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the form; `device_authorization` reads it")]
 pub(super) struct DeviceAuthorizationForm {
-    /// Who asks, by the file of clients.
+    /// The client that asks, by the file of clients.
     client_id: String,
-    /// Of a back end, unless it is in the header Authorization (Basic).
+    /// A back end sends it, unless it is in the header Authorization (Basic).
     #[schema(format = Password)]
     client_secret: Option<String>,
     /// From a back end: the address of the browser that asks.
@@ -57,13 +57,13 @@ pub(super) struct DeviceAuthorizationForm {
 pub(super) struct OAuthError {
     #[schema(example = "authorization_pending")]
     error: String,
-    /// What was wrong here, and what to do.
+    /// Says what was wrong here, and what to do.
     error_description: String,
     /// With `authorization_pending`: a phone has scanned the code.
     scanned: Option<bool>,
 }
 
-/// What the page shows, and what it asks for its token with.
+/// The page shows one part of it, and asks for its token with the other.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAuthorization {
     /// A secret of the page.

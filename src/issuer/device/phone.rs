@@ -24,14 +24,14 @@ use crate::{
     telemetry::audit::{Activity, Event},
 };
 
-/// What a page asks for.
+/// The request of a page.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAnswer {
     #[schema(value_type = String, example = "shop-web")]
     client_id: AppId,
     #[schema(example = "晨光商城 网页版")]
     client_name: String,
-    /// Of the browser that asks; for IPv6 its network.
+    /// The address of the browser that asks; for IPv6 its network.
     #[schema(example = "203.0.113.7")]
     address: String,
     /// The browser's own words.
@@ -60,7 +60,7 @@ pub(super) struct ApprovalBody {
     number: Option<String>,
 }
 
-/// Who asks for a login
+/// Show who asks for a login
 ///
 /// For a person whose phone has scanned the code of a page: shows what asks, from where and when. The page is told that a phone has
 /// looked.

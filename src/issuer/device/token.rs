@@ -36,7 +36,7 @@ pub(super) struct TokenForm {
     grant_type: String,
     device_code: String,
     client_id: String,
-    /// Of a back end, unless it is in the header Authorization (Basic).
+    /// A back end sends it, unless it is in the header Authorization (Basic).
     #[schema(format = Password)]
     client_secret: Option<String>,
 }

@@ -71,7 +71,7 @@ struct Events {
     more_available: bool,
 }
 
-/// What has been revoked, as security event tokens (RFC 8936)
+/// Revocations as security event tokens (RFC 8936)
 ///
 /// For whoever shows a secret of WXMINT_ADMIN_TOKENS_FILE that has the right `events`, instead of a user's token. The events begin
 /// with the oldest revocation that is kept. Each is sent until it and all before it are acknowledged.
@@ -123,7 +123,7 @@ fn until_it_is_read(body: BoxBody, place: OwnedSemaphorePermit) -> BoxBody {
     BoxBody::new(Bytes::from_owner(Unread(body.try_into_bytes().unwrap_or_default(), place)))
 }
 
-/// What a receiver wants, and the `jti` of what it has done with.
+/// A receiver's wishes, and the `jti` of what it has done with.
 struct Asked<'a> {
     worker: &'a IssuerWorker,
     receiver: &'a str,

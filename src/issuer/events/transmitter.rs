@@ -1,4 +1,4 @@
-//! What a receiver reads before it polls: where events are, and which stream it has.
+//! A receiver reads this before it polls: where events are, and which stream it has.
 
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -44,7 +44,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Departures {
     known: RefCell<BTreeMap<AppId, Departure>>,
-    /// Whose tokens could not be revoked yet.
+    /// The people whose tokens could not be revoked yet.
     failed: RefCell<Vec<Due>>,
     /// Whether the merchants are being looked at.
     looks: Flag<u32>,
@@ -65,7 +65,7 @@ enum Stage {
     /// The people are to be walked over from this time on. The second walk finds who was logging in during the first.
     Walk {
         from: Instant,
-        /// Whose last login was before has no token that is still good.
+        /// A person whose last login was before has no token that is still good.
         since: DateTime<Utc>,
         is_second: bool,
     },
@@ -81,7 +81,7 @@ struct Walk {
     is_second: bool,
 }
 
-/// Whose tokens are to be revoked, unless the last login was before.
+/// A person whose tokens are to be revoked, unless the last login was before.
 type Due = (DateTime<Utc>, Person);
 
 /// One more of something, until this is dropped.

@@ -13,16 +13,16 @@ use super::super::{
 use super::{DeviceError, mark_of_client, of_request};
 use crate::clients::{Client, Clients};
 
-/// What a phone sends to approve a request.
+/// A phone sends this to approve a request.
 pub struct Approval<'a> {
     pub code: &'a UserCode,
     /// As in a login.
     pub login: LoginRequest,
     /// The number that the person has chosen.
     pub number: Option<String>,
-    /// Whose token it shows, if it shows one.
+    /// The owner of the token that it shows, if it shows one.
     pub asking: Option<&'a Asking>,
-    /// Of the phone, as limits count it.
+    /// The phone's address, as limits count it.
     pub address: &'a str,
 }
 

@@ -1,11 +1,11 @@
-//! What operators are shown of users and people.
+//! Operators are shown this of users and people.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserId};
 use wxmint_store::Binding;
 
-/// What is stored of a user, for operators. Times are seconds since 1970.
+/// The stored facts about a user, for operators. Times are seconds since 1970.
 #[derive(Serialize, ToSchema)]
 pub struct ShownUser {
     #[schema(value_type = String)]
@@ -19,7 +19,7 @@ pub struct ShownUser {
     pub(super) wechat: Vec<ShownBinding>,
 }
 
-/// What is stored of a person, for operators. Times are seconds since 1970.
+/// The stored facts about a person, for operators. Times are seconds since 1970.
 #[derive(Serialize, ToSchema)]
 pub struct ShownPerson {
     #[schema(value_type = String)]

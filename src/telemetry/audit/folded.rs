@@ -54,7 +54,7 @@ impl Folded {
         None
     }
 
-    /// What waits and whose minute is over.
+    /// The events that wait and whose minute is over.
     pub(super) fn due(&self, now: DateTime<Utc>) -> Vec<Event> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();

@@ -8,7 +8,7 @@ use wxmint_ids::{AppId, UserId};
 
 use super::{Activity, Event};
 
-/// What Redis, Kubernetes and the log call this machine or pod.
+/// The name of this machine or pod at Redis, Kubernetes and in the log.
 static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
 
 const ACCOUNT_CHANGE: i64 = 3001;

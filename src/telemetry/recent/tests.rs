@@ -33,7 +33,7 @@ fn each_minute_of_the_last_hour_has_its_logins_and_no_earlier_ones() {
     assert_eq!(minutes(&mut hour, 61, "invalid_request"), (0, vec![]), "an hour ago");
     assert_eq!(minutes(&mut hour, 120, OK), (60, vec![(0, 1)]));
     assert_eq!(hour.until(121, None), (vec![], vec![]));
-    // What has been silent for hours begins anew.
+    // A count that has been silent for hours begins anew.
     ok(&mut hour, 1000);
     assert_eq!(minutes(&mut hour, 1000, OK), (60, vec![(59, 1)]));
 }

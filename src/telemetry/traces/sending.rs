@@ -1,4 +1,4 @@
-//! Which requests are sampled, and how their spans get to the collector.
+//! Says which requests are sampled, and how their spans get to the collector.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +34,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// How often the log repeats that the collector cannot be reached.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
-/// What the environment says of traces and the SDK does not read itself.
+/// The environment says this of traces, and the SDK does not read it itself.
 #[derive(Debug, Clone)]
 pub struct TraceSettings {
     pub sampler: Sampler,
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn in_no_second_are_more_than_fifty_requests_sampled_nor_more_than_half_of_them_for_callers() {
-        // Of each ten requests so many come with a `traceparent`: nobody's, a flood of strangers, everybody's.
+        // So many of each ten requests come with a `traceparent`: nobody's, a flood of strangers, everybody's.
         for (of_callers, (most, expected)) in [(0, (50, 250)), (9, (50, 250)), (10, (25, 125))] {
             let bounded = Bounded { wanted: Sampler::AlwaysOn, lately: Arc::default() };
             let start = Instant::now();

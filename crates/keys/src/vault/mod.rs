@@ -42,7 +42,7 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// What to do about a vault key file that cannot be used.
+    /// The advice for a vault key file that cannot be used.
     pub fn cure(&self) -> &'static str {
         match self {
             Self::NoKey => "write one with: openssl rand -base64 32",
@@ -122,7 +122,7 @@ impl Vault {
     pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
         let (VaultKey { id, key, .. }, owner) = (&self.keys[self.sealing], owner.into());
         let nonce = self.nonce(secret, owner);
-        // Of the final size, because a buffer that grows would leave the text behind.
+        // It has its final size, because a buffer that grows would leave the text behind.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
         for part in [&[BASE64][..], id.mark(), &nonce, secret.as_bytes()] {
             sealed.extend_from_slice(part);
@@ -172,8 +172,8 @@ impl Vault {
         self.keys.iter().any(|key| key.mac.has_made(mac, text))
     }
 
-    /// What audit events call a person: always the same, and nobody without a vault key can find the openid by it. The oldest
-    /// key makes it, so that a new key changes nothing until the oldest is taken away.
+    /// The name of a person in audit events: always the same, and nobody without a vault key can find the openid by it.
+    /// The oldest key makes it, so that a new key changes nothing until the oldest is taken away.
     pub fn audit_name(&self, person: &Person) -> String {
         self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
@@ -199,7 +199,7 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// Whose a secret is: it opens for nobody else.
+/// The owner of a secret. It opens for nobody else.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
     /// A person's `session_key`.

@@ -31,9 +31,9 @@ pub(super) struct LoginCodes {
     age_seconds: u32,
     #[serde(default)]
     distinct_people: bool,
-    /// Of a code of OAuth2: `snsapi_base`, `snsapi_userinfo` or `snsapi_login`.
+    /// The scope of a code of OAuth2: `snsapi_base`, `snsapi_userinfo` or `snsapi_login`.
     scope: Option<String>,
-    /// Of a code of OAuth2: whether the page is a snapshot.
+    /// Says of a code of OAuth2 whether the page is a snapshot.
     #[serde(default)]
     snapshot: bool,
 }

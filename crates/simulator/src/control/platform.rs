@@ -84,7 +84,7 @@ fn yes() -> bool {
     true
 }
 
-/// What the receiver answered to a push that is not lost.
+/// Sends a push that is not lost, and returns the receiver's answer.
 async fn sent(component: &Component, wanted: bool, push: Push) -> Option<Received> {
     if wanted { Some(component.push(push).await) } else { None }
 }

@@ -1,4 +1,4 @@
-//! What WeChat answers to a component. The component's token is looked at first; the order of the other checks is a guess.
+//! WeChat's answers to a component. The component's token is looked at first; the order of the other checks is a guess.
 //!
 //! An AppID that is no app's is answered as one that has not authorised the component.
 

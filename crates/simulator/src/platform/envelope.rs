@@ -20,7 +20,7 @@ pub struct Envelope<'a> {
     pub nonce: &'a str,
     /// The AppID behind the XML.
     pub appid: &'a str,
-    /// What is said to be the XML's length in bytes.
+    /// The XML's length in bytes, as the envelope says it.
     pub length: u32,
     /// The random bytes before the length.
     pub random: [u8; 16],

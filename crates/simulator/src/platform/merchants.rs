@@ -8,9 +8,9 @@ use super::{
     pushes::Push,
 };
 
-/// Of an authorization code.
+/// The life of an authorization code.
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
-/// Of a pre_auth_code.
+/// The life of a pre_auth_code.
 pub(super) const PRE_AUTH_CODE_LIFE: TimeDelta = TimeDelta::minutes(30);
 
 /// A merchant. `app` is the place in the list of apps.

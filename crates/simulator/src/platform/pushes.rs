@@ -27,14 +27,14 @@ const KEPT: usize = 50;
 const BODY_KEPT: usize = 1000;
 const NOWHERE: &str = "no receiver is known; start with --push-to, or PUT push_to";
 
-/// What the receiver answered; without a status, why there is no answer.
+/// The receiver's answer; without a status, why there is no answer.
 #[derive(Serialize)]
 pub(in super::super) struct Received {
     status: Option<u16>,
     body: String,
 }
 
-/// What is to be said of which merchant.
+/// A message, and the merchant that it is about.
 pub(in super::super) struct Push {
     pub(super) info_type: &'static str,
     appid: Option<String>,

@@ -1,4 +1,4 @@
-//! What WeChat answers to a component, and what it pushes.
+//! WeChat's answers to a component, and its pushes.
 
 use std::{
     io::{Read, Write},
@@ -39,7 +39,7 @@ fn component(world: &World) -> &Arc<Component> {
 fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &Value, now: DateTime<Utc>) -> Value {
     let (params, method, body) = (Params::parse(query), endpoint.method(), body.to_string());
     let answer = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
-    // What a merchant has written holds control characters.
+    // A merchant's own texts hold control characters.
     let json: Vec<u8> = answer.body.iter().map(|byte| *byte.max(&b' ')).collect();
     serde_json::from_slice(&json).expect("JSON")
 }

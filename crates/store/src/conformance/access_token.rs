@@ -1,4 +1,4 @@
-//! What every shelf of access tokens must do.
+//! Every shelf of access tokens must do this.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What every store must do for scan to log in.
+//! Every store must do this for scan to log in.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 

@@ -1,4 +1,4 @@
-//! What every store must do for platforms.
+//! Every store must do this for platforms.
 
 use super::*;
 

@@ -176,7 +176,8 @@ impl Redis {
         self.confirmed(person, stored)
     }
 
-    /// What replicas have confirmed just now need not be confirmed again. A mark that stays costs the next login a wait.
+    /// A binding that replicas have confirmed just now need not be confirmed again. A mark that stays costs the next
+    /// login a wait.
     fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             let mut mark = Call::of("HDEL", name::binding(person));

@@ -35,7 +35,7 @@ const TIME_WITHIN: Duration = Duration::from_millis(300);
 /// process share what one of them has found.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 
-/// Who is told of each call, and of the clock, for metrics and traces.
+/// It is told of each call, and of the clock, for metrics and traces.
 pub trait Observer: wxmint_redis_link::Observer {
     /// The clock of this machine is far from the clock of Redis.
     fn clock_is_distant(&self);

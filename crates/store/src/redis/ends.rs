@@ -267,7 +267,7 @@ pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
     script
 }
 
-/// What a script answers, unless Redis is ahead.
+/// The answer of a script, unless Redis is ahead.
 pub(super) fn unless_ahead(answer: String) -> Result<String> {
     match answer.strip_prefix("ahead ") {
         Some(ahead) => Err(too_far_ahead(ahead.parse().map_err(|_| unreadable("the time"))?)),
@@ -285,7 +285,7 @@ fn on_or_off(blocked: bool) -> &'static str {
     if blocked { "on" } else { "off" }
 }
 
-/// What a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
+/// Reads what a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
 fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
     let is_of_app = person.starts_with(&packed::app(app));
     let (Some((b'+' | b'*', generation)), true) = (decision.split_last(), is_of_app) else { return Ok(None) };

@@ -24,7 +24,7 @@ static UNCOUNT: LazyLock<Script> = script!("uncount");
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {
     key: String,
-    /// What the names of the cell's fields begin with, if other cells have the same key.
+    /// The names of the cell's fields begin with this, if other cells have the same key.
     prefix: String,
     rate: Rate,
     now: u64,
@@ -37,7 +37,7 @@ pub(super) struct Counter {
 #[derive(Clone, Default)]
 pub(super) struct EarlierParts(Rc<RefCell<HashMap<String, (u64, u64)>>>);
 
-/// Of so many cells at most. A busy address is found again at once.
+/// At most so many cells are kept. A busy address is found again at once.
 const MOST_CELLS: usize = 1024;
 
 impl EarlierParts {

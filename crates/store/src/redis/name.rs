@@ -75,7 +75,8 @@ pub(super) fn user(user: &UserId) -> String {
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
 }
 
-/// Who has left the user's list, or was not admitted. Apart from the list, so that a token check does not read them.
+/// The people who have left the user's list, or were not admitted. Apart from the list, so that a token check does not
+/// read them.
 pub(super) fn gone(user: &UserId) -> String {
     self::user(user) + ":gone"
 }
@@ -133,12 +134,12 @@ pub(super) fn open_devices(address: &str) -> String {
     ["wxmint:devices:", address].concat()
 }
 
-/// Who has tokens of a page.
+/// The users who have tokens of a page.
 pub(super) fn users_of_client(client: &AppId) -> String {
     format!("wxmint:client:{{{client}}}")
 }
 
-/// Of which pages a user has tokens, each with the app through which it was approved.
+/// The pages of which a user has tokens, each with the app through which it was approved.
 pub(super) fn clients(user: &UserId) -> String {
     self::user(user) + ":clients"
 }

@@ -1,4 +1,4 @@
-//! What the scripts share, and what is answered where Redis holds what this version did not write.
+//! The scripts share this. It also has the answer where Redis holds what this version did not write.
 
 use std::sync::LazyLock;
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{AttemptId, ExchangeOrder};
 
-/// What is written is gone then. In microseconds.
+/// The written key is gone after so many microseconds.
 const LIFE: u64 = 5_000_000;
 
 impl Redis {

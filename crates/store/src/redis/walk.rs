@@ -67,7 +67,7 @@ impl Redis {
     }
 }
 
-/// Whose key it is, by its name.
+/// Reads the person from the key's name.
 fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));

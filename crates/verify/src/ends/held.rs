@@ -16,8 +16,8 @@ pub const MAX_HELD: usize = 10_000_000;
 /// By how many seconds this machine's clock may be behind the issuer's. It accepts a token for so much longer.
 pub(super) const CLOCKS_DIFFER: Seconds = 60;
 
-/// What an end can name of a token. Make it once and keep it with a token that is remembered as valid: making it takes
-/// about a microsecond, and asking with it a third of that while a million ends are held.
+/// The parts of a token that an end can name. Make it once and keep it with a token that is remembered as valid: making
+/// it takes about a microsecond, and asking with it a third of that while a million ends are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endable {
     user: EndHash,
@@ -69,7 +69,7 @@ impl Ends {
         }
     }
 
-    /// Whose ends they are.
+    /// The issuer whose ends they are.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -155,7 +155,7 @@ impl Ends {
     }
 }
 
-/// Which ends are no longer needed, because every token that they name has expired.
+/// Tells which ends are no longer needed, because every token that they name has expired.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forget {
     now: Seconds,

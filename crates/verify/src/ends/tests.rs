@@ -44,7 +44,7 @@ impl Scene {
         self.take(&page).expect("accepted")
     }
 
-    /// What holds after a page that must be refused is what held before.
+    /// A page that must be refused changes nothing.
     #[track_caller]
     fn refused(&mut self, page: &str) -> PageRefused {
         let before = (self.feed.cursor().to_owned(), self.feed.ends().count(), self.feed.ends().age(now()));
@@ -306,7 +306,7 @@ fn an_end_is_forgotten_when_no_token_that_it_names_can_be_valid_and_not_before()
         let held = [forgotten_after - 1, forgotten_after + 60].map(|seconds| later(&mut scene, seconds));
         assert_eq!(held, [1, 0], "{end}: a shorter `keep` that comes later does not hold for what was issued before");
     }
-    // What could be forgotten at once is not taken.
+    // An end that could be forgotten at once is not taken.
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([
         ["sub", hash("a"), NOW - KEEP - 60],
@@ -400,7 +400,7 @@ fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_
         (4, false)
     );
     assert_eq!(take(json!([token("c", NOW + 300), token("d", NOW + 400), token("e", NOW + 500)]), now()), (5, true));
-    // What is no longer needed makes room before anything is dropped, and what was dropped is not needed for ever.
+    // Ends that are no longer needed make room before anything is dropped, and what was dropped is not needed for ever.
     assert_eq!(take(json!([]), at(NOW + 259)), (5, true));
     assert_eq!(take(json!([]), at(NOW + 260)), (5, false));
     assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));

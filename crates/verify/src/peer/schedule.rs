@@ -17,7 +17,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// Unknown `kid`s cause at most one fetch in this time, however many requests name them.
 pub(crate) const STRANGER_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What to do about an unknown `kid`.
+/// The way to deal with an unknown `kid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stranger {
     /// Fetch now.

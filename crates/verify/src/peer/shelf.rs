@@ -88,7 +88,7 @@ fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     }
 }
 
-/// Whose files are trusted: this user's, and root's, against whom no check would help.
+/// The owners whose files are trusted: this user and root, against whom no check would help.
 fn owners() -> [u32; 2] {
     [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw)
 }

@@ -17,7 +17,7 @@ const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// An issuer whose tokens are accepted, and the URL of its keys.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
-    /// Which of the issuer's tokens are accepted.
+    /// Tells which of the issuer's tokens are accepted.
     pub policy: VerifierPolicy,
     /// The URL of the issuer's JWKS. Use https, unless you trust the network as much as the issuer.
     pub jwks_url: Url,
@@ -40,11 +40,11 @@ pub struct Revocations {
     pub every: Duration,
     /// The age of the newest page above which the known ends are stale.
     pub max_age: Duration,
-    /// What happens to tokens while the known ends are stale.
+    /// Decides over tokens while the known ends are stale.
     pub when_stale: WhenStale,
 }
 
-/// What happens to tokens while it is not known which of them have been ended.
+/// The fate of tokens while it is not known which of them have been ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenStale {
     /// They are accepted unless a known end names them. A warning is logged.

@@ -1,4 +1,4 @@
-//! What can be read of a token before it is verified.
+//! The parts of a token that can be read before it is verified.
 
 use super::MAX_TOKEN;
 use crate::{

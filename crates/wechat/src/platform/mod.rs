@@ -117,7 +117,7 @@ impl WeChat {
         self.session_of(merchant, grant, until).await
     }
 
-    /// What a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
+    /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
     pub async fn query_auth(
         &self,
         component: &App,
@@ -194,7 +194,8 @@ impl WeChat {
         self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
     }
 
-    /// What a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official account.
+    /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
+    /// account.
     pub async fn authorizer_kind(
         &self,
         component: &App,

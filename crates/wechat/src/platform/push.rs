@@ -1,4 +1,4 @@
-//! What WeChat pushes to a third-party platform: an encrypted envelope in XML, and the messages inside
+//! The pushes of WeChat to a third-party platform: an encrypted envelope in XML, and the messages inside
 //! (<https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Message_encryption_and_decryption.html>).
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{AuthorizationCode, ComponentTicket};
 
-/// Of the block to which the text is padded, in bytes. The cipher's own is half of it.
+/// The block to which the text is padded has so many bytes. The cipher's own is half of it.
 const PADDED_TO: usize = 32;
 /// In front of the text: random bytes, and the length of the message.
 const RANDOM: usize = 16;
@@ -31,7 +31,7 @@ pub struct PushKey {
 
 wxmint_ids::unprintable!(PushKey);
 
-/// What is wrong with the parts of a [`PushKey`].
+/// The faults that the parts of a [`PushKey`] may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrongPushKey {
     #[error("`token` must be 3 to 32 letters and digits")]
