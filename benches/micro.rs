@@ -32,7 +32,7 @@ fn main() {
     drop(traces);
 }
 
-/// What traces add to a silent login that is not sampled: the decision, and its four steps. Without
+/// Traces add this to a silent login that is not sampled: the decision, and its four steps. Without
 /// `OTEL_EXPORTER_OTLP_ENDPOINT` traces are off.
 #[divan::bench]
 fn traces_of_a_login(bencher: Bencher<'_, '_>) {
@@ -125,7 +125,7 @@ mod ended {
 
     const A_PAGE: usize = 5_000;
 
-    /// What a verifier holds that has read so many ends of a feed.
+    /// A verifier holds this when it has read so many ends of a feed.
     fn held(number: usize, keys: &KeySet) -> Arc<Ends> {
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
         let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
@@ -152,7 +152,7 @@ mod ended {
         feed.ends()
     }
 
-    /// What a sidecar asks for each token, whether it remembers it or not.
+    /// A sidecar asks this for each token, whether it remembers it or not.
     #[divan::bench(args = [0, 1_000_000])]
     fn ask(bencher: Bencher<'_, '_>, number: usize) {
         const TOKENS: usize = 500;

@@ -1,4 +1,5 @@
-//! What 10,000 revocations cost in both forms of the feed: its own pages, and security event tokens by polling (RFC 8936).
+//! The cost of 10,000 revocations in both forms of the feed: its own pages, and security event tokens by polling (RFC
+//! 8936).
 
 use std::net::SocketAddr;
 
@@ -56,7 +57,7 @@ fn pages(service: SocketAddr) -> Result<(usize, usize), Fault> {
     }
 }
 
-/// What the receiver sends counts too: it names each event again.
+/// The receiver's own bytes count too: it names each event again.
 fn events(service: SocketAddr) -> Result<(usize, usize), Fault> {
     let (mut count, mut bytes, mut ack) = (0, 0, Vec::new());
     let head = format!("application/json\r\nAuthorization: Bearer {SECRET}");

@@ -1,4 +1,4 @@
-//! What a login costs: the service as deployed (release build, JSON logs at info, metrics, claimed codes, sealed
+//! The cost of a login: the service as deployed (release build, JSON logs at info, metrics, claimed codes, sealed
 //! session keys) between a load generator, a real Redis and the WeChat simulator, each a process of its own.
 //!
 //! CPU time is what the kernel reports for the service's process. Added latency is the latency of a login minus that of
@@ -76,7 +76,7 @@ const MOST_LOGINS_A_SECOND: usize = 25_000;
 /// The same for the bare limit.
 const MOST_BARE_LOGINS_A_SECOND: usize = 60_000;
 
-/// What is measured, and for how long.
+/// The measurements, and for how long they take.
 struct Plan {
     scenarios: Vec<String>,
     runs: usize,
@@ -190,7 +190,7 @@ fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What all scenarios share. The service is started for each scenario, because its peak memory is measured.
+/// All scenarios share this. The service is started for each scenario, because its peak memory is measured.
 struct Stage {
     files: Files,
     redis: Redis,

@@ -1,6 +1,7 @@
-//! What a team writes on a free afternoon: the same exchange with actix-web, reqwest and redis-rs, one client and one connection for
-//! all workers, and a signature for which the key is parsed each time, as jsonwebtoken does it. Like the bare limit it claims no
-//! code, limits nobody, seals and binds nothing, and logs nothing. What wxmint costs beside it is what its promises cost.
+//! A team writes this on a free afternoon: the same exchange with actix-web, reqwest and redis-rs, one client and one
+//! connection for all workers, and a signature for which the key is parsed each time, as jsonwebtoken does it. Like the
+//! bare limit it claims no code, limits nobody, seals and binds nothing, and logs nothing. What wxmint costs beside it
+//! is what its promises cost.
 
 use std::time::Duration;
 

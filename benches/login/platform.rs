@@ -1,4 +1,5 @@
-//! What 2,000 merchants of a third-party platform cost: until they are known, at rest, in memory and in Redis, and at a login.
+//! The cost of 2,000 merchants of a third-party platform: until they are known, at rest, in memory and in Redis, and at
+//! a login.
 
 use std::{
     net::SocketAddr,
@@ -86,7 +87,7 @@ fn control(wechat: &StandIn, method: &str, path: &str, body: &Value) -> Result<(
     }
 }
 
-/// Who is nobody's app is unknown once all merchants are known.
+/// An app that is nobody's is unknown once all merchants are known.
 fn until_compared(service: SocketAddr) -> Result<Duration, Fault> {
     let (began, asked) = (Instant::now(), json!({"code": "0".repeat(32), "appid": STRANGER}).to_string());
     while fetch(service, "POST", "/login", &asked)?.0 != 400 {

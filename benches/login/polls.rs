@@ -1,4 +1,4 @@
-//! What pages cost that wait for a phone, and what a login costs beside them (scan to log in).
+//! The cost of pages that wait for a phone, and of a login beside them (scan to log in).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What decrypting a person's data costs, with a token and the session key from Redis.
+//! The cost of decrypting a person's data, with a token and the session key from Redis.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What must hold for the fields of a login, in JSON and in a form.
+//! This must hold for the fields of a login, in JSON and in a form.
 
 use wxmint::{
     issuer::RefusedLogin,

@@ -1,4 +1,4 @@
-//! What people do, and how each answer is judged.
+//! The acts of people, and how each answer is judged.
 
 use std::{
     collections::HashSet,

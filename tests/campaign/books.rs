@@ -1,4 +1,4 @@
-//! What has happened: the answers, the faults with their times, and the findings.
+//! Everything that has happened: the answers, the faults with their times, and the findings.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::{model::Said, plan::Plan};
 
-/// What a fault may excuse.
+/// A fault may excuse this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Redis,
@@ -99,7 +99,7 @@ impl Books {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What must not happen, has.
+    /// Notes that something has happened that must not.
     pub(crate) fn find(&self, what: String) {
         let mut pages = self.pages();
         crate::tell(&format!("FOUND after {:.1} s: {what}", self.began.elapsed().as_secs_f64()));

@@ -1,4 +1,4 @@
-//! What is known of every person from the answers alone, and which answers cannot be true.
+//! The facts about every person that follow from the answers alone, and which answers cannot be true.
 //!
 //! A person does one thing at a time, so an answer is judged by what was known when it came. A request without a clear
 //! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
@@ -17,7 +17,7 @@ const PAST_KEPT: usize = 12;
 /// A token is not used in its last minute, in which its leeway counts.
 const LAST_MINUTE: i64 = 60;
 
-/// What a person may be in one mini program.
+/// The states of a person in one mini program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Never bound.
@@ -48,11 +48,11 @@ pub(crate) struct Token {
     pub(crate) issued_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) life: Life,
-    /// What has ended it, or may have.
+    /// The act that has ended it, or may have.
     pub(crate) ended_by: &'static str,
 }
 
-/// What WeChat calls a person.
+/// The names that WeChat has for a person.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
     pub(crate) name: String,
@@ -82,7 +82,7 @@ pub(crate) enum Way {
     Phone(Option<String>),
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Said {
     Login {
@@ -206,8 +206,8 @@ impl Model {
         hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
         let certain =
             self.people[who].standings.iter().all(|all| all.len() == 1 && !all.contains(&Standing::BoundUnseen));
-        // Of two logins, the answer of the later one may come first, or that of the first one never. And a binding that was
-        // begun first, and had no clear answer, may be finished last.
+        // The answer of the later one of two logins may come first, or that of the first one never. And a binding that
+        // was begun first, and had no clear answer, may be finished last.
         hold(!is_new || unseen || !alone || !certain, || format!("{user} is new_user, and was not before"))?;
         let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
         let was_nobody = self.people[who].standings.iter().all(fresh);
@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    /// What a verifier says of this token. `knows_until` is the time up to which it has read the feed of ends.
+    /// Judges what a verifier says of this token. `knows_until` is the time up to which it has read the feed of ends.
     pub(crate) fn verified(token: &Token, verdict: Result<&str, &str>, knows_until: Instant) -> Judged {
         match (verdict, token.life) {
             (Ok(user), _) if user != token.user => Err(format!("the token of {} is verified as {user}'s", token.user)),

@@ -1,4 +1,4 @@
-//! What the campaign has shown: a table on the terminal, and in the long form a part of benches/README.md.
+//! The results of the campaign: a table on the terminal, and in the long form a part of benches/README.md.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 /// The page's generated part stands between these lines.
 const BEGIN: &str = "<!-- campaign: begin -->";
 const END: &str = "<!-- campaign: end -->";
-/// What a process may hold more in the last quarter than in the second.
+/// A process may hold so much more in the last quarter than in the second.
 const GROWTH: f64 = 1.25;
 
 /// All times that one fault was tried.
@@ -22,7 +22,7 @@ struct Tried {
     refused: u64,
     recovered: Duration,
     longest: Duration,
-    /// Of each time, from the fault's beginning until the last request was sent that got no proper answer.
+    /// The time of each fault from its beginning until the last request was sent that got no proper answer.
     troubled: Vec<Duration>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn write(campaign: &Campaign) {
     }
 }
 
-/// What grew, if the campaign was long enough to tell.
+/// The things that grew, if the campaign was long enough to tell.
 pub(crate) fn growth(pages: &Pages) -> Vec<String> {
     let (quarter, mut grown) = (pages.samples.len() / 4, Vec::new());
     if quarter < 10 {

@@ -1,4 +1,4 @@
-//! What no output and no answer may contain, and how it is found there.
+//! No output and no answer may contain these texts. They are searched for here.
 
 use std::{
     collections::HashSet,

@@ -82,7 +82,7 @@ fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServe
 async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
     let mut some_slots = (0..16_384).step_by(1_000);
     let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
-    // What nobody has confirmed is lost: the replica is not connected, and cannot connect again.
+    // A write that nobody has confirmed is lost: the replica is not connected, and cannot connect again.
     let replicas = cluster.replicas_of(primary);
     replicas.iter().for_each(|replica| cluster.freeze(*replica));
     cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);

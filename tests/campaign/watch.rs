@@ -1,4 +1,4 @@
-//! What is looked at all the time: logs, the verifier's knowledge, memory, and codes.
+//! The things that are looked at all the time: logs, the verifier's knowledge, memory, and codes.
 
 use std::{
     collections::BTreeMap,

@@ -34,7 +34,7 @@ pub(crate) const TOKEN_TTL: &str = "5m";
 pub(crate) struct World {
     replicas: Vec<Mutex<Replica>>,
     pub(crate) rotation: Arc<Rotation>,
-    /// What verifiers call: leads to a replica that runs.
+    /// Verifiers call it. It leads to a replica that runs.
     pub(crate) front: Breakable,
     pub(crate) secrets: Arc<Secrets>,
     http: Http,
@@ -148,7 +148,7 @@ impl World {
         self.http.send(request).await.json()
     }
 
-    /// What replicas have logged since the last time that must not be in a log.
+    /// The lines that replicas have logged since the last time and that must not be in a log.
     pub(crate) async fn read_logs(&self) -> Vec<String> {
         let mut found = Vec::new();
         for number in 0..REPLICAS {
@@ -215,5 +215,5 @@ fn configuration(
     configuration
 }
 
-/// Of the operator who looks users up at the end.
+/// The secret of the operator who looks users up at the end.
 pub(crate) const ADMIN_TOKEN: &str = "the-campaigns-operator-0123456789abcdef";

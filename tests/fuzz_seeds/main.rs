@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-// What targets import: from libFuzzer's crate the macro below, and from fuzz/src what two of them share.
+// Targets import this: from libFuzzer's crate the macro below, and from fuzz/src what two of them share.
 extern crate self as libfuzzer_sys;
 extern crate self as wxmint_fuzz;
 
@@ -47,7 +47,7 @@ macro_rules! fuzz_target {
 }
 pub(crate) use fuzz_target;
 
-/// What a target can be given.
+/// A target can be given this.
 trait Input<'a>: Sized {
     fn of(seed: &'a [u8]) -> Option<Self>;
 }

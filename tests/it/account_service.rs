@@ -139,7 +139,7 @@ async fn each_request_is_signed_for_its_place_and_body_and_the_connection_is_kep
     assert_eq!(calls[2].headers["idempotency-key"], "one key");
 }
 
-/// What is no answer: the reply, a word of what the operator is told, and how often the service is asked.
+/// Replies that are no answer: the reply, a word of what the operator is told, and how often the service is asked.
 const NO_ANSWERS: [(Reply, &str, usize); 17] = [
     (Reply::Status(401), "the audience", 1),
     (Reply::Status(403), "the audience", 1),
@@ -211,7 +211,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     assert_eq!((phone.user.as_str(), service.users_made()), ("user-1005", 4));
 }
 
-/// What docs/accounts.openapi.yaml says of messages: the path, `request` or `answer`, and the message.
+/// Checks messages against docs/accounts.openapi.yaml: the path, `request` or `answer`, and the message.
 fn documented(messages: &[(&str, &str, String)]) -> Vec<bool> {
     let document = repository("docs/accounts.openapi.yaml");
     openapi_check(&[document.as_os_str()], &messages).iter().map(|line| line == "ok").collect()

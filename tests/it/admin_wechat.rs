@@ -1,4 +1,5 @@
-//! What a business does with WeChat in a user's name, on the admin listener: signatures, encrypt keys and the one access token.
+//! Acts of a business at WeChat in a user's name, on the admin listener: signatures, encrypt keys and the one access
+//! token.
 
 mod access_token;
 mod attacks;

@@ -1,5 +1,5 @@
-//! What a business does at WeChat after the login, with a secret of the admin listener: examples/pushes and examples/after-login
-//! as processes, in Node and in Python, before the real service and the simulator.
+//! Acts of a business at WeChat after the login, with a secret of the admin listener: examples/pushes and
+//! examples/after-login as processes, in Node and in Python, before the real service and the simulator.
 
 mod described;
 mod page;
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools};
 
-/// Of the receiver of pushes, of the shop, and of the one who looks from outside.
+/// The secrets of the receiver of pushes, of the shop, and of the one who looks from outside.
 const RECEIVER: &str = "planted-secret-of-the-receiver-4b1d9a";
 const SHOP: &str = "planted-secret-of-the-shop-000000077c0e2";
 const WITNESS: &str = "planted-secret-of-the-witness-0000e51f";

@@ -1,6 +1,6 @@
-//! What k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by serve when
-//! everything that it counts has happened, labels included. And the runbook: it has a section for each alert, and its commands
-//! run. tests/nightly/alerts.rs makes each alert fire.
+//! Everything that k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by
+//! serve when everything that it counts has happened, labels included. And the runbook: it has a section for each
+//! alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use crate::support::{
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
 /// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.
 const REFUSED_PAGES: &str = "wxmint_revocations_refused_pages_total";
-/// What both print of themselves.
+/// Both print this of themselves.
 const BUILD: &str = concat!("wxmint_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n");
 
 fn monitoring(file: &str) -> String {
@@ -76,7 +76,7 @@ fn alerts() -> BTreeMap<String, String> {
     of_alerts.collect()
 }
 
-/// Of a page: the lines of a section `## `, by its place.
+/// The lines of a page's section `## `, by its place.
 fn part(page: &str, number: usize) -> &str {
     page.split("\n## ").nth(number).expect("a part")
 }
@@ -112,7 +112,7 @@ fn blocks(page: &str) -> Vec<String> {
     blocks.map(|(block, _)| block.lines().filter(is_command).map(|line| format!("{line}\n")).collect()).collect()
 }
 
-/// What stands in for the platforms' programs: the log is in the file LOG.
+/// These stand in for the platforms' programs: the log is in the file LOG.
 const PLATFORM: [(&str, &str); 4] = [
     ("journalctl", "exec cat \"$LOG\""),
     ("sudo", "exec env -i PATH=\"$PATH\" \"${@:3}\""),
@@ -123,7 +123,7 @@ const PLATFORM: [(&str, &str); 4] = [
     ),
 ];
 
-/// What each block finds, in their order, behind the four of the platforms.
+/// Each block finds this, in their order, behind the four of the platforms.
 const FOUND: [&[&str]; 17] = [
     &["fault", "\"level\":\"ERROR\"", "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}"],
     &["redis.reach"],

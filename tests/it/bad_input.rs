@@ -1,5 +1,5 @@
-//! What strangers may send: always a 4xx that says what is wrong and repeats nothing of it, or a closed connection;
-//! never a 5xx, never a hang, and the next login succeeds.
+//! Strangers may send anything: the answer is always a 4xx that says what is wrong and repeats nothing of it, or a
+//! closed connection; never a 5xx, never a hang, and the next login succeeds.
 
 mod by_token;
 mod described;
@@ -12,7 +12,7 @@ use crate::support::{BUSY, Pace, Received, TestBed};
 
 /// Stands for a secret in every request of this file, and must come back in none.
 const MARKED: &str = "hunter2";
-/// Of requests that are sent at once.
+/// The deadline of requests that are sent at once.
 const PROMPT: Duration = BUSY;
 /// 5 s for a head, 10 s for a body.
 const SLOW_HEAD: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -102,7 +102,7 @@ impl Case {
         assert!(received.answers() <= 1, "{}: {}", self.name, received.text());
     }
 
-    /// What came, held against the promises that all answers of its kind keep.
+    /// Holds what came against the promises that all answers of its kind keep.
     fn classify(&self, received: &Received) -> Expected {
         let Some(status) = received.status() else { return Closed };
         assert!((400..500).contains(&status), "{}: {}", self.name, received.text());
@@ -304,7 +304,8 @@ fn framings() -> Vec<Case> {
     cases
 }
 
-/// What is no HTTP or could be read in two ways, as a request for `path` of another listener; each with its name.
+/// Requests that are no HTTP or could be read in two ways, as a request for `path` of another listener; each with its
+/// name.
 pub(crate) fn no_http(path: &str) -> Vec<(String, String)> {
     let asked = |case: Case| (case.name, String::from_utf8_lossy(&case.request).replace("/login", path));
     [heads(), framings()].concat().into_iter().map(asked).collect()

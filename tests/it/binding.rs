@@ -63,7 +63,7 @@ impl Business {
         self.bed.service().events().into_iter().filter(|event| event["message"] == message).collect()
     }
 
-    /// What the log says with this message of the request that `answer` answers.
+    /// The log line with this message, of the request that `answer` answers.
     async fn logged_of(&self, answer: &Answer, message: &str) -> Value {
         let id = answer.header("x-request-id");
         let line = async || self.logged(message).into_iter().find(|line| line["request_id"] == id);
@@ -71,7 +71,7 @@ impl Business {
     }
 }
 
-/// Whose login it is, and whether it is new.
+/// The user whose login it is, and whether it is new.
 #[track_caller]
 fn user_of(answer: &Answer) -> (String, bool) {
     let json = answer.clone().expect_login().json();

@@ -1,4 +1,5 @@
-//! What the doctor finds, and what is wrong with a setting or a file, has its Chinese in src/findings/chinese.json.
+//! Everything that the doctor finds, and each fault of a setting or a file, has its Chinese in
+//! src/findings/chinese.json.
 
 use std::{fs, path::PathBuf};
 

@@ -55,7 +55,7 @@ fn run(command: &mut Command) -> Output {
     child.wait_with_output().expect("its end")
 }
 
-/// Of each kind of output. In this order, so that each has something to print.
+/// A command of each kind of output. They are in this order, so that each has something to print.
 const COMMANDS: [&str; 7] = [
     "--help",
     "keys list",
@@ -65,7 +65,7 @@ const COMMANDS: [&str; 7] = [
     "bindings import --no-trailer bindings",
     "bindings export",
 ];
-/// What it says stands on standard error.
+/// Its words stand on standard error.
 const SILENT: &str = "bindings import --no-trailer bindings";
 
 #[tokio::test]

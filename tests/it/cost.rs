@@ -1,4 +1,4 @@
-//! What a silent login costs Redis.
+//! The cost of a silent login in Redis.
 
 use crate::support::TestBed;
 

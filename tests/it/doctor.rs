@@ -40,7 +40,7 @@ const NAMES: [&str; 17] = [
 const REDIS_PASSWORD: &str = "hunter2-of-redis";
 const ADMIN_SECRET: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
 
-/// What the doctor has said.
+/// The doctor's report.
 pub(crate) struct Report {
     pub(crate) code: i32,
     checks: Vec<Value>,
@@ -76,7 +76,7 @@ impl Report {
         self.checks.iter().map(|check| check["name"].as_str().expect("a name")).collect()
     }
 
-    /// Of a check, the finding that is worst: status, what was found, and what to do.
+    /// The finding of a check that is worst: status, what was found, and what to do.
     pub(crate) fn worst(&self, name: &str) -> [&str; 3] {
         let of_it = self.checks.iter().filter(|check| check["name"] == name);
         let badness = |check: &&Value| ["ok", "warning", "fault"].iter().position(|status| check["status"] == *status);
@@ -107,7 +107,7 @@ impl Report {
     }
 }
 
-/// Of a file that a variable names.
+/// The content of a file that a variable names.
 fn content(configuration: &Configuration, variable: &str) -> String {
     fs::read_to_string(configuration.value(variable)).unwrap_or_default()
 }

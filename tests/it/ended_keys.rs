@@ -137,7 +137,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
         until("verifiers ask", NEXT_PAGE * 3, async || pages_asked_for(&bed).await >= before + pages).await;
         after_the_next_reload(&bed, || replace(&path, &right)).await;
     }
-    // What happens now must still reach everybody, and nothing else may have been said.
+    // An end that happens now must still reach everybody, and nothing else may have been said.
     bed.log_out(&mei, false).await;
     for sidecar in &sidecars {
         until("the logout arrives", NEXT_PAGE, async || sidecar.verify(&mei_token).await.status == 401).await;

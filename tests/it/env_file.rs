@@ -36,7 +36,7 @@ fn of(folder: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// What it has warned about before it listens.
+/// The warnings before it listens.
 fn warnings(process: &Process) -> Vec<String> {
     let before = process.events().into_iter().take_while(|event| event["message"] != "listening");
     before.map(|event| event["message"].as_str().unwrap_or_default().to_owned()).collect()
@@ -196,7 +196,8 @@ async fn a_file_or_link_of_another_user_is_not_used() {
                 made.and_then(|()| lchown(&file, Some(65_534), None)).expect("root may");
                 configuration.command()
             }
-            // Who is no root cannot give a file away. In a namespace where he is root, the real root is another user.
+            // A user who is not root cannot give a file away. In a namespace where he is root, the real root is another
+            // user.
             false => {
                 symlink("/etc/passwd", &file).expect("a link");
                 let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! What has been revoked as security event tokens that a receiver polls for (RFC 8936), from outside.
+//! Revocations as security event tokens that a receiver polls for (RFC 8936), from outside.
 
 mod bounds;
 
@@ -206,7 +206,7 @@ async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
     }
 }
 
-/// Whose line is removed while a poll waits gets none of what is revoked afterwards.
+/// A receiver whose line is removed while a poll waits gets none of what is revoked afterwards.
 #[tokio::test]
 async fn a_receiver_whose_line_is_removed_gets_nothing_more() {
     let bed = bed().await;
@@ -221,7 +221,7 @@ async fn a_receiver_whose_line_is_removed_gets_nothing_more() {
     poll_at(&bed, 0, SECRET, json!({"returnImmediately": true})).await.expect_problem(401, "invalid_token");
 }
 
-/// What is not read of answers has the same room as the pages of the feed.
+/// Answers that are not read have the same room as the pages of the feed.
 #[tokio::test]
 async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_is_lost_costs_none() {
     let bed = bed().await;

@@ -56,7 +56,7 @@ async fn an_admin_listener_that_is_not_bound_to_loopback_answers_to_any_host_nam
     }
 }
 
-/// What a page of another origin can send without asking first: GET, HEAD and POST, with the content types of forms. It
+/// A page of another origin can send this without asking first: GET, HEAD and POST, with the content types of forms. It
 /// asks by OPTIONS, and is not let.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_of_another_origin_changes_the_simulator() {

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What it writes, in the order in which it names what is in the way.
+/// The files that it writes, in the order in which it names what is in the way.
 const FILES: [&str; 4] = ["keys.json", "vault.key", "apps", ".env"];
 const SECRET_FILE: &str = "apps/wx0123456789abcdef";
 const REDIS: &str = "redis://:hunter2@127.0.0.1:1";
@@ -191,7 +191,8 @@ async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
     assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 
-/// Of the characters that a URL takes as they are, and that shells and readers of `.env` take for something else.
+/// A password of characters that a URL takes as they are, and that shells and readers of `.env` take for something
+/// else.
 #[tokio::test]
 async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by_a_shell() {
     for password in ["a$b${HOME}$$", "it's", "'", "a!b&c;d(e)*", "=+,~`|{}^", "back\\slash\\", "\"quoted\"\\'\\"] {

@@ -208,7 +208,7 @@ fn the_public_set_follows_into_a_configmap() {
     assert!(!held().contains(&signing), "a retired key leaves at once");
 }
 
-/// Which is noticed before any key changes, or else mended by the next run.
+/// It is noticed before any key changes, or else mended by the next run.
 #[test]
 fn a_configmap_that_may_not_be_read_or_written_fails_the_run() {
     let (cluster, publish) = (with_keys(Cluster::start()), &["--publish-configmap", CONFIGMAP][..]);

@@ -47,8 +47,9 @@ fn wait_told(refused: &Answer) -> Duration {
     Duration::from_secs(refused.header("retry-after").parse().expect("whole seconds"))
 }
 
-/// What the first who is refused may be told, a full limit after `first`: a period from then on and up to an eighth of it, in
-/// which `first` is counted in full still, rounded up. When exactly each was counted lies between its sending and its answer.
+/// The first who is refused may be told this time, a full limit after `first`: a period from then on and up to an
+/// eighth of it, in which `first` is counted in full still, rounded up. When exactly each was counted lies between its
+/// sending and its answer.
 fn exact_waits(period: Duration, first: &Answer, refused: &Answer) -> RangeInclusive<u64> {
     let (first_earliest, first_latest) = (first.sent, first.sent + first.took);
     let (refused_earliest, refused_latest) = (refused.sent, refused.sent + refused.took);
@@ -72,7 +73,7 @@ async fn of_forty_at_once_at_two_replicas_exactly_twenty_are_let_through_a_limit
         let codes = if by_address { codes_of_people(&bed, 40).await } else { codes_of(&bed, "lin", 40).await };
         let logins_at_once = codes.iter().enumerate().map(|(number, code)| bed.services[number % 2].login(code));
         assert_eq!(logins(join_all(logins_at_once).await), 20, "{variable}");
-        // Who is who is known from WeChat alone.
+        // Only WeChat says who is who.
         assert!(!by_address || bed.wechat.exchanges().await == 20);
     }
 }

@@ -111,7 +111,7 @@ fn first_word(text: &str) -> String {
     text.trim_start().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
 }
 
-/// Of `a::b, c::{d, e}}`: `a` and `c`.
+/// The names `a` and `c` of `a::b, c::{d, e}}`.
 fn top_names(list: &str) -> Vec<String> {
     let mut depth = 1;
     let inside = list.chars().map_while(|char| {

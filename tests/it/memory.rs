@@ -20,7 +20,7 @@ use crate::support::{
 /// connection is closed.
 const SOON: Duration = Duration::from_secs(60);
 
-/// What is looked for: its name, and its bytes.
+/// A thing to look for: its name, and its bytes.
 type Needle = (&'static str, Vec<u8>);
 
 /// The memory of a running process: all that can be written to.
@@ -77,7 +77,7 @@ fn session_key(key: &str) -> [Needle; 3] {
     ]
 }
 
-/// Of a peer that asks the admin listener.
+/// The secret of a peer that asks the admin listener.
 const PEER: &str = "planted-secret-of-a-peer-2d61c09b";
 
 fn app_secret() -> Needle {
@@ -126,7 +126,7 @@ impl World {
         self.service.ask(method, path, token, body).await.status
     }
 
-    /// What the phone hands the mini program, sealed with a session key.
+    /// The phone hands this to the mini program, sealed with a session key.
     async fn user_data(&self, under: &str) -> Value {
         self.bed.wechat.hand_over(json!({"person": "lin", "kind": "user_info", "under": under})).await
     }

@@ -46,7 +46,7 @@ impl Business {
         self.bed.log_in_with(person, password_of("alice")).await
     }
 
-    /// What was seen in a story that lin's phone plays.
+    /// Plays a story with lin's phone, and returns what was seen.
     fn play(&self, story: &str) -> Value {
         let asked = json!({
             "story": story, "person": "lin", "appid": APPID, "issuer": ISSUER,
@@ -82,7 +82,7 @@ fn each(told: &Value, pointer: &str) -> Vec<Value> {
     visits.iter().map(|visit| visit.pointer(pointer).cloned().unwrap_or_default()).collect()
 }
 
-/// Whom the peer took the tokens of a visit for; all were valid.
+/// The users for whom the peer took the tokens of a visit; all were valid.
 fn users(visit: &Value) -> Vec<&str> {
     let answers = visit["peer"].as_array().expect("answers").iter();
     let taken = answers.inspect(|answer| assert_eq!(answer["status"], 200, "{visit}"));

@@ -45,7 +45,7 @@ impl BackEnd {
         Self::of(bed, APPID, APP_SECRET).await
     }
 
-    /// Of this mini program, by the page's commands with its AppID.
+    /// Moves this mini program, by the page's commands with its AppID.
     async fn of(bed: &TestBed, app: &str, secret: &str) -> Self {
         // Node looks for packages above the script's own folder.
         let folder = TempDir::new_in(tools("node")).expect("a folder");

@@ -1,4 +1,4 @@
-//! What operators do to users, on the admin listener and by command.
+//! Acts of operators on users, on the admin listener and by command.
 
 mod blocking;
 mod commands;

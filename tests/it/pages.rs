@@ -62,7 +62,7 @@ fn refused_words() -> Vec<String> {
     words.filter(|word| !word.is_empty()).collect()
 }
 
-/// What people read on a line of Markdown: without code, and without what links lead to. A fence is code.
+/// The words that people read on a line of Markdown: without code, and without what links lead to. A fence is code.
 fn read_aloud(page: &str) -> Vec<String> {
     let (mut fenced, mut read) = (false, Vec::new());
     for line in page.lines() {
@@ -109,7 +109,7 @@ fn pages_and_programs_use_the_words_of_the_glossary() {
     assert!(found.is_empty(), "{} lines do not use the glossary of src/README.md:\n{}", found.len(), found.join("\n"));
 }
 
-/// What makes a number larger than its digits are.
+/// Words that make a number larger than its digits are.
 const SIZES: [(&str, f64); 6] =
     [("thousand", 1e3), ("million", 1e6), ("billion", 1e9), ("万亿", 1e12), ("万", 1e4), ("亿", 1e8)];
 
@@ -192,7 +192,7 @@ fn every_page_that_a_file_names_is_in_the_repository() {
     assert!(named > 0, "git lists no file that names a page");
 }
 
-/// What the page of security names as the proof of a sentence.
+/// The page of security names tests as the proof of a sentence.
 #[test]
 fn every_test_that_the_page_of_security_names_is_in_the_tree() {
     let sources = tracked().into_iter().filter(|name| name.ends_with(".rs"));

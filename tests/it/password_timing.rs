@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, PATIENCE, Service, TestBed, WRONG_PASSWORD};
 
-/// What is sent beside the code: names and passwords that are all refused.
+/// The fields that are sent beside the code: names and passwords that are all refused.
 fn refused() -> [(String, &'static str); 4] {
     [
         ("nobody".to_owned(), PASSWORD),

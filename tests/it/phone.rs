@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{APPID, AccountService, Answer, BUSY, PATIENCE, TestBed, redis_keys, until};
 
 const STABLE_TOKEN: &str = "/cgi-bin/stable_token";
-/// What a login by code may take while something that it does not need is broken.
+/// A login by code may take this while something that it does not need is broken.
 const UNDISTURBED: Duration = BUSY;
 
 /// Two replicas, and a business that knows its people by their phone numbers.

@@ -96,7 +96,7 @@ async fn a_merchant_that_comes_logs_in_at_every_replica_and_one_that_leaves_is_o
         until("the token is revoked", TEN_SECONDS, async || ask().await == 401).await;
     }
 
-    // Who comes back is the same user.
+    // A person who comes back is the same user.
     comes(&bed, APPID).await;
     let back = let_in(&bed, &bed.services[1], APPID, "lin").await;
     assert_eq!(back.member("user_id"), logins[0].member("user_id"));

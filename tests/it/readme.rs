@@ -133,7 +133,7 @@ impl Shell {
     }
 }
 
-/// What stands before this path in the README's link.
+/// The text before this path in the README's link.
 fn readme_link<'a>(readme: &'a str, path: &str) -> &'a str {
     let links = readme.split('<').filter_map(|rest| rest.split('>').next());
     links.filter_map(|link| link.strip_suffix(path)).next().unwrap_or_else(|| panic!("README.md links to no {path}"))
@@ -151,7 +151,7 @@ async fn has_said(process: &mut Process, what: &str, said: fn(&Process) -> bool)
     .await;
 }
 
-/// What git would add if the commands had been run in a checkout.
+/// The files that git would add if the commands had been run in a checkout.
 fn left_for_git(shell: &mut Shell) -> String {
     shell.run("git init --quiet");
     fs::copy(repository(".gitignore"), shell.folder.path().join(".git/info/exclude")).expect("our own .gitignore");

@@ -312,7 +312,7 @@ async fn with_one_login_a_login_waits_for_no_replica() {
     let before = bed.log_in("lin").await.expect_login();
     let login = bed.log_in("lin").await.expect_login();
     assert!(bed.accepts(&login).await && !bed.accepts(&before).await);
-    // What was answered as logged out is certain, although its token was ended before.
+    // A logout that was answered is certain, although its token was ended before.
     let refused = bed.service().ask("POST", "/logout", &before.member("access_token"), &Value::Null).await;
     refused.expect_problem(503, "store_unavailable");
     replica.thaw();

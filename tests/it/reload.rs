@@ -21,7 +21,7 @@ fn new_set(path: &Path, old: Option<&str>) -> String {
     kids_of(&serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")).remove(0)
 }
 
-/// What an editor, a copy or a deployment can do to the file, and what the log line then says.
+/// An editor, a copy or a deployment can do this to the file, and what the log line then says.
 type Fault = (fn(&Path), &'static str);
 
 const FAULTS: [Fault; 3] = [

@@ -177,7 +177,7 @@ pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream,
     (stream, String::from_utf8_lossy(&status[9..]).into_owned())
 }
 
-/// What they do not read may fill its room, and fill it again.
+/// Pages that they do not read may fill their room, and fill it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_does_not_read_keeps_others_from_the_feed() {
     let bed = TestBed::start().await;
@@ -216,7 +216,7 @@ async fn with_one_login_a_login_ends_the_users_earlier_tokens_of_the_app() {
     .await;
     let is_earlier = |end: &Value| match end[0].as_str() {
         Some("app") => end[2].as_i64() < Some(at),
-        // Of a login in the very second of the next one.
+        // This is a login in the very second of the next one.
         _ => end[0] == "jti" && end[1] != hash(&bed, second.claims()["jti"].as_str().expect("a jti")),
     };
     assert!(page.ended().iter().all(is_earlier), "{}", page.claims);

@@ -18,9 +18,9 @@ use crate::support::{
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
-/// What the metrics of a service have that serves pages.
+/// The metrics of a service that serves pages.
 const OF_THE_DOOR: [&str; 3] = ["wxmint_device_requests_total{", "route=\"/token\"", "route=\"/device"];
-/// Of the back end.
+/// The secret of the back end.
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 
 /// A page, a back end, and a command line that asks for no number.

@@ -19,14 +19,14 @@ use crate::support::{
 };
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
-/// Of a login at a command line, whose first question comes after 2 s.
+/// The deadline of a login at a command line, whose first question comes after 2 s.
 const LOGIN: Duration = Duration::from_secs(20);
 
 /// wxmint with clients, and what a reader copies of the examples.
 struct Site {
     bed: TestBed,
     folder: TempDir,
-    /// Of the page alone.
+    /// Only the page has one.
     origin: String,
     secrets: Value,
     _clients: TempDir,
@@ -174,7 +174,7 @@ fn read_picture(picture: &str) -> String {
     read(width, pixels.len() / width, |x, y| pixels[y * width + x])
 }
 
-/// What a terminal shows. Each letter is two modules, one above the other.
+/// Reads what a terminal shows. Each letter is two modules, one above the other.
 fn read_terminal(lines: &[String]) -> String {
     let shown = |line: &&String| line.contains('█');
     let rows: Vec<Vec<char>> = lines

@@ -1,6 +1,6 @@
-//! What is secret is in no log, metric, span or answer, at any level and on any path, and in Redis only sealed. The end of every bed
-//! and service is searched for that (tests/it/support/secrets.rs). Here everything goes wrong at the level that says most, what is
-//! sent to Redis is searched too, and the search itself finds what is planted.
+//! No secret is in a log, metric, span or answer, at any level and on any path, and in Redis only sealed. The end of
+//! every bed and service is searched for that (tests/it/support/secrets.rs). Here everything goes wrong at the level
+//! that says most, what is sent to Redis is searched too, and the search itself finds what is planted.
 
 use std::{net::Ipv4Addr, panic};
 
@@ -18,14 +18,14 @@ use crate::support::{
 };
 
 const REDIS_PASSWORD: &str = "planted-redis-password-9f2c";
-/// Of the only user that the account service has.
+/// The password of the only user that the account service has.
 const PASSWORD: &str = "wonderland";
 const PEER: &str = "planted-secret-of-a-peer-5c0e7714";
 
 /// Everything that people, pages and peers ask for, each a few times as what they ask fails.
 struct Run {
     bed: TestBed,
-    /// Of the last login that succeeded.
+    /// The token of the last login that succeeded.
     token: String,
     user: String,
 }
@@ -246,7 +246,7 @@ fn the_search_finds_a_secret_in_every_form() {
         assert!(!secrets.found_in(Place::Log, format!("before {planted} after")).is_empty(), "{planted}");
     }
     assert!(secrets.found_in(Place::Log, "before Planted/+ secret after").is_empty());
-    // What WeChat and wxmint answer is known by its name.
+    // The secrets in answers of WeChat and wxmint are known by their names.
     let http = Http::new();
     http.1.note_answer("/_simulator/people", "", r#"{"apps":{"wx1":{"session_key":"HyVFkGl5F5OQWJZZaNzBBg=="}}}"#);
     http.1.note_answer("/login", "", r#"{"access_token":"eyJh.claims-of-it.signature-of-it"}"#);

@@ -51,7 +51,7 @@ fn alice() -> serde_json::Value {
     json!({"username": "alice", "password": "wonderland"})
 }
 
-/// What wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
+/// The request that wxmint sends to WeChat for a login, in whose place somebody else listens from here on.
 async fn sent_to_wechat(bed: &TestBed) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     bed.wechat_link().lead_to(listener.local_addr().expect("its address"));

@@ -77,7 +77,7 @@ impl Replicas {
         self.session(APPID, person, &self.0.services[replica].login(&code).await).await
     }
 
-    /// Of a login of `person` in an app.
+    /// The session of a login of `person` in an app.
     async fn session(&self, app: &str, person: &str, login: &Answer) -> Session {
         let login = login.clone().expect_login();
         let account = self.0.wechat.account_in(app, person).await;
@@ -140,7 +140,7 @@ impl Replicas {
     }
 }
 
-/// What lies in Redis for a person of an app.
+/// The name of a key in Redis of a person of an app.
 fn key_of(app: &str, session: &Session, what: &str) -> String {
     format!("wxmint:{{{app}:{}}}:{what}", session.openid)
 }

@@ -1,4 +1,4 @@
-//! What WeChat may do, and the answer that each of it is turned into. Never a 500.
+//! The faults of WeChat, and the answer that each of them is turned into. Never a 500.
 
 use std::time::Duration;
 

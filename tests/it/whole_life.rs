@@ -45,7 +45,7 @@ impl<R: Reachable> Life<R> {
         self.bed.for_good(async || self.bed.log_in_at(APPID, "lin", alice()).await).await
     }
 
-    /// What a command prints that must succeed.
+    /// The output of a command that must succeed.
     #[track_caller]
     fn must(&self, words: &[&str]) -> String {
         let output = command_on(&self.bed.redis.url(), words).output().expect("wxmint runs");

@@ -1,5 +1,5 @@
-//! What only a machine that does nothing else can show: percentiles, memory under a flood, and deadlines with little room.
-//! `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
+//! Only a machine that does nothing else can show this: percentiles, memory under a flood, and deadlines with little
+//! room. `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
 
 mod alerts;
 mod failovers;

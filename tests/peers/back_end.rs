@@ -1,4 +1,4 @@
-//! What stands behind a proxy: answers with all that it was sent, and remembers it.
+//! The back end behind a proxy: it answers with all that it was sent, and remembers it.
 
 use std::{
     future::ready,

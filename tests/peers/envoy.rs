@@ -50,7 +50,7 @@ pub(crate) async fn has_fetched_keys(envoy: &Started) {
     .await;
 }
 
-/// What examples with open paths do besides, with a good token; `open` is whether they look at it there too.
+/// Examples with open paths do this besides, with a good token; `open` is whether they look at it there too.
 pub(crate) async fn passes_on_who_it_is_and_no_token(scene: &Scene, example: &Example, open: bool) {
     for target in [example.protected, "/public/hello"] {
         let reply = Request::get(target).bearer(&scene.lin.token).send(example.address).await.expect("an answer");

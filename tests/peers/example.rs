@@ -34,7 +34,7 @@ impl Example {
     }
 }
 
-/// What it says to a token.
+/// The answers to a token.
 impl Example {
     pub(crate) async fn status(&self, token: &str) -> Option<u16> {
         let request = Request::get(self.protected).bearer(token);
@@ -96,7 +96,7 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
         fs::copy(&from, &to).expect("a copy");
         let mut text = fs::read_to_string(&from).expect("text");
         for ((old, new), occurs) in addresses.iter().zip(&mut *occurs) {
-            // What a page says is not what a program reads.
+            // The words of a page are not what a program reads.
             *occurs |= text.contains(old) && from.extension().is_none_or(|extension| extension != "md");
             text = text.replace(old, new);
         }
@@ -104,8 +104,8 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
     }
 }
 
-/// What a reader installs is what is tested: each package that `shown` pins is pinned so in `tested`, both as
-/// requirements.txt or both as package.json.
+/// A reader installs what is tested: each package that `shown` pins is pinned so in `tested`, both as requirements.txt
+/// or both as package.json.
 pub(crate) fn installs_what_is_tested(shown: &str, tested: &str) {
     let [shown, tested] =
         [shown, tested].map(|file| pins(&fs::read_to_string(repository(file)).expect("our own file")));

@@ -32,7 +32,7 @@ pub(crate) struct BadToken {
 
 /// The header and claims of a real token, to be spoiled, and the keys to sign them with.
 pub(crate) struct Forge<'a> {
-    /// Of a real login's token.
+    /// The header of a real login's token.
     pub(crate) header: Value,
     pub(crate) claims: Value,
     pub(crate) issuer: Arc<ForgeKey>,

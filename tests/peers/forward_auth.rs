@@ -63,7 +63,7 @@ pub(crate) const TRAEFIK: ForwardAuth = ForwardAuth {
         program.arg("--configFile=traefik.yml");
         program
     },
-    // What is public says the sidecar.
+    // The sidecar says what is public.
     rules: &[("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "X-Forwarded-Uri")],
     // It gives a silent sidecar 30 s.
     longest: Duration::from_secs(35),
@@ -102,8 +102,8 @@ impl Stage {
         assert_eq!(public.status, 200);
     }
 
-    /// What the proxy asks the sidecar about a POST of `/orders?page=2` with a body and much else in its head: the
-    /// target, and the headers by name. The question goes to the scene's back end.
+    /// The question of the proxy to the sidecar about a POST of `/orders?page=2` with a body and much else in its head:
+    /// the target, and the headers by name. The question goes to the scene's back end.
     async fn question(&self) -> (String, BTreeMap<String, String>) {
         self.link.lead_to(self.scene.back_end.address);
         self.link.hang_up().await;

@@ -188,8 +188,8 @@ fn plugins() -> Vec<Value> {
     documents(&repository("examples/peers/higress/wasmplugin.yaml"))
 }
 
-/// What is added to the bootstrap of a gateway. It leaves paths as they are, though Istio's normalize them by default: the
-/// sidecar must not need that.
+/// The addition to the bootstrap of a gateway. It leaves paths as they are, though Istio's normalize them by default:
+/// the sidecar must not need that.
 #[derive(Default)]
 struct Gateway {
     filters: Vec<Value>,

@@ -20,7 +20,7 @@ pub(crate) const OFTEN: [(&str, &str); 2] = [
     ("retryAfter   = 10 * time.Second", "retryAfter   = 99 * time.Millisecond"),
 ];
 
-/// Of the issuer at this address, with settings in place of those that the file has.
+/// Starts the example for the issuer at this address, with settings in place of those that the file has.
 pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let port = free_port();
     let folder = tempfile::tempdir().expect("a folder");

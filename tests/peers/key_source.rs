@@ -82,7 +82,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     example.becomes(&new_token, 200, "no answer at all").await;
 }
 
-/// Of a `source` that gave bad keys and the scene's, the example takes the scene's alone.
+/// The example takes the scene's keys alone from a `source` that gave bad keys too.
 pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example) {
     eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     takes_no_bad_key(scene, example).await;

@@ -11,7 +11,7 @@ use crate::{
 /// PHP's server has no children; the follower ends with it.
 const RUN: &str = "setpriv --pdeathsig KILL php follow.php & exec php -S 127.0.0.1:$0 public/index.php";
 
-/// Of the issuer at this address, with settings in place of those that the files have.
+/// Starts the example for the issuer at this address, with settings in place of those that the files have.
 pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let (port, issuer) = (free_port(), issuer.to_string());
     let folder = example_folder("php", &[settings, &[("127.0.0.1:8080", &*issuer)]].concat());

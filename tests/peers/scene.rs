@@ -1,4 +1,4 @@
-//! What stands around an example: an issuer with its Redis and WeChat, a back end, and a canary.
+//! The surroundings of an example: an issuer with its Redis and WeChat, a back end, and a canary.
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(crate) struct Scene {
     pub(crate) mei: Login,
 }
 
-/// What a peer should know of whoever sends `token`.
+/// A peer should know this of whoever sends `token`.
 #[derive(Debug, Clone)]
 pub(crate) struct Login {
     pub(crate) token: String,
@@ -40,7 +40,7 @@ impl Scene {
         Self::signing_by("ES256").await
     }
 
-    /// Whose issuer cannot be reached until [`Scene::link`] is restored.
+    /// The issuer cannot be reached until [`Scene::link`] is restored.
     pub(crate) async fn without_issuer() -> Self {
         let scene = Self::start().await;
         scene.link.cut().await;

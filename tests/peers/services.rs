@@ -43,7 +43,7 @@ pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
 }
 
 impl Service {
-    /// Of a scene whose keys are those of `source`.
+    /// Starts it in a scene whose keys are those of `source`.
     fn of_keys_at(&self, scene: &Scene, source: &KeySource, settings: &[Setting]) -> Started {
         let (theirs, ours) = self.jwks;
         let ours = ours.replace("URL", &source.url());

@@ -18,7 +18,7 @@ async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_sa
         let refused = status.as_ref().is_ok_and(|status| (400..500).contains(status)) || bad.name == "long token";
         assert!(refused && scene.back_end.take().is_empty(), "{}: {status:?}", bad.name);
     }
-    // Who says who they are is known there, too.
+    // A client that says who it is is known there, too.
     let request = Request::get("/public/hello").bearer(&scene.lin.token);
     assert_eq!(request.send(traefik.example.address).await.expect("an answer").status, 200);
     let seen = scene.back_end.take();

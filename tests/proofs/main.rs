@@ -27,14 +27,14 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// For a whole test, which tries so many cases.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a scheduler drives: one action after the other, and laws that hold after each.
+/// A scheduler drives this: one action after the other, and laws that hold after each.
 trait Scheduled {
     const MOST_ACTIONS: i64;
     fn draws(&mut self) -> &mut Draws;
     fn act(&mut self) -> Result<(), String>;
-    /// What was begun is brought to its end. How much was looked at.
+    /// Brings everything that was begun to its end. How much was looked at.
     fn come_to_rest(&mut self) -> Result<usize, String>;
-    /// What happened, for whoever reads of a failure.
+    /// The story so far, for whoever reads of a failure.
     fn trace(&self) -> String;
 }
 

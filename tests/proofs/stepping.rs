@@ -13,7 +13,7 @@ use wxmint_store::{
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
 
-/// Of a call that was told that the store does not answer.
+/// The reason of a call that was told that the store does not answer.
 pub(crate) const LOST: &str = "lost, as the scheduler wants it";
 
 fn lost<T>() -> Answer<T> {
@@ -27,7 +27,7 @@ pub(crate) type What = (&'static str, About, String);
 pub(crate) enum About {
     Person(Person),
     List(UserId),
-    /// Whom a unionid stands for; another than `not_any_more` if that is said.
+    /// The user for whom a unionid stands; another than `not_any_more` if that is said.
     Holder {
         unionid: UnionId,
         not_any_more: Option<UserId>,
@@ -36,7 +36,7 @@ pub(crate) enum About {
     Other,
 }
 
-/// What a call has begun and waits for.
+/// The step that a call has begun and waits for.
 #[derive(Clone)]
 pub(crate) struct Step {
     what: What,
@@ -116,7 +116,7 @@ pub(crate) struct Call<T> {
 }
 
 impl<T> Call<T> {
-    /// Of a future that takes its steps by these [`Steps`].
+    /// Makes a call of a future that takes its steps by these [`Steps`].
     pub(crate) fn new<F: Future<Output = T> + 'static>(serve: impl FnOnce(Steps) -> F) -> Self {
         let (wanted, steps) = unbounded_channel();
         Self { serving: serve(Steps(wanted)).boxed_local(), steps, next: None }
@@ -127,7 +127,7 @@ impl<T> Call<T> {
         self.next.clone().expect("it waits for a step")
     }
 
-    /// What it returns, if it does not stop before another step.
+    /// Its result, if it does not stop before another step.
     pub(crate) async fn go_on(&mut self) -> Option<T> {
         loop {
             tokio::select! {

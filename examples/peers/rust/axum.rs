@@ -38,7 +38,7 @@ impl FromRequestParts<Arc<Peer>> for Caller {
             _ => refused(StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#),
         })?;
         peer.verify(token, chrono::Utc::now()).await.map(Self).map_err(|reason| match reason {
-            // Which check it failed is for the log, not for whoever sent it.
+            // The name of the check that it failed is for the log, not for whoever sent it.
             NotVerified::Refused(_) => refused(StatusCode::UNAUTHORIZED, r#"Bearer error="invalid_token""#),
             // Keys or revocations are missing or too old.
             _ => (StatusCode::SERVICE_UNAVAILABLE, AppendHeaders([(RETRY_AFTER, "1")])).into_response(),

@@ -165,7 +165,7 @@ fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
     let mut node = Command::new("node");
     node.current_dir(folder.path()).args(["--input-type=module", "--eval", script]);
     let output = node.args([&example.issuer, &example.base, token, body]).output().expect("Node");
-    // What is refused is refused with a reason, and not for a mistake in the script.
+    // A request that is refused is refused with a reason, and not for a mistake in the script.
     assert!(output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(), "{output:?}");
     output.status.success()
 }

@@ -46,7 +46,7 @@ async fn a_password_binds_and_from_then_on_the_service_is_not_asked() {
     assert!(service.calls().is_empty());
 }
 
-/// What the operator is told of a request.
+/// The operator is told this of a request.
 pub(super) async fn warning(bed: &TestBed, request_id: &str) -> String {
     eventually("a warning", PATIENCE, async || {
         let events = bed.service().events();

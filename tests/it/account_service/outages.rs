@@ -9,7 +9,7 @@ use crate::support::{AccountService, Answer, BUSY, Breakable, PATIENCE, Reply, T
 
 /// The service's 3 s, and a login around them.
 const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(3));
-/// What a login takes that has nothing to do with it.
+/// A login that has nothing to do with it takes at most this.
 const UNDISTURBED: Duration = BUSY;
 
 /// Two replicas, and an account service that can be cut off.
@@ -53,7 +53,7 @@ impl Shop {
         until("passwords are checked again", PATIENCE, async || self.by_password("lin").await.status == 200).await;
     }
 
-    /// Who needs the account service is told to come again, and who does not never notices.
+    /// A login that needs the account service is told to come again, and one that does not never notices.
     async fn is_away(&self, how: &str) {
         let (asking, undisturbed) = tokio::join!(
             async { tokio::join!(self.by_password("mei"), self.by_phone(0, "mei")) },

@@ -1,4 +1,4 @@
-//! What each secret may do, and that whoever is refused is audited.
+//! Each secret may do what its rights say, and whoever is refused is audited.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::support::{APPID, BUSY, until, write_private};
 /// The file is looked at every 2 s.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 
-/// Of each route: its method, path, body, the right that it needs, and its act.
+/// Each route: its method, path, body, the right that it needs, and its act.
 fn routes(user: &str) -> Vec<(&'static str, String, Value, &'static str, &'static str)> {
     let nothing = Value::Null;
     vec![

@@ -201,7 +201,7 @@ async fn a_key_that_wechat_has_called_stale_signs_no_more_until_the_next_login()
             json!({"action": "sign", "by": "shop", "user": user, "app": APPID, "outcome": "session_key_missing"}),
         )
         .await;
-        // What the phone encrypted before is decrypted with it all the same.
+        // Data that the phone encrypted before is decrypted with it all the same.
         let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
         assert_eq!(shop.bed.service().ask("POST", "/wechat/userdata", &token, &data).await.status, 200, "{seen_by}");
     }

@@ -56,7 +56,7 @@ async fn the_description_names_the_methods_of_every_route_and_no_other() {
     business.bed.service().get("/users/nobody").await.expect_problem(404, "invalid_request");
 }
 
-/// Which secret has which right.
+/// The rights of the secrets.
 const HOLDERS: [(&str, &str); 3] = [("read", WITNESS), ("operate", RECEIVER), ("wechat", SHOP)];
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn every_answer_is_as_the_description_says() {
     }
 }
 
-/// What openapi_valid.mjs and openapi_check.py say of the document and of messages.
+/// The faults that openapi_valid.mjs and openapi_check.py find in the document and in messages.
 fn checked(document: &str, messages: &[Value]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("openapi.json");

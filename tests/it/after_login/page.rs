@@ -11,7 +11,7 @@ use crate::{
     support::{APPID, Process, free_port, repository, tools},
 };
 
-/// What prints an answer and ends, in an order in which all have something to show.
+/// The commands that print an answer and end, in an order in which all have something to show.
 const ASKING: [&str; 9] =
     ["describe", "generate", "signature", "encrypt-keys", "access-token", "renew", "person", "openids", "end"];
 const RUNNING: [&str; 4] = ["service", "service-python", "receiver", "receiver-python"];

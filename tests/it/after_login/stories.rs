@@ -22,8 +22,8 @@ impl Business {
         self.run(file, &[("SECRET", SHOP), ("OFFER_ID", "1450000000"), ("APP_KEY", &app_key)]).await
     }
 
-    /// What was seen in a story that lin's phone plays. The peer verifies tokens as the proxy with the sidecar does, and hands
-    /// requests to the shop.
+    /// Plays a story with lin's phone, and returns what was seen. The peer verifies tokens as the proxy with the
+    /// sidecar does, and hands requests to the shop.
     fn play(&self, story: &str, shop: &str) -> Value {
         let asked = json!({
             "story": story, "person": "lin", "appid": APPID, "secret": APP_SECRET, "issuer": ISSUER,

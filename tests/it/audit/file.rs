@@ -149,7 +149,7 @@ async fn a_link_is_followed_only_if_no_other_user_can_have_made_it() {
         assert!(!output.status.success() && said(&output).contains("audit.jsonl: is a link"), "{}", said(&output));
         assert_eq!(length(), before);
     }
-    // What root makes in another user's folder, that user can write.
+    // A user can write what root makes in their folder.
     fs::remove_file(&link).expect("removed");
     assert!(show().status.success());
     let made = fs::metadata(&link).expect("a file");

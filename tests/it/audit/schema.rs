@@ -10,7 +10,7 @@ impl Schema {
         Self(serde_json::from_str(include_str!("ocsf-1.8.0.json")).expect("JSON"))
     }
 
-    /// What wxmint calls the event.
+    /// Checks the event, and returns wxmint's name for it.
     pub(super) fn check<'a>(&self, event: &'a Value) -> &'a str {
         let number = |name: &str| event[name].as_i64().unwrap_or_else(|| panic!("{name}: {event}"));
         let class = &self.0["classes"][number("class_uid").to_string()];

@@ -87,7 +87,7 @@ fn tokens(token: &str) -> Vec<Case> {
     cases
 }
 
-/// What no endpoint takes for an object of texts.
+/// No endpoint takes these for an object of texts.
 fn no_objects() -> Vec<Vec<u8>> {
     let texts: [&[u8]; 4] =
         [b"[]", b"code=hunter2&iv=hunter2&everywhere=true", b"{} hunter2", b"{\"hunter2\":\"\xff\"}"];
@@ -118,7 +118,7 @@ fn user_data() -> Vec<(&'static str, Vec<u8>, Expected)> {
             (texts(&long(128 * 1024), BLOCK), TOO_LARGE),
             (long(1024 * 1024), TOO_LARGE),
             (texts(BLOCK, BLOCK), UNDECRYPTABLE),
-            // What nobody reads may be as deep as it likes.
+            // A member that nobody reads may be as deep as it likes.
             (texts(BLOCK, BLOCK).replacen('{', &format!("{{\"x\":{deep},"), 1), UNDECRYPTABLE),
             (format!(r#"{{"rawData":"hunter2","signature":"{}"}}"#, "0".repeat(40)), UNDECRYPTABLE),
         ],

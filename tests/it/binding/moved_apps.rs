@@ -16,7 +16,7 @@ impl Business {
         self.bed.wechat.account_in(app, person).await["unionid"].as_str().expect("given").to_owned()
     }
 
-    /// Whom a unionid is linked to.
+    /// The user to whom a unionid is linked.
     fn holder(&self, unionid: &str) -> Option<String> {
         let held: Option<Vec<u8>> = self.bed.redis.command(&["GET", &redis_keys::holder_of(unionid)]);
         held.map(|held| redis_keys::id_in(&held))

@@ -1,4 +1,4 @@
-//! Who may not log in any more: disabled in the users file, or gone from it.
+//! Users who may not log in any more: disabled in the users file, or gone from it.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Business, OTHER_APPID, is_users};
 use crate::support::{APPID, Answer, WRONG_PASSWORD, password_of};
 
-/// What an unbound person is given in place of the code just spent.
+/// An unbound person is given this in place of the code just spent.
 pub(super) async fn ticket_of(business: &Business, person: &str) -> String {
     let asked = business.silent(person).await.expect_problem(403, "binding_required");
     assert!(asked.member("detail").contains("bind_ticket"), "{asked:?}");
@@ -54,7 +54,7 @@ async fn a_ticket_is_spent_by_a_wrong_attempt_too_and_is_of_its_app_and_no_login
     let mut both = password_of("alice");
     both["bind_ticket"] = ticket.clone().into();
     business.log_in("lin", &both).await.expect_problem(400, "invalid_request");
-    // Who still says nothing is asked again, and has another ticket.
+    // A client that still says nothing is asked again, and has another ticket.
     let asked = redeem(&business, &ticket, &json!({})).await.expect_problem(403, "binding_required");
     assert_ne!(asked.member("bind_ticket"), ticket);
     is_users(&redeem(&business, &asked.member("bind_ticket"), &password_of("alice")).await, "alice");

@@ -23,7 +23,7 @@ enum Keys {
     All,
 }
 
-/// What would give a script the library, or code that is not in its text, under a name that no proxy sees.
+/// These would give a script the library, or code that is not in its text, under a name that no proxy sees.
 const HIDDEN: [&str; 6] = ["_G", "getfenv", "load", "loadstring", "dofile", "require"];
 
 /// Why a proxy would refuse the script. Strings of ours hold neither these words nor `--`.

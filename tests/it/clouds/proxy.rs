@@ -42,7 +42,7 @@ impl Product {
         }
     }
 
-    /// What the proxy refuses of `words`, if it does.
+    /// The error with which the proxy refuses `words`, if it does.
     fn refusal(self, words: &[Vec<u8>]) -> Option<String> {
         let said = words.iter().take(2).map(|word| text(word).to_ascii_uppercase() + " ").collect::<String>();
         if self.refused().iter().any(|refused| said.starts_with(&format!("{refused} "))) {
@@ -121,7 +121,7 @@ impl Proxy {
         *self.planted.lock().expect("no panic") = Planted::In(number);
     }
 
-    /// Which command it was, if there were so many. None is refused from now on.
+    /// The command that it was, if there were so many. None is refused from now on.
     pub(crate) fn has_refused(&self) -> Option<String> {
         match std::mem::take(&mut *self.planted.lock().expect("no panic")) {
             Planted::Was(command) => Some(command),

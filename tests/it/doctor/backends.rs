@@ -1,4 +1,4 @@
-//! What may be wrong with WeChat, the account backend, and what the issuer publishes.
+//! Faults of WeChat, the account backend, and what the issuer publishes.
 
 use serde_json::json;
 

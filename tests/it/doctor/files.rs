@@ -1,4 +1,4 @@
-//! What may be wrong with the files that the settings name.
+//! Faults of the files that the settings name.
 
 use std::{
     fs::{self, Permissions},

@@ -1,4 +1,4 @@
-//! What may be wrong with Redis.
+//! Faults of Redis.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a receiver of events may take, and what becomes of polls when something fails.
+//! The bounds of what a receiver of events may take, and the end of polls when something fails.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What the process remembers of late, the search for a user, and the doctor: what the console shows.
+//! The process' memory of late, the search for a user, and the doctor: what the console shows.
 
 use std::{collections::BTreeSet, fs};
 
@@ -177,7 +177,8 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     assert_eq!(office.ask("GET", "/doctor").await.status, 200);
 }
 
-/// Of each client of the file: its id, what is open, asked, scanned, approved, fetched, denied, refused and repeated.
+/// Reads of each client of the file: its id, what is open, asked, scanned, approved, fetched, denied, refused and
+/// repeated.
 async fn scans(office: &Office) -> Vec<(String, [u64; 8])> {
     let answer = office.ask("GET", "/scans").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");

@@ -12,8 +12,8 @@ const PERSON: &str = "unknown_person";
 const APP: &str = "unknown_app";
 const NONE: &str = "";
 
-/// What is answered about an unknown user or openid, about one who has nobody in this app, and in an app that is not configured.
-/// Nothing where the path does not name it.
+/// The answers about an unknown user or openid, about one who has nobody in this app, and in an app that is not
+/// configured. Nothing where the path does not name it.
 const ROUTES: [(&str, &str, [&str; 3]); 19] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),

@@ -1,4 +1,5 @@
-//! What a stranger sends to the address for WeChat's pushes, and what comes twice, late, slowly or from another platform.
+//! Requests of strangers to the address for WeChat's pushes, and pushes that come twice, late, slowly or from another
+//! platform.
 
 use serde_json::json;
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};

@@ -1,4 +1,5 @@
-//! What else happens to a merchant: its rights change, it has an AppSecret as well, it is one of hundreds, and Redis forgets it.
+//! Other events of a merchant: its rights change, it has an AppSecret as well, it is one of hundreds, and Redis forgets
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -38,14 +39,14 @@ async fn a_change_of_rights_interrupts_no_login_and_brings_the_new_refresh_token
     assert_eq!(bed.wechat.asked("/cgi-bin/component/api_get_authorizer_list").await, 1, "by the push alone");
 }
 
-/// What `wxmint platform apps` prints.
+/// The lines that `wxmint platform apps` prints.
 async fn apps_listed(bed: &TestBed) -> String {
     let mut process = Process::spawn("wxmint platform", &mut bed.configuration.command_of(&["platform", "apps"]));
     assert_eq!(process.end(PATIENCE).await.code(), Some(0));
     process.stdout().join("\n")
 }
 
-/// Of whom WeChat told in no push. Its list comes in pages.
+/// WeChat told of them in no push. Its list comes in pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn six_hundred_merchants_are_found_in_wechats_list() {
     let merchants: Vec<String> = (0..600).map(|number| format!("wx{number:016x}")).collect();
@@ -113,7 +114,7 @@ async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_ri
         let calls = bed.redis.calls_since(&before);
         ["evalsha", "set", "hincrby"].map(|name| calls.get(name).copied().unwrap_or_default())
     };
-    // What the platform does by itself meanwhile only adds to it.
+    // The platform's own work meanwhile only adds to it.
     let is_one_count_more = async || {
         let [scripts, claims, counts] = silent(APPID).await;
         silent(OTHER_APPID).await == [scripts, claims, counts + 10]
@@ -183,7 +184,8 @@ async fn a_merchants_official_account_logs_in_by_the_same_token() {
     session.expect_problem(409, "session_key_missing");
 }
 
-/// Of a thousand people, ten of each merchant. One walk over all of them ends all tokens, and a second one those of meanwhile.
+/// There are a thousand people, ten of each merchant. One walk over all of them ends all tokens, and a second one those
+/// of meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
     let merchants: Vec<String> = (0..100).map(|number| format!("wx{number:016x}")).collect();
@@ -220,7 +222,7 @@ async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
     assert!(scans <= 20, "{scans} pages for a hundred merchants");
 }
 
-/// What a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
+/// A token that a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_reports_every_token_costs_no_login() {
     const PEER: &str = "planted-secret-of-a-peer-of-ours-c9f3d1";

@@ -1,4 +1,4 @@
-//! What WeChat refuses to the platform or to one of its merchants, and by what name those on duty find it.
+//! Refusals of WeChat to the platform or to one of its merchants, and by what name those on duty find it.
 
 use super::*;
 use crate::support::BUSY;

@@ -11,7 +11,7 @@ const SECRET: &str = "planted-secret-of-an-operator-19c3";
 const USERS_AT: usize = 1;
 const PEOPLE_AT: usize = 2;
 
-/// What is asked, at which node the replica is frozen, and the step that must wait for it.
+/// The request, the node whose replica is frozen, and the step that must wait for it.
 const ASKED: [(&str, usize, &str); 11] = [
     ("first login", USERS_AT, "admit"),
     ("first login", PEOPLE_AT, "settle"),
@@ -28,7 +28,7 @@ const ASKED: [(&str, usize, &str); 11] = [
 
 struct Scene {
     bed: TestBed<RedisCluster>,
-    /// Of users whose keys lie at [`USERS_AT`].
+    /// The names of users whose keys lie at [`USERS_AT`].
     names: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What somebody can try who has the source (docs/scan-login.md, RFC 10027).
+//! Attacks by somebody who has the source (docs/scan-login.md, RFC 10027).
 
 use std::collections::BTreeSet;
 
@@ -67,7 +67,7 @@ async fn only_a_person_of_the_mini_program_looks_approves_and_denies() {
         bed.http.send(bare).await.expect_problem(401, "invalid_token");
     }
     assert_eq!(bed.approve(Some(&phone), "lin", &code, number.as_deref()).await.status, 204, "nothing was spoiled");
-    // Of wxmint's own paths a page's token opens `/logout` alone.
+    // A page's token opens `/logout` alone of wxmint's own paths.
     for (method, path) in [("DELETE", "/binding"), ("GET", "/wechat/session"), ("POST", "/wechat/session/reset")] {
         bed.service()
             .ask(method, path, &page.member("access_token"), &Value::Null)
@@ -122,7 +122,7 @@ async fn of_racing_approvals_one_person_wins_and_the_page_has_one_token() {
     bed.poll(&request).await.expect_oauth(400, "invalid_grant");
 }
 
-/// What was never there, has been denied, was used, or is no code, and how long each takes to say.
+/// A code may never have been there, was denied, was used, or is none. Each takes as long to refuse.
 #[tokio::test]
 async fn user_codes_tell_nothing_apart() {
     let bed = builder().start().await;

@@ -11,7 +11,7 @@ fn command(file: &Path, words: &[&str]) -> Command {
     command
 }
 
-/// What the command makes, `wxmint serve` takes: a back end by its secret, and a page of its site.
+/// `wxmint serve` takes what the command makes: a back end by its secret, and a page of its site.
 #[tokio::test]
 async fn clients_that_the_command_adds_may_ask() {
     let folder = tempfile::tempdir().expect("a folder");

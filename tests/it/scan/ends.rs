@@ -1,4 +1,4 @@
-//! What ends a page's token, and what does not.
+//! Acts that end a page's token, and others that do not.
 
 use std::{fs, sync::Arc};
 

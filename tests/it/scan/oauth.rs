@@ -113,7 +113,7 @@ async fn the_metadata_name_the_endpoints() {
     }
 }
 
-/// What a browser lets a page of `origin` read.
+/// The answer that a browser lets a page of `origin` read.
 async fn from(bed: &TestBed, origin: &str, method: Method, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
     let request = with_form(bed.http.0.request(method, bed.service().url(path)).header("origin", origin), form);
     let answer = bed.http.send(request).await;

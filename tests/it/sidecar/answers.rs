@@ -1,4 +1,4 @@
-//! What `/verify` answers: who is asking, or one refusal for all that is wrong.
+//! The answers of `/verify`: who is asking, or one refusal for all that is wrong.
 
 use std::collections::BTreeSet;
 
@@ -99,7 +99,7 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
 /// Each is good but for one thing.
 fn bad_tokens(forge: &Forge<'_>, real: &str, canary: &JwksServer) -> Vec<(&'static str, String)> {
     let urls = (&*canary.url("/jwks"), &*canary.url("/x5u"));
-    // Which have answers of their own.
+    // They have answers of their own.
     let others = ["no token", "empty token", "two tokens", "long token"];
     let bad = forge.bad_tokens(real, real, urls).into_iter().filter(|bad| !others.contains(&bad.name));
     let token = |line: &str| line.rsplit(' ').next().expect("a token").to_owned();

@@ -40,7 +40,7 @@ fn token_of(issuer: &Issuer, user: &str) -> String {
     issuer.token(By::First, json!({"sub": user}))
 }
 
-/// What the sidecar counts of the one feed that it follows.
+/// A number that the sidecar counts of the one feed that it follows.
 async fn metric(sidecar: &Sidecar, name: &str, labels: &str) -> f64 {
     let metrics = sidecar.admin("/metrics").await.body;
     let name = format!("wxmint_revocations_{name}{{issuer=\"");

@@ -14,9 +14,10 @@ use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step,
 /// and the first two retries up to 1 and 2 s more.
 const TWICE_FAILED: Duration = Duration::from_secs(40);
 const RECOVERY: Duration = Duration::from_secs(60);
-/// Of resident memory, in KiB: for thirty connections, their buffers and the 64 KiB of an answer that are read.
+/// The growth of resident memory, in KiB: for thirty connections, their buffers and the 64 KiB of an answer that are
+/// read.
 const GROWTH: u64 = 24 * 1024;
-/// What two fetches of an endless answer can be sent before they are given up: the sockets' buffers.
+/// Two fetches of an endless answer can be sent this before they are given up: the sockets' buffers.
 const MOST_SENT: usize = 16 * 1024 * 1024;
 
 /// An issuer with a way of its own.
@@ -24,7 +25,7 @@ struct Villain {
     name: &'static str,
     issuer: String,
     path: String,
-    /// What it serves at first, and again in the end.
+    /// It serves this at first, and again in the end.
     old: Signer,
     new: Signer,
     manner: Manner,
@@ -131,13 +132,13 @@ fn ways(canary: &str) -> Vec<Way> {
             json!({"keys": keys}).to_string().into()
         }),
     ];
-    // Which whoever asked has never said to have.
+    // The one who asked has never said to have it.
     let unasked = b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec();
     ways.push(does("200 with nothing, then 304", vec![Step::Send([answer("200 OK", "", b""), unasked].concat())]));
     ways
 }
 
-/// What a verifier must not take for a key, and must not stumble over.
+/// A verifier must not take these for keys, and must not stumble over them.
 fn bad_keys(good: &Signer) -> Vec<Value> {
     let other = Signer::new().key.jwk.clone();
     let with = |name: &str, value: Value| {

@@ -1,4 +1,4 @@
-//! What depends on the path that the proxy was asked for, by each of the three ways in which proxies tell it.
+//! The rules that depend on the path that the proxy was asked for, by each of the three ways in which proxies tell it.
 
 use serde_json::json;
 
@@ -132,11 +132,11 @@ async fn below_a_path_with_an_audience_a_token_must_name_it_and_the_longest_path
         for path in ["/public", "/orders/open"] {
             anonymous(path, &way.ask(&sidecar, path, None).await);
         }
-        // Of an audience and no audience for the same path, the careful one holds.
+        // The careful rule holds of an audience and no audience for the same path.
         for path in ["/orders", "/pay", "/pay/1", "/orders/openx", "/"] {
             refused(path, &way.ask(&sidecar, path, None).await, NO_TOKEN);
         }
-        // Whose audience it would be depends on who reads it, so that the token must name all of them.
+        // The audience depends on who reads it, so that the token must name all of them.
         for path in NOT_PLAIN.split_whitespace() {
             let what = format!("{}: {path}", way.setting);
             refused(&what, &way.ask(&sidecar, path, None).await, NO_TOKEN);

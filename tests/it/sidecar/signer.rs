@@ -51,7 +51,7 @@ impl Signer {
         json!({"alg": "ES256", "typ": "at+jwt", "kid": self.key.kid})
     }
 
-    /// Of a token of its own each time.
+    /// The claims are those of a token of its own each time.
     pub(super) fn claims(&self) -> Value {
         let (now, number) = (now(), TOKENS.fetch_add(1, Ordering::Relaxed));
         json!({

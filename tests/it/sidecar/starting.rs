@@ -25,7 +25,7 @@ async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_e
         assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| (1..=5).contains(&seconds)));
         assert!(!answer.headers.contains_key("x-user-id"));
     }
-    // Who shows none is told so without any key.
+    // A client that shows none is told so without any key.
     refused("no token", &sidecar.raw("GET /verify HTTP/1.1", &[], "").await, NO_TOKEN);
     let readyz = sidecar.admin("/readyz").await;
     assert_eq!(readyz.status, 503);

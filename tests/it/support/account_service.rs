@@ -29,7 +29,7 @@ use super::locked;
 const FOREVER: Duration = Duration::from_secs(60);
 const HUGE: usize = 10 << 20;
 
-/// What comes in place of the answer. The call has been carried out all the same.
+/// A reply in place of the answer. The call has been carried out all the same.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// This status, with the answer's own body.
@@ -60,7 +60,7 @@ pub(crate) struct Call {
     pub(crate) body: String,
     /// The client's end of the connection.
     pub(crate) from: Option<SocketAddr>,
-    /// What was found to be the answer, sent or not.
+    /// The answer, sent or not.
     pub(crate) answer: Value,
 }
 
@@ -120,7 +120,7 @@ impl AccountService {
         self.state().calls.clone()
     }
 
-    /// What has arrived since this was last called.
+    /// Takes the calls that have arrived since this was last called.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state().calls)
     }

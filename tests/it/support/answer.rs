@@ -1,4 +1,4 @@
-//! What comes back over HTTP, taken apart.
+//! An answer over HTTP, taken apart.
 
 use std::{
     sync::Arc,

@@ -15,7 +15,7 @@ pub(crate) fn requests(process: &Process) -> Vec<Value> {
     requests.map(|event| in_short(&event)).collect()
 }
 
-/// What was done, by whom, about whom, and what came of it.
+/// Says what was done, by whom, about whom, and what came of it.
 pub(crate) fn in_short(event: &Value) -> Value {
     let known = |name: &Value| if name == "unknown" { Value::Null } else { name.clone() };
     let outcome = if event["status_id"] == 1 { json!("ok") } else { event["status_detail"].clone() };

@@ -11,7 +11,7 @@ use super::{
     movable_clock, secrets::Place, write_private,
 };
 
-/// What `WXMINT_REDIS_URL` leads to.
+/// The store to which `WXMINT_REDIS_URL` leads.
 pub(crate) trait Reachable {
     fn url(&self) -> String;
 
@@ -206,7 +206,7 @@ impl Builder {
         self
     }
 
-    /// Of the signing key: `ES256`, `EdDSA`, `RS256`.
+    /// The algorithm of the signing key: `ES256`, `EdDSA`, `RS256`.
     pub(crate) fn algorithm(mut self, algorithm: &'static str) -> Self {
         self.algorithm = algorithm;
         self
@@ -254,12 +254,12 @@ impl Builder {
         self
     }
 
-    /// Who may ask the admin listener: lines `NAME SECRET [WHAT]`.
+    /// The holders of secrets of the admin listener: lines `NAME SECRET [WHAT]`.
     pub(crate) fn operators(self, lines: &str) -> Self {
         self.file("WXMINT_ADMIN_TOKENS_FILE", lines)
     }
 
-    /// What users may log in to by scanning, as `WXMINT_CLIENTS_FILE` has it.
+    /// The clients to which users may log in by scanning, as `WXMINT_CLIENTS_FILE` has it.
     pub(crate) fn clients(self, clients: &Value) -> Self {
         self.file("WXMINT_CLIENTS_FILE", &json!({"clients": clients}).to_string())
     }

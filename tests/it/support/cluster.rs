@@ -42,7 +42,7 @@ struct State {
     log: Mutex<Vec<String>>,
 }
 
-/// What the cluster holds, by `secrets/NAME` and `configmaps/NAME`.
+/// The objects that the cluster holds, by `secrets/NAME` and `configmaps/NAME`.
 #[derive(Default)]
 pub(crate) struct Objects {
     by_path: BTreeMap<String, Value>,
@@ -148,7 +148,7 @@ impl Cluster {
         });
     }
 
-    /// What was asked since the last call: `VERB RESOURCE STATUS`.
+    /// The requests since the last call: `VERB RESOURCE STATUS`.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut *locked(&self.state.log))
     }

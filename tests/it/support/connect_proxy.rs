@@ -13,7 +13,7 @@ use tokio::{
 
 use super::locked;
 
-/// What the proxy does with a request.
+/// The act of the proxy on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     Opens,

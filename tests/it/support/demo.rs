@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Process, wxmint};
 
 pub(crate) struct Demo {
-    /// Of the page and the issuer.
+    /// The address of the page and the issuer.
     pub(crate) address: SocketAddr,
     _process: Process,
 }

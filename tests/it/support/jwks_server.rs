@@ -41,7 +41,7 @@ pub(crate) enum Step {
 pub(crate) struct Fetch {
     pub(crate) path: String,
     pub(crate) at: Instant,
-    /// Of `If-None-Match`.
+    /// The value of `If-None-Match`.
     pub(crate) has: Option<String>,
     /// How many bytes were sent until the connection ended.
     pub(crate) sent: usize,

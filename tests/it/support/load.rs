@@ -45,7 +45,7 @@ impl Load {
         Self::of(bed, logins, usize::MAX)
     }
 
-    /// Of these people by these codes, at most so many at once.
+    /// Logs these people in by these codes, at most so many at once.
     pub(crate) fn of<R>(
         bed: &TestBed<R>,
         logins: impl Iterator<Item = (String, String)> + Send + 'static,

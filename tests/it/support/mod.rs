@@ -1,7 +1,7 @@
 //! The harness: a real Redis, the simulator and `wxmint serve`, each a process of its own, on ports of their own.
 //!
-//! What is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and hopes: waits
-//! end when their condition holds, and fail at their deadline.
+//! Everything that is started is valid by default, so that a test names only what it spoils. Nothing here sleeps and
+//! hopes: waits end when their condition holds, and fail at their deadline.
 
 mod account_service;
 mod answer;
@@ -80,14 +80,14 @@ pub(crate) use self::{
     wire::{Impatient, Pace, Received, wire_request},
 };
 
-/// What `make setup` has installed for the tests.
+/// The tools that `make setup` has installed for the tests.
 pub(crate) fn tools(path: &str) -> PathBuf {
     let tool = repository("target/tools").join(path);
     assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
     tool
 }
 
-/// What tests/tools/openapi_check.py says of messages, a line for each. `arguments`: the document, and options.
+/// The lines of tests/tools/openapi_check.py about messages, one for each. `arguments`: the document, and options.
 pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
     let mut check = Command::new(tools("python/bin/python"))
         .arg(repository("tests/tools/openapi_check.py"))
@@ -146,7 +146,7 @@ pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the machine may add to a deadline that the service keeps. In `make nightly` it does nothing else.
+/// The machine may add this to a deadline that the service keeps. In `make nightly` it does nothing else.
 pub(crate) const BUSY: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
     b"nightly" => Duration::from_millis(1500),
     _ => PATIENCE,
@@ -159,7 +159,7 @@ const LIMIT: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
     _ => Duration::from_secs(120),
 };
 
-/// What a test that has panicked left behind will do for those that go on.
+/// A lock that a panicked test left behind will do for those that go on.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

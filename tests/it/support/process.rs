@@ -60,12 +60,12 @@ impl Process {
         self.stderr_from(0)
     }
 
-    /// What it has written to standard error after so many lines.
+    /// The lines of standard error after so many.
     pub(crate) fn stderr_from(&self, line: usize) -> Vec<String> {
         self.stderr.locked().get(line..).unwrap_or_default().to_vec()
     }
 
-    /// What it has written so far.
+    /// The text that it has written so far.
     pub(crate) fn log(&self) -> String {
         [self.stdout(), self.stderr()].concat().join("\n")
     }

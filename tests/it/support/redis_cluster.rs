@@ -18,10 +18,10 @@ const FAILOVER: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) primaries: usize,
-    /// Of each primary.
+    /// The number of each primary's replicas.
     pub(crate) replicas: usize,
     pub(crate) node_timeout: Duration,
-    /// Of each node's command line.
+    /// The options of each node's command line.
     pub(crate) options: Vec<String>,
     pub(crate) password: String,
 }
@@ -43,7 +43,7 @@ struct Node {
     id: String,
 }
 
-/// What a node says of itself.
+/// A node says this of itself.
 #[derive(Debug)]
 struct Claim {
     primary: bool,

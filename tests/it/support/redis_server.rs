@@ -104,7 +104,7 @@ impl RedisServer {
         &self.password
     }
 
-    /// Of its URL: what stands before the host.
+    /// The part of its URL before the host.
     pub(crate) fn user_part(&self) -> String {
         user_part(&self.password)
     }
@@ -160,7 +160,7 @@ impl RedisServer {
         lines.map(|(name, rest)| (name.to_owned(), number(rest))).collect()
     }
 
-    /// What has been called more often since `before`, but for this question.
+    /// The commands that have been called more often since `before`, but for this question.
     pub(crate) fn calls_since(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let more = |(name, calls): (String, u64)| {
             let more = calls - before.get(&name).copied().unwrap_or_default();
@@ -268,7 +268,7 @@ fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Child 
     command.stdin(Stdio::null()).stdout(log).spawn().expect("redis-server is needed; try: make setup")
 }
 
-/// What it has said so far.
+/// The text that it has written so far.
 fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join(LOG)).unwrap_or_default()
 }

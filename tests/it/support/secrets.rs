@@ -1,5 +1,5 @@
-//! What must stand in no log, metric, audit event, span or answer, and in Redis sealed alone. What passes through a test's
-//! [`Http`](super::Http) is noted here, and each service and each bed is searched for it at its end.
+//! Secrets must stand in no log, metric, audit event, span or answer, and in Redis sealed alone. Everything that passes
+//! through a test's [`Http`](super::Http) is noted here, and each service and each bed is searched for it at its end.
 
 use std::{
     collections::BTreeSet,
@@ -20,9 +20,9 @@ use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked};
 
 /// A shorter form would be found by chance.
 const TELLING: usize = 8;
-/// Of each name. To search for the thousands of codes of a load would take minutes.
+/// So many are kept of each name. To search for the thousands of codes of a load would take minutes.
 const MOST: usize = 50;
-/// Of answers, in bytes.
+/// So many bytes of answers are kept.
 const KEPT: usize = 1 << 20;
 
 /// Where something is left behind.
@@ -37,7 +37,8 @@ pub(crate) enum Place {
 }
 use Place::{Answer, Audit, Log, Metrics, Redis};
 
-/// What is secret in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand all the same.
+/// The secrets in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand all the
+/// same.
 pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("code", &[]),
     ("codes", &[]),
@@ -147,7 +148,7 @@ impl Secrets {
         self.note("no secret", &[Log, Audit, Metrics, Place::Spans, Answer, Redis], secret);
     }
 
-    /// What a service is configured with.
+    /// Notes the secrets that a service is configured with.
     pub(crate) fn note_configuration(&self, configuration: &Configuration) {
         let file = |name: &str| fs::read_to_string(configuration.get(name).unwrap_or_default()).unwrap_or_default();
         let apps = fs::read_dir(configuration.get("WXMINT_APPS_DIR").unwrap_or_default()).into_iter().flatten();
@@ -178,7 +179,7 @@ impl Secrets {
         }
     }
 
-    /// What an answer has given, and what it must not have given.
+    /// Notes the secrets that an answer has given, and looks for those that it must not have given.
     pub(crate) fn note_answer(&self, path: &str, headers: &str, body: &str) {
         let of_wechat = ["/_simulator/", "/cgi-bin/", "/sns/", "/wxa/"].iter().any(|of_it| path.starts_with(of_it));
         // A problem gives nothing away, and its `code` is another.
@@ -212,7 +213,7 @@ impl Secrets {
         }
     }
 
-    /// Of what is searched for.
+    /// The names of what is searched for.
     pub(crate) fn names(&self) -> BTreeSet<&'static str> {
         locked(&self.0).secrets.iter().map(|secret| secret.name).collect()
     }
@@ -250,7 +251,7 @@ impl Secrets {
         self.expect_none_in(Audit, audit.and_then(|path| fs::read(path).ok()).unwrap_or_default());
     }
 
-    /// What WeChat knows of everybody now, since each exchange makes a new session key.
+    /// Notes what WeChat knows of everybody now, since each exchange makes a new session key.
     pub(super) fn note_people(&self, simulator: SocketAddr) {
         let people = got(simulator, "/_simulator/people").and_then(|body| serde_json::from_str(&body).ok());
         self.note_members(&OF_WECHAT, "", &people.unwrap_or_default());

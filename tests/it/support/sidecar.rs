@@ -10,7 +10,7 @@ use std::{
 
 use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, configuration::Outcome, until, wxmint};
 
-/// Of requests that are sent at once: what keys are fetched for is answered in 2 s.
+/// The deadline of requests that are sent at once: one for which keys are fetched is answered in 2 s.
 const PROMPT: Duration = BUSY.saturating_add(Duration::from_secs(2));
 
 pub(crate) struct Sidecar {
@@ -27,7 +27,7 @@ pub(crate) struct Metrics(pub(super) String);
 pub(crate) struct SidecarSettings(BTreeMap<String, String>);
 
 impl SidecarSettings {
-    /// Of the usual issuer, whose keys are at this URL.
+    /// The settings of the usual issuer, whose keys are at this URL.
     pub(crate) fn new(jwks_url: &str) -> Self {
         let settings = Self(BTreeMap::new()).with("WXMINT_ISSUER", ISSUER).with("WXMINT_AUDIENCE", ISSUER);
         settings

@@ -57,7 +57,7 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({"phone": phone})).await;
     }
 
-    /// What WeChat knows of `person` in the first app: `openid`, `unionid`, `session_key`.
+    /// WeChat knows this of `person` in the first app: `openid`, `unionid`, `session_key`.
     pub(crate) async fn account(&self, person: &str) -> Value {
         self.account_in(APPID, person).await
     }
@@ -66,7 +66,7 @@ impl Simulator {
         self.person(person).await["apps"][app].take()
     }
 
-    /// Of `person` in the first app.
+    /// The openid of `person` in the first app.
     pub(crate) async fn openid(&self, person: &str) -> String {
         self.account(person).await["openid"].as_str().expect("known after a login").to_owned()
     }
@@ -76,7 +76,8 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({})).await.json()
     }
 
-    /// What the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`, …).
+    /// The data that the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`,
+    /// …).
     pub(crate) async fn hand_over(&self, wanted: Value) -> Value {
         self.control("user-data", "POST", &wanted).await.json()
     }
@@ -109,7 +110,8 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({"blocked": blocked})).await;
     }
 
-    /// Which secrets an app takes, and whether it gives unionids (`appid`, `secret`, `drop_old_secrets`, `unionid`).
+    /// Changes the secrets that an app takes, and whether it gives unionids (`appid`, `secret`, `drop_old_secrets`,
+    /// `unionid`).
     pub(crate) async fn change_app(&self, change: Value) {
         self.control("apps", "POST", &change).await;
     }

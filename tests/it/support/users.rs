@@ -55,7 +55,7 @@ impl UsersFile {
     }
 }
 
-/// What a login says beside its code, for who knows the password of `name`.
+/// The fields of a login beside its code, for somebody who knows the password of `name`.
 pub(crate) fn password_of(name: &str) -> Value {
     json!({"username": name, "password": PASSWORD})
 }

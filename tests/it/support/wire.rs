@@ -15,7 +15,7 @@ use tokio::{
 /// A client that has asked and hangs up before it is answered.
 pub(crate) struct Impatient(TcpStream);
 
-/// What came back on a connection until it was closed.
+/// The bytes that came back on a connection until it was closed.
 #[derive(Debug)]
 pub(crate) struct Received {
     bytes: Vec<u8>,

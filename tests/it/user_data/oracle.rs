@@ -13,7 +13,8 @@ use super::{
 };
 use crate::support::{APPID, Answer, PATIENCE, eventually};
 
-/// What has to be refused in one way, by the name of what is wrong: each kind of damage. `wechat::user_data` has all of them.
+/// Data that has to be refused in one way, by the name of what is wrong: each kind of damage. `wechat::user_data` has
+/// all of them.
 fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
     let (key, text) = (&session.key, phone(NUMBER).to_string());
     let good = padded(text.as_bytes());
@@ -109,7 +110,7 @@ async fn whatever_is_wrong_with_data_has_one_answer_byte_for_byte_after_the_same
     replicas.expect_no_faults().await;
 }
 
-/// What is no data of WeChat's, whatever the key.
+/// Bodies that are no data of WeChat's, whatever the key.
 fn malformed(good: &Value) -> Vec<Value> {
     let [data, iv] = ["encryptedData", "iv"].map(|name| good[name].as_str().expect("text").to_owned());
     let with = |name: &str, value: &str| {
@@ -130,7 +131,7 @@ fn malformed(good: &Value) -> Vec<Value> {
     ]
 }
 
-/// What is not asked as it should be, and what `detail` names.
+/// Requests that are not asked as they should be, and what `detail` names.
 fn incomplete(good: &Value) -> Vec<(Value, &'static str)> {
     let (data, iv) = (&good["encryptedData"], &good["iv"]);
     vec![

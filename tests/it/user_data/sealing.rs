@@ -1,4 +1,4 @@
-//! What WeChat does on the phone with a session key: it seals, and it signs.
+//! WeChat does this on the phone with a session key: it seals, and it signs.
 
 use aws_lc_rs::{
     cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey},
@@ -47,7 +47,7 @@ pub(super) fn body(ciphertext: &[u8], iv: &[u8]) -> Value {
     json!({"encryptedData": STANDARD.encode(ciphertext), "iv": STANDARD.encode(iv)})
 }
 
-/// Of a body of a request, the ciphertext and the iv.
+/// The ciphertext and the iv of a request's body.
 pub(super) fn parts(body: &Value) -> (Vec<u8>, Block) {
     let part = |name: &str| STANDARD.decode(body[name].as_str().expect("text")).expect("base64");
     (part("encryptedData"), part("iv").try_into().expect("16 bytes"))

@@ -19,7 +19,7 @@ impl Replicas {
         of(0).await + of(1).await
     }
 
-    /// What WeChat gives the page of lin, whose unionid code2Session keeps to itself.
+    /// WeChat gives this to the page of lin, whose unionid code2Session keeps to itself.
     async fn user_info(&self, session: &Session, unionid: &Value) -> Value {
         let info = json!({
             "openId": session.openid, "nickName": "林", "unionId": unionid, "watermark": watermark(APPID, 0),
@@ -48,7 +48,8 @@ async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them() {
     assert_eq!(apps.conflicts().await, 0.0);
 }
 
-/// What the phone hands over may be older than what WeChat has answered, and nothing proves that the phone has not changed it.
+/// The data that the phone hands over may be older than what WeChat has answered, and nothing proves that the phone has
+/// not changed it.
 #[tokio::test]
 async fn a_unionid_in_a_persons_data_changes_none_that_is_known() {
     let apps = Replicas::of_two_apps().await;

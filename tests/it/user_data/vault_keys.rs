@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{NUMBER, Replicas, SESSION, Session, data_of, expect_undecryptable, sealing::sealed_phone};
 use crate::support::{Load, PATIENCE, TestBed, said, until, write_private};
 
-/// What a replica tells when it has read the file anew, and when another key of it begins to seal.
+/// A replica tells this when it has read the file anew, and when another key of it begins to seal.
 const TOLD: &str = "the vault keys were read again";
 /// Longer than a replica takes to read the file, so that all know a key before one of them seals with it.
 const LEAD: &str = "7s";

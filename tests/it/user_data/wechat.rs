@@ -1,5 +1,5 @@
-//! What WeChat is asked about a session, and what it may do meanwhile: checksession, resetusersessionkey, the phone number,
-//! and the access token that all of them want.
+//! The questions to WeChat about a session, and its acts meanwhile: checksession, resetusersessionkey, the phone
+//! number, and the access token that all of them want.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn a_phone_number_is_the_persons_own_and_its_code_is_good_once() {
     }
 }
 
-/// What WeChat may answer to a call by access token, and what the page is told: one errcode for each meaning.
+/// WeChat's answers to a call by access token, and what the page is told: one errcode for each meaning.
 const ERRCODES: [(i64, u16, &str); 7] = [
     (45009, 502, "wechat_misconfigured"),
     (45011, 429, "rate_limited"),

@@ -1,4 +1,4 @@
-//! Which sites may read which answers.
+//! The sites that may read each answer.
 
 use std::fs;
 

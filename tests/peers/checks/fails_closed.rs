@@ -8,7 +8,7 @@ use crate::{
     support::{Breakable, JwksServer, PATIENCE, Step, until},
 };
 
-/// What a sidecar never says.
+/// A sidecar never says this.
 const ANSWERS: &[(&str, &str)] = &[
     ("500", "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
     ("503", "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),

@@ -1,4 +1,4 @@
-//! What the issuer is asked, and what becomes of tokens when it does not answer.
+//! The requests to the issuer, and the fate of tokens when it does not answer.
 
 use serde_json::json;
 

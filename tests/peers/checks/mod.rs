@@ -1,4 +1,4 @@
-//! What is asked of every example. Each check has two forms: `X_faults` tells everything that is wrong, `X` fails with it.
+//! Every example is asked this. Each check has two forms: `X_faults` tells everything that is wrong, `X` fails with it.
 
 mod fails_closed;
 mod identity_headers;
@@ -120,7 +120,7 @@ pub(crate) async fn obeys_ends(scene: &Scene, example: &Example) {
     example.becomes(&again.token, 200, "after the next login").await;
 }
 
-/// Of 40 tokens of keys that nobody knows, not more than `fetches` make it ask the issuer.
+/// Not more than `fetches` of 40 tokens of keys that nobody knows make it ask the issuer.
 pub(crate) async fn unknown_keys(scene: &Scene, example: &Example, fetches: u64) {
     fail_with(example, unknown_key_faults(scene, example, fetches).await);
 }
@@ -161,7 +161,7 @@ impl Asked {
         }
     }
 
-    /// What is wrong with an answer that should have been for `login`.
+    /// Says what is wrong with an answer that should have been for `login`.
     fn unlike(&self, login: &Login) -> Option<String> {
         let Ok(reply) = &self.reply else { return Some(self.told()) };
         if reply.status != 200 {

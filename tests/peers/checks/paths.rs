@@ -3,7 +3,7 @@
 use super::Asked;
 use crate::{example::Example, raw::Request, routers::Routers, scene::Scene};
 
-/// What some back end takes for `orders`, beside what is protected.
+/// Some back end takes these for `orders`, beside what is protected.
 const NEAR: &str = "
     ORDERS/1 orders%20 orders%20/1 orders%09 %20orders orders+ orders. orders./1 orders.json orders.json/1 orders;x/1
     orders:1 orders%3bx orders%00 orders%2f1 orders%5c1 orders%252f1 orders%C2%A0 or%C2%ADders order%C5%BF
@@ -48,8 +48,8 @@ pub(crate) async fn path_faults(scene: &Scene, example: &Example) -> Vec<String>
     faults
 }
 
-/// What is wrong with a stranger's path at the back end: it must be below the public one as it is written, and no router may
-/// take it for what is protected.
+/// Says what is wrong with a stranger's path at the back end: it must be below the public one as it is written, and no
+/// router may take it for what is protected.
 async fn reaches_too_far(routers: &Routers, path: &str, example: &Example) -> Option<String> {
     let takers = routers.that_take(path, example.protected).await;
     let is_public = example

@@ -52,7 +52,7 @@ struct Feed {
 /// The header and the claims of a good page, which also ends the tokens of a user.
 type Spoil = dyn Fn(&Signers, Value, Value) -> Vec<u8> + Send + Sync;
 
-/// What a spoiled page may be signed by.
+/// The signers of a spoiled page.
 pub(super) struct Signers<'a> {
     pub(super) key: &'a ForgeKey,
     /// In the JWKS, and ended once [`Issuer::end_second_key`] was called.
@@ -73,7 +73,7 @@ pub(super) enum Manner {
     DripsHead,
 }
 
-/// Which of the issuer's keys signs.
+/// The key of the issuer's that signs.
 #[derive(Clone, Copy)]
 pub(super) enum By {
     First,
@@ -99,7 +99,7 @@ impl Manner {
         })
     }
 
-    /// What is no page.
+    /// A body that is no page.
     pub(super) fn body(status: &'static str, body: &[u8]) -> Self {
         let body = body.to_vec();
         Self::says(move |_, _, _| answer(status, "", &body))

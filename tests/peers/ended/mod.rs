@@ -1,5 +1,6 @@
-//! What the examples do about tokens that were ended before they expired. Each copied example runs twice against a stand-in
-//! issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then (`closed`).
+//! The examples' treatment of tokens that were ended before they expired. Each copied example runs twice against a
+//! stand-in issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then
+//! (`closed`).
 
 mod clock;
 mod issuer;

@@ -36,7 +36,7 @@ fn spring(issuer: SocketAddr, until: &str) -> Started {
     start_with(issuer, &[], &old.map(|(name, value)| format!("--{name}={value}")))
 }
 
-/// Of the header's and claims' members those that are replaced; `null` removes one.
+/// The given members of the header and the claims are replaced; `null` removes one.
 fn old_token(secret: &str, header: Value, claims: Value, now: i64) -> String {
     let header = merged(&json!({"alg": "HS256", "typ": "JWT"}), header);
     let signed = joined(&header.to_string(), &merged(&json!({"uid": 7, "exp": now + 600}), claims).to_string());

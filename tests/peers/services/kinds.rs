@@ -116,7 +116,7 @@ pub(super) const PYTHON: Service = Service {
     old_keys: &[("EVERY = 300 ", "EVERY = 0.5 "), ("MAX_AGE = 86_400 ", "MAX_AGE = 3 ")],
 };
 
-/// Of clients/java what needs the JDK alone. Orders.java stands in for Spring and Nimbus around it.
+/// The part of clients/java that needs the JDK alone. Orders.java stands in for Spring and Nimbus around it.
 pub(super) const JAVA: Service = Service {
     start: |issuer, settings| super::java(issuer, settings, &[]),
     exceptions: &[],

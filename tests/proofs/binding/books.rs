@@ -1,4 +1,4 @@
-//! What has happened so far, as an observer sees it who may look between any two steps.
+//! Everything that has happened so far, as an observer sees it who may look between any two steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 

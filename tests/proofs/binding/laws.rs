@@ -1,4 +1,4 @@
-//! What must hold after each step, of each answer, and at rest.
+//! The laws that must hold after each step, of each answer, and at rest.
 
 use std::collections::BTreeSet;
 
@@ -138,7 +138,7 @@ pub(crate) struct Party {
     pub(crate) evidence: Evidence,
 }
 
-/// What was so while a request was under way: by this its answer is judged.
+/// The facts while a request was under way: by these its answer is judged.
 #[derive(Debug, Clone)]
 pub(crate) struct Evidence {
     began: u64,
@@ -147,8 +147,8 @@ pub(crate) struct Evidence {
     steps: u32,
     /// Users who were seen to have left all of their people.
     deserted: BTreeSet<UserId>,
-    /// Whom the person's unionid has stood for: asked for that, and then for the user's people, a request may learn of two
-    /// moments.
+    /// The users for whom the person's unionid has stood: asked for that, and then for the user's people, a request may
+    /// learn of two moments.
     holders: BTreeSet<UserId>,
     /// Whether there was a moment in which a refusal was right.
     refusable: bool,
@@ -208,7 +208,7 @@ impl Evidence {
         self.gone = Some(books.now);
     }
 
-    /// Of a step that this request takes, perhaps long after it has ended.
+    /// Judges a step that this request takes, perhaps long after it has ended.
     pub(crate) fn allows(&mut self, step: &Step) -> Held {
         self.steps += 1;
         hold(self.steps <= MAX_STEPS, || "a request gets nowhere".into())?;
@@ -263,7 +263,7 @@ fn is_refusable(visit: &Visit, holders: &BTreeSet<UserId>, books: &Books) -> boo
     }
 }
 
-/// Of what a request was told.
+/// Judges what a request was told.
 pub(crate) fn of_an_answer(
     outcome: &Outcome,
     visit: &Visit,

@@ -19,7 +19,7 @@ use world::World;
 const CASES_IN_MEMORY: u64 = 3_000;
 const CASES_IN_REDIS: u64 = 80;
 
-/// Of no importance to the protocol.
+/// The time is of no importance to the protocol.
 fn clock() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }

@@ -1,4 +1,4 @@
-//! What one request does: the binding's part of `Login::login` and `Login::unbind`, by the crate's own `Binder`.
+//! The steps of one request: the binding's part of `Login::login` and `Login::unbind`, by the crate's own `Binder`.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What must hold when all requests have ended, and everybody has logged in once more.
+//! The laws that must hold when all requests have ended, and everybody has logged in once more.
 
 use wxmint_ids::{UnionId, UserId};
 use wxmint_store::{BindingState, Bound};

@@ -28,9 +28,9 @@ pub(super) struct Setup {
     users: usize,
     per_user: u32,
     backend: Kind,
-    /// Whose unionid is there from the first.
+    /// Tells of each person whether the unionid is there from the first.
     known: Vec<bool>,
-    /// Whose logins have no session keys.
+    /// Tells of each person whether the logins have no session keys.
     pub(super) keyless: Vec<bool>,
     /// Whether operators block users, and whether all blocks are lifted before everybody's last login.
     pub(super) blocks: bool,
@@ -67,9 +67,9 @@ pub(crate) struct World<'a> {
     pub(super) stores: Stores,
     pub(super) backend: Backend,
     pub(super) books: Books,
-    /// Whose unionid WeChat tells.
+    /// The people whose unionid WeChat tells.
     pub(super) revealed: BTreeSet<usize>,
-    /// Who has ever asked for anything.
+    /// The people who have ever asked for anything.
     callers: BTreeSet<usize>,
     /// The user of the last token that a person got.
     tokens: Vec<Option<UserId>>,
@@ -81,7 +81,7 @@ pub(crate) struct World<'a> {
     pub(super) untypical: BTreeSet<usize>,
     /// People who began a login without a unionid while they were bound to nobody.
     pub(super) unnamed: BTreeSet<usize>,
-    /// Who was refused at the last login, since somebody is blocked.
+    /// The people who were refused at the last login, since somebody is blocked.
     pub(super) barred: BTreeSet<usize>,
     /// Whether everybody did no more than to log in by WeChat's code, and was told what became of it, and nobody was blocked.
     pub(super) undisturbed: bool,

@@ -1,4 +1,4 @@
-//! What must hold after every step.
+//! The laws that must hold after every step.
 
 use wxmint_verify::{Claims, ends::Endable};
 
@@ -25,7 +25,7 @@ impl Token {
         PEOPLE_OF_APP[self.person]
     }
 
-    /// What an end can name of it.
+    /// The parts of it that an end can name.
     pub(crate) fn endable(&self, kid: &str) -> Endable {
         let at = |second| DateTime::<Utc>::from_timestamp(second, 0).expect("a date");
         let claims = Claims {
@@ -47,7 +47,7 @@ impl Token {
     }
 }
 
-/// Which tokens an end names.
+/// The tokens that an end names.
 #[derive(Debug, Clone)]
 pub(crate) enum Scope {
     User(usize),
@@ -77,12 +77,12 @@ impl End {
     }
 }
 
-/// What was asked for and what was answered, as a bystander with the true clock writes it down.
+/// The requests and the answers, as a bystander with the true clock writes it down.
 #[derive(Default)]
 pub(crate) struct Books {
-    /// What some request has ended, answered or not.
+    /// The ends of some request, answered or not.
     pub(crate) begun: Vec<End>,
-    /// What was answered, and when.
+    /// The ends that were answered, and when.
     pub(crate) answered: Vec<(End, Millis)>,
 }
 

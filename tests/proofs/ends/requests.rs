@@ -55,7 +55,7 @@ pub(crate) struct Request {
     /// How many ends were in the books when the token was dated. None of them may name it.
     dated: usize,
     generation: u64,
-    /// What it has ended, and after how many failovers.
+    /// The second up to which it has ended, and after how many failovers.
     ended: Option<(i64, u32)>,
 }
 
@@ -318,7 +318,7 @@ impl World<'_> {
             Wish::Token(_) | Wish::Key => i64::MAX,
             Wish::User(user) | Wish::Block { user, .. } => second.max(self.dated[user]),
             Wish::Login { .. } if !self.one_login => return,
-            // Of the second of its own token those that came before it.
+            // It ends those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
                 let Token { user, iat, .. } = self.tokens[token].0;

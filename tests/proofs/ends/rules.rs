@@ -1,6 +1,6 @@
 //! The rules under test that are not the store's, and the same with one of them broken.
 
-/// What the issuer, the verifiers and the replica of the store go by.
+/// The issuer, the verifiers and the replica of the store go by these.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     /// A logout everywhere names the token that asks for it, so that its repetition ends no newer tokens.

@@ -48,7 +48,7 @@ fn clock() -> DateTime<Utc> {
     at(CLOCK.get())
 }
 
-/// What becomes of a step.
+/// The fate of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Taken,
@@ -60,7 +60,7 @@ pub(crate) enum Fate {
 pub(crate) struct StoreCall<T>(Call<Answer<T>>);
 
 impl<T> StoreCall<T> {
-    /// What it returns, if that was its last step.
+    /// Its result, if that was its last step.
     pub(crate) async fn go_on(&mut self, fate: Fate) -> Option<Answer<T>> {
         let step = self.0.step();
         if fate != Fate::NotTaken {
@@ -193,7 +193,7 @@ impl Replica {
         !self.unconfirmed.get().is_multiple_of(20)
     }
 
-    /// What the primary answers to `INFO replication`.
+    /// The primary's answer to `INFO replication`.
     fn info(&self) -> Vec<u8> {
         let Self { written, confirmed, primaries, .. } = self;
         written.update(|asked| asked + 1);
@@ -279,7 +279,7 @@ impl Redis {
     }
 }
 
-/// What makes a connection, tells what the server is, or reads what no step decides by.
+/// Commands that make a connection, tell what the server is, or read what no step decides by.
 const FREE: [&str; 14] = [
     "AUTH", "CLIENT", "CONFIG", "GET", "HELLO", "HGETALL", "HLEN", "HMGET", "INFO", "PING", "ROLE", "SCRIPT", "SELECT",
     "TIME",

@@ -51,7 +51,7 @@ impl Keys {
 
 pub(crate) struct Verifier {
     pub(crate) feed: Feed,
-    /// What its clock shows beyond the true time.
+    /// Its clock shows so much beyond the true time.
     pub(crate) clock: Millis,
     pub(crate) next_poll: Millis,
     /// Since when every poll was answered by wxmint.

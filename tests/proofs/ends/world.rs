@@ -35,7 +35,7 @@ pub(crate) fn person_id(person: usize) -> Person {
     Person { app, openid: openid.expect("an openid") }
 }
 
-/// Whom a person is bound to, in which generation.
+/// The user to whom a person is bound, in which generation.
 #[derive(Clone, Copy)]
 pub(crate) enum Binding {
     Free,
@@ -65,9 +65,9 @@ pub(crate) struct World<'a> {
     pub(crate) runtime: &'a Runtime,
     pub(crate) stores: Stores,
     pub(crate) now: Millis,
-    /// What the clocks of the two machines that have the store show beyond the true time.
+    /// The clocks of the two machines that have the store show so much beyond the true time.
     clocks: [Millis; 2],
-    /// Which of them is the primary.
+    /// The one of them that is the primary.
     active: usize,
     pub(crate) failovers: u32,
     pub(crate) issuers: [Issuer; 2],
@@ -75,7 +75,7 @@ pub(crate) struct World<'a> {
     pub(crate) bindings: [Binding; PEOPLE_OF_APP.len()],
     pub(crate) generation: u64,
     pub(crate) one_login: bool,
-    /// Of tokens, in seconds.
+    /// The life of tokens, in seconds.
     pub(crate) life: i64,
     /// How many requests have begun.
     pub(crate) begun: usize,
@@ -255,7 +255,7 @@ impl<'a> World<'a> {
         self.note(format!("{time} s later"));
     }
 
-    /// What a replica of wxmint does once a minute.
+    /// A replica of wxmint does this once a minute.
     fn forget_ends(&mut self) {
         let forgotten = self.directly(async |store: &dyn Store| store.forget_ends(100).await);
         self.note(format!("{forgotten} ends are forgotten"));
@@ -337,7 +337,7 @@ impl<'a> World<'a> {
         self.note(format!("verifier {number} gets an old page, after {:?}: {judged:?}", page.after));
     }
 
-    /// What a replica of wxmint answers. `None` if the store is too slow for it, on a busy machine.
+    /// The page that a replica of wxmint answers. `None` if the store is too slow for it, on a busy machine.
     fn page(&mut self, issuer: usize, cursor: &str) -> Option<String> {
         match self.page_after(issuer, cursor).ok()? {
             Some(page) => Some(page),
@@ -393,7 +393,7 @@ impl<'a> World<'a> {
         signed
     }
 
-    /// What others do between two commands of one request.
+    /// The acts of others between two commands of one request.
     fn meanwhile(&mut self) {
         if self.draws.once_in(3) {
             self.fail_over();

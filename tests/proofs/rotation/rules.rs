@@ -5,7 +5,7 @@ use wxmint_keys::rotation::{self, KeyLife, KeyState, Refusal, Retirement, Rotati
 
 type Now = DateTime<Utc>;
 
-/// What a rotator and the replicas go by.
+/// A rotator and the replicas go by these.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) plan: fn(&[KeyLife], &RotationPolicy, Now) -> Result<RotationStep, Refusal>,

@@ -64,7 +64,7 @@ pub(crate) struct Verifier {
     kind: Kind,
     /// When its clock strikes, for one that looks by it.
     phase: Millis,
-    /// What it has, and when it asked for it.
+    /// The copy that it has, and when it asked for it.
     copy: Option<(Millis, Fetched)>,
     cdn: Option<Fetched>,
 }
@@ -129,7 +129,8 @@ impl Verifier {
     }
 }
 
-/// What a cache holds at `when` that others ask too: it may have fetched at any time since `before` went stale.
+/// The copy that a cache holds at `when` if others ask it too: it may have fetched at any time since `before` went
+/// stale.
 fn asked_by_others(world: &World<'_>, draws: &mut Draws, before: &Fetched, when: Millis) -> Fetched {
     let lead = world.policy.lead.num_milliseconds();
     let ago = draws.one_of(&[lead / 6, lead]);

@@ -46,7 +46,7 @@ struct Version {
 }
 
 struct Replica {
-    /// What its clock shows beyond the true time, since when; it may jump.
+    /// Its clock shows so much beyond the true time, since when; it may jump.
     clock: Vec<(Millis, Millis)>,
     /// When it has read each version. One that restarts has read the newest.
     read: Vec<Millis>,
@@ -65,7 +65,7 @@ pub(crate) struct Token {
 #[derive(Clone, Copy)]
 struct Run {
     task: Task,
-    /// What its clock shows beyond the true time.
+    /// Its clock shows so much beyond the true time.
     clock: Millis,
     /// How long it takes to write.
     write: Millis,
@@ -82,7 +82,7 @@ enum Task {
     RetireUnused,
 }
 
-/// What is on a rotator's way to the file.
+/// The events on a rotator's way to the file.
 enum Event {
     Decide(Run),
     Write { run: Run, read: usize, lives: Vec<KeyLife> },
@@ -160,7 +160,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What is to be written, if anything.
+    /// Decides what is to be written, if anything.
     fn decide(&self, run: &Run, when: Millis) -> Option<Vec<KeyLife>> {
         let (now, policy) = (at(when + run.clock), self.policy_at(when));
         let mut lives = self.versions.last().expect("there is a first").lives.clone();
@@ -323,7 +323,7 @@ fn import(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Task {
     let (lead, every) = (policy.lead.num_milliseconds(), policy.every.num_milliseconds());
     let ahead = match draws.below(3) {
         0 => lead,
-        // Which keys sign everywhere is judged by the skew that is promised.
+        // The keys that sign everywhere are judged by the skew that is promised.
         1 | 2 if clocks.apart > rotation::CLOCK_SKEW.num_milliseconds() => lead + draws.below(lead),
         1 => draws.below(2 * lead),
         _ => draws.below(2 * MINUTE + every) - every,

@@ -15,7 +15,7 @@ use std::{env, thread};
 
 use self::trial::{Fault, Outcome, trial};
 
-/// What writes.
+/// The writer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Writer {
     Link,

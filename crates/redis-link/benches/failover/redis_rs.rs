@@ -43,7 +43,7 @@ pub(crate) trait Connects: Clone + 'static {
 /// Where the servers are.
 #[derive(Clone)]
 pub(crate) struct Place {
-    /// Of Sentinels, or of a Cluster's nodes.
+    /// The ports of Sentinels, or of a Cluster's nodes.
     pub(crate) ports: Vec<u16>,
     /// Under Sentinel.
     pub(crate) user: Option<&'static str>,

@@ -145,7 +145,7 @@ async fn a_password_that_is_refused_is_tried_again() {
     until("answered", PATIENCE, async || write(&link, "a").await.is_ok()).await;
 }
 
-/// What was told of each call: its name, at its beginning and its end, and whether it was answered.
+/// The observer was told this of each call: its name, at its beginning and its end, and whether it was answered.
 #[derive(Clone, Default)]
 struct Told(Rc<RefCell<Vec<(&'static str, bool)>>>);
 

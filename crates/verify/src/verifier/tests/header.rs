@@ -1,4 +1,4 @@
-//! What is wrong with a header.
+//! The faults of a header.
 
 use super::*;
 
