@@ -23,7 +23,8 @@ pub enum AppsSource {
     One { app: App, secret_file: Option<PathBuf> },
     /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
     Folder(PathBuf),
-    /// Given by the program itself and in no file, as in the demo. None beside a platform, whose apps are its merchants'.
+    /// Given by the program itself and in no file, as in the demo. None beside a platform, whose apps are its
+    /// merchants'.
     Given(Vec<App>),
 }
 
@@ -193,8 +194,8 @@ impl CurrentApps {
     }
 
     /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed; `None` if the files
-    /// are others than at the last look, so that the next one decides.
+    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed; `None`
+    /// if the files are others than at the last look, so that the next one decides.
     ///
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
@@ -248,7 +249,8 @@ impl AppsSource {
         self.files_in_folder().into_iter().filter(is_named_so).collect()
     }
 
-    /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there are any.
+    /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there
+    /// are any.
     fn find(&self, known: Option<&Apps>) -> Result<Found, String> {
         let mut found = Found::default();
         match self {

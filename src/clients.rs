@@ -56,8 +56,8 @@ impl Client {
 pub struct Clients(BTreeMap<AppId, Client>);
 
 impl Clients {
-    /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line and the
-    /// mistake.
+    /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
+    /// and the mistake.
     pub fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
         let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -103,7 +103,8 @@ pub struct ClientsFile<C> {
     pub clients: Vec<C>,
 }
 
-/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so an unknown member is a mistake.
+/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so an unknown member is a
+/// mistake.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {

@@ -11,8 +11,8 @@ pub enum Step<'a> {
     Element(usize),
 }
 
-/// The number of the line on which the value at `place` begins, or what holds it if it is not there. `text` is JSON without a doubled
-/// member.
+/// The number of the line on which the value at `place` begins, or what holds it if it is not there. `text` is JSON
+/// without a doubled member.
 pub fn line_of(text: &str, place: &[Step<'_>]) -> usize {
     let mut at = text;
     for step in place {

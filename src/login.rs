@@ -52,8 +52,8 @@ use crate::{
     telemetry::Step,
 };
 
-/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label in the log
-/// and the audit events. No variable sets the limit of unbindings.
+/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
+/// in the log and the audit events. No variable sets the limit of unbindings.
 const IP: &str = "ip";
 pub const OPENID: &str = "openid";
 pub const USERNAME: &str = "username";
@@ -179,7 +179,8 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it again.
+    /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it
+    /// again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
         let (exchanged, is_unsent) = match (&self.platform, app.secret()) {
             // Boxed, so that no other login pays for its room.

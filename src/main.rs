@@ -4,8 +4,8 @@ use std::{alloc::System, process::ExitCode};
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed. Session keys, passwords and AppSecrets pass through buffers that are not ours (HTTP, TLS, JSON);
-/// none of them leaves one behind.
+/// Wipes what is freed. Session keys, passwords and AppSecrets pass through buffers that are not ours (HTTP, TLS,
+/// JSON); none of them leaves one behind.
 #[global_allocator]
 static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -1,10 +1,10 @@
 //! Decides by the path of a request which audience the token must name, or that no token is needed. Pure.
 //!
-//! The proxy states the path, and the back end reads it in its own way. So rules apply to plain paths, which all programs
-//! split into the same segments. Any other path is judged by all rules together: it needs a token that names the audience
-//! of every rule. A plain path is anonymous only if it is written like the rule, byte for byte. The rule for an audience
-//! also applies if a back end could take the path for one below the rule's path: `/PAY`, `/pay.json` and `/pay:1` for
-//! `/pay`.
+//! The proxy states the path, and the back end reads it in its own way. So rules apply to plain paths, which all
+//! programs split into the same segments. Any other path is judged by all rules together: it needs a token that names
+//! the audience of every rule. A plain path is anonymous only if it is written like the rule, byte for byte. The rule
+//! for an audience also applies if a back end could take the path for one below the rule's path: `/PAY`, `/pay.json`
+//! and `/pay:1` for `/pay`.
 
 use std::fmt;
 
@@ -73,7 +73,8 @@ impl fmt::Display for Prefix {
 }
 
 /// Whether every program splits the path into the same segments. Escapes (`%2f`), parameters (`;x`), blanks (`+`),
-/// backslashes and all that is not ASCII are read in several ways, as are empty segments, except after a slash at the end.
+/// backslashes and all that is not ASCII are read in several ways, as are empty segments, except after a slash at the
+/// end.
 fn is_plain(path: &str) -> bool {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&,:=@".contains(&byte);
     let has_names = |rest: &str| rest.strip_suffix('/').unwrap_or(rest).split('/').all(is_name);
@@ -86,7 +87,8 @@ fn is_name(segment: &str) -> bool {
     !segment.is_empty() && (rest == segment || rest.starts_with(is_of_a_word))
 }
 
-/// Whether the segment is `wanted` in any case, perhaps with a suffix that a back end may cut off: a dot, `.json`, `:x`.
+/// Whether the segment is `wanted` in any case, perhaps with a suffix that a back end may cut off: a dot, `.json`,
+/// `:x`.
 fn may_mean(segment: &str, wanted: &str) -> bool {
     let parts = segment.split_at_checked(wanted.len());
     parts.is_some_and(|(start, rest)| start.eq_ignore_ascii_case(wanted) && !rest.starts_with(is_of_a_word))
@@ -100,7 +102,8 @@ fn is_of_a_word(char: char) -> bool {
 pub enum Demand<'a> {
     /// No token. One that is sent must be valid.
     Nothing,
-    /// A token that names an audience of each of these lists. If there is no list, any of the sidecar's audiences is enough.
+    /// A token that names an audience of each of these lists. If there is no list, any of the sidecar's audiences is
+    /// enough.
     Token(Vec<Vec<&'a str>>),
 }
 

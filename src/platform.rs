@@ -1,5 +1,5 @@
-//! The third-party platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and what is known of
-//! the merchants. Every replica follows what the store keeps.
+//! The third-party platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
+//! what is known of the merchants. Every replica follows what the store keeps.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -59,8 +59,8 @@ pub struct Known {
     /// Whether all merchants of WeChat's list are known, so that others are unknown.
     pub is_compared: bool,
     pub merchants: BTreeMap<AppId, Merchant>,
-    /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked about it.
-    /// Meanwhile the merchant is what it was.
+    /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked
+    /// about it. Meanwhile the merchant is what it was.
     pub codes: BTreeMap<AppId, Matter>,
     /// All of it as the store keeps it.
     matters: BTreeMap<String, Matter>,
@@ -227,8 +227,8 @@ impl Known {
         known
     }
 
-    /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about it. An old
-    /// one may be anybody's who has read a log.
+    /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about
+    /// it. An old one may be anybody's who has read a log.
     pub fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
         let used = done_code(&Matter { at: 0, value: Vec::new() }, Some(code)).value;
         let is_it = |held: &Matter| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;

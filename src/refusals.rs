@@ -1,5 +1,5 @@
-//! Turns every refusal into the problem that the client reads, logs what the operator must know, and gives audit events the
-//! reason.
+//! Turns every refusal into the problem that the client reads, logs what the operator must know, and gives audit events
+//! the reason.
 
 use std::time::Duration;
 

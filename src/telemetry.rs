@@ -234,8 +234,8 @@ impl Metrics {
         self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is `ok`, or `refused` if the
-    /// file cannot be used.
+    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is
+    /// `ok`, or `refused` if the file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
         self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));

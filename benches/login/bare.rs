@@ -1,6 +1,6 @@
-//! The bare limit of a login on this machine: one exchange, one round trip to Redis, one ES256 signature, and nothing that
-//! makes a login safe: no claim of the code, no limit, no sealing, no binding, no log, no metric. What wxmint costs more is
-//! the price of those.
+//! The bare limit of a login on this machine: one exchange, one round trip to Redis, one ES256 signature, and nothing
+//! that makes a login safe: no claim of the code, no limit, no sealing, no binding, no log, no metric. What wxmint
+//! costs more is the price of those.
 //!
 //! The benchmark starts itself again as this server ([`BARE_LISTEN`]), so that it is a process of its own.
 

@@ -31,8 +31,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The most calls in flight in one process, divided among its workers, with a minimum per worker for machines with many
-/// cores. Seven eighths of it are used, because the breaker keeps the rest free for other apps. If checking a password takes
-/// 100 ms, this allows 2,200 per second.
+/// cores. Seven eighths of it are used, because the breaker keeps the rest free for other apps. If checking a password
+/// takes 100 ms, this allows 2,200 per second.
 const MAX_IN_FLIGHT: u32 = 256;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
 
@@ -92,8 +92,8 @@ enum CallFailure {
 }
 
 impl ServiceAccounts {
-    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base. With
-    /// `checks_logins` the service is asked at each login whether the user may log in, and for claims.
+    /// Makes a client for the service at `base`, for one of `workers` threads. `signer` must sign for the same base.
+    /// With `checks_logins` the service is asked at each login whether the user may log in, and for claims.
     pub fn new(
         base: &Url,
         tls: &Tls,
@@ -207,11 +207,12 @@ impl Accounts for ServiceAccounts {
 struct Consequences {
     /// The outcome in metrics.
     label: &'static str,
-    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two checks change nothing.
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two checks change
+    /// nothing.
     may_pass: bool,
-    /// Whether the service is failing, rather than this one request or the configuration. The breaker counts only such failures.
-    /// Only the status of a gateway is proof: a service may answer 500 for one strange user name, or 429 for one name, and that
-    /// must not affect other users.
+    /// Whether the service is failing, rather than this one request or the configuration. The breaker counts only such
+    /// failures. Only the status of a gateway is proof: a service may answer 500 for one strange user name, or 429 for
+    /// one name, and that must not affect other users.
     is_outage: bool,
 }
 

@@ -1,4 +1,5 @@
-//! An act on the admin listener: whose secret asks, whether the secret has the right, and the audit event, whatever becomes of it.
+//! An act on the admin listener: whose secret asks, whether the secret has the right, and the audit event, whatever
+//! becomes of it.
 
 use std::str::FromStr;
 
@@ -40,8 +41,8 @@ pub(super) struct Act<T> {
 }
 
 impl<T: Target> Act<T> {
-    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many requests at
-    /// once (429), and a path that names nothing (400). Each refusal is audited.
+    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many
+    /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
     pub(super) fn begin(
         action: &'static str,
         right: Right,

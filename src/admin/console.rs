@@ -1,5 +1,5 @@
-//! `/console`: a page for the person on duty. It holds no power: what it shows and does, it asks for with the secret that the
-//! person types, by the routes that are here for everybody who has one.
+//! `/console`: a page for the person on duty. It holds no power: what it shows and does, it asks for with the secret
+//! that the person types, by the routes that are here for everybody who has one.
 
 use std::future::ready;
 

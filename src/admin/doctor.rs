@@ -42,7 +42,8 @@ pub(super) struct Diagnosis {
     examined_at: i64,
 }
 
-/// The doctor, and the latest diagnosis. One examination runs at a time, and some of those who ask meanwhile wait for it.
+/// The doctor, and the latest diagnosis. One examination runs at a time, and some of those who ask meanwhile wait for
+/// it.
 pub(super) struct LatestDiagnosis {
     doctor: Doctor,
     latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,

@@ -1,5 +1,5 @@
-//! The admin listener: probes and metrics for everybody who reaches it, and for holders of a secret what operators and peers ask
-//! about users, and what they do with WeChat in a user's name.
+//! The admin listener: probes and metrics for everybody who reaches it, and for holders of a secret what operators and
+//! peers ask about users, and what they do with WeChat in a user's name.
 
 mod act;
 mod console;
@@ -29,8 +29,9 @@ use crate::{
 const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \
                      console at /console and what /docs describes.";
 
-/// Starts the listener, which runs until the handle stops it. `tokens` are the secrets of operators, without which there are no
-/// paths about users; `worker` makes a worker with connections of its own, and `doctor` examines the configuration.
+/// Starts the listener, which runs until the handle stops it. `tokens` are the secrets of operators, without which
+/// there are no paths about users; `worker` makes a worker with connections of its own, and `doctor` examines the
+/// configuration.
 pub fn start(
     listener: TcpListener,
     readiness: Readiness,

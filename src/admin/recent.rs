@@ -21,7 +21,8 @@ use crate::{
 
 /// Count the logins of the last hour
 ///
-/// Those that this process has answered, by outcome and minute. Another process, and this one after a restart, has its own.
+/// Those that this process has answered, by outcome and minute. Another process, and this one after a restart, has its
+/// own.
 #[utoipa::path(get, path = "/activity", operation_id = "activity", tag = "duty", security(("bearer" = ["read"])),
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]
@@ -48,8 +49,9 @@ pub(super) async fn scans(request: HttpRequest, operating: OperatingData) -> Ans
 
 /// List the last events of a user
 ///
-/// Logins, refusals, logouts and what operators did on this listener, as far as this process knows them: other processes have
-/// seen others, and commands (`wxmint users …`) are seen by none. A refusal before the person was bound is among them.
+/// Logins, refusals, logouts and what operators did on this listener, as far as this process knows them: other
+/// processes have seen others, and commands (`wxmint users …`) are seen by none. A refusal before the person was bound
+/// is among them.
 #[utoipa::path(get, path = "/users/{user_id}/events", operation_id = "events", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The events", body = UserEvents)))]
 pub(super) async fn events(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
@@ -82,8 +84,9 @@ struct FoundRequest {
 
 /// Find a user by user id, openid, unionid or request id
 ///
-/// An openid is looked for in every mini program that is configured. A request id, which a failed login shows on the phone, is looked
-/// for among the last logins, logouts and acts of this process: another process, and this one after a restart, has its own.
+/// An openid is looked for in every mini program that is configured. A request id, which a failed login shows on the
+/// phone, is looked for among the last logins, logouts and acts of this process: another process, and this one after a
+/// restart, has its own.
 #[utoipa::path(get, path = "/find", operation_id = "find", tag = "duty", security(("bearer" = ["read"])),
     params(("q" = String, Query, description = "A user id, an openid, a unionid or a request id")),
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]

@@ -1,4 +1,5 @@
-//! All routes of the admin listener on one screen, but for the probes and the console. Each asks for a secret that has the right.
+//! All routes of the admin listener on one screen, but for the probes and the console. Each asks for a secret that has
+//! the right.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,5 @@
-//! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of each.
+//! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of
+//! each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +19,12 @@ use crate::{
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
-/// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for Redis or
-/// WeChat, and the probes and the other secrets need connections too.
+/// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
+/// Redis or WeChat, and the probes and the other secrets need connections too.
 const MOST_AT_ONCE: usize = 400;
 
-/// How many polls for events of one secret are worked on, or have answers that nobody has read. A receiver sends one after another.
+/// How many polls for events of one secret are worked on, or have answers that nobody has read. A receiver sends one
+/// after another.
 const MOST_POLLS: usize = 4;
 
 const BUSY: Duration = Duration::from_secs(1);
@@ -36,7 +38,8 @@ pub(super) enum Right {
     Operate,
     /// To use the app's access token and the users' session keys.
     WeChat,
-    /// To receive what has been revoked as security event tokens, on the public listener. Only a line that names it has it.
+    /// To receive what has been revoked as security event tokens, on the public listener. Only a line that names it has
+    /// it.
     Events,
 }
 
@@ -113,9 +116,10 @@ const TWICE: &str = "this secret stands in the file already";
 const EMPTY: &str = "is empty; a comment alone (`# nobody`) takes all secrets away";
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines and lines that begin with
-    /// `#` are skipped. A name may stand in several lines, so that a secret can be replaced without a gap. A file of comments alone has
-    /// no secrets. The error says why the file cannot be used, and never repeats what stands in it.
+    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines
+    /// and lines that begin with `#` are skipped. A name may stand in several lines, so that a secret can be replaced
+    /// without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
+    /// repeats what stands in it.
     pub fn parse(content: &[u8]) -> Result<Self, String> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.
@@ -199,8 +203,8 @@ impl CurrentAdminTokens {
         })
     }
 
-    /// The receiver of events whose secret the request has shown. Strangers reach this, so the answer does not say whether the
-    /// secret is an operator's, and refusals are audited as counts.
+    /// The receiver of events whose secret the request has shown. Strangers reach this, so the answer does not say
+    /// whether the secret is an operator's, and refusals are audited as counts.
     pub(crate) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
         let holder = shown.as_ref().ok().and_then(|token| self.0.load().holder(token).cloned());

@@ -1,5 +1,5 @@
-//! The handlers of the paths about users, by their ids, and about people, whom the business's receiver of WeChat's pushes names
-//! by openid.
+//! The handlers of the paths about users, by their ids, and about people, whom the business's receiver of WeChat's
+//! pushes names by openid.
 
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
@@ -29,7 +29,8 @@ pub(super) type PairPath = web::Path<(String, String)>;
 
 /// List a user's WeChat identities
 ///
-/// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its users.
+/// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its
+/// users.
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {

@@ -125,8 +125,8 @@ pub(super) async fn replace_access_token(
 
 /// Find the merchant of an auth_code
 ///
-/// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until WeChat's push
-/// has come, and wxmint has asked what it says.
+/// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until
+/// WeChat's push has come, and wxmint has asked what it says.
 #[utoipa::path(post, path = "/wechat/{appid}/merchant", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path, description = "The platform's own AppID")), request_body = MerchantBody,
     responses((status = 200, description = "The merchant's app", body = FoundMerchant)))]
@@ -149,7 +149,8 @@ fn shared(usable: &Usable) -> HttpResponse {
     private(SharedAccessToken { access_token: token.expose(), expires_in: expires_in.as_secs() })
 }
 
-/// An empty text is refused: its signature is the proof by which WeChat gives a session key away (`resetusersessionkey`).
+/// An empty text is refused: its signature is the proof by which WeChat gives a session key away
+/// (`resetusersessionkey`).
 fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
     let data = text(body, "data")?;
     if data.len() > LONGEST_DATA {

@@ -1,4 +1,5 @@
-//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats its content.
+//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats
+//! its content.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -22,7 +23,8 @@ use crate::{
     sites::site,
 };
 
-/// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not read to its end.
+/// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
+/// read to its end.
 const MOST_BYTES: u64 = 8 << 10;
 /// The value in the Kubernetes manifests that the operator has to replace.
 const PLACEHOLDER: &str = "REPLACE-ME";

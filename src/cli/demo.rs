@@ -1,5 +1,5 @@
-//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a page,
-//! all on loopback.
+//! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a
+//! page, all on loopback.
 
 use std::{
     env,
@@ -48,7 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
-    /// Address of the page and of the issuer, on this machine; port 0 takes a free one. The log is shown if RUST_LOG is set
+    /// Address of the page and of the issuer, on this machine; port 0 takes a free one. The log is shown if RUST_LOG is
+    /// set
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }

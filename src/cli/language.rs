@@ -1,5 +1,5 @@
-//! The language of questions, of `.env`, of what the doctor finds and of what is wrong with settings. The log and JSON are in
-//! English, because people and programs search for their words.
+//! The language of questions, of `.env`, of what the doctor finds and of what is wrong with settings. The log and JSON
+//! are in English, because people and programs search for their words.
 
 use std::env;
 
@@ -21,8 +21,8 @@ impl Language {
         Self::of(|name| env::var(name).ok())
     }
 
-    /// By the first of these variables that is set, as POSIX has it. Our texts are in UTF-8, which a terminal with another
-    /// encoding cannot show.
+    /// By the first of these variables that is set, as POSIX has it. Our texts are in UTF-8, which a terminal with
+    /// another encoding cannot show.
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();

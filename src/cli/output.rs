@@ -81,8 +81,8 @@ pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
 }
 
 /// Asks on the terminal for a secret, which is not shown. From then on the process catches SIGINT, because at Ctrl-C
-/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error. SIGTERM and SIGHUP
-/// end the process once the terminal is as it was.
+/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error. SIGTERM and
+/// SIGHUP end the process once the terminal is as it was.
 pub(super) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     let terminal = File::open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;

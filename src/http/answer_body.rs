@@ -15,8 +15,8 @@ use actix_web::{
 
 use super::{body::RequestBody, connection::ClientConnection};
 
-/// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a client
-/// that does not read holds two pieces there, and not a copy of the whole answer.
+/// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a
+/// client that does not read holds two pieces there, and not a copy of the whole answer.
 pub(super) const PIECE: usize = 4 * 1024;
 
 /// While it lives, not all of an answer is in the connection's buffer.

@@ -2,9 +2,10 @@
 //!
 //! The address of the connection's peer is certain. `X-Forwarded-For` is believed only from trusted proxies. Each proxy
 //! appends the address of its own client, so the list is true from its right end to the first address that is not a
-//! trusted proxy's: that address is the client. The client may have written everything to the left of it. If an entry is
-//! hidden (`unknown`) or unreadable, the entry to its right counts as the client, because it is the proxy that is known to
-//! have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their client wrote there.
+//! trusted proxy's: that address is the client. The client may have written everything to the left of it. If an entry
+//! is hidden (`unknown`) or unreadable, the entry to its right counts as the client, because it is the proxy that is
+//! known to have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their
+//! client wrote there.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -32,8 +33,8 @@ pub(super) fn subscriber(client: IpAddr) -> IpNet {
     }
 }
 
-/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which would be a
-/// hash tag in a Redis key.
+/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which
+/// would be a hash tag in a Redis key.
 pub fn limit_key(client: IpAddr) -> String {
     match subscriber(client) {
         IpNet::V4(address) => address.addr().to_string(),
@@ -50,8 +51,8 @@ impl TrustedProxies {
         request.peer_addr().is_some_and(|peer| self.trusts(peer.ip().to_canonical()))
     }
 
-    /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts as its
-    /// IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
+    /// The address of the client that sent this request. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) counts
+    /// as its IPv4 address. (actix-web's own `realip_remote_addr` believes every proxy.)
     pub fn client_of(&self, request: &HttpRequest) -> IpAddr {
         // Only peers on a Unix socket have no address. They all count as one client.
         let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());

@@ -1,8 +1,8 @@
 //! A client's stream, of which actix-http gets one request at a time.
 //!
-//! actix-http reads 128 KiB ahead and decodes all requests in them at once, each of which takes fifty times its bytes. So 16
-//! clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request waits until the
-//! system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
+//! actix-http reads 128 KiB ahead and decodes all requests in them at once, each of which takes fifty times its bytes.
+//! So 16 clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request
+//! waits until the system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
 
 use std::{
     io, mem,
@@ -122,8 +122,8 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    /// Each write is a packet of its own (MSG_EOR). Otherwise the system would gather up to 64 KiB of them in one, however small
-    /// the connection's send buffer.
+    /// Each write is a packet of its own (MSG_EOR). Otherwise the system would gather up to 64 KiB of them in one,
+    /// however small the connection's send buffer.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         const FLAGS: SendFlags = SendFlags::EOR.union(SendFlags::NOSIGNAL);
         loop {

@@ -30,8 +30,9 @@ use crate::telemetry::admit_line;
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 const TICK: Duration = Duration::from_secs(1);
-/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public listener, polls
-/// for events take about 1 MiB of them for each secret at most; other long answers are files of the program.
+/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public
+/// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are files of the
+/// program.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 /// The connections of one listener, of all its workers.
@@ -62,8 +63,8 @@ impl Connections {
         connections
     }
 
-    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a handler
-    /// works, the connection stays.
+    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a
+    /// handler works, the connection stays.
     pub(super) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
         let newcomer = Arc::new(ClientConnection {
             socket: stream.as_fd().try_clone_to_owned()?,
@@ -89,7 +90,8 @@ impl Connections {
         overdue.iter().for_each(|connection| self.close(&mut open, connection));
     }
 
-    /// Counts a long answer. If there is no room for it, the client that holds most loses the answer that has waited longest.
+    /// Counts a long answer. If there is no room for it, the client that holds most loses the answer that has waited
+    /// longest.
     fn make_room_for(&self, bytes: usize) {
         if self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_UNREAD {
             return;
@@ -122,8 +124,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has such an answer
-/// holds all of them: otherwise two addresses that share what they do not read would hold less than one that reads.
+/// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
+/// such an answer holds all of them: otherwise two addresses that share what they do not read would hold less than one
+/// that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     let answers = open.values().filter_map(|connection| Some((connection, connection.unread()?)));
     let answers: Vec<_> = answers.collect();
@@ -174,8 +177,8 @@ pub struct ClientConnection {
 
 struct State {
     phase: Phase,
-    /// Where the bytes of an unread answer lie, and how many they are. `None` if it is short, because it then fits into the buffer
-    /// that each connection has.
+    /// Where the bytes of an unread answer lie, and how many they are. `None` if it is short, because it then fits into
+    /// the buffer that each connection has.
     answer: Option<(usize, usize)>,
     /// Whether the answer is the last one, because the request's body was not read.
     is_last: bool,
@@ -292,7 +295,8 @@ impl ClientConnection {
         }
     }
 
-    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep what it has not read.
+    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep what it has not
+    /// read.
     fn close(&self) {
         if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
             let _ = self.reset_on_close();

@@ -28,8 +28,8 @@ pub(super) fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
     Err(Problem::invalid(detail).with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
 }
 
-/// Copies the headers into a buffer of their own, because they are views of the connection's buffer, which also holds the
-/// body. actix-web keeps a request until it reuses it, and a password would stay in memory for as long.
+/// Copies the headers into a buffer of their own, because they are views of the connection's buffer, which also holds
+/// the body. actix-web keeps a request until it reuses it, and a password would stay in memory for as long.
 pub(super) fn own_headers(request: &mut ServiceRequest) {
     let headers = request.headers_mut();
     let mut own = BytesMut::with_capacity(headers.iter().map(|(_, value)| value.len()).sum());
@@ -48,8 +48,8 @@ pub fn pairs(query: &str) -> Vec<(String, String)> {
     Query::from_query(query).map(Query::into_inner).unwrap_or_default()
 }
 
-/// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this listener does not serve (RFC 9110 section 15.5.20). A request
-/// without any host passes: browsers always send one.
+/// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this
+/// listener does not serve (RFC 9110 section 15.5.20). A request without any host passes: browsers always send one.
 pub(super) fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(), Problem> {
     let named = || request.headers().get_all(HOST).all(|host| host.to_str().is_ok_and(is_loopback));
     let in_target = || request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));

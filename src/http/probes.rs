@@ -22,8 +22,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
 /// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
-/// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every answer is
-/// worthless is unfit: then nothing is lost if all replicas leave, and if others are fit they take the traffic.
+/// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every
+/// answer is worthless is unfit: then nothing is lost if all replicas leave, and if others are fit they take the
+/// traffic.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<Told>>);
 
@@ -121,8 +122,8 @@ where
     resource.default_service(not_allowed("GET, HEAD".into()))
 }
 
-/// Starts the listener for probes and metrics, which runs until the handle stops it. `metrics` gives the metrics' text, `others`
-/// adds further routes, and `paths` tells who asks for an unknown path which ones there are.
+/// Starts the listener for probes and metrics, which runs until the handle stops it. `metrics` gives the metrics' text,
+/// `others` adds further routes, and `paths` tells who asks for an unknown path which ones there are.
 pub fn serve_admin(
     listener: TcpListener,
     readiness: Readiness,

@@ -100,8 +100,8 @@ struct BindTicket(String);
 
 unprintable!(BindTicket);
 
-/// An answer that says what was wrong and what to do. A handler returns it as its error, and the server's outermost layer
-/// writes it, with the id of the request.
+/// An answer that says what was wrong and what to do. A handler returns it as its error, and the server's outermost
+/// layer writes it, with the id of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .code.as_str())]
 pub struct Problem {

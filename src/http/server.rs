@@ -22,8 +22,8 @@ use super::{
     head::check_host,
 };
 
-/// How long a client may go on sending after it was answered before its body was read. A connection that is closed while
-/// bytes arrive is reset, and the client might lose the answer.
+/// How long a client may go on sending after it was answered before its body was read. A connection that is closed
+/// while bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// How many connections a worker may have beyond its places, while others are being closed.
 const LEAVING: usize = 64;
@@ -33,8 +33,8 @@ const ADMIN_CONNECTIONS: usize = 500;
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
     pub workers: usize,
-    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the places
-    /// of connections that wait for their clients; if none waits, they stay in the listener's queue.
+    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the
+    /// places of connections that wait for their clients; if none waits, they stay in the listener's queue.
     pub connections: usize,
     /// The most bytes of a request's head, of which each connection may hold as many.
     pub head: usize,

@@ -7,13 +7,13 @@ use tracing::Instrument;
 
 use crate::telemetry::Trace;
 
-/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat might
-/// replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need deadlines of
-/// their own, and must not read the request's body.
+/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
+/// might replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need
+/// deadlines of their own, and must not read the request's body.
 ///
-/// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for them.
-/// Whatever they wait for wakes their own task and not the connection's, which would go through all layers and look for
-/// another request each time.
+/// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for
+/// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
+/// look for another request each time.
 pub fn to_the_end<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
     let steps = steps.in_current_span();
     let task = match Trace::current() {

@@ -1,5 +1,5 @@
-//! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts the id
-//! into the answer. Audit events have both, too.
+//! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts
+//! the id into the answer. Audit events have both, too.
 
 use std::net::Ipv4Addr;
 
@@ -111,8 +111,8 @@ fn with_id_of<T>(request: &HttpRequest, use_id: impl FnOnce(&str) -> T) -> T {
     }
 }
 
-/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the answer.
-/// Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
+/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the
+/// answer. Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
 pub async fn with_request_id<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,

@@ -1,5 +1,5 @@
-//! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which shows the
-//! document that lies beside its folder.
+//! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which
+//! shows the document that lies beside its folder.
 
 use std::{
     borrow::Cow,

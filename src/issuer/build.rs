@@ -108,8 +108,8 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later. Tells all
-    /// faults at once.
+    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
+    /// Tells all faults at once.
     pub fn from_settings(settings: Settings) -> Result<Self, IssuerStartError> {
         match (load_keys(&settings), load_vault(&settings), Named::load(&settings)) {
             (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {

@@ -55,8 +55,8 @@ impl Issuer {
         })
     }
 
-    /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its audience is,
-    /// because it can do nothing here but log out.
+    /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its
+    /// audience is, because it can do nothing here but log out.
     fn verify_of_client(
         &self,
         token: &str,

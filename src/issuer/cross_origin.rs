@@ -1,5 +1,5 @@
-//! Pages of other sites may read the public documents. Pages of a client of `WXMINT_CLIENTS_FILE`, and of an app that names its
-//! `origins`, may read more.
+//! Pages of other sites may read the public documents. Pages of a client of `WXMINT_CLIENTS_FILE`, and of an app that
+//! names its `origins`, may read more.
 
 use actix_web::{HttpRequest, Resource, http::Method, web};
 use wxmint_ids::AppId;
@@ -15,8 +15,8 @@ const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];
 const OF_APPS: [&str; 3] = [LOGIN, LOGOUT, BINDING];
 const OF_CLIENTS: [&str; 3] = [LOGOUT, "/device_authorization", "/token"];
 
-/// The routes of a path, which answers preflights too if pages of other sites may use it. Only with `there_are_origins` some site
-/// may use more than the public documents.
+/// The routes of a path, which answers preflights too if pages of other sites may use it. Only with `there_are_origins`
+/// some site may use more than the public documents.
 pub(super) fn with_preflight(path: &str, resource: Resource, there_are_origins: bool) -> Resource {
     if OF_ALL.contains(&path) {
         return resource.route(web::route().method(Method::OPTIONS).to(async || cors::open_preflight()));

@@ -1,7 +1,7 @@
 //! Keys that were ended before their time: tells verifiers, and obeys what others have told them.
 //!
-//! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not: the file may
-//! be the wrong one for a moment, and no later file could revive what the key has signed.
+//! A key is ended by an act alone, which is that the key file names it in `ended`. A key that is merely missing is not:
+//! the file may be the wrong one for a moment, and no later file could revive what the key has signed.
 
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
@@ -32,8 +32,8 @@ impl NotedEnds {
         Self { store, published: Vec::new() }
     }
 
-    /// Publishes what it has not published yet. The feed may lack even an old end: perhaps no replica was running when the key was
-    /// ended.
+    /// Publishes what it has not published yet. The feed may lack even an old end: perhaps no replica was running when
+    /// the key was ended.
     pub(super) fn publish(&mut self, noted: &[EndedKey]) {
         for key in noted.iter().filter(|key| !self.published.contains(key)) {
             actix_web::rt::spawn(end_key(Rc::clone(&self.store), key.kid.clone()));
@@ -58,8 +58,8 @@ async fn end_key(store: Rc<dyn Store>, kid: String) {
     }
 }
 
-/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key, or the feed has
-/// its end (`in_feed`). Refuses a set that brings back a key which was ended.
+/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key,
+/// or the feed has its end (`in_feed`). Refuses a set that brings back a key which was ended.
 pub(super) fn check_replacement(
     before: &KeySet,
     after: &KeySet,
@@ -96,8 +96,8 @@ fn lacking<'a>(before: &'a KeySet, after: &'a KeySet, now: DateTime<Utc>) -> imp
 }
 
 impl Issuer {
-    /// Learns which keys in use the feed calls ended, so that this process refuses their tokens as every verifier does that follows
-    /// the feed. Returns what there is to mend. If the store does not answer, what is known stays.
+    /// Learns which keys in use the feed calls ended, so that this process refuses their tokens as every verifier does
+    /// that follows the feed. Returns what there is to mend. If the store does not answer, what is known stays.
     pub(super) async fn learn_ended_keys(
         &self,
         store: &dyn Store,
@@ -110,10 +110,10 @@ impl Issuer {
 
     /// Goes on learning for as long as the process runs.
     ///
-    /// While the key that signs is ended, the process is not ready, because everybody refuses what it signs: tokens, and the pages of
-    /// the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and leaving would take the JWKS from
-    /// verifiers for nothing: that is a warning. A process that starts is not ready in either case, so that a rollout of a wrong file
-    /// stops at its first replica.
+    /// While the key that signs is ended, the process is not ready, because everybody refuses what it signs: tokens,
+    /// and the pages of the feed. Replicas whose file is right go on. While another key is ended, tokens are good, and
+    /// leaving would take the JWKS from verifiers for nothing: that is a warning. A process that starts is not ready in
+    /// either case, so that a rollout of a wrong file stops at its first replica.
     pub(super) async fn follow_ended_keys(self: Arc<Self>) {
         let store = self.store();
         let mut interval = actix_web::rt::time::interval(INTERVAL);

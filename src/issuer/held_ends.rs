@@ -1,4 +1,5 @@
-//! Holds the ends that the store has, and makes those again that it has lost: in a failover, or because somebody emptied it.
+//! Holds the ends that the store has, and makes those again that it has lost: in a failover, or because somebody
+//! emptied it.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -42,7 +43,8 @@ struct HeldEnds {
 }
 
 impl HeldEnds {
-    /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again. Returns how many.
+    /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
+    /// Returns how many.
     async fn look(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
         let mut more = true;
         while more {

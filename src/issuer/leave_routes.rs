@@ -28,8 +28,8 @@ pub(super) struct LogoutBody {
 
 /// Log out
 ///
-/// Forgets the session key, and refuses the token from then on. Verifiers that follow `/revocations` refuse it within 10 s,
-/// others once it expires. After a 503, repeat the request. Logging out again with the same token is allowed.
+/// Forgets the session key, and refuses the token from then on. Verifiers that follow `/revocations` refuse it within
+/// 10 s, others once it expires. After a 503, repeat the request. Logging out again with the same token is allowed.
 #[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
     request_body(content = Option<LogoutBody>, examples(
         ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
@@ -69,8 +69,8 @@ fn refused(worker: &IssuerWorker, event: &Event, refusal: impl Into<Refusal>) ->
     refusal.problem
 }
 
-/// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a token may
-/// repeat a request without end, and is told apart by the address.
+/// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a
+/// token may repeat a request without end, and is told apart by the address.
 async fn leave(
     worker: web::Data<IssuerWorker>,
     event: Event,

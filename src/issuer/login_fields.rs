@@ -99,8 +99,8 @@ impl LoginBody {
         Self::from_form(query.as_bytes())
     }
 
-    /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the page
-    /// has a body for them.
+    /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the
+    /// page has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), RefusedLogin> {
         without_credentials(query, SEND_IN_BODY).map(drop)
     }

@@ -53,10 +53,11 @@ pub(super) struct LoginAnswer<'a> {
 
 /// Turn a login code into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. A mini program sends the code of wx.login; an official
-/// account's page, a website or a mobile app that of WeChat's OAuth2. To try it here, choose an example. A code
-/// works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent, by a fresh one.
-/// Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's developer tools.
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. A mini program sends the code of
+/// wx.login; an official account's page, a website or a mobile app that of WeChat's OAuth2. To try it here, choose an
+/// example. A code works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent,
+/// by a fresh one. Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's
+/// developer tools.
 #[utoipa::path(post, path = "/login", tag = "login",
     request_body(content = LoginBody, examples(
         ("code" = (summary = "A code of wx.login", value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h"}))),
@@ -236,8 +237,8 @@ fn audit_login(
     }
 }
 
-/// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others wait for
-/// Redis can bring about more.
+/// The logins that clients wait for are as many as there are connections. Only clients that disconnect while others
+/// wait for Redis can bring about more.
 fn crowded() -> Problem {
     let detail = "Too many logins wait for an answer. Wait, then try again.";
     Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1))

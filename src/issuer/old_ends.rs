@@ -46,7 +46,8 @@ async fn forget_old(store: &dyn Store) {
     }
 }
 
-/// Tells whether this machine's clock has gone as fast as time passes. A clock that was set ahead must not make ends look old.
+/// Tells whether this machine's clock has gone as fast as time passes. A clock that was set ahead must not make ends
+/// look old.
 struct EvenClock {
     since: (Instant, DateTime<Utc>),
 }

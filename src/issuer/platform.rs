@@ -1,5 +1,5 @@
-//! The pushes of WeChat to a third-party platform, and what follows from them: merchants come and go while the service runs. The
-//! path is there only where `WXMINT_PLATFORM_FILE` is set.
+//! The pushes of WeChat to a third-party platform, and what follows from them: merchants come and go while the service
+//! runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
 
 mod departures;
 mod receiver;
@@ -34,13 +34,15 @@ const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
 const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the list of merchants, in seconds.
 const COMPARED_EVERY: i64 = 3600;
-/// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas there are.
+/// However many refresh tokens and codes WeChat refuses, however often it does not answer, and however many replicas
+/// there are.
 const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 /// After WeChat has refused to say which merchants there are.
 const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How often WeChat is asked whether it gives the platform a token again.
 const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
-/// After this time without a ticket somebody should look. WeChat sends one every ten minutes, and it is good for twelve hours.
+/// After this time without a ticket somebody should look. WeChat sends one every ten minutes, and it is good for twelve
+/// hours.
 const TICKET_IS_LATE: i64 = 30 * 60;
 /// A code that WeChat could not be asked about for so long is given up for the list of merchants.
 const CODE_LIVES: i64 = 3600;

@@ -1,4 +1,5 @@
-//! Whether Redis takes logins: by its clock, and by a write like a login's own at the start and after each new connection.
+//! Whether Redis takes logins: by its clock, and by a write like a login's own at the start and after each new
+//! connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,8 +26,8 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     }
 }
 
-/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can neither date a
-/// token nor revoke one. One that is behind costs nobody a login, and is warned about.
+/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
+/// neither date a token nor revoke one. One that is behind costs nobody a login, and is warned about.
 fn judge_clock(readiness: &Readiness, ahead: i64) {
     let (found, is_far) = (own_clock(-ahead as f64), ahead.abs() > CLOCKS_APART.num_seconds());
     let told = |status| (is_far && found.status == status).then(|| found.to_string());
@@ -39,8 +40,8 @@ fn judge_clock(readiness: &Readiness, ahead: i64) {
     }
 }
 
-/// A Redis that answers on a new connection and takes no writes, such as a former primary, makes the process not ready until a write
-/// goes through. `tried`: the connection on which one has.
+/// A Redis that answers on a new connection and takes no writes, such as a former primary, makes the process not ready
+/// until a write goes through. `tried`: the connection on which one has.
 async fn try_new_connection(readiness: &Readiness, redis: &Redis, tried: &mut Option<(u64, Arc<RedisUrl>)>) {
     let current = redis.link().connections_made();
     if tried.as_ref() == Some(&current) {

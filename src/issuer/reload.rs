@@ -98,9 +98,10 @@ fn watch_clients(issuer: &Issuer) {
 
 /// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.
 ///
-/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the change; `None`
-/// if the content is another one than at the last look, so that the next one decides. An error changes nothing. The next look tries
-/// again even if the file is the same, because keys may have been refused only while the clock of this machine was slow.
+/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the
+/// change; `None` if the content is another one than at the last look, so that the next one decides. An error changes
+/// nothing. The next look tries again even if the file is the same, because keys may have been refused only while the
+/// clock of this machine was slow.
 fn watch(
     issuer: &Issuer,
     what: &'static str,
@@ -243,8 +244,8 @@ fn reload<T, E: Display>(
     Ok(Some(true))
 }
 
-/// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an operator
-/// cannot change the file and Redis at the same moment.
+/// A new URL is in use once Redis has let wxmint in with it. Until then the previous one may still be right, because an
+/// operator cannot change the file and Redis at the same moment.
 async fn reload_redis_url(
     access: &RedisAccess,
     settings: &StoreSettings,

@@ -27,10 +27,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The feed of revocations for verifiers
 ///
-/// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or empty if
-/// the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an end may be
-/// forgotten; `ended`, an array of `["sub", H(sub), BEFORE]`, `["app", H(sub NUL AppID), BEFORE]`, `["jti", H(jti), EXP]` and
-/// `["kid", KID]`. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value). Ask every 5 s.
+/// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or
+/// empty if the page begins at the oldest end; `cursor`, to ask with next; `more`; `keep`, the seconds after which an
+/// end may be forgotten; `ended`, an array of `["sub", H(sub), BEFORE]`, `["app", H(sub NUL AppID), BEFORE]`, `["jti",
+/// H(jti), EXP]` and `["kid", KID]`. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value). Ask
+/// every 5 s.
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]

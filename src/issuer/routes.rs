@@ -195,8 +195,8 @@ pub(super) fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartEr
     Err(IssuerStartError::of_setting(Finding::fault("settings", "WXMINT_LOGIN_PATHS is not valid", advice)))
 }
 
-/// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some proxies
-/// change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
+/// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some
+/// proxies change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
 fn is_free(path: &str) -> bool {
     let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
     let is = |taken: &str| match taken.split_once('{') {
@@ -208,8 +208,8 @@ fn is_free(path: &str) -> bool {
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 
-/// Counts the answers of a resource by outcome. Those that wait for other services are timed; the login has a histogram of its
-/// own, and one label on all its paths.
+/// Counts the answers of a resource by outcome. Those that wait for other services are timed; the login has a histogram
+/// of its own, and one label on all its paths.
 fn counted(metrics: &Metrics, path: &'static str, resource: Resource) -> impl HttpServiceFactory + use<> {
     let route = metrics.route(path);
     let is_document = path == OAUTH_SERVER || ROUTES.0.iter().any(|row| row.path == path && row.methods == READ);

@@ -48,8 +48,8 @@ const MADE_ONCE: &str = "made once already by `Issuer::of`, from the same settin
 /// Routes that are added to a listener's own.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// Serves until `shutdown` resolves, then answers what is in flight and returns. `demo` adds the demo's routes to the public
-/// listener, which then serves this machine alone, and not a proxy. Operators may ask the `doctor`.
+/// Serves until `shutdown` resolves, then answers what is in flight and returns. `demo` adds the demo's routes to the
+/// public listener, which then serves this machine alone, and not a proxy. Operators may ask the `doctor`.
 pub async fn run(
     issuer: Issuer,
     listeners: Listeners,
@@ -142,7 +142,8 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
     tracing::info!(public, admin, issuer, apps, "listening");
 }
 
-/// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process is ready.
+/// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process
+/// is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let (store, redis) = (issuer.store(), issuer.redis());
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
@@ -188,8 +189,8 @@ fn is_ready(issuer: &Issuer, found: &[Finding]) {
     tracing::info!("ready");
 }
 
-/// Looks at Redis now and then, for metrics, and for a warning where something is missing that logins can do without for a while.
-/// Does nothing if the store is no Redis.
+/// Looks at Redis now and then, for metrics, and for a warning where something is missing that logins can do without
+/// for a while. Does nothing if the store is no Redis.
 async fn watch_redis(issuer: Arc<Issuer>) {
     let Some(redis) = issuer.redis() else { return };
     let mut interval = actix_web::rt::time::interval(REDIS_INTERVAL);

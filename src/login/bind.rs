@@ -46,8 +46,8 @@ impl LoginWorker {
         Ok(bound)
     }
 
-    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the account
-    /// backend does not let log in any more.
+    /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
+    /// account backend does not let log in any more.
     pub(super) async fn admit(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
         let user = bound.user.as_str();
         if bound.blocked {
@@ -63,8 +63,8 @@ impl LoginWorker {
         }
     }
 
-    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user is blocked,
-    /// the login is refused: a person may have become another user where WeChat had named no unionid yet.
+    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user
+    /// is blocked, the login is refused: a person may have become another user where WeChat had named no unionid yet.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<(), LoginError> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
@@ -102,8 +102,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the person
-    /// has dissolved a binding.
+    /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the
+    /// person has dissolved a binding.
     async fn make_user(
         &self,
         person: &Person,
@@ -128,9 +128,10 @@ impl LoginWorker {
     }
 }
 
-/// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same key,
-/// and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all bindings the key
-/// is another one, because the backend would return that user again. The key is a hash, which tells nothing about the person.
+/// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same
+/// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
+/// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
+/// nothing about the person.
 fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
     let whose = match (vacancy.unionid, vacancy.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),

@@ -1,7 +1,7 @@
 //! Binds a person to a user, across keys that no transaction spans.
 //!
-//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is made in
-//! steps, and a process may die between any two of them:
+//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is made
+//! in steps, and a process may die between any two of them:
 //!
 //! ```text
 //!            person                     user's list                unionid
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
-//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person who is
-//! bound takes none of these steps.
+//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person who
+//! is bound takes none of these steps.
 
 #[cfg(test)]
 mod tests;
@@ -59,7 +59,8 @@ pub enum Link {
     Conflict(UserId),
     /// This other user of it is blocked. Nothing more is noted, so that each login finds it again.
     Blocked(UserId),
-    /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for it.
+    /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for
+    /// it.
     Gone,
 }
 
@@ -137,8 +138,9 @@ impl Binder<'_> {
         Err(BindError::Contended)
     }
 
-    /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that `make`
-    /// makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of the unionid.
+    /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that
+    /// `make` makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of
+    /// the unionid.
     pub async fn bind_unasked<E: From<BindError>>(
         &self,
         mut settled: SettledState,
@@ -173,9 +175,9 @@ impl Binder<'_> {
         Ok(holder.filter(|holder| Some(holder) != deserted))
     }
 
-    /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a moment
-    /// before. Either login may tell `new_user`: the user's list decides which binding is the first, because the other
-    /// request may have died.
+    /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a
+    /// moment before. Either login may tell `new_user`: the user's list decides which binding is the first, because the
+    /// other request may have died.
     pub async fn intent_for(
         &self,
         made: UserId,
@@ -192,12 +194,12 @@ impl Binder<'_> {
         Ok(Intent { user, made: true, by_unionid: true })
     }
 
-    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another user, both
-    /// users stay as they are. The link of the unionid that the person had before stays, because it names the same human in
-    /// apps whose unionids have not changed.
+    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another
+    /// user, both users stay as they are. The link of the unionid that the person had before stays, because it names
+    /// the same human in apps whose unionids have not changed.
     ///
-    /// A conflict is noted at all its users, who are asked about again at each login of their people. `Blocked` if `is_blocked`
-    /// answers true for another one of them; then the person is not noted as one of theirs yet.
+    /// A conflict is noted at all its users, who are asked about again at each login of their people. `Blocked` if
+    /// `is_blocked` answers true for another one of them; then the person is not noted as one of theirs yet.
     pub async fn link(
         &self,
         bound: &Bound,
@@ -207,8 +209,8 @@ impl Binder<'_> {
         let unionid = self.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid));
         let mut users = match unionid {
             Some(unionid) => {
-                // Sent together: a link is not made by a process that dies before it has sent the note. A note that is there already
-                // may be one that no replica has confirmed.
+                // Sent together: a link is not made by a process that dies before it has sent the note. A note that is
+                // there already may be one that no replica has confirmed.
                 let noted = self.store.note_unionid(self.person, user, unionid);
                 let moved = self.store.move_unionid(unionid, user, user);
                 let (_, mut holder, users) = try_join3(noted, moved, self.store.share_unionid(unionid, &[])).await?;
@@ -235,8 +237,8 @@ impl Binder<'_> {
         Ok(news.map_or(Link::Gone, |news| conflict.filter(|_| news).map_or(Link::Known, Link::Conflict)))
     }
 
-    /// Notes a conflict at the unionid and at the holder's people. First at the unionid, where whoever comes to the holder meanwhile
-    /// finds it. Returns all users of the unionid.
+    /// Notes a conflict at the unionid and at the holder's people. First at the unionid, where whoever comes to the
+    /// holder meanwhile finds it. Returns all users of the unionid.
     async fn share(&self, unionid: &UnionId, user: &UserId, holder: &UserId) -> Result<Vec<UserId>, StoreError> {
         let users = self.store.share_unionid(unionid, &[user, holder]).await?;
         let people = self.store.people_of(holder).await?.unwrap_or_default();
@@ -256,8 +258,8 @@ impl Binder<'_> {
         Ok(try_join_all(unionids.map(|unionid| self.store.share_unionid(unionid, &[]))).await?.concat())
     }
 
-    /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is finished
-    /// without it.
+    /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is
+    /// finished without it.
     pub async fn dissolve<E: From<BindError>>(
         &self,
         user: &UserId,
@@ -299,8 +301,8 @@ impl Binder<'_> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
 
-    /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the person.
-    /// Returns the state, and the user of the unionid if that user is deserted.
+    /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the
+    /// person. Returns the state, and the user of the unionid if that user is deserted.
     async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), BindError> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {

@@ -13,8 +13,8 @@ impl LoginWorker {
     /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
     /// `WXMINT_ONE_LOGIN` this ends the earlier tokens.
     ///
-    /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for them. It expires
-    /// as if it were dated with the login, because ends are kept no longer than such a token lives.
+    /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for
+    /// them. It expires as if it were dated with the login, because ends are kept no longer than such a token lives.
     pub(super) async fn date(
         &self,
         arrival: &Arrival,

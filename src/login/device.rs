@@ -1,5 +1,5 @@
-//! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a login whose
-//! token goes to another device.
+//! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a login
+//! whose token goes to another device.
 //!
 //! ```text
 //! page                  wxmint                    phone
@@ -69,8 +69,8 @@ pub enum Fetched {
 
 /// The page's side.
 impl LoginWorker {
-    /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart from
-    /// everybody else, because a back end can name any address.
+    /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart
+    /// from everybody else, because a back end can name any address.
     pub async fn ask_phone(
         &self,
         client: &Client,
@@ -138,8 +138,8 @@ impl LoginWorker {
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
     }
 
-    /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended. `address`:
-    /// of who asks, as limits count it.
+    /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended.
+    /// `address`: of who asks, as limits count it.
     pub async fn fetch_token(
         &self,
         code: &DeviceCode,

@@ -17,8 +17,8 @@ const WECHAT_PAUSE: Duration = Duration::from_secs(2);
 /// "Retry next minute", says WeChat of errcode 45011.
 const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 
-/// Why a login was refused: either the client can mend it, or something is wrong here or at WeChat. The texts are for the
-/// log.
+/// Why a login was refused: either the client can mend it, or something is wrong here or at WeChat. The texts are for
+/// the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     #[error("no such app: {0}")]
@@ -214,8 +214,8 @@ pub enum SessionError {
     /// It is a page's, which may log out and nothing else.
     #[error("a page's token is not good for this")]
     OfPage,
-    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because the
-    /// difference would help an attacker.
+    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
+    /// the difference would help an attacker.
     #[error("the data cannot be decrypted")]
     Undecryptable,
     /// As many tries are in progress as may fail.

@@ -72,8 +72,8 @@ impl LoginWorker {
         Ok(known.merchant_of(code, now).ok_or(UnknownApp::NoMerchant)?.clone())
     }
 
-    /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration still has
-    /// people, who are looked up and erased as before.
+    /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
+    /// still has people, who are looked up and erased as before.
     pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), LoginError> {
         let is_configured = self.apps.all().choose(Some(app), None).map(drop);
         if is_kept { Ok(()) } else { Ok(is_configured?) }

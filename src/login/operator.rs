@@ -13,8 +13,8 @@ pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, LoginError, SettledState, new_attempt};
 use crate::apps::Apps;
 
-/// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails because
-/// nothing is known of a user.
+/// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
+/// because nothing is known of a user.
 pub struct Operator<'a> {
     pub store: &'a dyn Store,
 }
@@ -55,8 +55,8 @@ impl Operator<'_> {
         Ok(blocked || ended_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
-    /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people are other
-    /// users, by their unionids.
+    /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people
+    /// are other users, by their unionids.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
         self.end_one(user).await?;
         for Binding { user, person, .. } in self.elsewhere(user).await? {
@@ -86,7 +86,8 @@ impl Operator<'_> {
         self.store.end_in_app(user, app).await
     }
 
-    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when they left.
+    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when they
+    /// left.
     async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
         let (own, ever) = (self.read_bindings(user).await?, self.store.ever_of(user).await?);
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
@@ -105,8 +106,9 @@ impl Operator<'_> {
 
     /// Refuses the user's logins from now on, and ends all of the user's tokens.
     ///
-    /// From the first step on the user's list admits nobody, so that the list that is read in the second step names all whose
-    /// logins must find the block. The tokens are ended last: with them those of logins that were too early to find it.
+    /// From the first step on the user's list admits nobody, so that the list that is read in the second step names all
+    /// whose logins must find the block. The tokens are ended last: with them those of logins that were too early to
+    /// find it.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
         self.set_blocked(user, true).await?;
         self.end(user).await
@@ -157,12 +159,12 @@ impl Operator<'_> {
         }
     }
 
-    /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens, dissolves the
-    /// bindings, and erases records, session keys, counts and links of unionids. The user's list goes last, because a repetition
-    /// finds the people there.
+    /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens,
+    /// dissolves the bindings, and erases records, session keys, counts and links of unionids. The user's list goes
+    /// last, because a repetition finds the people there.
     ///
-    /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new binding,
-    /// which stays.
+    /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new
+    /// binding, which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased, LoginError> {
         self.end_one(user).await?;
         let people = self.store.ever_of(user).await?;
@@ -180,8 +182,8 @@ impl Operator<'_> {
         Ok(erased)
     }
 
-    /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left. `None` for
-    /// a person who is bound.
+    /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left.
+    /// `None` for a person who is bound.
     async fn erase_stranger(&self, person: &Person) -> Result<Option<ErasedPerson>, StoreError> {
         let left = self.store.left_by(person).await?;
         for (user, unionids) in &left {
@@ -204,8 +206,8 @@ impl Operator<'_> {
         Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
     }
 
-    /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the session keys of
-    /// the user's people there. Returns whether there is such a user.
+    /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the
+    /// session keys of the user's people there. Returns whether there is such a user.
     pub async fn end_person(&self, person: &Person) -> Result<bool, LoginError> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(false) };
@@ -213,12 +215,12 @@ impl Operator<'_> {
         Ok(true)
     }
 
-    /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays, with the
-    /// user's other people. A repetition finishes what was interrupted, because the person's own keys, which tell all others,
-    /// are erased last.
+    /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays,
+    /// with the user's other people. A repetition finishes what was interrupted, because the person's own keys, which
+    /// tell all others, are erased last.
     ///
-    /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new binding, which
-    /// stays. Returns whether there was anything to erase.
+    /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new
+    /// binding, which stays. Returns whether there was anything to erase.
     pub async fn erase(&self, person: &Person) -> Result<bool, LoginError> {
         let was_bound = self.dissolve_one(person, None).await?;
         let erased = self.erase_stranger(person).await?;
@@ -285,8 +287,8 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
     }
 }
 
-/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. With it goes what a login that was
-/// under way has noted of a conflict with users who have no people any more. A blocked one stays.
+/// Erases the link of a unionid to a user, unless another of the user's people has this unionid. With it goes what a
+/// login that was under way has noted of a conflict with users who have no people any more. A blocked one stays.
 pub(super) async fn release_unionid(store: &dyn Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     release_from(store, unionid, user).await?;
     for other in store.share_unionid(unionid, &[]).await? {

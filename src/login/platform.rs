@@ -71,8 +71,8 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it. The second part
-    /// tells whether the code was certainly not sent.
+    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it. The
+    /// second part tells whether the code was certainly not sent.
     pub(super) async fn exchange_for(
         &self,
         platform: &Platform,
@@ -183,9 +183,9 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says, asked about each,
-    /// that they have left. What a push has changed meanwhile stays. One merchant's trouble is not the others', and waits for the
-    /// next comparison.
+    /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
+    /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
+    /// the others', and waits for the next comparison.
     pub async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
         let known = platform.known();
         let component = &platform.component;
@@ -271,8 +271,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known, one may have
-    /// been forgotten.
+    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
+    /// one may have been forgotten.
     pub async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
         match self.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),

@@ -24,7 +24,7 @@ use crate::{
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
-/// The lease to fetch: as long as stable_token (5 s) and the store (1 s) may take, so that nobody else fetches meanwhile.
+/// The lease to fetch: stable_token (5 s) and the store (1 s) may take so long, and nobody else fetches meanwhile.
 const LEASE: Duration = Duration::from_secs(6);
 /// Before each time that is asked whether another has fetched: soon for a fetch as it should be, ever more rarely when
 /// WeChat stalls, so that those who wait cost the store little. In milliseconds; after 2 s they give up.
@@ -36,7 +36,7 @@ const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// WeChat gives a platform's token once: an answer that nobody waits for is lost, and the token before it ends soon.
 const RENEWAL_TIMEOUT_OF_PLATFORM: Duration = Duration::from_secs(5);
-/// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and a 21st time in a day is refused.
+/// WeChat lets a new token be forced so often: again within 30 s has no effect, and a 21st time in a day is refused.
 const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
 /// `Retry-After` where others than wxmint have used up what WeChat allows.
@@ -147,9 +147,9 @@ impl AccessTokens<'_> {
 
     /// The token that all services of the business share.
     ///
-    /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of them asks WeChat.
-    /// It is asked for its own successor first, because somebody else may have renewed the token; only if it gives the same one
-    /// again, a new one is forced, as often as WeChat allows.
+    /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of
+    /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
+    /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
     pub async fn lend(
         &self,
         app: &App,
@@ -315,8 +315,8 @@ impl AccessTokens<'_> {
     }
 }
 
-/// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not asked
-/// again and again while it gives the same token. Those of a platform and its merchants have no successor until one is asked for.
+/// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not
+/// asked again and again for the same token. Those of a platform and its merchants get no successor unasked.
 fn life(expires_in: Duration, is_of_platform: bool) -> TokenLife {
     let before_end = if is_of_platform { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) };
     TokenLife { renew_in: expires_in - before_end, expires_in }

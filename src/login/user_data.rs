@@ -30,8 +30,8 @@ impl UserDataRequest {
 }
 
 impl LoginWorker {
-    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a login, the
-    /// previous one. Each failure is counted; the eighth deletes the session key.
+    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a
+    /// login, the previous one. Each failure is counted; the eighth deletes the session key.
     pub async fn user_data(
         &self,
         asking: &Asking,
@@ -82,8 +82,8 @@ impl LoginWorker {
         None
     }
 
-    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is stored from
-    /// then on, too. If its vault key is lost, the person must log in again.
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is
+    /// stored from then on, too. If its vault key is lost, the person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<(SessionKey, Sealed)> {
         let key = match vault.open(sealed, person) {
             Ok(key) => SessionKey::from(key),
@@ -109,9 +109,9 @@ impl LoginWorker {
         Some((key, stored))
     }
 
-    /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat answers to
-    /// wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged.
-    /// A merchant of a platform has the AppSecret itself, and could make data that names somebody else's unionid.
+    /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat
+    /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. A
+    /// merchant of a platform has the AppSecret itself, and could make data that names somebody else's unionid.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), LoginError> {
         let Asking { person, attempt, .. } = asking;
         if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| app.secret().is_none()) {

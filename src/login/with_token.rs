@@ -70,8 +70,8 @@ impl LoginWorker {
         Ok(self.phone_of(&asking.person, code, &asking.attempt).await?)
     }
 
-    /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an unbinding
-    /// writes to Redis and to all verifiers, so that one person must not choose how often that happens.
+    /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
+    /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
     pub(super) async fn count_call(&self, person: &Person, call: PersonalCall) -> Result<(), LoginError> {
         let (rate, limit) = match call {
             PersonalCall::Unbinding => (UNBINDING_RATE, UNBINDINGS),
@@ -149,9 +149,9 @@ fn issued(token: &Verified<Claims>) -> Issued {
 
 /// Ends of tokens and of a binding, at the wish of their owner.
 impl LoginWorker {
-    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with the
-    /// same token, also after an answer that was lost: what the first request has finished costs a repetition one look-up.
-    /// `person` becomes the one whom the token was issued to, if that is known still.
+    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, or all. May be repeated with
+    /// the same token, also after an answer that was lost: what the first request has finished costs a repetition one
+    /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
     pub async fn log_out(
         &self,
         token: &Verified<Claims>,
@@ -189,8 +189,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of the
-    /// app. Repeated after a failure, it goes on where it stopped.
+    /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of
+    /// the app. Repeated after a failure, it goes on where it stopped.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
         let Asking { person, generation, attempt, .. } = self.asking(token).await?;
         *whom = Some(person.clone());
@@ -206,8 +206,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to this user
-    /// again but by the unionid, whose link goes first.
+    /// Lets what is kept of a user whom this service made expire, if the last binding is dissolved: nobody can come to
+    /// this user again but by the unionid, whose link goes first.
     async fn abandon(&self, last: &Binding) -> Result<(), StoreError> {
         if self.store.people_of(&last.user).await?.is_none_or(|people| !people.is_empty()) {
             return Ok(());

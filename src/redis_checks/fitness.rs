@@ -11,7 +11,8 @@ use crate::findings::{Finding, Status};
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
 
-/// Whether a primary may lose bindings, and whether it is too old. `volatile`: what a policy is that evicts session keys and limits.
+/// Whether a primary may lose bindings, and whether it is too old. `volatile`: what a policy is that evicts session
+/// keys and limits.
 pub async fn fitness(link: &Link, now: i64, volatile: Status) -> Result<Vec<Finding>, Error> {
     let primaries = link.all_primaries().await?;
     let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
@@ -63,8 +64,8 @@ fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     Finding { status, ..Finding::fault("redis.eviction", found, advice) }
 }
 
-/// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk. Then
-/// the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
+/// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk.
+/// Then the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
 fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Finding {
     let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
     let overdue =

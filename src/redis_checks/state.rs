@@ -8,8 +8,8 @@ use crate::findings::{Finding, Status, count};
 /// In seconds; more than the way to Redis and back takes.
 const PRIMARIES_APART: f64 = 1.0;
 
-/// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind, tokens would be
-/// dated later than verifiers accept, so nobody logs in.
+/// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
+/// tokens would be dated later than verifiers accept, so nobody logs in.
 pub fn own_clock(ahead: f64) -> Finding {
     let found =
         Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), "the clock of Redis, which dates tokens");
@@ -65,8 +65,8 @@ pub fn lacks(state: &State) -> Vec<Finding> {
     found
 }
 
-/// A single server that nobody has called so on purpose: bindings are nowhere else. Readiness does not speak of it, because a server
-/// for tests is one too.
+/// A single server that nobody has called so on purpose: bindings are nowhere else. Readiness does not speak of it,
+/// because a server for tests is one too.
 pub(super) fn alone(state: &State) -> Option<Finding> {
     let is_alone = state.wanted == 0 && !state.are_required;
     let (primary, _) = state.primaries.iter().find(|(_, replicas)| is_alone && *replicas == 0)?;

@@ -27,7 +27,8 @@ impl Settled {
     }
 }
 
-/// A file, and the hash of the content that is in use. Content is compared and not dates, because Kubernetes swaps a link.
+/// A file, and the hash of the content that is in use. Content is compared and not dates, because Kubernetes swaps a
+/// link.
 #[derive(Debug, Clone)]
 pub struct WatchedFile {
     path: PathBuf,

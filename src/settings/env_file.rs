@@ -46,8 +46,8 @@ pub fn is_missing() -> bool {
     matches!(fs::symlink_metadata(NAME), Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
-/// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs while the
-/// process has one thread, because another one could read the environment meanwhile.
+/// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs
+/// while the process has one thread, because another one could read the environment meanwhile.
 pub fn load() -> Result<(), Vec<String>> {
     let (text, file) = match read() {
         // systemd may have read the file as root, and then the environment has its variables.
@@ -67,8 +67,8 @@ pub fn load() -> Result<(), Vec<String>> {
     dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![format!("{NAME} cannot be read")])
 }
 
-/// `None` if there is no file. A file or link of another user's is not used: in `/tmp`, or in any folder of his, it would
-/// have root's command send the AppSecret of the environment to his server.
+/// `None` if there is no file. A file or link of another user's is not used: in `/tmp`, or in any folder of his, it
+/// would have root's command send the AppSecret of the environment to his server.
 fn read() -> io::Result<Option<(String, Metadata)>> {
     let link = match fs::symlink_metadata(NAME) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -105,8 +105,8 @@ fn is_taken(name: &str) -> bool {
     name.to_ascii_uppercase().starts_with("WXMINT_") || name.starts_with("OTEL_") || name == "RUST_LOG"
 }
 
-/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`, one mini program for the
-/// folder of them, and the reverse.
+/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`, one mini program for
+/// the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
     let instead = match name {
@@ -118,8 +118,8 @@ fn is_decided(name: &str) -> bool {
     env::var_os(name).is_some() || is_set(other.as_str()) || is_set(instead)
 }
 
-/// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place of `$NAME`:
-/// a password would change.
+/// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
+/// of `$NAME`: a password would change.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -147,7 +147,8 @@ fn pair(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value.trim_start())?)).filter(|_| is_name)
 }
 
-/// A value without its quotation marks, as a shell reads it; `None` if one is not closed, or if more follows than a comment.
+/// A value without its quotation marks, as a shell reads it; `None` if one is not closed, or if more follows than a
+/// comment.
 fn unquoted(text: &str) -> Option<String> {
     let (mut value, mut quote, mut letters) = (String::new(), None, text.chars());
     while let Some(letter) = letters.next() {
@@ -179,8 +180,8 @@ pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
     example.lines().map(line).collect()
 }
 
-/// A value as `unquoted`, dotenvy and a shell read it. A backslash stands outside of the quotation marks, because dotenvy looks for the
-/// end of a line as if it escaped the mark behind it.
+/// A value as `unquoted`, dotenvy and a shell read it. A backslash stands outside of the quotation marks, because
+/// dotenvy looks for the end of a line as if it escaped the mark behind it.
 pub fn quoted(value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
     if !value.is_empty() && value.bytes().all(is_plain) {

@@ -1,6 +1,6 @@
-//! The settings, which are environment variables, and what `.env` adds to them. `variables.rs` and `.env.example` declare
-//! them; this file and `sidecar.rs` say which of them each command reads. All faults are reported at once. A fault never
-//! repeats a value, because the value may be a secret in the wrong place.
+//! The settings, which are environment variables, and what `.env` adds to them. `variables.rs` and `.env.example`
+//! declare them; this file and `sidecar.rs` say which of them each command reads. All faults are reported at once. A
+//! fault never repeats a value, because the value may be a secret in the wrong place.
 
 pub mod env_file;
 mod forms;

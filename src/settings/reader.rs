@@ -56,8 +56,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and manifests
-    /// cannot always leave a variable out.
+    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and
+    /// manifests cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();

@@ -30,14 +30,15 @@ settings! {
 }
 
 impl StoreSettings {
-    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS cannot be used.
+    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS cannot be
+    /// used.
     pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
         let StoreUrl::Redis(url) = &self.url else { return Ok(None) };
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
     }
 
-    /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it never quotes
-    /// it. It is one value, and need not end with a line break: mounted secrets often have none.
+    /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it
+    /// never quotes it. It is one value, and need not end with a line break: mounted secrets often have none.
     pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
         let found = seen.of(read_secret_file(file)).map_err(|error| format!("{}: {error}", file.display()))?;
         let Some(text) = found else { return Ok(None) };

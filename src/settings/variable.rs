@@ -1,5 +1,5 @@
-//! A variable has its name and parser in `variables.rs`. Everything else is read from `.env.example`, which is part of the
-//! program: so the text of a fault, the defaults and the list of known names are what users read there.
+//! A variable has its name and parser in `variables.rs`. Everything else is read from `.env.example`, which is part of
+//! the program: so the text of a fault, the defaults and the list of known names are what users read there.
 
 use std::{path::PathBuf, sync::LazyLock};
 
@@ -33,8 +33,8 @@ pub(super) const EXAMPLE: &str = "# For example: ";
 pub(super) const IN_FILE: &str = "# Instead, the path of a file with the value:";
 
 impl VariableEntry {
-    /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`, or
-    /// `# NAME=` below an example.
+    /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`,
+    /// or `# NAME=` below an example.
     pub(super) fn read(paragraph: &'static str) -> Option<Self> {
         let mut lines: Vec<_> = paragraph.lines().collect();
         let may_be_in_file = lines.iter().rev().nth(1) == Some(&IN_FILE);
@@ -104,8 +104,8 @@ fn known_names() -> impl Iterator<Item = String> {
 
 /// The `WXMINT_…` variables that wxmint does not know, each with the most similar name.
 ///
-/// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself, so
-/// these are not reported.
+/// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
+/// so these are not reported.
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
     names.into_iter().filter_map(|name| nearest_to_unknown(&name).map(|nearest| (name, nearest))).collect()
 }

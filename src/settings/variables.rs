@@ -1,5 +1,5 @@
-//! Every variable, with the type of its value and the parser. All else stands in `.env.example`: what it is for, its form
-//! in words, and its default or an example.
+//! Every variable, with the type of its value and the parser. All else stands in `.env.example`: what it is for, its
+//! form in words, and its default or an example.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -61,12 +61,13 @@ variables! {
     CLIENTS_FILE: Option<PathBuf> = |text| optional(text, path);
     PLATFORM_FILE: Option<PathBuf> = |text| optional(text, path);
     VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
-    // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs), though 1500
-    // that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the 128 MiB in k8s/base. The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the
-    // tokens that `wxmint sidecar` remembers take 32.
+    // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs),
+    // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the 128 MiB in k8s/base.
+    // The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the tokens that `wxmint
+    // sidecar` remembers take 32.
     MAX_CONNECTIONS: usize = |text| within(text, 1..=1_000_000);
-    // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long after
-    // its user was removed.
+    // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long
+    // after its user was removed.
     TOKEN_TTL: Duration = |text| time_within(text, "1m", "30d");
     TOKEN_TYP: TokenTyp = parsed;
     // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
@@ -102,7 +103,8 @@ variables! {
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
     JWKS_CACHE: Option<PathBuf> = |text| optional(text, path);
-    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL no token is left after a day.
+    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL no token is left after a
+    // day.
     JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, forms::feed_url);
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");

@@ -31,8 +31,8 @@ pub(super) struct RememberedUser {
 }
 
 impl RememberedUser {
-    /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a value cannot stand in a header; our own ids
-    /// always can.
+    /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a
+    /// value cannot stand in a header; our own ids always can.
     pub(super) fn of(claims: &Claims, handed_on: Box<[HeaderValue]>, proof: Proof) -> Option<Self> {
         let header = |text: &str| HeaderValue::from_str(text).ok();
         Some(Self {

@@ -1,5 +1,5 @@
-//! Audit events: who did what, when, from where, and what came of it. Their form is OCSF 1.8 (<https://schema.ocsf.io/1.8.0/>),
-//! and docs/operators.md says where they go.
+//! Audit events: who did what, when, from where, and what came of it. Their form is OCSF 1.8
+//! (<https://schema.ocsf.io/1.8.0/>), and docs/operators.md says where they go.
 
 mod file;
 mod folded;
@@ -103,7 +103,8 @@ pub struct Several {
 pub struct Event {
     pub activity: Activity,
     pub origin: Origin,
-    /// The name of the secret's holder, or the command's user. `None` if nobody is known, or persons act for themselves.
+    /// The name of the secret's holder, or the command's user. `None` if nobody is known, or persons act for
+    /// themselves.
     pub by: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
@@ -143,8 +144,8 @@ impl Event {
         write(&self, now());
     }
 
-    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a minute, with
-    /// the count.
+    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a
+    /// minute, with the count.
     pub fn tell_bounded(self, who: &str) {
         if !is_on() {
             return;
@@ -156,7 +157,8 @@ impl Event {
     }
 }
 
-/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, for as long as the process runs.
+/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, for as long as the process
+/// runs.
 pub async fn run() {
     // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
     let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));

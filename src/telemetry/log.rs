@@ -47,8 +47,8 @@ pub(super) fn init(format: LogFormat) {
     }
 }
 
-/// If standard error is a pipe, lets 1 MiB of lines wait for its reader instead of 64 KiB, so that a container's log driver
-/// that pauses does not hold up logins. Another kind of file refuses, and needs no such room.
+/// If standard error is a pipe, lets 1 MiB of lines wait for its reader instead of 64 KiB, so that a container's log
+/// driver that pauses does not hold up logins. Another kind of file refuses, and needs no such room.
 fn widen_stderr() {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);

@@ -39,7 +39,8 @@ pub(super) struct Hour(VecDeque<(u64, Counts)>);
 /// By mini program and outcome.
 pub(super) type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
-/// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other forgotten.
+/// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other
+/// forgotten.
 type Room = VecDeque<Noted>;
 
 struct Noted {

@@ -1,8 +1,9 @@
-//! Traces: which trace a request belongs to and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, a span for each sampled request
-//! and for each of its steps, sent as OTLP over HTTP.
+//! Traces: which trace a request belongs to and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, a span for each sampled
+//! request and for each of its steps, sent as OTLP over HTTP.
 //!
-//! Spans are made here alone, with names from the code, and no log line or span of another crate becomes one: so no URL, code
-//! or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer of tracing makes them.
+//! Spans are made here alone, with names from the code, and no log line or span of another crate becomes one: so no
+//! URL, code or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer of tracing makes
+//! them.
 
 mod sending;
 
@@ -61,7 +62,8 @@ impl Trace {
         steps.with_context(self.0)
     }
 
-    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the problem that was answered.
+    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the problem that was
+    /// answered.
     pub fn answered(&self, name: impl FnOnce() -> String, status: u16, error: Option<&'static str>) {
         let span = self.0.span();
         if span.is_recording() {
@@ -120,7 +122,8 @@ impl Step {
     }
 }
 
-/// The caller's span, as <https://www.w3.org/TR/trace-context/> has it. Without `tracestate`, which is text of strangers.
+/// The caller's span, as <https://www.w3.org/TR/trace-context/> has it. Without `tracestate`, which is text of
+/// strangers.
 fn parse(header: &str) -> Option<SpanContext> {
     let headers = HashMap::from([("traceparent".to_owned(), header.to_owned())]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);

@@ -1,8 +1,8 @@
-//! The campaign that tries to lose a binding: real processes under load, while everything around them fails, and a checker
-//! that knows every answer ever given.
+//! The campaign that tries to lose a binding: real processes under load, while everything around them fails, and a
+//! checker that knows every answer ever given.
 //!
-//! `cargo test --test campaign` runs the short form, with each fault once. `make campaign MINUTES=60` runs the long form,
-//! with the faults in a random order from a seed, and writes benches/README.md.
+//! `cargo test --test campaign` runs the short form, with each fault once. `make campaign MINUTES=60` runs the long
+//! form, with the faults in a random order from a seed, and writes benches/README.md.
 
 mod actions;
 mod books;

@@ -77,8 +77,8 @@ pub(crate) struct Person {
 #[derive(Debug, Clone)]
 pub(crate) enum Way {
     Silent,
-    /// By phone number, with the user whom the account service knows by it when the answer has come. If none has come, the
-    /// account service may be asked later.
+    /// By phone number, with the user whom the account service knows by it when the answer has come. If none has come,
+    /// the account service may be asked later.
     Phone(Option<String>),
 }
 

@@ -145,8 +145,8 @@ const FOUND: [&[&str]; 17] = [
 ];
 const OF_A_TOKEN: [&str; 4] = ["\"iss\":\"https://login.example.com\"", "\"kid\":", "wxmint_key_age_seconds{", "keys "];
 
-/// A service that refuses logins, pushes and files; a folder with its log, its environment and the platforms' programs; and one
-/// with its app.
+/// A service that refuses logins, pushes and files; a folder with its log, its environment and the platforms' programs;
+/// and one with its app.
 async fn troubled() -> (TestBed, [TempDir; 2]) {
     let apps = apps_folder(&[(APPID, APP_SECRET)]);
     let builder = TestBed::builder().clients(&two_pages()).env("WXMINT_LIMIT_OPENID", "2/10m");

@@ -1,4 +1,5 @@
-//! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's whole life through each.
+//! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's whole life through
+//! each.
 
 mod lua;
 pub(crate) mod proxy;

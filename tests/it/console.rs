@@ -1,4 +1,5 @@
-//! The console in a real browser: `tests/browser/console.mjs` says what a person does there, and what an attacker tries.
+//! The console in a real browser: `tests/browser/console.mjs` says what a person does there, and what an attacker
+//! tries.
 
 use std::{env, fs, process::Command, time::Instant};
 

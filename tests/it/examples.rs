@@ -1,4 +1,5 @@
-//! The index of `examples`, and examples/simulator: tests that readers copy, run as they are in the frameworks that they are for.
+//! The index of `examples`, and examples/simulator: tests that readers copy, run as they are in the frameworks that
+//! they are for.
 
 use std::{
     env, fs,

@@ -1,5 +1,5 @@
-//! A web page can let its own host name point at this machine (DNS rebinding), or send requests here without reading their
-//! answers. What is for this machine alone answers neither.
+//! A web page can let its own host name point at this machine (DNS rebinding), or send requests here without reading
+//! their answers. What is for this machine alone answers neither.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! clients/java, and the examples in Spring that nothing else runs: compiled, and asked by their own tests in JUnit, with the jars of
-//! Spring Boot 3.5 that `setup.sh spring` gets.
+//! clients/java, and the examples in Spring that nothing else runs: compiled, and asked by their own tests in JUnit,
+//! with the jars of Spring Boot 3.5 that `setup.sh spring` gets.
 
 use std::{fs, process::Command};
 

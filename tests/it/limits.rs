@@ -97,7 +97,8 @@ async fn the_log_and_the_audit_say_which_limit_has_refused_a_login() {
     }
 }
 
-/// Refused three times: three lines in the log, and one audit event for now, because the client decides how many there are.
+/// Refused three times: three lines in the log, and one audit event for now, because the client decides how many there
+/// are.
 async fn expect_limited(bed: &TestBed, log_in: impl AsyncFn() -> Answer, limit: &str) {
     for _ in 0..3 {
         log_in().await.expect_problem(429, "rate_limited");

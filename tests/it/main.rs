@@ -13,6 +13,7 @@ mod bindings_command;
 mod chinese;
 mod closed_pipes;
 mod clouds;
+mod comments;
 mod connections;
 mod console;
 mod cost;

@@ -46,9 +46,15 @@ fn rooms_by(imports_of: impl Fn(bool, &str) -> BTreeSet<String>) -> Rooms {
 }
 
 fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
+    files_of("rs", folder)
+}
+
+/// The files with this ending below a folder, but for what is built there.
+pub(crate) fn files_of(language: &str, folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let files = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
-    files.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect()
+    let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
+    let files = entries.flat_map(|path| if path.is_dir() { files_of(language, &path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|ending| ending == language)).collect()
 }
 
 /// A file without the lines that are comments.
@@ -140,7 +146,8 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
         let unused: Vec<_> = map[room].difference(imported).collect();
         assert!(unused.is_empty(), "the map lets {room} import {unused:?}, and it does not");
     }
-    // Rooms whose imports have all been taken away, one after another: what is left is a circle. Crates cannot be in one.
+    // Rooms whose imports have all been taken away, one after another: what is left is a circle. Crates cannot be in
+    // one.
     let mut left = code;
     left.values_mut().for_each(|imported| imported.retain(|name| map.contains_key(name)));
     while let Some(free) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(room, _)| room.clone()) {

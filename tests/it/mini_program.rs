@@ -1,6 +1,6 @@
 //! Mini programs as people publish them, on a stand-in of WeChat's runtime: `tests/miniprogram` has the runtime, the
-//! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages and the
-//! sample, which a browser shows. The phone's clock is moved on by days; ours is not.
+//! pages of others, and the stories of what is done with them; `examples/mini-program` has the recommended pages and
+//! the sample, which a browser shows. The phone's clock is moved on by days; ours is not.
 
 pub(crate) mod client;
 mod sample;

@@ -1,5 +1,5 @@
-//! Every page of docs is there in both languages and in the index of both, and what files other than pages call a page is one.
-//! tests/it/readme.rs follows the links.
+//! Every page of docs is there in both languages and in the index of both, and what files other than pages call a page
+//! is one. tests/it/readme.rs follows the links.
 
 use std::{
     collections::BTreeSet,
@@ -128,7 +128,8 @@ fn numbers(line: &str) -> Vec<f64> {
     found
 }
 
-/// A page in Chinese says line by line what the English one says, so that a number that was changed in one is missed in the other.
+/// A page in Chinese says line by line what the English one says, so that a number that was changed in one is missed in
+/// the other.
 #[test]
 fn each_number_of_an_english_line_stands_in_the_chinese_line_too() {
     let (pages, mut different) = (pages(), Vec::new());

@@ -1,5 +1,5 @@
-//! More passwords at once than may wait: the excess is told to come again, and who logs in without one overtakes those that
-//! wait. `cargo bench --bench login -- passwords` measures it.
+//! More passwords at once than may wait: the excess is told to come again, and who logs in without one overtakes those
+//! that wait. `cargo bench --bench login -- passwords` measures it.
 
 use serde_json::json;
 use tokio::task::JoinSet;

@@ -1,5 +1,5 @@
-//! The clock of Redis steps back, as in a failover to a machine whose clock is behind: that costs nobody a login, a token or a
-//! session key, and an end ends what the clock has dated before.
+//! The clock of Redis steps back, as in a failover to a machine whose clock is behind: that costs nobody a login, a
+//! token or a session key, and an end ends what the clock has dated before.
 
 use std::time::Duration;
 
@@ -147,7 +147,8 @@ fn users(bed: &TestBed, act: &str, login: &Answer, succeeds: bool) {
     assert_eq!(output.status.success(), succeeds, "{output:?}");
 }
 
-/// Each end of a token that was dated five seconds before the clock stepped back, by a process that has recorded no login since.
+/// Each end of a token that was dated five seconds before the clock stepped back, by a process that has recorded no
+/// login since.
 #[tokio::test]
 async fn an_end_after_a_step_back_reaches_to_the_last_login_at_every_process() {
     const SECRET: &str = "planted-secret-of-an-operator-77e1";

@@ -1,5 +1,6 @@
-//! On a Redis Cluster of real servers: what a login costs there, and that nobody is called forgotten while slots move. The tests of
-//! crates/redis-link hold what is answered and kept while a Cluster changes, and tests/nightly what newcomers feel of it.
+//! On a Redis Cluster of real servers: what a login costs there, and that nobody is called forgotten while slots move.
+//! The tests of crates/redis-link hold what is answered and kept while a Cluster changes, and tests/nightly what
+//! newcomers feel of it.
 
 use tokio::task::block_in_place;
 
@@ -12,8 +13,8 @@ async fn bare() -> TestBed<RedisCluster> {
 }
 
 impl TestBed<RedisCluster> {
-    /// How many calls of silent logins each node has answered. A login makes three: it counts the address (HINCRBY), claims the
-    /// code (SET), and records the login (SET, within its script).
+    /// How many calls of silent logins each node has answered. A login makes three: it counts the address (HINCRBY),
+    /// claims the code (SET), and records the login (SET, within its script).
     fn calls(&self) -> Vec<u64> {
         let of = |node| {
             let calls = self.redis.node(node).calls();

@@ -1,5 +1,5 @@
-//! How many replicas have a first login before it is answered: none, one, more. The tests of crates/redis-link hold which replicas
-//! are waited for.
+//! How many replicas have a first login before it is answered: none, one, more. The tests of crates/redis-link hold
+//! which replicas are waited for.
 
 mod one_primary;
 

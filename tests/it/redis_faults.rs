@@ -1,4 +1,5 @@
-//! Redis fails during load, and nothing that was answered is lost. The tests of crates/redis-link hold each way in which it fails.
+//! Redis fails during load, and nothing that was answered is lost. The tests of crates/redis-link hold each way in
+//! which it fails.
 
 use std::{
     io::{Read, Write},

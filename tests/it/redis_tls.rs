@@ -1,5 +1,5 @@
-//! Redis behind TLS, by the settings: who is trusted, who is not and what is said then, and files that are replaced. The tests of
-//! crates/redis-link hold more, of a Cluster and of Sentinels too.
+//! Redis behind TLS, by the settings: who is trusted, who is not and what is said then, and files that are replaced.
+//! The tests of crates/redis-link hold more, of a Cluster and of Sentinels too.
 
 use std::fs;
 

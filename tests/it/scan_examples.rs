@@ -1,5 +1,5 @@
-//! examples/scan-login and clients/web against the real service and the simulator: `tests/browser/scan.mjs` tells what happens in
-//! the browser, and what a library does that knows nothing of wxmint.
+//! examples/scan-login and clients/web against the real service and the simulator: `tests/browser/scan.mjs` tells what
+//! happens in the browser, and what a library does that knows nothing of wxmint.
 
 use std::{
     env, fs,

@@ -1,4 +1,5 @@
-//! Mistakes in the settings, as `wxmint serve` tells them. src/settings/tests.rs has a row for each; tests/it/doctor/files.rs the files.
+//! Mistakes in the settings, as `wxmint serve` tells them. src/settings/tests.rs has a row for each;
+//! tests/it/doctor/files.rs the files.
 
 use std::net::TcpListener;
 

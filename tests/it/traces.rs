@@ -1,4 +1,5 @@
-//! Traces: `traceparent` from the mini program to the account service and never to WeChat, and the spans of OpenTelemetry.
+//! Traces: `traceparent` from the mini program to the account service and never to WeChat, and the spans of
+//! OpenTelemetry.
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
-//! Every alert of k8s/monitoring fires once because of a real fault: real processes, scraped by a real Prometheus that has the
-//! rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a rule is 10 s here. Faults that a
-//! restored service can forget are mended, and their alerts end.
+//! Every alert of k8s/monitoring fires once because of a real fault: real processes, scraped by a real Prometheus that
+//! has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a rule is 10 s here.
+//! Faults that a restored service can forget are mended, and their alerts end.
 
 use std::{
     collections::BTreeSet,

@@ -1,6 +1,6 @@
-//! How long a failover takes, as newcomers feel it: from its beginning until the last first login that was refused, and whether
-//! a first login that was answered is lost. `FAILOVERS=50 cargo test --test nightly failovers -- --nocapture --test-threads=1`
-//! measures 50 of each kind.
+//! How long a failover takes, as newcomers feel it: from its beginning until the last first login that was refused, and
+//! whether a first login that was answered is lost. `FAILOVERS=50 cargo test --test nightly failovers -- --nocapture
+//! --test-threads=1` measures 50 of each kind.
 
 use std::{
     env,
@@ -15,8 +15,8 @@ use crate::{
 };
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
-/// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to a second
-/// or two in tests.
+/// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to
+/// a second or two in tests.
 const AT_MOST: Duration = Duration::from_secs(15);
 
 async fn measure<R>(mut bed: TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
@@ -100,8 +100,8 @@ async fn kill_in_front_of_sentinels(redis: &mut Sentinel) {
     redis.whole().await;
 }
 
-/// While it is missing, the primary takes first logins alone. Once it has copied them it may take over: before that, Sentinels
-/// that are told to fail over promote it all the same, and what it has not copied is lost (docs/redis.md).
+/// While it is missing, the primary takes first logins alone. Once it has copied them it may take over: before that,
+/// Sentinels that are told to fail over promote it all the same, and what it has not copied is lost (docs/redis.md).
 async fn take_over_after_coming_back(redis: &mut Sentinel) {
     let replica = 1 - redis.primary().expect("a primary");
     redis.kill(replica);

@@ -22,8 +22,8 @@ const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 /// How long keys may be held, in seconds.
 const LONG: u64 = 600;
 const STRANGERS: usize = 10_000;
-/// Their connections, more than may wait for a fetch at once, and how often one comes on each: 1,000 a second. More would
-/// measure how the machine shares its time among requests, whatever they want.
+/// Their connections, more than may wait for a fetch at once, and how often one comes on each: 1,000 a second. More
+/// would measure how the machine shares its time among requests, whatever they want.
 const LANES: usize = 100;
 const STRANGERS_PERIOD: Duration = Duration::from_millis(100);
 /// They come for 10 s. If each was kept for keys that are fetched for it, it would be minutes.

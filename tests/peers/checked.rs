@@ -1,4 +1,5 @@
-//! The checks themselves: they find nothing wrong with a proxy that does right, and find each thing that one does wrong.
+//! The checks themselves: they find nothing wrong with a proxy that does right, and find each thing that one does
+//! wrong.
 
 use std::time::Duration;
 

@@ -34,8 +34,8 @@ async fn envoy_alone_lets_good_tokens_through_and_nothing_else_and_says_503_unti
     let example = &envoy.example;
     checks::says_503_without_keys(&scene, example).await;
     scene.link.restore().await;
-    // A token sent before would make Envoy's worker fetch keys for itself. The main thread would fetch them all the same
-    // when its second is over, perhaps while unknown keys are asked for.
+    // A token sent before would make Envoy's worker fetch keys for itself. The main thread would fetch them all the
+    // same when its second is over, perhaps while unknown keys are asked for.
     envoy::has_fetched_keys(&envoy).await;
     eventually("Envoy has keys", PATIENCE, async || scene.is_let_in(example).await).await;
     checks::tokens(&scene, example, &[]).await;

@@ -1,5 +1,5 @@
-//! examples/peers/java-spring on clients/java with Spring Boot, whose jars tests/tools/registries.sh fetches before it runs these.
-//! By hand:
+//! examples/peers/java-spring on clients/java with Spring Boot, whose jars tests/tools/registries.sh fetches before it
+//! runs these. By hand:
 //!
 //!     SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_spring -- --ignored --test-threads=1
 

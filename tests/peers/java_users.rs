@@ -1,7 +1,8 @@
 //! examples/peers/spring-cloud-gateway and examples/peers/sa-token, which use clients/java, with the jars that
 //! tests/tools/registries.sh fetches before it runs these. By hand:
 //!
-//!     SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_users::sa_token -- --ignored --test-threads=1
+//! SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_users::sa_token -- --ignored
+//! --test-threads=1
 //!
 //! JARS is what `mvn dependency:build-classpath` prints in that example's folder, wxmint-spring among them.
 

@@ -1,7 +1,7 @@
 //! The examples of examples/peers, each as a reader copies it, started with the real program and asked what a stranger
-//! would ask: tokens that must be refused, identity headers of the client's own, paths that mean another path, a sidecar
-//! that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that the
-//! questions find fault with an example that deserves it.
+//! would ask: tokens that must be refused, identity headers of the client's own, paths that mean another path, a
+//! sidecar that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that
+//! the questions find fault with an example that deserves it.
 
 pub(crate) mod back_end;
 pub(crate) mod canary;

@@ -1,5 +1,5 @@
-//! The services that verify by themselves and follow the feed, with the times of a test in place of their own. Each is asked the
-//! same.
+//! The services that verify by themselves and follow the feed, with the times of a test in place of their own. Each is
+//! asked the same.
 
 mod kinds;
 

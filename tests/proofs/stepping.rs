@@ -1,5 +1,5 @@
-//! The store under a scheduler: each step of a call waits until the scheduler takes it. It can be taken twice, late, or never,
-//! and its answer can be lost.
+//! The store under a scheduler: each step of a call waits until the scheduler takes it. It can be taken twice, late, or
+//! never, and its answer can be lost.
 
 use std::{fmt::Debug, rc::Rc};
 
@@ -108,7 +108,8 @@ impl Step {
     }
 }
 
-/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and then stops before its next step.
+/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and then stops before its next
+/// step.
 pub(crate) struct Call<T> {
     serving: LocalBoxFuture<'static, T>,
     steps: UnboundedReceiver<Step>,

@@ -1,5 +1,5 @@
-//! The identifiers that come from WeChat and its phones. Each is parsed once, where it enters, and trusted from there on.
-//! Those that stand in tokens are the verifier's: [`AppId`], [`UserId`], [`TokenId`].
+//! The identifiers that come from WeChat and its phones. Each is parsed once, where it enters, and trusted from there
+//! on. Those that stand in tokens are the verifier's: [`AppId`], [`UserId`], [`TokenId`].
 //!
 //! The limits are wider than the forms that WeChat uses today, because WeChat does not promise those forms. What the
 //! limits guarantee: a value can stand in a Redis key, a log line and a URL, and means one thing in each.
@@ -41,8 +41,8 @@ identifier! {
 }
 unprintable!(LoginCode);
 
-/// Whether a code of [`LoginCode`] or [`PhoneCode`] has only letters of which WeChat makes codes. WeChat need not be asked about
-/// another, such as `the code is a mock one`.
+/// Whether a code of [`LoginCode`] or [`PhoneCode`] has only letters of which WeChat makes codes. WeChat need not be
+/// asked about another, such as `the code is a mock one`.
 pub fn is_code_of_wechat(code: &str) -> bool {
     code.bytes().all(is_word)
 }

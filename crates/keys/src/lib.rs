@@ -1,9 +1,9 @@
-//! The keys of wxmint: [signing keys](KeySet) and their [rotation], the [tokens](token) that they sign, and the [vault] that seals
-//! what is stored.
+//! The keys of wxmint: [signing keys](KeySet) and their [rotation], the [tokens](token) that they sign, and the [vault]
+//! that seals what is stored.
 //!
-//! The state of a signing key follows from the set and the clock alone, so all replicas agree without talking to each other. A
-//! key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the future,
-//! **retired** until its `exp`, and then gone.
+//! The state of a signing key follows from the set and the clock alone, so all replicas agree without talking to each
+//! other. A key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the
+//! future, **retired** until its `exp`, and then gone.
 
 mod key_pair;
 mod private_jwk;

@@ -60,8 +60,8 @@ material!(x y n e d p q dp dq qi);
 
 pub(super) type Member = Option<Zeroizing<String>>;
 
-/// The algorithms of keys that sign, the default first. `Ed25519` is verified alone, because jsonwebtoken does not know the name:
-/// such a key signs as `EdDSA`.
+/// The algorithms of keys that sign, the default first. `Ed25519` is verified alone, because jsonwebtoken does not know
+/// the name: such a key signs as `EdDSA`.
 pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
 
 impl PrivateJwk {

@@ -1,4 +1,5 @@
-//! The keys in use and the JWKS that publishes them: one immutable value, which is replaced as a whole when the file changes.
+//! The keys in use and the JWKS that publishes them: one immutable value, which is replaced as a whole when the file
+//! changes.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use wxmint_verify::{KeyError, PublicKeySet, PublishedKeys};
 
 use super::{KeySet, SigningKey, rotation};
 
-/// A key set with all that signing and publishing need at one time. JWKS and ETag are computed once per change of the keys,
-/// not per request.
+/// A key set with all that signing and publishing need at one time. JWKS and ETag are computed once per change of the
+/// keys, not per request.
 pub struct Ring {
     set: KeySet,
     lead: TimeDelta,
@@ -116,8 +117,8 @@ impl KeyRing {
         self.ended.load_full()
     }
 
-    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing revives
-    /// what it has signed.
+    /// Notes that the feed says so of these keys. A key that was noted stays noted while it is visible, because nothing
+    /// revives what it has signed.
     pub fn note_ended(&self, found: Vec<String>, now: DateTime<Utc>) {
         let (ring, before) = (self.at(now), self.ended());
         let is_ended = |kid: &String| found.contains(kid) || before.contains(kid);

@@ -284,8 +284,8 @@ pub enum Successor {
     New(Algorithm),
 }
 
-/// Plans the emergency retirement of `kid` at `now`. The set may lack the key, for example because the file was replaced by another
-/// one: whatever the key has signed is to be refused all the same.
+/// Plans the emergency retirement of `kid` at `now`. The set may lack the key, for example because the file was
+/// replaced by another one: whatever the key has signed is to be refused all the same.
 pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retirement, Refusal> {
     let index = lives.iter().position(|life| life.kid == kid);
     if index.is_none() && !is_thumbprint(kid) {
@@ -308,7 +308,8 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     Ok(Retirement { state, successor, begins, released })
 }
 
-/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is seen as a mistake.
+/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is seen as a
+/// mistake.
 pub(super) fn is_thumbprint(kid: &str) -> bool {
     URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
 }

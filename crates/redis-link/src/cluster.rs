@@ -25,14 +25,15 @@ use super::{
 const AT_A_TIME: usize = 2;
 
 /// How long a replica counts that its primary alone knows. The other primaries hear of it within half of
-/// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for ever.
+/// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for
+/// ever.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server of the Cluster, and what it says. Here, every replica that it knows of a primary may be none.
 type View = (Address, Vec<Primary>);
 
-/// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be settled,
-/// all have been asked.
+/// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be
+/// settled, all have been asked.
 pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, Reason> {
     servers.sort_by_key(|server| server.fails.get());
     let mut seen = HashSet::new();
@@ -68,8 +69,8 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
     Ok((server.address.clone(), primaries))
 }
 
-/// The replicas of a primary that only this primary knows. One that has just come back, has all the data and loses its link again
-/// could take over before the other primaries have heard that it has data.
+/// The replicas of a primary that only this primary knows. One that has just come back, has all the data and loses its
+/// link again could take over before the other primaries have heard that it has data.
 pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Failure> {
     let mut asked = redis::pipe();
     asked.cmd("CLUSTER").arg("NODES");
@@ -85,8 +86,8 @@ pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
 
 /// The primaries of the first view, with the replicas that any view names.
 ///
-/// The primaries vote for a successor, which needs a majority of their votes. A primary is no witness for itself. If it and the
-/// witnesses that know no replica of it are half of all or more, the others are no majority.
+/// The primaries vote for a successor, which needs a majority of their votes. A primary is no witness for itself. If it
+/// and the witnesses that know no replica of it are half of all or more, the others are no majority.
 fn together(views: &[View]) -> Option<Vec<Primary>> {
     let (_, primaries) = views.first()?;
     let is_voter = |one: &Address| primaries.iter().any(|primary| primary.address == *one);
@@ -105,9 +106,9 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
     Some(primaries.iter().map(with_successors).collect())
 }
 
-/// The answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its servers, of which the first is the primary.
-/// The others are its replicas, without those that a majority of the primaries holds for dead, and without those that have
-/// received nothing.
+/// The answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its servers, of which the first is the
+/// primary. The others are its replicas, without those that a majority of the primaries holds for dead, and without
+/// those that have received nothing.
 pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Reason> {
     let unreadable = || Reason::from("its answer to CLUSTER SLOTS cannot be read");
     let mut primaries = BTreeMap::<Address, (Vec<RangeInclusive<u16>>, BTreeSet<Address>)>::new();
@@ -147,7 +148,8 @@ fn address(server: Value, asked: &Address) -> Option<Address> {
     Some(Address { host, port })
 }
 
-/// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the primaries holds for dead.
+/// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the primaries holds for
+/// dead.
 fn own_replicas(nodes: &str) -> Vec<Address> {
     let rows: Vec<Vec<_>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
     let has = |row: &[&str], flag| row.get(2).is_some_and(|flags| flags.split(',').any(|one| one == flag));

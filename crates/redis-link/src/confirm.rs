@@ -1,8 +1,8 @@
 //! A write that must survive a failover is answered once every replica that could take over has it.
 //!
-//! The primary is asked together with the write how far its data have come. Then it is told to wait for its replicas, and asked
-//! how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes over, so they are
-//! asked which replicas could. With `redis://` the primary itself is asked.
+//! The primary is asked together with the write how far its data have come. Then it is told to wait for its replicas,
+//! and asked how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes
+//! over, so they are asked which replicas could. With `redis://` the primary itself is asked.
 
 use std::{
     rc::Rc,
@@ -28,11 +28,11 @@ use super::{
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
-/// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for dead
-/// sooner.
+/// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for
+/// dead sooner.
 const FRESH: Duration = Duration::from_secs(1);
-/// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile is not
-/// waited for.
+/// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile
+/// is not waited for.
 const HOLDS: Duration = Duration::from_secs(30);
 
 /// Whether it has been said that Redis refuses to wait.
@@ -54,8 +54,8 @@ struct Write<'a> {
     said: Replication,
 }
 
-/// Returns once every replica that could take over has all that the primary had when it answered `INFO replication` with
-/// `info`.
+/// Returns once every replica that could take over has all that the primary had when it answered `INFO replication`
+/// with `info`.
 pub(crate) async fn until_confirmed(
     primaries: &Rc<Primaries>,
     primary: &Rc<Server>,
@@ -110,10 +110,12 @@ impl Write<'_> {
             return Ok(Required { count: replicas.len(), replicas });
         }
         let successors = self.successors(is_asked_anew).await?;
-        // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica is back.
+        // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica
+        // is back.
         let mut replicas: Vec<_> = self.said.live().cloned().collect();
         if self.primaries.is_cluster() {
-            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not waited for.
+            // A Cluster may announce a replica by another address than its primary knows. One that is copying is not
+            // waited for.
             let count = successors.len().saturating_sub(self.said.copying).max(replicas.len());
             return Ok(Required { count, replicas });
         }
@@ -123,9 +125,9 @@ impl Write<'_> {
 
     /// The replicas that could take over.
     ///
-    /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since does not
-    /// confirm. If a replica is left out, or none is known, the deciders must say after the write that no replica has been
-    /// promoted. `is_asked_anew`: they are asked in any case.
+    /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since
+    /// does not confirm. If a replica is left out, or none is known, the deciders must say after the write that no
+    /// replica has been promoted. `is_asked_anew`: they are asked in any case.
     async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, Reason> {
         let (primaries, primary, written) = (self.primaries, self.primary, Instant::now());
         if !is_asked_anew {
@@ -163,8 +165,8 @@ impl Required {
     }
 }
 
-/// The outcome of a wait that begins after this call. Nothing else is answered on a connection that waits, so all writes that
-/// were made before share the next wait.
+/// The outcome of a wait that begins after this call. Nothing else is answered on a connection that waits, so all
+/// writes that were made before share the next wait.
 async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let running = primary.last_wait.borrow().clone();
     if let Some(running) = &running {
@@ -183,9 +185,9 @@ async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Re
     next.await
 }
 
-/// Redis waits for what it had written when the last command came on this connection. Valkey waits only for what this connection
-/// itself has written, which is nothing, so it answers at once. Then it is told to wait for more replicas than any server has,
-/// for a moment: so it asks its replicas how far they are.
+/// Redis waits for what it had written when the last command came on this connection. Valkey waits only for what this
+/// connection itself has written, which is nothing, so it answers at once. Then it is told to wait for more replicas
+/// than any server has, for a moment: so it asks its replicas how far they are.
 async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let begun = Instant::now();
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
@@ -237,7 +239,8 @@ mod tests {
         *,
     };
 
-    /// Those who decide who takes over are away. They have said that every replica that could is known, and has the write.
+    /// Those who decide who takes over are away. They have said that every replica that could is known, and has the
+    /// write.
     #[tokio::test]
     async fn what_the_deciders_said_holds_for_half_a_minute() {
         let is_confirmed_after = async |seconds| {

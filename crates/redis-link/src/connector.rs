@@ -1,8 +1,8 @@
 //! Makes one connection to one server: TCP, TLS, login.
 //!
-//! redis-rs could do this too, but it reads the system's certificates anew for each connection, even if a CA file is named, and
-//! fails if one of them cannot be read. And it runs the connection outside of the worker's `LocalSet`, which is then woken once
-//! more for each answer.
+//! redis-rs could do this too, but it reads the system's certificates anew for each connection, even if a CA file is
+//! named, and fails if one of them cannot be read. And it runs the connection outside of the worker's `LocalSet`, which
+//! is then woken once more for each answer.
 
 use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
 
@@ -42,8 +42,8 @@ pub(crate) struct Connector {
 #[derive(Clone)]
 pub(crate) struct Connection {
     shared: MultiplexedConnection,
-    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has answered
-    /// the last command, which a frozen server never does.
+    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
+    /// answered the last command, which a frozen server never does.
     _driver: Rc<JoinSet<()>>,
 }
 
@@ -77,8 +77,8 @@ impl Connector {
         })
     }
 
-    /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first command: a
-    /// server says only after the handshake that it wants a certificate.
+    /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first
+    /// command: a server says only after the handshake that it wants a certificate.
     async fn enter(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -134,8 +134,8 @@ async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     Ok(stream)
 }
 
-/// The line that the server answers, of which 1 KiB is read. A server that hangs up may have said why before, and then no longer
-/// reads.
+/// The line that the server answers, of which 1 KiB is read. A server that hangs up may have said why before, and then
+/// no longer reads.
 async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
     let sent = async {
         stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;

@@ -33,8 +33,8 @@ pub(crate) enum Problem {
     Asked(Address),
     /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
     Split,
-    /// The connection broke, or this server is not, or no longer, the one to ask, or refuses the login. A new connection
-    /// may reach another server behind the same name, or may be let in again.
+    /// The connection broke, or this server is not, or no longer, the one to ask, or refuses the login. A new
+    /// connection may reach another server behind the same name, or may be let in again.
     BadConnection,
     /// No connection, or no answer in time.
     Silent,
@@ -87,7 +87,8 @@ impl Failure {
     }
 }
 
-/// The answers as `T`. One that says that a key holds another type is left to `T`: another version of the program has written it.
+/// The answers as `T`. One that says that a key holds another type is left to `T`: another version of the program has
+/// written it.
 pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
     let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
     let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
@@ -114,8 +115,8 @@ fn is_wrong_server(error: &RedisError) -> bool {
         || says("WAIT cannot be used with replica")
 }
 
-/// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's words
-/// quote none.
+/// The error in words. The server's own words may quote a command's arguments, so they are not repeated. The system's
+/// words quote none.
 pub fn describe(error: &RedisError) -> Reason {
     match error.code() {
         Some(code) => {
@@ -127,8 +128,8 @@ pub fn describe(error: &RedisError) -> Reason {
     }
 }
 
-/// Why the server refuses the login. Its words may be repeated where it refuses the database: what they could quote is the
-/// database's number.
+/// Why the server refuses the login. Its words may be repeated where it refuses the database: what they could quote is
+/// the database's number.
 pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> Reason {
     match (error.kind(), error.detail()) {
         (ErrorKind::AuthenticationFailed, _) => {

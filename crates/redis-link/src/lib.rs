@@ -1,12 +1,15 @@
 //! A link to Redis for programs that must not lose what they write.
 //!
-//! - one server, a primary that Sentinels watch, or a Cluster, by one [`RedisUrl`]; with TLS, whose files may be replaced;
-//! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a deadline;
+//! - one server, a primary that Sentinels watch, or a Cluster, by one [`RedisUrl`]; with TLS, whose files may be
+//! replaced;
+//! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a
+//! deadline;
 //! - [`Link::run_confirmed`] answers once every replica that could take over has the write;
 //! - an [`Observer`] is told of each call.
 //!
-//! From [`Link`] a call goes to the primary of its keys (`route`), then to the connection to that server (`server`), and then to
-//! the socket (`connector`). `cluster` and `sentinel` say which servers are primaries, and who could take over from them.
+//! From [`Link`] a call goes to the primary of its keys (`route`), then to the connection to that server (`server`),
+//! and then to the socket (`connector`). `cluster` and `sentinel` say which servers are primaries, and who could take
+//! over from them.
 
 #![warn(missing_docs)]
 

@@ -87,8 +87,8 @@ impl Link {
         .await
     }
 
-    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys. Nobody
-    /// learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
+    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys.
+    /// Nobody learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
     pub fn later(self: &Rc<Self>, mut call: Call) {
         for (place, script) in call.scripts.drain(..) {
             call.commands[place] = script.by_text(&call.commands[place]);
@@ -200,8 +200,8 @@ impl Link {
     }
 }
 
-/// The answers to a call, which may contain errors that concern one command. A script that the server does not know is sent
-/// again as text, with the commands behind it.
+/// The answers to a call, which may contain errors that concern one command. A script that the server does not know is
+/// sent again as text, with the commands behind it.
 async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
     let Call { slot, commands: sent, scripts } = call;
     let mut commands = Pipeline::with_capacity(sent.len());

@@ -1,5 +1,5 @@
-//! Says in the log that Redis cannot be used: when that begins, again while it lasts, and when it is over. Failed requests
-//! come by the thousand a second, and each of a process' connections fails.
+//! Says in the log that Redis cannot be used: when that begins, again while it lasts, and when it is over. Failed
+//! requests come by the thousand a second, and each of a process' connections fails.
 
 use std::{
     collections::BTreeMap,

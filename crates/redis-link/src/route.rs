@@ -32,8 +32,8 @@ impl Reply {
 
 /// Sends commands to the primary of a slot, and again if another server has the slot by now or does the primary's work.
 ///
-/// Futures that are seldom awaited are boxed, here and in `link.rs`: each call copies its future, which is as large as the
-/// largest future that it may await.
+/// Futures that are seldom awaited are boxed, here and in `link.rs`: each call copies its future, which is as large as
+/// the largest future that it may await.
 pub(crate) async fn send(
     primaries: &Rc<Primaries>,
     slot: u16,
@@ -50,8 +50,8 @@ pub(crate) async fn send(
     }
 }
 
-/// Sends the commands again after a failure at `server`: where another has the slot now, or after a failover. While no new
-/// primary is elected it fails, and the client repeats the request.
+/// Sends the commands again after a failure at `server`: where another has the slot now, or after a failover. While no
+/// new primary is elected it fails, and the client repeats the request.
 async fn send_after_failure(
     primaries: &Rc<Primaries>,
     slot: u16,

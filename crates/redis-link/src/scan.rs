@@ -1,9 +1,9 @@
 //! A walk over all keys of a kind, page by page.
 //!
-//! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted meanwhile
-//! is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that is still to be
-//! walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys can be missed, unless
-//! the walk asks for [`Slots::AtRest`].
+//! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted
+//! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that
+//! is still to be walked to one that has been, so the walk ends when slots have moved. While a slot is on its way, keys
+//! can be missed, unless the walk asks for [`Slots::AtRest`].
 
 use redis::{Value, from_redis_value};
 

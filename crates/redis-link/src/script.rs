@@ -1,7 +1,7 @@
 //! A Lua script, and a call of Redis: commands that are sent together, of which some run scripts.
 //!
-//! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another server
-//! than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
+//! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another
+//! server than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
 
 use std::fmt::{Display, Write};
 

@@ -1,5 +1,5 @@
-//! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer counts,
-//! and the server must say itself that it is a primary.
+//! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer
+//! counts, and the server must say itself that it is a primary.
 
 use std::{
     cell::Cell,

@@ -1,7 +1,7 @@
 //! One server and the connection to it, which is made when it is first needed, and anew when it has become useless.
 //!
-//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a replica
-//! (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
+//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a
+//! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -29,8 +29,8 @@ use super::{
     url::Address,
 };
 
-/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is found
-/// soon.
+/// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
+/// found soon.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 
 /// For a call with connecting, looking for the primary, and repetitions.
@@ -91,7 +91,8 @@ impl Server {
         &self.name
     }
 
-    /// The same server by a connection of its own: while a connection waits for replicas, nothing else is answered on it.
+    /// The same server by a connection of its own: while a connection waits for replicas, nothing else is answered on
+    /// it.
     pub(crate) fn for_waits(&self) -> &Rc<Self> {
         self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }
@@ -102,14 +103,14 @@ impl Server {
         read.map_err(Error::from)
     }
 
-    /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure does not
-    /// name the server.
+    /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure
+    /// does not name the server.
     pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Reason> {
         self.send(commands, deadline).await.map_err(|failure| failure.reason)
     }
 
-    /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is an error
-    /// that does not concern its command alone, like MOVED or READONLY.
+    /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is
+    /// an error that does not concern its command alone, like MOVED or READONLY.
     pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Failure> {
         match self.send_once(commands, deadline).await {
             Err(failure) if failure.problem == Problem::BadConnection => {

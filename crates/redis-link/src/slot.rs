@@ -1,4 +1,5 @@
-//! The hash slot of a key, by the Redis Cluster specification. (redis-rs' `cluster_routing::Slot` does not give its number.)
+//! The hash slot of a key, by the Redis Cluster specification. (redis-rs' `cluster_routing::Slot` does not give its
+//! number.)
 
 /// How many slots a Cluster has.
 pub const CLUSTER_SLOTS: usize = 16_384;

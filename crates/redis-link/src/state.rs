@@ -31,8 +31,8 @@ pub struct State {
 }
 
 impl Link {
-    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call. `now`: the time of this
-    /// machine, in seconds since 1970.
+    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call. `now`: the
+    /// time of this machine, in seconds since 1970.
     pub async fn state(&self, now: f64) -> Result<State> {
         let known = self.primaries();
         known.search().await?;
@@ -62,8 +62,8 @@ impl Link {
         })
     }
 
-    /// How many replicas of a primary are online, the time by its clock when all were asked, in seconds since 1970, and how many
-    /// keys it has evicted.
+    /// How many replicas of a primary are online, the time by its clock when all were asked, in seconds since 1970, and
+    /// how many keys it has evicted.
     async fn ask(&self, server: &Server, asked: Instant) -> Result<(u32, f64, u64)> {
         let mut commands = redis::pipe();
         commands.cmd("INFO").arg("replication").cmd("TIME").cmd("INFO").arg("stats");

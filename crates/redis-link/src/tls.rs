@@ -55,8 +55,8 @@ impl Tls {
         Self { files, program, current: Mutex::default() }
     }
 
-    /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key are
-    /// replaced one after the other.
+    /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key
+    /// are replaced one after the other.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
         let current = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let made = Content::read(&self.files, &self.program).and_then(|content| match current {

@@ -1,5 +1,5 @@
-//! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server; ours may
-//! name several.
+//! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server;
+//! ours may name several.
 
 use std::{fmt, net::IpAddr, path::PathBuf, slice, str::FromStr};
 

@@ -1,5 +1,5 @@
-//! The keys with which a phone encrypts its messages (`wx.getUserCryptoManager`): WeChat makes one when the last has expired, and
-//! gives the last three to the server.
+//! The keys with which a phone encrypts its messages (`wx.getUserCryptoManager`): WeChat makes one when the last has
+//! expired, and gives the last three to the server.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};

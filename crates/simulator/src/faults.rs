@@ -168,8 +168,8 @@ impl Faults {
         lock(&self.state).list.clone()
     }
 
-    /// Draws what happens to the next request to `path` for `app`: the first fault that occurs, and the sum of all latencies
-    /// that do.
+    /// Draws what happens to the next request to `path` for `app`: the first fault that occurs, and the sum of all
+    /// latencies that do.
     pub(super) fn draw(&self, path: &str, app: Option<&str>) -> Plan {
         let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
         let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };

@@ -1,8 +1,8 @@
-//! Mini-program codes: `getwxacodeunlimit`, as strict as WeChat. WeChat alone reads a real one, so this is an ordinary QR code whose
-//! text says what WeChat would open.
+//! Mini-program codes: `getwxacodeunlimit`, as strict as WeChat. WeChat alone reads a real one, so this is an ordinary
+//! QR code whose text says what WeChat would open.
 //!
-//! WeChat's page names the rules. That it widens a picture that is too narrow, reads numbers that are texts, and refuses `null` by
-//! 47001 has been reported. The order of the checks is a guess.
+//! WeChat's page names the rules. That it widens a picture that is too narrow, reads numbers that are texts, and
+//! refuses `null` by 47001 has been reported. The order of the checks is a guess.
 
 use std::collections::BTreeMap;
 

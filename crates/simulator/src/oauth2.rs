@@ -1,4 +1,5 @@
-//! OAuth2 of official accounts, websites and mobile apps: what WeChat answers to the exchange of a code, and to userinfo.
+//! OAuth2 of official accounts, websites and mobile apps: what WeChat answers to the exchange of a code, and to
+//! userinfo.
 
 use std::{collections::HashMap, sync::atomic::Ordering};
 

@@ -1,5 +1,5 @@
-//! The pages of WeChat on which a person agrees to a login by OAuth2: within WeChat, and with the QR code for other browsers. In
-//! place of a phone, the page asks who is holding it.
+//! The pages of WeChat on which a person agrees to a login by OAuth2: within WeChat, and with the QR code for other
+//! browsers. In place of a phone, the page asks who is holding it.
 
 use std::sync::Arc;
 
@@ -68,7 +68,8 @@ pub(super) fn mistake(said: &str, errcode: u32) -> HttpResponse {
         .body(format!("<!doctype html><p>{said}，错误码：{errcode}</p>"))
 }
 
-/// Links to those who are known, and a form for a name, because nobody is known to a simulator that has just been started.
+/// Links to those who are known, and a form for a name, because nobody is known to a simulator that has just been
+/// started.
 fn who(request: &HttpRequest, world: &World) -> HttpResponse {
     let (names, query) = (world.people(), request.query_string());
     let names = names.iter().filter_map(|person| person["name"].as_str()).map(str::to_owned);

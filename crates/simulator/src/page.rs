@@ -1,5 +1,5 @@
-//! The demo's page, which plays the phone. It is served at the issuer's own origin, whose `/docs` has the look and the theme of all
-//! pages, and loads nothing from elsewhere.
+//! The demo's page, which plays the phone. It is served at the issuer's own origin, whose `/docs` has the look and the
+//! theme of all pages, and loads nothing from elsewhere.
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";

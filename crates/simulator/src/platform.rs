@@ -1,5 +1,5 @@
-//! WeChat's third-party platform (第三方平台): a vendor's component, with its tickets, its tokens, and the merchants who have
-//! authorised it.
+//! WeChat's third-party platform (第三方平台): a vendor's component, with its tickets, its tokens, and the merchants who
+//! have authorised it.
 //!
 //! - `envelope`: a push, encrypted and signed; `pushes`: its way to the receiver, and the ticket every ten minutes;
 //! - `merchants`: who has authorised the component, and the codes of that; `login_page`: where merchants authorise it;

@@ -1,7 +1,7 @@
 //! Stores the access tokens of apps. All replicas share a token, and one replica at a time fetches it.
 //!
-//! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token to
-//! everybody who asks, so two replicas that fetch at once do no harm.
+//! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token
+//! to everybody who asks, so two replicas that fetch at once do no harm.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::{AttemptId, Result, Sealed, short_digest};
 /// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the login
-/// that makes it.
+/// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the
+/// login that makes it.
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
 /// Identifies an access token without revealing it: 128 bits of its SHA-256.
@@ -82,7 +82,7 @@ pub trait AccessTokenShelf {
         life: TokenLife,
     ) -> Result<()>;
 
-    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if the
-    /// old token is still valid.
+    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if
+    /// the old token is still valid.
     async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()>;
 }

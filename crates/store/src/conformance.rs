@@ -1233,7 +1233,8 @@ async fn a_receivers_place_is_the_last_that_it_has_acknowledged(store: Rc<dyn St
     assert_eq!(store.acknowledged("other").await.as_deref(), Ok("7-0.other"));
 }
 
-/// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the same.
+/// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
+/// same.
 async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<dyn Store>) {
     let store = &*store;
     let [now, ..] = orders(store, [0, 0, 0]).await;

@@ -13,7 +13,8 @@ pub const DEVICE_TTL: Duration = Duration::from_secs(180);
 /// How long a page that still asks is told how its request has ended.
 pub const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
 
-/// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section 3.5).
+/// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section
+/// 3.5).
 pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
@@ -32,8 +33,8 @@ pub struct DeviceRequest {
     pub app: AppId,
     /// The page's, as the phone shows it.
     pub address: String,
-    /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end, which must not
-    /// use up what others have.
+    /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end,
+    /// which must not use up what others have.
     pub counted_by: String,
     pub user_agent: String,
     /// The numbers from which the person must choose the one that the page shows, and which one that is.
@@ -119,8 +120,8 @@ pub trait Devices {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened>;
 
-    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that a phone has
-    /// looked at it.
+    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
+    /// a phone has looked at it.
     async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>>;
 
     /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
@@ -138,15 +139,15 @@ pub trait Devices {
     /// Denies a request that nobody has approved. False if there is none.
     async fn deny_device(&self, code: &UserCode) -> Result<bool>;
 
-    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same `attempt` is
-    /// granted the token again.
+    /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
+    /// `attempt` is granted the token again.
     async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll>;
 
-    /// Notes that a user has a token of a client, which was approved through this app: so an end in the app ends it too, and so does
-    /// an end of the client.
+    /// Notes that a user has a token of a client, which was approved through this app: so an end in the app ends it
+    /// too, and so does an end of the client.
     async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
 
-    /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on and in the
-    /// order of these seconds. At most `most`.
+    /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on
+    /// and in the order of these seconds. At most `most`.
     async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }

@@ -10,12 +10,12 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
 
-/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens have. It is
-/// forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
+/// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
+/// have. It is forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
-/// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a verifier that starts
-/// with nothing and whose clock is behind the store's still accepts tokens then.
+/// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
+/// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
 pub(super) const CLOCKS_DIFFER: Duration = MAX_LEEWAY;
 
 /// How often each replica notes the life of its tokens.
@@ -24,7 +24,8 @@ pub(super) const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
 pub(super) const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
 
-/// How long an end must be kept, by the lives of tokens in seconds, each with the second up to which such a token may be left.
+/// How long an end must be kept, by the lives of tokens in seconds, each with the second up to which such a token may
+/// be left.
 pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
     let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
     longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
@@ -117,7 +118,8 @@ impl FromStr for Ended {
 }
 
 impl Ended {
-    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key: unknown.
+    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key:
+    /// unknown.
     pub fn needed_until(&self, keep: Duration) -> Option<i64> {
         match self {
             Self::User { before, .. } | Self::UserInApp { before, .. } => Some(before + keep.as_secs() as i64),
@@ -149,13 +151,15 @@ pub struct ReadEnds {
     pub more: bool,
 }
 
-/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have both, unless a
-/// login has made it. A repetition takes the steps that are missing. Nothing of it expires by the store's clock or may be evicted:
-/// [`Ends::forget_ends`] deletes it. While the store's clock is more than a minute ahead of this machine's, no end is made.
+/// An end is written where [`Ends::token_state`] finds it, then into the stream. It is answered once replicas have
+/// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
+/// store's clock or may be evicted: [`Ends::forget_ends`] deletes it. While the store's clock is more than a minute
+/// ahead of this machine's, no end is made.
 #[async_trait(?Send)]
 pub trait Ends {
-    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the longest life
-    /// requires that any replica has noted, also after the setting was shortened. Costs nothing if it was noted lately.
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
+    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
+    /// noted lately.
     async fn note_life(&self, life: Duration) -> Result<()>;
 
     /// Finds the owner of a token, and whether it has been ended.
@@ -164,25 +168,25 @@ pub trait Ends {
     /// Ends one token until its `exp` and the leeway of verifiers have passed.
     async fn end_token(&self, token: &Issued) -> Result<()>;
 
-    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of one of the
-    /// user's people, if the clock has stepped back since. With the `iat` of the token that
-    /// asks for it, this changes nothing if that token has been ended in this way already, so that a repetition does not end
-    /// newer tokens.
+    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of
+    /// one of the user's people, if the clock has stepped back since. With the `iat` of the token that asks for it,
+    /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
+    /// tokens.
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()>;
 
     /// Ends all tokens that a user was issued in one app up to and in this second, as [`Ends::end_user`] takes it.
     async fn end_in_app(&self, user: &UserId, app: &AppId) -> Result<()>;
 
-    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no end names. An
-    /// end names such a second if it was made in the very second of the login, or the store's clock has stepped back since.
-    /// Whatever ends the user's tokens later ends this one too. If the date is after `latest`, nothing is noted. Once it is the second of
-    /// the login, the next logins of the person need not ask. `None` if the user is blocked: the end that belongs to the block would
-    /// not name the token.
+    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no
+    /// end names. An end names such a second if it was made in the very second of the login, or the store's clock has
+    /// stepped back since. Whatever ends the user's tokens later ends this one too. If the date is after `latest`,
+    /// nothing is noted. Once it is the second of the login, the next logins of the person need not ask. `None` if the
+    /// user is blocked: the end that belongs to the block would not name the token.
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>>;
 
-    /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its app before:
-    /// those of earlier seconds, and of the token's own second all for which this was called before. So of logins at the same
-    /// time one token is left. A failover may take such an end back.
+    /// Dates the token of a login, as [`Ends::date_token`] does, and ends the tokens that its user was issued in its
+    /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
+    /// logins at the same time one token is left. A failover may take such an end back.
     async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>>;
 
     /// Ends whatever a key has signed. Returns whether the stream lacked this end: a repetition adds nothing.
@@ -191,33 +195,35 @@ pub trait Ends {
     /// Those of these keys that the stream calls ended.
     async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>>;
 
-    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a repetition
-    /// returns it again. Answered once a replica has it.
+    /// Blocks a user's list, which then admits nobody, or lifts the block. Returns the number of this change; a
+    /// repetition returns it again. Answered once a replica has it.
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64>;
 
-    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if the
-    /// person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has it.
+    /// Notes beside a person, where each login finds it, that the person's user is blocked or not. Changes nothing if
+    /// the person belongs to another user, or if a change with a greater `number` is noted. Answered once a replica has
+    /// it.
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()>;
 
     /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
     async fn user_state(&self, user: &UserId) -> Result<UserState>;
 
-    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if the stream does not have this
-    /// cursor, or no longer.
+    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
+    /// the stream does not have this cursor, or no longer.
     async fn ends_after(&self, cursor: &str, most: usize) -> Result<Option<ReadEnds>>;
 
-    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more than a minute
-    /// ahead, nobody logs in, and no end is made.
+    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
+    /// than a minute ahead, nobody logs in, and no end is made.
     async fn clock_ahead(&self) -> Result<i64>;
 
     /// Makes an end again that the stream has lost.
     async fn restore_end(&self, ended: &Ended) -> Result<()>;
 
-    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none while the
-    /// store's clock is more than a minute from this machine's.
+    /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
+    /// while the store's clock is more than a minute from this machine's.
     async fn forget_ends(&self, most: usize) -> Result<usize>;
 
-    /// The cursor up to which a receiver of events has acknowledged the stream; empty if it has acknowledged nothing that is left.
+    /// The cursor up to which a receiver of events has acknowledged the stream; empty if it has acknowledged nothing
+    /// that is left.
     async fn acknowledged(&self, receiver: &str) -> Result<String>;
 
     /// Notes this cursor for as long as the stream can have it.

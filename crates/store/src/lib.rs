@@ -1,9 +1,9 @@
 //! The things that outlive a request: claimed codes, sealed session keys, bindings, tickets, limits.
 //!
-//! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose answer was
-//! lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival request. Only limits
-//! count a repetition as an event of its own. Each step touches the keys of one person, one user or one unionid, because a Redis
-//! Cluster keeps those in different slots; `login::binder` puts the steps together.
+//! `redis` and `memory` implement it under one conformance suite. Every write is idempotent, because a write whose
+//! answer was lost was executed all the same: it carries the id of its attempt, which tells a repetition from a rival
+//! request. Only limits count a repetition as an event of its own. Each step touches the keys of one person, one user
+//! or one unionid, because a Redis Cluster keeps those in different slots; `login::binder` puts the steps together.
 
 mod access_token;
 mod binding;
@@ -79,7 +79,8 @@ impl From<wxmint_redis_link::Error> for StoreError {
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is done once.
+/// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is
+/// done once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(u128);
 
@@ -99,7 +100,8 @@ impl AttemptId {
     }
 }
 
-/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12 bytes more.
+/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12
+/// bytes more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptMark(u32);
 
@@ -117,11 +119,11 @@ impl FromStr for AttemptId {
     }
 }
 
-/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that arrives late.
-/// It is taken when the code is claimed, before WeChat is asked.
+/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
+/// arrives late. It is taken when the code is claimed, before WeChat is asked.
 ///
-/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one microsecond
-/// are ordered by the random bits of their attempts. As text they compare in the same order.
+/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
+/// microsecond are ordered by the random bits of their attempts. As text they compare in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeOrder {
     micros: u64,
@@ -224,26 +226,26 @@ pub enum Newcomer {
     Counted,
     /// Records nothing, and answers [`Recorded::Newcomer`].
     Told,
-    /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or arrives
-    /// late must not undo it.
+    /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or
+    /// arrives late must not undo it.
     Intended(Intent),
 }
 
-/// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat has
-/// forgotten the old one.
+/// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat
+/// has forgotten the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
     Counted {
         /// The state of the person's binding.
         state: BindingState,
-        /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens reaches to
-        /// the last exchange that is stored, whatever the clock says by then.
+        /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens
+        /// reaches to the last exchange that is stored, whatever the clock says by then.
         at: DateTime<Utc>,
         /// Whether an end may name a token that is dated `at`: [`Ends::date_token`] tells.
         may_be_ended: bool,
-        /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not stored
-        /// for anybody else, so the erasure of a person is final, whatever logins are under way or come later, until one of
-        /// them binds the person again.
+        /// Whether the session key is stored: beside a binding, or beside the one that this record has begun. It is not
+        /// stored for anybody else, so the erasure of a person is final, whatever logins are under way or come later,
+        /// until one of them binds the person again.
         keeps_key: bool,
     },
     Limited(TooMany),
@@ -267,8 +269,8 @@ pub trait Store: Bindings + Devices + Ends + Erasure + Platforms + Sessions + Ti
     /// Releases a claimed code that provably was not sent.
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()>;
 
-    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has stored
-    /// one, and returns the state of the person's binding.
+    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
+    /// stored one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
 
     /// `None` for a person who is not bound, or not yet.

@@ -1,8 +1,8 @@
-//! Rate limits by a sliding window. A period is counted in eighths: an event is admitted if the current eighth and the eight
-//! before it hold fewer events than the limit.
+//! Rate limits by a sliding window. A period is counted in eighths: an event is admitted if the current eighth and the
+//! eight before it hold fewer events than the limit.
 //!
-//! The oldest of these nine is in the last period only partly, and counts in full. So no period whatsoever holds more events
-//! than the limit, and a client waits at most an eighth of a period longer than it had to.
+//! The oldest of these nine is in the last period only partly, and counts in full. So no period whatsoever holds more
+//! events than the limit, and a client waits at most an eighth of a period longer than it had to.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -55,14 +55,16 @@ impl Rate {
         now / self.part_micros()
     }
 
-    /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be in the next
-    /// part already. One that is further ahead was counted before the clock stepped back, or for a period of another length.
+    /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be
+    /// in the next part already. One that is further ahead was counted before the clock stepped back, or for a period
+    /// of another length.
     pub fn counts(part: u64, other: u64) -> bool {
         other <= part + 1 && part <= other + PARTS
     }
 
     /// The parts that count no more in `part`, and may be remembered still: whatever is remembered ends with its
-    /// [`life`](Self::life), so the last event was at most ten parts ago, and left none that were older than eight then.
+    /// [`life`](Self::life), so the last event was at most ten parts ago, and left none that were older than eight
+    /// then.
     pub fn gone_parts(part: u64) -> impl Iterator<Item = u64> {
         (PARTS + 1..=2 * PARTS + 2).map(move |ago| part.saturating_sub(ago))
     }

@@ -8,8 +8,8 @@ use wxmint_ids::UserId;
 
 use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
 
-/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no MAC, so
-/// each failure might reveal something about it.
+/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
+/// MAC, so each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
 
 /// Begins with the first failure.
@@ -66,9 +66,9 @@ pub trait Sessions {
     /// Ends the try of `attempt`. Returns true if this failure deleted the session key; a repetition returns false.
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool>;
 
-    /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one. Stores
-    /// nothing once that binding is gone or its user blocked; and the key of a reset only as long as a session key is stored, because
-    /// a logout may have come meanwhile.
+    /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
+    /// Stores nothing once that binding is gone or its user blocked; and the key of a reset only as long as a session
+    /// key is stored, because a logout may have come meanwhile.
     async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey, of: KeyOf) -> Result<()>;
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
@@ -77,7 +77,7 @@ pub trait Sessions {
     /// Deletes the session keys. If the person is bound, the time of the last login stays with the binding.
     async fn forget(&self, person: &Person) -> Result<()>;
 
-    /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None` if that is not known any more: for a person who is not
-    /// bound, and once the session key has expired.
+    /// When a person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. `None`
+    /// if that is not known any more: for a person who is not bound, and once the session key has expired.
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>>;
 }

@@ -1,8 +1,8 @@
 //! Limits what a slow or unreachable service can cost: a limit on the calls in flight (bulkhead), and a pause after
 //! many failures in a row (circuit breaker). A breaker belongs to one worker thread and takes the time as an argument.
 //!
-//! The calls are made for several apps. What the service does to one of them keeps no other out: an app pauses by itself,
-//! all pause only after many apps in a row got no answer, and an app whose calls hang leaves room for others.
+//! The calls are made for several apps. What the service does to one of them keeps no other out: an app pauses by
+//! itself, all pause only after many apps in a row got no answer, and an app whose calls hang leaves room for others.
 
 use std::{
     cell::RefCell,
@@ -17,8 +17,8 @@ const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent during an outage, before one call tries again. The service is back in use within this time
 /// and one round trip.
 const PAUSE: Duration = Duration::from_secs(1);
-/// An app may have this many calls in flight for each place that is free. So one app takes 7 of 8 places at most, two whose
-/// calls all hang take 7 of 15 each, and a newcomer finds a place.
+/// An app may have this many calls in flight for each place that is free. So one app takes 7 of 8 places at most, two
+/// whose calls all hang take 7 of 15 each, and a newcomer finds a place.
 const CALLS_PER_FREE_PLACE: u32 = 7;
 /// How many apps are remembered. Those that have nothing in flight are forgotten beyond.
 const MOST_REMEMBERED: usize = 10_000;

@@ -50,7 +50,8 @@ impl Tls {
         Ok(Self(config))
     }
 
-    /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has none.
+    /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has
+    /// none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         if urls.into_iter().any(|url| url.scheme() == "https") {
             return Self::from_system();
@@ -106,7 +107,8 @@ impl Upstream {
         Self::through(None, tls, connect, total)
     }
 
-    /// The same, with a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what is sent to an http URL.
+    /// The same, with a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what is sent to an http
+    /// URL.
     pub fn through(
         proxy: Option<&ProxyUrl>,
         tls: &Tls,

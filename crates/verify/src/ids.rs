@@ -91,8 +91,8 @@ fn is_word(byte: u8) -> bool {
 }
 
 identifier! {
-    /// To whom a token was issued, its `client_id`: the AppID of a mini program, in practice `wx` and 16 hexadecimal digits, or the
-    /// id of a page that a mini program has logged in. It is public.
+    /// To whom a token was issued, its `client_id`: the AppID of a mini program, in practice `wx` and 16 hexadecimal
+    /// digits, or the id of a page that a mini program has logged in. It is public.
     AppId, 64, WORD, is_word
 }
 printable!(AppId);

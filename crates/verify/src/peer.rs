@@ -189,7 +189,8 @@ impl Proof {
 }
 
 impl Peer {
-    /// Starts to fetch the issuers' keys and to follow their feeds of ends. Call it in a tokio runtime that lives as long as the peer.
+    /// Starts to fetch the issuers' keys and to follow their feeds of ends. Call it in a tokio runtime that lives as
+    /// long as the peer.
     pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {
         Self::watched(trusted, Arc::new(()))
     }
@@ -215,9 +216,9 @@ impl Peer {
         }
     }
 
-    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its end. If
-    /// it stays open without, it waits while pages come, 10 s for each and [`Revocations::max_age`] for all; then
-    /// [`Peer::known`] says that [`KnownOf::lacks_ends`].
+    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its
+    /// end. If it stays open without, it waits while pages come, 10 s for each and [`Revocations::max_age`] for all;
+    /// then [`Peer::known`] says that [`KnownOf::lacks_ends`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
         let begun = Instant::now();

@@ -122,8 +122,8 @@ impl Text<'_> {
     }
 }
 
-/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC 8259 section 7)
-/// wants them escaped. None of them belongs to what is read, so each becomes a space.
+/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
+/// 8259 section 7) wants them escaped. None of them belongs to what is read, so each becomes a space.
 pub(super) fn without_control_characters(body: &[u8]) -> Cow<'_, [u8]> {
     match body.iter().any(|byte| *byte < b' ') {
         true => body.iter().map(|byte| *byte.max(&b' ')).collect(),
@@ -134,8 +134,9 @@ pub(super) fn without_control_characters(body: &[u8]) -> Cow<'_, [u8]> {
 /// The members by which WeChat's own answers are known.
 const OF_WECHAT: [&[u8]; 4] = [b"\"errcode\"", b"\"openid\"", b"\"authorizer_info\"", b"\"authorization_info\""];
 
-/// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is. The error page
-/// of a gateway has none of them, even if it is JSON. An answer that a person's own text has spoiled is no outage.
+/// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is.
+/// The error page of a gateway has none of them, even if it is JSON. An answer that a person's own text has spoiled is
+/// no outage.
 fn is_of_wechat(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Form {
@@ -194,7 +195,8 @@ pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     }
 }
 
-/// Shortens WeChat's message to one short line for the log. Words that are longer than a `rid` may be what the call has sent.
+/// Shortens WeChat's message to one short line for the log. Words that are longer than a `rid` may be what the call has
+/// sent.
 fn loggable(errmsg: &str) -> String {
     let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();

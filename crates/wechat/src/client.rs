@@ -22,8 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time for both attempts together, to the last byte.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most calls of one API in flight in one process, divided among its workers, with a minimum per worker for
-/// machines with many cores. Each call has a connection of about 25 KiB. One app gets seven eighths of it: if a call takes
-/// 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
+/// machines with many cores. Each call has a connection of about 25 KiB. One app gets seven eighths of it: if a call
+/// takes 50 ms, that allows 9,000 logins per second. It also limits how many calls pile up when WeChat stalls.
 const MAX_IN_FLIGHT: u32 = 512;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 64;
 /// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB.

@@ -25,8 +25,8 @@ impl WeChat {
         if app.kind.has_session_keys() { self.code2session(app, code).await } else { self.oauth2(app, code).await }
     }
 
-    /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only if no
-    /// byte of the first request was sent, or if WeChat answered -1.
+    /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only
+    /// if no byte of the first request was sent, or if WeChat answered -1.
     async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = self.endpoint(Api::Code2Session);
         let query = [

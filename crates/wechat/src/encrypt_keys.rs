@@ -9,8 +9,8 @@ use super::{
     session_signature,
 };
 
-/// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names the
-/// version of its key.
+/// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
+/// the version of its key.
 #[derive(PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct EncryptKey {
     /// base64 of 16 bytes

@@ -1,6 +1,6 @@
 //! OAuth2, by which official accounts, websites and mobile apps log in
-//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>). WeChat's own tokens are
-//! dropped at once.
+//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>). WeChat's own
+//! tokens are dropped at once.
 
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -27,8 +27,8 @@ pub struct Grant {
 }
 
 impl WeChat {
-    /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become another user
-    /// for good, so that the exchange fails where the unionid is in the scope and cannot be had.
+    /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become
+    /// another user for good, so that the exchange fails where the unionid is in the scope and cannot be had.
     pub(super) async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
         let endpoint = self.endpoint(Api::Oauth2);
         let query = [
@@ -42,7 +42,8 @@ impl WeChat {
         self.session_of(app, grant, until).await
     }
 
-    /// Asks for the unionid if it is in the scope and not in the grant. The two calls together may take as long as any one.
+    /// Asks for the unionid if it is in the scope and not in the grant. The two calls together may take as long as any
+    /// one.
     pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {
@@ -57,7 +58,8 @@ impl WeChat {
         Ok(Session { openid, unionid, session_key: None })
     }
 
-    /// The unionid of whoever has granted `token` (`GET /sns/userinfo`). `None` if the app is bound to no Open Platform account.
+    /// The unionid of whoever has granted `token` (`GET /sns/userinfo`). `None` if the app is bound to no Open Platform
+    /// account.
     async fn user_info(
         &self,
         app: &App,

@@ -65,7 +65,8 @@ secret! {
 }
 
 secret! {
-    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, for as long as the merchant stays.
+    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, for as long as the merchant
+    /// stays.
     RefreshToken
 }
 

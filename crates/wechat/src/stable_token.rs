@@ -23,9 +23,9 @@ pub struct FetchedAccessToken {
 }
 
 impl WeChat {
-    /// Fetches the app's access token (`POST /cgi-bin/stable_token`). In normal mode every caller gets the same token, and
-    /// in its last five minutes the next one, while both are valid. `force` makes WeChat give a new one and ends the old one,
-    /// at most 20 times a day; within 30 s of the last time it has no effect. So the call may be repeated.
+    /// Fetches the app's access token (`POST /cgi-bin/stable_token`). In normal mode every caller gets the same token,
+    /// and in its last five minutes the next one, while both are valid. `force` makes WeChat give a new one and ends
+    /// the old one, at most 20 times a day; within 30 s of the last time it has no effect. So the call may be repeated.
     pub async fn stable_token(&self, app: &App, force: bool) -> Result<FetchedAccessToken, CallError> {
         let endpoint = self.endpoint(Api::StableToken);
         let wanted = Wanted {

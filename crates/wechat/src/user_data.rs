@@ -82,8 +82,8 @@ impl EncryptedData {
         Ok(Self { ciphertext, iv })
     }
 
-    /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and not
-    /// longer ago than `max_age`.
+    /// Decrypts the data. Refuses it unless it was encrypted for the person's app, for the person if it names one, and
+    /// not longer ago than `max_age`.
     pub fn open(&self, key: &SessionKey, check: &DataCheck<'_>) -> Result<OpenedData, Undecryptable> {
         let mut text = cbc::decrypt(key, &self.ciphertext, &self.iv)?;
         let padded_well = cbc::blank_padding(&mut text);

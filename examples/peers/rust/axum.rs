@@ -1,5 +1,5 @@
-//! An API that takes wxmint's tokens: axum, with an extractor around wxmint's own verifier. For another framework on tower
-//! the lines of `from_request_parts` are the same.
+//! An API that takes wxmint's tokens: axum, with an extractor around wxmint's own verifier. For another framework on
+//! tower the lines of `from_request_parts` are the same.
 
 use std::{env, sync::Arc};
 

@@ -1,6 +1,7 @@
 //! `wxmint doctor`: looks at all that a configuration names, and says what to mend. It changes nothing.
 //!
-//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` do the looking, side by side.
+//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` do the looking, side by
+//! side.
 
 mod accounts;
 mod issuer;

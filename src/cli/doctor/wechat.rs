@@ -46,8 +46,8 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     found
 }
 
-/// Whether WeChat takes the credentials. Websites and mobile apps have no access token of their own, but WeChat looks at the
-/// credentials before it refuses a code.
+/// Whether WeChat takes the credentials. Websites and mobile apps have no access token of their own, but WeChat looks
+/// at the credentials before it refuses a code.
 async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
     if app.kind.has_session_keys() {
         return wechat.stable_token(app, false).await.map(drop);

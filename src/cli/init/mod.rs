@@ -93,7 +93,8 @@ fn place(folder: &Path, language: Language) -> String {
     language.pick([path.to_string(), if here { "当前目录".to_owned() } else { format!(" {path} ") }])
 }
 
-/// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way too.
+/// Before anything is asked or written, so that all files are new or none is. A link that leads nowhere is in the way
+/// too.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, APPS, env_file::NAME].into_iter().filter(exists).collect();

@@ -60,8 +60,9 @@ impl<K: ClusterObject> Remote<K> {
         Ok(self.entry()?.get().and_then(K::field).map(<[u8]>::to_vec))
     }
 
-    /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else has
-    /// changed the object since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the field anew.
+    /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else
+    /// has changed the object since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the
+    /// field anew.
     pub(super) fn change<T>(
         &self,
         mut decide: impl FnMut(Option<&[u8]>) -> Result<(T, Option<Vec<u8>>), Failure>,

@@ -49,8 +49,8 @@ pub(super) enum KeysCommand {
     Generate {
         #[command(flatten)]
         place: KeysPlaceArgs,
-        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default: ES256, and
-        /// with --replace that of the last key
+        /// Nearly every verifier supports ES256; EdDSA is cheaper, but some do not support it; RS256 is slow. Default:
+        /// ES256, and with --replace that of the last key
         #[arg(long, value_name = "ES256|EdDSA|RS256", value_parser = signing_algorithm)]
         alg: Option<Algorithm>,
         /// Do nothing if there is a set already

@@ -64,7 +64,8 @@ pub(super) enum UsersCommand {
     Disable(OneUser),
     /// Let a user log in again
     Enable(OneUser),
-    /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the next four
+    /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the
+    /// next four
     End(OneId),
     /// Refuse a user's logins, and revoke all of the user's tokens
     Block(OneId),

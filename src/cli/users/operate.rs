@@ -1,4 +1,5 @@
-//! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint serve`.
+//! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint
+//! serve`.
 
 use wxmint_ids::UserId;
 use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
@@ -85,8 +86,8 @@ fn report(user: &UserId, erased: &Erased) {
     }
 }
 
-/// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering in the
-/// middle, it is asked again for some seconds.
+/// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering
+/// in the middle, it is asked again for some seconds.
 fn act<T>(
     action: &'static str,
     user: &UserId,

@@ -121,8 +121,8 @@ async fn status(stream: &mut TcpStream) -> String {
 const HONEST: [u8; 4] = [127, 0, 0, 2];
 const GREEDY: [u8; 4] = [127, 0, 0, 1];
 
-/// The answers are longer than all that the system keeps for a connection. A client that reads one status line is one that
-/// does not read.
+/// The answers are longer than all that the system keeps for a connection. A client that reads one status line is one
+/// that does not read.
 #[actix_web::test]
 async fn when_unread_answers_fill_their_room_who_holds_most_loses_the_oldest_and_newcomers_are_served() {
     let (address, room) = (server(), MOST_UNREAD / MEBIBYTE);

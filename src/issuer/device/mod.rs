@@ -1,5 +1,5 @@
-//! Scan to log in (RFC 8628): the page's side, the phone's side, and what WeChat's console wants. These routes are there only where
-//! `WXMINT_CLIENTS_FILE` is set.
+//! Scan to log in (RFC 8628): the page's side, the phone's side, and what WeChat's console wants. These routes are
+//! there only where `WXMINT_CLIENTS_FILE` is set.
 
 mod check_files;
 mod client_auth;

@@ -94,8 +94,8 @@ pub(super) struct DeviceAuthorization {
 
 /// Ask for a login by a phone (RFC 8628 section 3.1)
 ///
-/// Show the picture of `mini_program_code_uri` and the number `match`, and ask `/token` every `interval` seconds. Errors have the
-/// form of OAuth 2.0 (`error`, `error_description`); 429 and 503 have Retry-After.
+/// Show the picture of `mini_program_code_uri` and the number `match`, and ask `/token` every `interval` seconds.
+/// Errors have the form of OAuth 2.0 (`error`, `error_description`); 429 and 503 have Retry-After.
 #[utoipa::path(post, path = "/device_authorization", tag = "scan",
     request_body(content = DeviceAuthorizationForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Show this", body = DeviceAuthorization),

@@ -48,8 +48,8 @@ pub(super) struct DeviceAnswer {
     choices: Option<[String; 3]>,
 }
 
-/// The body of `POST /device/{user_code}/approve`. What binds a person in a login may be sent too, and `bind_ticket` in place of
-/// `code`.
+/// The body of `POST /device/{user_code}/approve`. What binds a person in a login may be sent too, and `bind_ticket` in
+/// place of `code`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which becomes an `Approval`")]
 pub(super) struct ApprovalBody {
@@ -62,8 +62,8 @@ pub(super) struct ApprovalBody {
 
 /// Show who asks for a login
 ///
-/// For a person whose phone has scanned the code of a page: shows what asks, from where and when. The page is told that a phone has
-/// looked.
+/// For a person whose phone has scanned the code of a page: shows what asks, from where and when. The page is told that
+/// a phone has looked.
 #[utoipa::path(get, path = "/device/{user_code}", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
@@ -139,8 +139,9 @@ fn told<T>(
 
 /// Let a page in
 ///
-/// A login, whose token goes to the page: WeChat is asked, and bindings, blocks and limits hold as in `POST /login`. With a token it
-/// must be of the same person. May be repeated by the person with another code, because answers are lost.
+/// A login, whose token goes to the page: WeChat is asked, and bindings, blocks and limits hold as in `POST /login`.
+/// With a token it must be of the same person. May be repeated by the person with another code, because answers are
+/// lost.
 #[utoipa::path(post, path = "/device/{user_code}/approve", tag = "scan", security((), ("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned")),
     request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),

@@ -59,8 +59,9 @@ pub(super) struct TokenAnswer {
 
 /// Fetch the token of an approved request (RFC 8628 section 3.4)
 ///
-/// Until then the answer is 400: `authorization_pending` (with `"scanned": true` once a phone has looked), `slow_down` (from then on
-/// ask 5 seconds later each time), `access_denied`, `expired_token`, `invalid_grant`. A device code gives one token.
+/// Until then the answer is 400: `authorization_pending` (with `"scanned": true` once a phone has looked), `slow_down`
+/// (from then on ask 5 seconds later each time), `access_denied`, `expired_token`, `invalid_grant`. A device code gives
+/// one token.
 #[utoipa::path(post, path = "/token", tag = "scan",
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "Logged in", body = TokenAnswer),

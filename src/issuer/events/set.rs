@@ -20,8 +20,8 @@ pub(super) struct EventClaims<'a> {
 }
 
 impl<'a> EventClaims<'a> {
-    /// A token that was logged out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by the user, or by
-    /// the user and the app.
+    /// A token that was logged out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by
+    /// the user, or by the user and the app.
     pub(super) fn of(ended: &Ended, iss: &'a str, aud: &'a str, iat: i64) -> Self {
         let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
         let (sub_id, before) = match ended {

@@ -34,8 +34,8 @@ pub(super) async fn transmitter(worker: web::Data<IssuerWorker>) -> HttpResponse
 
 /// The stream of a receiver (SSF 1.0 section 8.1.1.2)
 ///
-/// A receiver has one stream, by the name of its secret, which is also the `aud` of its events. It need not be created, and cannot be
-/// changed.
+/// A receiver has one stream, by the name of its secret, which is also the `aud` of its events. It need not be created,
+/// and cannot be changed.
 #[utoipa::path(get, path = "/ssf/stream", tag = "events", security(("bearer" = [])),
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]

@@ -1,4 +1,5 @@
-//! The cursors of the feed: a place in the stream, and a MAC, so that a cursor which nobody was given costs Redis nothing.
+//! The cursors of the feed: a place in the stream, and a MAC, so that a cursor which nobody was given costs Redis
+//! nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::vault::Vault;
@@ -19,8 +20,8 @@ pub(super) fn known<'a>(cursor: &'a str, vault: &Vault) -> &'a str {
     place(cursor, vault).map_or("", |_| cursor)
 }
 
-/// Whether the end that the cursor names was written within `span` before `now`. In Redis the name of a place begins with
-/// its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
+/// Whether the end that the cursor names was written within `span` before `now`. In Redis the name of a place begins
+/// with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
 pub(super) fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) -> bool {
     let written = cursor.split_once('-').and_then(|(millis, _)| millis.parse().ok());
     written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - written <= span)

@@ -32,7 +32,8 @@ pub(in crate::issuer) enum Lane {
     Old,
 }
 
-/// `None` if the stream does not have the cursor. The error is a text for the log, because it is shared by all who asked.
+/// `None` if the stream does not have the cursor. The error is a text for the log, because it is shared by all who
+/// asked.
 pub(super) type Made = Result<Option<Bytes>, String>;
 /// A page for all who ask for it within a second, also those of other workers. One of them makes it.
 pub(super) type FeedPage = Arc<OnceCell<Made>>;
@@ -69,8 +70,9 @@ impl FeedPages {
         }
     }
 
-    /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages are being made for this client as may
-    /// be: one, if the lane is full. So whoever asks for many pages at once keeps nobody waiting who asks for one.
+    /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages are being made for this
+    /// client as may be: one, if the lane is full. So whoever asks for many pages at once keeps nobody waiting who asks
+    /// for one.
     pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
         let mut pages = lock(&self.lanes[lane as usize]);
         pages.retain(|_, begun| begun.at.elapsed() < CACHED);

@@ -48,8 +48,8 @@ impl LoginWorker {
         if self.store.deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
     }
 
-    /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because answers
-    /// are lost.
+    /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
+    /// answers are lost.
     pub async fn approve(
         &self,
         approval: Approval<'_>,
@@ -89,7 +89,8 @@ impl LoginWorker {
         }
         let grant = self.grant(client, entrant, now).await?;
         let approved = self.store.approve_device(code, &person, &grant).await?;
-        // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has denied.
+        // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has
+        // denied.
         let is_done = approved || self.store.claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(DeviceError::Gone) }
     }
@@ -120,10 +121,11 @@ impl LoginWorker {
         Ok(Grant { token, claims })
     }
 
-    /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have come before
-    /// the note. The token has the second of the login, so that every later end names it.
+    /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have
+    /// come before the note. The token has the second of the login, so that every later end names it.
     ///
-    /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees the note.
+    /// An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen here or sees
+    /// the note.
     async fn note(&self, person: &Person, generation: u64, token: &Issued) -> Result<(), LoginError> {
         self.store.note_client_token(token, &person.app).await?;
         let dated = match self.policy.one_login {

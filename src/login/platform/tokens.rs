@@ -51,8 +51,8 @@ impl AccessTokens<'_> {
         self.obtain(app, attempt, Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
     }
 
-    /// Counts a peer's report that WeChat has refused the token in use, before anything is fetched: a peer that reports every token
-    /// keeps nobody from fetching.
+    /// Counts a peer's report that WeChat has refused the token in use, before anything is fetched: a peer that reports
+    /// every token keeps nobody from fetching.
     pub(in super::super) async fn may_be_replaced(
         &self,
         app: &App,
@@ -125,8 +125,8 @@ impl AccessTokens<'_> {
         Ok(tokens.access)
     }
 
-    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and the doctor.
-    /// WeChat's list has the refresh token that is good now.
+    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
+    /// the doctor. WeChat's list has the refresh token that is good now.
     pub(in super::super) async fn note_trouble(&self, app: &App, error: &AccessTokenError) {
         let (Some((platform, _)), AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. })) =
             (self.platform, error)

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::Usable;
 
-/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in which one is
-/// renewed.
+/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in
+/// which one is renewed.
 const HELD: i64 = 60;
 
-/// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that WeChat refuses
-/// is replaced as any other.
+/// A token that is held for a minute at most, so that who uses it often need not ask the store each time. One that
+/// WeChat refuses is replaced as any other.
 pub struct HeldToken {
     clock: fn() -> DateTime<Utc>,
     held: ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>,

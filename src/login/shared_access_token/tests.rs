@@ -311,7 +311,8 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
     for fault in [refusal.clone(), json!({"kind": "stall", "path": STABLE_TOKEN})] {
         bed.fault(fault).await;
         let before = bed.asked(STABLE_TOKEN).await;
-        // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at first.
+        // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at
+        // first.
         let (tokens, attempt) = (bed.tokens(0), new_attempt());
         let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(&bed.app, &attempt, None)).await;
         lent.expect("a renewal that stalls is not waited for").expect("the old token");

@@ -157,8 +157,9 @@ fn ends(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has made. A link
-/// is followed only if link and folder belong to root or to this user: another one could lead root's lines to any file.
+/// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has
+/// made. A link is followed only if link and folder belong to root or to this user: another one could lead root's lines
+/// to any file.
 fn opened(path: &Path) -> io::Result<File> {
     // Everything that is opened below lies in this folder, whatever the path leads to by then.
     let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

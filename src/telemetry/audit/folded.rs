@@ -11,8 +11,9 @@ use super::{Event, Origin, Several};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
-/// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is as much room
-/// again for what succeeds (logouts), so that strangers who are refused cannot take the names away from it.
+/// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is
+/// as much room again for what succeeds (logouts), so that strangers who are refused cannot take the names away from
+/// it.
 const MOST: usize = 10_000;
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);
@@ -72,8 +73,8 @@ impl Folded {
     }
 }
 
-/// The event without what differs from an earlier one, so that nobody is charged with what somebody else has done. Request and
-/// trace are those of the last.
+/// The event without what differs from an earlier one, so that nobody is charged with what somebody else has done.
+/// Request and trace are those of the last.
 fn only_common(earlier: Event, event: Event) -> Event {
     fn common<T: PartialEq>(earlier: Option<T>, value: Option<T>) -> Option<T> {
         value.filter(|value| earlier.as_ref() == Some(value))
@@ -147,7 +148,8 @@ mod tests {
         assert_eq!((due.len(), due[0].several.map(|several| several.count)), (1, Some(49)));
     }
 
-    /// A thief could otherwise have strangers refused by the thousand, and end or unbind somebody without a name in the audit.
+    /// A thief could otherwise have strangers refused by the thousand, and end or unbind somebody without a name in the
+    /// audit.
     #[test]
     fn what_succeeds_keeps_its_name_however_many_strangers_are_refused() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);

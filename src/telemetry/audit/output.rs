@@ -1,4 +1,5 @@
-//! Where audit events are written: into the log at once, or into a file by a thread of its own, so that no login waits for a disk.
+//! Where audit events are written: into the log at once, or into a file by a thread of its own, so that no login waits
+//! for a disk.
 
 use std::{
     io::{self, Write},
@@ -108,7 +109,8 @@ pub(super) fn reopen() {
     }
 }
 
-/// Tells what was held back, and waits until all is written. What the file has neither taken nor counted, the log counts.
+/// Tells what was held back, and waits until all is written. What the file has neither taken nor counted, the log
+/// counts.
 pub fn close() {
     FOLDED.due(now() + TimeDelta::days(2)).iter().for_each(|event| write(event, now()));
     let begun = Instant::now();

@@ -26,8 +26,8 @@ use super::TRACER;
 
 /// At most so many requests are sampled in any second.
 const MOST_SAMPLED: usize = 50;
-/// At most so many of them because of a `traceparent`. Strangers send it too, and a proxy passes on what they send, so that they
-/// could use up all.
+/// At most so many of them because of a `traceparent`. Strangers send it too, and a proxy passes on what they send, so
+/// that they could use up all.
 const MOST_OF_CALLERS: usize = MOST_SAMPLED / 2;
 /// How long the end of the process waits for the collector.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -46,7 +46,8 @@ pub struct TraceSettings {
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// From here on requests are sampled. The SDK reads the endpoint, its headers and what the process is called itself.
+    /// From here on requests are sampled. The SDK reads the endpoint, its headers and what the process is called
+    /// itself.
     pub fn start(settings: &TraceSettings) -> Result<Self, Box<dyn Error>> {
         let http = Upstream::new(&Tls::from_system()?, settings.timeout, settings.timeout)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -78,7 +79,8 @@ fn resource() -> Resource {
     if is_named { own.build() } else { own.with_service_name("wxmint").build() }
 }
 
-/// The client of the collector. The SDK calls it in a thread of its own, where it may block, with a bounded queue before it.
+/// The client of the collector. The SDK calls it in a thread of its own, where it may block, with a bounded queue
+/// before it.
 struct Collector {
     http: Upstream,
     runtime: Runtime,

@@ -1,5 +1,5 @@
-//! Two replicas while the account service is slow, down, lying, redirecting or huge: who does not need it never notices,
-//! and no user is made twice.
+//! Two replicas while the account service is slow, down, lying, redirecting or huge: who does not need it never
+//! notices, and no user is made twice.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ async fn while_it_gives_no_answer_who_needs_it_is_told_to_come_again_and_codes_l
     assert_eq!(mei.member("user_id"), "user-1002");
 }
 
-/// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to one
-/// worker and its breaker.
+/// A service that chokes on a strange user name, or limits one name. All requests come over one connection, and so to
+/// one worker and its breaker.
 #[tokio::test]
 async fn a_name_at_which_it_fails_keeps_nobody_else_out() {
     let shop = Shop::with(&[]).await;

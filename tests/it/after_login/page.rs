@@ -1,4 +1,5 @@
-//! docs/after-login.md: its commands are run, what they print has the form that the page shows, and its programs are the files.
+//! docs/after-login.md: its commands are run, what they print has the form that the page shows, and its programs are
+//! the files.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, process::Command};
 

@@ -72,8 +72,8 @@ async fn a_device_that_is_full_is_told_and_logins_go_on() {
     assert!(lost_at_the_end(&bed).is_some_and(|events| events >= 6), "{:?}", lost_at_the_end(&bed));
 }
 
-/// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number of
-/// those that were lost.
+/// The limit cuts a line in two. When there is room again, the next line begins on a line of its own, behind the number
+/// of those that were lost.
 #[tokio::test]
 async fn a_file_that_is_full_for_a_while_has_a_torn_line_and_then_says_how_many_are_lost() {
     let watched = Watched::start(TestBed::builder()).await;
@@ -180,7 +180,8 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_one_that_is_dele
     assert_eq!(lost(&watched.bed).await, 0.0);
 }
 
-/// Deleted with its file, so that nothing can be made anew: what is lost is counted, and told once there is a folder again.
+/// Deleted with its file, so that nothing can be made anew: what is lost is counted, and told once there is a folder
+/// again.
 #[tokio::test]
 async fn events_whose_folder_is_gone_are_counted_as_lost() {
     let around = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,6 @@
-//! Checks events against what OCSF 1.8.0 demands of their classes. The fixture is reduced from OCSF's own schema, whose licence is
-//! Apache-2.0: an attribute that is not in it is one that wxmint has not written before, and is looked up there first.
+//! Checks events against what OCSF 1.8.0 demands of their classes. The fixture is reduced from OCSF's own schema, whose
+//! licence is Apache-2.0: an attribute that is not in it is one that wxmint has not written before, and is looked up
+//! there first.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! Answers that do not arrive, from Redis, from WeChat and to the mini program: whoever comes again finds what the first
-//! attempt has made, and news is told once.
+//! Answers that do not arrive, from Redis, from WeChat and to the mini program: whoever comes again finds what the
+//! first attempt has made, and news is told once.
 
 use serde_json::json;
 

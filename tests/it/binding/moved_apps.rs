@@ -1,4 +1,5 @@
-//! A mini program that its owner moves to another Open Platform account: the unionids of its people change. docs/decisions/0020.
+//! A mini program that its owner moves to another Open Platform account: the unionids of its people change.
+//! docs/decisions/0020.
 
 use serde_json::{Value, json};
 

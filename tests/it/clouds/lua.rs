@@ -1,8 +1,8 @@
-//! The form in which clouds want Lua scripts: every call names its command and its keys literally, the keys as `KEYS[n]`, so that
-//! a proxy knows them without running the script.
+//! The form in which clouds want Lua scripts: every call names its command and its keys literally, the keys as
+//! `KEYS[n]`, so that a proxy knows them without running the script.
 //!
-//! Alibaba Cloud refuses a script of another form: "bad lua script for redis cluster, all the keys that the script uses should
-//! be passed using the KEYS array, and KEYS should not be in expression"
+//! Alibaba Cloud refuses a script of another form: "bad lua script for redis cluster, all the keys that the script uses
+//! should be passed using the KEYS array, and KEYS should not be in expression"
 //! (<https://help.aliyun.com/zh/redis/support/usage-of-lua-scripts>).
 
 /// Commands by which of their arguments are keys. A command that is not here is refused.

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use super::{Business, WEBSITE, copy, website};
 use crate::support::{APPID, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, repository, tools};
 
-/// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs. What
-/// npm would publish is its folder `package`.
+/// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs.
+/// What npm would publish is its folder `package`.
 pub(crate) fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {

@@ -69,8 +69,8 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password()
     newcomer().await.expect_login();
 }
 
-/// Whoever logs in while the block is on its way: once it is answered, no token works and nobody gets another. The block is sent
-/// when one login is answered, and in each round when one more is.
+/// Whoever logs in while the block is on its way: once it is answered, no token works and nobody gets another. The
+/// block is sent when one login is answered, and in each round when one more is.
 #[tokio::test]
 #[ignore = "slow; make nightly runs it"]
 async fn once_a_block_is_answered_no_token_works_however_many_log_in_meanwhile() {

@@ -1,5 +1,5 @@
-//! People by openid: what the business's receiver of WeChat's pushes asks for. After an erasure nothing in Redis names the person
-//! for longer than an hour.
+//! People by openid: what the business's receiver of WeChat's pushes asks for. After an erasure nothing in Redis names
+//! the person for longer than an hour.
 
 use serde_json::{Value, json};
 
@@ -143,7 +143,8 @@ async fn who_is_erased_in_one_app_stays_who_they_are_in_the_other() {
     assert_ne!(anew.member("user_id"), other.member("user_id"));
 }
 
-/// Somebody with a past: two users left, one who did not take them, wrong passwords, limits that last for days, a ticket.
+/// Somebody with a past: two users left, one who did not take them, wrong passwords, limits that last for days, a
+/// ticket.
 async fn with_a_past(office: &Office) -> (Somebody, String) {
     let bed = &office.bed;
     let leave = async |login: &Answer| {
@@ -188,7 +189,8 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
     assert_eq!((back.member("user_id"), &back.json()["new_user"]), ("id-of-alice".into(), &json!(false)));
 }
 
-/// From whichever answer on Redis does not answer, a repetition finishes the erasure. `forgetting` loses single answers.
+/// From whichever answer on Redis does not answer, a repetition finishes the erasure. `forgetting` loses single
+/// answers.
 #[tokio::test]
 async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
     let limits = [("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")];
@@ -215,7 +217,8 @@ async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_r
     assert!(number > 8, "the erasure has more steps than {number}");
 }
 
-/// Logins race the erasure. Afterwards the person is either a stranger or bound anew, and the erased user's tokens are void.
+/// Logins race the erasure. Afterwards the person is either a stranger or bound anew, and the erased user's tokens are
+/// void.
 #[tokio::test]
 async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
     let office = Office::with(&[("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")]).await;

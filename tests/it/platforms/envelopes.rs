@@ -1,4 +1,5 @@
-//! Pushes that another implementation has sealed are read, and it reads those of the simulator: `@wecom/crypto`, by Tencent itself.
+//! Pushes that another implementation has sealed are read, and it reads those of the simulator: `@wecom/crypto`, by
+//! Tencent itself.
 
 use std::{path::Path, process::Command};
 

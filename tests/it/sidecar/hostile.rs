@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{Signer, tell};
 use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, eventually, until};
 
-/// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5 s,
-/// and the first two retries up to 1 and 2 s more.
+/// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5
+/// s, and the first two retries up to 1 and 2 s more.
 const TWICE_FAILED: Duration = Duration::from_secs(40);
 const RECOVERY: Duration = Duration::from_secs(60);
 /// The growth of resident memory, in KiB: for thirty connections, their buffers and the 64 KiB of an answer that are

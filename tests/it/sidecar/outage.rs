@@ -49,8 +49,8 @@ impl Clock {
     }
 }
 
-/// On a connection of its own: to the sidecar, those of before have been idle for an hour. One that is made within the half
-/// second for which a worker remembers the time is an hour old as well, and answered 408.
+/// On a connection of its own: to the sidecar, those of before have been idle for an hour. One that is made within the
+/// half second for which a worker remembers the time is an hour old as well, and answered 408.
 async fn get(listener: SocketAddr, path: &str, headers: &str) -> Received {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     eventually("each worker sees the time", PATIENCE, async || {

@@ -78,7 +78,8 @@ impl Answer {
     }
 }
 
-/// A client that follows nothing and asks no proxy, and the secrets that have passed through it. Belongs to one test's runtime.
+/// A client that follows nothing and asks no proxy, and the secrets that have passed through it. Belongs to one test's
+/// runtime.
 #[derive(Clone)]
 pub(crate) struct Http(pub(crate) Client, pub(crate) Arc<Secrets>);
 

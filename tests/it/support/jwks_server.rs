@@ -1,4 +1,5 @@
-//! A server of JWK Sets that misbehaves as it is told to, at each path in a way of its own, and remembers who asked when.
+//! A server of JWK Sets that misbehaves as it is told to, at each path in a way of its own, and remembers who asked
+//! when.
 
 use std::{
     collections::HashMap,

@@ -198,8 +198,8 @@ pub(crate) fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum");
 }
 
-/// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so that
-/// the write fails instead (setrlimit(2)).
+/// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so
+/// that the write fails instead (setrlimit(2)).
 pub(crate) fn on_a_full_disk(command: &Command) -> Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());

@@ -138,8 +138,8 @@ impl Breakable {
         self.route.round_trips.load(Ordering::Relaxed)
     }
 
-    /// `work` takes so many round trips, the fifth time at the latest: each replica looks at Redis by itself every 10 s, and on
-    /// a busy machine repeats a command now and then. A defect shows each time.
+    /// `work` takes so many round trips, the fifth time at the latest: each replica looks at Redis by itself every 10
+    /// s, and on a busy machine repeats a command now and then. A defect shows each time.
     pub(crate) async fn expect_round_trips(&self, expected: u64, mut work: impl AsyncFnMut()) {
         let mut counted = Vec::new();
         while counted.last() != Some(&expected) {
@@ -201,8 +201,8 @@ async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<S
 
 const BACKLOG: u32 = 1024;
 
-/// A socket that has the port and refuses connections until it listens. Without SO_REUSEADDR, so that no other process can
-/// take the port meanwhile.
+/// A socket that has the port and refuses connections until it listens. Without SO_REUSEADDR, so that no other process
+/// can take the port meanwhile.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;

@@ -154,15 +154,15 @@ impl RedisCluster {
         eventually("a successor", FAILOVER, async || self.primary_of(slot).filter(|node| *node != lost)).await
     }
 
-    /// Waits until all slots are served by the word of every node that answers, and every replica that answers is known to its
-    /// primary, confirms what that writes, and is held for dead by nobody. (A replica that has just come back has all the data a
-    /// tenth of a second before the other nodes have noticed that it lives.)
+    /// Waits until all slots are served by the word of every node that answers, and every replica that answers is known
+    /// to its primary, confirms what that writes, and is held for dead by nobody. (A replica that has just come back
+    /// has all the data a tenth of a second before the other nodes have noticed that it lives.)
     pub(crate) async fn whole(&self) {
         until("a whole Cluster", FAILOVER, async || self.is_whole()).await;
     }
 
-    /// From here until [`end_move`](Self::end_move), a key of the slot is answered by MOVED, ASK or TRYAGAIN, depending on
-    /// whom one asks and where the key is.
+    /// From here until [`end_move`](Self::end_move), a key of the slot is answered by MOVED, ASK or TRYAGAIN, depending
+    /// on whom one asks and where the key is.
     pub(crate) fn begin_move(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
         self.node(to).command::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.nodes[from].id]);

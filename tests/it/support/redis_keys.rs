@@ -1,5 +1,5 @@
-//! Names of keys in Redis, for tests that plant or take away what nobody could from outside. crates/store/src/conformance.rs holds
-//! the names and lives of all keys.
+//! Names of keys in Redis, for tests that plant or take away what nobody could from outside.
+//! crates/store/src/conformance.rs holds the names and lives of all keys.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;

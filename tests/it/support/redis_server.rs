@@ -1,6 +1,6 @@
-//! THE starter of redis-server for all tests: a server of the test's own, that can be killed, frozen, and told anything. By its
-//! options it is a node of a Cluster, a Sentinel, or has TLS. This file imports nothing of wxmint or of the other tests, so that
-//! the tests of any crate can have it by `#[path]`.
+//! THE starter of redis-server for all tests: a server of the test's own, that can be killed, frozen, and told
+//! anything. By its options it is a node of a Cluster, a Sentinel, or has TLS. This file imports nothing of wxmint or
+//! of the other tests, so that the tests of any crate can have it by `#[path]`.
 
 use std::{
     collections::BTreeMap,
@@ -35,8 +35,8 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// With further `options` of its command line; an empty `password` means none. It answers in milliseconds, for which a
-    /// runtime may be held up.
+    /// With further `options` of its command line; an empty `password` means none. It answers in milliseconds, for
+    /// which a runtime may be held up.
     pub(crate) async fn start(options: &[String], password: &str) -> Self {
         Self::with(|| options.to_vec(), password)
     }
@@ -70,8 +70,8 @@ impl RedisServer {
         replica
     }
 
-    /// Whether so many replicas confirm a write. A primary says `state=online`, and a replica `master_link_status:up`, up to a
-    /// second before the primary sends that replica anything.
+    /// Whether so many replicas confirm a write. A primary says `state=online`, and a replica `master_link_status:up`,
+    /// up to a second before the primary sends that replica anything.
     pub(crate) fn is_confirmed_by(&self, replicas: usize) -> bool {
         let Ok(mut connection) = self.connection() else { return false };
         let mut confirmed_by = |number: usize| {
@@ -300,14 +300,15 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Below the range from which the system takes ports for outgoing connections, so that no client sits on the port of a server
-/// that is down for a moment.
+/// Below the range from which the system takes ports for outgoing connections, so that no client sits on the port of a
+/// server that is down for a moment.
 const FIRST: u16 = 10_000;
 const COUNT: u16 = 20_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port that nobody listens on, for those who cannot ask for "any" and say which: Redis, and what must come back at the same place. Another process may be faster: be ready to take the next.
+/// A port that nobody listens on, for those who cannot ask for "any" and say which: Redis, and what must come back at
+/// the same place. Another process may be faster: be ready to take the next.
 pub(crate) fn free_port() -> u16 {
     // Test runs at the same time begin at different places.
     let start = (std::process::id() % u32::from(COUNT)) as u16;

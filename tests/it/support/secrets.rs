@@ -70,7 +70,8 @@ struct Noted {
     answers: String,
 }
 
-/// A form in which a secret could be, a character for each of its bytes: what searches text is quick, also in a build for tests.
+/// A form in which a secret could be, a character for each of its bytes: what searches text is quick, also in a build
+/// for tests.
 type Form = (&'static str, String);
 
 struct Secret {
@@ -125,8 +126,8 @@ fn in_base64(engine: &impl Engine, secret: &[u8], padding: usize) -> String {
 }
 
 impl Secrets {
-    /// For the campaign, which searches by itself. To search here for what a long load has logged takes seconds, in which no
-    /// answer could be noted.
+    /// For the campaign, which searches by itself. To search here for what a long load has logged takes seconds, in
+    /// which no answer could be noted.
     #[allow(dead_code, reason = "of the campaign")]
     pub(crate) fn off() -> Self {
         Self(Mutex::new(Noted { is_off: true, ..Noted::default() }))

@@ -27,8 +27,8 @@ pub(crate) struct Sentinel {
 }
 
 impl Sentinel {
-    /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas with all that the
-    /// primary has.
+    /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas with all that
+    /// the primary has.
     pub(crate) async fn start() -> Self {
         Self::of(2, &[]).await
     }
@@ -103,7 +103,8 @@ impl Sentinel {
         self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password_by_acl(password));
     }
 
-    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as before.
+    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as
+    /// before.
     pub(crate) fn cut_off(&mut self, server: usize) {
         let server = &mut self.servers[server];
         server.change_password("known to nobody");
@@ -130,8 +131,8 @@ impl Sentinel {
         eventually("a successor", FAILOVER, async || self.primary().filter(|server| *server != lost)).await
     }
 
-    /// Waits until the sentinels that answer agree and know each other and all replicas, and the servers that answer are
-    /// the primary that they name and replicas of it that confirm what it writes.
+    /// Waits until the sentinels that answer agree and know each other and all replicas, and the servers that answer
+    /// are the primary that they name and replicas of it that confirm what it writes.
     pub(crate) async fn whole(&self) {
         until("all is whole", FAILOVER, async || self.is_whole()).await;
     }

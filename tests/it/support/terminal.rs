@@ -30,8 +30,8 @@ impl Terminal {
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a terminal");
         let name = ptsname(&keyboard, Vec::new()).expect("its name").into_string().expect("ASCII");
         let open = || File::options().read(true).write(true).open(&name).expect("the other side");
-        // setsid(1) makes it the terminal of wxmint, which opens /dev/tty. Whoever starts the tests in the background of a shell
-        // has them ignore Ctrl-C, which wxmint would inherit.
+        // setsid(1) makes it the terminal of wxmint, which opens /dev/tty. Whoever starts the tests in the background
+        // of a shell has them ignore Ctrl-C, which wxmint would inherit.
         let mut command = Command::new("env");
         command.args(["--default-signal", "setsid", "--ctty", "--wait", WXMINT]).args(words);
         command.env_clear().current_dir(folder);

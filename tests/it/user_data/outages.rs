@@ -1,4 +1,5 @@
-//! Redis away, slow, or with answers that do not arrive: 503 within bounds, and whoever comes again finds nothing broken.
+//! Redis away, slow, or with answers that do not arrive: 503 within bounds, and whoever comes again finds nothing
+//! broken.
 
 use std::time::Duration;
 

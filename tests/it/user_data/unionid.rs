@@ -1,5 +1,5 @@
-//! A unionid that code2Session did not give, and that is found in a person's data: the way that WeChat's guides describe
-//! for apps outside an Open Platform account. It links by the rules of binding.
+//! A unionid that code2Session did not give, and that is found in a person's data: the way that WeChat's guides
+//! describe for apps outside an Open Platform account. It links by the rules of binding.
 
 use serde_json::{Value, json};
 

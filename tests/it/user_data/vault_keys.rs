@@ -1,5 +1,5 @@
-//! The vault key file is rotated while people log in and open data at two replicas: nobody notices, what is used is sealed anew, and a
-//! vault key that is lost costs session keys alone.
+//! The vault key file is rotated while people log in and open data at two replicas: nobody notices, what is used is
+//! sealed anew, and a vault key that is lost costs session keys alone.
 
 use std::{fs, path::PathBuf};
 

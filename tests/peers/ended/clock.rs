@@ -14,8 +14,8 @@ use crate::{
     support::{PATIENCE, until},
 };
 
-/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. `start` lets the
-/// clock be ahead while the folder has a file of the name `ahead`, and looks for keys often.
+/// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. `start`
+/// lets the clock be ahead while the folder has a file of the name `ahead`, and looks for keys often.
 pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);

@@ -38,7 +38,8 @@ pub(super) async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, exampl
     forgets(&issuer, open).await;
 }
 
-/// A key that was retired for an emergency is refused soon, though the page that says so is signed by a key that nobody knew.
+/// A key that was retired for an emergency is refused soon, though the page that says so is signed by a key that nobody
+/// knew.
 pub(super) async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -53,8 +54,8 @@ pub(super) async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -
     assert_eq!(example.status(&second).await, Some(200), "{}: a token of another key", example.name);
 }
 
-/// One that can hold no more ends than `start` has set, 20, keeps the newest of the kind with most, and says that it lacks
-/// some: where it is closed, by 503.
+/// One that can hold no more ends than `start` has set, 20, keeps the newest of the kind with most, and says that it
+/// lacks some: where it is closed, by 503.
 pub(super) async fn keeps_the_newest<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -157,8 +158,8 @@ async fn tells_when_the_feed_is_gone(issuer: &Issuer, open: &Example, closed: &E
     assert_eq!(closed.status(&lin).await, Some(401), "and has forgotten nothing");
 }
 
-/// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`, which
-/// is in the future.
+/// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`,
+/// which is in the future.
 async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: &Example) -> i64 {
     let token = |sub: &str| issuer.token(By::First, json!({"sub": sub}));
     let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
@@ -282,14 +283,14 @@ async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Exa
     assert_eq!(example.status(&lin).await, Some(401));
 }
 
-/// An end is not held longer than a token that it can refuse, by the time of the pages. A page with a shorter `keep` says
-/// nothing of tokens that were issued before it.
+/// An end is not held longer than a token that it can refuse, by the time of the pages. A page with a shorter `keep`
+/// says nothing of tokens that were issued before it.
 async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
     let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
     let time = now().timestamp();
-    // It can be forgotten by a page of 51 s later, and the newest one until now may be of 50 s later. A clock may be 60 s
-    // behind the issuer's.
+    // It can be forgotten by a page of 51 s later, and the newest one until now may be of 50 s later. A clock may be 60
+    // s behind the issuer's.
     let before = time + 50 - 60 - KEEP;
     let old = issuer.token(By::First, json!({"sub": "old", "iat": before}));
     issuer.says(Manner::page_with(json!({"ended": [["sub", issuer.hash("old"), before]]})));

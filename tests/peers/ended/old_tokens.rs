@@ -1,5 +1,5 @@
-//! While a back end is moved (docs/move.md), the old secret alone judges the tokens that name no key, whatever is known of
-//! wxmint's keys, and until a date; and no token of one kind is taken for the other.
+//! While a back end is moved (docs/move.md), the old secret alone judges the tokens that name no key, whatever is known
+//! of wxmint's keys, and until a date; and no token of one kind is taken for the other.
 
 use std::{fs, net::SocketAddr, process::Command};
 

@@ -287,8 +287,8 @@ pub(crate) fn of_an_answer(
     }
 }
 
-/// An operator has blocked the user who was proved, or made, or for whom the unionid stands or stood, or whom the same human is or
-/// was in any app.
+/// An operator has blocked the user who was proved, or made, or for whom the unionid stands or stood, or whom the same
+/// human is or was in any app.
 fn may_be_blocked(visit: &Visit, evidence: &Evidence, books: &Books, backend: &Backend) -> bool {
     let proved = |user: &UserId| matches!(&visit.wish, Wish::LogInAs(candidate) if candidate.user == *user);
     let held = |user: &UserId| visit.unionid.clone().is_some_and(|it| books.ever_held.contains(&(it, user.clone())));

@@ -55,8 +55,8 @@ impl World<'_> {
         }
     }
 
-    /// First logins of one unionid, racing or not, end with the user whom it stands for. Only who came before WeChat had named the
-    /// unionid may be another user, and stays so, and once it is named the other one is noted.
+    /// First logins of one unionid, racing or not, end with the user whom it stands for. Only who came before WeChat
+    /// had named the unionid may be another user, and stays so, and once it is named the other one is noted.
     fn check_one_user(&self, human: usize) -> Held {
         if self.untypical.contains(&human) {
             return Ok(());

@@ -310,8 +310,8 @@ impl World<'_> {
         self.requests.push(request);
     }
 
-    /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try did,
-    /// unless a failover has taken that back.
+    /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try
+    /// did, unless a failover has taken that back.
     fn write_down(&mut self, request: &mut Request) {
         let (scope, second) = (self.scope_of(&request.wish), self.store_second());
         let before = match request.wish {

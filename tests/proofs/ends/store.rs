@@ -1,5 +1,5 @@
-//! The store under test, in memory or in a Redis of the test's own, and what the scheduler does to it: it moves the clock,
-//! lets each step wait, loses it or its answer, and takes back what no replica has.
+//! The store under test, in memory or in a Redis of the test's own, and what the scheduler does to it: it moves the
+//! clock, lets each step wait, loses it or its answer, and takes back what no replica has.
 
 use std::{
     cell::{Cell, RefCell},
@@ -186,8 +186,8 @@ impl Replica {
         true
     }
 
-    /// Whether a wait that nobody confirms ends with its connection. One in twenty lasts as long as it may, 400 ms, after which the
-    /// write is not answered either.
+    /// Whether a wait that nobody confirms ends with its connection. One in twenty lasts as long as it may, 400 ms,
+    /// after which the write is not answered either.
     fn hangs_up(&self) -> bool {
         self.unconfirmed.update(|waits| waits + 1);
         !self.unconfirmed.get().is_multiple_of(20)

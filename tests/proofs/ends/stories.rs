@@ -29,8 +29,8 @@ async fn failed_over(stores: &Stores) -> String {
     read(stores, "").await.expect("the stream has a beginning").cursor
 }
 
-/// "lost" is in the stream and on no replica of the store. The store fails over to a machine whose clock is behind, and two
-/// other ends are written there, the second in the very millisecond that "lost" was in.
+/// "lost" is in the stream and on no replica of the store. The store fails over to a machine whose clock is behind, and
+/// two other ends are written there, the second in the very millisecond that "lost" was in.
 #[test]
 fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
     let stores = Redis::start().emptied();

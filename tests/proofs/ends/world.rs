@@ -82,8 +82,8 @@ pub(crate) struct World<'a> {
     pub(crate) requests: Vec<Request>,
     pub(crate) tokens: Vec<(Token, Endable)>,
     pub(crate) books: Books,
-    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a failover
-    /// would take back.
+    /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
+    /// failover would take back.
     pub(crate) dated: [i64; USERS],
     pub(crate) confirmed: [i64; USERS],
     /// A token that nobody should have been given.

@@ -74,8 +74,8 @@ impl Verifier {
         Self { kind, phase: draws.below(20 * MINUTE), copy: None, cdn: None }
     }
 
-    /// Whether it knows the token's key. If it had to fetch because it does not, that would be a refusal: in the cooldown
-    /// it could not.
+    /// Whether it knows the token's key. If it had to fetch because it does not, that would be a refusal: in the
+    /// cooldown it could not.
     pub(crate) fn verify(
         &mut self,
         world: &World<'_>,

@@ -1,7 +1,7 @@
 //! The claims that the account backend adds to a token, such as roles or a tenant.
 //!
-//! A claim of the backend must not change what the token says of itself: who issued it, to whom, for whom, until when. So
-//! [`ExtraClaims`] has no name that verifiers interpret by themselves, and no other type gets into a token.
+//! A claim of the backend must not change what the token says of itself: who issued it, to whom, for whom, until when.
+//! So [`ExtraClaims`] has no name that verifiers interpret by themselves, and no other type gets into a token.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
@@ -12,8 +12,8 @@ pub const MAX_EXTRA_CLAIMS: usize = 1024;
 /// The claims themselves are the first level.
 const MAX_DEPTH: usize = 4;
 
-/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1), and
-/// names like `permissions`, are not among them, because they say what the business says of its user.
+/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1),
+/// and names like `permissions`, are not among them, because they say what the business says of its user.
 const REGISTERED: [&[&str]; 9] = [
     // RFC 7519 section 4.1: the token itself.
     &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"],

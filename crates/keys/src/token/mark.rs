@@ -1,8 +1,8 @@
 //! The `jti` of a token: 128 random bits, and a mark of the binding that the token was issued under.
 //!
 //! A token names its user and app, but not the openid. The mark lets this service find the binding among those of the
-//! user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which is there for
-//! as long as the token is valid; nobody else can tell whose mark it is.
+//! user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which is there
+//! for as long as the token is valid; nobody else can tell whose mark it is.
 
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -25,8 +25,8 @@ pub enum MintError {
     Signature(#[from] jsonwebtoken::errors::Error),
 }
 
-/// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because whoever
-/// has it can act as its user, or send the request.
+/// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because
+/// whoever has it can act as its user, or send the request.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct SignedToken(pub(super) String);
@@ -75,8 +75,8 @@ impl Minter {
         iat..iat + self.ttl.as_secs() as i64
     }
 
-    /// Signs a token for `user`, who logged in through `app`, with the claims `extra` too. `life`: from `iat` to `exp`. `now` chooses
-    /// the signing key; it differs from `iat` if the store dates logins by its own clock.
+    /// Signs a token for `user`, who logged in through `app`, with the claims `extra` too. `life`: from `iat` to `exp`.
+    /// `now` chooses the signing key; it differs from `iat` if the store dates logins by its own clock.
     pub fn mint(
         &self,
         user: &UserId,
@@ -184,7 +184,8 @@ mod tests {
         let [_, with, _] = parts(&minted(Algorithm::Es256, &["a"], &extra_claims).1);
         let [_, without, _] = parts(&minted(Algorithm::Es256, &["a"], &ExtraClaims::default()).1);
         let [with, without] = [with, without].map(|claims| String::from_utf8(claims).expect("UTF-8"));
-        // The token's own claims are the same bytes, so no name of theirs can be there a second time with another value.
+        // The token's own claims are the same bytes, so no name of theirs can be there a second time with another
+        // value.
         let own = without.strip_suffix('}').expect("an object");
         let added = with.strip_prefix(own).and_then(|rest| rest.strip_prefix(',')).expect("the same beginning");
         assert_eq!(serde_json::from_str::<Value>(&format!("{{{added}")).expect("JSON"), extra);

@@ -55,7 +55,8 @@ impl RequestSigner {
         Self { issuer, audience, keys }
     }
 
-    /// Signs the token for one request, for `Authorization: Bearer`. If the request is sent again, it needs another `id`.
+    /// Signs the token for one request, for `Authorization: Bearer`. If the request is sent again, it needs another
+    /// `id`.
     pub fn sign(
         &self,
         request: OutgoingRequest<'_>,

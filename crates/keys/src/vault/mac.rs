@@ -1,5 +1,5 @@
-//! Message authentication codes by the vault keys, which all replicas have: by them a replica knows a text that another one
-//! gave to a stranger.
+//! Message authentication codes by the vault keys, which all replicas have: by them a replica knows a text that another
+//! one gave to a stranger.
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -75,8 +75,8 @@ pub struct Vault {
 
 impl Vault {
     /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
-    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until [`Vault::at`] says that
-    /// it has come.
+    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until
+    /// [`Vault::at`] says that it has come.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
         if !file.is_empty() && !file.ends_with(b"\n") {
             return Err(VaultError::Cut);
@@ -117,8 +117,8 @@ impl Vault {
         sealed.is_under(self.keys[self.sealing].id)
     }
 
-    /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the secret, so
-    /// that [`Sealed::is_same_secret`] can tell. The oldest key makes it, as in [`Self::audit_name`].
+    /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
+    /// secret, so that [`Sealed::is_same_secret`] can tell. The oldest key makes it, as in [`Self::audit_name`].
     pub fn seal<'a>(&self, secret: &str, owner: impl Into<Owner<'a>>) -> Result<Sealed, VaultError> {
         let (VaultKey { id, key, .. }, owner) = (&self.keys[self.sealing], owner.into());
         let nonce = self.nonce(secret, owner);
@@ -167,7 +167,8 @@ impl Vault {
         self.keys[self.sealing].mac.of(text)
     }
 
-    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file at different moments.
+    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file at different
+    /// moments.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
         self.keys.iter().any(|key| key.mac.has_made(mac, text))
     }

@@ -5,12 +5,13 @@ use std::fmt;
 use aws_lc_rs::{aead::NONCE_LEN, digest};
 use zeroize::Zeroizing;
 
-/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it is, or as the
-/// bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than 24.
+/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it
+/// is, or as the bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than
+/// 24.
 pub(super) const TEXT: u8 = 1;
 pub(super) const BASE64: u8 = 2;
-/// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is decrypted
-/// with it.
+/// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is
+/// decrypted with it.
 const STALE: u8 = 0x80;
 const KEY_ID_LEN: usize = 4;
 /// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.

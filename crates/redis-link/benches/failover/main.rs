@@ -1,9 +1,9 @@
-//! The link beside redis-rs' own clients, while a primary is lost: how long no write of its slots is answered, how many writes
-//! fail, and how many are lost that were answered.
+//! The link beside redis-rs' own clients, while a primary is lost: how long no write of its slots is answered, how many
+//! writes fail, and how many are lost that were answered.
 //!
-//! `cargo test -p wxmint-redis-link --bench failover` prints the table of README.md; `ROUNDS=3` before it repeats each trial, and
-//! words behind it, like `-- 'Cluster, frozen'`, choose trials. It starts all servers itself, on the loopback address, and ends
-//! after 7 to 8 minutes for each round.
+//! `cargo test -p wxmint-redis-link --bench failover` prints the table of README.md; `ROUNDS=3` before it repeats each
+//! trial, and words behind it, like `-- 'Cluster, frozen'`, choose trials. It starts all servers itself, on the
+//! loopback address, and ends after 7 to 8 minutes for each round.
 
 mod redis_rs;
 #[expect(dead_code, unused_imports, reason = "the servers of the tests, of which the trial needs a part")]

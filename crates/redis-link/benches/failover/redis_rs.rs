@@ -1,5 +1,5 @@
-//! Writes by redis-rs' own clients, confirmed by WAIT as well as they allow, and a watchdog that makes a client anew when the
-//! calls of a slot fail for a while.
+//! Writes by redis-rs' own clients, confirmed by WAIT as well as they allow, and a watchdog that makes a client anew
+//! when the calls of a slot fail for a while.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,7 +30,8 @@ use super::Replicas;
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 const CONFIRMED_WITHIN: u64 = 400;
-/// The calls of a slot fail for so long, and the watchdog makes the client anew. Less, and a call that is late would do it.
+/// The calls of a slot fail for so long, and the watchdog makes the client anew. Less, and a call that is late would do
+/// it.
 const WATCHED_FOR: Duration = Duration::from_millis(300);
 
 /// A client of redis-rs, as it is made and used.

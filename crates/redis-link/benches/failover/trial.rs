@@ -38,7 +38,8 @@ pub(crate) enum Fault {
 }
 
 pub(crate) struct Outcome {
-    /// The longest time after the fault without an answered write of the lost primary's slots. None if there was no other.
+    /// The longest time after the fault without an answered write of the lost primary's slots. None if there was no
+    /// other.
     pub(crate) outage: Option<Duration>,
     pub(crate) failed: usize,
     /// Answered, and not there any more.

@@ -162,12 +162,12 @@ async fn a_write_is_confirmed_at_its_own_primary_whatever_becomes_of_other_repli
     until("confirmed", PATIENCE, async || confirmed(&link, &keys[0]).await.is_ok()).await;
 }
 
-/// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take over again,
-/// and the other primaries have not heard yet that it has data.
+/// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take
+/// over again, and the other primaries have not heard yet that it has data.
 #[tokio::test(flavor = "local")]
 async fn a_replica_that_has_just_come_back_to_a_cluster_is_waited_for() {
-    // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that it is back
-    // and has nothing. They hear of it again within half of the time-out.
+    // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that
+    // it is back and has nothing. They hear of it again within half of the time-out.
     let options = ["--repl-backlog-size", "16384", "--repl-diskless-sync-delay", "1"].map(str::to_owned).to_vec();
     let shape = Shape { node_timeout: Duration::from_secs(3), options, ..Shape::default() };
     let mut cluster = RedisCluster::of(shape).await;

@@ -93,8 +93,8 @@ async fn a_server_that_is_killed_frozen_or_cut_off_fails_calls_within_their_dead
     comes_back(&link, async || proxy.restore().await).await;
 }
 
-/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes any more,
-/// and a new connection reaches the new one.
+/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
+/// any more, and a new connection reaches the new one.
 #[tokio::test(flavor = "local")]
 async fn a_connection_to_a_server_that_has_become_a_replica_is_left_for_one_to_its_successor() {
     let (old, successor) = (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await);

@@ -21,8 +21,8 @@ use super::{
 const MOST_LISTED: u64 = 500;
 
 impl World {
-    /// `/cgi-bin/component/api_component_token`: a new token at each call, where `stable_token` hands out the one that is there.
-    /// The one before it stays valid for 5 minutes.
+    /// `/cgi-bin/component/api_component_token`: a new token at each call, where `stable_token` hands out the one that
+    /// is there. The one before it stays valid for 5 minutes.
     pub(in super::super) fn component_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.component_by_secret(call, "component_appsecret")?;
         let mut state = component.state();

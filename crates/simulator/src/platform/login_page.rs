@@ -1,5 +1,5 @@
-//! The page of WeChat on which a merchant authorises a component. In place of an administrator's phone, the page asks for which of
-//! the apps.
+//! The page of WeChat on which a merchant authorises a component. In place of an administrator's phone, the page asks
+//! for which of the apps.
 
 use std::sync::Arc;
 

@@ -50,8 +50,8 @@ impl State {
 }
 
 impl Component {
-    /// An app authorises the component: the push of it, and the authorization code. If it has done so before, its refresh token of
-    /// then stops being good.
+    /// An app authorises the component: the push of it, and the authorization code. If it has done so before, its
+    /// refresh token of then stops being good.
     pub(in super::super) fn authorize(
         &self,
         app: usize,

@@ -31,8 +31,8 @@ impl StoredSession {
         self.current.0.began_at()
     }
 
-    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is behind it. An
-    /// exchange that is repeated has its place already.
+    /// If the current exchange began after `now`, the clock has stepped back since, and the place of the new one is
+    /// behind it. An exchange that is repeated has its place already.
     pub(super) fn placed(&self, (order, key): ExchangedKey, now: DateTime<Utc>) -> ExchangedKey {
         let current = &self.current.0;
         if order > *current || current.micros <= micros(now) {

@@ -85,8 +85,8 @@ impl Bindings for Redis {
 
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let keys: [&str; 4] = [&name::ends(user), &name::user(user), &name::gone(user), &name::struck(user, person)];
-        // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person left: this step
-        // may be repeated when there are newer tokens.
+        // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
+        // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
         let mut script = DISMISS.on(&keys);
         script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
@@ -166,8 +166,8 @@ impl Bindings for Redis {
 }
 
 impl Redis {
-    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made it may
-    /// have been told that it failed.
+    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made
+    /// it may have been told that it failed.
     pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if !stored.is_unconfirmed() {
             return stored.state();

@@ -1,5 +1,5 @@
-//! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the clocks of
-//! several primaries is ahead.
+//! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the
+//! clocks of several primaries is ahead.
 
 use std::{
     cell::Cell,
@@ -22,8 +22,8 @@ use super::{
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
-/// By how much the clock of Redis may be ahead of this machine's where an end is made or a token is dated, and by how much the two
-/// may differ where old ends are forgotten: the leeway of verifiers.
+/// By how much the clock of Redis may be ahead of this machine's where an end is made or a token is dated, and by how
+/// much the two may differ where old ends are forgotten: the leeway of verifiers.
 pub const APART: TimeDelta = TimeDelta::minutes(1);
 const WARNED_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
@@ -31,8 +31,8 @@ const STEP: u64 = 1_000_000;
 /// A primary that does not say its time by then is left out.
 const TIME_WITHIN: Duration = Duration::from_millis(300);
 
-/// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All connections of the
-/// process share what one of them has found.
+/// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All
+/// connections of the process share what one of them has found.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 
 /// It is told of each call, and of the clock, for metrics and traces.
@@ -59,9 +59,9 @@ impl Clocks {
         Self { warned: Rc::default(), known: Rc::default(), stepped_back, observer: Rc::new(observer) }
     }
 
-    /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds. It was so
-    /// at some moment in between: what was known before stays as it is unless that contradicts it, because the answer may be
-    /// read late. Returns the time in microseconds.
+    /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds.
+    /// It was so at some moment in between: what was known before stays as it is unless that contradicts it, because
+    /// the answer may be read late. Returns the time in microseconds.
     pub(super) fn told(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
         let micros = seconds * 1_000_000 + micros;
         let now = Moment::now();
@@ -74,15 +74,15 @@ impl Clocks {
         micros
     }
 
-    /// The time that Redis told before its clock stepped back, if it has, in microseconds since 1970. Until Redis is there again,
-    /// tokens, ends and exchanges from before are dated later than new ones.
+    /// The time that Redis told before its clock stepped back, if it has, in microseconds since 1970. Until Redis is
+    /// there again, tokens, ends and exchanges from before are dated later than new ones.
     pub(super) fn time_before_step(&self) -> Option<u64> {
         self.stepped_back.load().as_ref().map(|stepped| stepped.1)
     }
 
-    /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for an old
-    /// one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is further away than
-    /// verifiers allow, `own` counts.
+    /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for
+    /// an old one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is
+    /// further away than verifiers allow, `own` counts.
     pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
         let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
         match before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64)) {
@@ -166,8 +166,8 @@ impl Redis {
         Ok(others.into_iter().flatten().chain([own?.0]).collect())
     }
 
-    /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and the one that
-    /// Redis told before its clock stepped back. Fails if a clock is far ahead of this machine's.
+    /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
+    /// the one that Redis told before its clock stepped back. Fails if a clock is far ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
         let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
@@ -176,8 +176,8 @@ impl Redis {
         Ok(seconds.into_iter().chain(before).max().unwrap_or(now.timestamp()))
     }
 
-    /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's people,
-    /// which no process needs to have seen. A clock of Redis that has stepped back is behind them.
+    /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's
+    /// people, which no process needs to have seen. A clock of Redis that has stepped back is behind them.
     pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
         let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
         let logins = people.iter().flatten().map(|person| self.last_login(person));
@@ -185,7 +185,8 @@ impl Redis {
         Ok(logins.fold(now, i64::max))
     }
 
-    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a failover.
+    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a
+    /// failover.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
             let mut asked = Call::of("HGET", name::ends(&token.user));

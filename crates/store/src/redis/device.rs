@@ -154,8 +154,8 @@ impl Redis {
         Ok(())
     }
 
-    /// Counts an open request of an address. If it is one too many, it is not counted, and the answer is when the oldest expires.
-    /// Counted first, so that the bound holds however many come at the same time.
+    /// Counts an open request of an address. If it is one too many, it is not counted, and the answer is when the
+    /// oldest expires. Counted first, so that the bound holds however many come at the same time.
     async fn count_open(&self, address: &str, digest: &str) -> Result<Option<Duration>> {
         let (key, now) = (name::open_devices(address), (self.clock)().timestamp());
         let until = now + DEVICE_TTL.as_secs() as i64;
@@ -181,7 +181,8 @@ impl Redis {
         Ok(self.link.run("close_device", call).await?)
     }
 
-    /// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by itself.
+    /// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by
+    /// itself.
     async fn close(&self, code: &UserCode) {
         let mut asked = Call::of("HMGET", name::device(code));
         asked.arg("counted").arg("digest");

@@ -98,8 +98,8 @@ impl Ends for Redis {
         self.end_clients_of(user, app, None).await
     }
 
-    /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one frozen replica
-    /// would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
+    /// Waits for no replica: what a failover takes back leaves an older token alive until the next login, and one
+    /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
     async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let mut script = END_EARLIER.on(&[&name::ends(user), &name::user(user)]);

@@ -1,5 +1,5 @@
-//! Deletes the ends that nobody needs any more. They do not expire by themselves, because a clock of Redis that is ahead for a moment
-//! would bring ended tokens back, and because a full Redis evicts what expires first.
+//! Deletes the ends that nobody needs any more. They do not expire by themselves, because a clock of Redis that is
+//! ahead for a moment would bring ended tokens back, and because a full Redis evicts what expires first.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,8 +1,8 @@
-//! How events are counted by plain commands, each in a hash of its own: how many there were in each part of the period. That
-//! costs Redis half of a script.
+//! How events are counted by plain commands, each in a hash of its own: how many there were in each part of the period.
+//! That costs Redis half of a script.
 //!
-//! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at the same
-//! time: each event sees at least all that were admitted before it.
+//! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
+//! the same time: each event sees at least all that were admitted before it.
 
 use std::{
     cell::RefCell,
@@ -32,8 +32,8 @@ pub(super) struct Counter {
     earlier: Option<u64>,
 }
 
-/// How many events the parts before the present one hold, of cells that were counted lately: the part, and the events. They do
-/// not grow any more, so that an event of a busy address need not read them again.
+/// How many events the parts before the present one hold, of cells that were counted lately: the part, and the events.
+/// They do not grow any more, so that an event of a busy address need not read them again.
 #[derive(Clone, Default)]
 pub(super) struct EarlierParts(Rc<RefCell<HashMap<String, (u64, u64)>>>);
 
@@ -130,8 +130,8 @@ impl Redis {
         Ok(decided)
     }
 
-    /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps the whole
-    /// key, and what was counted before the clock stepped back would count again.
+    /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
+    /// the whole key, and what was counted before the clock stepped back would count again.
     async fn own_parts(&self, counter: &Counter, fields: HashMap<String, u64>) -> Result<BTreeMap<u64, u64>> {
         let (mut own, mut gone) = (BTreeMap::new(), Vec::new());
         for (field, events) in fields {

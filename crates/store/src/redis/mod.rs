@@ -1,8 +1,8 @@
-//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A script
-//! touches the keys of one hash slot, so that it also runs on a Cluster.
+//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A
+//! script touches the keys of one hash slot, so that it also runs on a Cluster.
 //!
-//! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew. How a
-//! binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
+//! How a call survives a failover: `link` sends it, `route` finds the new primary, `server` makes the connection anew.
+//! How a binding survives it: `Link::run_confirmed` and `confirm`. docs/decisions/0016 has the reasons.
 
 mod access_token;
 mod binding;
@@ -71,8 +71,8 @@ impl RedisAccess {
     }
 }
 
-/// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of the
-/// runtime would wake that set once more for each answer of Redis.
+/// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
+/// the runtime would wake that set once more for each answer of Redis.
 #[derive(Clone)]
 pub struct Redis {
     link: Rc<Link>,
@@ -113,7 +113,8 @@ impl Redis {
         &self.link
     }
 
-    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends would reach to it.
+    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
+    /// would reach to it.
     fn usable(&self, order: &ExchangeOrder) -> Result<()> {
         not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
     }

@@ -1,5 +1,5 @@
-//! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the first
-//! `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
+//! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the
+//! first `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserCode, UserId};
 
@@ -69,8 +69,8 @@ pub(super) fn calls(person: &Person, call: PersonalCall) -> String {
 }
 
 pub(super) fn user(user: &UserId) -> String {
-    // `}` at once would end an empty tag, which is none: the user's keys would lie in several slots. `%` is there twice, so
-    // that no two users have one name.
+    // `}` at once would end an empty tag, which is none: the user's keys would lie in several slots. `%` is there
+    // twice, so that no two users have one name.
     let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
 }
@@ -125,7 +125,8 @@ pub(super) fn ticket(ticket: &Ticket) -> String {
     format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))
 }
 
-/// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns no device code.
+/// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns no
+/// device code.
 pub(super) fn device(code: &UserCode) -> String {
     format!("wxmint:device:{{{code}}}")
 }

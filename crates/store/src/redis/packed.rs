@@ -1,8 +1,8 @@
-//! Identifiers as few bytes, as values and fields of hashes have them. A person has four of them, so that text would cost a third
-//! of all memory. Names of keys have them as text.
+//! Identifiers as few bytes, as values and fields of hashes have them. A person has four of them, so that text would
+//! cost a third of all memory. Names of keys have them as text.
 //!
-//! A UUID is its 16 bytes, an openid or a unionid of 28 letters the 21 bytes that they are base64url of, and an AppID of the usual
-//! form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
+//! A UUID is its 16 bytes, an openid or a unionid of 28 letters the 21 bytes that they are base64url of, and an AppID
+//! of the usual form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use uuid::{Uuid, fmt::Hyphenated};

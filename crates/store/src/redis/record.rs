@@ -32,8 +32,8 @@ impl Redis {
         if let Newcomer::Intended(Intent { user, made, by_unionid }) = newcomer {
             script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid));
         }
-        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's time has been
-        // told in the state that is read after it.
+        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
+        // time has been told in the state that is read after it.
         script.cmd("HGETALL").arg(&binding);
         let sent = Moment::now();
         let (answer, stored): (String, StoredBinding) = self.link.run("record_login", script).await?;

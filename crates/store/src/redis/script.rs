@@ -16,8 +16,8 @@ pub(super) use script;
 
 static REPLACE: LazyLock<Script> = script!("replace");
 
-/// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers the value
-/// before.
+/// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers
+/// the value before.
 pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
     let mut script = REPLACE.on(&[key]);
     script.arg(expected).arg(new);

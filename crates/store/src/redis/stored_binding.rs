@@ -36,8 +36,8 @@ impl StoredBinding {
         self.field(b'u').and(self.field(b'w')).is_some()
     }
 
-    /// Whether no login since has found that no end names its token. The session keys were dropped, and the user's tokens ended, or
-    /// the person came to a user who was there before.
+    /// Whether no login since has found that no end names its token. The session keys were dropped, and the user's
+    /// tokens ended, or the person came to a user who was there before.
     pub(super) fn may_be_ended(&self) -> bool {
         self.field(b'd').is_some()
     }

@@ -16,7 +16,8 @@ use crate::{AttemptId, ExchangeOrder};
 const LIFE: u64 = 5_000_000;
 
 impl Redis {
-    /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the stranger.
+    /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
+    /// stranger.
     pub async fn try_a_login(&self) -> Result<(), Error> {
         for (primary, _) in self.link.all_primaries().await? {
             let Some(stranger) = stranger_of(&primary) else { continue };

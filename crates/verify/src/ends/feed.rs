@@ -33,8 +33,9 @@ pub enum PageRefused {
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]
     Claims,
-    /// A page that is newer by more than [`MAX_LEEWAY`] was accepted before. A page that is only a little older is accepted,
-    /// because every replica of the issuer caches pages for a second and the clock of its store may be set back.
+    /// A page that is newer by more than [`MAX_LEEWAY`] was accepted before. A page that is only a little older is
+    /// accepted, because every replica of the issuer caches pages for a second and the clock of its store may be set
+    /// back.
     #[error("it is much older than a page that was accepted before")]
     Older,
     /// The page continues after another cursor than the one that was sent.
@@ -68,11 +69,11 @@ impl PageRefused {
 pub struct Feed {
     ends: Arc<Ends>,
     cursor: String,
-    /// The greatest `iat` of an accepted page. Ends are forgotten by this time and not by the verifier's own clock, because
-    /// an end that is forgotten is never learnt again.
+    /// The greatest `iat` of an accepted page. Ends are forgotten by this time and not by the verifier's own clock,
+    /// because an end that is forgotten is never learnt again.
     newest: i64,
-    /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed, because
-    /// an issuer whose tokens now live for a shorter time has issued longer ones before.
+    /// The greatest `keep` of the pages since `keep_since`. A shorter one counts only after that time has passed,
+    /// because an issuer whose tokens now live for a shorter time has issued longer ones before.
     keep: Seconds,
     keep_since: i64,
     forgotten_at: i64,
@@ -173,7 +174,8 @@ impl Feed {
         page.more
     }
 
-    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway, and what clocks differ.
+    /// Takes the page's `keep`, at most the longest life that a verifier accepts and the leeway, and what clocks
+    /// differ.
     fn follow_keep(&mut self, page: &EndsPage) {
         let keep = page.keep.min((LONGEST_LIFE + MAX_LEEWAY).as_secs()) as Seconds + CLOCKS_DIFFER;
         if keep >= self.keep || self.newest - self.keep_since >= i64::from(self.keep) {

@@ -132,8 +132,9 @@ impl Ends {
         self.keys.retain(|first_seen| forget.needs_user(first_seen));
     }
 
-    /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of one
-    /// kind, which is easy with logouts, pushes out neither blocked users nor keys, and sooner or later his own ends.
+    /// Drops ends until `most` are left: of the kind of which most are held, the oldest. So whoever makes many ends of
+    /// one kind, which is easy with logouts, pushes out neither blocked users nor keys, and sooner or later his own
+    /// ends.
     pub(super) fn keep_newest(&self, most: usize, forget: &Forget) {
         let leeway = MAX_LEEWAY.as_secs() as Seconds;
         let kinds = [(&self.users, forget.keep), (&self.users_in_apps, forget.keep), (&self.tokens, leeway)];

@@ -83,8 +83,8 @@ impl Serialize for End {
     }
 }
 
-/// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new kinds
-/// before its verifiers do; an end of a known kind must have the right form.
+/// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new
+/// kinds before its verifiers do; an end of a known kind must have the right form.
 fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<End>, D::Error> {
     struct Ends;
     impl<'de> Visitor<'de> for Ends {

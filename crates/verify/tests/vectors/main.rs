@@ -1,5 +1,6 @@
-//! Published test vectors, put to the library as a peer in Rust has it: public keys from a JWK Set, nothing of the service.
-//! Those of the RFCs are beside the code, in `crates/keys/src/vectors.rs` of the service and `src/verifier/tests.rs`.
+//! Published test vectors, put to the library as a peer in Rust has it: public keys from a JWK Set, nothing of the
+//! service. Those of the RFCs are beside the code, in `crates/keys/src/vectors.rs` of the service and
+//! `src/verifier/tests.rs`.
 
 mod keys;
 mod signatures;

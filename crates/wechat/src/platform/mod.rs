@@ -49,8 +49,8 @@ pub struct MerchantTokens {
 }
 
 impl WeChat {
-    /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one; the one
-    /// before lives on for some minutes.
+    /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one;
+    /// the one before lives on for some minutes.
     pub async fn component_token(
         &self,
         component: &App,
@@ -73,8 +73,8 @@ impl WeChat {
         self.call(endpoint, component, || endpoint.post([], &wanted), read).await
     }
 
-    /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own for the
-    /// secret).
+    /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
+    /// for the secret).
     pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<(), CallError> {
         #[derive(Serialize)]
         struct Wanted<'a> {

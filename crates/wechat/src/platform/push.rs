@@ -23,7 +23,8 @@ const LENGTH: usize = 4;
 /// More than any message has: a ticket is some hundred bytes.
 const MOST_MEMBERS: usize = 32;
 
-/// The key by which pushes are encrypted, and the token by which they are signed: 消息加解密Key and 消息校验Token of the platform.
+/// The key by which pushes are encrypted, and the token by which they are signed: 消息加解密Key and 消息校验Token of the
+/// platform.
 pub struct PushKey {
     token: Zeroizing<String>,
     key: Zeroizing<[u8; 32]>,

@@ -2,10 +2,11 @@
 //! byte.
 //!
 //! With a wrong key, or if anything but the first block was changed, a block decrypts to random bytes, which are text
-//! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the whole
-//! plaintext. What it accepts is parsed strictly afterwards.
+//! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the
+//! whole plaintext. What it accepts is parsed strictly afterwards.
 
-/// Makes a space of each control character, which WeChat writes as it is into what a person has written. In constant time.
+/// Makes a space of each control character, which WeChat writes as it is into what a person has written. In constant
+/// time.
 pub(super) fn blank_control_characters(text: &mut [u8]) {
     for byte in text {
         *byte = (*byte).max(b' ');

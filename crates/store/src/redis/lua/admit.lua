@@ -1,9 +1,9 @@
--- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the number of
--- the person if the person was struck off (one hash slot). List and gone hold for each person the generation and a sign. On the
--- list: + admitted, * admitted as the first of all. Gone: - dismissed, or not admitted, because f the list was full, d the user had
--- left all of their people, b the user was blocked.
--- The list's fields `block` and `floor` are no people. `floor`: the greatest number of the people who were erased.
--- ARGV: person, generation, what the people of the app begin with, people per app, by unionid ('1' or ''). Answers the sign.
+-- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the
+-- number of the person if the person was struck off (one hash slot). List and gone hold for each person the generation
+-- and a sign. On the list: + admitted, * admitted as the first of all. Gone: - dismissed, or not admitted, because f
+-- the list was full, d the user had left all of their people, b the user was blocked. The list's fields `block` and
+-- `floor` are no people. `floor`: the greatest number of the people who were erased. ARGV: person, generation, what the
+-- people of the app begin with, people per app, by unionid ('1' or ''). Answers the sign.
 local person, generation = ARGV[1], tonumber(ARGV[2])
 
 local list, all = {}, redis.call('HGETALL', KEYS[1])

@@ -4,13 +4,15 @@
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
 --   'drop': intended -> free, without session keys.
---   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to it, and up to
+--   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
+-- it, and up to
 --     the last exchange, if the clock has stepped back since.
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.
 
--- Notes that the person stays on a user's list, among those who are gone, with the unionids that may be linked to the user.
+-- Notes that the person stays on a user's list, among those who are gone, with the unionids that may be linked to the
+-- user.
 local function note_left(user)
   local seen = redis.call('HMGET', KEYS[1], 'n', 'o')
   local all = unionids((redis.call('HGET', KEYS[4], user) or '') .. (seen[2] or ''))
@@ -36,8 +38,8 @@ elseif intended then
   if step == 'bind' then
     redis.call('HSET', KEYS[1], 'u', intended, unpack(ARGV, 3))
     if redis.call('HEXISTS', KEYS[1], 'f') == 0 then
-      -- Ends may name the tokens of a user who was there before. None of them is still to be made, so the first login that
-      -- looks for them finds them (note_not_ended.lua).
+      -- Ends may name the tokens of a user who was there before. None of them is still to be made, so the first login
+      -- that looks for them finds them (note_not_ended.lua).
       redis.call('HSET', KEYS[1], 'd', 0)
     end
     redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')

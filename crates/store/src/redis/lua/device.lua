@@ -1,12 +1,13 @@
--- A page's request that waits for a phone. KEYS: the request. ARGV: step, and what the step needs. Its `state` is 'open', 'claimed'
--- (a phone is approving it), 'approved', 'denied', or 'taken' (its token was fetched).
+-- A page's request that waits for a phone. KEYS: the request. ARGV: step, and what the step needs. Its `state` is
+-- 'open', 'claimed' (a phone is approving it), 'approved', 'denied', or 'taken' (its token was fetched).
 --   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
 --     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
 --   'find': app whose phone looks at it, or ''. Answers its fields, or {}.
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
 --   'approve': approver, user, token, iat, exp, claims. 'deny'. Both answer 1, or 0 if it has ended.
---   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows then. Answers {} for an
+--   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
+-- then. Answers {} for an
 --     unknown one, or what the page is told, and with 'approved' and 'taken' the token.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,7 +1,7 @@
--- Takes a person off a user's list, and ends the user's tokens of that app. Needs ends.lua.
--- KEYS: the user's ends, the list, who is gone from it, and the number of the person if the person was struck off (one hash
--- slot). ARGV: person, generation, appid, the second in which the person left.
--- Answers the last second that is ended while the end is not in the stream yet, or ''.
+-- Takes a person off a user's list, and ends the user's tokens of that app. Needs ends.lua. KEYS: the user's ends, the
+-- list, who is gone from it, and the number of the person if the person was struck off (one hash slot). ARGV: person,
+-- generation, appid, the second in which the person left. Answers the last second that is ended while the end is not in
+-- the stream yet, or ''.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[3], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
 local erased = math.max(tonumber(redis.call('HGET', KEYS[2], 'floor') or '0'), tonumber(redis.call('GET', KEYS[4]) or '0'))

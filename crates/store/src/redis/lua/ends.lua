@@ -1,13 +1,14 @@
--- Dates a token: with the second of its login, or with the first one after it that no end names, if that is not after `latest`. An
--- end names seconds ahead of the clock if it was made in this very second, or the clock has stepped back since. `dated` is the
--- latest date ahead of the clock that a token has got: later ends name it too.
--- In front of the scripts that date tokens or end them, whose KEYS[1] is the user's ends.
+-- Dates a token: with the second of its login, or with the first one after it that no end names, if that is not after
+-- `latest`. An end names seconds ahead of the clock if it was made in this very second, or the clock has stepped back
+-- since. `dated` is the latest date ahead of the clock that a token has got: later ends name it too. In front of the
+-- scripts that date tokens or end them, whose KEYS[1] is the user's ends.
 local function latest_dated()
   return tonumber(redis.call('HGET', KEYS[1], 'dated') or '-1')
 end
 
--- The present second; or nothing, and by how many seconds Redis is ahead of the caller's clock, if that is more than may be. An end
--- that is dated so would keep people out. A clock that is behind does no harm, because an end reaches to the last login anyway.
+-- The present second; or nothing, and by how many seconds Redis is ahead of the caller's clock, if that is more than
+-- may be. An end that is dated so would keep people out. A clock that is behind does no harm, because an end reaches to
+-- the last login anyway.
 local function now_or_ahead(own, at_most)
   local now = tonumber(redis.call('TIME')[1])
   if now - own > tonumber(at_most) then
@@ -30,7 +31,8 @@ local function date(app, second, latest)
 end
 
 -- Ends a user's tokens of one app up to a second. In front of the scripts that do so, whose KEYS[1] is the user's ends.
--- The field `app:` has the first second that is not ended, and `untold:app:` the last one that verifiers have yet to be told of.
+-- The field `app:` has the first second that is not ended, and `untold:app:` the last one that verifiers have yet to be
+-- told of.
 local function end_app(app, second)
   local held = tonumber(redis.call('HGET', KEYS[1], 'app:' .. app) or '-1')
   redis.call('HSET', KEYS[1], 'app:' .. app, math.max(held, second + 1))

@@ -1,8 +1,7 @@
--- Erases what is stored of a person who is bound to nobody.
--- KEYS: binding, users left, session, tries, and the cells of logins, failed passwords and requests (one hash slot). ARGV: seconds
--- for which the number of the last binding stays, so that late commands for it change nothing; then the users whose lists do not
--- name the person any more.
--- Answers {} for somebody who is bound or half bound, or how many records, session keys and counts there were.
+-- Erases what is stored of a person who is bound to nobody. KEYS: binding, users left, session, tries, and the cells of
+-- logins, failed passwords and requests (one hash slot). ARGV: seconds for which the number of the last binding stays,
+-- so that late commands for it change nothing; then the users whose lists do not name the person any more. Answers {}
+-- for somebody who is bound or half bound, or how many records, session keys and counts there were.
 if #ARGV > 1 then
   redis.call('HDEL', KEYS[2], unpack(ARGV, 2))
 end

@@ -8,7 +8,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local kept = redis.call('HMGET', KEYS[1], 'sealed', 'fingerprint', 'renew_from', 'expires', 'holder', 'until', 'life')
 local expires = tonumber(kept[4] or 0)
--- One that has longer to live than it ever had was fetched before the clock stepped back: nobody knows when it expires at WeChat.
+-- One that has longer to live than it ever had was fetched before the clock stepped back: nobody knows when it expires
+-- at WeChat.
 if kept[7] and expires > now + kept[7] then
   expires, kept[3] = now + kept[7], 0
   redis.call('HSET', KEYS[1], 'expires', expires, 'renew_from', 0)

@@ -1,6 +1,6 @@
--- Notes that a token may be left until it expires. KEYS: who has tokens of a client, or of which clients a user has some. ARGV:
--- member, exp, the second of the caller's clock. Members whose last token has expired by both clocks are dropped. The set does not
--- expire, because whatever ends the tokens finds them by it.
+-- Notes that a token may be left until it expires. KEYS: who has tokens of a client, or of which clients a user has
+-- some. ARGV: member, exp, the second of the caller's clock. Members whose last token has expired by both clocks are
+-- dropped. The set does not expire, because whatever ends the tokens finds them by it.
 local now = math.min(redis.call('TIME')[1], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now)
 redis.call('ZADD', KEYS[1], math.max(tonumber(ARGV[2]), tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0')), ARGV[1])

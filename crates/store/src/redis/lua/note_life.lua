@@ -1,6 +1,6 @@
--- Notes that tokens of this life are issued now. KEYS: the lives, each with the second up to which such a token may be left. ARGV:
--- the life, how long until it is noted again at the latest, the second of the caller's clock. Forgets a life only if it has passed
--- by both clocks.
+-- Notes that tokens of this life are issued now. KEYS: the lives, each with the second up to which such a token may be
+-- left. ARGV: the life, how long until it is noted again at the latest, the second of the caller's clock. Forgets a
+-- life only if it has passed by both clocks.
 local now = tonumber(redis.call('TIME')[1])
 local earlier, later = math.min(now, ARGV[3]), math.max(now, ARGV[3])
 local lives = redis.call('HGETALL', KEYS[1])

@@ -1,13 +1,13 @@
--- Notes the newest of a platform's matters. KEYS: platform, the push that has said it (one hash slot). ARGV: matter, second, value,
--- what is expected to be held ('' for whatever is not later, 'nothing'), seconds for which the push is remembered (0 if there was
--- none).
--- Answers 'kept'; 'seen' if the push was noted before; 'late' if something later is known, or it is not what was expected.
+-- Notes the newest of a platform's matters. KEYS: platform, the push that has said it (one hash slot). ARGV: matter,
+-- second, value, what is expected to be held ('' for whatever is not later, 'nothing'), seconds for which the push is
+-- remembered (0 if there was none). Answers 'kept'; 'seen' if the push was noted before; 'late' if something later is
+-- known, or it is not what was expected.
 local is_push = ARGV[5] ~= '0'
 if is_push and redis.call('GET', KEYS[2]) then
   return 'seen'
 end
 local held, noted = redis.call('HGET', KEYS[1], ARGV[1]), 'kept'
--- What cannot be read is earlier than everything else.
+-- A value that cannot be read is earlier than everything else.
 local at = held and tonumber(string.match(held, '^(%-?%d+) ') or '-1') or -1
 if ARGV[4] ~= '' and (held or 'nothing') ~= ARGV[4] or at > tonumber(ARGV[2]) then
   noted = 'late'

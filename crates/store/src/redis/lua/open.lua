@@ -1,7 +1,7 @@
 -- The session keys of a person bound to a user, and leave to try them. KEYS: binding, session, tries (one hash slot).
--- ARGV: user, failures that are too many, window (s), attempt.
--- Answers {'keys', seconds, microseconds, session}, {'not bound'} or {'busy'}.
--- Tries hold how many have failed, and a field for each attempt whose try is under way. Repeated by its attempt, a try is one.
+-- ARGV: user, failures that are too many, window (s), attempt. Answers {'keys', seconds, microseconds, session}, {'not
+-- bound'} or {'busy'}. Tries hold how many have failed, and a field for each attempt whose try is under way. Repeated
+-- by its attempt, a try is one.
 if redis.call('HGET', KEYS[1], 'u') ~= ARGV[1] then
   return {'not bound'}
 end

@@ -1,7 +1,7 @@
--- Puts an end into the stream. KEYS: the stream, and of an end that must be there once its note (one hash slot). ARGV: the end, the
--- second of the caller's clock, by how many seconds Redis may be ahead, '1' if there is a note. Needs ends.lua. The entry's id says when it was put there:
--- by the later of the two clocks, because it is deleted by its age.
--- Answers 'added', or 'there' if the note was there already; or as now_or_ahead does.
+-- Puts an end into the stream. KEYS: the stream, and of an end that must be there once its note (one hash slot). ARGV:
+-- the end, the second of the caller's clock, by how many seconds Redis may be ahead, '1' if there is a note. Needs
+-- ends.lua. The entry's id says when it was put there: by the later of the two clocks, because it is deleted by its
+-- age. Answers 'added', or 'there' if the note was there already; or as now_or_ahead does.
 local now, ahead = now_or_ahead(ARGV[2], ARGV[3])
 if ahead then
   return ahead

@@ -1,11 +1,11 @@
--- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding, session,
--- cell of logins (one hash slot). ARGV: line of the session, session's seconds, limit, for how long a login may count at most
--- (quarters of a second), '1' if nothing is to be recorded of a newcomer, and if there is an intent its user, whether wxmint
--- makes the user, and whether a unionid names the user. Needs session.lua.
--- Answers the time in seconds and microseconds, and behind blanks what was recorded: 'newcomer' if nothing was; otherwise whether
--- the session key is kept, as '=' if there was a session, '+' if it begins one or the clock has stepped back, '-' if it is not;
--- and behind that until when no login is within the limit, if this one was not.
--- Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
+-- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding,
+-- session, cell of logins (one hash slot). ARGV: line of the session, session's seconds, limit, for how long a login
+-- may count at most (quarters of a second), '1' if nothing is to be recorded of a newcomer, and if there is an intent
+-- its user, whether wxmint makes the user, and whether a unionid names the user. Needs session.lua. Answers the time in
+-- seconds and microseconds, and behind blanks what was recorded: 'newcomer' if nothing was; otherwise whether the
+-- session key is kept, as '=' if there was a session, '+' if it begins one or the clock has stepped back, '-' if it is
+-- not; and behind that until when no login is within the limit, if this one was not. Repeated with the same arguments
+-- it counts once more at most, and otherwise changes nothing.
 local all, held = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
   held[all[at]] = all[at + 1]

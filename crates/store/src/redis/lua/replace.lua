@@ -1,5 +1,6 @@
--- Gives a key another value for good, or deletes it, unless it holds a value that the caller does not expect. KEYS: key. ARGV: the
--- value that is expected, the new value ('' to delete the key). Answers the value that the key held, or false.
+-- Gives a key another value for good, or deletes it, unless it holds a value that the caller does not expect. KEYS:
+-- key. ARGV: the value that is expected, the new value ('' to delete the key). Answers the value that the key held, or
+-- false.
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[2] then
   return held

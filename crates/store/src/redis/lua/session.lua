@@ -1,13 +1,14 @@
--- A person's session, how often the person has logged in lately, and lists of unionids. In front of the scripts whose KEYS are the
--- binding, the session and the cell of logins for who has no session. README.md says what the fields of a binding mean.
+-- A person's session, how often the person has logged in lately, and lists of unionids. In front of the scripts whose
+-- KEYS are the binding, the session and the cell of logins for who has no session. README.md says what the fields of a
+-- binding mean.
 
 local time = redis.call('TIME')
 -- In microseconds since 1970, and in quarters of a second since 2020, in which is told until when logins count.
 local now = time[1] * 1000000 + time[2]
 local quarter = (time[1] - 1577836800) * 4 + time[2] / 250000
 
--- How often a person has logged in lately: a table with the number of logins for each quarter until which they count. As a text
--- ' 867129600:1 867129610:2', the earliest first.
+-- How often a person has logged in lately: a table with the number of logins for each quarter until which they count.
+-- As a text ' 867129600:1 867129610:2', the earliest first.
 local function add_all(counts, text)
   for till, logins in string.gmatch(text, '(%d+):(%d+)') do
     till = tonumber(till)
@@ -43,9 +44,9 @@ local function keep_counts(counts)
   end
 end
 
--- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes, and behind
--- them how many logins count besides, as as_text writes it. A line is the order of an exchange (7 bytes), until when its login
--- counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+-- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes,
+-- and behind them how many logins count besides, as as_text writes it. A line is the order of an exchange (7 bytes),
+-- until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
 local function session()
   local kept, lines, counts, at = redis.call('GET', KEYS[2]) or '', {}, {}, 1
   -- The text begins with a blank, and no line is so long that its length does.
@@ -113,8 +114,9 @@ local function have_same_key(line, other)
   return #line > 25 and string.sub(line, 15, 26) == string.sub(other, 15, 26)
 end
 
--- The line of these that is this one: it is repeated. It may have another sealed key by now; or, if the clock has stepped back,
--- another place with the same random bits. WeChat may give a key again, so that the key alone tells nothing.
+-- The line of these that is this one: it is repeated. It may have another sealed key by now; or, if the clock has
+-- stepped back, another place with the same random bits. WeChat may give a key again, so that the key alone tells
+-- nothing.
 local function repeated(line, lines)
   for at, kept in ipairs(lines) do
     local has_its_bits = string.byte(kept, 7) % 16 == string.byte(line, 7) % 16
@@ -125,8 +127,8 @@ local function repeated(line, lines)
   end
 end
 
--- The line with the place of its exchange. If the latest exchange that is stored began after the present time, the clock has
--- stepped back since, and the line's place is behind it.
+-- The line with the place of its exchange. If the latest exchange that is stored began after the present time, the
+-- clock has stepped back since, and the line's place is behind it.
 local function placed(line, latest)
   if not latest or is_earlier(latest, line) or micros_of(latest) <= now then
     return line
@@ -144,8 +146,9 @@ local function write(lines, counts, ...)
   redis.call('SET', KEYS[2], kept .. as_text(counts), ...)
 end
 
--- Adds a line to these, of which the two latest stay. A key that WeChat gives again pushes none out but itself; and the one before,
--- if ten minutes (PREVIOUS_KEY_TTL) have passed since it was replaced. `counts`: of the logins that count besides.
+-- Adds a line to these, of which the two latest stay. A key that WeChat gives again pushes none out but itself; and the
+-- one before, if ten minutes (PREVIOUS_KEY_TTL) have passed since it was replaced. `counts`: of the logins that count
+-- besides.
 local function keep_line(line, lines, counts, seconds)
   local at, going = 1, 3
   while lines[at] and is_earlier(line, lines[at]) do
@@ -173,9 +176,9 @@ local function note_login(second)
   redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.max(noted, second)))
 end
 
--- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended with the
--- keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes on in
--- a cell of its own, so that a logout gives nobody more logins.
+-- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended
+-- with the keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged
+-- in lately goes on in a cell of its own, so that a logout gives nobody more logins.
 local function drop_keys()
   local lines, counts = session()
   if redis.call('HEXISTS', KEYS[1], 'u') == 1 then

@@ -1,5 +1,5 @@
--- The short way of record_login.lua, in front of it: a person with a session logs in within the limit, and nothing else has to be
--- decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew.
+-- The short way of record_login.lua, in front of it: a person with a session logs in within the limit, and nothing else
+-- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew.
 local time, kept, line = redis.call('TIME'), redis.call('GET', KEYS[2]), ARGV[1]
 if kept and not ARGV[6] then
   local quarter, own_high, own_low = (time[1] - 1577836800) * 4 + time[2] / 250000, struct.unpack('>I4I3', line)

@@ -1,4 +1,5 @@
--- Takes back an event that was counted. KEYS: cell. ARGV: the field of its part. Nothing is left of a cell that counts nothing.
+-- Takes back an event that was counted. KEYS: cell. ARGV: the field of its part. Nothing is left of a cell that counts
+-- nothing.
 local events = redis.call('HGET', KEYS[1], ARGV[1])
 if events and tonumber(events) <= 1 then
   redis.call('HDEL', KEYS[1], ARGV[1])
