@@ -1,9 +1,9 @@
 //! A link to Redis for programs that must not lose what they write.
 //!
 //! - one server, a primary that Sentinels watch, or a Cluster, by one [`RedisUrl`]; with TLS, whose files may be
-//! replaced;
+//!   replaced;
 //! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a
-//! deadline;
+//!   deadline;
 //! - [`Link::run_confirmed`] answers once every replica that could take over has the write;
 //! - an [`Observer`] is told of each call.
 //!

@@ -10,9 +10,8 @@
 //! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
 //!   `stable_token`;
 //! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the
-//! keys of its
-//! messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures that a phone
-//! scans;
+//!   keys of its messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures
+//!   that a phone scans;
 //! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
 //! - `platform`: a third-party platform and its merchants;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;

@@ -1,8 +1,7 @@
 //! Verifies the tokens of wxmint in a service of your own, without asking anybody about a token.
 //!
 //! - [`Verifier`] judges a token by an issuer's public keys ([`PublishedKeys`]) and a [`VerifierPolicy`]; [`bearer`]
-//! finds
-//!   the token in a request's headers.
+//!   finds the token in a request's headers.
 //! - [`ends`] is what an issuer has ended before it expires: logouts, unbindings, blocked users, retired keys.
 //! - With the feature `fetch`, `peer` fetches keys and ends by itself and keeps them fresh; with `actix`, it has an
 //!   extractor for the handlers of actix-web.

@@ -5,8 +5,7 @@
 //!
 //! - `client`: how calls are made; `call`: what all responses have in common; `api`, `errcode`: tables;
 //! - `code2session`, `oauth2`, `stable_token`, `phone_number`, `encrypt_keys`: one call each; `session_key`: two calls
-//! with the same
-//!   parameters;
+//!   with the same parameters;
 //! - `platform`: the calls of a third-party platform, and what is pushed to it;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
 

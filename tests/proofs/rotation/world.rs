@@ -14,6 +14,7 @@ use wxmint_keys::{
     SIGNED_WITH,
     rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep},
 };
+use wxmint_verify::Algorithm;
 
 pub(crate) type Millis = i64;
 pub(crate) const SECOND: Millis = 1_000;
