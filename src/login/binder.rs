@@ -1,7 +1,7 @@
 //! Binds a person to a user, across keys that no transaction spans.
 //!
-//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is made
-//! in steps, and a process may die between any two of them:
+//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is
+//! made in steps, and a process may die between any two of them:
 //!
 //! ```text
 //!            person                     user's list                unionid
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
-//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person who
-//! is bound takes none of these steps.
+//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person
+//! who is bound takes none of these steps.
 
 #[cfg(test)]
 mod tests;

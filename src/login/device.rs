@@ -1,5 +1,5 @@
-//! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a login
-//! whose token goes to another device.
+//! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a
+//! login whose token goes to another device.
 //!
 //! ```text
 //! page                  wxmint                    phone

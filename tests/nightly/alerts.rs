@@ -252,7 +252,7 @@ async fn no_ticket_comes(watch: &Watch) {
     watch.end("ticket", "WxmintPlatformTicketLate", nothing).await;
 }
 
-/// The clock of the machine is set an hour back: no key signs yet, and Redis has another time.
+/// The clock of the machine is set 50 s back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
     let (clock, library) = (folder.path().join("clock"), libfaketime());
@@ -265,8 +265,22 @@ async fn the_clock_jumps(watch: &Watch) {
     let bed = TestBed::builder().envs(&moved).start().await;
     watch.issuer("clock", &bed).await;
     bed.log_in("lin").await.expect_login();
-    fs::write(clock, "-1h").expect("written");
+    fs::write(clock, "-50").expect("written");
     watch.fire("clock", &["WxmintInternalError", "WxmintDistantClock"], async || bed.log_in("lin").await).await;
+}
+
+/// The phone numbers that the business has bought are used up.
+async fn no_phone_numbers_are_left(watch: &Watch) {
+    let bed = TestBed::start().await;
+    watch.issuer("numbers", &bed).await;
+    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let spent = json!({"kind": "errcode", "errcode": 1400001, "path": "/wxa/business/getuserphonenumber"});
+    bed.faults(json!([spent])).await;
+    let ask = async || {
+        let code = json!({"code": bed.wechat.mint_phone_code("lin").await});
+        bed.service().ask("POST", "/wechat/phone", &token, &code).await
+    };
+    watch.fire("numbers", &["WxmintPhoneNumbersSpent"], ask).await;
 }
 
 /// Somebody has overwritten the vault's keys and the signing keys.
@@ -446,6 +460,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             wechat_is_slow(&watch),
             the_app_secret_is_wrong(&watch),
             wechat_draws_no_codes(&watch),
+            no_phone_numbers_are_left(&watch),
             no_ticket_comes(&watch),
             the_clock_jumps(&watch),
             files_are_spoiled(&watch),
