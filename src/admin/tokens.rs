@@ -12,9 +12,8 @@ use aws_lc_rs::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    http::{Problem, ProblemCode, bearer_token, no_valid_token, origin},
+    http::{Problem, ProblemCode, bearer_token, no_valid_token},
     secret_files::CUT,
-    telemetry::audit::{Activity, Event},
 };
 
 /// A secret that is easier to guess is refused.
@@ -22,10 +21,6 @@ const SHORTEST: usize = 32;
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.
 const MOST_AT_ONCE: usize = 400;
-
-/// How many polls for events of one secret are worked on, or have answers that nobody has read. A receiver sends one
-/// after another.
-const MOST_POLLS: usize = 4;
 
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -61,7 +56,6 @@ pub(crate) struct Holder {
     name: String,
     rights: Vec<Right>,
     room: Arc<Semaphore>,
-    polls: Arc<Semaphore>,
 }
 
 impl Holder {
@@ -92,14 +86,8 @@ impl Holder {
         })
     }
 
-    /// A place for one poll for events and its answer, until it is dropped.
-    pub(crate) fn poll(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.polls).try_acquire_owned().map_err(|_| {
-            let detail = format!(
-                "{MOST_POLLS} polls of this receiver wait, or their answers were not read. Send one after another."
-            );
-            Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
-        })
+    pub(crate) fn may_receive_events(&self) -> bool {
+        self.rights.contains(&Right::Events)
     }
 }
 
@@ -155,8 +143,8 @@ impl AdminTokens {
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
                 return Err(wrong(TWICE));
             }
-            let [room, polls] = [MOST_AT_ONCE, MOST_POLLS].map(|most| Arc::new(Semaphore::new(most)));
-            tokens.push((Holder { name: name.to_owned(), rights, room, polls }, hash));
+            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+            tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
         }
         Ok(Self(tokens))
     }
@@ -197,26 +185,15 @@ impl CurrentAdminTokens {
     pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
-        self.0.load().holder(token).cloned().ok_or_else(|| {
+        self.of(token).ok_or_else(|| {
             tracing::warn!("the admin listener was asked with a secret that is not in WXMINT_ADMIN_TOKENS_FILE");
             no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }
 
-    /// The receiver of events whose secret the request has shown. Strangers reach this, so the answer does not say
-    /// whether the secret is an operator's, and refusals are audited as counts.
-    pub(crate) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
-        let shown = bearer_token(request);
-        let holder = shown.as_ref().ok().and_then(|token| self.0.load().holder(token).cloned());
-        if let Some(receiver) = holder.as_ref().filter(|holder| holder.rights.contains(&Right::Events)) {
-            return Ok(receiver.clone());
-        }
-        let problem = shown.err().unwrap_or_else(no_valid_token);
-        let (by, refused) = (holder.map(|holder| holder.name), Some(problem.code().as_str().into()));
-        let event = Event { by, refused, ..Event::new(Activity::Request("poll"), origin(request)) };
-        let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
-        event.tell_bounded(&who);
-        Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
+    /// The holder of this secret.
+    pub(crate) fn of(&self, secret: &str) -> Option<Holder> {
+        self.0.load().holder(secret).cloned()
     }
 }
 

@@ -17,6 +17,7 @@ use wxmint_wechat::WeChat;
 use super::{
     caller,
     device::CurrentClients,
+    events::Polls,
     examine::unusable_keys,
     named::{Named, load_keys, load_vault},
     revocations::FeedPages,
@@ -105,6 +106,7 @@ pub struct Issuer {
     memory: Memory,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: FeedPages,
+    pub(super) polls: Polls,
 }
 
 impl Issuer {
@@ -154,6 +156,7 @@ impl Issuer {
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
+            polls: Polls::default(),
             settings,
         };
         issuer.apps.warn_of_unusual();

@@ -3,12 +3,14 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
+mod receivers;
 mod set;
 mod transmitter;
 
 use actix_web::HttpRequest;
 use utoipa::OpenApi;
 
+pub(super) use self::receivers::Polls;
 use super::{
     build::IssuerWorker,
     routes::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
@@ -41,5 +43,5 @@ pub(super) fn described() -> utoipa::openapi::OpenApi {
 
 fn receiver(request: &HttpRequest, worker: &IssuerWorker) -> Result<Holder, Problem> {
     let Some((_, tokens)) = &worker.issuer.admin_tokens else { return Err(no_token()) };
-    tokens.receiver(request)
+    receivers::receiver(tokens, request)
 }

@@ -37,7 +37,7 @@ NOT_YET = {
     "file p90": 242,
 }
 # What has grown beyond its NOT_YET, which is not raised. Each run prints by how much, and issue 52 brings it back below its bound.
-MISSED = {"src", "service", "crates/store", "file p90"}
+MISSED = {"src", "service", "crates/store"}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(

@@ -221,13 +221,6 @@ pub trait Ends {
     /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
     /// while the store's clock is more than a minute from this machine's.
     async fn forget_ends(&self, most: usize) -> Result<usize>;
-
-    /// The cursor up to which a receiver of events has acknowledged the stream; empty if it has acknowledged nothing
-    /// that is left.
-    async fn acknowledged(&self, receiver: &str) -> Result<String>;
-
-    /// Notes this cursor for as long as the stream can have it.
-    async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()>;
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod erasure;
 pub mod limits;
 mod memory;
 mod platform;
+mod receivers;
 mod redis;
 mod session;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use self::{
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
     platform::{Expected, Matter, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformState, Platforms},
+    receivers::Receivers,
     redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried},
     ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
@@ -262,7 +264,9 @@ pub struct SessionKeys {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + Devices + Ends + Erasure + Platforms + Sessions + Tickets + AccessTokenShelf {
+pub trait Store:
+    Bindings + Devices + Ends + Erasure + Platforms + Receivers + Sessions + Tickets + AccessTokenShelf
+{
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;
 

@@ -80,7 +80,7 @@ struct Events {
     responses((status = 200, description = "Events", body = Events)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let receiver = receiver(&request, &worker)?;
-    let (name, place) = (receiver.name(), receiver.poll()?);
+    let (name, place) = (receiver.name(), worker.issuer.polls.place(receiver.name())?);
     let meter = Meter { cell: Cell::Polls(name.to_owned()), rate: RATE };
     worker.login.store.count(&meter).await?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)

@@ -269,13 +269,4 @@ impl Ends for Memory {
         }
         Ok(forgotten.len())
     }
-
-    async fn acknowledged(&self, receiver: &str) -> Result<String> {
-        Ok(self.shelves().receivers.get(receiver).cloned().unwrap_or_default())
-    }
-
-    async fn acknowledge(&self, receiver: &str, cursor: &str, _: Duration) -> Result<()> {
-        self.shelves().receivers.insert(receiver.to_owned(), cursor.to_owned());
-        Ok(())
-    }
 }

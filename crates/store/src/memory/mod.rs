@@ -7,6 +7,7 @@ mod ends;
 mod erasure;
 mod list;
 mod platform;
+mod receivers;
 mod session;
 mod ticket;
 

@@ -191,18 +191,6 @@ impl Ends for Redis {
     async fn forget_ends(&self, most: usize) -> Result<usize> {
         self.forget(most).await
     }
-
-    async fn acknowledged(&self, receiver: &str) -> Result<String> {
-        let asked = Call::of("GET", name::receiver(receiver));
-        let cursor: Option<String> = self.link.run("acknowledged", asked).await?;
-        Ok(cursor.unwrap_or_default())
-    }
-
-    async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()> {
-        let mut noted = Call::of("SET", name::receiver(receiver));
-        noted.arg(cursor).arg("EX").arg(keep.as_secs());
-        Ok(self.link.run("acknowledge", noted).await?)
-    }
 }
 
 impl Redis {

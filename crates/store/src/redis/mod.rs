@@ -15,6 +15,7 @@ mod meter;
 mod name;
 mod packed;
 mod platform;
+mod receivers;
 mod record;
 mod script;
 mod session;
