@@ -1,7 +1,8 @@
 //! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
-use std::{collections::BTreeMap, fmt::Display, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
@@ -51,6 +52,9 @@ impl Client {
         self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
+
+/// The clients in use, which are read again when the file changes.
+pub type CurrentClients = Arc<ArcSwap<Clients>>;
 
 #[derive(Debug, Default)]
 pub struct Clients(BTreeMap<AppId, Client>);

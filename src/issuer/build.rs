@@ -1,6 +1,6 @@
 //! Builds the issuer: the state that all workers share, and the state of each worker thread.
 
-use std::{io, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
@@ -9,105 +9,29 @@ use wxmint_keys::{
     token::{Minter, RequestSigner},
     vault::Vault,
 };
-use wxmint_store::{Memory, Redis, RedisAccess, Store};
+use wxmint_store::{Memory, Redis, Store};
 use wxmint_upstream::{HttpClientError, Tls};
-use wxmint_verify::Verifier;
 use wxmint_wechat::WeChat;
 
 use super::{
     caller,
-    device::CurrentClients,
-    events::Polls,
     examine::unusable_keys,
+    feed_pages::FeedPages,
     named::{Named, load_keys, load_vault},
-    revocations::FeedPages,
+    polls::Polls,
+    start_error::IssuerStartError,
+    state::Issuer,
 };
 use crate::{
-    accounts::{Accounts, Auto, FileAccounts, ServiceAccounts},
-    admin::CurrentAdminTokens,
-    apps::CurrentApps,
+    accounts::{Accounts, Auto, ServiceAccounts},
     clients::Clients,
     clock::now,
-    findings::Finding,
     http::{Readiness, TrustedProxies},
     login::{HeldToken, LoginPolicy, LoginWorker},
     platform::Platform,
-    secret_files::WatchedFile,
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
-
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n        "))]
-pub struct IssuerStartError {
-    pub findings: Vec<Finding>,
-    /// Whether a setting must be corrected, rather than the machine.
-    pub is_in_settings: bool,
-}
-
-impl IssuerStartError {
-    pub(super) fn of_setting(finding: Finding) -> Self {
-        Self { findings: vec![finding], is_in_settings: true }
-    }
-
-    pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
-        let findings = reasons.into_iter().map(|reason| Finding::fault("settings", reason, "")).collect();
-        Self { findings, is_in_settings: false }
-    }
-
-    pub(crate) fn all(errors: impl IntoIterator<Item = Option<Self>>) -> Self {
-        let mut all = Self::of_machine(Vec::new());
-        for error in errors.into_iter().flatten() {
-            all.findings.extend(error.findings);
-            all.is_in_settings |= error.is_in_settings;
-        }
-        all
-    }
-}
-
-impl From<HttpClientError> for IssuerStartError {
-    fn from(error: HttpClientError) -> Self {
-        Self::of_machine(vec![error.to_string()])
-    }
-}
-
-impl From<io::Error> for IssuerStartError {
-    fn from(error: io::Error) -> Self {
-        Self::of_machine(vec![format!("the HTTP server failed: {error}")])
-    }
-}
-
-pub struct Issuer {
-    pub(super) settings: Settings,
-    pub(super) keys: Arc<KeyRing>,
-    pub(super) apps: Arc<CurrentApps>,
-    /// The file that the keys came from; `None` if they were made for this process.
-    pub(super) key_file: Option<WatchedFile>,
-    pub(super) vault_file: Option<WatchedFile>,
-    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
-    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
-    /// The users, if they come from a file.
-    pub(super) users: Option<(WatchedFile, FileAccounts)>,
-    pub(super) metrics: Metrics,
-    pub(super) readiness: Readiness,
-    pub(super) workers: u32,
-    /// The clients that may ask for a scan. Without them the paths for it are not there.
-    pub(super) clients: Option<CurrentClients>,
-    pub(super) clients_file: Option<WatchedFile>,
-    /// Without it there are no merchants, and the path for WeChat's pushes is not there.
-    pub(super) platform: Option<Arc<Platform>>,
-    pub(super) verifier: Verifier,
-    pub(super) minter: Arc<Minter>,
-    pub(super) vault: Arc<ArcSwap<Vault>>,
-    tls: Tls,
-    /// `None` if the settings ask for the store in memory.
-    pub(super) redis: Option<RedisAccess>,
-    /// The store of all workers, if the settings ask for the store in memory.
-    memory: Memory,
-    pub(super) proxies: TrustedProxies,
-    pub(super) pages: FeedPages,
-    pub(super) polls: Polls,
-}
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
@@ -243,16 +167,5 @@ impl Issuer {
             platform: self.platform.clone(),
             platform_token: HeldToken::new(now),
         })
-    }
-}
-
-pub(super) struct IssuerWorker {
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) login: LoginWorker,
-}
-
-impl IssuerWorker {
-    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
-        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login_worker()? })
     }
 }

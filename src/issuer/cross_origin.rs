@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, Resource, http::Method, web};
 use wxmint_ids::AppId;
 
 use super::{
-    build::IssuerWorker,
-    routes::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER},
+    declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER},
+    state::IssuerWorker,
 };
 use crate::http::cors;
 

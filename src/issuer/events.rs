@@ -10,10 +10,9 @@ mod transmitter;
 use actix_web::HttpRequest;
 use utoipa::OpenApi;
 
-pub(super) use self::receivers::Polls;
 use super::{
-    build::IssuerWorker,
-    routes::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
+    declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
+    state::IssuerWorker,
 };
 use crate::{
     admin::Holder,

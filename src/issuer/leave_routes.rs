@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use wxmint_ids::Person;
 use wxmint_verify::{Claims, Verified};
 
-use super::{build::IssuerWorker, cross_origin};
+use super::{cross_origin, state::IssuerWorker};
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},

@@ -16,7 +16,7 @@ use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_wechat::AppKind;
 
-use super::{LoginBody, RefusedLogin, build::IssuerWorker, cross_origin};
+use super::{LoginBody, RefusedLogin, cross_origin, state::IssuerWorker};
 use crate::{
     apps::app_of_referer,
     clock::now,

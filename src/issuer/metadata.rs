@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_verify::Algorithm;
 
-use super::build::IssuerWorker;
+use super::state::IssuerWorker;
 use crate::clock::now;
 
 /// The public keys (RFC 7517)

@@ -3,29 +3,36 @@
 mod build;
 mod caller;
 mod cross_origin;
+mod declared;
 mod device;
 mod ended_keys;
 mod events;
 mod examine;
+mod feed_pages;
 mod held_ends;
 mod leave_routes;
+mod loaded;
 mod login_fields;
 mod login_route;
 mod metadata;
 mod named;
 mod old_ends;
 mod platform;
+mod polls;
 mod redis_health;
 mod reload;
 mod revocations;
 mod routes;
 mod run;
 mod session_key_routes;
+mod start_error;
+mod state;
 
-pub use build::{Issuer, IssuerStartError};
 pub use login_fields::{LoginBody, RefusedLogin};
 pub use named::open_redis;
 pub use routes::openapi_json;
 pub use run::{Routes, run};
+pub use start_error::IssuerStartError;
+pub use state::Issuer;
 
 pub use crate::http::viewer::InDemo;

@@ -1,6 +1,6 @@
 //! Reads and checks what the settings name, before the issuer is built.
 
-use std::{num::NonZero, path::Path, thread};
+use std::{num::NonZero, thread};
 
 use wxmint_keys::{
     KeySet,
@@ -12,6 +12,7 @@ use super::{
     IssuerStartError,
     device::load_clients,
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
+    loaded::load,
     routes::check_login_paths,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     clock::now,
     findings::Finding,
     platform::Platform,
-    secret_files::{FileError, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
+    secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
 };
 
@@ -50,22 +51,6 @@ impl Named {
             }
         }
     }
-}
-
-/// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
-pub(super) fn load<T, E>(
-    variable: &str,
-    path: &Path,
-    make: Option<&str>,
-    parse: impl FnOnce(&[u8]) -> Result<T, E>,
-    unusable: impl FnOnce(E) -> Finding,
-) -> Result<(WatchedFile, T), IssuerStartError> {
-    let unreadable = |error: FileError| {
-        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
-        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
-    };
-    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
-    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
 }
 
 pub(super) fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), IssuerStartError> {

@@ -15,7 +15,7 @@ use wxmint_store::{Cell, Expected, Matter, Meter, Note, PlatformState, StoreErro
 use self::departures::Departures;
 use super::{
     Issuer,
-    routes::{ANY, BODY, SECURITY},
+    declared::{ANY, BODY, SECURITY},
 };
 use crate::{
     clock::now,

@@ -1,8 +1,5 @@
 //! The revocation feed: which tokens verifiers must refuse before they expire.
 
-mod cursor;
-mod pages;
-
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
@@ -10,17 +7,16 @@ use tokio::time::timeout;
 use wxmint_store::{Ended, ReadEnds, StoreError};
 use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
-pub(super) use self::pages::FeedPages;
-use self::pages::{Lane, Made};
-use super::build::IssuerWorker;
+use super::{
+    feed_pages::{CACHED, Lane, Made, cursor},
+    state::IssuerWorker,
+};
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end},
     telemetry::admit_line,
 };
 
-/// How long a page is answered again, to whoever asks for the same.
-const CACHED: Duration = Duration::from_secs(1);
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);

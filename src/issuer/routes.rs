@@ -11,8 +11,10 @@ use actix_web::{
 use utoipa::OpenApi;
 
 use super::{
-    IssuerStartError, cross_origin, device, events, leave_routes as leave, login_route, metadata, platform,
-    revocations, session_key_routes as session_key,
+    IssuerStartError, cross_origin,
+    declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
+    device, events, leave_routes as leave, login_route, metadata, platform, revocations,
+    session_key_routes as session_key,
 };
 use crate::{
     findings::Finding,
@@ -20,7 +22,7 @@ use crate::{
         Problem,
         ProblemCode::{self, *},
         ProblemDocument,
-        described::{BearerSecurity, DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
+        described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
         readable,
         viewer::{self, Description},
     },
@@ -28,44 +30,11 @@ use crate::{
     telemetry::Metrics,
 };
 
-pub(super) const LOGIN: &str = "/login";
-pub(super) const LOGOUT: &str = "/logout";
-pub(super) const BINDING: &str = "/binding";
-pub(super) const JWKS: &str = "/.well-known/jwks.json";
-pub(super) const METADATA: &str = "/.well-known/openid-configuration";
 const ROOT: &str = "/";
-/// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
-pub(super) const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 
-/// The problems of every route with a handler that asks the store.
-pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
-pub(super) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
-pub(super) const IDENTITY: &[ProblemCode] = &[
-    CredentialsInQuery,
-    AppRequired,
-    SnapshotUser,
-    UnionidMissing,
-    SessionKeyMissing,
-    BindingRequired,
-    InvalidCredentials,
-    AlreadyBound,
-    AccountsUnavailable,
-];
 const CODE: &[ProblemCode] = &[CodeInvalid, CodeUsed];
-pub(super) const TOKEN: &[ProblemCode] = &[InvalidToken];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing, DataUndecryptable];
 const NO_KEYS: &[ProblemCode] = &[SessionKeyMissing];
-pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
-/// A phone number costs the app something.
-pub(super) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
-/// The problems of a call of WeChat's API for one person.
-pub(super) const WECHAT: &[ProblemCode] =
-    &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
-
-/// Statuses of `invalid_request` beside 400. 431 is possible on every route.
-pub(super) const HEAD: &[u16] = &[431];
-pub(super) const BODY: &[u16] = &[408, 413, 415, 431];
-
 routes! {
     #[openapi(
         info(
@@ -92,12 +61,6 @@ routes! {
     DELETE "/binding" leave::dissolve [ANY, TOKEN, LIMIT], HEAD;
 }
 
-pub(super) const SECURITY: BearerSecurity = BearerSecurity {
-    format: "JWT",
-    description: "The `access_token` of an answer of `POST /login`: the text that begins with eyJ, without the word Bearer. A \
-                  login that you send from this page fills it in.",
-};
-
 pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
     Description {
         api: Box::new(move || described(rooms)),
@@ -107,9 +70,6 @@ pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
         document: OnceLock::new(),
     }
 }
-
-/// Tells clients that ask for an unknown path where the API is described.
-pub(super) const PLACE: &str = "The API is described at /docs.";
 
 /// The routes that only some issuers have.
 #[derive(Clone, Copy)]

@@ -21,10 +21,11 @@ use wxmint_store::{Redis, Store, StoreError};
 
 use super::{
     Issuer, IssuerStartError,
-    build::IssuerWorker,
+    declared::PLACE,
     held_ends, old_ends, platform, redis_health,
     reload::watch_files,
     routes::{self, public_routes},
+    state::IssuerWorker,
 };
 use crate::{
     admin,
@@ -88,7 +89,7 @@ pub async fn run(
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
             .configure(public_routes(&public_issuer.settings, public_issuer.rooms(), &public_issuer.metrics))
-            .default_service(nothing_else(routes::PLACE))
+            .default_service(nothing_else(PLACE))
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
     };

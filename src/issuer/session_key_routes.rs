@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::{EncryptedData, RawData};
 
-use super::build::IssuerWorker;
+use super::state::IssuerWorker;
 use crate::{
     clock::now,
     http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end},

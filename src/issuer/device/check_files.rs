@@ -12,7 +12,7 @@ use actix_web::{
     web::{self, Data, Path, ServiceConfig},
 };
 
-use super::super::routes::PLACE;
+use super::super::declared::PLACE;
 use crate::http::{Answer, not_found, readable};
 
 /// WeChat's have a few bytes.

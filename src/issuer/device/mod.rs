@@ -9,16 +9,15 @@ mod token;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use utoipa::OpenApi;
 
 pub(super) use self::check_files::check_files;
 use super::{
     IssuerStartError,
-    build::IssuerWorker,
+    declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, WECHAT},
     examine::unusable_file,
-    named::load,
-    routes::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, SECURITY, STORE, TOKEN, WECHAT},
+    loaded::load,
+    state::IssuerWorker,
 };
 use crate::{
     clients::Clients,
@@ -48,9 +47,6 @@ routes! {
 }
 
 const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
-
-/// The clients in use, which are read again when the file changes.
-pub(super) type CurrentClients = Arc<ArcSwap<Clients>>;
 
 impl IssuerWorker {
     /// None where no file is set.

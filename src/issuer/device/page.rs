@@ -14,7 +14,7 @@ use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 
 use super::{
-    super::build::IssuerWorker,
+    super::state::IssuerWorker,
     client_auth::{authenticate, read_form},
     of_oauth, to_oauth,
 };

@@ -12,9 +12,9 @@ use wxmint_store::FoundDevice;
 
 use super::super::{
     LoginBody,
-    build::IssuerWorker,
     login_route::{LoginAttempt, app_hint},
     session_key_routes::asking,
+    state::IssuerWorker,
 };
 use crate::{
     clock::now,

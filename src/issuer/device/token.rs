@@ -13,7 +13,7 @@ use wxmint_keys::token::SignedToken;
 use wxmint_store::Poll;
 
 use super::{
-    super::build::IssuerWorker,
+    super::state::IssuerWorker,
     client_auth::{authenticate, read_form},
     of_oauth,
     page::{OAuthError, in_own_words},

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, private, read_body},
-    issuer::build::IssuerWorker,
+    issuer::state::IssuerWorker,
     login::LoginError,
     telemetry::admit_line,
 };

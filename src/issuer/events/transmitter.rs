@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{POLL_PATH, STREAM_PATH, receiver, set::EVENTS};
 use crate::{
     http::{Answer, Problem, pairs, private},
-    issuer::build::IssuerWorker,
+    issuer::state::IssuerWorker,
 };
 
 const POLLING: &str = "urn:ietf:rfc:8936";

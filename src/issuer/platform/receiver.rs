@@ -9,7 +9,7 @@ use serde::Deserialize;
 use wxmint_store::{PUSH_BELIEVED, short_digest};
 use wxmint_wechat::{BadPush, News, PushQuery};
 
-use super::super::build::IssuerWorker;
+use super::super::state::IssuerWorker;
 use crate::{
     clock::now,
     http::{Answer, Problem, read_body},

@@ -5,24 +5,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::vault::Vault;
 
 /// The cursor of a place in the stream. The beginning of an empty stream has none.
-pub(super) fn for_place(place: &str, vault: &Vault) -> String {
+pub(in super::super) fn for_place(place: &str, vault: &Vault) -> String {
     if place.is_empty() { String::new() } else { format!("{place}.{mac}", mac = vault.mac(&labelled(place))) }
 }
 
 /// The place that a cursor names; `None` if this service has not made the cursor.
-pub(super) fn place<'a>(cursor: &'a str, vault: &Vault) -> Option<&'a str> {
+pub(in super::super) fn place<'a>(cursor: &'a str, vault: &Vault) -> Option<&'a str> {
     let (place, mac) = cursor.rsplit_once('.')?;
     vault.has_made(mac, &labelled(place)).then_some(place)
 }
 
 /// The cursor itself, or the one of the first page if this service has not made it.
-pub(super) fn known<'a>(cursor: &'a str, vault: &Vault) -> &'a str {
+pub(in super::super) fn known<'a>(cursor: &'a str, vault: &Vault) -> &'a str {
     place(cursor, vault).map_or("", |_| cursor)
 }
 
 /// Whether the end that the cursor names was written within `span` before `now`. In Redis the name of a place begins
 /// with its milliseconds since 1970. (The store in memory has numbers there, which are too small.)
-pub(super) fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) -> bool {
+pub(in super::super) fn is_from_within(cursor: &str, span: TimeDelta, now: DateTime<Utc>) -> bool {
     let written = cursor.split_once('-').and_then(|(millis, _)| millis.parse().ok());
     written.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - written <= span)
 }

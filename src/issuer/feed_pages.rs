@@ -1,5 +1,7 @@
 //! The pages of the last second, in lanes, so that a client that asks for many pages does not delay the others.
 
+pub(super) mod cursor;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +12,8 @@ use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
 
-use super::{CACHED, cursor};
-
+/// How long a page is answered again, to whoever asks for the same.
+pub(super) const CACHED: Duration = Duration::from_secs(1);
 /// The most pages of a lane that are kept.
 const MAX_PAGES: usize = 32;
 /// The most pages of a lane that are made at once for one client. A verifier asks for one after another.
@@ -23,7 +25,7 @@ const MAX_NEWEST: usize = 64;
 
 /// Pages of one lane do not wait for those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::issuer) enum Lane {
+pub(super) enum Lane {
     /// The first page, and the one after the newest end. There are few of them, and they are always made.
     Shared,
     /// After an end of the last minute: verifiers that are up to date.
@@ -46,7 +48,7 @@ struct Begun {
 }
 
 /// The pages of all workers, so that each page is in memory once for whoever reads it however slowly.
-pub(in crate::issuer) struct FeedPages {
+pub(super) struct FeedPages {
     lanes: [Mutex<HashMap<String, Begun>>; 3],
     /// Long pages are read one at a time, so that somebody who asks for all of them does not slow logins down.
     reading: [Semaphore; 3],

@@ -1,0 +1,25 @@
+//! Reads a file that a setting names, for the first time.
+
+use std::path::Path;
+
+use super::{examine::UNREADABLE, start_error::IssuerStartError};
+use crate::{
+    findings::Finding,
+    secret_files::{FileError, WatchedFile},
+};
+
+/// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
+pub(super) fn load<T, E>(
+    variable: &str,
+    path: &Path,
+    make: Option<&str>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    unusable: impl FnOnce(E) -> Finding,
+) -> Result<(WatchedFile, T), IssuerStartError> {
+    let unreadable = |error: FileError| {
+        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
+        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
+    };
+    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
+    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
+}

@@ -1,0 +1,67 @@
+//! The state that all workers share, and that of one worker. The routes and the doors take these, and these take none of
+//! them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
+use wxmint_store::{Memory, RedisAccess};
+use wxmint_upstream::Tls;
+use wxmint_verify::Verifier;
+
+use super::{feed_pages::FeedPages, polls::Polls, start_error::IssuerStartError};
+use crate::{
+    accounts::FileAccounts,
+    admin::CurrentAdminTokens,
+    apps::CurrentApps,
+    clients::CurrentClients,
+    http::{Readiness, TrustedProxies},
+    login::LoginWorker,
+    platform::Platform,
+    secret_files::WatchedFile,
+    settings::Settings,
+    telemetry::Metrics,
+};
+
+pub struct Issuer {
+    pub(super) settings: Settings,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) apps: Arc<CurrentApps>,
+    /// The file that the keys came from; `None` if they were made for this process.
+    pub(super) key_file: Option<WatchedFile>,
+    pub(super) vault_file: Option<WatchedFile>,
+    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
+    pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
+    /// The users, if they come from a file.
+    pub(super) users: Option<(WatchedFile, FileAccounts)>,
+    pub(super) metrics: Metrics,
+    pub(super) readiness: Readiness,
+    pub(super) workers: u32,
+    /// The clients that may ask for a scan. Without them the paths for it are not there.
+    pub(super) clients: Option<CurrentClients>,
+    pub(super) clients_file: Option<WatchedFile>,
+    /// Without it there are no merchants, and the path for WeChat's pushes is not there.
+    pub(super) platform: Option<Arc<Platform>>,
+    pub(super) verifier: Verifier,
+    pub(super) minter: Arc<Minter>,
+    pub(super) vault: Arc<ArcSwap<Vault>>,
+    pub(super) tls: Tls,
+    /// `None` if the settings ask for the store in memory.
+    pub(super) redis: Option<RedisAccess>,
+    /// The store of all workers, if the settings ask for the store in memory.
+    pub(super) memory: Memory,
+    pub(super) proxies: TrustedProxies,
+    pub(super) pages: FeedPages,
+    pub(super) polls: Polls,
+}
+
+pub(super) struct IssuerWorker {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) login: LoginWorker,
+}
+
+impl IssuerWorker {
+    pub(super) fn new(issuer: &Arc<Issuer>) -> Result<Self, IssuerStartError> {
+        Ok(Self { issuer: Arc::clone(issuer), login: issuer.login_worker()? })
+    }
+}
