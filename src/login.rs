@@ -30,7 +30,7 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, UnionId, is_code_of_wechat};
 use wxmint_keys::{token::ExtraClaims, vault::Sealed};
 use wxmint_store::{
-    AttemptId, BindingState, Bound, Cell, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LoginRecord, Meter,
+    AttemptId, BindingState, Bound, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LimitKey, LoginRecord, Meter,
     Newcomer, Recorded, TakenTicket, Ticket, TicketHolder,
 };
 use wxmint_wechat::{App, CallError, Session};
@@ -58,6 +58,17 @@ const IP: &str = "ip";
 pub const OPENID: &str = "openid";
 pub const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";
+
+/// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
+const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, device::LOOKS];
+/// Failed passwords, by the digest of the user name.
+const NAMES: &str = "names";
+/// Requests that have WeChat asked.
+const PHONE: &str = "phone";
+const CHECK: &str = "check";
+const RESET: &str = "reset";
+const ENCRYPT_KEYS: &str = "encrypt-keys";
+const LOGOUTS: &str = "logouts";
 
 /// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
@@ -117,7 +128,7 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Entrant, LoginError> {
         self.check_accepted(&request.identity)?;
-        let mut meter = Meter { cell: Cell::Address(address.to_owned()), rate: self.policy.limits.ip };
+        let mut meter = Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
@@ -132,7 +143,7 @@ impl LoginWorker {
                 }
                 if app.secret().is_none() {
                     // One merchant's storm is not another's.
-                    meter.cell = Cell::Address(format!("{address} {}", app.id));
+                    meter.key = LimitKey::new(IP, format!("{address} {}", app.id));
                 }
                 let order = self.claim(app, code, attempt, address, &meter).await?;
                 let session = self.exchange(app, code, attempt).await?;

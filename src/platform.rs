@@ -22,6 +22,8 @@ pub const REFUSAL: &str = "refusal";
 /// How the store names that WeChat's list of merchants has been compared once.
 pub const COMPARED: &str = "compared";
 const MERCHANT: &str = "merchant:";
+/// The kind by which the work on a change of a merchant's is counted, so that replicas share it.
+pub const COUNTED: &str = "merchant";
 const CODE: &str = "code:";
 /// For how many seconds an authorization code says which merchant it is of: as long as it lives at WeChat.
 const CODE_SHOWS_FOR: i64 = 600;

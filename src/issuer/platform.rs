@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use utoipa::OpenApi;
 use wxmint_ids::AppId;
-use wxmint_store::{Cell, Expected, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
+use wxmint_store::{Expected, LimitKey, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
 
 use self::departures::Departures;
 use super::{
@@ -24,7 +24,7 @@ use crate::{
         described::{DescribedRoute, POST, Routes, routes},
     },
     login::{LoginError, LoginWorker},
-    platform::{Known, Platform, digest_of},
+    platform::{COUNTED, Known, Platform, digest_of},
     telemetry::admit_line,
 };
 
@@ -181,7 +181,7 @@ impl Desk {
     }
 
     async fn let_in(&self, app: &AppId, code: &Matter) -> Result<(), LoginError> {
-        let meter = Meter { cell: Cell::Merchant(app.clone(), digest_of(code)), rate: TRIED };
+        let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(code)), rate: TRIED };
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
             return Ok(());
@@ -215,8 +215,8 @@ impl Desk {
     }
 
     async fn compare(&self) -> Result<(), LoginError> {
-        let list = Cell::Merchant(self.platform.component.id.clone(), "list".into());
-        let meter = Meter { cell: list, rate: COMPARED_AT_MOST };
+        let list = LimitKey::of_app(&self.platform.component.id, COUNTED, "list");
+        let meter = Meter { key: list, rate: COMPARED_AT_MOST };
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }

@@ -1,5 +1,5 @@
-//! The state that all workers share, and that of one worker. The routes and the doors take these, and these take none of
-//! them.
+//! The state that all workers share, and that of one worker. The routes and the doors take these, and these take none
+//! of them.
 
 use std::sync::Arc;
 

@@ -4,10 +4,10 @@
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_keys::token::ExtraClaims;
-use wxmint_store::{AttemptId, BindingState, Bound, Cell, Meter, Ticket, TicketHolder, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
 use super::{
-    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME, Vacancy,
+    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, NAMES, Operator, USERNAME, Vacancy,
     operator::release_unionid,
 };
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
@@ -175,8 +175,8 @@ impl LoginWorker {
     /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
     /// wrong password stays counted.
     async fn check_password(&self, person: &Person, name: &Username, password: &Password) -> Result<Named, LoginError> {
-        let cell = Cell::Attempts(person.clone(), digest_of(name));
-        let meter = Meter { cell, rate: self.policy.limits.username };
+        let key = LimitKey::of_person(person, NAMES, digest_of(name));
+        let meter = Meter { key, rate: self.policy.limits.username };
         let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password).await;
         if !matches!(checked, Ok(None)) {

@@ -21,7 +21,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{AppId, DeviceCode, UserCode};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
-use wxmint_store::{Cell, DeviceRequest, Grant, Issued, Meter, Opened, Poll, StoreError, TokenState, limits::TooMany};
+use wxmint_store::{
+    DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState, limits::TooMany,
+};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::Scene;
 
@@ -33,6 +35,13 @@ use crate::{
 
 /// The limit of open requests of an address. No variable sets it.
 const OPEN_REQUESTS: &str = "open_requests";
+/// Requests of pages are counted by address.
+const REQUESTS: &str = "device";
+/// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, and device codes
+/// that are nobody's.
+const TRIES: &str = "device-tries";
+/// Looks and denials of a person.
+pub(super) const LOOKS: &str = "device";
 /// The limit of mini-program codes of one request. No variable sets it.
 const PICTURES: &str = "pictures";
 /// How often a user code is drawn anew that another request has.
@@ -86,7 +95,7 @@ impl LoginWorker {
             return Err(UnknownApp::NotConfigured.into());
         }
         let counted_by = if client.is_back_end() { format!("{} {address}", client.id) } else { address.to_owned() };
-        self.count_by(Cell::Devices(counted_by.clone())).await?;
+        self.count_by(REQUESTS, &counted_by).await?;
         let request = DeviceRequest {
             client: client.id.clone(),
             app: client.app.clone(),
@@ -113,7 +122,7 @@ impl LoginWorker {
         clients: &Clients,
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
-        self.count_by(Cell::DeviceTries(address.to_owned())).await?;
+        self.count_by(TRIES, address).await?;
         let Some(found) = self.store.find_device(code, None).await?.filter(|found| found.approver.is_none()) else {
             return Ok(None);
         };
@@ -133,8 +142,8 @@ impl LoginWorker {
         drawn.map(Some)
     }
 
-    async fn count_by(&self, cell: Cell) -> Result<(), LoginError> {
-        let meter = Meter { cell, rate: self.policy.limits.ip };
+    async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
+        let meter = Meter { key: LimitKey::new(kind, address), rate: self.policy.limits.ip };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
     }
 
@@ -164,7 +173,7 @@ impl LoginWorker {
                 return Ok(Fetched::Not(Poll::Repeated(token)));
             }
             Poll::Unknown => {
-                self.count_by(Cell::DeviceTries(address.to_owned())).await?;
+                self.count_by(TRIES, address).await?;
                 return Ok(Fetched::Not(Poll::Unknown));
             }
             other => return Ok(Fetched::Not(other)),

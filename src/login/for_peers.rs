@@ -6,10 +6,10 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{PersonalCall, StoreError};
+use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::{LoginError, LoginWorker, Usable, worker::new_attempt};
+use super::{ENCRYPT_KEYS, LoginError, LoginWorker, Usable, worker::new_attempt};
 use crate::apps::UnknownApp;
 
 /// The user's signature of some data.
@@ -39,7 +39,7 @@ impl LoginWorker {
     /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>, LoginError> {
         let (PersonSession { person, sealed, .. }, key) = self.latest_session(user, app).await?;
-        self.count_call(&person, PersonalCall::EncryptKeys).await?;
+        self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |app: &_, token: &_| self.wechat.encrypt_keys(app, token, &person.openid, &key).await;
         match self.by_access_token(app, &new_attempt()?, ask).await {
             Err(error) if error.is_stale_session() => {

@@ -10,7 +10,7 @@ use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserS
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, LoginError, SettledState, new_attempt};
+use super::{Binder, COUNTED_OF_A_PERSON, LoginError, SettledState, new_attempt};
 use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
@@ -193,7 +193,7 @@ impl Operator<'_> {
             self.store.strike_off(user, person).await?;
         }
         let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
-        self.store.erase_person(person, &struck).await
+        self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await
     }
 
     /// The user whose the person is. `None` for a person who is not bound.

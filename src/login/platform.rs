@@ -2,19 +2,19 @@
 
 mod tokens;
 
-use std::{cell::Cell as Flag, collections::HashSet};
+use std::{cell::Cell, collections::HashSet};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 use wxmint_ids::{AppId, LoginCode, Person};
-use wxmint_store::{AttemptId, Cell, Claim, Expected, Matter, Meter, Note, Noted, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Matter, Meter, Note, Noted, limits::Rate};
 use wxmint_wechat::{
     App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
     Session, Verdict,
 };
 
 use self::tokens::not_yet;
-use super::{AccessTokenError, LoginError, LoginWorker, Operator, worker::new_attempt};
+use super::{AccessTokenError, IP, LoginError, LoginWorker, Operator, worker::new_attempt};
 use crate::{
     apps::UnknownApp,
     platform::{
@@ -49,7 +49,7 @@ impl LoginWorker {
         meter: &Meter,
     ) -> Result<Claim, LoginError> {
         let rate = Rate { burst: meter.rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..meter.rate };
-        let all = Meter { cell: Cell::Address(format!("{address} *")), rate };
+        let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
         let claiming = self.store.claim_code(&app.id, code, attempt, meter);
         let (counted, claimed) = join(self.store.count(&all), claiming).await;
         match (counted, claimed?) {
@@ -80,7 +80,7 @@ impl LoginWorker {
         code: &LoginCode,
         attempt: &AttemptId,
     ) -> (Result<Session, LoginError>, bool) {
-        let sent = Flag::new(false);
+        let sent = Cell::new(false);
         let component = &platform.component;
         let ask = async |token: &_| {
             sent.set(true);

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::{
-    AttemptId, Cell, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Meter, Store, StoreError, TokenLife,
+    AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Store, StoreError, TokenLife,
     limits::{Counted, Rate},
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
@@ -263,8 +263,8 @@ impl AccessTokens<'_> {
         let mut all = Vec::new();
         for rate in rates {
             let by = if matches!(forcer, Forcer::Peer) { "peer:" } else { "" };
-            let cell = Cell::ForcedRenewals(app.id.clone(), format!("{by}{}", rate.period.as_secs()));
-            let meter = Meter { cell, rate };
+            let key = LimitKey::of_app(&app.id, "forced", format!("{by}{}", rate.period.as_secs()));
+            let meter = Meter { key, rate };
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
                 Err(too_many) => {

@@ -6,13 +6,16 @@ use std::time::Duration;
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{
-    Admission, AttemptId, Binding, Cell, ExchangeOrder, Issued, KeyOf, Meter, PersonalCall, StoreError, TokenState,
-    Tried, limits::Rate,
+    Admission, AttemptId, Binding, ExchangeOrder, Issued, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
+    limits::Rate,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, UNBINDINGS, is_of_client, worker::new_attempt};
+use super::{
+    CHECK, LOGOUTS, LoginError, LoginWorker, OPENID, Operator, PHONE, RESET, SessionError, UNBINDINGS, is_of_client,
+    worker::new_attempt,
+};
 use crate::telemetry::admit_line;
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -66,18 +69,18 @@ impl LoginWorker {
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
     pub async fn phone_number(&self, asking: &Asking, code: &PhoneCode) -> Result<Phone, SessionError> {
-        self.count_call(&asking.person, PersonalCall::Phone).await?;
+        self.count_call(&asking.person, PHONE).await?;
         Ok(self.phone_of(&asking.person, code, &asking.attempt).await?)
     }
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
     /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
-    pub(super) async fn count_call(&self, person: &Person, call: PersonalCall) -> Result<(), LoginError> {
-        let (rate, limit) = match call {
-            PersonalCall::Unbinding => (UNBINDING_RATE, UNBINDINGS),
+    pub(super) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
+        let (rate, limit) = match kind {
+            UNBINDINGS => (UNBINDING_RATE, UNBINDINGS),
             _ => (self.policy.limits.openid, OPENID),
         };
-        let meter = Meter { cell: Cell::Calls(person.clone(), call), rate };
+        let meter = Meter { key: LimitKey::of_person(person, kind, ""), rate };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(limit))
     }
 }
@@ -87,7 +90,7 @@ impl LoginWorker {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, asking: &Asking) -> Result<bool, SessionError> {
         let Some((key, sealed)) = self.current_key(asking).await? else { return Ok(false) };
-        self.count_call(&asking.person, PersonalCall::Check).await?;
+        self.count_call(&asking.person, CHECK).await?;
         let openid = &asking.person.openid;
         let check = async |app: &_, token: &_| self.wechat.check_session(app, token, openid, &key).await;
         let holds = self.by_access_token(&asking.person.app, &asking.attempt, check).await.map_err(undecryptable)?;
@@ -99,7 +102,7 @@ impl LoginWorker {
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, asking: &Asking) -> Result<(), SessionError> {
-        self.count_call(&asking.person, PersonalCall::Reset).await?;
+        self.count_call(&asking.person, RESET).await?;
         let kept = self.open_session(asking).await?;
         let replaced = self.replace_key(asking, kept.order).await;
         self.store.close(&asking.person, Tried::Nothing, &asking.attempt).await?;
@@ -169,7 +172,7 @@ impl LoginWorker {
                 *person = self.own(token, people).map(|own| own.person);
                 match person {
                     Some(own) => {
-                        self.count_call(own, PersonalCall::Logout).await?;
+                        self.count_call(own, LOGOUTS).await?;
                         if !everywhere {
                             self.store.forget(own).await?;
                         }
@@ -194,7 +197,7 @@ impl LoginWorker {
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<(), SessionError> {
         let Asking { person, generation, attempt, .. } = self.asking(token).await?;
         *whom = Some(person.clone());
-        let permit = async || self.count_call(&person, PersonalCall::Unbinding).await;
+        let permit = async || self.count_call(&person, UNBINDINGS).await;
         let was_made = !self.accounts.accepts().anything();
         let binding = if was_made { self.store.binding(&person).await? } else { None };
         self.binder(&person, None, &attempt).dissolve(&token.user, generation, permit).await?;

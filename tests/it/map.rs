@@ -178,7 +178,7 @@ fn modules_of_the_issuer() -> Rooms {
             without_tests(&code).split("use crate::").enumerate().fold(String::new(), |own, (n, part)| {
                 own + if n == 0 { part } else { part.split_once(';').map_or("", |(_, rest)| rest) }
             });
-        let words: BTreeSet<_> = own.split("::").map(|before| last_word(before)).collect();
+        let words: BTreeSet<_> = own.split("::").map(last_word).collect();
         let named = names.iter().filter(|name| **name != place(path) && words.contains(name.as_str())).cloned();
         modules.entry(place(path)).or_default().extend(named);
     }

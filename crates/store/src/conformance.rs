@@ -101,8 +101,11 @@ fn record(openid: &str, order: &ExchangeOrder, key: &str, candidate: &str) -> Lo
 
 const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
 
+/// A kind of counts of a person.
+const NAMES: &str = "names";
+
 fn visit(address: &str, rate: Rate) -> Meter {
-    Meter { cell: Cell::Address(address.into()), rate }
+    Meter { key: LimitKey::new("ip", address), rate }
 }
 
 fn often() -> Meter {
@@ -466,7 +469,7 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<dyn Store>) {
 
 async fn attempts_are_counted_and_given_back(store: Rc<dyn Store>) {
     let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
-    let meter = |name: &str| Meter { cell: Cell::Attempts(person("o1"), name.into()), rate };
+    let meter = |name: &str| Meter { key: LimitKey::of_person(&person("o1"), NAMES, name), rate };
     let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
     for _ in 0..5 {
         store.uncount(&meter("a"), counted("a").await).await.expect("given back");
@@ -1029,15 +1032,15 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
-    let cell = Cell::Attempts(owner.clone(), "name".into());
+    let key = LimitKey::of_person(&owner, NAMES, "name");
     let rate = Rate { burst: 10, period: Duration::from_secs(300) };
-    store.count(&Meter { cell, rate }).await.expect("counted").expect("the first");
-    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is bound");
+    store.count(&Meter { key, rate }).await.expect("counted").expect("the first");
+    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is bound");
     store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
     store.leave(&owner, &Bound { user: user.clone(), ..bound_to(1, "user-1") }).await.expect("left");
-    assert_eq!(store.erase_person(&owner, &[]).await, Ok(None), "who is leaving");
+    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
     store.set_free(&owner, 1).await.expect("free");
     store
@@ -1049,9 +1052,9 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         )
         .await
         .expect("late");
-    let found = store.erase_person(&owner, &[]).await.expect("an answer").expect("who is free");
+    let found = store.erase_person(&owner, &[], &[NAMES]).await.expect("an answer").expect("who is free");
     assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
-    assert_eq!(store.erase_person(&owner, &[]).await, Ok(Some(ErasedPerson::default())), "a repetition");
+    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(Some(ErasedPerson::default())), "a repetition");
     assert_eq!(store.session_keys(&owner).await, Ok(None));
     assert_eq!(store.unionids_of(&user).await, Ok(vec![unionid.clone()]));
     assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
@@ -1146,9 +1149,9 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Dismissed), "late");
     store.dismiss(&mine, &owner, 2, second()).await.expect("late");
     assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
-    store.erase_person(&owner, &[&full]).await.expect("an answer").expect("who is free");
+    store.erase_person(&owner, &[&full], &[NAMES]).await.expect("an answer").expect("who is free");
     assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
-    store.erase_person(&owner, &[&mine]).await.expect("an answer").expect("who is free");
+    store.erase_person(&owner, &[&mine], &[NAMES]).await.expect("an answer").expect("who is free");
     assert_eq!(left_by(store, "o1").await, []);
     assert_eq!(store.admit(&owner, 3, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
 }
@@ -1932,8 +1935,8 @@ mod redis_only {
         let server = redis_server::RedisServer::start().await;
         let store = server.store();
         let meter = |name: &str| {
-            let cell = Cell::Attempts(person("o1"), name.to_owned());
-            Meter { cell, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
+            let key = LimitKey::of_person(&person("o1"), NAMES, name);
+            Meter { key, rate: Rate { burst: 1, period: Duration::from_secs(300) } }
         };
         let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
         for (field, events) in [("old:1", "9"), ("lin:2", "9")] {

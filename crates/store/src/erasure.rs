@@ -40,8 +40,9 @@ pub trait Erasure {
     async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()>;
 
     /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are
-    /// not `struck`. `None` if the person is bound, or is being bound or freed.
-    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>>;
+    /// not `struck`; and what is counted of the person by these kinds of `LimitKey`. `None` if the person is bound, or
+    /// is being bound or freed.
+    async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>>;
 
     /// The unionids that are linked to the user. Looks at all keys.
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>>;

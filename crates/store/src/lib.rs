@@ -172,42 +172,40 @@ pub enum Claim {
 /// An event that is counted, and how often it may happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meter {
-    pub cell: Cell,
+    pub key: LimitKey,
     pub rate: Rate,
 }
 
+/// Events are counted by this: a kind, which its owner names, and the events of it that count together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Cell {
-    /// Logins from an address, or from an IPv6 network of 64 bits.
-    Address(String),
-    /// Requests of pages from an address.
-    Devices(String),
-    /// Requests of strangers from an address who may have guessed a code: pictures, approvals without a token, device
-    /// codes that are nobody's.
-    DeviceTries(String),
-    Logins(Person),
-    /// Failed passwords of a person for a user name, which is given by its digest.
-    Attempts(Person, String),
-    /// Requests with a person's token, each kind by itself.
-    Calls(Person, PersonalCall),
-    /// Forced renewals of an app's access token: by whom, and in periods of how many seconds.
-    ForcedRenewals(AppId, String),
-    /// The work of a platform on a change of a merchant's, which is given by its digest.
-    Merchant(AppId, String),
-    Polls(String),
+pub struct LimitKey {
+    pub(crate) scope: Scope,
+    pub(crate) kind: &'static str,
+    pub(crate) key: String,
 }
 
-/// A kind of request with a person's token, or in a person's name. The first four have WeChat asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PersonalCall {
-    Phone,
-    Check,
-    Reset,
-    EncryptKeys,
-    Logout,
-    Unbinding,
-    /// A look at a page's request, or a denial.
-    Device,
+/// The keys of one scope are together in Redis, and an erasure of a person takes the person's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    Free,
+    App(AppId),
+    Person(Person),
+}
+
+impl LimitKey {
+    /// Events of an address, for example.
+    pub fn new(kind: &'static str, key: impl Into<String>) -> Self {
+        Self { scope: Scope::Free, kind, key: key.into() }
+    }
+
+    pub fn of_app(app: &AppId, kind: &'static str, key: impl Into<String>) -> Self {
+        Self { scope: Scope::App(app.clone()), kind, key: key.into() }
+    }
+
+    /// Those who erase a person name the kind: [`Erasure::erase_person`]. All keys of the kind have one rate.
+    pub fn of_person(person: &Person, kind: &'static str, key: impl Into<String>) -> Self {
+        Self { scope: Scope::Person(person.clone()), kind, key: key.into() }
+    }
 }
 
 /// A login writes this, in one atomic step.

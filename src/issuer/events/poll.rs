@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_store::{
-    Cell, Ended, Meter, ReadEnds, StoreError,
+    Ended, LimitKey, Meter, ReadEnds, StoreError,
     limits::{Rate, TooMany},
 };
 
@@ -81,7 +81,7 @@ struct Events {
 pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
     let receiver = receiver(&request, &worker)?;
     let (name, place) = (receiver.name(), worker.issuer.polls.place(receiver.name())?);
-    let meter = Meter { cell: Cell::Polls(name.to_owned()), rate: RATE };
+    let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
     worker.login.store.count(&meter).await?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
     })?;

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::{
-    Cell, Matter, Meter, Redis, TICKET_TTL,
+    LimitKey, Matter, Meter, Redis, TICKET_TTL,
     limits::Rate,
     walk::{Page, Place, Step},
 };
@@ -21,7 +21,7 @@ use super::Desk;
 use crate::{
     clock::now,
     login::LoginError,
-    platform::{Standing, digest_of},
+    platform::{COUNTED, Standing, digest_of},
     telemetry::admit_line,
 };
 
@@ -171,7 +171,7 @@ impl Desk {
         let since = self.oldest_token().await?;
         for (app, merchant) in new {
             let matter = merchant.matter.clone();
-            let meter = Meter { cell: Cell::Merchant(app.clone(), digest_of(&matter)), rate: TRIED };
+            let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(&matter)), rate: TRIED };
             let stage = match self.login.store.count(&meter).await {
                 Ok(Err(later)) => Stage::Elsewhere(Instant::now() + later.retry_after),
                 // An app whose AppSecret is here as well logs in by that.

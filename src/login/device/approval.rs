@@ -2,15 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, UserCode};
-use wxmint_store::{
-    Admission, Approver, BindingState, Cell, Decided, DeviceRequest, FoundDevice, Grant, Issued, PersonalCall,
-    TokenState,
-};
+use wxmint_store::{Admission, Approver, BindingState, Decided, DeviceRequest, FoundDevice, Grant, Issued, TokenState};
 
 use super::super::{
     Asking, BindError, Entrant, LoginError, LoginRequest, LoginTrail, LoginWorker, worker::new_attempt,
 };
-use super::{DeviceError, mark_of_client, of_request};
+use super::{DeviceError, LOOKS, TRIES, mark_of_client, of_request};
 use crate::clients::{Client, Clients};
 
 /// A phone sends this to approve a request.
@@ -36,7 +33,7 @@ impl LoginWorker {
         code: &UserCode,
         client: &mut Option<AppId>,
     ) -> Result<FoundDevice, DeviceError> {
-        self.count_call(&asking.person, PersonalCall::Device).await?;
+        self.count_call(&asking.person, LOOKS).await?;
         let found = self.store.find_device(code, Some(&asking.person.app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
         *client = Some(found.request.client.clone());
@@ -103,10 +100,10 @@ impl LoginWorker {
         trail: &mut LoginTrail,
     ) -> Result<(), LoginError> {
         let Some(Asking { person, user, .. }) = asking else {
-            return self.count_by(Cell::DeviceTries(address.to_owned())).await;
+            return self.count_by(TRIES, address).await;
         };
         (trail.app, trail.person, trail.user) = (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
-        self.count_call(person, PersonalCall::Device).await
+        self.count_call(person, LOOKS).await
     }
 
     /// The token that the client may fetch, dated with this login.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Cell, Expected, Fingerprint, Matter, Meter, Note, limits::Rate};
+use wxmint_store::{AttemptId, Expected, Fingerprint, LimitKey, Matter, Meter, Note, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::super::{
     AccessTokenError, AccessTokens,
     shared_access_token::{Forcer, Wanted},
 };
-use crate::platform::{Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of};
+use crate::platform::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
@@ -61,7 +61,7 @@ impl AccessTokens<'_> {
     ) -> Result<(), AccessTokenError> {
         if self.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
             // Several who report the same token are one.
-            let report = Meter { cell: Cell::Merchant(app.id.clone(), refused.as_str().to_owned()), rate: REPORTED };
+            let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
             let counted = self.may_force(app, Forcer::Peer, REPLACED).await?;
             if self.store.count(&report).await?.is_err() {
                 self.uncount(counted).await?;
@@ -80,7 +80,7 @@ impl AccessTokens<'_> {
         let Ticket { at, sealed } =
             known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
         if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == *at) {
-            let meter = Meter { cell: Cell::Merchant(component.id.clone(), REFUSAL.into()), rate: ASKED_AGAIN };
+            let meter = Meter { key: LimitKey::of_app(&component.id, COUNTED, REFUSAL), rate: ASKED_AGAIN };
             if self.store.count(&meter).await?.is_err() {
                 return Err(refusal.error().into());
             }

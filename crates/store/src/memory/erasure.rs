@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    super::{Cell, ErasedPerson, Erasure, Person, Result},
-    Memory, Shelves,
+    super::{ErasedPerson, Erasure, LimitKey, Person, Result, Scope},
+    LOGINS, Memory, Shelves,
 };
 
 #[async_trait(?Send)]
@@ -27,21 +27,15 @@ impl Erasure for Memory {
         Ok(())
     }
 
-    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>> {
+    async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>> {
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
         binding.left.retain(|user, _| !struck.contains(&user));
         let Some(bindings) = binding.erase() else { return Ok(None) };
-        let of_person = |cell: &Cell| match cell {
-            Cell::Logins(of) | Cell::Calls(of, _) | Cell::Attempts(of, _) => of == person,
-            Cell::Address(_)
-            | Cell::Devices(_)
-            | Cell::DeviceTries(_)
-            | Cell::ForcedRenewals(..)
-            | Cell::Merchant(..)
-            | Cell::Polls(_) => false,
+        let is_erased = |key: &LimitKey| {
+            key.scope == Scope::Person(person.clone()) && (key.kind == LOGINS || limits.contains(&key.kind))
         };
-        let cells = shelves.erase_cells(of_person);
+        let cells = shelves.erase_cells(is_erased);
         Ok(Some(ErasedPerson {
             bindings: bindings.into(),
             session_keys: shelves.sessions.remove(person).is_some().into(),
@@ -72,7 +66,7 @@ impl Erasure for Memory {
 }
 
 impl Shelves {
-    fn erase_cells(&mut self, wanted: impl Fn(&Cell) -> bool) -> u64 {
+    fn erase_cells(&mut self, wanted: impl Fn(&LimitKey) -> bool) -> u64 {
         let before = self.cells.len();
         self.cells.retain(|cell, _| !wanted(cell));
         (before - self.cells.len()) as u64

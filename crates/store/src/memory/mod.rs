@@ -22,12 +22,15 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
 use super::{
-    AttemptId, Binding, BindingState, CLAIM_TTL, Cell, Claim, ExchangeOrder, ExchangedKey, LoginRecord, Meter,
+    AttemptId, Binding, BindingState, CLAIM_TTL, Claim, ExchangeOrder, ExchangedKey, LimitKey, LoginRecord, Meter,
     Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
 };
 use crate::limits::{Counted, Counts, Rate, TooMany};
 
 /// Shared by all workers of one process.
+/// The kind by which logins of a person are counted.
+pub(super) const LOGINS: &str = "logins";
+
 #[derive(Clone)]
 pub struct Memory {
     shelves: Arc<Mutex<Shelves>>,
@@ -48,7 +51,7 @@ struct Shelves {
     devices: HashMap<UserCode, device::StoredDevice>,
     /// Until when a user may have a token: the user, the client, and the app through which it was approved.
     client_tokens: HashMap<(UserId, AppId, AppId), i64>,
-    cells: HashMap<Cell, CountedEvents>,
+    cells: HashMap<LimitKey, CountedEvents>,
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
@@ -95,7 +98,7 @@ impl Memory {
 impl Store for Memory {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let (now, mut shelves) = self.open();
-        if let Err(refused) = shelves.count(meter.cell.clone(), meter.rate, now) {
+        if let Err(refused) = shelves.count(meter.key.clone(), meter.rate, now) {
             return Ok(Claim::Limited(refused));
         }
         shelves.codes.retain(|_, claimed| claimed.until > now);
@@ -127,7 +130,7 @@ impl Store for Memory {
             return Ok(Recorded::Newcomer);
         }
         let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
-        let counted = shelves.count(Cell::Logins(record.person.clone()), record.rate, now);
+        let counted = shelves.count(LimitKey::of_person(&record.person, LOGINS, ""), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
         let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
         if let Some(intent) = intent
@@ -161,11 +164,11 @@ impl Store for Memory {
 
     async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {
         let now = (self.clock)();
-        Ok(self.shelves().count(meter.cell.clone(), meter.rate, now))
+        Ok(self.shelves().count(meter.key.clone(), meter.rate, now))
     }
 
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
-        if let Some(events) = self.shelves().cells.get_mut(&meter.cell) {
+        if let Some(events) = self.shelves().cells.get_mut(&meter.key) {
             events.counts.give_back(counted);
         }
         Ok(())
@@ -218,9 +221,9 @@ impl Shelves {
         Some(SessionKeys { current: keys.next()?, previous: keys.next() })
     }
 
-    fn count(&mut self, cell: Cell, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {
+    fn count(&mut self, key: LimitKey, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {
         self.cells.retain(|_, events| events.until > now);
-        let events = self.cells.entry(cell).or_insert_with(|| CountedEvents { counts: Counts::default(), until: now });
+        let events = self.cells.entry(key).or_insert_with(|| CountedEvents { counts: Counts::default(), until: now });
         let counted = rate.admit(&mut events.counts, micros(now))?;
         events.until = now + rate.life();
         Ok(counted)

@@ -11,7 +11,7 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, PersonalCall, Result, StoreError},
+    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError},
     Call, Redis, Script,
     binding::NO_PEOPLE,
     name, packed, replace, script, unreadable,
@@ -46,31 +46,24 @@ impl Erasure for Redis {
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
-    async fn erase_person(&self, person: &Person, struck: &[&UserId]) -> Result<Option<ErasedPerson>> {
+    async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>> {
         let mut script = ERASE_PERSON.on(&[
             &name::binding(person),
             &name::left(person),
             &name::session(person),
             &name::tries(person),
             &name::logins(person),
-            &name::attempts(person),
-            &name::calls(person, PersonalCall::Phone),
-            &name::calls(person, PersonalCall::Check),
-            &name::calls(person, PersonalCall::Reset),
-            &name::calls(person, PersonalCall::EncryptKeys),
-            &name::calls(person, PersonalCall::Logout),
-            &name::calls(person, PersonalCall::Unbinding),
-            &name::calls(person, PersonalCall::Device),
         ]);
         script.arg(NUMBERS_KEPT.as_secs());
         for user in struck {
             script.arg(packed::user(user));
         }
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
-        match erased[..] {
-            [bindings, session_keys, counters] => Ok(Some(ErasedPerson { bindings, session_keys, counters })),
-            _ => Ok(None),
-        }
+        let [bindings, session_keys, counters] = erased[..] else { return Ok(None) };
+        let mut counted = Call::at(&name::logins(person));
+        counted.cmd("DEL").arg(limits.iter().map(|kind| name::limit_of(person, kind)).collect::<Vec<_>>());
+        let others: u64 = if limits.is_empty() { 0 } else { self.link.run_confirmed("erase_person", counted).await? };
+        Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))
     }
 
     async fn unionids_of(&self, user: &UserId) -> Result<Vec<UnionId>> {

@@ -14,7 +14,7 @@ use std::{
 use redis::{Value, from_redis_value};
 
 use super::{
-    super::{Cell, Meter, Result},
+    super::{Meter, Result, Scope},
     Call, Redis, Script, name, script, unreadable,
 };
 use crate::limits::{Counted, Counts, Rate, TooMany};
@@ -80,10 +80,12 @@ impl Counter {
 
 impl Redis {
     pub(super) fn counter(&self, meter: &Meter) -> Counter {
-        let (key, now) = (name::cell(&meter.cell), self.now_micros());
-        let (prefix, earlier) = match &meter.cell {
-            Cell::Attempts(_, name) => (format!("{name}:"), None),
-            _ => (String::new(), self.earlier.of(&key, meter.rate.part_at(now))),
+        let (key, now) = (name::limit(&meter.key), self.now_micros());
+        let (prefix, earlier) = match (&meter.key.scope, &*meter.key.key) {
+            (Scope::Free | Scope::App(_), _) | (_, "") => {
+                (String::new(), self.earlier.of(&key, meter.rate.part_at(now)))
+            }
+            (Scope::Person(_), of_kind) => (format!("{of_kind}:"), None),
         };
         Counter { key, prefix, rate: meter.rate, now, earlier }
     }

@@ -3,7 +3,7 @@
 
 use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserCode, UserId};
 
-use crate::{Cell, Person, PersonalCall, Ticket, short_digest};
+use crate::{LimitKey, Person, Scope, Ticket, short_digest};
 
 macro_rules! of_person {
     ($($(#[$doc:meta])* $name:ident = $what:literal;)+) => {
@@ -18,8 +18,6 @@ of_person! {
     left = "left";
     tries = "limit:tries";
     logins = "limit:eighths:logins";
-    /// Failed passwords for all user names: one key, so that an erasure finds it.
-    attempts = "limit:eighths:names";
 }
 
 /// The code is stored hashed, because it is a credential for some minutes.
@@ -41,31 +39,17 @@ pub(super) fn access_token(app: &AppId) -> String {
     format!("wxmint:{{{app}}}:access-token")
 }
 
-pub(super) fn cell(cell: &Cell) -> String {
-    match cell {
-        Cell::Address(address) => ["wxmint:limit:eighths:ip:", address].concat(),
-        Cell::Devices(address) => ["wxmint:limit:eighths:device:", address].concat(),
-        Cell::DeviceTries(address) => ["wxmint:limit:eighths:device-tries:", address].concat(),
-        Cell::Logins(person) => logins(person),
-        Cell::Attempts(person, _) => attempts(person),
-        Cell::Calls(person, call) => calls(person, *call),
-        Cell::Merchant(app, change) => format!("wxmint:{{{app}}}:limit:eighths:merchant:{change}"),
-        Cell::Polls(receiver) => ["wxmint:limit:eighths:polls:", receiver].concat(),
-        Cell::ForcedRenewals(app, seconds) => format!("wxmint:{{{app}}}:limit:eighths:forced:{seconds}"),
+pub(super) fn limit(LimitKey { scope, kind, key }: &LimitKey) -> String {
+    match scope {
+        Scope::Free => ["wxmint:limit:eighths:", kind, ":", key].concat(),
+        Scope::App(app) => format!("wxmint:{{{app}}}:limit:eighths:{kind}:{key}"),
+        Scope::Person(person) => limit_of(person, kind),
     }
 }
 
-pub(super) fn calls(person: &Person, call: PersonalCall) -> String {
-    let what = match call {
-        PersonalCall::Phone => "limit:eighths:phone",
-        PersonalCall::Check => "limit:eighths:check",
-        PersonalCall::Reset => "limit:eighths:reset",
-        PersonalCall::EncryptKeys => "limit:eighths:encrypt-keys",
-        PersonalCall::Logout => "limit:eighths:logouts",
-        PersonalCall::Unbinding => "limit:eighths:unbindings",
-        PersonalCall::Device => "limit:eighths:device",
-    };
-    of_person(person, what)
+/// One key has all events of a kind, so that an erasure finds them.
+pub(super) fn limit_of(person: &Person, kind: &str) -> String {
+    of_person(person, &["limit:eighths:", kind].concat())
 }
 
 pub(super) fn user(user: &UserId) -> String {
@@ -179,10 +163,9 @@ mod tests {
         // An AppID and an openid have neither braces nor colons.
         for odd in ["-", "_", "0", "a", "Z"] {
             let person = Person { app: odd.parse().expect("an AppID"), openid: odd.parse().expect("an openid") };
-            let calls = [PersonalCall::Phone, PersonalCall::Check, PersonalCall::Reset];
-            let mut keys: Vec<String> = calls.iter().map(|call| name::calls(&person, *call)).collect();
-            keys.extend([name::binding(&person), name::session(&person), name::logins(&person), name::tries(&person)]);
-            keys.push(name::cell(&Cell::Attempts(person, short_digest("}{%").to_string())));
+            let mut keys =
+                vec![name::binding(&person), name::session(&person), name::logins(&person), name::tries(&person)];
+            keys.push(name::limit(&LimitKey::of_person(&person, "names", short_digest("}{%").to_string())));
             let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
             assert_eq!(slots.len(), 1, "{keys:?}");
         }

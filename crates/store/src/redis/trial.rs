@@ -36,7 +36,7 @@ impl Redis {
         call.arg(u32::MAX).arg(LIFE).arg("");
         let claim = name::tries(stranger);
         call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
-        let cell = name::attempts(stranger);
+        let cell = name::limit_of(stranger, "names");
         call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
         call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell);
         call

@@ -1,12 +1,11 @@
--- Takes a person one step further in the binding protocol, if the person still stands where the step begins.
--- KEYS: binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs.
--- Needs session.lua.
+-- Takes a person one step further in the binding protocol, if the person still stands where the step begins. KEYS:
+-- binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs. Needs
+-- session.lua.
 --   'intend': free -> intended. User, made, by unionid.
 --   'bind': intended -> bound. Fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
 --   'drop': intended -> free, without session keys.
 --   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
--- it, and up to
---     the last exchange, if the clock has stepped back since.
+--     it, and up to the last exchange, if the clock has stepped back since.
 --   'free': leaving -> free, dissolved.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.

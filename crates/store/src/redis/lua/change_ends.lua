@@ -2,23 +2,18 @@
 -- 'date' also the user's list. ARGV: step, and what the step needs. Needs ends.lua. No key expires by the clock of
 -- Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
--- user is blocked;
---     nothing is noted if it is after the latest one.
+--     user is blocked; nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
--- The second
---     up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it may differ,
--- iat of the
---     token that asks ('' for none).
+--     The second up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it
+--     may differ, iat of the token that asks ('' for none).
 --   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
--- appid; or with a
---     last second up to that one.
+--     appid; or with a last second up to that one.
 --   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
 --   'restore': ends again up to a second what has been lost. A field of the user's ends, the second.
 --   'published': notes that an end is in the stream, if no later one waits to be put there. The field of ends that
--- wait, the end.
+--     wait, the end.
 --   'forget': forgets the ends that no token can be left for. The first second that is still needed. An end that is not
--- in the
---     stream yet is needed.
+--     in the stream yet is needed.
 -- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or ''. They always
 -- write, so that a repetition also waits until a replica has the end. If Redis is ahead by more, they only answer that:
 -- see now_or_ahead.

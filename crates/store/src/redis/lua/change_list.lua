@@ -2,9 +2,8 @@
 -- off (one hash slot). ARGV: step, seconds, and what the step needs.
 --   'expire': lets the list expire if it admits nobody any more, unless the user is blocked.
 --   'strike': strikes a person off who is gone from it. For so many seconds the number of the person stays, so that
--- late commands
---     change nothing. Where nobody else is on the list, the list itself keeps the greatest number, and a block stays.
--- Person.
+--     late commands change nothing. Where nobody else is on the list, the list itself keeps the greatest number, and a
+--     block stays. Person.
 local person, number, floor, block, others = ARGV[3], 0, 0, false, false
 if person then
   if redis.call('HEXISTS', KEYS[1], person) == 1 then

@@ -7,8 +7,7 @@
 --   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
 --   'approve': approver, user, token, iat, exp, claims. 'deny'. Both answer 1, or 0 if it has ended.
 --   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
--- then. Answers {} for an
---     unknown one, or what the page is told, and with 'approved' and 'taken' the token.
+--     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the token.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function keep(...)

@@ -1,5 +1,5 @@
--- Erases what is stored of a person who is bound to nobody. KEYS: binding, users left, session, tries, and the cells of
--- logins, failed passwords and requests (one hash slot). ARGV: seconds for which the number of the last binding stays,
+-- Erases what is stored of a person who is bound to nobody. KEYS: binding, users left, session, tries, and the cell of
+-- logins (one hash slot). ARGV: seconds for which the number of the last binding stays,
 -- so that late commands for it change nothing; then the users whose lists do not name the person any more. Answers {}
 -- for somebody who is bound or half bound, or how many records, session keys and counts there were.
 if #ARGV > 1 then
@@ -15,5 +15,4 @@ if held[1] then
   redis.call('HSET', KEYS[1], 'g', held[1])
   redis.call('EXPIRE', KEYS[1], ARGV[1])
 end
-return {records, redis.call('DEL', KEYS[3]),
-  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13])}
+return {records, redis.call('DEL', KEYS[3]), redis.call('DEL', KEYS[4], KEYS[5])}
