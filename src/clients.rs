@@ -107,8 +107,7 @@ pub struct ClientsFile<C> {
     pub clients: Vec<C>,
 }
 
-/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so an unknown member is a
-/// mistake.
+/// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are mistakes.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {

@@ -1,5 +1,4 @@
-//! Acts of a business at WeChat in a user's name, on the admin listener: signatures, encrypt keys and the one access
-//! token.
+//! Acts of a business at WeChat in a user's name, on the admin listener: signatures, encrypt keys, the access token.
 
 mod access_token;
 mod attacks;

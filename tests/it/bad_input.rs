@@ -304,8 +304,7 @@ fn framings() -> Vec<Case> {
     cases
 }
 
-/// Requests that are no HTTP or could be read in two ways, as a request for `path` of another listener; each with its
-/// name.
+/// Requests that are no HTTP or could be read in two ways, as a request for another listener's `path`; with names.
 pub(crate) fn no_http(path: &str) -> Vec<(String, String)> {
     let asked = |case: Case| (case.name, String::from_utf8_lossy(&case.request).replace("/login", path));
     [heads(), framings()].concat().into_iter().map(asked).collect()

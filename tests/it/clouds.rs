@@ -1,5 +1,4 @@
-//! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's whole life through
-//! each.
+//! Managed Redis products, by stand-ins that keep the rules which docs/redis.md names: wxmint's life through each.
 
 mod lua;
 pub(crate) mod proxy;

@@ -8,12 +8,10 @@ use crate::{map::files_of, support::repository};
 const NO_SUBJECTS: [&str; 6] = ["Of", "Who", "Whose", "Whom", "What", "Which"];
 const COLUMNS: usize = 120;
 
-/// The text of a comment's line; `None` for other lines.
 fn comment<'a>(line: &'a str, marks: &[&str]) -> Option<&'a str> {
     marks.iter().find_map(|mark| line.trim_start().strip_prefix(mark))
 }
 
-/// The faults of a file, each with its line.
 fn faults(text: &str, marks: &[&str]) -> Vec<String> {
     let (mut faults, mut is_inside) = (Vec::new(), false);
     for (number, line) in text.lines().enumerate() {

@@ -134,8 +134,7 @@ async fn a_request_that_is_being_worked_on_is_not_given_up_for_a_newcomer() {
 
 /// Clients that each take as much as they can.
 const HOSTILE: usize = 1500;
-/// All of them together take so many KiB, of the process and in the kernel's queues: those that poll the feed, and any
-/// others.
+/// All of them together take so many KiB, of the process and in the kernel's queues: pollers of the feed, and others.
 const POLLING_THE_FEED: u64 = 64 * 1024;
 const AT_MOST: u64 = 64 * HOSTILE as u64;
 

@@ -1,5 +1,4 @@
-//! The console in a real browser: `tests/browser/console.mjs` says what a person does there, and what an attacker
-//! tries.
+//! The console in a real browser: `tests/browser/console.mjs` has what people do there, and attackers.
 
 use std::{env, fs, process::Command, time::Instant};
 

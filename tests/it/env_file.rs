@@ -196,8 +196,7 @@ async fn a_file_or_link_of_another_user_is_not_used() {
                 made.and_then(|()| lchown(&file, Some(65_534), None)).expect("root may");
                 configuration.command()
             }
-            // A user who is not root cannot give a file away. In a namespace where he is root, the real root is another
-            // user.
+            // A user who is not root cannot give a file away. In a namespace of their own, root is another user.
             false => {
                 symlink("/etc/passwd", &file).expect("a link");
                 let mut command = Command::new("unshare");

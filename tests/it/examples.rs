@@ -1,5 +1,4 @@
-//! The index of `examples`, and examples/simulator: tests that readers copy, run as they are in the frameworks that
-//! they are for.
+//! The index of `examples`, and examples/simulator: tests that readers copy, run as they are in their frameworks.
 
 use std::{
     env, fs,

@@ -191,8 +191,7 @@ async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
     assert!(changed.contains(&format!("\"added\":\"{SECOND}\"")), "{changed}");
 }
 
-/// A password of characters that a URL takes as they are, and that shells and readers of `.env` take for something
-/// else.
+/// A password of characters that a URL takes as they are, and that shells and readers of `.env` do not.
 #[tokio::test]
 async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by_a_shell() {
     for password in ["a$b${HOME}$$", "it's", "'", "a!b&c;d(e)*", "=+,~`|{}^", "back\\slash\\", "\"quoted\"\\'\\"] {

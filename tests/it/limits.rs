@@ -48,8 +48,8 @@ fn wait_told(refused: &Answer) -> Duration {
 }
 
 /// The first who is refused may be told this time, a full limit after `first`: a period from then on and up to an
-/// eighth of it, in which `first` is counted in full still, rounded up. When exactly each was counted lies between its
-/// sending and its answer.
+/// eighth of it, in which `first` is counted in full still, rounded up. Each was counted between its sending and its
+/// answer.
 fn exact_waits(period: Duration, first: &Answer, refused: &Answer) -> RangeInclusive<u64> {
     let (first_earliest, first_latest) = (first.sent, first.sent + first.took);
     let (refused_earliest, refused_latest) = (refused.sent, refused.sent + refused.took);
@@ -97,8 +97,7 @@ async fn the_log_and_the_audit_say_which_limit_has_refused_a_login() {
     }
 }
 
-/// Refused three times: three lines in the log, and one audit event for now, because the client decides how many there
-/// are.
+/// Refused three times: three lines in the log, and one audit event for now, because clients decide their number.
 async fn expect_limited(bed: &TestBed, log_in: impl AsyncFn() -> Answer, limit: &str) {
     for _ in 0..3 {
         log_in().await.expect_problem(429, "rate_limited");

@@ -149,8 +149,7 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     assert_eq!(circle_of(code), Rooms::new(), "these rooms import each other in a circle");
 }
 
-/// Rooms whose imports have all been taken away leave, one after another: what is left is a circle. Crates cannot be in
-/// one.
+/// Rooms whose imports have all been taken away leave, one after another: the rest is a circle. Crates have none.
 fn circle_of(mut left: Rooms) -> Rooms {
     let names: BTreeSet<_> = left.keys().cloned().collect();
     left.values_mut().for_each(|imported| imported.retain(|name| names.contains(name)));
@@ -164,30 +163,21 @@ fn circle_of(mut left: Rooms) -> Rooms {
 /// The modules of `issuer`, each a file or a folder, and those of them that each names.
 fn modules_of_the_issuer() -> Rooms {
     let root = repository("src/issuer");
-    let place = |path: &Path| {
-        let first = path.strip_prefix(&root).expect("below it").iter().next().expect("a name");
-        Path::new(first).with_extension("").to_string_lossy().into_owned()
-    };
+    let place = |path: &Path| first_word(&path.strip_prefix(&root).expect("below it").to_string_lossy());
     let files = rust_files(&root);
-    let names: BTreeSet<String> = files.iter().map(|path| place(path)).filter(|name| name != "mod").collect();
-    let mut modules = Rooms::new();
-    for path in files.iter().filter(|path| place(path) != "mod") {
-        let code = code_of(path);
+    let mut modules: Rooms = files.iter().map(|path| (place(path), BTreeSet::new())).collect();
+    let names: Vec<_> = modules.keys().filter(|name| *name != "mod").cloned().collect();
+    for path in &files {
+        let code = [";", without_tests(&code_of(path))].concat();
         // Rooms may have the names of these modules.
         let own: String =
-            without_tests(&code).split("use crate::").enumerate().fold(String::new(), |own, (n, part)| {
-                own + if n == 0 { part } else { part.split_once(';').map_or("", |(_, rest)| rest) }
-            });
-        let words: BTreeSet<_> = own.split("::").map(last_word).collect();
+            code.split("use crate::").filter_map(|part| part.split_once(';')).map(|(_, own)| own).collect();
+        let is_word = |char: char| char.is_alphanumeric() || char == '_';
+        let words: BTreeSet<_> = own.split("::").filter_map(|text| text.rsplit(|char| !is_word(char)).next()).collect();
         let named = names.iter().filter(|name| **name != place(path) && words.contains(name.as_str())).cloned();
-        modules.entry(place(path)).or_default().extend(named);
+        modules.get_mut(&place(path)).expect("it is there").extend(named);
     }
     modules
-}
-
-fn last_word(text: &str) -> &str {
-    let start = text.rfind(|char: char| !char.is_alphanumeric() && char != '_').map_or(0, |at| at + 1);
-    &text[start..]
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::support::{
     password_of, until, wxmint,
 };
 
-/// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s after which an idle
-/// connection is closed.
+/// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s of an idle
+/// connection.
 const SOON: Duration = Duration::from_secs(60);
 
 /// A thing to look for: its name, and its bytes.

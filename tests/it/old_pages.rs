@@ -1,5 +1,4 @@
-//! Mini programs written against older back ends: their paths, the names by which they read the token, and a password
-//! in the query.
+//! Mini programs written against older back ends: their paths, their names for the token, and a password in the query.
 
 use reqwest::Method;
 use serde_json::{Value, json};

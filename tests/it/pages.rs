@@ -128,8 +128,7 @@ fn numbers(line: &str) -> Vec<f64> {
     found
 }
 
-/// A page in Chinese says line by line what the English one says, so that a number that was changed in one is missed in
-/// the other.
+/// A page in Chinese says line by line what the English one says, so that a number changed in one is missed.
 #[test]
 fn each_number_of_an_english_line_stands_in_the_chinese_line_too() {
     let (pages, mut different) = (pages(), Vec::new());

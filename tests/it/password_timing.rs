@@ -26,8 +26,7 @@ async fn attempt(bed: &TestBed, service: &Service, (name, password): &(String, &
     service.log_in_with(&body).await
 }
 
-/// In KiB: nearly all that a hash takes here. A larger one takes more than the 3 s that a password may, on a busy
-/// machine.
+/// In KiB: nearly all that a hash takes here. A larger one may take more than a password's 3 s.
 const HASH: u64 = 25 * 1024;
 
 /// The user alice, the disabled user bob, and no limits.
@@ -64,8 +63,7 @@ async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String
     Some(bed.redis.calls_since(&before))
 }
 
-/// On a busy machine a command is repeated now and then, so the least of several tries counts; a defect shows each
-/// time.
+/// On a busy machine a command is repeated now and then, so the least of several tries counts.
 #[tokio::test]
 async fn every_refused_password_costs_the_memory_of_a_hash_and_the_same_commands_of_redis() {
     let bed = bed().await;

@@ -83,20 +83,22 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
     assert!(!bed.accepts(&last).await, "its end names it, though it is dated ahead");
 }
 
+/// The logins of somebody who has logged out, everywhere or not, and of a blocked user.
+async fn three_ended(bed: &TestBed) -> Vec<Answer> {
+    let [lin, mei, zhao] = ["lin", "mei", "zhao"].map(|person| async { bed.log_in(person).await.expect_login() });
+    let ended = vec![lin.await, mei.await, zhao.await];
+    bed.log_out(&ended[0], false).await;
+    bed.log_out(&ended[1], true).await;
+    users(bed, "block", &ended[2], true);
+    ended
+}
+
 /// The machine of Redis has local time in its hardware clock, and NTP has not come yet.
 #[tokio::test]
 async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_later() {
     for one_login in ["false", "true"] {
         let (bed, _folder) = bed(&[("WXMINT_ONE_LOGIN", one_login)]).await;
-        let mut ended = Vec::new();
-        for (person, everywhere) in [("lin", false), ("mei", true)] {
-            let login = bed.log_in(person).await.expect_login();
-            bed.log_out(&login, everywhere).await;
-            ended.push(login);
-        }
-        let banned = bed.log_in("zhao").await.expect_login();
-        users(&bed, "block", &banned, true);
-        ended.push(banned);
+        let ended = three_ended(&bed).await;
         let good = [bed.log_in("bao").await.expect_login(), bed.log_in("an").await.expect_login()];
         let follower = bed.sidecar().ready().await;
         for login in &ended {
@@ -147,8 +149,7 @@ fn users(bed: &TestBed, act: &str, login: &Answer, succeeds: bool) {
     assert_eq!(output.status.success(), succeeds, "{output:?}");
 }
 
-/// Each end of a token that was dated five seconds before the clock stepped back, by a process that has recorded no
-/// login since.
+/// Each end of a token that was dated five seconds before the clock stepped back, by a process without a login since.
 #[tokio::test]
 async fn an_end_after_a_step_back_reaches_to_the_last_login_at_every_process() {
     const SECRET: &str = "planted-secret-of-an-operator-77e1";
@@ -230,15 +231,7 @@ fn info(bed: &TestBed, section: &str, name: &str) -> u64 {
 #[tokio::test]
 async fn a_full_redis_that_evicts_what_expires_keeps_every_end() {
     let bed = TestBed::builder().redis_options(&["--maxmemory-policy", "volatile-lru"]).start().await;
-    let mut ended = Vec::new();
-    for (person, everywhere) in [("lin", false), ("mei", true)] {
-        let login = bed.log_in(person).await.expect_login();
-        bed.log_out(&login, everywhere).await;
-        ended.push(login);
-    }
-    let banned = bed.log_in("zhao").await.expect_login();
-    users(&bed, "block", &banned, true);
-    ended.push(banned);
+    let ended = three_ended(&bed).await;
     let used = info(&bed, "memory", "used_memory");
     bed.redis.command::<()>(&["CONFIG", "SET", "maxmemory", &(used + 300_000).to_string()]);
     let fill = "for i = 1, 200 do redis.call('SET', KEYS[1] .. i, string.rep('x', 100), 'EX', 600) end return 1";

@@ -1,6 +1,6 @@
 //! On a Redis Cluster of real servers: what a login costs there, and that nobody is called forgotten while slots move.
-//! The tests of crates/redis-link hold what is answered and kept while a Cluster changes, and tests/nightly what
-//! newcomers feel of it.
+//! The tests of crates/redis-link hold what is answered and kept while a Cluster changes, tests/nightly what newcomers
+//! feel.
 
 use tokio::task::block_in_place;
 

@@ -1,5 +1,4 @@
-//! Redis fails during load, and nothing that was answered is lost. The tests of crates/redis-link hold each way in
-//! which it fails.
+//! Redis fails during load, and nothing that was answered is lost. Those of crates/redis-link hold each failure.
 
 use std::{
     io::{Read, Write},

@@ -46,8 +46,7 @@ impl Refusing {
         (person, login)
     }
 
-    /// Repeats `act` with each command of Redis refused in turn: it is answered 503, unless the command is one of
-    /// `needless`.
+    /// Repeats `act` with each command of Redis refused in turn: the answer is 503, unless it is `needless`.
     async fn expect_refused<T>(
         &self,
         what: &str,
@@ -60,8 +59,7 @@ impl Refusing {
         assert!(first.status < 300, "{what}: {first:?}");
         let mut done_without = BTreeSet::new();
         for number in 1..MOST {
-            // Several times, because the service looks at Redis by itself now and then, and on a busy machine a request
-            // takes long.
+            // Several times, because the service looks at Redis by itself now and then, and a busy machine is slow.
             for time in 1..=TIMES {
                 let prepared = prepare().await;
                 self.bed.redis.refuse(number);

@@ -134,8 +134,8 @@ async fn the_door_is_not_there_without_its_setting() {
     assert!(OF_THE_DOOR.iter().all(|name| !metrics.contains(name)), "{metrics}");
 }
 
-/// The same commands, whether or not pages may ask. What a replica asks Redis by itself meanwhile is less than half a
-/// command a login.
+/// The same commands, whether or not pages may ask. What a replica asks Redis by itself meanwhile is under half a
+/// command.
 #[tokio::test]
 async fn a_login_costs_redis_the_same_with_the_door_and_without() {
     const LOGINS: u64 = 50;

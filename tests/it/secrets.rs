@@ -172,8 +172,7 @@ async fn at_the_level_that_says_most_no_secret_is_anywhere_whatever_goes_wrong()
     }
 }
 
-/// All commands of all clients. MONITOR escapes what is not printable, so that bytes of keys are looked for in what
-/// Redis holds alone.
+/// All commands of all clients. MONITOR escapes what is not printable, so keys' bytes are looked for in Redis alone.
 async fn monitor(redis: &RedisServer) -> TcpStream {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).await.expect("Redis");
     connection.write_all(b"MONITOR\r\n").await.expect("sent");

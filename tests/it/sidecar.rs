@@ -1,5 +1,5 @@
 //! `wxmint sidecar` from outside: the tokens of real logins and of forgers, an issuer that is away or hostile, floods,
-//! outages and rotations.
+//! rotations.
 
 mod answers;
 mod claims;

@@ -1,5 +1,4 @@
-//! Traces: `traceparent` from the mini program to the account service and never to WeChat, and the spans of
-//! OpenTelemetry.
+//! Traces: `traceparent` from the mini program to the account service and never to WeChat, and OpenTelemetry's spans.
 
 use std::{
     fs,

@@ -99,8 +99,8 @@ impl Replicas {
         self.ask(replica, "POST", USER_DATA, &session.token, data).await
     }
 
-    /// The lines of a stored session, as the README of the store describes them: the current one and, if there is one,
-    /// the one before.
+    /// The lines of a stored session, as the README of the store describes them: the current one, and perhaps one
+    /// before.
     fn lines(&self, session: &Session) -> Vec<Vec<u8>> {
         let held: Option<Vec<u8>> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
         let (mut rest, mut lines) = (held.unwrap_or_default(), Vec::new());

@@ -34,8 +34,7 @@ const ERRCODES: [(i64, (u16, &str)); 18] = [
     (61024, UNAVAILABLE),
 ];
 
-/// A login under this fault, and how often WeChat was asked. Afterwards all is well again, but the code is used: WeChat
-/// may have received it.
+/// A login under this fault, and how often WeChat was asked. Afterwards all is well again, but the code is used.
 async fn login_under(bed: &TestBed, fault: &Value) -> (Answer, u64) {
     let before = bed.wechat.exchanges().await;
     bed.faults(json!([fault])).await;

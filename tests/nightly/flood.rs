@@ -38,8 +38,7 @@ const LONGEST: Duration = BUSY.saturating_add(Duration::from_secs(2));
 const AT_ONCE: usize = 200;
 const PERIOD: Duration = Duration::from_millis(5);
 
-/// Good tokens at a constant rate, every other one for the first time. Ends when it is told to; returns how long each
-/// took.
+/// Good tokens at a constant rate, every other one for the first time. Ends when told; returns how long each took.
 fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Vec<Duration>> {
     let address = sidecar.address;
     tokio::spawn(async move {

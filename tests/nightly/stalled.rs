@@ -19,8 +19,7 @@ async fn a_thousand_logins_at_a_stalled_wechat_are_answered_503_in_bounded_memor
     let mut at_wechat = 0;
     for answer in join_all(codes.iter().map(|code| bed.login(code))).await {
         assert!(answer.took < 2 * (BUSY + Duration::from_secs(5)), "{answer:?}");
-        // On a machine that does something else too, 1,000 claims at once may overrun the store's deadline of 1 s
-        // first.
+        // On a machine that does something else too, 1,000 claims may overrun the store's deadline of 1 s.
         let code =
             if answer.json()["code"] == "store_unavailable" { "store_unavailable" } else { "wechat_unavailable" };
         answer.expect_problem(503, code);

@@ -1,5 +1,4 @@
-//! The checks themselves: they find nothing wrong with a proxy that does right, and find each thing that one does
-//! wrong.
+//! The checks themselves: they find nothing wrong with a proxy that does right, and find each wrong.
 
 use std::time::Duration;
 

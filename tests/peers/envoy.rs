@@ -23,8 +23,7 @@ pub(crate) async fn start(scene: &Scene, name: &'static str, addresses: &[(&str,
     run(name, example_folder(name, &addresses), "envoy.yaml").await
 }
 
-/// Envoy with a configuration in `folder`, which has it choose the port of the listener "peer" and of its admin
-/// interface.
+/// Envoy with a configuration in `folder`, which has it choose the ports of "peer" and of its admin interface.
 pub(crate) async fn run(name: &'static str, folder: TempDir, configuration: &str) -> Started {
     let admin = folder.path().join(ADMIN);
     let mut command = Command::new(tools("python/bin/envoy"));

@@ -1,7 +1,7 @@
 //! The gateways of examples/peers that cannot be had from a registry. Higress is Envoy: the filters of its example run
 //! in the Envoy that the other tests have, and so do its plugins where somebody has them. APISIX' files are only
-//! compared with the settings of its plugins, and with each other; tests/tools/gateway_schemas.py compares all with the
-//! published schemas.
+//! compared with the settings of its plugins, and with each other; tests/tools/gateway_schemas.py compares with
+//! published ones.
 
 use std::{env, fs, net::SocketAddr, path::Path, process::Command};
 
@@ -105,7 +105,7 @@ fn higress_plugins_ask_the_sidecar_once_the_clients_identity_headers_are_gone_in
 type Setting = (&'static str, fn(&Value) -> bool);
 
 /// The settings of APISIX 3.18.0 (apisix/plugins/forward-auth.lua) that we use, and what each may be. APISIX ignores
-/// others without a word.
+/// others.
 const FORWARD_AUTH: [Setting; 9] = [
     ("uri", Value::is_string),
     ("allow_degradation", Value::is_boolean),
@@ -198,8 +198,8 @@ struct Gateway {
 }
 
 impl Gateway {
-    /// To which an EnvoyFilter has been applied, as Istio does: a filter that is inserted first runs before those that
-    /// were inserted before.
+    /// To which an EnvoyFilter has been applied, as Istio does: a filter that is inserted first runs before earlier
+    /// ones.
     fn of(filter: &Value) -> Self {
         let mut gateway = Self::default();
         for patch in filter["spec"]["configPatches"].as_array().expect("patches") {

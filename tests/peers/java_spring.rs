@@ -29,8 +29,7 @@ pub(crate) fn copy(settings: &[(&str, &str)], to: &Path) {
     copy_folders(&[("examples/peers/java-spring", to), ("clients/java/src/main/java", &library)], settings);
 }
 
-/// Starts the example for the issuer at this address, with settings in place of those that the files have. Returns when
-/// it listens.
+/// Starts the example for the issuer at this address, with these settings. Returns when it listens.
 pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     start_with(issuer, settings, &[])
 }

@@ -1,6 +1,5 @@
 //! Back ends that read a path each in its own way: Express, Flask, Starlette, Python's http.server, and two imitations.
-//! What reached an example's back end without a token is put to each of them, to learn whom it would have reached
-//! there.
+//! What reached an example's back end without a token is put to each of them, to learn whom it would reach.
 
 use std::{collections::BTreeMap, net::SocketAddr, process::Command};
 

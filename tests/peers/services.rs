@@ -1,5 +1,4 @@
-//! The services that verify by themselves and follow the feed, with the times of a test in place of their own. Each is
-//! asked the same.
+//! The services that verify by themselves and follow the feed, with a test's times. All are asked alike.
 
 mod kinds;
 

@@ -1,8 +1,7 @@
 //! Proofs of three protocols, each with the service's own code in a small world that a scheduler drives: its laws hold
 //! after every step, and where a rule is broken on purpose, that is found.
 //!
-//! `PROOF_TIMES` makes each try so many times as many cases, and `PROOF_SEED` others. `make nightly` tries five times
-//! as many.
+//! `PROOF_TIMES` makes each try so many times as many cases, and `PROOF_SEED` others. `make nightly` tries five times.
 
 mod binding;
 mod draws;

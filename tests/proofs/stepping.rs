@@ -108,8 +108,7 @@ impl Step {
     }
 }
 
-/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and then stops before its next
-/// step.
+/// A request, or a call of the store: it does nothing until the scheduler lets it go on, and stops before its next.
 pub(crate) struct Call<T> {
     serving: LocalBoxFuture<'static, T>,
     steps: UnboundedReceiver<Step>,

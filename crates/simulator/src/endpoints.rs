@@ -1,7 +1,6 @@
 //! The answers of WeChat's endpoints, as functions of the request, the world and the time.
 //!
-//! Every answer has HTTP status 200. The order in which missing parameters are reported is a guess; each message has
-//! been observed.
+//! Every answer has HTTP status 200. The order of missing parameters is a guess; each message was observed.
 
 use std::fmt::Write;
 

@@ -157,8 +157,7 @@ impl Faults {
         Self { seed, standing_delay, state }
     }
 
-    /// Replaces all faults. Draws start again from the seed, so that a test meets the same faults whatever ran before
-    /// it.
+    /// Replaces all faults. Draws start again from the seed, so that a test meets the same faults each time.
     pub(super) fn replace(&self, list: Vec<Fault>) {
         *lock(&self.state) = State { list, draws: SplitMix64(self.seed) };
     }

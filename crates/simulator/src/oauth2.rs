@@ -1,5 +1,4 @@
-//! OAuth2 of official accounts, websites and mobile apps: what WeChat answers to the exchange of a code, and to
-//! userinfo.
+//! OAuth2 of official accounts, websites and mobile apps: WeChat's answers to a code, and to userinfo.
 
 use std::{collections::HashMap, sync::atomic::Ordering};
 

@@ -68,8 +68,7 @@ pub(super) fn mistake(said: &str, errcode: u32) -> HttpResponse {
         .body(format!("<!doctype html><p>{said}，错误码：{errcode}</p>"))
 }
 
-/// Links to those who are known, and a form for a name, because nobody is known to a simulator that has just been
-/// started.
+/// Links to those who are known, and a form for a name, because a fresh simulator knows nobody.
 fn who(request: &HttpRequest, world: &World) -> HttpResponse {
     let (names, query) = (world.people(), request.query_string());
     let names = names.iter().filter_map(|person| person["name"].as_str()).map(str::to_owned);

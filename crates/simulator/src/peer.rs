@@ -1,5 +1,5 @@
-//! The demo's peer: a service of the business, which verifies tokens as any service does. It knows the issuer by its
-//! URL alone.
+//! The demo's peer: a service of the business, which verifies tokens as any service does. It knows the issuer's URL
+//! alone.
 
 use std::sync::Arc;
 

@@ -2,8 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Random letters and digits. Some are slightly more frequent, because 256 is not a multiple of 62; that does no harm
-/// here.
+/// Random letters and digits. Some are slightly more frequent, because 256 is no multiple of 62, which is harmless.
 pub(super) fn alphanumeric(length: usize) -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = vec![0; length];

@@ -31,8 +31,7 @@ pub(super) struct Payment {
 }
 
 impl World {
-    /// The key that the business signs payments with. It follows from the AppID, so that it is the same after a
-    /// restart.
+    /// The key that the business signs payments with. It follows from the AppID, and is the same after a restart.
     pub(super) fn app_key(&self, app: usize) -> String {
         let hash = digest::digest(&digest::SHA256, format!("app key\0{}", self.apps[app].id).as_bytes());
         hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()

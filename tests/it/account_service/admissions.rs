@@ -1,5 +1,5 @@
-//! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and what the
-//! token says of the user.
+//! `WXMINT_ACCOUNTS_CHECK=true`: the account service is asked at each login whether the user may log in, and for
+//! claims.
 
 use serde_json::{Value, json};
 

@@ -18,8 +18,7 @@ use crate::user_data::{
 
 const LONGEST: usize = 16 * 1024;
 
-/// Python's HMAC-SHA256 of the JSON text `data`, which Python decodes itself. A key on the command line would be seen
-/// by others.
+/// Python's HMAC-SHA256 of the JSON text `data`, which Python decodes itself. Others can see a command line.
 pub(super) fn by_python(key: &str, data: &str) -> String {
     let program = "import sys, json, hmac; key, data = sys.stdin.read().split('\\n', 1); \
                    print(hmac.new(key.encode(), json.loads(data).encode('utf-8'), 'sha256').hexdigest())";

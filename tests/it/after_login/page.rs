@@ -1,5 +1,4 @@
-//! docs/after-login.md: its commands are run, what they print has the form that the page shows, and its programs are
-//! the files.
+//! docs/after-login.md: its commands are run, what they print looks as the page shows, its programs are files.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, process::Command};
 

@@ -69,8 +69,7 @@ async fn an_encrypted_message_is_read_by_the_business_alone() {
         let told = business.play("message", &url);
         assert_eq!(told["texts"], json!([true, true, true, true]), "{shop}: {told}");
         assert_eq!(told["broken"], "refused", "{shop}: {told}");
-        // One login before the first message, one elsewhere, and one because WeChat no longer knows the first
-        // session_key.
+        // One login before the first message, one elsewhere, and one because WeChat has forgotten the first key.
         assert_eq!(told["logins"], 3, "{shop}: {told}");
         assert!(!process.log().contains(SHOP), "{shop}");
         // The keys of the first messages were asked for once.

@@ -180,8 +180,7 @@ async fn a_file_that_is_put_aside_is_opened_again_at_sighup_and_one_that_is_dele
     assert_eq!(lost(&watched.bed).await, 0.0);
 }
 
-/// Deleted with its file, so that nothing can be made anew: what is lost is counted, and told once there is a folder
-/// again.
+/// Deleted with its file, so that nothing can be made anew: the loss is counted, and told once there is a folder.
 #[tokio::test]
 async fn events_whose_folder_is_gone_are_counted_as_lost() {
     let around = tempfile::tempdir().expect("a folder");

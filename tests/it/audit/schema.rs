@@ -1,6 +1,5 @@
 //! Checks events against what OCSF 1.8.0 demands of their classes. The fixture is reduced from OCSF's own schema, whose
-//! licence is Apache-2.0: an attribute that is not in it is one that wxmint has not written before, and is looked up
-//! there first.
+//! licence is Apache-2.0: an attribute that is not in it is one that wxmint has not written before: look it up there.
 
 use serde_json::{Map, Value};
 

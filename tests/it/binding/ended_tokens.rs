@@ -1,5 +1,4 @@
-//! Law 8: what has been ended stays ended. A token acts on the binding that it was issued under, whoever is bound
-//! later.
+//! Law 8: what has been ended stays ended. A token acts on the binding that it was issued under, not on a later one.
 
 use super::*;
 use crate::support::{clock_off_by, redis_keys};

@@ -1,5 +1,4 @@
-//! A mini program that its owner moves to another Open Platform account: the unionids of its people change.
-//! docs/decisions/0020.
+//! A mini program that its owner moves to another Open Platform account: the unionids change (decision 0020).
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,5 @@
 //! Stand-ins for the proxies of managed Redis products: RESP2 in front of a real Redis server, with the rules that a
-//! product documents. What a product does beyond its pages is unknown here, and so is on which of its shards a key
-//! lies.
+//! product documents. What a product does beyond its pages is unknown here, and so are its shards.
 
 use std::{
     collections::BTreeSet,

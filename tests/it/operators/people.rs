@@ -143,8 +143,7 @@ async fn who_is_erased_in_one_app_stays_who_they_are_in_the_other() {
     assert_ne!(anew.member("user_id"), other.member("user_id"));
 }
 
-/// Somebody with a past: two users left, one who did not take them, wrong passwords, limits that last for days, a
-/// ticket.
+/// Somebody with a past: two users left, one who did not take them, wrong passwords, limits of days, a ticket.
 async fn with_a_past(office: &Office) -> (Somebody, String) {
     let bed = &office.bed;
     let leave = async |login: &Answer| {
@@ -189,8 +188,7 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
     assert_eq!((back.member("user_id"), &back.json()["new_user"]), ("id-of-alice".into(), &json!(false)));
 }
 
-/// From whichever answer on Redis does not answer, a repetition finishes the erasure. `forgetting` loses single
-/// answers.
+/// From whichever answer on Redis does not answer, a repetition finishes it. `forgetting` loses single answers.
 #[tokio::test]
 async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
     let limits = [("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")];
@@ -217,8 +215,7 @@ async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_r
     assert!(number > 8, "the erasure has more steps than {number}");
 }
 
-/// Logins race the erasure. Afterwards the person is either a stranger or bound anew, and the erased user's tokens are
-/// void.
+/// Logins race the erasure. Afterwards the person is a stranger or bound anew, the erased user's tokens are void.
 #[tokio::test]
 async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
     let office = Office::with(&[("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")]).await;

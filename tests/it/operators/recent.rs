@@ -177,8 +177,7 @@ async fn few_wait_for_the_doctor_and_the_others_are_told_to_come_again() {
     assert_eq!(office.ask("GET", "/doctor").await.status, 200);
 }
 
-/// Reads of each client of the file: its id, what is open, asked, scanned, approved, fetched, denied, refused and
-/// repeated.
+/// Each client: its id, what is open, asked, scanned, approved, fetched, denied, refused, repeated.
 async fn scans(office: &Office) -> Vec<(String, [u64; 8])> {
     let answer = office.ask("GET", "/scans").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");

@@ -1,5 +1,4 @@
-//! Requests of strangers to the address for WeChat's pushes, and pushes that come twice, late, slowly or from another
-//! platform.
+//! Requests of strangers to the address for WeChat's pushes, and pushes twice, late, slowly or of another platform.
 
 use serde_json::json;
 use wxmint_simulator::{Envelope, Platform, push_xml, seal_push};

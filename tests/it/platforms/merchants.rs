@@ -1,5 +1,4 @@
-//! Other events of a merchant: its rights change, it has an AppSecret as well, it is one of hundreds, and Redis forgets
-//! it.
+//! Other events of a merchant: its rights change, it has an AppSecret too, is one of hundreds, and Redis forgets it.
 
 use std::collections::BTreeMap;
 
@@ -184,8 +183,7 @@ async fn a_merchants_official_account_logs_in_by_the_same_token() {
     session.expect_problem(409, "session_key_missing");
 }
 
-/// There are a thousand people, ten of each merchant. One walk over all of them ends all tokens, and a second one those
-/// of meanwhile.
+/// There are a thousand people, ten of each merchant. One walk ends all tokens, a second one those of meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
     let merchants: Vec<String> = (0..100).map(|number| format!("wx{number:016x}")).collect();

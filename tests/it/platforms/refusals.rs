@@ -121,8 +121,7 @@ async fn a_storm_at_one_merchant_leaves_the_others_alone() {
     log_in(&bed, bed.service(), OTHER_APPID, "lin").await.expect_login();
 }
 
-/// Ten times what it may have at one merchant, whose own refusals do not count, and no code of a login that is refused
-/// is spent.
+/// Ten times what it may have at one merchant, whose own refusals do not count, and a refused login spends no code.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_a_limit_over_all_merchants_too() {
     let merchants: Vec<String> = (0..11).map(|number| format!("wx{number:016x}")).collect();

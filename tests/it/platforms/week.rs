@@ -16,8 +16,7 @@ use crate::support::{OTHER_SECRET, PATIENCE, Service, TestBed, limit, tell, unti
 const STEP: i64 = 600;
 const STEPS: i64 = 7 * 24 * 6;
 const MERCHANTS: usize = 50;
-/// The steps of the week: no ticket comes for eleven hours (it is good for twelve), and nothing of WeChat answers for
-/// one hour.
+/// The steps of the week: no ticket comes for eleven hours (it is good for twelve), and WeChat is silent for one hour.
 const NO_TICKETS: std::ops::Range<i64> = 300..366;
 const NO_WECHAT: std::ops::Range<i64> = 500..506;
 /// When a replica is killed, and another one comes.

@@ -1,5 +1,5 @@
-//! On a Cluster each step of a request is confirmed where its key lies: the replicas of that primary are frozen, and
-//! all others confirm.
+//! On a Cluster each step of a request is confirmed where its key lies: that primary's replicas are frozen, others
+//! confirm.
 
 use serde_json::{Value, json};
 

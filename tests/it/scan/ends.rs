@@ -125,8 +125,8 @@ async fn a_client_that_is_taken_out_gets_no_more_tokens_and_its_old_ones_are_end
     assert!(bed.accepts(&phone).await);
 }
 
-/// The account service is slow, and an operator ends the user meanwhile: after the login and before the approval's
-/// token has its date.
+/// The account service is slow, and an operator ends the user meanwhile: after the login, before the token has its
+/// date.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_between_the_login_and_the_token_of_an_approval_ends_it_too() {
     let accounts = AccountService::start();

@@ -121,8 +121,7 @@ async fn check_files_are_served_and_nothing_else_of_their_folder() {
     assert!(page.status == 200 && !page.body.contains("<script"), "{page:?}");
 }
 
-/// Nobody uses up what others have: a back end that names an address, and a page of another site in its visitor's
-/// browser.
+/// Nobody uses up what others have: a back end that names an address, and another site's page in a browser.
 #[tokio::test]
 async fn the_open_requests_of_one_shut_no_other_out() {
     let bed = builder().start().await;

@@ -14,8 +14,7 @@ use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step,
 /// s, and the first two retries up to 1 and 2 s more.
 const TWICE_FAILED: Duration = Duration::from_secs(40);
 const RECOVERY: Duration = Duration::from_secs(60);
-/// The growth of resident memory, in KiB: for thirty connections, their buffers and the 64 KiB of an answer that are
-/// read.
+/// The growth of resident memory, in KiB: for thirty connections, their buffers and 64 KiB of an answer.
 const GROWTH: u64 = 24 * 1024;
 /// Two fetches of an endless answer can be sent this before they are given up: the sockets' buffers.
 const MOST_SENT: usize = 16 * 1024 * 1024;

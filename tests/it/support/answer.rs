@@ -40,8 +40,8 @@ impl Answer {
         self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
     }
 
-    /// All that the answer tells, but for what no two answers have in common: its date, and its request id, which it
-    /// must name twice.
+    /// All that the answer tells, but for what no two answers have in common: its date, and its request id, named
+    /// twice.
     #[track_caller]
     pub(crate) fn told(&self) -> String {
         let headers = self.headers.iter().filter(|(name, _)| *name != "date");
@@ -78,8 +78,7 @@ impl Answer {
     }
 }
 
-/// A client that follows nothing and asks no proxy, and the secrets that have passed through it. Belongs to one test's
-/// runtime.
+/// A client that follows nothing and asks no proxy, and the secrets that have passed through it. It is one test's.
 #[derive(Clone)]
 pub(crate) struct Http(pub(crate) Client, pub(crate) Arc<Secrets>);
 

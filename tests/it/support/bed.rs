@@ -240,8 +240,7 @@ impl Builder {
         self
     }
 
-    /// The users of the account backend are those of a file, each with [`PASSWORD`](super::PASSWORD) and the id
-    /// `id-of-NAME`.
+    /// The users of the account backend are those of a file, each with [`PASSWORD`](super::PASSWORD) and `id-of-NAME`.
     pub(crate) fn users(mut self, names: &[&str]) -> Self {
         let users = UsersFile::of(names);
         self = self.env("WXMINT_ACCOUNTS", &users.setting());
@@ -276,8 +275,7 @@ impl Builder {
         self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").file("WXMINT_PLATFORM_FILE", &file.to_string())
     }
 
-    /// The clock of services and WeChat is the one that this file says (libfaketime); Redis has a movable one in
-    /// `folder`.
+    /// The clock of services and WeChat is the one that this file says (libfaketime); Redis' is in `folder`.
     pub(crate) fn on_the_clock_of(mut self, file: &Path, folder: &Path) -> Self {
         let library = libfaketime().to_string_lossy().into_owned();
         for (name, value) in [

@@ -1,5 +1,4 @@
-//! A server of JWK Sets that misbehaves as it is told to, at each path in a way of its own, and remembers who asked
-//! when.
+//! A server of JWK Sets that misbehaves as it is told to, at each path in its own way, and remembers who asked.
 
 use std::{
     collections::HashMap,

@@ -8,8 +8,7 @@ use super::{Breakable, PATIENCE, RedisServer, eventually, free_port, until};
 
 const SLOTS: usize = 16_384;
 
-/// How long a node may say nothing before it counts as failed. Shorter, and a busy machine promotes replicas of nodes
-/// that live.
+/// How long a node may say nothing before it counts as failed. Shorter, and a busy machine promotes replicas.
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A vote among the nodes comes after [`NODE_TIMEOUT`] and takes another second.

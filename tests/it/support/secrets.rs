@@ -37,8 +37,7 @@ pub(crate) enum Place {
 }
 use Place::{Answer, Audit, Log, Metrics, Redis};
 
-/// The secrets in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand all the
-/// same.
+/// The secrets in the JSON of the stand-in WeChat and of wxmint, by the member's name, and where it may stand.
 pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
     ("code", &[]),
     ("codes", &[]),
@@ -70,8 +69,7 @@ struct Noted {
     answers: String,
 }
 
-/// A form in which a secret could be, a character for each of its bytes: what searches text is quick, also in a build
-/// for tests.
+/// A form in which a secret could be, a character for each of its bytes: what searches text is quick.
 type Form = (&'static str, String);
 
 struct Secret {

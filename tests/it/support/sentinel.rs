@@ -10,8 +10,7 @@ use super::{RedisServer, eventually, redis_server::EMPTY_FILE, until};
 const MASTER: &str = "wxmint";
 /// The user that clients are on the servers, and its password.
 const CLIENT: &str = "client";
-/// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses servers
-/// that live.
+/// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses some.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// A vote among the sentinels may be lost and be repeated.
 const FAILOVER: Duration = Duration::from_secs(30);
@@ -27,8 +26,7 @@ pub(crate) struct Sentinel {
 }
 
 impl Sentinel {
-    /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas with all that
-    /// the primary has.
+    /// Three sentinels, a primary, two replicas: all of them known to every sentinel, and the replicas complete.
     pub(crate) async fn start() -> Self {
         Self::of(2, &[]).await
     }
@@ -103,8 +101,7 @@ impl Sentinel {
         self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password_by_acl(password));
     }
 
-    /// From here on the server lets in neither sentinels nor replicas, as if a network lay between, and clients as
-    /// before.
+    /// From here on the server lets in neither sentinels nor replicas, as if cut off, and clients as before.
     pub(crate) fn cut_off(&mut self, server: usize) {
         let server = &mut self.servers[server];
         server.change_password("known to nobody");

@@ -76,8 +76,7 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({})).await.json()
     }
 
-    /// The data that the phone hands its mini program, as the control side is asked for it (`person`, `kind`, `under`,
-    /// …).
+    /// The data that the phone hands its mini program, by the fields of the control side (`person`, `kind`, …).
     pub(crate) async fn hand_over(&self, wanted: Value) -> Value {
         self.control("user-data", "POST", &wanted).await.json()
     }
@@ -110,8 +109,7 @@ impl Simulator {
         self.control(&format!("people/{person}"), "PUT", &json!({"blocked": blocked})).await;
     }
 
-    /// Changes the secrets that an app takes, and whether it gives unionids (`appid`, `secret`, `drop_old_secrets`,
-    /// `unionid`).
+    /// Changes an app's secrets, and whether it gives unionids (`appid`, `secret`, `drop_old_secrets`, `unionid`).
     pub(crate) async fn change_app(&self, change: Value) {
         self.control("apps", "POST", &change).await;
     }

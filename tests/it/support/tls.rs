@@ -1,5 +1,4 @@
-//! TLS in front of a server that has none, with a certificate of its own making, and authorities for servers that have
-//! it.
+//! TLS in front of a server that has none, with a certificate of its own making, and authorities for others.
 
 use std::{
     fs,

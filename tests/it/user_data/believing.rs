@@ -1,5 +1,5 @@
-//! The person whose data is opened follows from the token, and from nothing in the request. Each endpoint wants one
-//! token that is valid.
+//! The person whose data is opened follows from the token, and from nothing in the request. Each endpoint wants a valid
+//! one.
 
 use serde_json::json;
 

@@ -58,8 +58,7 @@ impl Replicas {
         eventually("a machine that is fast enough", PATIENCE, begin_and_hang_up).await
     }
 
-    /// Hangs up on a request of `lin` for which WeChat makes a new key, while its answer is on its way: the key is
-    /// kept.
+    /// Hangs up on a request of `lin` for which WeChat makes a new key, during its answer: the key is kept.
     async fn new_key_is_kept(&self, lin: &Session, request: Request<'_>) {
         let link = self.0.wechat_link();
         link.withhold_answers().await;

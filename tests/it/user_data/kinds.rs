@@ -17,8 +17,7 @@ fn assert_holds_nothing_of_wechats(answer: &Answer, session: &Session) {
     }
 }
 
-/// As above, but sealed by the stand-in, which shares no code with these tests: what it hands over, and how it is
-/// refused.
+/// As above, but sealed by the stand-in, which shares no code with these tests: its data, and its refusals.
 #[tokio::test]
 async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_before() {
     let replicas = Replicas::start().await;

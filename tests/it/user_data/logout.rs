@@ -1,5 +1,4 @@
-//! Logging out: the token is refused here from then on, at every replica and every endpoint, and the session key is
-//! gone.
+//! Logging out: the token is refused here from then on, at every replica and every endpoint, the session key is gone.
 
 use serde_json::{Value, json};
 

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::support::{APPID, Answer, PATIENCE, eventually};
 
-/// Data that has to be refused in one way, by the name of what is wrong: each kind of damage. `wechat::user_data` has
-/// all of them.
+/// Data that has to be refused in one way, by the name of what is wrong: each damage. See `wechat::user_data`.
 fn damages(session: &Session, another: &Session) -> Vec<(&'static str, Value)> {
     let (key, text) = (&session.key, phone(NUMBER).to_string());
     let good = padded(text.as_bytes());

@@ -1,5 +1,4 @@
-//! Redis away, slow, or with answers that do not arrive: 503 within bounds, and whoever comes again finds nothing
-//! broken.
+//! Redis away, slow, or with answers that do not arrive: 503 within bounds, and the next try finds nothing broken.
 
 use std::time::Duration;
 

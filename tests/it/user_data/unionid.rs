@@ -48,8 +48,7 @@ async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them() {
     assert_eq!(apps.conflicts().await, 0.0);
 }
 
-/// The data that the phone hands over may be older than what WeChat has answered, and nothing proves that the phone has
-/// not changed it.
+/// The data that the phone hands over may be older than what WeChat has answered, and the phone may have changed it.
 #[tokio::test]
 async fn a_unionid_in_a_persons_data_changes_none_that_is_known() {
     let apps = Replicas::of_two_apps().await;

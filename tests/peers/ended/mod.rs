@@ -1,6 +1,5 @@
 //! The examples' treatment of tokens that were ended before they expired. Each copied example runs twice against a
-//! stand-in issuer: once going on when it does not know what has been ended (`open`), once refusing all tokens then
-//! (`closed`).
+//! stand-in issuer: once going on when it does not know what has been ended (`open`), once refusing all (`closed`).
 
 mod clock;
 mod issuer;
@@ -38,8 +37,7 @@ pub(super) async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, exampl
     forgets(&issuer, open).await;
 }
 
-/// A key that was retired for an emergency is refused soon, though the page that says so is signed by a key that nobody
-/// knew.
+/// A key that was retired for an emergency is refused soon, though a key that nobody knew signs the page.
 pub(super) async fn obeys_a_page_of_a_new_key<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
@@ -158,8 +156,7 @@ async fn tells_when_the_feed_is_gone(issuer: &Issuer, open: &Example, closed: &E
     assert_eq!(closed.status(&lin).await, Some(401), "and has forgotten nothing");
 }
 
-/// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`,
-/// which is in the future.
+/// A page that is a little older than the newest one, as another replica may have it. Returns the newest page's `iat`.
 async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: &Example) -> i64 {
     let token = |sub: &str| issuer.token(By::First, json!({"sub": sub}));
     let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
@@ -289,8 +286,8 @@ async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
     let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
     let time = now().timestamp();
-    // It can be forgotten by a page of 51 s later, and the newest one until now may be of 50 s later. A clock may be 60
-    // s behind the issuer's.
+    // It can be forgotten by a page of 51 s later, and the newest one until now may be of 50 s later. Clocks differ by
+    // 60 s.
     let before = time + 50 - 60 - KEEP;
     let old = issuer.token(By::First, json!({"sub": "old", "iat": before}));
     issuer.says(Manner::page_with(json!({"ended": [["sub", issuer.hash("old"), before]]})));

@@ -147,8 +147,8 @@ pub(crate) struct Evidence {
     steps: u32,
     /// Users who were seen to have left all of their people.
     deserted: BTreeSet<UserId>,
-    /// The users for whom the person's unionid has stood: asked for that, and then for the user's people, a request may
-    /// learn of two moments.
+    /// The users for whom the person's unionid has stood: asked for that, then for their people, it may learn of two
+    /// moments.
     holders: BTreeSet<UserId>,
     /// Whether there was a moment in which a refusal was right.
     refusable: bool,

@@ -83,8 +83,7 @@ pub(crate) struct World<'a> {
     pub(super) unnamed: BTreeSet<usize>,
     /// The people who were refused at the last login, since somebody is blocked.
     pub(super) barred: BTreeSet<usize>,
-    /// Whether everybody did no more than to log in by WeChat's code, and was told what became of it, and nobody was
-    /// blocked.
+    /// Whether everybody did no more than to log in by WeChat's code, was told the outcome, and nobody was blocked.
     pub(super) undisturbed: bool,
     is_at_rest: bool,
     trace: Vec<String>,

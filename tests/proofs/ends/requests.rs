@@ -54,6 +54,8 @@ pub(crate) struct Request {
     latest: i64,
     /// How many ends were in the books when the token was dated. None of them may name it.
     dated: usize,
+    /// The ends that others had begun by then and not finished. Their last step may come after the date.
+    unfinished: Vec<End>,
     generation: u64,
     /// The second up to which it has ended, and after how many failovers.
     ended: Option<(i64, u32)>,
@@ -115,6 +117,7 @@ impl World<'_> {
             iat: 0,
             latest: 0,
             dated: 0,
+            unfinished: Vec::new(),
             generation: 0,
             ended: None,
         });
@@ -277,6 +280,7 @@ impl World<'_> {
             self.date(&mut request);
             self.write_down(&mut request);
             request.dated = self.books.begun.len();
+            request.unfinished = self.unfinished_ends();
         }
         self.note(format!("a step of {:?}: {fate:?}", request.wish));
         match self.runtime.block_on(call.go_on(fate)) {
@@ -340,6 +344,14 @@ impl World<'_> {
         request.ended = Some((before, self.failovers));
     }
 
+    fn unfinished_ends(&self) -> Vec<End> {
+        let end = |request: &Request| {
+            let (before, _) = request.ended?;
+            Some(End { scope: self.scope_of(&request.wish), before, by_login: false })
+        };
+        self.requests.iter().filter_map(end).collect()
+    }
+
     fn scope_of(&self, wish: &Wish) -> Scope {
         match *wish {
             Wish::Token(token) => Scope::Token(self.tokens[token].0.id.clone()),
@@ -356,7 +368,8 @@ impl World<'_> {
         let key = self.issuers[number].key(self.now);
         let token = Token { key, ..self.token_of(request, person, user) };
         self.note(format!("issues {}, iat {}, for user {user} by person {person}, key {key}", token.id, token.iat));
-        let is_ended_since = self.books.begun[request.dated..].iter().any(|end| end.names(&token));
+        let mut since = self.books.begun[request.dated..].iter().chain(&request.unfinished);
+        let is_ended_since = since.any(|end| end.names(&token));
         // A block ends tokens at once, and is written into the stream a moment later.
         let is_ended = !matches!(self.state_of(issued(&token)), TokenState::People(_));
         if !is_ended_since && is_ended && !self.user_state(user).blocked {

@@ -129,8 +129,7 @@ impl Verifier {
     }
 }
 
-/// The copy that a cache holds at `when` if others ask it too: it may have fetched at any time since `before` went
-/// stale.
+/// The copy that a cache holds at `when` if others ask it too: fetched at any time since `before` went stale.
 fn asked_by_others(world: &World<'_>, draws: &mut Draws, before: &Fetched, when: Millis) -> Fetched {
     let lead = world.policy.lead.num_milliseconds();
     let ago = draws.one_of(&[lead / 6, lead]);

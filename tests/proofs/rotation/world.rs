@@ -297,8 +297,7 @@ fn policy(draws: &mut Draws, apart: Millis) -> RotationPolicy {
     RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::Es256 }
 }
 
-/// When rotators run: a CronJob that is late, missed for days, doubled or killed, each time on a machine with its own
-/// clock.
+/// When rotators run: a CronJob that is late, missed for days, doubled or killed, on a machine with its own clock.
 fn runs(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Vec<(Millis, Run)> {
     let interval = policy.every.num_milliseconds() / (1 + draws.below(20));
     let mut when = START;
