@@ -139,7 +139,7 @@ pub(super) async fn merchant(
     let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
     let code = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
     act.show(async move |operating, component| {
-        operating.worker.merchant_of(component, &code, now()).map(|appid| FoundMerchant { appid })
+        operating.worker.app_of_code(component, &code, now()).map(|appid| FoundMerchant { appid })
     })
     .await
 }

@@ -27,7 +27,7 @@ use crate::{
     clients::Clients,
     clock::now,
     http::{Readiness, TrustedProxies},
-    login::{HeldToken, LoginPolicy, LoginWorker},
+    login::{LoginPolicy, LoginWorker, MerchantExchange},
     platform::Platform,
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
@@ -164,8 +164,7 @@ impl Issuer {
             },
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
-            platform: self.platform.clone(),
-            platform_token: HeldToken::new(now),
+            exchange: self.platform.clone().map(|platform| Box::new(MerchantExchange::new(platform, now)) as _),
         })
     }
 }

@@ -53,9 +53,8 @@ impl LoginWorker {
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
-        let component = self.platform.as_ref().map(|platform| &platform.component);
-        let app = match component.filter(|component| component.id == *app) {
-            Some(component) => component,
+        let app = match self.exchange.as_ref().and_then(|exchange| exchange.own_app(app)) {
+            Some(own) => own,
             None => apps.choose(Some(app), None)?,
         };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
@@ -65,11 +64,11 @@ impl LoginWorker {
         lent.map_err(|error| LoginError::from(error).of(&app.id))
     }
 
-    /// The merchant that has let a platform act for it by this authorization code.
-    pub fn merchant_of(&self, component: &AppId, code: &str, now: DateTime<Utc>) -> Result<AppId, LoginError> {
-        let platform = self.platform.as_ref().filter(|platform| platform.component.id == *component);
-        let known = platform.ok_or(UnknownApp::NotConfigured)?.known();
-        Ok(known.merchant_of(code, now).ok_or(UnknownApp::NoMerchant)?.clone())
+    /// The app that has let another act for it by this authorization code.
+    pub fn app_of_code(&self, by: &AppId, code: &str, now: DateTime<Utc>) -> Result<AppId, LoginError> {
+        let exchange = self.exchange.as_ref().filter(|exchange| exchange.own_app(by).is_some());
+        let exchange = exchange.ok_or(UnknownApp::NotConfigured)?;
+        Ok(exchange.app_of_code(code, now).ok_or(UnknownApp::NoMerchant)?)
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration

@@ -10,13 +10,12 @@ use wxmint_ids::{AppId, LoginCode, Person};
 use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Matter, Meter, Note, Noted, limits::Rate};
 use wxmint_wechat::{
     App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
-    Session, Verdict,
+    Verdict,
 };
 
-use self::tokens::not_yet;
-use super::{AccessTokenError, IP, LoginError, LoginWorker, Operator, worker::new_attempt};
+pub use self::tokens::MerchantExchange;
+use super::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, worker::new_attempt};
 use crate::{
-    apps::UnknownApp,
     platform::{
         COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
     },
@@ -31,26 +30,20 @@ const MOST_UNANSWERED: usize = 3;
 const AT_ALL_MERCHANTS: u32 = 10;
 
 impl LoginWorker {
-    /// Nobody can say that an app is unknown before all merchants were known once.
-    pub(super) fn unless_unread(&self, unknown: UnknownApp) -> LoginError {
-        match self.platform.as_ref().is_some_and(|platform| !platform.known().is_compared) {
-            true => plainly(not_yet("WeChat was not asked yet for the merchants of the platform")),
-            false => unknown.into(),
-        }
-    }
-
-    /// Counts an address over all merchants beside `meter`, which counts it at one, and claims the code.
-    pub(super) async fn claim_of_merchant(
+    /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
+    /// claims the code.
+    async fn claim_of_merchant(
         &self,
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
         address: &str,
-        meter: &Meter,
     ) -> Result<Claim, LoginError> {
-        let rate = Rate { burst: meter.rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..meter.rate };
+        let rate = self.policy.limits.ip;
+        let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };
+        let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
         let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
-        let claiming = self.store.claim_code(&app.id, code, attempt, meter);
+        let claiming = self.store.claim_code(&app.id, code, attempt, &meter);
         let (counted, claimed) = join(self.store.count(&all), claiming).await;
         match (counted, claimed?) {
             (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
@@ -71,15 +64,8 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it. The
-    /// second part tells whether the code was certainly not sent.
-    pub(super) async fn exchange_for(
-        &self,
-        platform: &Platform,
-        app: &App,
-        code: &LoginCode,
-        attempt: &AttemptId,
-    ) -> (Result<Session, LoginError>, bool) {
+    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
+    async fn exchange_for(&self, platform: &Platform, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
         let sent = Cell::new(false);
         let component = &platform.component;
         let ask = async |token: &_| {
@@ -93,7 +79,7 @@ impl LoginWorker {
             platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        (exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent)
+        Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
     }
 
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
@@ -305,7 +291,7 @@ fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<()
 }
 
 /// Without taking a code for one of a phone number.
-pub(super) fn plainly(error: AccessTokenError) -> LoginError {
+fn plainly(error: AccessTokenError) -> LoginError {
     match error {
         AccessTokenError::Store(error) => error.into(),
         AccessTokenError::WeChat(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
