@@ -2,7 +2,10 @@
 
 mod chinese;
 
-use std::fmt::{self, Display};
+use std::{
+    fmt::{self, Display},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -19,7 +22,7 @@ pub enum Status {
 }
 
 /// Examines the configuration of the running process. It blocks, for 13 s at most.
-pub type Doctor = fn() -> Vec<Finding>;
+pub type Doctor = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 
 /// The finding of one check. It never holds a secret, nor a URL that holds one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -11,6 +11,7 @@ pub mod apps;
 pub mod cli;
 pub mod clients;
 pub mod clock;
+pub mod doors;
 pub mod findings;
 pub mod http;
 pub mod issuer;

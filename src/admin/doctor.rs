@@ -65,7 +65,7 @@ impl LatestDiagnosis {
         {
             return Ok(Arc::clone(diagnosis));
         }
-        let (doctor, (tells, told)) = (self.doctor, oneshot::channel());
+        let (doctor, (tells, told)) = (Arc::clone(&self.doctor), oneshot::channel());
         // Not of the runtime's own, for which the end of the process would wait.
         thread::spawn(move || tells.send(doctor()));
         let checks = told.await.unwrap_or_else(|_| {

@@ -10,7 +10,7 @@ mod tokens;
 mod users;
 mod wechat;
 
-use std::{io, net::TcpListener};
+use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::{
     dev::ServerHandle,
@@ -45,7 +45,7 @@ pub fn start(
         if let Some(tokens) = tokens.clone() {
             config
                 .app_data(Data::new(Operating { tokens, worker: worker() }))
-                .app_data(Data::new(LatestDiagnosis::of(doctor)))
+                .app_data(Data::new(LatestDiagnosis::of(Arc::clone(&doctor))))
                 .app_data(description.clone())
                 .configure(routes::routes)
                 .configure(viewer::routes)

@@ -34,7 +34,7 @@ use crate::{
     clients::Clients,
     clock::now,
     http::{Listeners, listen, page, run_to_end, serve, stop_signal},
-    issuer::{self, InDemo, Issuer, Routes},
+    issuer::{self, InDemo, Issuer, Routes, door::Doors},
     login::Operator,
     settings::{AppsSource, Settings, SidecarSettings},
     sidecar,
@@ -54,17 +54,17 @@ pub(super) struct DemoArgs {
     listen: SocketAddr,
 }
 
-pub(super) fn run(args: &DemoArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     if !args.listen.ip().is_loopback() {
         return Err(Failure::usage(
             "the demo shows every login to whoever asks: --listen must be an address of this machine, for example \
              127.0.0.1:8080",
         ));
     }
-    start(args)
+    start(args, doors)
 }
 
-fn start(args: &DemoArgs) -> Result<(), Failure> {
+fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {
@@ -84,7 +84,7 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
 
     let keys = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
     let clients = clients(&address, settings.token_ttl)?;
-    let issuer = Issuer::new(settings, keys.check()?, vault()?)?.with_clients(clients);
+    let issuer = Issuer::new(settings, keys.check()?, vault()?, doors)?.with_clients(clients);
     run_to_end(async {
         let stop = stop_signal()?;
         let (peer, services) = services(&address)?;
@@ -98,7 +98,8 @@ fn start(args: &DemoArgs) -> Result<(), Failure> {
             introduce(&address);
             Ok(())
         };
-        let served = async { issuer::run(issuer, listeners, Some(page), Vec::new, stop).await.map_err(Failure::from) };
+        let served =
+            async { issuer::run(issuer, listeners, Some(page), Arc::new(Vec::new), stop).await.map_err(Failure::from) };
         tokio::try_join!(served, open).map(|_| ())
     })
 }

@@ -29,7 +29,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
-use crate::settings::{env_file, parse_duration};
+use crate::{
+    issuer::door::Doors,
+    settings::{env_file, parse_duration},
+};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.
@@ -101,9 +104,10 @@ enum Command {
     },
 }
 
-pub fn run() -> ExitCode {
+/// Runs the command that the arguments name, of a program that has these doors.
+pub fn run(doors: Doors) -> ExitCode {
     let done = match CommandLine::try_parse() {
-        Ok(line) => run_command(line.command).and_then(|()| output::complete()),
+        Ok(line) => run_command(line.command, doors).and_then(|()| output::complete()),
         Err(error) => explain(&error),
     };
     match done {
@@ -120,12 +124,12 @@ fn explain(error: &clap::Error) -> Result<(), Failure> {
     }
 }
 
-fn run_command(command: Command) -> Result<(), Failure> {
+fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
     match command {
         #[cfg(feature = "simulator")]
-        Command::Demo(args) => demo::run(&args),
-        Command::Serve(args) => serve::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args, doors),
+        Command::Serve(args) => serve::run(&args, doors),
+        Command::Doctor(args) => doctor::run(&args, doors),
         Command::Ready(args) => ready::run(&args),
         Command::Init(args) => init::run(args),
         Command::Sidecar => serve::run_sidecar(),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     findings::Finding,
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
-    issuer::{self, Issuer, IssuerStartError},
+    issuer::{self, Issuer, IssuerStartError, door::Doors},
     settings::{Settings, SidecarSettings},
     sidecar,
     telemetry::{self, Audit, LogFormat, Traces},
@@ -38,10 +38,10 @@ pub(super) struct ServeArgs {
     check: bool,
 }
 
-pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     let guarded = guard_memory();
     if args.check {
-        return doctor::run(&DoctorArgs::default());
+        return doctor::run(&DoctorArgs::default(), doors);
     }
     load_env_file()?;
     let settings = Settings::from_vars(variables())?;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
     let _traces = settings.traces.as_ref().map(Traces::start).transpose().map_err(Failure::unfinished)?;
-    Ok(start(settings)?)
+    Ok(start(settings, doors)?)
 }
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
@@ -82,17 +82,17 @@ fn warn_about(remarks: &[Finding]) {
     remarks.iter().for_each(|remark| tracing::warn!("{remark}"));
 }
 
-fn start(settings: Settings) -> Result<(), IssuerStartError> {
+fn start(settings: Settings, doors: Doors) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(IssuerStartError::of_machine);
-    let (listeners, issuer) = match (listeners, Issuer::from_settings(settings)) {
+    let (listeners, issuer) = match (listeners, Issuer::from_settings(settings, doors)) {
         (Ok(listeners), Ok(issuer)) => (listeners, issuer),
         (listeners, issuer) => return Err(IssuerStartError::all([listeners.err(), issuer.err()])),
     };
     run_to_end(async {
         let stop = stop_signal()?;
-        issuer::run(issuer, listeners, None, doctor::of_this_process, stop).await
+        issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop).await
     })
 }
 

@@ -45,6 +45,13 @@ pub const DELETE: &[Method] = &[Method::DELETE];
 /// The routes of a listener that its description names. `routes!` declares them.
 pub struct Routes(pub &'static [DescribedRoute]);
 
+/// The routes with their description.
+#[derive(Clone, Copy)]
+pub struct RouteTable {
+    pub routes: &'static Routes,
+    pub described: fn() -> OpenApi,
+}
+
 /// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
 macro_rules! routes {
     ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {

@@ -15,10 +15,10 @@ use wxmint_wechat::WeChat;
 
 use super::{
     caller,
+    door::Doors,
     examine::unusable_keys,
     feed_pages::FeedPages,
     named::{Named, load_keys, load_vault},
-    polls::Polls,
     start_error::IssuerStartError,
     state::Issuer,
 };
@@ -36,8 +36,8 @@ use crate::{
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
     /// Tells all faults at once.
-    pub fn from_settings(settings: Settings) -> Result<Self, IssuerStartError> {
-        match (load_keys(&settings), load_vault(&settings), Named::load(&settings)) {
+    pub fn from_settings(settings: Settings, doors: Doors) -> Result<Self, IssuerStartError> {
+        match (load_keys(&settings), load_vault(&settings), Named::load(&settings, doors)) {
             (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
                 Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named)? })
@@ -47,8 +47,8 @@ impl Issuer {
     }
 
     /// With keys that were made for this process.
-    pub fn new(settings: Settings, keys: KeySet, vault: Vault) -> Result<Self, IssuerStartError> {
-        let named = Named::load(&settings)?;
+    pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
+        let named = Named::load(&settings, doors)?;
         Self::of(settings, keys, vault, named)
     }
 
@@ -67,6 +67,7 @@ impl Issuer {
             apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
+            doors: named.doors,
             clients: clients.map(|clients| Arc::new(ArcSwap::from_pointee(clients))),
             clients_file,
             platform: named.platform.map(Arc::new),
@@ -80,7 +81,6 @@ impl Issuer {
             memory: Memory::new(now, settings.session_key_ttl),
             proxies: TrustedProxies::new(settings.trusted_proxies.clone()),
             pages: FeedPages::default(),
-            polls: Polls::default(),
             settings,
         };
         issuer.apps.warn_of_unusual();

@@ -118,7 +118,7 @@ mod tests {
     fn issuer(key: &PrivateJwk, change: (&str, &str)) -> Issuer {
         let keys = StoredKeys::of([key.clone()]).check().expect("a set");
         let vault = Vault::parse((STANDARD.encode([7; 32]) + "\n").as_bytes()).expect("a vault");
-        Issuer::new(settings(change), keys, vault).expect("an issuer")
+        Issuer::new(settings(change), keys, vault, &[]).expect("an issuer")
     }
 
     fn token(issuer: &Issuer) -> String {

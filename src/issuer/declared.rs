@@ -5,18 +5,18 @@ use crate::http::{
     described::BearerSecurity,
 };
 
-pub(super) const LOGIN: &str = "/login";
-pub(super) const LOGOUT: &str = "/logout";
-pub(super) const BINDING: &str = "/binding";
-pub(super) const JWKS: &str = "/.well-known/jwks.json";
-pub(super) const METADATA: &str = "/.well-known/openid-configuration";
+pub(crate) const LOGIN: &str = "/login";
+pub(crate) const LOGOUT: &str = "/logout";
+pub(crate) const BINDING: &str = "/binding";
+pub(crate) const JWKS: &str = "/.well-known/jwks.json";
+pub(crate) const METADATA: &str = "/.well-known/openid-configuration";
 /// The same as `/.well-known/openid-configuration`, by its name in RFC 8414.
-pub(super) const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
+pub(crate) const OAUTH_SERVER: &str = "/.well-known/oauth-authorization-server";
 
 /// The problems of every route with a handler that asks the store.
-pub(super) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
-pub(super) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
-pub(super) const IDENTITY: &[ProblemCode] = &[
+pub(crate) const ANY: &[ProblemCode] = &[InvalidRequest, InternalError, StoreUnavailable];
+pub(crate) const STORE: &[ProblemCode] = &[InternalError, StoreUnavailable];
+pub(crate) const IDENTITY: &[ProblemCode] = &[
     CredentialsInQuery,
     AppRequired,
     SnapshotUser,
@@ -27,23 +27,23 @@ pub(super) const IDENTITY: &[ProblemCode] = &[
     AlreadyBound,
     AccountsUnavailable,
 ];
-pub(super) const TOKEN: &[ProblemCode] = &[InvalidToken];
-pub(super) const LIMIT: &[ProblemCode] = &[RateLimited];
+pub(crate) const TOKEN: &[ProblemCode] = &[InvalidToken];
+pub(crate) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// A phone number costs the app something.
-pub(super) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
+pub(crate) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
 /// The problems of a call of WeChat's API for one person.
-pub(super) const WECHAT: &[ProblemCode] =
+pub(crate) const WECHAT: &[ProblemCode] =
     &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
 
 /// Statuses of `invalid_request` beside 400. 431 is possible on every route.
-pub(super) const HEAD: &[u16] = &[431];
-pub(super) const BODY: &[u16] = &[408, 413, 415, 431];
+pub(crate) const HEAD: &[u16] = &[431];
+pub(crate) const BODY: &[u16] = &[408, 413, 415, 431];
 
-pub(super) const SECURITY: BearerSecurity = BearerSecurity {
+pub(crate) const SECURITY: BearerSecurity = BearerSecurity {
     format: "JWT",
     description: "The `access_token` of an answer of `POST /login`: the text that begins with eyJ, without the word Bearer. A \
                   login that you send from this page fills it in.",
 };
 
 /// Tells clients that ask for an unknown path where the API is described.
-pub(super) const PLACE: &str = "The API is described at /docs.";
+pub(crate) const PLACE: &str = "The API is described at /docs.";

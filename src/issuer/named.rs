@@ -11,6 +11,7 @@ use wxmint_store::RedisAccess;
 use super::{
     IssuerStartError,
     device::load_clients,
+    door::{self, Doors, OpenDoor},
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     loaded::load,
     routes::check_login_paths,
@@ -33,21 +34,24 @@ pub(super) struct Named {
     pub(super) apps: CurrentApps,
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
+    pub(super) doors: Vec<OpenDoor>,
     pub(super) clients: Option<(WatchedFile, Clients)>,
     pub(super) platform: Option<Platform>,
 }
 
 impl Named {
-    pub(super) fn load(settings: &Settings) -> Result<Self, IssuerStartError> {
+    pub(super) fn load(settings: &Settings, doors: Doors) -> Result<Self, IssuerStartError> {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
-        let others = (load_clients(settings), load_platform(settings), check_login_paths(settings));
-        match (loaded, others) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(clients), Ok(platform), Ok(()))) => {
-                Ok(Self { admin_tokens, apps, users, redis, clients, platform })
+        let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
+        let opened = (door::open(doors, settings, tokens), check_login_paths(settings, doors));
+        let others = (load_clients(settings), load_platform(settings));
+        match (loaded, opened, others) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), (Ok(clients), Ok(platform))) => {
+                Ok(Self { admin_tokens, apps, users, redis, doors, clients, platform })
             }
-            ((tokens, apps, users, redis), (clients, platform, paths)) => {
-                let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
-                Err(IssuerStartError::all(errors.into_iter().chain([clients.err(), platform.err(), paths.err()])))
+            ((tokens, apps, users, redis), (doors, paths), (clients, platform)) => {
+                let errors = [tokens.err(), apps.err(), users.err(), redis.err()].into_iter().chain([doors.err()]);
+                Err(IssuerStartError::all(errors.chain([clients.err(), platform.err(), paths.err()])))
             }
         }
     }

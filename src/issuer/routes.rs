@@ -1,6 +1,10 @@
 //! All routes on one screen.
 
-use std::{rc::Rc, sync::OnceLock, time::Instant};
+use std::{
+    rc::Rc,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use actix_web::{
     HttpResponse, Resource,
@@ -11,10 +15,11 @@ use actix_web::{
 use utoipa::OpenApi;
 
 use super::{
-    IssuerStartError, cross_origin,
+    Issuer, IssuerStartError, cross_origin,
     declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
-    device, events, leave_routes as leave, login_route, metadata, platform, revocations,
-    session_key_routes as session_key,
+    device,
+    door::{Doors, OpenDoor},
+    leave_routes as leave, login_route, metadata, platform, revocations, session_key_routes as session_key,
 };
 use crate::{
     findings::Finding,
@@ -22,7 +27,7 @@ use crate::{
         Problem,
         ProblemCode::{self, *},
         ProblemDocument,
-        described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
+        described::{DELETE, DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
         readable,
         viewer::{self, Description},
     },
@@ -61,10 +66,16 @@ routes! {
     DELETE "/binding" leave::dissolve [ANY, TOKEN, LIMIT], HEAD;
 }
 
-pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
+/// Describes the routes of an issuer.
+pub(super) fn description(issuer: &Issuer) -> Description {
+    let (rooms, tables) = (issuer.rooms(), issuer.doors.iter().map(|OpenDoor { row, .. }| row.public).collect());
+    describe(issuer.settings.issuer.as_str(), rooms, tables)
+}
+
+fn describe(server: &str, rooms: Rooms, tables: Vec<RouteTable>) -> Description {
     Description {
-        api: Box::new(move || described(rooms)),
-        server: issuer.to_owned(),
+        api: Box::new(move || described(rooms, &tables)),
+        server: server.to_owned(),
         place: "issuer",
         paths: PLACE,
         document: OnceLock::new(),
@@ -76,8 +87,6 @@ pub(super) fn description(issuer: &str, rooms: Rooms) -> Description {
 pub(super) struct Rooms {
     /// Scan to log in.
     pub(super) scan: bool,
-    /// The paths that receivers of events ask for.
-    pub(super) events: bool,
     /// The path of WeChat's pushes to a platform.
     pub(super) platform: bool,
     /// The answers that pages of other sites may read: where there are clients, or apps that may have sites of their
@@ -85,36 +94,30 @@ pub(super) struct Rooms {
     pub(super) origins: bool,
 }
 
-impl super::Issuer {
+impl Issuer {
     pub(super) fn rooms(&self) -> Rooms {
         let scan = self.clients.is_some();
-        Rooms {
-            scan,
-            events: self.admin_tokens.is_some(),
-            platform: self.platform.is_some(),
-            origins: scan || self.apps.may_have_origins(),
-        }
+        Rooms { scan, platform: self.platform.is_some(), origins: scan || self.apps.may_have_origins() }
     }
 }
 
-fn described(rooms: Rooms) -> utoipa::openapi::OpenApi {
+fn described(rooms: Rooms, tables: &[RouteTable]) -> utoipa::openapi::OpenApi {
     let mut api = Described::openapi();
-    let further = [
-        (rooms.events, events::described as fn() -> _),
-        (rooms.platform, platform::described),
-        (rooms.scan, device::described),
-    ];
+    tables.iter().for_each(|table| api.merge((table.described)()));
+    let further = [(rooms.platform, platform::described as fn() -> _), (rooms.scan, device::described)];
     further.into_iter().filter(|(is_there, _)| *is_there).for_each(|(_, described)| api.merge(described()));
     api
 }
 
-/// With all doors.
-pub fn openapi_json() -> String {
-    description("https://login.example.com", Rooms { scan: true, events: true, platform: true, origins: true }).json()
+/// With all `doors`.
+pub fn openapi_json(doors: Doors) -> String {
+    let (rooms, tables) = (Rooms { scan: true, platform: true, origins: true }, doors.iter().map(|row| row.public));
+    describe("https://login.example.com", rooms, tables.collect()).json()
 }
 
-/// The routes for mini programs and peers, with those of the `rooms`.
-pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics) -> impl FnOnce(&mut ServiceConfig) {
+/// The routes for mini programs and peers, with those of the open doors.
+pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) {
+    let (settings, rooms, metrics) = (&issuer.settings, issuer.rooms(), &issuer.metrics);
     move |config| {
         let service = |routes: &Routes, of: &'static str, at: &str| {
             let resource = routes.resource(of, at);
@@ -129,9 +132,13 @@ pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics
         if let Some(folder) = settings.verify_files_dir.clone() {
             config.configure(device::check_files(folder));
         }
-        for (is_there, routes) in
-            [(rooms.events, &events::ROUTES), (rooms.platform, &platform::ROUTES), (rooms.scan, &device::ROUTES)]
-        {
+        for OpenDoor { row, door } in &issuer.doors {
+            Arc::clone(door).configure(config);
+            for path in row.public.routes.paths() {
+                config.service(service(row.public.routes, path, path));
+            }
+        }
+        for (is_there, routes) in [(rooms.platform, &platform::ROUTES), (rooms.scan, &device::ROUTES)] {
             for path in routes.paths().filter(|_| is_there) {
                 config.service(service(routes, path, path));
             }
@@ -147,8 +154,8 @@ pub(super) fn public_routes(settings: &Settings, rooms: Rooms, metrics: &Metrics
     }
 }
 
-pub(super) fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartError> {
-    if settings.login_paths.iter().all(|path| is_free(path)) {
+pub(super) fn check_login_paths(settings: &Settings, doors: Doors) -> Result<(), IssuerStartError> {
+    if settings.login_paths.iter().all(|path| is_free(path, doors)) {
         return Ok(());
     }
     let advice = "name paths that wxmint does not use itself";
@@ -157,14 +164,14 @@ pub(super) fn check_login_paths(settings: &Settings) -> Result<(), IssuerStartEr
 
 /// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some
 /// proxies change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
-fn is_free(path: &str) -> bool {
+fn is_free(path: &str, doors: Doors) -> bool {
     let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
     let is = |taken: &str| match taken.split_once('{') {
         Some((folder, _)) => is_below(folder),
         None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
-    let taken =
-        ROUTES.paths().chain(device::ROUTES.paths()).chain(events::ROUTES.paths()).chain(viewer::PATHS).chain([ROOT]);
+    let of_doors = doors.iter().flat_map(|row| row.public.routes.paths());
+    let taken = ROUTES.paths().chain(device::ROUTES.paths()).chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 

@@ -71,6 +71,7 @@ pub async fn run(
     actix_web::rt::spawn(audit::run());
     actix_web::rt::spawn(platform::follow(Arc::clone(&issuer)));
     watch_files(&issuer);
+    issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
 
     let readiness = issuer.readiness.clone();
     let stop = shutdown.map(move |()| {
@@ -78,7 +79,7 @@ pub async fn run(
         readiness.stopping();
     });
     let (public_issuer, loopback_names) = (Arc::clone(&issuer), demo.is_some());
-    let description = web::Data::new(routes::description(issuer.settings.issuer.as_str(), issuer.rooms()));
+    let description = web::Data::new(routes::description(&issuer));
     let app = move || {
         let worker = IssuerWorker::new(&public_issuer).expect(MADE_ONCE);
         App::new()
@@ -88,7 +89,7 @@ pub async fn run(
             .app_data(LogAddresses(public_issuer.settings.log_addresses))
             // First, because the demo has another page at `/`.
             .configure(|config| demo.iter().for_each(|routes| routes(config)))
-            .configure(public_routes(&public_issuer.settings, public_issuer.rooms(), &public_issuer.metrics))
+            .configure(public_routes(&public_issuer))
             .default_service(nothing_else(PLACE))
             .wrap(from_fn(with_request_id))
             .wrap(TracingLogger::<RequestSpan>::new())
@@ -176,6 +177,7 @@ async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> R
         None => Vec::new(),
     };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
+    found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
     if issuer.platform.as_ref().is_some_and(|platform| !platform.known().is_read) {
         found.push(Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment"));
     }

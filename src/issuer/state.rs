@@ -9,7 +9,7 @@ use wxmint_store::{Memory, RedisAccess};
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
-use super::{feed_pages::FeedPages, polls::Polls, start_error::IssuerStartError};
+use super::{door::OpenDoor, feed_pages::FeedPages, start_error::IssuerStartError};
 use crate::{
     accounts::FileAccounts,
     admin::CurrentAdminTokens,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub struct Issuer {
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
     pub(super) apps: Arc<CurrentApps>,
     /// The file that the keys came from; `None` if they were made for this process.
@@ -37,6 +37,7 @@ pub struct Issuer {
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
+    pub(super) doors: Vec<OpenDoor>,
     /// The clients that may ask for a scan. Without them the paths for it are not there.
     pub(super) clients: Option<CurrentClients>,
     pub(super) clients_file: Option<WatchedFile>,
@@ -52,12 +53,11 @@ pub struct Issuer {
     pub(super) memory: Memory,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: FeedPages,
-    pub(super) polls: Polls,
 }
 
-pub(super) struct IssuerWorker {
-    pub(super) issuer: Arc<Issuer>,
-    pub(super) login: LoginWorker,
+pub(crate) struct IssuerWorker {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) login: LoginWorker,
 }
 
 impl IssuerWorker {

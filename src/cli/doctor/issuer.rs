@@ -16,7 +16,7 @@ use crate::{
     cli::{environment::variables, remarks},
     clock::now,
     findings::{Finding, count},
-    issuer::{Issuer, IssuerStartError, open_redis},
+    issuer::{Issuer, IssuerStartError, door::Doors, open_redis},
     redis_checks::{self, REDIS_CHECKS},
     secret_files,
     settings::{Settings, value_files},
@@ -27,37 +27,42 @@ use crate::{
 };
 
 /// Their names, in the order in which they are printed.
-pub(super) fn checks(public: bool) -> Vec<&'static str> {
+pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
     let of_platform = if is_set("WXMINT_PLATFORM_FILE") { &[platform::CHECK][..] } else { &[] };
-    let names = [&["settings"], &files()[..], &REDIS_CHECKS, &wechat::CHECKS, of_platform, &["accounts"]].concat();
+    let names = [&["settings"], &files(doors)[..], &REDIS_CHECKS, &wechat::CHECKS, of_platform, &["accounts"]].concat();
     names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
 }
 
-/// The checks of files: of clients only if there is a file of them.
-fn files() -> Vec<&'static str> {
+/// The checks of files: of a door only if its variable is set.
+fn files(doors: Doors) -> Vec<&'static str> {
+    let of_doors = doors.iter().filter_map(|row| row.check).filter(|(_, variable)| is_set(variable));
     let has_clients = is_set("WXMINT_CLIENTS_FILE");
-    ["files", "keys", "vault"].into_iter().chain(has_clients.then_some("clients")).collect()
+    ["files", "keys", "vault"]
+        .into_iter()
+        .chain(has_clients.then_some("clients"))
+        .chain(of_doors.map(|(name, _)| name))
+        .collect()
 }
 
 fn is_set(variable: &str) -> bool {
     variables().any(|(name, value)| name == variable && !value.is_empty())
 }
 
-pub(super) async fn examine(tells: Tells, public: bool) {
+pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let tell = |found| _ = tells.send(found);
     let settings = match Settings::from_vars(variables()) {
         Ok(settings) => settings,
-        Err(faults) => return tell(faulty(&faults, &checks(public))),
+        Err(faults) => return tell(faulty(&faults, &checks(public, doors))),
     };
     tell(remarked(remarks::of_serve(&settings)));
     tell(vec![proxies(&settings.trusted_proxies, settings.issuer.as_str())]);
-    let issuer = Issuer::from_settings(settings.clone());
+    let issuer = Issuer::from_settings(settings.clone(), doors);
     let connect = |access| Redis::new(&access, settings.session_key_ttl, now, Metrics::default());
     let (issuer, redis) = (&issuer, open_redis(&settings).map(|access| access.map(connect)));
     let files = async {
         let mut found = match issuer {
             Ok(issuer) => issuer.examine(redis.as_ref().ok().and_then(Option::as_ref), now()).await,
-            Err(error) => spoilt(error),
+            Err(error) => spoilt(error, doors),
         };
         found.extend(audit(&settings.audit));
         found.extend(exposed(value_files(variables())));
@@ -99,9 +104,9 @@ fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Fi
 }
 
 /// Why the issuer cannot be built, and what could not be looked at for that.
-fn spoilt(error: &IssuerStartError) -> Vec<Finding> {
+fn spoilt(error: &IssuerStartError, doors: Doors) -> Vec<Finding> {
     let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
-    let others = files().into_iter().filter(|name| !has(name));
+    let others = files(doors).into_iter().filter(|name| !has(name));
     let others = others.map(|name| Finding::unchecked(name, "a file that the settings name cannot be used"));
     error.findings.iter().cloned().chain(others).collect()
 }

@@ -13,7 +13,7 @@ mod wechat;
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, TryLockError,
+        Arc, Mutex, TryLockError,
         mpsc::{self, Sender},
     },
     thread,
@@ -30,8 +30,9 @@ use super::{
     remarks,
 };
 use crate::{
-    findings::{Finding, Status},
+    findings::{Doctor, Finding, Status},
     http::run_to_end,
+    issuer::door::Doors,
     settings::{Fault, Faults, env_file},
 };
 
@@ -60,10 +61,12 @@ enum DoctorCommand {
 type Tells = Sender<Vec<Finding>>;
 
 /// Prints what is found, and fails with an exit code that says how bad it is.
-pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let (public, loaded) = (args.public, env_file::load());
-    let names =
-        args.of.as_ref().map_or_else(|| issuer::checks(public), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
+    let names = args
+        .of
+        .as_ref()
+        .map_or_else(|| issuer::checks(public, doors), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
     let found = match (&args.of, loaded) {
         (Some(DoctorCommand::Sidecar), _) if public => {
             return Err(Failure::usage("--public is for the issuer's doctor"));
@@ -73,7 +76,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
             &names,
         ),
         (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, sidecar::examine),
-        (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public)),
+        (None, Ok(())) => gather(&names, move |tells| issuer::examine(tells, public, doors)),
     };
     let language = Language::of_locale();
     match args.json {
@@ -92,9 +95,9 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     }
 }
 
-/// The findings on the configuration that `wxmint serve` in this process has, with its files as they are now.
-pub(super) fn of_this_process() -> Vec<Finding> {
-    gather(&issuer::checks(false), |tells| issuer::examine(tells, false))
+/// Finds what is wrong with the configuration that `wxmint serve` in this process has, with its files as they are now.
+pub(super) fn of_this_process(doors: Doors) -> Doctor {
+    Arc::new(move || gather(&issuer::checks(false, doors), move |tells| issuer::examine(tells, false, doors)))
 }
 
 fn report(found: &[Finding]) -> String {

@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-static API: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&wxmint::issuer::openapi_json()).expect("the description is JSON"));
+static API: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(&wxmint::issuer::openapi_json(&wxmint::doors::DOORS)).expect("the description is JSON")
+});
 
 /// True, too, where the request is to no route.
 pub(super) fn is_described(request: &[u8], status: u16, code: &str) -> bool {

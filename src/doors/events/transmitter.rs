@@ -7,7 +7,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{POLL_PATH, STREAM_PATH, receiver, set::EVENTS};
+use super::{Events, POLL_PATH, STREAM_PATH, set::EVENTS};
 use crate::{
     http::{Answer, Problem, pairs, private},
     issuer::state::IssuerWorker,
@@ -39,8 +39,8 @@ pub(super) async fn transmitter(worker: web::Data<IssuerWorker>) -> HttpResponse
 #[utoipa::path(get, path = "/ssf/stream", tag = "events", security(("bearer" = [])),
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
-pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let (receiver, issuer) = (receiver(&request, &worker)?, worker.issuer.settings.issuer.as_str());
+pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>, door: web::Data<Events>) -> Answer {
+    let (receiver, issuer) = (door.receiver(&request)?, worker.issuer.settings.issuer.as_str());
     let stream = json!({
         "stream_id": receiver.name(),
         "iss": issuer,
@@ -63,7 +63,7 @@ pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>
 ///
 /// Each receiver has its one stream already, so this is always 409. The receiver then reads the stream with GET.
 #[utoipa::path(post, path = "/ssf/stream", tag = "events", security(("bearer" = [])), responses())]
-pub(super) async fn create(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    receiver(&request, &worker)?;
+pub(super) async fn create(request: HttpRequest, door: web::Data<Events>) -> Answer {
+    door.receiver(&request)?;
     Err(Problem::invalid("This secret has its stream already. Read it with GET.").with_status(StatusCode::CONFLICT))
 }

@@ -19,7 +19,7 @@ use wxmint_store::{
 };
 
 use super::{
-    receiver,
+    Events as Door,
     set::{EventClaims, event_id},
 };
 use crate::{
@@ -78,9 +78,14 @@ struct Events {
 #[utoipa::path(post, path = "/ssf/poll", tag = "events", security(("bearer" = [])),
     request_body(content = Poll, example = json!({"maxEvents": 100, "returnImmediately": true, "ack": []})),
     responses((status = 200, description = "Events", body = Events)))]
-pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    let receiver = receiver(&request, &worker)?;
-    let (name, place) = (receiver.name(), worker.issuer.polls.place(receiver.name())?);
+pub(super) async fn poll(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+    door: web::Data<Door>,
+) -> Answer {
+    let receiver = door.receiver(&request)?;
+    let (name, place) = (receiver.name(), door.polls.place(receiver.name())?);
     let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
     worker.login.store.count(&meter).await?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
@@ -101,7 +106,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, worker: web::Da
     let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
     loop {
         // A secret that was taken away while its poll waited gets nothing more.
-        super::receiver(&request, &worker)?;
+        door.receiver(&request)?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
             return Ok(private(events).map_body(|_, body| until_it_is_read(body, place)));

@@ -3,23 +3,26 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
+mod polls;
 mod receivers;
 mod set;
 mod transmitter;
 
-use actix_web::HttpRequest;
+use std::sync::Arc;
+
+use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
 
-use super::{
-    declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
-    state::IssuerWorker,
-};
+use self::polls::Polls;
 use crate::{
-    admin::Holder,
+    admin::CurrentAdminTokens,
     http::{
-        Problem, ProblemDocument,
-        described::{DescribedRoute, GET, POST, READ, Routes, routes},
-        no_token,
+        ProblemDocument,
+        described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
+    },
+    issuer::{
+        declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
+        door::{Door, DoorRow},
     },
 };
 
@@ -36,11 +39,22 @@ routes! {
     POST "/ssf/poll" poll::poll [ANY, TOKEN, LIMIT], BODY;
 }
 
-pub(super) fn described() -> utoipa::openapi::OpenApi {
-    Described::openapi()
+pub(super) const DOOR: DoorRow = DoorRow {
+    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    readable: &[],
+    admin: None,
+    open: |_, tokens| Ok(tokens.map(|tokens| Arc::new(Events { tokens: tokens.clone(), polls: Polls::default() }) as _)),
+    check: None,
+};
+
+struct Events {
+    /// The secrets of receivers.
+    tokens: CurrentAdminTokens,
+    polls: Polls,
 }
 
-fn receiver(request: &HttpRequest, worker: &IssuerWorker) -> Result<Holder, Problem> {
-    let Some((_, tokens)) = &worker.issuer.admin_tokens else { return Err(no_token()) };
-    receivers::receiver(tokens, request)
+impl Door for Events {
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
+        config.app_data(Data::from(self));
+    }
 }

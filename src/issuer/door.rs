@@ -1,0 +1,90 @@
+//! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
+
+use std::{future::ready, path::Path, sync::Arc};
+
+use actix_web::web::ServiceConfig;
+use futures_util::future::LocalBoxFuture;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
+use wxmint_ids::AppId;
+use wxmint_store::Redis;
+
+use super::{Issuer, IssuerStartError};
+use crate::{admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, settings::Settings};
+
+/// A row of the table of doors: what is known of a door whether it is open or not.
+pub struct DoorRow {
+    pub public: RouteTable,
+    /// The paths at which its clients' pages may read answers. The core may have them too.
+    pub readable: &'static [&'static str],
+    /// What operators may ask, also while the door is shut.
+    pub admin: Option<RouteTable>,
+    /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
+    pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
+    /// The check of the doctor, and the variable without which it is not made.
+    pub check: Option<(&'static str, &'static str)>,
+}
+
+pub type Opened = Result<Option<Arc<dyn Door>>, IssuerStartError>;
+
+/// All doors that this program has.
+pub type Doors = &'static [DoorRow];
+
+/// An open door. The trait says everything that the service asks of one.
+pub trait Door: Send + Sync {
+    /// Gives the handlers of one worker thread their state.
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig);
+
+    /// Begins its tasks, and watches its files, for as long as the process runs.
+    fn follow(self: Arc<Self>, _issuer: &Arc<Issuer>) {}
+
+    /// The file that its settings name.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Why the process is not ready yet.
+    fn waits_for(&self) -> Option<Finding> {
+        None
+    }
+
+    /// The findings of its check.
+    fn examine<'a>(&'a self, _issuer: &'a Issuer, _redis: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
+        Box::pin(ready(Vec::new()))
+    }
+
+    /// Its members of the issuer's metadata.
+    fn metadata(&self, _issuer: &str) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// Whether a page of this site may read what is answered to the client, or to any client.
+    fn has_origin(&self, _client: Option<&AppId>, _origin: &str) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> Option<&Registry> {
+        None
+    }
+}
+
+pub(crate) struct OpenDoor {
+    pub(crate) row: &'static DoorRow,
+    pub(crate) door: Arc<dyn Door>,
+}
+
+/// Opens each door whose settings are set. Tells the faults of all.
+pub(super) fn open(
+    doors: Doors,
+    settings: &Settings,
+    tokens: Option<&CurrentAdminTokens>,
+) -> Result<Vec<OpenDoor>, IssuerStartError> {
+    let (mut opened, mut errors) = (Vec::new(), Vec::new());
+    for row in doors {
+        match (row.open)(settings, tokens) {
+            Ok(door) => opened.extend(door.map(|door| OpenDoor { row, door })),
+            Err(error) => errors.push(Some(error)),
+        }
+    }
+    if errors.is_empty() { Ok(opened) } else { Err(IssuerStartError::all(errors)) }
+}
