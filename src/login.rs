@@ -21,7 +21,6 @@ mod error;
 mod exchange;
 mod for_peers;
 mod operator;
-mod platform;
 mod redeem;
 mod shared_access_token;
 mod user_data;
@@ -36,6 +35,7 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, CallError, Session};
 
+use self::with_token::mark_of;
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
     device::{Approval, DeviceError, Fetched, is_of_client},
@@ -43,13 +43,15 @@ pub use self::{
     exchange::{Exchange, Exchanged},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
-    platform::MerchantExchange,
     shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
-use self::{with_token::mark_of, worker::new_attempt};
+pub(crate) use self::{
+    shared_access_token::{Forcer, Wanted},
+    worker::new_attempt,
+};
 use crate::{
     accounts::{Named, NewUserKey},
     telemetry::Step,
@@ -57,7 +59,7 @@ use crate::{
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
 /// in the log and the audit events. No variable sets the limit of unbindings.
-const IP: &str = "ip";
+pub(crate) const IP: &str = "ip";
 pub const OPENID: &str = "openid";
 pub const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";

@@ -13,7 +13,6 @@ mod keys;
 mod language;
 mod manual;
 mod output;
-mod platform;
 mod ready;
 mod remarks;
 mod serve;
@@ -86,9 +85,6 @@ enum Command {
     /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
-    /// The merchants of a third-party platform (WXMINT_PLATFORM_FILE)
-    #[command(subcommand)]
-    Platform(platform::PlatformCommand),
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -137,7 +133,6 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Users(command) => with_env_file(|| users::run(command)),
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
         Command::Clients(command) => with_env_file(|| clients::run(command)),
-        Command::Platform(command) => with_env_file(|| platform::run(&command)),
         Command::Vault(command) => with_env_file(|| vault::run(command)),
         Command::Completions { shell } => manual::print_completions(shell, CommandLine::command()),
         Command::Man { command } => manual::print_page(&command, CommandLine::command()),

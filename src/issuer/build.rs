@@ -27,8 +27,7 @@ use crate::{
     clients::Clients,
     clock::now,
     http::{Readiness, TrustedProxies},
-    login::{LoginPolicy, LoginWorker, MerchantExchange},
-    platform::Platform,
+    login::{LoginPolicy, LoginWorker},
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
@@ -70,7 +69,6 @@ impl Issuer {
             doors: named.doors,
             clients: clients.map(|clients| Arc::new(ArcSwap::from_pointee(clients))),
             clients_file,
-            platform: named.platform.map(Arc::new),
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -103,10 +101,6 @@ impl Issuer {
         self.memory.clone()
     }
 
-    pub fn platform(&self) -> Option<&Platform> {
-        self.platform.as_deref()
-    }
-
     /// The keys in use.
     pub fn keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
@@ -121,7 +115,7 @@ impl Issuer {
     }
 
     /// The same, where the store is Redis.
-    pub(super) fn redis(&self) -> Option<Redis> {
+    pub(crate) fn redis(&self) -> Option<Redis> {
         let access = self.redis.as_ref()?;
         Some(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone()))
     }
@@ -149,7 +143,7 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    pub(super) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
+    pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
         Ok(LoginWorker {
             apps: Arc::clone(&self.apps),
             wechat: self.wechat()?,
@@ -164,7 +158,7 @@ impl Issuer {
             },
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
-            exchange: self.platform.clone().map(|platform| Box::new(MerchantExchange::new(platform, now)) as _),
+            exchange: self.doors.iter().find_map(|open| open.door.exchange()),
         })
     }
 }

@@ -10,7 +10,9 @@ use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
-use crate::{admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, settings::Settings};
+use crate::{
+    admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, login::Exchange, settings::Settings,
+};
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {
@@ -61,6 +63,11 @@ pub trait Door: Send + Sync {
     /// Whether a page of this site may read what is answered to the client, or to any client.
     fn has_origin(&self, _client: Option<&AppId>, _origin: &str) -> bool {
         false
+    }
+
+    /// Acts, for one worker, for apps without an AppSecret.
+    fn exchange(&self) -> Option<Box<dyn Exchange>> {
+        None
     }
 
     fn metrics(&self) -> Option<&Registry> {

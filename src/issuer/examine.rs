@@ -5,7 +5,7 @@ use std::{fmt::Display, path::Path};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_keys::KeySet;
-use wxmint_store::{Platforms, Redis};
+use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::Issuer;
@@ -21,7 +21,7 @@ pub(super) const UNREADABLE: &str = "correct the path, or let the user of this p
 pub(super) const APPS: &str = "name each file there by its AppID, write into it the AppSecret that WeChat shows and nothing else, and remove other files";
 
 /// The content of a file is wrong. The error says what would be right.
-pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
+pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
     Finding::fault(name, format!("{variable}: {}: {error}", path.display()), "correct the file")
 }
 
@@ -63,7 +63,6 @@ impl Issuer {
             named.chain(&settings.admin_tokens_file).chain(&settings.clients_file).chain(&settings.platform_file);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
-        self.learn_merchants(redis).await;
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.extend(self.clients.iter().flat_map(|clients| self.examine_clients(&clients.load())));
         found
@@ -102,15 +101,6 @@ impl Issuer {
             ));
         }
         found
-    }
-
-    /// Clients may be for the people of a merchant.
-    async fn learn_merchants(&self, redis: Option<&Redis>) {
-        if let (Some(platform), Some(redis)) = (&self.platform, redis)
-            && let Ok(Some(state)) = redis.matters(&platform.component.id, 0).await
-        {
-            self.apps.merchants_are(platform.learn(state).apps());
-        }
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {

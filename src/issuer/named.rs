@@ -23,7 +23,6 @@ use crate::{
     clients::Clients,
     clock::now,
     findings::Finding,
-    platform::Platform,
     secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
 };
@@ -36,7 +35,6 @@ pub(super) struct Named {
     pub(super) redis: Option<RedisAccess>,
     pub(super) doors: Vec<OpenDoor>,
     pub(super) clients: Option<(WatchedFile, Clients)>,
-    pub(super) platform: Option<Platform>,
 }
 
 impl Named {
@@ -44,14 +42,14 @@ impl Named {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
         let opened = (door::open(doors, settings, tokens), check_login_paths(settings, doors));
-        let others = (load_clients(settings), load_platform(settings));
+        let others = load_clients(settings);
         match (loaded, opened, others) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), (Ok(clients), Ok(platform))) => {
-                Ok(Self { admin_tokens, apps, users, redis, doors, clients, platform })
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), Ok(clients)) => {
+                Ok(Self { admin_tokens, apps, users, redis, doors, clients })
             }
-            ((tokens, apps, users, redis), (doors, paths), (clients, platform)) => {
+            ((tokens, apps, users, redis), (doors, paths), clients) => {
                 let errors = [tokens.err(), apps.err(), users.err(), redis.err()].into_iter().chain([doors.err()]);
-                Err(IssuerStartError::all(errors.chain([clients.err(), platform.err(), paths.err()])))
+                Err(IssuerStartError::all(errors.chain([clients.err(), paths.err()])))
             }
         }
     }
@@ -96,10 +94,4 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
-}
-
-fn load_platform(settings: &Settings) -> Result<Option<Platform>, IssuerStartError> {
-    let Some(path) = &settings.platform_file else { return Ok(None) };
-    let unusable = |error: String| unusable_file("files", "WXMINT_PLATFORM_FILE", path, error);
-    Ok(Some(load("WXMINT_PLATFORM_FILE", path, None, Platform::parse, unusable)?.1))
 }

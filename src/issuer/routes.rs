@@ -19,7 +19,7 @@ use super::{
     declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
     device,
     door::{Doors, OpenDoor},
-    leave_routes as leave, login_route, metadata, platform, revocations, session_key_routes as session_key,
+    leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
 };
 use crate::{
     findings::Finding,
@@ -87,8 +87,6 @@ fn describe(server: &str, rooms: Rooms, tables: Vec<RouteTable>) -> Description 
 pub(super) struct Rooms {
     /// Scan to log in.
     pub(super) scan: bool,
-    /// The path of WeChat's pushes to a platform.
-    pub(super) platform: bool,
     /// The answers that pages of other sites may read: where there are clients, or apps that may have sites of their
     /// own.
     pub(super) origins: bool,
@@ -97,21 +95,21 @@ pub(super) struct Rooms {
 impl Issuer {
     pub(super) fn rooms(&self) -> Rooms {
         let scan = self.clients.is_some();
-        Rooms { scan, platform: self.platform.is_some(), origins: scan || self.apps.may_have_origins() }
+        Rooms { scan, origins: scan || self.apps.may_have_origins() }
     }
 }
 
 fn described(rooms: Rooms, tables: &[RouteTable]) -> utoipa::openapi::OpenApi {
     let mut api = Described::openapi();
     tables.iter().for_each(|table| api.merge((table.described)()));
-    let further = [(rooms.platform, platform::described as fn() -> _), (rooms.scan, device::described)];
+    let further = [(rooms.scan, device::described as fn() -> _)];
     further.into_iter().filter(|(is_there, _)| *is_there).for_each(|(_, described)| api.merge(described()));
     api
 }
 
 /// With all `doors`.
 pub fn openapi_json(doors: Doors) -> String {
-    let (rooms, tables) = (Rooms { scan: true, platform: true, origins: true }, doors.iter().map(|row| row.public));
+    let (rooms, tables) = (Rooms { scan: true, origins: true }, doors.iter().map(|row| row.public));
     describe("https://login.example.com", rooms, tables.collect()).json()
 }
 
@@ -138,7 +136,7 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
                 config.service(service(row.public.routes, path, path));
             }
         }
-        for (is_there, routes) in [(rooms.platform, &platform::ROUTES), (rooms.scan, &device::ROUTES)] {
+        for (is_there, routes) in [(rooms.scan, &device::ROUTES)] {
             for path in routes.paths().filter(|_| is_there) {
                 config.service(service(routes, path, path));
             }

@@ -17,7 +17,6 @@ use crate::{
     clients::CurrentClients,
     http::{Readiness, TrustedProxies},
     login::LoginWorker,
-    platform::Platform,
     secret_files::WatchedFile,
     settings::Settings,
     telemetry::Metrics,
@@ -26,7 +25,7 @@ use crate::{
 pub struct Issuer {
     pub(crate) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
-    pub(super) apps: Arc<CurrentApps>,
+    pub(crate) apps: Arc<CurrentApps>,
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
     pub(super) vault_file: Option<WatchedFile>,
@@ -34,15 +33,13 @@ pub struct Issuer {
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
-    pub(super) metrics: Metrics,
-    pub(super) readiness: Readiness,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
     pub(super) workers: u32,
     pub(super) doors: Vec<OpenDoor>,
     /// The clients that may ask for a scan. Without them the paths for it are not there.
     pub(super) clients: Option<CurrentClients>,
     pub(super) clients_file: Option<WatchedFile>,
-    /// Without it there are no merchants, and the path for WeChat's pushes is not there.
-    pub(super) platform: Option<Arc<Platform>>,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
     pub(super) vault: Arc<ArcSwap<Vault>>,

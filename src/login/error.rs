@@ -142,7 +142,7 @@ impl LoginError {
     }
 
     /// The same error, which says that `app` is the one to mend, unless it is another one already.
-    pub(super) fn of(self, app: &AppId) -> Self {
+    pub(crate) fn of(self, app: &AppId) -> Self {
         match self {
             Self::Misconfigured { error, app: None } => Self::Misconfigured { error, app: Some(app.clone()) },
             error => error,

@@ -7,7 +7,7 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
-use super::{AccessTokenError, AccessTokens, HeldToken, LoginError, LoginWorker, shared_access_token::Wanted};
+use super::{AccessTokenError, AccessTokens, HeldToken, LoginError, LoginWorker, Wanted};
 
 /// WeChat's answer to a code.
 pub struct Exchanged {

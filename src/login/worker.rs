@@ -145,7 +145,7 @@ impl LoginWorker {
         }
     }
 
-    pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
+    pub(crate) fn access_tokens(&self) -> AccessTokens<'_> {
         AccessTokens {
             wechat: &self.wechat,
             store: &*self.store,
@@ -171,6 +171,6 @@ impl LoginWorker {
     }
 }
 
-pub(super) fn new_attempt() -> Result<AttemptId, LoginError> {
+pub(crate) fn new_attempt() -> Result<AttemptId, LoginError> {
     AttemptId::random().map_err(|_| LoginError::NoRandomness)
 }

@@ -5,7 +5,6 @@
 
 mod accounts;
 mod issuer;
-mod platform;
 mod published;
 mod sidecar;
 mod wechat;

@@ -10,13 +10,12 @@ use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Matter, Me
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::{
-    super::{
-        AccessTokenError, AccessTokens, Exchange, Exchanged, HeldToken, LoginError, LoginWorker,
-        shared_access_token::{Forcer, Wanted},
-    },
-    plainly,
+    known::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of},
+    merchants::plainly,
 };
-use crate::platform::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of};
+use crate::login::{
+    AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, LoginError, LoginWorker, Wanted,
+};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =

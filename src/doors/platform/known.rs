@@ -1,4 +1,4 @@
-//! The third-party platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
+//! The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
 //! what is known of the merchants. Every replica follows what the store keeps.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};

@@ -1,30 +1,21 @@
-//! The pushes of WeChat to a third-party platform, and what follows from them: merchants come and go while the service
-//! runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
-
-mod departures;
-mod receiver;
+//! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
+//! have noted.
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
-use utoipa::OpenApi;
 use wxmint_ids::AppId;
 use wxmint_store::{Expected, LimitKey, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
 
-use self::departures::Departures;
 use super::{
-    Issuer,
-    declared::{ANY, BODY, SECURITY},
+    departures::Departures,
+    known::{COUNTED, Known, Platform, digest_of},
 };
 use crate::{
     clock::now,
-    http::{
-        ProblemDocument,
-        described::{DescribedRoute, POST, Routes, routes},
-    },
+    issuer::Issuer,
     login::{LoginError, LoginWorker},
-    platform::{COUNTED, Known, Platform, digest_of},
     telemetry::admit_line,
 };
 
@@ -51,18 +42,8 @@ const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How many notes are told again at the same time.
 const TOLD_AT_ONCE: usize = 32;
 
-routes! {
-    #[openapi(tags((name = "platform", description = "For WeChat")))]
-    POST "/wechat/platform/{component_appid}" receiver::push [ANY], BODY;
-}
-
-pub(super) fn described() -> utoipa::openapi::OpenApi {
-    Described::openapi()
-}
-
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
-pub(super) async fn follow(issuer: Arc<Issuer>) {
-    let Some(platform) = issuer.platform.clone() else { return };
+pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
     let desk =
         Rc::new(Desk { login, platform, issuer, at_work: RefCell::default(), departures: Departures::default() });
@@ -91,13 +72,13 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
 }
 
 /// One process does this for the platform.
-struct Desk {
-    login: LoginWorker,
-    platform: Arc<Platform>,
-    issuer: Arc<Issuer>,
+pub(super) struct Desk {
+    pub(super) login: LoginWorker,
+    pub(super) platform: Arc<Platform>,
+    pub(super) issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    departures: Departures,
+    pub(super) departures: Departures,
 }
 
 impl Desk {

@@ -1,7 +1,5 @@
 //! The acts of a third-party platform for its merchants: logins by a token of the platform's, who comes and who leaves.
 
-mod tokens;
-
 use std::{cell::Cell, collections::HashSet};
 
 use chrono::{DateTime, Utc};
@@ -13,12 +11,11 @@ use wxmint_wechat::{
     Verdict,
 };
 
-pub use self::tokens::MerchantExchange;
-use super::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, worker::new_attempt};
+use super::known::{
+    COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
+};
 use crate::{
-    platform::{
-        COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
-    },
+    login::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, new_attempt},
     telemetry::admit_line,
 };
 
@@ -32,7 +29,7 @@ const AT_ALL_MERCHANTS: u32 = 10;
 impl LoginWorker {
     /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
     /// claims the code.
-    async fn claim_of_merchant(
+    pub(super) async fn claim_of_merchant(
         &self,
         app: &App,
         code: &LoginCode,
@@ -65,7 +62,13 @@ impl LoginWorker {
     }
 
     /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
-    async fn exchange_for(&self, platform: &Platform, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
+    pub(super) async fn exchange_for(
+        &self,
+        platform: &Platform,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+    ) -> Exchanged {
         let sent = Cell::new(false);
         let component = &platform.component;
         let ask = async |token: &_| {
@@ -291,7 +294,7 @@ fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<()
 }
 
 /// Without taking a code for one of a phone number.
-fn plainly(error: AccessTokenError) -> LoginError {
+pub(super) fn plainly(error: AccessTokenError) -> LoginError {
     match error {
         AccessTokenError::Store(error) => error.into(),
         AccessTokenError::WeChat(error) if error.verdict() == Some(Verdict::BadAccessToken) => {
