@@ -16,11 +16,11 @@
 mod bind;
 mod binder;
 mod date;
-mod device;
 mod error;
 mod for_peers;
 mod operator;
 mod platform;
+mod recipient;
 mod shared_access_token;
 mod user_data;
 mod with_token;
@@ -35,18 +35,19 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, CallError, Session};
 
+use self::with_token::mark_of;
+pub(crate) use self::worker::new_attempt;
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
-    device::{Approval, DeviceError, Fetched, is_of_client},
     error::{LoginError, SessionError},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
+    recipient::{Recipient, is_of_client},
     shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
-use self::{with_token::mark_of, worker::new_attempt};
 use crate::{
     accounts::{Named, NewUserKey},
     telemetry::Step,
@@ -54,13 +55,13 @@ use crate::{
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
 /// in the log and the audit events. No variable sets the limit of unbindings.
-const IP: &str = "ip";
+pub(crate) const IP: &str = "ip";
 pub const OPENID: &str = "openid";
 pub const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";
 
 /// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
-const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, device::LOOKS];
+const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
 /// Failed passwords, by the digest of the user name.
 const NAMES: &str = "names";
 /// Requests that have WeChat asked.
@@ -69,6 +70,8 @@ const CHECK: &str = "check";
 const RESET: &str = "reset";
 const ENCRYPT_KEYS: &str = "encrypt-keys";
 const LOGOUTS: &str = "logouts";
+/// Requests at the doors, by the first of their names.
+pub(crate) const AT_DOORS: &str = "device";
 
 /// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
@@ -85,8 +88,8 @@ struct Arrival {
     may_be_ended: bool,
 }
 
-/// A person who may have a token: on this phone, or on the page that the phone has scanned.
-struct Entrant {
+/// A person who may have a token: the app's, or that of a client.
+pub struct Entrant {
     arrival: Arrival,
     bound: Bound,
     /// The claims of the account backend.
@@ -119,7 +122,7 @@ impl LoginWorker {
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
-    async fn let_in(
+    pub(crate) async fn let_in(
         &self,
         request: LoginRequest,
         attempt: &AttemptId,

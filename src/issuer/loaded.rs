@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
-pub(super) fn load<T, E>(
+pub(crate) fn load<T, E>(
     variable: &str,
     path: &Path,
     make: Option<&str>,

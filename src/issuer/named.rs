@@ -10,7 +10,6 @@ use wxmint_store::RedisAccess;
 
 use super::{
     IssuerStartError,
-    device::load_clients,
     door::{self, Doors, OpenDoor},
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     loaded::load,
@@ -20,7 +19,6 @@ use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     apps::CurrentApps,
-    clients::Clients,
     clock::now,
     findings::Finding,
     platform::Platform,
@@ -35,7 +33,6 @@ pub(super) struct Named {
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
     pub(super) doors: Vec<OpenDoor>,
-    pub(super) clients: Option<(WatchedFile, Clients)>,
     pub(super) platform: Option<Platform>,
 }
 
@@ -44,14 +41,13 @@ impl Named {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
         let opened = (door::open(doors, settings, tokens), check_login_paths(settings, doors));
-        let others = (load_clients(settings), load_platform(settings));
-        match (loaded, opened, others) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), (Ok(clients), Ok(platform))) => {
-                Ok(Self { admin_tokens, apps, users, redis, doors, clients, platform })
+        match (loaded, opened, load_platform(settings)) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), Ok(platform)) => {
+                Ok(Self { admin_tokens, apps, users, redis, doors, platform })
             }
-            ((tokens, apps, users, redis), (doors, paths), (clients, platform)) => {
-                let errors = [tokens.err(), apps.err(), users.err(), redis.err()].into_iter().chain([doors.err()]);
-                Err(IssuerStartError::all(errors.chain([clients.err(), platform.err(), paths.err()])))
+            ((tokens, apps, users, redis), (doors, paths), platform) => {
+                let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
+                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), platform.err(), paths.err()])))
             }
         }
     }

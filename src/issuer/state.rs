@@ -9,12 +9,15 @@ use wxmint_store::{Memory, RedisAccess};
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
-use super::{door::OpenDoor, feed_pages::FeedPages, start_error::IssuerStartError};
+use super::{
+    door::{Doors, OpenDoor},
+    feed_pages::FeedPages,
+    start_error::IssuerStartError,
+};
 use crate::{
     accounts::FileAccounts,
     admin::CurrentAdminTokens,
     apps::CurrentApps,
-    clients::CurrentClients,
     http::{Readiness, TrustedProxies},
     login::LoginWorker,
     platform::Platform,
@@ -26,7 +29,7 @@ use crate::{
 pub struct Issuer {
     pub(crate) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
-    pub(super) apps: Arc<CurrentApps>,
+    pub(crate) apps: Arc<CurrentApps>,
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
     pub(super) vault_file: Option<WatchedFile>,
@@ -34,18 +37,17 @@ pub struct Issuer {
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
-    pub(super) metrics: Metrics,
+    pub(crate) metrics: Metrics,
     pub(super) readiness: Readiness,
     pub(super) workers: u32,
+    /// The doors that the program has, and those that are open.
+    pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
-    /// The clients that may ask for a scan. Without them the paths for it are not there.
-    pub(super) clients: Option<CurrentClients>,
-    pub(super) clients_file: Option<WatchedFile>,
     /// Without it there are no merchants, and the path for WeChat's pushes is not there.
     pub(super) platform: Option<Arc<Platform>>,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
-    pub(super) vault: Arc<ArcSwap<Vault>>,
+    pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,
