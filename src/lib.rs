@@ -9,7 +9,6 @@ pub mod accounts;
 pub mod admin;
 pub mod apps;
 pub mod cli;
-pub mod clients;
 pub mod clock;
 pub mod doors;
 pub mod findings;

@@ -16,11 +16,11 @@
 mod bind;
 mod binder;
 mod date;
-mod device;
 mod error;
 mod exchange;
 mod for_peers;
 mod operator;
+mod recipient;
 mod redeem;
 mod shared_access_token;
 mod user_data;
@@ -38,11 +38,11 @@ use wxmint_wechat::{App, CallError, Session};
 use self::with_token::mark_of;
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
-    device::{Approval, DeviceError, Fetched, is_of_client},
     error::{LoginError, SessionError},
     exchange::{Exchange, Exchanged},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
+    recipient::{Recipient, is_of_client},
     shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
     user_data::UserDataRequest,
     with_token::Asking,
@@ -65,7 +65,7 @@ pub const USERNAME: &str = "username";
 const UNBINDINGS: &str = "unbindings";
 
 /// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
-const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, device::LOOKS];
+const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
 /// Failed passwords, by the digest of the user name.
 const NAMES: &str = "names";
 /// Requests that have WeChat asked.
@@ -74,6 +74,8 @@ const CHECK: &str = "check";
 const RESET: &str = "reset";
 const ENCRYPT_KEYS: &str = "encrypt-keys";
 const LOGOUTS: &str = "logouts";
+/// Requests at the doors, by the first of their names.
+pub(crate) const AT_DOORS: &str = "device";
 
 /// The person whom WeChat has named, and the state of the person's binding.
 struct Arrival {
@@ -90,8 +92,8 @@ struct Arrival {
     may_be_ended: bool,
 }
 
-/// A person who may have a token: on this phone, or on the page that the phone has scanned.
-struct Entrant {
+/// A person who may have a token: the app's, or that of a client.
+pub struct Entrant {
     arrival: Arrival,
     bound: Bound,
     /// The claims of the account backend.
@@ -122,7 +124,7 @@ impl LoginWorker {
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
-    async fn let_in(
+    pub(crate) async fn let_in(
         &self,
         request: LoginRequest,
         attempt: &AttemptId,

@@ -11,7 +11,7 @@ use crate::{
     apps::UnknownApp,
     clock::now,
     http::{Problem, ProblemCode, no_valid_token},
-    login::{DeviceError, LoginError, SessionError},
+    login::{LoginError, SessionError},
     telemetry::{admit_line, audit::Event},
 };
 
@@ -96,19 +96,6 @@ impl From<SessionError> for Refusal {
     }
 }
 
-impl From<DeviceError> for Refusal {
-    fn from(error: DeviceError) -> Self {
-        let (code, detail) = match error {
-            DeviceError::Failed(error) => return error.into(),
-            DeviceError::Gone => (ProblemCode::UnknownDeviceCode, NO_SUCH_REQUEST),
-            DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
-            DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
-            DeviceError::WrongNumber => (ProblemCode::MatchWrong, WRONG_NUMBER),
-        };
-        Problem::new(code, detail).into()
-    }
-}
-
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         Refusal::from(error).problem
@@ -175,13 +162,6 @@ const WHO_IS_THIS: &str = "\
 const BOUND_ELSEWHERE: &str = "\
     Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
     (DELETE /binding).";
-const NO_SUCH_REQUEST: &str =
-    "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
-const NOT_YOUR_REQUEST: &str =
-    "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
-const NO_NUMBER: &str = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
-const WRONG_NUMBER: &str =
-    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";

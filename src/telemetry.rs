@@ -8,7 +8,6 @@ mod per_minute;
 pub mod recent;
 mod redis;
 mod requests;
-pub mod scans;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -23,7 +22,7 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry, Unit},
 };
@@ -40,7 +39,6 @@ pub use self::{
 use self::{
     redis::RedisMetrics,
     requests::{Logins, Requests},
-    scans::Scans,
 };
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
@@ -105,7 +103,6 @@ struct Inner {
     ticket_age: Gauge<f64, AtomicU64>,
     recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
-    scans: Scans,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
     wechat_billed: Family<Labels<2, String>, Counter>,
     wechat_failures: Family<Labels<2>, Counter>,
@@ -141,7 +138,6 @@ impl Default for Inner {
             apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
-            scans: Scans::registered(&mut new),
             wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
             wechat_billed: new.metric("wechat_billed_calls", "Calls that WeChat has answered and bills"),
             wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
@@ -180,10 +176,6 @@ impl Metrics {
         let app = app.filter(|_| !self.has_many_apps());
         self.0.recent.count(app.clone(), outcome);
         self.0.logins.ended(app, outcome, took);
-    }
-
-    pub fn scans(&self) -> &Scans {
-        &self.0.scans
     }
 
     pub fn recent(&self) -> &Recent {
@@ -256,10 +248,12 @@ impl Metrics {
         }
     }
 
-    /// The text exposition (OpenMetrics).
-    pub fn exposition(&self) -> String {
+    /// The text exposition (OpenMetrics), with the metrics of `others`.
+    pub fn exposition<'a>(&'a self, others: impl IntoIterator<Item = &'a Registry>) -> String {
         let mut text = String::new();
-        let complete = encode(&mut text, &self.0.registry);
+        let mut registries = [&self.0.registry].into_iter().chain(others);
+        let complete = registries.try_for_each(|registry| encode_registry(&mut text, registry));
+        let complete = complete.and_then(|()| encode_eof(&mut text));
         debug_assert!(complete.is_ok(), "writing to a String does not fail");
         text
     }

@@ -17,33 +17,33 @@ use crate::{
 };
 
 /// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
-pub(super) struct Operating {
-    pub(super) tokens: CurrentAdminTokens,
-    pub(super) worker: LoginWorker,
+pub(crate) struct Operating {
+    pub(crate) tokens: CurrentAdminTokens,
+    pub(crate) worker: LoginWorker,
 }
 
 impl Operating {
-    pub(super) fn operator(&self) -> Operator<'_> {
+    pub(crate) fn operator(&self) -> Operator<'_> {
         Operator { store: &*self.worker.store }
     }
 }
 
-pub(super) type OperatingData = web::Data<Operating>;
+pub(crate) type OperatingData = web::Data<Operating>;
 
 /// An act that its secret has the right to.
-pub(super) struct Act<T> {
+pub(crate) struct Act<T> {
     action: &'static str,
-    pub(super) by: Holder,
+    pub(crate) by: Holder,
     event: Event,
     target: T,
     _room: OwnedSemaphorePermit,
-    pub(super) operating: OperatingData,
+    pub(crate) operating: OperatingData,
 }
 
 impl<T: Target> Act<T> {
     /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many
     /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         action: &'static str,
         right: Right,
         request: &HttpRequest,
@@ -67,7 +67,7 @@ impl<T: Target> Act<T> {
     }
 
     /// Does what was asked for, even if the client disconnects, and answers 204.
-    pub(super) async fn change<E: Into<Problem>>(
+    pub(crate) async fn change<E: Into<Problem>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<(), E> + 'static,
     ) -> Answer {
@@ -76,7 +76,7 @@ impl<T: Target> Act<T> {
     }
 
     /// The same, with an answer.
-    pub(super) async fn show<Found: Serialize + 'static, E: Into<Problem>>(
+    pub(crate) async fn show<Found: Serialize + 'static, E: Into<Problem>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Answer {
@@ -84,7 +84,7 @@ impl<T: Target> Act<T> {
     }
 
     /// The same, with what was found.
-    pub(super) async fn find<Found: 'static, E: Into<Problem>>(
+    pub(crate) async fn find<Found: 'static, E: Into<Problem>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
     ) -> Result<Found, Problem> {
@@ -92,12 +92,12 @@ impl<T: Target> Act<T> {
     }
 
     /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
-    pub(super) fn may_go_on<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
+    pub(crate) fn may_go_on<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
         if read.is_ok() { read } else { self.done(read) }
     }
 
     /// Writes the outcome to the audit log.
-    pub(super) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
+    pub(crate) fn done<Done, E: Into<Problem>>(&self, outcome: Result<Done, E>) -> Result<Done, Problem> {
         let outcome = outcome.map_err(E::into);
         let refused = outcome.as_ref().err().map(|problem| problem.code().as_str().into());
         let event = Event { refused, ..self.event.clone() };
@@ -112,13 +112,13 @@ impl<T: Target> Act<T> {
     }
 
     /// Names in the audit log whom the act has turned out to be about.
-    pub(super) fn names(&mut self, user: Option<&UserId>) {
+    pub(crate) fn names(&mut self, user: Option<&UserId>) {
         self.event.user = user.cloned();
     }
 }
 
 /// The thing that an act is about, as the path of its request names it.
-pub(super) trait Target: Sized + 'static {
+pub(crate) trait Target: Sized + 'static {
     /// The parts of the path, percent-decoded.
     type Path;
     /// The audit event names the user, the app and the person, and never an openid.

@@ -13,10 +13,7 @@ use crate::{
     clock::now,
     http::{Answer, Fields, Problem, private, to_the_end},
     login::{FoundUser, LoginError, LoginWorker},
-    telemetry::{
-        recent::{LastHour, UserEvent, UserEvents, Whose},
-        scans::LastScans,
-    },
+    telemetry::recent::{LastHour, UserEvent, UserEvents, Whose},
 };
 
 /// Count the logins of the last hour
@@ -34,17 +31,6 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
         Ok::<_, Problem>(worker.metrics.recent().last_hour(app.as_ref(), now()))
     };
     Ok(private(act.done(read(&act.operating.worker))?))
-}
-
-/// Count the scans of the last hour
-///
-/// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
-/// has answered them. Another process, and this one after a restart, has its own.
-#[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
-    responses((status = 200, description = "The scans", body = LastScans)))]
-pub(super) async fn scans(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("scans", Right::Read, &request, web::Path::from(()), operating)?;
-    Ok(private(act.done(Ok::<_, Problem>(act.operating.worker.metrics.scans().of_last_hour(now())))?))
 }
 
 /// List the last events of a user

@@ -10,14 +10,14 @@ use super::{console, doctor, recent, users, wechat};
 use crate::http::{
     ProblemCode::{self, *},
     ProblemDocument,
-    described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, Routes, routes},
+    described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes},
     viewer::Description,
 };
 
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 
 /// The problems of a route that asks no store.
-const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
+pub(crate) const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
 const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
@@ -26,7 +26,7 @@ const WECHAT: &[ProblemCode] = &[PermissionMissing, WechatMisconfigured, WechatU
 const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 
 /// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
-const HEAD: &[u16] = &[421, 431];
+pub(crate) const HEAD: &[u16] = &[421, 431];
 const BODY: &[u16] = &[408, 413, 421, 431];
 
 routes! {
@@ -63,25 +63,32 @@ routes! {
     READ "/find" recent::find [ANY], HEAD;
     READ "/users/{user_id}/events" recent::events [ANY], HEAD;
     READ "/activity" recent::activity [SECRET, APP], HEAD;
-    READ "/scans" recent::scans [SECRET], HEAD;
 }
 
-const SECURITY: BearerSecurity = BearerSecurity {
+pub(crate) const SECURITY: BearerSecurity = BearerSecurity {
     format: "a secret of WXMINT_ADMIN_TOKENS_FILE",
     description: "A secret of the file of `WXMINT_ADMIN_TOKENS_FILE`: the second word of one of its lines. This page keeps it \
                   until it is closed or loaded again.",
 };
 
-pub(super) fn routes(config: &mut ServiceConfig) {
-    for path in ROUTES.paths() {
-        config.service(ROUTES.resource(path, path));
+/// The routes, with those of the doors.
+pub(super) fn routes(config: &mut ServiceConfig, of_doors: &[RouteTable]) {
+    for routes in [&ROUTES].into_iter().chain(of_doors.iter().map(|table| table.routes)) {
+        for path in routes.paths() {
+            config.service(routes.resource(path, path));
+        }
     }
 }
 
 /// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
-pub(super) fn description() -> Description {
+pub(super) fn description(of_doors: Vec<RouteTable>) -> Description {
+    let api = move || {
+        let mut api = Described::openapi();
+        of_doors.iter().for_each(|table| api.merge((table.described)()));
+        api
+    };
     Description {
-        api: Box::new(Described::openapi),
+        api: Box::new(api),
         server: "/".into(),
         place: "admin",
         paths: super::PATHS,

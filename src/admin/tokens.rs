@@ -26,7 +26,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// A right of a secret, by its word in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Right {
+pub(crate) enum Right {
     /// To look users up.
     Read,
     /// To end, block and unbind users.
@@ -69,7 +69,7 @@ impl Holder {
     }
 
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
-        if self.rights.contains(&right) {
+        if self.has(right) {
             return Ok(());
         }
         let detail =
@@ -86,8 +86,8 @@ impl Holder {
         })
     }
 
-    pub(crate) fn may_receive_events(&self) -> bool {
-        self.rights.contains(&Right::Events)
+    pub(crate) fn has(&self, right: Right) -> bool {
+        self.rights.contains(&right)
     }
 }
 

@@ -20,7 +20,7 @@ const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// The Redis that `wxmint serve` uses.
-pub(super) fn open() -> Result<Redis, Failure> {
+pub(crate) fn open() -> Result<Redis, Failure> {
     let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
     let Some(access) = access else {
         let reason = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
@@ -31,7 +31,7 @@ pub(super) fn open() -> Result<Redis, Failure> {
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
-pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
+pub(crate) async fn check(redis: &Redis) -> Result<(), Failure> {
     let found = fitness(redis.link(), now().timestamp(), Status::Warning)
         .await
         .map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
@@ -41,12 +41,12 @@ pub(super) async fn check(redis: &Redis) -> Result<(), Failure> {
 }
 
 /// Repeats a step that Redis did not answer. Every step is idempotent.
-pub(super) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+pub(crate) async fn patiently<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     repeatedly(&PAUSES, step).await
 }
 
 /// Repeats a command's first step once, because an answer may be lost. A Redis that is away is told of at once.
-pub(super) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+pub(crate) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     repeatedly(&PAUSES[..1], step).await
 }
 
@@ -61,7 +61,7 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
 }
 
 /// Walks over all bindings, and calls `add` with each, with some of them twice.
-pub(super) async fn walk_all(
+pub(crate) async fn walk_all(
     redis: &Redis,
     mut add: impl AsyncFnMut(Found) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -84,7 +84,7 @@ pub(super) async fn walk_all(
 }
 
 /// `command` and the user of the operating system.
-pub(super) fn by() -> String {
+pub(crate) fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = users.lines().find_map(|line| {

@@ -17,7 +17,7 @@ use reqwest::{
     Method, Request, Url,
     header::{CONTENT_TYPE, HeaderValue},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
 use wxmint_simulator::{
@@ -31,7 +31,6 @@ use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::{
-    clients::Clients,
     clock::now,
     http::{Listeners, listen, page, run_to_end, serve, stop_signal},
     issuer::{self, InDemo, Issuer, Routes, door::Doors},
@@ -83,8 +82,11 @@ fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     }
 
     let keys = StoredKeys::of([PrivateJwk::generate(ALGORITHM, now())?]);
-    let clients = clients(&address, settings.token_ttl)?;
-    let issuer = Issuer::new(settings, keys.check()?, vault()?, doors)?.with_clients(clients);
+    let (app, longest) = (DEMO_APPS[0].parse().map_err(Failure::unfinished)?, settings.token_ttl);
+    let mut issuer = Issuer::new(settings, keys.check()?, vault()?, doors)?;
+    for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
+        issuer = issuer.with_door(row, open(&address, &app, longest).map_err(Failure::unfinished)?);
+    }
     run_to_end(async {
         let stop = stop_signal()?;
         let (peer, services) = services(&address)?;
@@ -211,15 +213,6 @@ fn app(id: &str) -> Result<App, Failure> {
         return Err(Failure::unfinished(format_args!("{id} is no AppID")));
     };
     Ok(App::mini_program(id, secret))
-}
-
-/// The website on the page's laptop, whose users are those of the first app.
-fn clients(address: &str, token_ttl: Duration) -> Result<Clients, Failure> {
-    let website = json!({
-        "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": DEMO_APPS[0], "page": "pages/scan/index",
-        "origins": [address, address.replace("127.0.0.1", "localhost")],
-    });
-    Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), token_ttl).map_err(Failure::unfinished)
 }
 
 fn settings(address: &str, stand_ins: &StandIns, apps: [App; 2]) -> Result<Settings, Failure> {

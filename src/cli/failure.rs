@@ -10,7 +10,7 @@ use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output
 use crate::{login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     code: u8,
     /// Standard error shows this; `None` if nothing needs to be said.
     reason: Option<String>,
@@ -18,22 +18,22 @@ pub(super) struct Failure {
 
 impl Failure {
     /// The command line, a setting or a file cannot be used. Nothing was changed.
-    pub(super) fn usage(reason: impl Display) -> Self {
+    pub(crate) fn usage(reason: impl Display) -> Self {
         Self { code: EXIT_USAGE, reason: Some(reason.to_string()) }
     }
 
     /// The system, Redis or the cluster did not let the command start or finish.
-    pub(super) fn unfinished(reason: impl Display) -> Self {
+    pub(crate) fn unfinished(reason: impl Display) -> Self {
         Self { code: EXIT_UNFINISHED, reason: Some(reason.to_string()) }
     }
 
     /// The doctor or clap has said all.
-    pub(super) fn said(code: u8) -> Self {
+    pub(crate) fn said(code: u8) -> Self {
         Self { code, reason: None }
     }
 
     /// Standard output cannot be written. No reason is needed if its reader has gone away.
-    pub(super) fn of_output(error: &io::Error) -> Self {
+    pub(crate) fn of_output(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self { code: EXIT_CLOSED, reason: None },
             _ => Self::unfinished(format_args!("standard output: {error}")),
@@ -41,7 +41,7 @@ impl Failure {
     }
 
     /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
-    pub(super) fn of_file(error: &FileError, make: Option<&str>) -> Self {
+    pub(crate) fn of_file(error: &FileError, make: Option<&str>) -> Self {
         let reason = error.with_cure(make);
         match error {
             FileError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => Self::unfinished(reason),
@@ -50,11 +50,11 @@ impl Failure {
     }
 
     /// The same failure; the text says where it happened.
-    pub(super) fn at(self, place: impl Display) -> Self {
+    pub(crate) fn at(self, place: impl Display) -> Self {
         Self { reason: self.reason.map(|reason| format!("{place}: {reason}")), ..self }
     }
 
-    pub(super) fn tell(self) -> ExitCode {
+    pub(crate) fn tell(self) -> ExitCode {
         if let Some(reason) = self.reason {
             say(format_args!("wxmint: {}", Language::of_locale().told(&reason)));
         }

@@ -1,21 +1,20 @@
 //! The command line. Every command fails with a `Failure`; the exit codes are these, and `wxmint --help` shows them.
 
-mod at_redis;
+pub(crate) mod at_redis;
 mod bindings;
-mod clients;
 #[cfg(feature = "simulator")]
 mod demo;
-mod doctor;
-mod environment;
-mod failure;
+pub(crate) mod doctor;
+pub(crate) mod environment;
+pub(crate) mod failure;
 mod init;
 mod keys;
 mod language;
 mod manual;
-mod output;
+pub(crate) mod output;
 mod ready;
 mod remarks;
-mod serve;
+pub(crate) mod serve;
 #[cfg(feature = "simulator")]
 pub(crate) mod simulator;
 mod users;
@@ -24,7 +23,7 @@ mod vault;
 use std::{process::ExitCode, time::Duration};
 
 use aws_lc_rs::rand;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches, Subcommand};
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
@@ -50,14 +49,9 @@ Exit codes:
   64   the command line, a setting or a file cannot be used; nothing was changed
   141  the reader of the output has gone away";
 
-/// Turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
-#[derive(Parser)]
-#[command(name = "wxmint", version, after_help = EXIT_CODES)]
-struct CommandLine {
-    #[command(subcommand)]
-    command: Command,
-}
+const ABOUT: &str = "Turns a WeChat mini-program login into a signed JWT that every service can verify by itself";
 
+/// The help names the commands of the doors between these and [`Further`].
 #[derive(Subcommand)]
 enum Command {
     /// Try everything on this machine, with a page that plays the mini program; nothing to configure
@@ -82,9 +76,10 @@ enum Command {
     /// The WeChat identities of users: export, import, conflicts
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
-    /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
-    #[command(subcommand)]
-    Clients(clients::ClientsCommand),
+}
+
+#[derive(Subcommand)]
+enum Further {
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -100,13 +95,44 @@ enum Command {
     },
 }
 
+fn command_line(doors: Doors) -> clap::Command {
+    let wxmint = clap::Command::new("wxmint").version(env!("CARGO_PKG_VERSION")).about(ABOUT).after_help(EXIT_CODES);
+    let wxmint = Command::augment_subcommands(wxmint.subcommand_required(true).arg_required_else_help(true));
+    let mut of_doors: Vec<_> = doors.iter().filter_map(|row| row.command).collect();
+    of_doors.sort_by_key(|command| command.name);
+    let of_doors = of_doors.iter().map(|command| (command.described)(clap::Command::new(command.name)));
+    Further::augment_subcommands(wxmint.subcommands(of_doors))
+}
+
 /// Runs the command that the arguments name, of a program that has these doors.
 pub fn run(doors: Doors) -> ExitCode {
-    let done = match CommandLine::try_parse() {
-        Ok(line) => run_command(line.command, doors).and_then(|()| output::complete()),
-        Err(error) => explain(&error),
+    let matches = match command_line(doors).try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return exit(explain(&error)),
     };
-    match done {
+    let of_door = doors.iter().filter_map(|row| row.command);
+    let mut named = of_door.filter_map(|command| Some((command.run, matches.subcommand_matches(command.name)?)));
+    match named.next() {
+        Some((run, matches)) => run(matches),
+        None => exit(run_core(&matches, doors)),
+    }
+}
+
+fn run_core(matches: &ArgMatches, doors: Doors) -> Result<(), Failure> {
+    match matches.subcommand_name() {
+        Some(name) if Further::has_subcommand(name) => run_further(read(matches)?, doors),
+        _ => run_command(read(matches)?, doors),
+    }
+}
+
+/// The command that clap has found among those of an enum.
+pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure> {
+    C::from_arg_matches(matches).map_err(Failure::usage)
+}
+
+/// What the program exits with after a command, once all that it has printed is written.
+pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
+    match done.and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
     }
@@ -132,12 +158,16 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Keys(command) => with_env_file(|| keys::run(command)),
         Command::Users(command) => with_env_file(|| users::run(command)),
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
-        Command::Clients(command) => with_env_file(|| clients::run(command)),
-        Command::Vault(command) => with_env_file(|| vault::run(command)),
-        Command::Completions { shell } => manual::print_completions(shell, CommandLine::command()),
-        Command::Man { command } => manual::print_page(&command, CommandLine::command()),
+    }
+}
+
+fn run_further(command: Further, doors: Doors) -> Result<(), Failure> {
+    match command {
+        Further::Vault(command) => with_env_file(|| vault::run(command)),
+        Further::Completions { shell } => manual::print_completions(shell, command_line(doors)),
+        Further::Man { command } => manual::print_page(&command, command_line(doors)),
         #[cfg(feature = "simulator")]
-        Command::Simulator(args) => simulator::run(args),
+        Further::Simulator(args) => simulator::run(args),
     }
 }
 
@@ -146,13 +176,13 @@ fn load_env_file() -> Result<(), Failure> {
 }
 
 /// For a command without a log of its own: what is unusual about `.env` is said at once.
-fn with_env_file(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn with_env_file(run: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     load_env_file()?;
     env_file::note().into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
     run()
 }
 
-fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
+pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     let mut bytes = Zeroizing::new([0; N]);
     rand::fill(&mut *bytes).map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     Ok(bytes)
@@ -168,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_exit_code() {
-        let help = CommandLine::command().render_help().to_string();
+        let help = command_line(&[]).render_help().to_string();
         for code in [0, EXIT_UNFINISHED, EXIT_FAULTS, EXIT_USAGE, EXIT_CLOSED] {
             assert!(help.contains(&format!("\n  {code} ")), "{code}: {help}");
         }

@@ -27,7 +27,7 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
 /// (`keys rotate --publish-configmap`); [`complete`] turns the error into a failure.
-pub(super) fn print(line: impl fmt::Display) {
+pub(crate) fn print(line: impl fmt::Display) {
     if UNWRITTEN.get().is_none()
         && let Err(error) = writeln!(stdout(), "{line}")
     {
@@ -38,24 +38,24 @@ pub(super) fn print(line: impl fmt::Display) {
 
 /// Prints a line for a server, which goes on serving even if nobody reads the line.
 #[cfg(feature = "simulator")]
-pub(super) fn announce(line: fmt::Arguments<'_>) {
+pub(crate) fn announce(line: fmt::Arguments<'_>) {
     let _ = writeln!(stdout(), "{line}");
 }
 
 /// Prints a line on standard error. An error is ignored, because there is no place left to report it.
-pub(super) fn say(words: impl fmt::Display) {
+pub(crate) fn say(words: impl fmt::Display) {
     let _ = writeln!(stderr(), "{words}");
 }
 
 /// How far a long command is, as a line on standard error every ten seconds.
-pub(super) struct Progress(Instant);
+pub(crate) struct Progress(Instant);
 
 impl Progress {
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self(Instant::now())
     }
 
-    pub(super) fn tell(&mut self, words: fmt::Arguments<'_>) {
+    pub(crate) fn tell(&mut self, words: fmt::Arguments<'_>) {
         if self.0.elapsed() >= Duration::from_secs(10) {
             say(words);
             self.0 = Instant::now();
@@ -64,12 +64,12 @@ impl Progress {
 }
 
 /// Fails if a line could not be printed.
-pub(super) fn complete() -> Result<(), Failure> {
+pub(crate) fn complete() -> Result<(), Failure> {
     UNWRITTEN.get().map_or(Ok(()), |error| Err(Failure::of_output(error)))
 }
 
 /// Asks on a terminal whether to do what cannot be undone.
-pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
+pub(crate) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::usage("standard input is no terminal, so that nobody can confirm; add --yes"));
@@ -83,7 +83,7 @@ pub(super) fn confirm(what: impl fmt::Display) -> Result<(), Failure> {
 /// Asks on the terminal for a secret, which is not shown. From then on the process catches SIGINT, because at Ctrl-C
 /// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error. SIGTERM and
 /// SIGHUP end the process once the terminal is as it was.
-pub(super) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
+pub(crate) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     let terminal = File::open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
     let runtime = Builder::new_current_thread().enable_io().build()?;
@@ -105,16 +105,16 @@ pub(super) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     rpassword::prompt_password(question).map(Zeroizing::new)
 }
 
-pub(super) fn date(at: DateTime<Utc>) -> String {
+pub(crate) fn date(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-pub(super) fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("numbers and texts serialize")
 }
 
 /// A table, whose columns are as wide as their widest value, below their headings.
-pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; N] = array::from_fn(width);

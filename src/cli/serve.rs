@@ -55,7 +55,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
 }
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
-pub(super) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
+pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
     telemetry::init(format, audit).map_err(|error| Failure::unfinished(format_args!("WXMINT_AUDIT: {error}")))
 }
 

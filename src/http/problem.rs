@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
-use std::{future::ready, time::Duration};
+use std::{collections::HashMap, future::ready, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, Route,
@@ -119,16 +119,16 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct OAuthError {
     code: &'static str,
-    /// Beside `authorization_pending`: a phone has looked at the request.
-    scanned: bool,
+    /// A further member, which is true.
+    member: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 struct OAuthDocument<'a> {
     error: &'static str,
     error_description: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    scanned: bool,
+    #[serde(flatten)]
+    member: Option<HashMap<&'static str, bool>>,
 }
 
 /// An error: the members of RFC 9457, and some of wxmint's own.
@@ -179,15 +179,16 @@ impl Problem {
 
     /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
     pub fn oauth(self, code: &'static str) -> Self {
-        Self { oauth: Some(OAuthError { code, scanned: false }), ..self }
+        Self { oauth: Some(OAuthError { code, member: None }), ..self }
     }
 
     pub fn is_oauth(&self) -> bool {
         self.oauth.is_some()
     }
 
-    pub fn scanned(mut self, scanned: bool) -> Self {
-        self.oauth = self.oauth.map(|error| OAuthError { scanned, ..error });
+    /// Adds a member to an error of OAuth: `"NAME": true`.
+    pub fn with_true(mut self, name: &'static str) -> Self {
+        self.oauth = self.oauth.map(|error| OAuthError { member: Some(name), ..error });
         self
     }
 
@@ -280,11 +281,12 @@ impl Problem {
             response.insert_header(header.clone());
         }
         let body = match self.oauth {
-            Some(OAuthError { code, scanned })
+            Some(OAuthError { code, member })
                 if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
             {
                 response.content_type("application/json");
-                serde_json::to_vec(&OAuthDocument { error: code, error_description: &self.detail, scanned })
+                let member = member.map(|name| HashMap::from([(name, true)]));
+                serde_json::to_vec(&OAuthDocument { error: code, error_description: &self.detail, member })
             }
             _ => {
                 response.content_type("application/problem+json");

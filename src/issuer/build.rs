@@ -15,7 +15,7 @@ use wxmint_wechat::WeChat;
 
 use super::{
     caller,
-    door::Doors,
+    door::{Door, DoorRow, Doors, OpenDoor},
     examine::unusable_keys,
     feed_pages::FeedPages,
     named::{Named, load_keys, load_vault},
@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     accounts::{Accounts, Auto, ServiceAccounts},
-    clients::Clients,
     clock::now,
     http::{Readiness, TrustedProxies},
     login::{LoginPolicy, LoginWorker},
@@ -39,7 +38,7 @@ impl Issuer {
         match (load_keys(&settings), load_vault(&settings), Named::load(&settings, doors)) {
             (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
-                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named)? })
+                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named, doors)? })
             }
             (keys, vault, named) => Err(IssuerStartError::all([keys.err(), vault.err(), named.err()])),
         }
@@ -48,16 +47,21 @@ impl Issuer {
     /// With keys that were made for this process.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
         let named = Named::load(&settings, doors)?;
-        Self::of(settings, keys, vault, named)
+        Self::of(settings, keys, vault, named, doors)
     }
 
-    fn of(settings: Settings, keys: KeySet, vault: Vault, named: Named) -> Result<Self, IssuerStartError> {
+    fn of(
+        settings: Settings,
+        keys: KeySet,
+        vault: Vault,
+        named: Named,
+        doors: Doors,
+    ) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
         let (issuer, audience) = (settings.issuer.as_str().to_owned(), settings.audience.clone());
         let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
-        let (clients_file, clients) = named.clients.unzip();
         let issuer = Self {
             verifier: caller::verifier(&settings),
             minter: Arc::new(minter),
@@ -66,9 +70,8 @@ impl Issuer {
             apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
+            rows: doors,
             doors: named.doors,
-            clients: clients.map(|clients| Arc::new(ArcSwap::from_pointee(clients))),
-            clients_file,
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -91,9 +94,10 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// With clients that no file names, which the demo has. They have the audience of the settings.
-    pub fn with_clients(self, clients: Clients) -> Self {
-        Self { clients: Some(Arc::new(ArcSwap::from_pointee(clients))), ..self }
+    /// With a door that no settings open: the demo has such doors.
+    pub fn with_door(mut self, row: &'static DoorRow, door: Arc<dyn Door>) -> Self {
+        self.doors.push(OpenDoor { row, door });
+        self
     }
 
     /// The store in memory, whose content the demo shows. It stays empty if the settings name another store.

@@ -1,11 +1,13 @@
 //! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
 
-use std::{future::ready, path::Path, sync::Arc};
+use std::{future::ready, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::web::ServiceConfig;
+use clap::{ArgMatches, Command};
 use futures_util::future::LocalBoxFuture;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
+use utoipa::openapi::{RefOr, schema::Schema};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
@@ -25,6 +27,22 @@ pub struct DoorRow {
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
     /// The check of the doctor, and the variable without which it is not made.
     pub check: Option<(&'static str, &'static str)>,
+    /// What it adds to the issuer's metadata.
+    pub metadata: Option<fn() -> RefOr<Schema>>,
+    pub command: Option<DoorCommand>,
+    /// Opens the door in the demo at this address, for the people of an app. No token lives longer than this.
+    pub in_demo: Option<OpensInDemo>,
+}
+
+pub type OpensInDemo = fn(&str, &AppId, Duration) -> Result<Arc<dyn Door>, String>;
+
+/// A command of the program: `wxmint NAME …`.
+#[derive(Clone, Copy)]
+pub struct DoorCommand {
+    pub name: &'static str,
+    /// Adds the description, the options and the commands below it.
+    pub described: fn(Command) -> Command,
+    pub run: fn(&ArgMatches) -> ExitCode,
 }
 
 pub type Opened = Result<Option<Arc<dyn Door>>, IssuerStartError>;
@@ -78,6 +96,13 @@ pub trait Door: Send + Sync {
 pub(crate) struct OpenDoor {
     pub(crate) row: &'static DoorRow,
     pub(crate) door: Arc<dyn Door>,
+}
+
+impl Issuer {
+    /// Gives the handlers of the doors their state.
+    pub(super) fn configure(&self, config: &mut ServiceConfig) {
+        self.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
+    }
 }
 
 /// Opens each door whose settings are set. Tells the faults of all.

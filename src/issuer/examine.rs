@@ -1,16 +1,18 @@
 //! The findings on the files that the settings name: why they cannot be used, or what they hold. At start, and for
 //! `wxmint doctor`.
 
-use std::{fmt::Display, path::Path};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_keys::KeySet;
 use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
-use super::Issuer;
+use super::{Issuer, door::OpenDoor};
 use crate::{
-    clients::Clients,
     findings::{Finding, count},
     secret_files::MAKE_KEYS,
 };
@@ -59,46 +61,14 @@ impl Issuer {
     pub async fn examine(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter();
-        let named =
-            named.chain(&settings.admin_tokens_file).chain(&settings.clients_file).chain(&settings.platform_file);
+        let named = named.map(PathBuf::as_path).chain(settings.admin_tokens_file.as_deref());
+        let of_doors = self.doors.iter().filter_map(|open| open.door.file());
+        let named = named.chain(of_doors);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
-        found.extend(self.clients.iter().flat_map(|clients| self.examine_clients(&clients.load())));
-        found
-    }
-
-    /// Finds what the file of clients asks for and cannot have, or gives up.
-    fn examine_clients(&self, clients: &Clients) -> Vec<Finding> {
-        let (apps, warning) = (self.apps.all(), |found, advice| Finding::warning("clients", found, advice));
-        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
-            let found = format!(
-                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
-                client.id, client.app
-            );
-            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
-        });
-        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = format!(
-                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
-                 confirms logs that page in",
-                client.id
-            );
-            warning(found, "leave `match` out if the page can show a number")
-        });
-        let folder = self.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            let found = format!(
-                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
-                path.display()
-            );
-            warning(found, "name the folder that has these files")
-        });
-        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
-        if found.is_empty() {
-            found.push(Finding::ok(
-                "clients",
-                format!("{} may ask for a scan", count(clients.iter().count(), "client")),
-            ));
+        for OpenDoor { door, .. } in &self.doors {
+            found.extend(door.examine(self, redis).await);
         }
         found
     }

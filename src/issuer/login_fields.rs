@@ -77,11 +77,11 @@ impl LoginBody {
         asked_by(&Fields::from_json(body, NAMES)?)
     }
 
-    /// The body of an approval, which is a login and perhaps a number.
-    pub fn of_approval(body: &[u8]) -> Result<(LoginRequest, Option<String>), RefusedLogin> {
-        let fields = Fields::from_json(body, &[NAMES, &["match"]].concat())?;
-        let number = fields.text("match")?.map(|number| number.into_owned());
-        Ok((asked_by(&fields)?, number))
+    /// A login that may have one text more, by this name.
+    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), RefusedLogin> {
+        let fields = Fields::from_json(body, &[NAMES, &[name]].concat())?;
+        let further = fields.text(name)?.map(|text| text.into_owned());
+        Ok((asked_by(&fields)?, further))
     }
 
     pub fn from_form(body: &[u8]) -> Result<LoginRequest, RefusedLogin> {

@@ -161,28 +161,28 @@ async fn log_in_and_tell(
     (answer, app)
 }
 
-/// A login under way, also one whose token goes to a page.
-pub(super) struct LoginAttempt<'w> {
+/// A login under way, also one whose token goes to a client.
+pub(crate) struct LoginAttempt<'w> {
     worker: &'w IssuerWorker,
     started: Instant,
     in_flight: LoginInFlight,
     /// The app that the request names, and the one of its Referer.
     named: [Option<AppId>; 2],
-    pub(super) trail: LoginTrail,
+    pub(crate) trail: LoginTrail,
 }
 
 impl<'w> LoginAttempt<'w> {
-    pub(super) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
+    pub(crate) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
         let (started, in_flight) = (Instant::now(), worker.issuer.metrics.login_begins());
         Self { worker, started, in_flight, named, trail: LoginTrail::default() }
     }
 
-    pub(super) fn is_one_too_many(&self) -> Option<Problem> {
+    pub(crate) fn is_one_too_many(&self) -> Option<Problem> {
         (self.in_flight.others >= self.worker.issuer.settings.max_connections).then(crowded)
     }
 
     /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.
-    pub(super) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
+    pub(crate) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
         let Self { worker, started, named: [named, hint], trail, .. } = self;
         let took = started.elapsed();
         let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code().as_str(), |_| "ok");
@@ -245,7 +245,7 @@ fn crowded() -> Problem {
 }
 
 /// The mini program that the Referer names. Anybody can write a Referer, so it is only a hint.
-pub(super) fn app_hint(request: &HttpRequest) -> Option<AppId> {
+pub(crate) fn app_hint(request: &HttpRequest) -> Option<AppId> {
     app_of_referer(request.headers().get(header::REFERER)?.to_str().ok()?)
 }
 

@@ -6,6 +6,7 @@ use actix_web::{
     web::{self, Header},
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use wxmint_verify::Algorithm;
 
@@ -54,19 +55,10 @@ pub(super) struct Metadata {
     subject_types_supported: [&'static str; 1],
     response_types_supported: [&'static str; 1],
     service_documentation: String,
-    /// Where pages may be logged in by a phone.
+    /// The members of the doors.
     #[serde(flatten)]
-    #[schema(inline)]
-    scan: Option<ScanMetadata>,
-}
-
-/// RFC 8628 section 4.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ScanMetadata {
-    device_authorization_endpoint: String,
-    token_endpoint: String,
-    grant_types_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: [&'static str; 3],
+    #[schema(ignore)]
+    further: Map<String, Value>,
 }
 
 /// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)
@@ -90,12 +82,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         subject_types_supported: ["public"],
         response_types_supported: ["id_token"],
         service_documentation: format!("{issuer}/docs"),
-        scan: worker.issuer.clients.is_some().then(|| ScanMetadata {
-            device_authorization_endpoint: format!("{issuer}/device_authorization"),
-            token_endpoint: format!("{issuer}/token"),
-            grant_types_supported: ["urn:ietf:params:oauth:grant-type:device_code"],
-            token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
-        }),
+        further: worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect(),
     };
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))

@@ -2,9 +2,9 @@
 
 mod build;
 mod caller;
+mod check_files;
 mod cross_origin;
 pub(crate) mod declared;
-mod device;
 pub mod door;
 mod ended_keys;
 pub(crate) mod examine;
@@ -13,16 +13,16 @@ mod held_ends;
 mod leave_routes;
 pub(crate) mod loaded;
 mod login_fields;
-mod login_route;
+pub(crate) mod login_route;
 mod metadata;
 mod named;
 mod old_ends;
 mod redis_health;
-mod reload;
+pub(crate) mod reload;
 mod revocations;
 mod routes;
 mod run;
-mod session_key_routes;
+pub(crate) mod session_key_routes;
 mod start_error;
 pub(crate) mod state;
 

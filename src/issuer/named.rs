@@ -10,7 +10,6 @@ use wxmint_store::RedisAccess;
 
 use super::{
     IssuerStartError,
-    device::load_clients,
     door::{self, Doors, OpenDoor},
     examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
     loaded::load,
@@ -20,7 +19,6 @@ use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     apps::CurrentApps,
-    clients::Clients,
     clock::now,
     findings::Finding,
     secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
@@ -34,7 +32,6 @@ pub(super) struct Named {
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
     pub(super) doors: Vec<OpenDoor>,
-    pub(super) clients: Option<(WatchedFile, Clients)>,
 }
 
 impl Named {
@@ -42,14 +39,13 @@ impl Named {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
         let opened = (door::open(doors, settings, tokens), check_login_paths(settings, doors));
-        let others = load_clients(settings);
-        match (loaded, opened, others) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), Ok(clients)) => {
-                Ok(Self { admin_tokens, apps, users, redis, doors, clients })
+        match (loaded, opened) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()))) => {
+                Ok(Self { admin_tokens, apps, users, redis, doors })
             }
-            ((tokens, apps, users, redis), (doors, paths), clients) => {
-                let errors = [tokens.err(), apps.err(), users.err(), redis.err()].into_iter().chain([doors.err()]);
-                Err(IssuerStartError::all(errors.chain([clients.err(), paths.err()])))
+            ((tokens, apps, users, redis), (doors, paths)) => {
+                let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
+                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), paths.err()])))
             }
         }
     }

@@ -16,10 +16,9 @@ use crate::{
     accounts::{FileAccounts, UsersFile},
     admin::{AdminTokens, CurrentAdminTokens},
     apps::Apps,
-    clients::Clients,
     clock::now,
     http::Readiness,
-    secret_files::{MAKE_CLIENTS, MAKE_USERS, Settled, WatchedFile},
+    secret_files::{MAKE_USERS, Settled, WatchedFile},
     settings::StoreSettings,
     telemetry::{
         Metrics,
@@ -52,7 +51,6 @@ pub(super) fn watch_files(issuer: &Issuer) {
     if let Some((mut file, users)) = issuer.users.clone() {
         watch(issuer, "users", "users file", async move || reload_users(&users, &mut file));
     }
-    watch_clients(issuer);
     watch_apps(issuer);
     if let (Some(access), Some(file)) = (issuer.redis.clone(), issuer.settings.store.url_file.clone()) {
         let (settings, mut seen) = (issuer.settings.store.clone(), Settled::default());
@@ -82,27 +80,13 @@ fn watch_apps(issuer: &Issuer) {
     });
 }
 
-fn watch_clients(issuer: &Issuer) {
-    let (Some(mut file), Some(clients)) = (issuer.clients_file.clone(), issuer.clients.clone()) else { return };
-    let (longest, metrics) = (issuer.settings.token_ttl, issuer.metrics.clone());
-    metrics.scans().clients_are(clients.load().names());
-    watch(issuer, "clients", "file of clients", async move || {
-        let parse = |content: &[u8]| Clients::parse(content, longest);
-        reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
-            tracing::info!(clients = read.iter().count(), "the file of clients was read again");
-            metrics.scans().clients_are(read.names());
-            clients.store(Arc::new(read));
-        })
-    });
-}
-
 /// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.
 ///
 /// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the
 /// change; `None` if the content is another one than at the last look, so that the next one decides. An error changes
 /// nothing. The next look tries again even if the file is the same, because keys may have been refused only while the
 /// clock of this machine was slow.
-fn watch(
+pub(crate) fn watch(
     issuer: &Issuer,
     what: &'static str,
     name: &'static str,
@@ -229,7 +213,7 @@ fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Optio
 }
 
 /// Puts the content of a file in use if it has changed. `make` is the command that makes such a file.
-fn reload<T, E: Display>(
+pub(crate) fn reload<T, E: Display>(
     file: &mut WatchedFile,
     make: Option<&str>,
     parse: impl FnOnce(&[u8]) -> Result<T, E>,
@@ -344,7 +328,7 @@ mod tests {
             told.look(found.map_err(str::to_owned));
             let warnings = told.fault.iter().map(|fault| format!("the changed users file cannot be used: {fault}"));
             assert_eq!(told.readiness.check(), Ok(warnings.collect()));
-            let text = told.metrics.exposition();
+            let text = told.metrics.exposition([]);
             let has = |line: String, count| count == 0 || text.lines().any(|found| found == line);
             assert!(has(format!("wxmint_reloads_total{{what=\"users\",outcome=\"ok\"}} {ok}"), ok), "{text}");
             assert!(

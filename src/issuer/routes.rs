@@ -1,10 +1,6 @@
 //! All routes on one screen.
 
-use std::{
-    rc::Rc,
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{rc::Rc, sync::OnceLock, time::Instant};
 
 use actix_web::{
     HttpResponse, Resource,
@@ -12,13 +8,17 @@ use actix_web::{
     http::header::LOCATION,
     web::ServiceConfig,
 };
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{self, RefOr, schema::Schema},
+};
 
 use super::{
-    Issuer, IssuerStartError, cross_origin,
+    Issuer, IssuerStartError,
+    check_files::check_files,
+    cross_origin,
     declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
-    device,
-    door::{Doors, OpenDoor},
+    door::{DoorRow, Doors, OpenDoor},
     leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
         Problem,
         ProblemCode::{self, *},
         ProblemDocument,
-        described::{DELETE, DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
+        described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
         readable,
         viewer::{self, Description},
     },
@@ -68,13 +68,13 @@ routes! {
 
 /// Describes the routes of an issuer.
 pub(super) fn description(issuer: &Issuer) -> Description {
-    let (rooms, tables) = (issuer.rooms(), issuer.doors.iter().map(|OpenDoor { row, .. }| row.public).collect());
-    describe(issuer.settings.issuer.as_str(), rooms, tables)
+    let rows = issuer.doors.iter().map(|open| open.row).collect();
+    describe(issuer.settings.issuer.as_str(), rows)
 }
 
-fn describe(server: &str, rooms: Rooms, tables: Vec<RouteTable>) -> Description {
+fn describe(server: &str, doors: Vec<&'static DoorRow>) -> Description {
     Description {
-        api: Box::new(move || described(rooms, &tables)),
+        api: Box::new(move || described(&doors)),
         server: server.to_owned(),
         place: "issuer",
         paths: PLACE,
@@ -82,44 +82,33 @@ fn describe(server: &str, rooms: Rooms, tables: Vec<RouteTable>) -> Description 
     }
 }
 
-/// The routes that only some issuers have.
-#[derive(Clone, Copy)]
-pub(super) struct Rooms {
-    /// Scan to log in.
-    pub(super) scan: bool,
-    /// The answers that pages of other sites may read: where there are clients, or apps that may have sites of their
-    /// own.
-    pub(super) origins: bool,
-}
-
-impl Issuer {
-    pub(super) fn rooms(&self) -> Rooms {
-        let scan = self.clients.is_some();
-        Rooms { scan, origins: scan || self.apps.may_have_origins() }
-    }
-}
-
-fn described(rooms: Rooms, tables: &[RouteTable]) -> utoipa::openapi::OpenApi {
+fn described(doors: &[&DoorRow]) -> openapi::OpenApi {
     let mut api = Described::openapi();
-    tables.iter().for_each(|table| api.merge((table.described)()));
-    let further = [(rooms.scan, device::described as fn() -> _)];
-    further.into_iter().filter(|(is_there, _)| *is_there).for_each(|(_, described)| api.merge(described()));
+    for row in doors {
+        api.merge((row.public.described)());
+        let schemas = api.components.as_mut().map(|components| &mut components.schemas);
+        let metadata = schemas.and_then(|schemas| schemas.get_mut("Metadata"));
+        if let (Some(RefOr::T(Schema::Object(metadata))), Some(RefOr::T(Schema::Object(further)))) =
+            (metadata, row.metadata.map(|schema| schema()))
+        {
+            metadata.properties.extend(further.properties);
+        }
+    }
     api
 }
 
 /// With all `doors`.
 pub fn openapi_json(doors: Doors) -> String {
-    let (rooms, tables) = (Rooms { scan: true, origins: true }, doors.iter().map(|row| row.public));
-    describe("https://login.example.com", rooms, tables.collect()).json()
+    describe("https://login.example.com", doors.iter().collect()).json()
 }
 
 /// The routes for mini programs and peers, with those of the open doors.
 pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) {
-    let (settings, rooms, metrics) = (&issuer.settings, issuer.rooms(), &issuer.metrics);
+    let Issuer { settings, metrics, .. } = issuer;
     move |config| {
         let service = |routes: &Routes, of: &'static str, at: &str| {
             let resource = routes.resource(of, at);
-            counted(metrics, of, cross_origin::with_preflight(of, resource, rooms.origins))
+            counted(metrics, of, cross_origin::with_preflight(issuer, of, resource))
         };
         for path in &settings.login_paths {
             config.service(service(&ROUTES, LOGIN, path));
@@ -128,21 +117,16 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
             config.service(service(&ROUTES, path, path));
         }
         if let Some(folder) = settings.verify_files_dir.clone() {
-            config.configure(device::check_files(folder));
+            config.configure(check_files(folder));
         }
-        for OpenDoor { row, door } in &issuer.doors {
-            Arc::clone(door).configure(config);
+        issuer.configure(config);
+        for OpenDoor { row, .. } in &issuer.doors {
             for path in row.public.routes.paths() {
                 config.service(service(row.public.routes, path, path));
             }
         }
-        for (is_there, routes) in [(rooms.scan, &device::ROUTES)] {
-            for path in routes.paths().filter(|_| is_there) {
-                config.service(service(routes, path, path));
-            }
-        }
         let oauth_server = readable(OAUTH_SERVER, metadata::metadata);
-        let oauth_server = cross_origin::with_preflight(OAUTH_SERVER, oauth_server, rooms.origins);
+        let oauth_server = cross_origin::with_preflight(issuer, OAUTH_SERVER, oauth_server);
         // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
@@ -169,7 +153,7 @@ fn is_free(path: &str, doors: Doors) -> bool {
         None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
     let of_doors = doors.iter().flat_map(|row| row.public.routes.paths());
-    let taken = ROUTES.paths().chain(device::ROUTES.paths()).chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
+    let taken = ROUTES.paths().chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 

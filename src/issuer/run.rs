@@ -28,7 +28,7 @@ use super::{
     state::IssuerWorker,
 };
 use crate::{
-    admin,
+    admin::{self, AtDoors},
     clock::now,
     findings::{Doctor, Finding, Status},
     http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id},
@@ -119,10 +119,13 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
         let now = now();
         let (keys, ended) = (metrics_of.keys.at(now), metrics_of.keys.ended());
         metrics_of.metrics.keys_are(key_samples(keys.set().lives(), &ended, now));
-        metrics_of.metrics.exposition()
+        metrics_of.metrics.exposition(metrics_of.doors.iter().filter_map(|open| open.door.metrics()))
     };
     let worker = move || worker_of.login_worker().expect(MADE_ONCE);
-    Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor)?)
+    let (of_doors, tables) = (Arc::clone(issuer), issuer.rows.iter().filter_map(|row| row.admin).collect());
+    let configure = move |config: &mut ServiceConfig| of_doors.configure(config);
+    let doors = AtDoors { tables, configure: Arc::new(configure) };
+    Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor, doors)?)
 }
 
 /// `ended` names the keys that verifiers refuse.

@@ -138,7 +138,7 @@ async fn asking_with_key(request: &HttpRequest, worker: &IssuerWorker) -> Result
     Ok(asking)
 }
 
-pub(super) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
+pub(crate) async fn asking(request: &HttpRequest, worker: &IssuerWorker) -> Result<Asking, Problem> {
     let token = worker.issuer.verify(request, now())?;
     Ok(worker.login.asking(&token).await?)
 }

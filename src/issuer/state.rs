@@ -9,12 +9,15 @@ use wxmint_store::{Memory, RedisAccess};
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
-use super::{door::OpenDoor, feed_pages::FeedPages, start_error::IssuerStartError};
+use super::{
+    door::{Doors, OpenDoor},
+    feed_pages::FeedPages,
+    start_error::IssuerStartError,
+};
 use crate::{
     accounts::FileAccounts,
     admin::CurrentAdminTokens,
     apps::CurrentApps,
-    clients::CurrentClients,
     http::{Readiness, TrustedProxies},
     login::LoginWorker,
     secret_files::WatchedFile,
@@ -36,13 +39,12 @@ pub struct Issuer {
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(super) workers: u32,
+    /// The doors that the program has, and those that are open.
+    pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
-    /// The clients that may ask for a scan. Without them the paths for it are not there.
-    pub(super) clients: Option<CurrentClients>,
-    pub(super) clients_file: Option<WatchedFile>,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
-    pub(super) vault: Arc<ArcSwap<Vault>>,
+    pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,

@@ -150,7 +150,7 @@ impl LoginError {
     }
 
     /// For a limit by this name.
-    pub(super) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
+    pub(crate) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }
     }
 }

@@ -75,7 +75,7 @@ impl LoginWorker {
 
     /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
     /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
-    pub(super) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
+    pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<(), LoginError> {
         let (rate, limit) = match kind {
             UNBINDINGS => (UNBINDING_RATE, UNBINDINGS),
             _ => (self.policy.limits.openid, OPENID),

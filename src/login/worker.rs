@@ -62,7 +62,7 @@ pub struct LoggedIn {
 pub struct LoginTrail {
     pub app: Option<AppId>,
     pub person: Option<Person>,
-    /// The page that the person lets in.
+    /// The client that gets the token in place of the app.
     pub client: Option<AppId>,
     /// The user to whom the person is bound.
     pub user: Option<UserId>,
@@ -122,7 +122,7 @@ impl LoginWorker {
     }
 
     /// Makes a call of WeChat's API with the access token of a mini program.
-    pub(super) async fn by_access_token<T>(
+    pub(crate) async fn by_access_token<T>(
         &self,
         app: &AppId,
         attempt: &AttemptId,

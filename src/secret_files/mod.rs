@@ -50,7 +50,6 @@ impl FileError {
 
 /// The commands that make such files; the path of the file follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
-pub const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 

@@ -34,10 +34,10 @@ pub struct Recent {
 
 /// How many logins each minute had; the newest minute is last.
 #[derive(Default)]
-pub(super) struct Hour(VecDeque<(u64, Counts)>);
+pub struct Hour(VecDeque<(u64, Counts)>);
 
 /// By mini program and outcome.
-pub(super) type Counts = HashMap<(Option<AppId>, &'static str), u32>;
+pub type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other
 /// forgotten.
@@ -199,7 +199,7 @@ impl Recent {
 }
 
 impl Hour {
-    pub(super) fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
+    pub fn count(&mut self, minute: u64, app: Option<AppId>, outcome: &'static str) {
         if self.0.back().is_none_or(|(newest, _)| *newest != minute) {
             self.forget_before(first(minute));
             self.0.push_back((minute, Counts::new()));
@@ -214,7 +214,7 @@ impl Hour {
     }
 
     /// All counts of the hour that ends with this minute.
-    pub(super) fn sums(&mut self, minute: u64) -> Counts {
+    pub fn sums(&mut self, minute: u64) -> Counts {
         self.forget_before(first(minute));
         let mut sums = Counts::new();
         for (of, count) in self.0.iter().flat_map(|(_, counts)| counts) {
@@ -223,7 +223,7 @@ impl Hour {
         sums
     }
 
-    pub(super) fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
+    pub fn forget(&mut self, is_gone: impl Fn(&AppId) -> bool) {
         for (_, counts) in &mut self.0 {
             counts.retain(|(app, _), _| !app.as_ref().is_some_and(&is_gone));
         }
@@ -249,7 +249,7 @@ impl Hour {
 }
 
 /// The first minute of the hour that ends with this one.
-pub(super) fn first(minute: u64) -> u64 {
+pub fn first(minute: u64) -> u64 {
     minute.saturating_sub(MINUTES - 1)
 }
 
@@ -257,6 +257,6 @@ fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, 
     serializer.serialize_i64(time.timestamp())
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

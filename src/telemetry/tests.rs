@@ -55,16 +55,14 @@ fn printed() -> String {
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
     metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
-    metrics.scans().clients_are([(app.clone(), "shop".to_owned())]);
     metrics.apps_are([(app.clone(), "website")]);
-    metrics.scans().count(&app, "asked");
     metrics.unionid_in_conflict();
     metrics.accounts_answered("password", "ok", took);
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
     let (kid, algorithm, state) = ("key-1".to_owned(), "ES256", "signing");
     metrics.keys_are(vec![KeySample { kid, algorithm, state, age: 0.0, leaves_in: Some(1.0) }]);
-    metrics.exposition()
+    metrics.exposition([])
 }
 
 /// Whether a sample has the name, and the label where one is asked for.
@@ -139,7 +137,7 @@ fn every_metric_is_on_the_dashboard() {
 #[test]
 fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
-    let size = |metrics: &Metrics| metrics.exposition().len();
+    let size = |metrics: &Metrics| metrics.exposition([]).len();
     let none = size(&metrics);
     for number in 0..1000 {
         let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
@@ -149,7 +147,7 @@ fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
         metrics.call_ended("code2session", &app, Outcome::Errcode("40029".into()), took);
     }
     let started = Instant::now();
-    let text = metrics.exposition();
+    let text = metrics.exposition([]);
     println!("{} bytes in {:?}", text.len(), started.elapsed());
     let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
     assert_eq!(of_apps, 6000);

@@ -88,7 +88,7 @@ impl Client {
 
     /// How many requests of this outcome are counted.
     fn counted(&self, call: &str, outcome: &str) -> usize {
-        let exposition = self.metrics.exposition();
+        let exposition = self.metrics.exposition([]);
         let name = format!("wxmint_accounts_request_duration_seconds_count{{call=\"{call}\",outcome=\"{outcome}\"}} ");
         exposition.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
     }

@@ -35,12 +35,7 @@ pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
 /// The checks of files: of a door only if its variable is set.
 fn files(doors: Doors) -> Vec<&'static str> {
     let of_doors = doors.iter().filter_map(|row| row.check).filter(|(_, variable)| is_set(variable));
-    let has_clients = is_set("WXMINT_CLIENTS_FILE");
-    ["files", "keys", "vault"]
-        .into_iter()
-        .chain(has_clients.then_some("clients"))
-        .chain(of_doors.map(|(name, _)| name))
-        .collect()
+    ["files", "keys", "vault"].into_iter().chain(of_doors.map(|(name, _)| name)).collect()
 }
 
 fn is_set(variable: &str) -> bool {

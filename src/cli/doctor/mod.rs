@@ -7,7 +7,7 @@ mod accounts;
 mod issuer;
 mod published;
 mod sidecar;
-mod wechat;
+pub(crate) mod wechat;
 
 use std::{
     collections::BTreeMap,

@@ -45,6 +45,9 @@ pub(super) const DOOR: DoorRow = DoorRow {
     admin: None,
     open: |_, tokens| Ok(tokens.map(|tokens| Arc::new(Events { tokens: tokens.clone(), polls: Polls::default() }) as _)),
     check: None,
+    metadata: None,
+    command: None,
+    in_demo: None,
 };
 
 struct Events {

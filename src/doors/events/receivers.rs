@@ -4,7 +4,7 @@ use actix_web::HttpRequest;
 
 use super::Events;
 use crate::{
-    admin::Holder,
+    admin::tokens::{Holder, Right},
     http::{Problem, bearer_token, no_valid_token, origin},
     telemetry::audit::{Activity, Event},
 };
@@ -16,7 +16,7 @@ impl Events {
         let shown = bearer_token(request);
         let holder = shown.as_ref().ok().and_then(|token| self.tokens.of(token));
         let by = holder.as_ref().map(|holder| holder.name().to_owned());
-        if let Some(receiver) = holder.filter(Holder::may_receive_events) {
+        if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);
         }
         let problem = shown.err().unwrap_or_else(no_valid_token);

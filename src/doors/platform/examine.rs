@@ -4,7 +4,7 @@ use wxmint_store::{Platforms, Redis, walk::Place};
 
 use super::known::{Known, Merchant, Platform, Refusal, Standing};
 use crate::{
-    cli::address_in,
+    cli::doctor::wechat::address_in,
     clock::now,
     findings::{Finding, count},
     issuer::Issuer,

@@ -26,14 +26,14 @@ const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 
 /// The exchange of the platform's merchants, for one worker.
-pub struct MerchantExchange {
+pub(super) struct MerchantExchange {
     platform: Arc<Platform>,
     /// For a minute, so that a login makes no round trip for it.
     token: HeldToken,
 }
 
 impl MerchantExchange {
-    pub fn new(platform: Arc<Platform>, clock: fn() -> DateTime<Utc>) -> Self {
+    pub(super) fn new(platform: Arc<Platform>, clock: fn() -> DateTime<Utc>) -> Self {
         Self { platform, token: HeldToken::new(clock) }
     }
 

@@ -86,7 +86,7 @@ impl LoginWorker {
     }
 
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
-    pub async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
+    pub(super) async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
         let vault = self.vault.load_full();
         let (matter, new) = match &push.news {
             News::Ticket(ticket) => {
@@ -104,7 +104,7 @@ impl LoginWorker {
     }
 
     /// Notes anew whether WeChat gives the platform a token.
-    pub async fn ask_for_component_token(&self, platform: &Platform) {
+    pub(super) async fn ask_for_component_token(&self, platform: &Platform) {
         let attempt = match new_attempt() {
             Ok(attempt) => attempt,
             Err(error) => return tracing::error!(%error, "no random bits"),
@@ -124,7 +124,12 @@ impl LoginWorker {
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub async fn let_merchant_in(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
+    pub(super) async fn let_merchant_in(
+        &self,
+        platform: &Platform,
+        app: &AppId,
+        sealed: &Matter,
+    ) -> Result<(), LoginError> {
         let component = &platform.component;
         let code = AuthorizationCode::from(self.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
@@ -141,7 +146,7 @@ impl LoginWorker {
     }
 
     /// Notes that WeChat need not be asked about a code any more, because it was `used` or is of no use.
-    pub async fn forget_code(
+    pub(super) async fn forget_code(
         &self,
         platform: &Platform,
         app: &AppId,
@@ -175,7 +180,7 @@ impl LoginWorker {
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
     /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
     /// the others', and waits for the next comparison.
-    pub async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
+    pub(super) async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
         let known = platform.known();
         let component = &platform.component;
         let (mut listed, mut offset) = (Vec::new(), 0);
@@ -262,7 +267,7 @@ impl LoginWorker {
 
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
     /// one may have been forgotten.
-    pub async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
+    pub(super) async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
         match self.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &*self.store }.end_person(person).await.map(drop),
@@ -270,7 +275,7 @@ impl LoginWorker {
     }
 
     /// Notes that nothing is left to do about a merchant that has left.
-    pub async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
+    pub(super) async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
         let gone = Standing::Gone.matter(leaving.at);
         let note = Note { matter: &matter_of(app), new: &gone, expected: Expected::This(leaving), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;

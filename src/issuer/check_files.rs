@@ -12,7 +12,7 @@ use actix_web::{
     web::{self, Data, Path, ServiceConfig},
 };
 
-use super::super::declared::PLACE;
+use super::declared::PLACE;
 use crate::http::{Answer, not_found, readable};
 
 /// WeChat's have a few bytes.
@@ -22,7 +22,7 @@ const CHECK_FILES: [&str; 2] = ["/device/{file:[A-Za-z0-9_-]{1,64}\\.txt}", "/{f
 
 struct Folder(PathBuf);
 
-pub(in super::super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut ServiceConfig) {
+pub(super) fn check_files(folder: PathBuf) -> impl FnOnce(&mut ServiceConfig) {
     move |config| {
         config.app_data(Data::new(Folder(folder)));
         for path in CHECK_FILES {

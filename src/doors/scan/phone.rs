@@ -10,16 +10,17 @@ use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::FoundDevice;
 
-use super::super::{
-    LoginBody,
-    login_route::{LoginAttempt, app_hint},
-    session_key_routes::asking,
-    state::IssuerWorker,
-};
+use super::{Scan, approval::Approval, requests::DeviceError};
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
-    login::{Approval, Asking, DeviceError, LoginRequest},
+    issuer::{
+        LoginBody,
+        login_route::{LoginAttempt, app_hint},
+        session_key_routes::asking,
+        state::IssuerWorker,
+    },
+    login::{Asking, LoginRequest},
     refusals::Refusal,
     telemetry::audit::{Activity, Event},
 };
@@ -67,21 +68,26 @@ pub(super) struct ApprovalBody {
 #[utoipa::path(get, path = "/device/{user_code}", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
-pub(super) async fn look(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn look(
+    request: HttpRequest,
+    code: Path<String>,
+    worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
+) -> Answer {
     let (asking, event) = begin(Activity::DeviceLook, &request, &worker).await?;
     let mut client = None;
     let looked = match code.parse() {
         Ok(code) => worker.login.look_at(&asking, &code, &mut client).await,
         Err(_) => Err(DeviceError::Gone),
     };
-    let clients = worker.clients();
+    let clients = scan.clients();
     let shown = looked.and_then(|found| {
         match clients.get(&found.request.client).filter(|client| client.app == found.request.app) {
             Some(client) => Ok((client.name.clone(), found)),
             None => Err(DeviceError::Gone),
         }
     });
-    let (client_name, found) = told(&worker, Event { client, ..event }, "scanned", shown)?;
+    let (client_name, found) = told(&scan, Event { client, ..event }, "scanned", shown)?;
     let FoundDevice { request, requested_at, expires_in, .. } = found;
     Ok(private(DeviceAnswer {
         client_id: request.client,
@@ -98,14 +104,19 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, worker: web::
 #[utoipa::path(post, path = "/device/{user_code}/deny", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned")),
     responses((status = 204, description = "Denied")))]
-pub(super) async fn deny(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn deny(
+    request: HttpRequest,
+    code: Path<String>,
+    worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
+) -> Answer {
     let (asking, event) = begin(Activity::DeviceDenial, &request, &worker).await?;
     let mut client = None;
     let denied = match code.parse() {
         Ok(code) => worker.login.deny(&asking, &code, &mut client).await,
         Err(_) => Err(DeviceError::Gone),
     };
-    told(&worker, Event { client, ..event }, "denied", denied)?;
+    told(&scan, Event { client, ..event }, "denied", denied)?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -118,15 +129,10 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
 }
 
 /// Counts and audits a look or a denial. Each is counted by a limit of the person's.
-fn told<T>(
-    worker: &IssuerWorker,
-    event: Event,
-    outcome: &'static str,
-    result: Result<T, DeviceError>,
-) -> Result<T, Problem> {
+fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, DeviceError>) -> Result<T, Problem> {
     let refusal = match result {
         Ok(done) => {
-            event.client.iter().for_each(|client| worker.issuer.metrics.scans().count(client, outcome));
+            event.client.iter().for_each(|client| scan.scans.count(client, outcome));
             event.tell();
             return Ok(done);
         }
@@ -151,6 +157,7 @@ pub(super) async fn approve(
     code: Path<String>,
     payload: Payload,
     worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
 ) -> Answer {
     // A page of another site can send all other types without being asked for a preflight.
     if !request.content_type().eq_ignore_ascii_case("application/json") {
@@ -160,12 +167,12 @@ pub(super) async fn approve(
     let shown =
         if request.headers().contains_key(AUTHORIZATION) { Some(asking(&request, &worker).await?) } else { None };
     let body = read_body(payload, SMALL_BODY).await?;
-    let (login, number) = LoginBody::of_approval(&body).map_err(Problem::from)?;
+    let (login, number) = LoginBody::with_field(&body, "match").map_err(Problem::from)?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
     let code: UserCode = code.parse().map_err(|_| Refusal::from(DeviceError::Gone).problem)?;
     let event = Event::new(Activity::DeviceApproval, origin(&request));
     let approving = async move {
-        let (clients, address) = (worker.clients(), event.address().to_owned());
+        let (clients, address) = (scan.clients(), event.address().to_owned());
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
         let outcome = match attempt.is_one_too_many() {
             Some(problem) => Err(problem.into()),
@@ -180,7 +187,7 @@ pub(super) async fn approve(
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {
-            worker.issuer.metrics.scans().count(client, became);
+            scan.scans.count(client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map(|()| HttpResponse::NoContent().finish()).map_err(|refusal| refusal.problem)

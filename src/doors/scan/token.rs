@@ -13,20 +13,21 @@ use wxmint_keys::token::SignedToken;
 use wxmint_store::Poll;
 
 use super::{
-    super::state::IssuerWorker,
+    Scan,
     client_auth::{authenticate, read_form},
     of_oauth,
     page::{OAuthError, in_own_words},
+    requests::Fetched,
     to_oauth,
 };
 use crate::{
     clock::now,
     http::{Answer, Problem, RefusedBody, cors, origin, private},
-    login::Fetched,
+    issuer::state::IssuerWorker,
     telemetry::audit::{Activity, Event},
 };
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The form of `POST /token`.
 #[derive(ToSchema)]
@@ -67,13 +68,24 @@ pub(super) struct TokenAnswer {
     responses((status = 200, description = "Logged in", body = TokenAnswer),
         (status = 400, description = "Not yet, not any more, or another form of request", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
-pub(super) async fn token(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
-    to_oauth(fetch(&request, payload, &worker, now()).await)
+pub(super) async fn token(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
+) -> Answer {
+    to_oauth(fetch(&request, payload, &worker, &scan, now()).await)
 }
 
-async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, now: DateTime<Utc>) -> Answer {
+async fn fetch(
+    request: &HttpRequest,
+    payload: Payload,
+    worker: &IssuerWorker,
+    scan: &Scan,
+    now: DateTime<Utc>,
+) -> Answer {
     const NAMES: &[&str] = &["grant_type", "device_code", "client_id", "client_secret"];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, worker.clients());
+    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
     let client = authenticate(request, &fields, &clients)?;
     match fields.text("grant_type")?.as_deref() {
         Some(GRANT) => {}
@@ -88,7 +100,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
     let fetched = worker.login.fetch_token(&code, client, &address, now).await;
     match fetched.map_err(|error| of_oauth(in_own_words(error.into())))? {
         Fetched::Token { token, issued } => {
-            worker.issuer.metrics.scans().count(&client.id, "fetched");
+            scan.scans.count(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
@@ -99,7 +111,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, n
         }
         Fetched::Not(poll) => {
             if let Poll::Repeated(token) = &poll {
-                worker.issuer.metrics.scans().count(&client.id, "repeated");
+                scan.scans.count(&client.id, "repeated");
                 tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was revoked");
                 let note = Some("a device code was used twice".into());
                 let (client, user) = (Some(client.id.clone()), Some(token.user.clone()));
@@ -127,5 +139,6 @@ fn not_granted(poll: &Poll) -> Problem {
             ("invalid_grant", "This client has no such device_code, or its token was fetched before. Begin anew.")
         }
     };
-    Problem::invalid(detail).oauth(code).scanned(matches!(poll, Poll::Pending { scanned: true }))
+    let problem = Problem::invalid(detail).oauth(code);
+    if matches!(poll, Poll::Pending { scanned: true }) { problem.with_true("scanned") } else { problem }
 }

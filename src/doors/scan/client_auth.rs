@@ -11,10 +11,8 @@ use actix_web::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_ids::AppId;
 
-use crate::{
-    clients::{Client, Clients},
-    http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body},
-};
+use super::clients::{Client, Clients};
+use crate::http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -12,17 +12,23 @@ use wxmint_ids::AppId;
 use wxmint_store::{Devices, Ends};
 
 use super::{
-    Failure,
-    at_redis::{at_first, by, open, patiently},
-    environment::variables,
-    output::{Progress, print, say, table},
-    random,
-    serve::init_log,
+    MAKE_CLIENTS,
+    clients::{Clients, ClientsFile, Form},
 };
 use crate::{
-    clients::{Clients, ClientsFile, Form},
+    cli::{
+        at_redis::{at_first, by, open, patiently},
+        environment::variables,
+        exit,
+        failure::Failure,
+        output::{Progress, print, say, table},
+        random, read as command_of,
+        serve::init_log,
+        with_env_file,
+    },
     http::run_to_end,
-    secret_files::{FileError, Held, MAKE_CLIENTS, read_private},
+    issuer::door::DoorCommand,
+    secret_files::{FileError, Held, read_private},
     settings::{
         read_one,
         variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL},
@@ -34,8 +40,19 @@ const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
 const AT_ONCE: usize = 500;
 
+const ABOUT: &str = "The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)";
+
+pub(super) const COMMAND: DoorCommand = DoorCommand {
+    name: "clients",
+    described: |command| {
+        let command = command.about(ABOUT).subcommand_required(true).arg_required_else_help(true);
+        ClientsCommand::augment_subcommands(command)
+    },
+    run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(command)))),
+};
+
 #[derive(Subcommand)]
-pub(super) enum ClientsCommand {
+enum ClientsCommand {
     /// Add one that may ask for a scan; prints the secret of a back end, once
     Add {
         #[command(flatten)]
@@ -68,7 +85,7 @@ pub(super) enum ClientsCommand {
 }
 
 #[derive(Args)]
-pub(super) struct ClientsFileArgs {
+struct ClientsFileArgs {
     /// The file of clients; default: the path in WXMINT_CLIENTS_FILE
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -83,7 +100,7 @@ impl ClientsFileArgs {
     }
 }
 
-pub(super) fn run(command: ClientsCommand) -> Result<(), Failure> {
+fn run(command: ClientsCommand) -> Result<(), Failure> {
     match command {
         ClientsCommand::Add { place, client_id, name, appid, page, origins, public } => {
             let form = Form { client_id, name, appid, page, origins, ..Form::default() };

@@ -8,20 +8,21 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::AppId;
 use wxmint_store::DEVICE_TTL;
 
-use super::{
-    Labels, Registering,
-    recent::{Hour, first, lock},
-};
+use crate::telemetry::recent::{Hour, first, lock};
 
-pub struct Scans {
+pub(super) struct Scans {
     begun: Instant,
-    count: Family<Labels<2, String>, Counter>,
+    pub(super) registry: Registry,
+    count: Family<[(&'static str, String); 2], Counter>,
     known: Mutex<Known>,
 }
 
@@ -43,7 +44,7 @@ struct Open(VecDeque<(u64, u32)>);
 
 /// The scans of the last hour, as far as this process has answered them.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LastScans {
+pub(super) struct LastScans {
     /// From when on they are counted.
     since: i64,
     clients: Vec<ScansOfClient>,
@@ -51,7 +52,7 @@ pub struct LastScans {
 
 /// The outcomes of the requests of a client.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ScansOfClient {
+pub(super) struct ScansOfClient {
     #[schema(value_type = String, example = "shop-web")]
     client_id: AppId,
     /// The phone shows this name.
@@ -72,14 +73,18 @@ pub struct ScansOfClient {
     repeated: u32,
 }
 
-impl Scans {
-    pub(super) fn registered(new: &mut Registering) -> Self {
-        let count = new.metric("device_requests", "What became of requests of pages for a login by a phone");
-        Self { begun: Instant::now(), count, known: Mutex::default() }
+impl Default for Scans {
+    fn default() -> Self {
+        let (mut registry, count) = (Registry::with_prefix("wxmint"), Family::default());
+        let help = "What became of requests of pages for a login by a phone";
+        registry.register("device_requests", help, Family::clone(&count));
+        Self { begun: Instant::now(), registry, count, known: Mutex::default() }
     }
+}
 
+impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
         let mut known = lock(&self.known);
         let mut before = std::mem::take(&mut known.clients);
         for (id, name) in clients {
@@ -94,7 +99,7 @@ impl Scans {
 
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
-    pub fn count(&self, client: &AppId, outcome: &'static str) {
+    pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
         let mut known = lock(&self.known);
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };
@@ -109,7 +114,7 @@ impl Scans {
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    pub fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
+    pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut known = lock(&self.known);
         // Read now, so that no thread counts in a later second than this one.
@@ -174,7 +179,7 @@ mod tests {
     }
 
     fn scans(clients: &[&str]) -> Scans {
-        let scans = Scans::registered(&mut Registering(Default::default()));
+        let scans = Scans::default();
         are(&scans, clients);
         scans
     }

@@ -1,8 +1,7 @@
 //! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
-use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
     digest::{SHA256, digest},
@@ -15,54 +14,56 @@ use crate::{
         Step::{Element, Member},
         line_of,
     },
+    login::Recipient,
     settings::parse_duration,
     sites::site,
 };
 
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(super) struct Client {
     /// The `client_id` of its tokens.
-    pub id: AppId,
+    pub(super) id: AppId,
     /// The phone shows this name.
-    pub name: String,
+    pub(super) name: String,
     /// The app whose users may approve.
-    pub app: AppId,
+    pub(super) app: AppId,
     /// The mini program's page that its code opens, without a slash in front.
-    pub page: Option<String>,
-    pub env_version: &'static str,
+    pub(super) page: Option<String>,
+    pub(super) env_version: &'static str,
     /// A back end has one. A client without it is a page, which cannot keep a secret.
     secret_sha256: Option<[u8; 32]>,
     /// The sites that may read the answers.
-    pub origins: Vec<String>,
+    pub(super) origins: Vec<String>,
     /// Empty: that of the settings.
-    pub audience: Vec<String>,
+    pub(super) audience: Vec<String>,
     /// `None`: that of the settings.
-    pub token_ttl: Option<Duration>,
+    pub(super) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
-    pub matches: bool,
+    pub(super) matches: bool,
 }
 
 impl Client {
-    pub fn is_back_end(&self) -> bool {
+    pub(super) fn recipient(&self) -> Recipient<'_> {
+        Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
+    }
+
+    pub(super) fn is_back_end(&self) -> bool {
         self.secret_sha256.is_some()
     }
 
-    pub fn has_secret(&self, secret: &str) -> bool {
+    pub(super) fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
         self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
 
-/// The clients in use, which are read again when the file changes.
-pub type CurrentClients = Arc<ArcSwap<Clients>>;
-
 #[derive(Debug, Default)]
-pub struct Clients(BTreeMap<AppId, Client>);
+pub(super) struct Clients(BTreeMap<AppId, Client>);
 
 impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
     /// and the mistake.
-    pub fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
+    pub(super) fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
         let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
@@ -83,51 +84,51 @@ impl Clients {
         Ok(Self(clients))
     }
 
-    pub fn get(&self, id: &AppId) -> Option<&Client> {
+    pub(super) fn get(&self, id: &AppId) -> Option<&Client> {
         self.0.get(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.0.values()
     }
 
-    pub fn names(&self) -> impl Iterator<Item = (AppId, String)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (AppId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
 
     /// Whether a site is any client's own. A preflight names no client.
-    pub fn have_origin(&self, origin: &str) -> bool {
+    pub(super) fn have_origin(&self, origin: &str) -> bool {
         self.iter().any(|client| client.origins.iter().any(|own| own == origin))
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ClientsFile<C> {
-    pub clients: Vec<C>,
+pub(super) struct ClientsFile<C> {
+    pub(super) clients: Vec<C>,
 }
 
 /// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are mistakes.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Form {
-    pub client_id: String,
-    pub name: String,
-    pub appid: String,
+pub(super) struct Form {
+    pub(super) client_id: String,
+    pub(super) name: String,
+    pub(super) appid: String,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub page: Option<String>,
+    pub(super) page: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub env_version: Option<String>,
+    pub(super) env_version: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub secret_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub origins: Vec<String>,
+    pub(super) origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audience: Vec<String>,
+    pub(super) audience: Vec<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub token_ttl: Option<String>,
+    pub(super) token_ttl: Option<String>,
     #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub matches: Option<bool>,
+    pub(super) matches: Option<bool>,
 }
 
 /// A member that is there has a value: a `secret_sha256` that is null would make a back end public.
@@ -156,7 +157,7 @@ impl Mistake {
 const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 
 impl Form {
-    pub fn client(&self) -> Result<Client, String> {
+    pub(super) fn client(&self) -> Result<Client, String> {
         self.checked().map_err(|mistake| mistake.of(&self.client_id))
     }
 
@@ -214,7 +215,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Neither a control character nor one that turns or hides what stands beside it, because the phone shows it.
-pub fn is_visible(letter: char) -> bool {
+pub(super) fn is_visible(letter: char) -> bool {
     let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !letter.is_control() && !turns_or_hides
 }

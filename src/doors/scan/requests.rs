@@ -12,25 +12,22 @@
 //!   │◀──────────── token ──│                         │
 //! ```
 
-mod approval;
-
-pub use self::approval::Approval;
-
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, DeviceCode, UserCode};
-use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
+use wxmint_ids::{DeviceCode, UserCode};
+use wxmint_keys::token::{ExtraClaims, SignedToken};
 use wxmint_store::{
     DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState, limits::TooMany,
 };
-use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::Scene;
 
-use super::{IP, LoginError, LoginWorker, worker::new_attempt};
+use super::clients::{Client, Clients};
 use crate::{
     apps::UnknownApp,
-    clients::{Client, Clients},
+    http::{Problem, ProblemCode},
+    login::{IP, LoginError, LoginWorker, new_attempt},
+    refusals::Refusal,
 };
 
 /// The limit of open requests of an address. No variable sets it.
@@ -39,9 +36,7 @@ const OPEN_REQUESTS: &str = "open_requests";
 const REQUESTS: &str = "device";
 /// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, and device codes
 /// that are nobody's.
-const TRIES: &str = "device-tries";
-/// Looks and denials of a person.
-pub(super) const LOOKS: &str = "device";
+pub(super) const TRIES: &str = "device-tries";
 /// The limit of mini-program codes of one request. No variable sets it.
 const PICTURES: &str = "pictures";
 /// How often a user code is drawn anew that another request has.
@@ -49,7 +44,7 @@ const MOST_DRAWS: usize = 5;
 
 /// Why a phone's request was refused.
 #[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
+pub(super) enum DeviceError {
     /// It never was, has expired, was denied, or is used up.
     #[error("there is no such request of a page, or not any more")]
     Gone,
@@ -70,8 +65,29 @@ impl From<StoreError> for DeviceError {
     }
 }
 
+const NO_SUCH_REQUEST: &str =
+    "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
+const NOT_YOUR_REQUEST: &str =
+    "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
+const NO_NUMBER: &str = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
+const WRONG_NUMBER: &str =
+    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
+
+impl From<DeviceError> for Refusal {
+    fn from(error: DeviceError) -> Self {
+        let (code, detail) = match error {
+            DeviceError::Failed(error) => return error.into(),
+            DeviceError::Gone => (ProblemCode::UnknownDeviceCode, NO_SUCH_REQUEST),
+            DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
+            DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
+            DeviceError::WrongNumber => (ProblemCode::MatchWrong, WRONG_NUMBER),
+        };
+        Problem::new(code, detail).into()
+    }
+}
+
 /// The answer to a page that has asked for a token.
-pub enum Fetched {
+pub(super) enum Fetched {
     Token { token: SignedToken, issued: Issued },
     Not(Poll),
 }
@@ -80,7 +96,7 @@ pub enum Fetched {
 impl LoginWorker {
     /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart
     /// from everybody else, because a back end can name any address.
-    pub async fn ask_phone(
+    pub(super) async fn ask_phone(
         &self,
         client: &Client,
         address: &str,
@@ -116,7 +132,7 @@ impl LoginWorker {
     }
 
     /// Draws the mini-program code of an open request. `None` if there is no such request.
-    pub async fn picture(
+    pub(super) async fn picture(
         &self,
         code: &UserCode,
         clients: &Clients,
@@ -142,14 +158,14 @@ impl LoginWorker {
         drawn.map(Some)
     }
 
-    async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
+    pub(super) async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
         let meter = Meter { key: LimitKey::new(kind, address), rate: self.policy.limits.ip };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
     }
 
     /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended.
     /// `address`: of who asks, as limits count it.
-    pub async fn fetch_token(
+    pub(super) async fn fetch_token(
         &self,
         code: &DeviceCode,
         client: &Client,
@@ -185,31 +201,13 @@ impl LoginWorker {
         if !matches!(self.store.token_state(&issued).await?, TokenState::People(_)) {
             return Ok(Fetched::Not(Poll::Denied));
         }
-        let Issued { user, app, id, issued_at, expires_at } = &issued;
-        let life = *issued_at..*expires_at;
-        let token = self.minter_of(client).mint(user, app, id, &claims_of(&claims), life, now)?;
+        let token = self.sign_for(&client.recipient(), &issued, &claims_of(&claims), now)?;
         Ok(Fetched::Token { token, issued })
     }
-
-    /// Signs the tokens of a client, which have its audience and its life.
-    fn minter_of(&self, client: &Client) -> Minter {
-        let audience = (!client.audience.is_empty()).then(|| client.audience.clone());
-        self.minter.with(audience, client.token_ttl)
-    }
-}
-
-/// Whether the token was issued to a client, which may be in the file no more.
-pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
-    minter.is_marked(&token.id, &mark_of_client(&token.app))
-}
-
-/// The mark of the tokens of a client. No mark of a binding has a blank.
-fn mark_of_client(client: &AppId) -> String {
-    format!("client {client}")
 }
 
 /// The client of a request, unless it has left the file, or is of another mini program now.
-fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
+pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
     clients.get(&request.client).filter(|client| client.app == request.app)
 }
 

@@ -14,14 +14,17 @@ use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 
 use super::{
-    super::state::IssuerWorker,
+    Scan,
     client_auth::{authenticate, read_form},
-    of_oauth, to_oauth,
+    clients::{Client, is_visible},
+    of_oauth,
+    requests::DeviceError,
+    to_oauth,
 };
 use crate::{
-    clients::{Client, is_visible},
     http::{Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end},
-    login::{DeviceError, LoginError},
+    issuer::state::IssuerWorker,
+    login::LoginError,
     refusals::Refusal,
     telemetry::{
         admit_line,
@@ -105,13 +108,14 @@ pub(super) async fn device_authorization(
     request: HttpRequest,
     payload: Payload,
     worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
 ) -> Answer {
-    to_oauth(open(&request, payload, &worker).await)
+    to_oauth(open(&request, payload, &worker, &scan).await)
 }
 
-async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) -> Answer {
+async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, scan: &Scan) -> Answer {
     const NAMES: &[&str] = &["client_id", "client_secret", "browser_address", "browser_user_agent"];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, worker.clients());
+    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
     let client = authenticate(request, &fields, &clients).map_err(|problem| {
         let event = Event::new(Activity::DeviceRequest, origin(request));
         let who = event.address().to_owned();
@@ -129,7 +133,7 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker) ->
         ..Event::new(Activity::DeviceRequest, origin)
     };
     let opened = worker.login.ask_phone(client, &address, &user_agent).await;
-    worker.issuer.metrics.scans().count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
+    scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     let (code, asked) = match opened {
         Ok(opened) => opened,
         Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {
@@ -204,7 +208,12 @@ fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Resul
 #[utoipa::path(get, path = "/device/{user_code}/code.jpg", tag = "scan",
     params(("user_code" = String, Path, description = "As in the answer of /device_authorization")),
     responses((status = 200, description = "A JPEG", content_type = "image/jpeg")))]
-pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn picture(
+    request: HttpRequest,
+    code: Path<String>,
+    worker: web::Data<IssuerWorker>,
+    scan: web::Data<Scan>,
+) -> Answer {
     let gone = || Refusal::from(DeviceError::Gone).problem;
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();
@@ -212,7 +221,7 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, worker: we
     let Ok(room) = PICTURES.try_acquire() else { return Err(undrawn().retry_after(POLL_INTERVAL)) };
     let drawn = to_the_end(async move {
         let _room = room;
-        worker.login.picture(&code, &worker.clients(), &address).await
+        worker.login.picture(&code, &scan.clients(), &address).await
     })
     .await;
     let picture = drawn.map_err(no_picture)?.ok_or_else(gone)?;

@@ -1,0 +1,44 @@
+//! `GET /scans` of the admin listener, for the person on duty.
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Path},
+};
+use utoipa::OpenApi;
+
+use super::{
+    Scan,
+    metrics::{LastScans, Scans},
+};
+use crate::{
+    admin::{
+        act::{Act, OperatingData},
+        routes::{HEAD, SECRET, SECURITY},
+        tokens::Right,
+    },
+    clock::now,
+    http::{
+        Answer, Problem, ProblemDocument,
+        described::{DescribedRoute, READ, RouteTable, Routes, routes},
+        private,
+    },
+};
+
+/// Count the scans of the last hour
+///
+/// Outcomes of the requests of pages for a login by a phone, by client of `WXMINT_CLIENTS_FILE`, as far as this process
+/// has answered them. Another process, and this one after a restart, has its own.
+#[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
+    responses((status = 200, description = "The scans", body = LastScans)))]
+async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
+    let act = Act::<()>::begin("scans", Right::Read, &request, Path::from(()), operating)?;
+    let counted = scan.map_or_else(|| Scans::default().of_last_hour(now()), |scan| scan.scans.of_last_hour(now()));
+    Ok(private(act.done(Ok::<_, Problem>(counted))?))
+}
+
+routes! {
+    #[openapi()]
+    READ "/scans" self::scans [SECRET], HEAD;
+}
+
+pub(super) const TABLE: RouteTable = RouteTable { routes: &ROUTES, described: Described::openapi };

@@ -1,0 +1,120 @@
+//! The phone's side: the person looks at what a page asks for, and says yes or no.
+
+use chrono::{DateTime, Utc};
+use wxmint_ids::{AppId, UserCode};
+use wxmint_store::{Approver, Decided, DeviceRequest, FoundDevice, Grant};
+
+use super::{
+    clients::{Client, Clients},
+    requests::{DeviceError, TRIES, of_request},
+};
+use crate::login::{AT_DOORS, Asking, Entrant, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
+
+/// A phone sends this to approve a request.
+pub(super) struct Approval<'a> {
+    pub(super) code: &'a UserCode,
+    /// As in a login.
+    pub(super) login: LoginRequest,
+    /// The number that the person has chosen.
+    pub(super) number: Option<String>,
+    /// The owner of the token that it shows, if it shows one.
+    pub(super) asking: Option<&'a Asking>,
+    /// The phone's address, as limits count it.
+    pub(super) address: &'a str,
+}
+
+/// The phone's side.
+impl LoginWorker {
+    /// Shows a request to the person whose phone has scanned its code.
+    /// `client` becomes the page's, also if the person may not see the request.
+    pub(super) async fn look_at(
+        &self,
+        asking: &Asking,
+        code: &UserCode,
+        client: &mut Option<AppId>,
+    ) -> Result<FoundDevice, DeviceError> {
+        self.count_call(asking.person(), AT_DOORS).await?;
+        let found = self.store.find_device(code, Some(&asking.person().app)).await?;
+        let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
+        *client = Some(found.request.client.clone());
+        if found.request.app == asking.person().app { Ok(found) } else { Err(DeviceError::NotYours) }
+    }
+
+    pub(super) async fn deny(
+        &self,
+        asking: &Asking,
+        code: &UserCode,
+        client: &mut Option<AppId>,
+    ) -> Result<(), DeviceError> {
+        self.look_at(asking, code, client).await?;
+        if self.store.deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
+    }
+
+    /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
+    /// answers are lost.
+    pub(super) async fn approve(
+        &self,
+        approval: Approval<'_>,
+        clients: &Clients,
+        trail: &mut LoginTrail,
+        now: DateTime<Utc>,
+    ) -> Result<(), DeviceError> {
+        let Approval { code, login, number, asking, address } = approval;
+        self.count_approval(asking, address, trail).await?;
+        let found = self.store.find_device(code, None).await?.ok_or(DeviceError::Gone)?;
+        trail.client = Some(found.request.client.clone());
+        let client = of_request(clients, &found.request).ok_or(DeviceError::Gone)?;
+        let DeviceRequest { app, numbers, .. } = found.request;
+        if asking.is_some_and(|asking| asking.person().app != app)
+            || login.app.as_ref().is_some_and(|wanted| *wanted != app)
+        {
+            return Err(DeviceError::NotYours);
+        }
+        if let (Some(approver), Some(asking)) = (&found.approver, asking) {
+            return if *approver == Approver::of(asking.person()) { Ok(()) } else { Err(DeviceError::Gone) };
+        }
+        if found.approver.is_none() && numbers.is_some() && number.is_none() {
+            return Err(DeviceError::NoNumber);
+        }
+        let attempt = new_attempt()?;
+        let login = LoginRequest { app: Some(app), ..login };
+        let entrant = self.let_in(login, &attempt, address, trail, now).await?;
+        if asking.is_some_and(|asking| asking.person() != entrant.person()) {
+            return Err(DeviceError::NotYours);
+        }
+        let person = Approver::of(entrant.person());
+        match self.store.claim_device(code, &person, number.as_deref()).await? {
+            Decided::Claimed => {}
+            Decided::Approved => return Ok(()),
+            Decided::WrongNumber => return Err(DeviceError::WrongNumber),
+            Decided::Gone => return Err(DeviceError::Gone),
+        }
+        let grant = self.grant(client, &entrant, now).await?;
+        let approved = self.store.approve_device(code, &person, &grant).await?;
+        // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has
+        // denied.
+        let is_done = approved || self.store.claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+        if is_done { Ok(()) } else { Err(DeviceError::Gone) }
+    }
+
+    /// Counts first of all, because whoever asks learns whether there is such a request.
+    async fn count_approval(
+        &self,
+        asking: Option<&Asking>,
+        address: &str,
+        trail: &mut LoginTrail,
+    ) -> Result<(), LoginError> {
+        let Some((person, user)) = asking.map(|asking| (asking.person(), asking.user())) else {
+            return self.count_by(TRIES, address).await;
+        };
+        (trail.app, trail.person, trail.user) = (Some(person.app.clone()), Some(person.clone()), Some(user.clone()));
+        self.count_call(person, AT_DOORS).await
+    }
+
+    /// The token that the client may fetch.
+    async fn grant(&self, client: &Client, entrant: &Entrant, now: DateTime<Utc>) -> Result<Grant, LoginError> {
+        let token = self.issue(&client.recipient(), entrant, now).await?;
+        let claims = serde_json::to_string(entrant.claims()).expect("a map of JSON values is JSON");
+        Ok(Grant { token, claims })
+    }
+}

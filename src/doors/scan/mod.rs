@@ -1,0 +1,223 @@
+//! Scan to log in (RFC 8628): the page's side, the phone's side, and the file of clients. The door is open only where
+//! `WXMINT_CLIENTS_FILE` is set.
+
+mod admin;
+mod approval;
+mod client_auth;
+mod clients;
+mod command;
+mod metrics;
+mod page;
+mod phone;
+mod requests;
+mod token;
+
+use std::{future::ready, path::Path, sync::Arc, time::Duration};
+
+use actix_web::web::{Data, ServiceConfig};
+use arc_swap::ArcSwap;
+use futures_util::future::LocalBoxFuture;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_ids::AppId;
+use wxmint_store::Redis;
+
+use self::{clients::Clients, metrics::Scans};
+use crate::{
+    findings::{Finding, count},
+    http::{
+        Answer, Problem,
+        ProblemCode::{self, *},
+        ProblemDocument,
+        described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
+    },
+    issuer::{
+        Issuer,
+        declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT},
+        door::{Door, DoorRow, Opened},
+        examine::unusable_file,
+        loaded::load,
+        reload::{reload, watch},
+    },
+    secret_files::WatchedFile,
+    settings::Settings,
+};
+
+const GONE: &[ProblemCode] = &[UnknownDeviceCode];
+const PHONE: &[ProblemCode] = &[Forbidden, UnknownDeviceCode];
+const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
+
+routes! {
+    #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
+    POST "/device_authorization" page::device_authorization [STORE, LIMIT], BODY;
+    POST "/token" token::token [STORE], BODY;
+    READ "/device" page::show [], HEAD;
+    GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
+    GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
+    POST "/device/{user_code}/approve" phone::approve [ANY, TOKEN, PHONE, APPROVAL, IDENTITY, LIMIT, BILLED, WECHAT], BODY;
+    POST "/device/{user_code}/deny" phone::deny [ANY, TOKEN, PHONE, LIMIT], HEAD;
+}
+
+const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
+
+/// The command that makes the file; its path follows.
+const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
+const CHECK: &str = "clients";
+const AUTHORIZATION: &str = "/device_authorization";
+const TOKEN_PATH: &str = "/token";
+
+pub(super) const DOOR: DoorRow = DoorRow {
+    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
+    metadata: Some(ScanMetadata::schema),
+    admin: Some(admin::TABLE),
+    open: |settings, _| open(settings),
+    check: Some((CHECK, "WXMINT_CLIENTS_FILE")),
+    command: Some(command::COMMAND),
+    in_demo: Some(in_demo),
+};
+
+struct Scan {
+    /// Read again when the file changes.
+    clients: Arc<ArcSwap<Clients>>,
+    /// `None` in the demo.
+    file: Option<WatchedFile>,
+    scans: Scans,
+}
+
+fn open(settings: &Settings) -> Opened {
+    let Some(path) = &settings.clients_file else { return Ok(None) };
+    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
+    let unusable = |error: String| unusable_file(CHECK, "WXMINT_CLIENTS_FILE", path, error);
+    let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
+    Ok(Some(Arc::new(Scan::new(clients, Some(file)))))
+}
+
+/// The website on the laptop of the demo's page, whose users are those of the first app.
+fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door>, String> {
+    let website = json!({
+        "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": app, "page": "pages/scan/index",
+        "origins": [address, address.replace("127.0.0.1", "localhost")],
+    });
+    let clients = Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), longest)?;
+    Ok(Arc::new(Scan::new(clients, None)))
+}
+
+/// The members of the issuer's metadata: RFC 8628 section 4.
+#[derive(Serialize, ToSchema)]
+struct ScanMetadata {
+    device_authorization_endpoint: String,
+    token_endpoint: String,
+    grant_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+}
+
+impl Door for Scan {
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
+        config.app_data(Data::from(self));
+    }
+
+    fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
+        self.scans.clients_are(self.clients().names());
+        let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
+        watch(issuer, "clients", "file of clients", async move || {
+            let parse = |content: &[u8]| Clients::parse(content, longest);
+            reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
+                tracing::info!(clients = read.iter().count(), "the file of clients was read again");
+                self.scans.clients_are(read.names());
+                self.clients.store(Arc::new(read));
+            })
+        });
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(WatchedFile::path)
+    }
+
+    fn examine<'a>(&'a self, issuer: &'a Issuer, _: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
+        Box::pin(ready(self.findings(issuer)))
+    }
+
+    fn metadata(&self, issuer: &str) -> Map<String, Value> {
+        let members = serde_json::to_value(ScanMetadata {
+            device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
+            token_endpoint: format!("{issuer}{TOKEN_PATH}"),
+            grant_types_supported: [token::GRANT],
+            token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
+        });
+        if let Ok(Value::Object(members)) = members { members } else { Map::new() }
+    }
+
+    fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
+        let clients = self.clients();
+        match client {
+            Some(client) => clients.get(client).is_some_and(|client| client.origins.iter().any(|own| own == origin)),
+            None => clients.have_origin(origin),
+        }
+    }
+
+    fn metrics(&self) -> Option<&Registry> {
+        Some(&self.scans.registry)
+    }
+}
+
+impl Scan {
+    fn new(clients: Clients, file: Option<WatchedFile>) -> Self {
+        Self { clients: Arc::new(ArcSwap::from_pointee(clients)), file, scans: Scans::default() }
+    }
+
+    fn clients(&self) -> Arc<Clients> {
+        self.clients.load_full()
+    }
+
+    /// Finds what the file of clients asks for and cannot have, or gives up.
+    fn findings(&self, issuer: &Issuer) -> Vec<Finding> {
+        let (clients, apps) = (self.clients(), issuer.apps.all());
+        let warning = |found, advice| Finding::warning(CHECK, found, advice);
+        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
+            let found = format!(
+                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
+                client.id, client.app
+            );
+            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
+        });
+        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
+            let found = format!(
+                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
+                 confirms logs that page in",
+                client.id
+            );
+            warning(found, "leave `match` out if the page can show a number")
+        });
+        let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
+            let found = format!(
+                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
+                path.display()
+            );
+            warning(found, "name the folder that has these files")
+        });
+        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
+        if found.is_empty() {
+            found.push(Finding::ok(CHECK, format!("{} may ask for a scan", count(clients.iter().count(), "client"))));
+        }
+        found
+    }
+}
+
+/// A problem of the endpoints of OAuth, with the code that RFC 6749 has for it.
+fn of_oauth(problem: Problem) -> Problem {
+    let code = match problem.status().as_u16() {
+        429 => "slow_down",
+        503 => "temporarily_unavailable",
+        400..=499 => "invalid_request",
+        _ => "server_error",
+    };
+    problem.oauth(code)
+}
+
+/// The answer, with the code of OAuth if it is a problem that has none.
+fn to_oauth(answer: Answer) -> Answer {
+    answer.map_err(|problem| if problem.is_oauth() { problem } else { of_oauth(problem) })
+}
