@@ -51,8 +51,6 @@ pub struct Apps(BTreeMap<AppId, Configured>);
 pub enum UnknownApp {
     #[error("`appid` names an app that is not configured here.")]
     NotConfigured,
-    #[error("No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.")]
-    NoMerchant,
     #[error("Several apps are configured here: send in `appid` which one this login is for.")]
     Several,
 }

@@ -135,12 +135,6 @@ impl LoginError {
         matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
     }
 
-    /// Whether WeChat knows an authorization code of a merchant no more, or the merchant has left.
-    pub fn is_spent_authorization(&self) -> bool {
-        let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
-        matches!(self, Self::UnknownApp(_)) || matches!(self, Self::Misconfigured { error, .. } if is_gone(error))
-    }
-
     /// The same error, which says that `app` is the one to mend, unless it is another one already.
     pub(crate) fn of(self, app: &AppId) -> Self {
         match self {

@@ -1,7 +1,6 @@
 //! How WeChat names the people of an app that has no AppSecret here: somebody acts for the app, by tokens of their own.
 //! An app with an AppSecret needs none of this.
 
-use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, Fingerprint};
@@ -41,9 +40,6 @@ pub trait Exchange {
 
     /// The app by which this acts, whose access token peers may have too.
     fn own_app(&self, id: &AppId) -> Option<&App>;
-
-    /// The app that has let this act for it by this code.
-    fn app_of_code(&self, code: &str, now: DateTime<Utc>) -> Option<AppId>;
 
     /// Whether the access tokens of this app are fetched by this.
     fn has_tokens_of(&self, app: &App) -> bool;

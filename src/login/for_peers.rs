@@ -10,7 +10,6 @@ use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
 use super::{ENCRYPT_KEYS, LoginError, LoginWorker, Usable, worker::new_attempt};
-use crate::apps::UnknownApp;
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -62,13 +61,6 @@ impl LoginWorker {
         }
         let lent = self.access_tokens().lend(app, &attempt, refused).await;
         lent.map_err(|error| LoginError::from(error).of(&app.id))
-    }
-
-    /// The app that has let another act for it by this authorization code.
-    pub fn app_of_code(&self, by: &AppId, code: &str, now: DateTime<Utc>) -> Result<AppId, LoginError> {
-        let exchange = self.exchange.as_ref().filter(|exchange| exchange.own_app(by).is_some());
-        let exchange = exchange.ok_or(UnknownApp::NotConfigured)?;
-        Ok(exchange.app_of_code(code, now).ok_or(UnknownApp::NoMerchant)?)
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration

@@ -73,10 +73,6 @@ impl Exchange for MerchantExchange {
         Some(&self.platform.component).filter(|component| component.id == *id)
     }
 
-    fn app_of_code(&self, code: &str, now: DateTime<Utc>) -> Option<AppId> {
-        self.platform.known().merchant_of(code, now).cloned()
-    }
-
     fn has_tokens_of(&self, app: &App) -> bool {
         self.is_own(app) || app.secret().is_none()
     }

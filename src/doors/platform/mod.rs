@@ -1,6 +1,7 @@
 //! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
 //! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
 
+mod admin;
 mod command;
 mod departures;
 mod desk;
@@ -17,10 +18,15 @@ use std::{
 
 use actix_web::web::{Data, ServiceConfig};
 use futures_util::{FutureExt, future::LocalBoxFuture};
+use prometheus_client::registry::{Registry, Unit};
 use utoipa::OpenApi;
 use wxmint_store::Redis;
 
-use self::{desk::follow, exchange::MerchantExchange, known::Platform};
+use self::{
+    desk::{TicketAge, follow},
+    exchange::MerchantExchange,
+    known::Platform,
+};
 use crate::{
     admin::CurrentAdminTokens,
     clock::now,
@@ -50,7 +56,7 @@ const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
 pub(super) const DOOR: DoorRow = DoorRow {
     public: RouteTable { routes: &ROUTES, described: Described::openapi },
     readable: &[],
-    admin: None,
+    admin: Some(admin::TABLE),
     open,
     check: Some((examine::CHECK, VARIABLE)),
     metadata: None,
@@ -61,13 +67,18 @@ pub(super) const DOOR: DoorRow = DoorRow {
 struct OfPlatform {
     platform: Arc<Platform>,
     file: PathBuf,
+    registry: Registry,
+    ticket_age: TicketAge,
 }
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = &settings.platform_file else { return Ok(None) };
     let unusable = |error: String| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
-    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone() })))
+    let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), TicketAge::default());
+    let help = "Since WeChat made the platform's last ticket; +Inf without one";
+    registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, ticket_age.clone());
+    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
 }
 
 impl Door for OfPlatform {
@@ -76,7 +87,7 @@ impl Door for OfPlatform {
     }
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
-        actix_web::rt::spawn(follow(Arc::clone(&self.platform), Arc::clone(issuer)));
+        actix_web::rt::spawn(follow(Arc::clone(&self.platform), self.ticket_age.clone(), Arc::clone(issuer)));
     }
 
     fn file(&self) -> Option<&Path> {
@@ -91,6 +102,10 @@ impl Door for OfPlatform {
     fn examine<'a>(&'a self, issuer: &'a Issuer, redis: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
         let examine = async move { vec![examine::examine(&self.platform, issuer, redis).await] };
         examine.boxed_local()
+    }
+
+    fn metrics(&self) -> Option<&Registry> {
+        Some(&self.registry)
     }
 
     fn exchange(&self) -> Option<Box<dyn Exchange>> {
