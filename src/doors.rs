@@ -6,6 +6,11 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use crate::issuer::door::DoorRow;
+use crate::issuer::door::Doors;
 
-pub static DOORS: [DoorRow; 2] = [events::DOOR, scan::DOOR];
+/// Their order is that of their routes in the description of the API.
+pub static DOORS: Doors = &[
+    // A row each.
+    events::DOOR,
+    scan::DOOR,
+];
