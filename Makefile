@@ -65,7 +65,7 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: lint docs deny k8s-check image-check test ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test
+check: lint docs deny k8s-check image-check test walls ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test, walls
 
 .PHONY: lint
 lint: ## format and clippy, with warnings denied, with and without Kubernetes and the simulator, and each crate by itself
@@ -114,6 +114,12 @@ image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for ano
 	$(heading)
 	$(SETUP) python oci redis nginx node
 	tests/tools/image_check.sh $(PROGRAM)
+
+.PHONY: walls
+walls: ## the tree without each door of src/doors.rs builds, and passes the unit tests (DOORS="scan" for some)
+	$(heading)
+	$(SETUP) cc redis
+	tests/tools/walls.sh
 
 .PHONY: bench
 bench: ## the benchmarks

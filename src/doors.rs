@@ -7,7 +7,13 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-use crate::issuer::door::DoorRow;
+use crate::issuer::door::Doors;
 
-/// In the order in which the doctor asks them: scans may be for the people of a platform's merchants.
-pub static DOORS: [DoorRow; 3] = [events::DOOR, platform::DOOR, scan::DOOR];
+/// Their order is that of their routes in the description of the API, and that in which the doctor asks them: a client of
+/// scans may be for the people of a platform's merchants.
+pub static DOORS: Doors = &[
+    // A row each.
+    events::DOOR,
+    platform::DOOR,
+    scan::DOOR,
+];

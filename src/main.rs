@@ -10,5 +10,5 @@ use zeroizing_alloc::ZeroAlloc;
 static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
-    wxmint::cli::run(&wxmint::doors::DOORS)
+    wxmint::cli::run(wxmint::doors::DOORS)
 }

@@ -51,7 +51,7 @@ Exit codes:
 
 const ABOUT: &str = "Turns a WeChat mini-program login into a signed JWT that every service can verify by itself";
 
-/// The help names the commands of the doors between these and [`Further`].
+// The help names the commands of the doors between these and `Further`.
 #[derive(Subcommand)]
 enum Command {
     /// Try everything on this machine, with a page that plays the mini program; nothing to configure
@@ -114,14 +114,10 @@ pub fn run(doors: Doors) -> ExitCode {
     let mut named = of_door.filter_map(|command| Some((command.run, matches.subcommand_matches(command.name)?)));
     match named.next() {
         Some((run, matches)) => run(matches),
-        None => exit(run_core(&matches, doors)),
-    }
-}
-
-fn run_core(matches: &ArgMatches, doors: Doors) -> Result<(), Failure> {
-    match matches.subcommand_name() {
-        Some(name) if Further::has_subcommand(name) => run_further(read(matches)?, doors),
-        _ => run_command(read(matches)?, doors),
+        None if matches.subcommand_name().is_some_and(Further::has_subcommand) => {
+            exit(read(&matches).and_then(|command| run_further(command, doors)))
+        }
+        None => exit(read(&matches).and_then(|command| run_command(command, doors))),
     }
 }
 

@@ -9,12 +9,12 @@ use crate::{
 };
 
 fn document() -> Value {
-    serde_json::from_str(&openapi_json(&DOORS)).expect("JSON")
+    serde_json::from_str(&openapi_json(DOORS)).expect("JSON")
 }
 
 /// Method and path of every operation as the viewer shows them: by tag, and below a tag as they stand in the document.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
-    let text = openapi_json(&DOORS);
+    let text = openapi_json(DOORS);
     let place = |path: &str| text.find(&format!("\"{path}\":{{")).expect("the path");
     let tags = document["tags"].as_array().expect("tags");
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457), from one table.
 
-use std::{collections::HashMap, future::ready, time::Duration};
+use std::{future::ready, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError, Route,
@@ -11,6 +11,7 @@ use actix_web::{
     web,
 };
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wxmint_ids::unprintable;
@@ -121,14 +122,6 @@ struct OAuthError {
     code: &'static str,
     /// A further member, which is true.
     member: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct OAuthDocument<'a> {
-    error: &'static str,
-    error_description: &'a str,
-    #[serde(flatten)]
-    member: Option<HashMap<&'static str, bool>>,
 }
 
 /// An error: the members of RFC 9457, and some of wxmint's own.
@@ -285,8 +278,9 @@ impl Problem {
                 if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
             {
                 response.content_type("application/json");
-                let member = member.map(|name| HashMap::from([(name, true)]));
-                serde_json::to_vec(&OAuthDocument { error: code, error_description: &self.detail, member })
+                let mut document = json!({"error": code, "error_description": self.detail});
+                member.into_iter().for_each(|name| document[name] = true.into());
+                serde_json::to_vec(&document)
             }
             _ => {
                 response.content_type("application/problem+json");

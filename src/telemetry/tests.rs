@@ -17,8 +17,8 @@ use wxmint_wechat::{Observer, Outcome};
 use super::{Audit, KeySample, LogFormat, Metrics};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
-/// `wxmint sidecar` prints these: tests/it/alerts.rs.
-const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
+/// `wxmint sidecar` prints these (tests/it/alerts.rs), and a door the last.
+const OF_OTHERS: [&str; 4] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_", "wxmint_device_"];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 
@@ -37,7 +37,7 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
         let labels = selector.split(',').filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
         found.extend(labels.filter(|label| !label.is_empty()).map(|label| (name, Some(label))));
     }
-    found.retain(|(name, _)| !OF_THE_SIDECAR.iter().any(|prefix| name.starts_with(prefix)));
+    found.retain(|(name, _)| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
     found
 }
 

@@ -3,7 +3,6 @@
 //! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
-mod polls;
 mod receivers;
 mod set;
 mod transmitter;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
 
-use self::polls::Polls;
+use self::receivers::Polls;
 use crate::{
     admin::CurrentAdminTokens,
     http::{
@@ -23,6 +22,7 @@ use crate::{
     issuer::{
         declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
         door::{Door, DoorRow},
+        state::IssuerWorker,
     },
 };
 
@@ -49,6 +49,9 @@ pub(super) const DOOR: DoorRow = DoorRow {
     command: None,
     in_demo: None,
 };
+
+/// What the handlers need.
+type AtDoor = (Data<IssuerWorker>, Data<Events>);
 
 struct Events {
     /// The secrets of receivers.

@@ -8,7 +8,7 @@ use std::{
 use actix_web::{
     HttpRequest,
     body::{BoxBody, MessageBody},
-    web::{self, Bytes, Payload},
+    web::{Bytes, Payload},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
@@ -19,7 +19,7 @@ use wxmint_store::{
 };
 
 use super::{
-    Events as Door,
+    AtDoor,
     set::{EventClaims, event_id},
 };
 use crate::{
@@ -78,12 +78,7 @@ struct Events {
 #[utoipa::path(post, path = "/ssf/poll", tag = "events", security(("bearer" = [])),
     request_body(content = Poll, example = json!({"maxEvents": 100, "returnImmediately": true, "ack": []})),
     responses((status = 200, description = "Events", body = Events)))]
-pub(super) async fn poll(
-    request: HttpRequest,
-    payload: Payload,
-    worker: web::Data<IssuerWorker>,
-    door: web::Data<Door>,
-) -> Answer {
+pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
     let receiver = door.receiver(&request)?;
     let (name, place) = (receiver.name(), door.polls.place(receiver.name())?);
     let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };

@@ -1,11 +1,18 @@
-//! The receivers of events: holders of a secret with the right `events`.
+//! The receivers of events, holders of a secret with the right `events`, and their places.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use actix_web::HttpRequest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Events;
 use crate::{
     admin::tokens::{Holder, Right},
-    http::{Problem, bearer_token, no_valid_token, origin},
+    http::{Problem, ProblemCode, bearer_token, no_valid_token, origin},
     telemetry::audit::{Activity, Event},
 };
 
@@ -25,5 +32,27 @@ impl Events {
         let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
         event.tell_bounded(&who);
         Err(problem.with_detail("Send the secret of a receiver of events, as `Authorization: Bearer …`."))
+    }
+}
+
+/// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
+const MOST_POLLS: usize = 4;
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The places of each receiver, by its name, for all workers.
+#[derive(Default)]
+pub(super) struct Polls(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Polls {
+    /// A place for one poll and its answer, until it is dropped.
+    pub(super) fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
+        Arc::clone(of_one).try_acquire_owned().map_err(|_| {
+            let detail = format!(
+                "{MOST_POLLS} polls of this receiver wait, or their answers were not read. Send one after another."
+            );
+            Problem::new(ProblemCode::RateLimited, detail).retry_after(BUSY)
+        })
     }
 }

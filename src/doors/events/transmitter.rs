@@ -7,7 +7,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{Events, POLL_PATH, STREAM_PATH, set::EVENTS};
+use super::{AtDoor, Events, POLL_PATH, STREAM_PATH, set::EVENTS};
 use crate::{
     http::{Answer, Problem, pairs, private},
     issuer::state::IssuerWorker,
@@ -39,7 +39,7 @@ pub(super) async fn transmitter(worker: web::Data<IssuerWorker>) -> HttpResponse
 #[utoipa::path(get, path = "/ssf/stream", tag = "events", security(("bearer" = [])),
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
-pub(super) async fn stream(request: HttpRequest, worker: web::Data<IssuerWorker>, door: web::Data<Events>) -> Answer {
+pub(super) async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
     let (receiver, issuer) = (door.receiver(&request)?, worker.issuer.settings.issuer.as_str());
     let stream = json!({
         "stream_id": receiver.name(),

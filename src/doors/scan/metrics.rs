@@ -172,6 +172,10 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use prometheus_client::encoding::text::encode_registry;
+
     use super::*;
 
     fn id(text: &str) -> AppId {
@@ -228,6 +232,18 @@ mod tests {
         };
         assert_eq!(clients, [one("shop-web", [1, 3, 1]), one("tv", [0; 3])]);
         assert!(lock(&scans.known).until(3600).iter().all(|client| client.asked == 0), "an hour later");
+    }
+
+    #[test]
+    fn the_dashboard_and_the_page_name_what_is_printed() {
+        let (scans, mut printed) = (scans(&["shop-web"]), String::new());
+        scans.count(&id("shop-web"), "asked");
+        encode_registry(&mut printed, &scans.registry).expect("a text");
+        let name = "wxmint_device_requests_total";
+        assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"asked\"}} 1")), "{printed}");
+        for file in ["k8s/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
+            assert!(fs::read_to_string(file).expect("a file of the repository").contains(name), "{file}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod approval;
 mod client_auth;
 mod clients;
 mod command;
+mod examine;
 mod metrics;
 mod page;
 mod phone;
@@ -26,7 +27,7 @@ use wxmint_store::Redis;
 
 use self::{clients::Clients, metrics::Scans};
 use crate::{
-    findings::{Finding, count},
+    findings::Finding,
     http::{
         Answer, Problem,
         ProblemCode::{self, *},
@@ -40,6 +41,7 @@ use crate::{
         examine::unusable_file,
         loaded::load,
         reload::{reload, watch},
+        state::IssuerWorker,
     },
     secret_files::WatchedFile,
     settings::Settings,
@@ -78,6 +80,9 @@ pub(super) const DOOR: DoorRow = DoorRow {
     command: Some(command::COMMAND),
     in_demo: Some(in_demo),
 };
+
+/// What the handlers need.
+type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 struct Scan {
     /// Read again when the file changes.
@@ -170,39 +175,6 @@ impl Scan {
 
     fn clients(&self) -> Arc<Clients> {
         self.clients.load_full()
-    }
-
-    /// Finds what the file of clients asks for and cannot have, or gives up.
-    fn findings(&self, issuer: &Issuer) -> Vec<Finding> {
-        let (clients, apps) = (self.clients(), issuer.apps.all());
-        let warning = |found, advice| Finding::warning(CHECK, found, advice);
-        let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
-            let found = format!(
-                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
-                client.id, client.app
-            );
-            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
-        });
-        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = format!(
-                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
-                 confirms logs that page in",
-                client.id
-            );
-            warning(found, "leave `match` out if the page can show a number")
-        });
-        let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            let found = format!(
-                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
-                path.display()
-            );
-            warning(found, "name the folder that has these files")
-        });
-        let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
-        if found.is_empty() {
-            found.push(Finding::ok(CHECK, format!("{} may ask for a scan", count(clients.iter().count(), "client"))));
-        }
-        found
     }
 }
 

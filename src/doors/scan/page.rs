@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{self, Path, Payload},
+    web::{Path, Payload},
 };
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 
 use super::{
-    Scan,
+    AtDoor, Scan,
     client_auth::{authenticate, read_form},
     clients::{Client, is_visible},
     of_oauth,
@@ -104,12 +104,7 @@ pub(super) struct DeviceAuthorization {
     responses((status = 200, description = "Show this", body = DeviceAuthorization),
         (status = 400, description = "Another form of request, or a client of a mini program that is not configured", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
-pub(super) async fn device_authorization(
-    request: HttpRequest,
-    payload: Payload,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
-) -> Answer {
+pub(super) async fn device_authorization(request: HttpRequest, payload: Payload, (worker, scan): AtDoor) -> Answer {
     to_oauth(open(&request, payload, &worker, &scan).await)
 }
 
@@ -208,12 +203,7 @@ fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Resul
 #[utoipa::path(get, path = "/device/{user_code}/code.jpg", tag = "scan",
     params(("user_code" = String, Path, description = "As in the answer of /device_authorization")),
     responses((status = 200, description = "A JPEG", content_type = "image/jpeg")))]
-pub(super) async fn picture(
-    request: HttpRequest,
-    code: Path<String>,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
-) -> Answer {
+pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let gone = || Refusal::from(DeviceError::Gone).problem;
     let code: UserCode = code.parse().map_err(|_| gone())?;
     let address = origin(&request).address.unwrap_or_default();

@@ -3,14 +3,14 @@
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     http::{StatusCode, header::AUTHORIZATION},
-    web::{self, Path, Payload},
+    web::{Path, Payload},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::FoundDevice;
 
-use super::{Scan, approval::Approval, requests::DeviceError};
+use super::{AtDoor, Scan, approval::Approval, requests::DeviceError};
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
@@ -68,12 +68,7 @@ pub(super) struct ApprovalBody {
 #[utoipa::path(get, path = "/device/{user_code}", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
-pub(super) async fn look(
-    request: HttpRequest,
-    code: Path<String>,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
-) -> Answer {
+pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(Activity::DeviceLook, &request, &worker).await?;
     let mut client = None;
     let looked = match code.parse() {
@@ -104,12 +99,7 @@ pub(super) async fn look(
 #[utoipa::path(post, path = "/device/{user_code}/deny", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned")),
     responses((status = 204, description = "Denied")))]
-pub(super) async fn deny(
-    request: HttpRequest,
-    code: Path<String>,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
-) -> Answer {
+pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(Activity::DeviceDenial, &request, &worker).await?;
     let mut client = None;
     let denied = match code.parse() {
@@ -156,8 +146,7 @@ pub(super) async fn approve(
     request: HttpRequest,
     code: Path<String>,
     payload: Payload,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
+    (worker, scan): AtDoor,
 ) -> Answer {
     // A page of another site can send all other types without being asked for a preflight.
     if !request.content_type().eq_ignore_ascii_case("application/json") {

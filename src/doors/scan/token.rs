@@ -1,10 +1,6 @@
 //! `/token`: the page fetches its token (RFC 8628 section 3.4).
 
-use actix_web::{
-    HttpRequest,
-    http::header,
-    web::{self, Payload},
-};
+use actix_web::{HttpRequest, http::header, web::Payload};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,7 +9,7 @@ use wxmint_keys::token::SignedToken;
 use wxmint_store::Poll;
 
 use super::{
-    Scan,
+    AtDoor,
     client_auth::{authenticate, read_form},
     of_oauth,
     page::{OAuthError, in_own_words},
@@ -23,7 +19,6 @@ use super::{
 use crate::{
     clock::now,
     http::{Answer, Problem, RefusedBody, cors, origin, private},
-    issuer::state::IssuerWorker,
     telemetry::audit::{Activity, Event},
 };
 
@@ -68,22 +63,11 @@ pub(super) struct TokenAnswer {
     responses((status = 200, description = "Logged in", body = TokenAnswer),
         (status = 400, description = "Not yet, not any more, or another form of request", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
-pub(super) async fn token(
-    request: HttpRequest,
-    payload: Payload,
-    worker: web::Data<IssuerWorker>,
-    scan: web::Data<Scan>,
-) -> Answer {
-    to_oauth(fetch(&request, payload, &worker, &scan, now()).await)
+pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+    to_oauth(fetch(&request, payload, &at, now()).await)
 }
 
-async fn fetch(
-    request: &HttpRequest,
-    payload: Payload,
-    worker: &IssuerWorker,
-    scan: &Scan,
-    now: DateTime<Utc>,
-) -> Answer {
+async fn fetch(request: &HttpRequest, payload: Payload, (worker, scan): &AtDoor, now: DateTime<Utc>) -> Answer {
     const NAMES: &[&str] = &["grant_type", "device_code", "client_id", "client_secret"];
     let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
     let client = authenticate(request, &fields, &clients)?;

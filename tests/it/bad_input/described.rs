@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 static API: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(&wxmint::issuer::openapi_json(&wxmint::doors::DOORS)).expect("the description is JSON")
+    serde_json::from_str(&wxmint::issuer::openapi_json(wxmint::doors::DOORS)).expect("the description is JSON")
 });
 
 /// True, too, where the request is to no route.
