@@ -1,11 +1,8 @@
 //! The places of receivers of events.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::{Problem, ProblemCode};
@@ -21,7 +18,7 @@ pub(super) struct Polls(Mutex<HashMap<String, Arc<Semaphore>>>);
 impl Polls {
     /// A place for one poll and its answer, until it is dropped.
     pub(super) fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.0.lock();
         let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
         Arc::clone(of_one).try_acquire_owned().map_err(|_| {
             let detail = format!(

@@ -21,7 +21,6 @@ use super::{
     faults::Fault,
     mini_program_codes::is_page_path,
     now,
-    state::lock,
     user_data::{Handed, Wanted},
     virtual_payment::Payment,
     world::World,
@@ -226,7 +225,7 @@ async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) ->
         _ => return Err(Mistake::new("say either {\"revoke\":true} or {\"expire\":true}")),
     };
     let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
-    let ended = lock(&world.access_tokens).end(app, bad, now());
+    let ended = world.access_tokens.lock().end(app, bad, now());
     Ok(HttpResponse::Ok().json(json!({"ended": ended})))
 }
 
