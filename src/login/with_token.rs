@@ -124,8 +124,9 @@ impl LoginWorker {
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {
-        let Some(kept) = self.store.session_keys(&asking.person).await? else { return Ok(None) };
-        Ok(self.unseal(&self.vault.load_full(), &kept.current, &asking.person).await)
+        let kept = self.store.session_keys(&asking.person).await?;
+        let Some(current) = kept.first() else { return Ok(None) };
+        Ok(self.unseal(&self.vault.load_full(), current, &asking.person).await)
     }
 }
 

@@ -19,9 +19,7 @@ static REPLACE: LazyLock<Script> = script!("replace");
 /// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers
 /// the value before.
 pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
-    let mut script = REPLACE.on(&[key]);
-    script.arg(expected).arg(new);
-    script
+    REPLACE.on(&[key]).arg(expected).arg(new)
 }
 
 /// A boolean, as the scripts take it.

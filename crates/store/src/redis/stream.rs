@@ -6,13 +6,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 
-use super::{
-    super::{Ended, ReadEnds, Result, ends::kept},
-    Call, Redis, Script,
-    clocks::APART,
-    ends::unless_ahead,
-    flag, name, script, unreadable,
-};
+use super::{Call, Redis, Script, clocks::APART, ends::unless_ahead, flag, name, script, unreadable};
+use crate::{Ended, ReadEnds, Result, ends::kept};
 
 static PUBLISH_END: LazyLock<Script> = script!("ends", "publish_end");
 
@@ -46,16 +41,15 @@ impl Redis {
     /// With a `note`, an end is put there once. Returns whether it was put there now.
     pub(super) async fn put_into_stream(&self, ended: &Ended, note: Option<String>, confirmed: bool) -> Result<bool> {
         let keys: Vec<&str> = [name::STREAM].into_iter().chain(note.as_deref()).collect();
-        let mut script = PUBLISH_END.on(&keys);
-        script.text(ended).arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(flag(note.is_some()));
+        let script = PUBLISH_END.on(&keys).text(ended).arg((self.clock)().timestamp());
+        let script = script.arg(APART.num_seconds()).arg(flag(note.is_some()));
         let answer = self.link.write("publish_end", script, confirmed).await?;
         Ok(unless_ahead(answer)? == "added")
     }
 
     async fn read_stream(&self, from: &str, to: &str, count: usize) -> Result<(When, Vec<Entry>)> {
-        let mut asked = Call::at(name::STREAM);
-        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
-        asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+        let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
+        let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
         type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
         let ((second, _), lives, entries): Answer = self.link.run("ends_after", asked).await?;
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;

@@ -30,16 +30,14 @@ impl Redis {
         let now = self.now_micros();
         let order = ExchangeOrder::new(now, &AttemptId::new([0; 16]));
         let [binding, session, logins] = [name::binding, name::session, name::logins].map(|name| name(stranger));
-        let mut call = RECORD_LOGIN.on(&[&binding, &session, &logins]);
-        call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
+        let call = RECORD_LOGIN.on(&[&binding, &session, &logins]);
+        let call = call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
         // Always within the limit, and counted for as long as the cell lives.
-        call.arg(u32::MAX).arg(LIFE).arg("");
-        let claim = name::tries(stranger);
-        call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
-        let cell = name::limit_of(stranger, "names");
-        call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
-        call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell);
-        call
+        let call = call.arg(u32::MAX).arg(LIFE).arg("");
+        let (claim, cell) = (name::tries(stranger), name::limit_of(stranger, "names"));
+        let call = call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
+        let call = call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
+        call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell)
     }
 }
 
