@@ -247,7 +247,7 @@ pub fn account_page_routes(
         let blocks = web::resource("/demo/blocks/{user_id}").app_data(Data::new(block));
         config
             .service(accounts.route(web::get().to(show)))
-            .service(blocks.route(web::put().to(block_user)).route(web::delete().to(unblock_user)));
+            .service(blocks.route(web::put().to(block_user)).route(web::delete().to(block_user)));
     }
 }
 
@@ -257,15 +257,8 @@ async fn show(book: Data<AccountBook>, known_of: Data<KnownOf>) -> Json<Value> {
     Json(json!({"accounts": accounts}))
 }
 
-async fn block_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
-    answer_act(block(&user, true).await)
-}
-
-async fn unblock_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
-    answer_act(block(&user, false).await)
-}
-
-fn answer_act(done: bool) -> HttpResponse {
+async fn block_user(method: Method, user: Path<String>, block: Data<Block>) -> HttpResponse {
+    let done = block(&user, method == Method::PUT).await;
     HttpResponse::new(if done { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR })
 }
 

@@ -3,7 +3,7 @@
 mod codes;
 mod platform;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse, Resource, ResponseError, Route,
@@ -30,7 +30,8 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_SECRET: usize = 128;
 
 /// An error of the caller, with what to do about it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
 struct Mistake {
     status: StatusCode,
     said: String,
@@ -39,12 +40,6 @@ struct Mistake {
 impl Mistake {
     fn new(said: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, said: said.into() }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
     }
 }
 

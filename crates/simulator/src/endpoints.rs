@@ -48,14 +48,16 @@ impl World {
     }
 
     fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let (app, code) = self.code_of_app(call, "js_code")?;
+        self.session_of(code, app, call.now)
+    }
+
+    /// The app whose AppID and secret a call has, and the code that is to be exchanged.
+    pub(super) fn code_of_app<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
-        let code = required("js_code", 41008)?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
-        let app = self.authenticated(appid, secret)?;
-        self.session_of(code, app, call.now)
+        let code = call.code(code)?;
+        Ok((self.authenticated(appid, secret)?, code))
     }
 
     /// The answer to the exchange of a login code.

@@ -44,13 +44,7 @@ impl Scope {
 impl World {
     /// `/sns/oauth2/access_token`
     pub(super) fn oauth2(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
-        let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
-        let code = required("code", 41008)?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
-        let app = self.authenticated(appid, secret)?;
+        let (app, code) = self.code_of_app(call, "code")?;
         self.grant_of(code, app, call.now)
     }
 

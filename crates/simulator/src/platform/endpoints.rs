@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{
-        apps::Kind,
-        call::{Call, Refusal, with_raw_controls},
-        endpoints::{json_object, text},
-        world::World,
-    },
     COMPONENT, Component, State, TICKET_LIFE,
     merchants::{Merchant, PRE_AUTH_CODE_LIFE},
+};
+use crate::{
+    apps::Kind,
+    call::{Call, Refusal, with_raw_controls},
+    endpoints::{json_object, text},
+    world::World,
 };
 
 const MOST_LISTED: u64 = 500;
@@ -128,10 +128,7 @@ impl World {
     fn code_of_merchant<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let component = self.component_of_token(call)?;
         let appid = call.params.first("appid").ok_or(Refusal(41002))?;
-        let code = call.params.first(code).ok_or(Refusal(41008))?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
+        let code = call.code(code)?;
         self.component_named(call.params.first("component_appid"))?;
         let app = self.app(appid).ok_or(Refusal(61003))?;
         component.state.lock().merchant(app)?;

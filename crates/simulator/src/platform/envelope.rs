@@ -6,10 +6,8 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{
-    super::state::{hex, random},
-    Platform,
-};
+use super::Platform;
+use crate::state::{hex, random};
 
 /// WeChat pads to this length, although the cipher's blocks have 16 bytes.
 const PADDED_TO: usize = 32;

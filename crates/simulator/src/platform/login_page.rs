@@ -9,16 +9,13 @@ use actix_web::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    super::{
-        apps::Kind,
-        call::Params,
-        now,
-        oauth2_pages::{back_to, choice, links, mistake},
-        world::World,
-    },
-    merchants::CODE_LIFE,
-    pushes::is_receiver,
+use super::{merchants::CODE_LIFE, pushes::is_receiver};
+use crate::{
+    apps::Kind,
+    call::Params,
+    now,
+    oauth2_pages::{back_to, choice, links, mistake},
+    world::World,
 };
 
 const PATH: &str = "/cgi-bin/componentloginpage";

@@ -2,11 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    super::{access_tokens::Bad, call::Refusal, state::alphanumeric},
-    Component, State,
-    pushes::Push,
-};
+use super::{Component, State, pushes::Push};
+use crate::{access_tokens::Bad, call::Refusal, state::alphanumeric};
 
 /// The life of an authorization code.
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::minutes(10);

@@ -10,10 +10,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
-    super::{now, state::alphanumeric},
     Component, TICKET_REMEMBERED,
     envelope::{push_xml, seal_push},
 };
+use crate::{now, state::alphanumeric};
 
 const TICKET: &str = "component_verify_ticket";
 const TICKET_EVERY: TimeDelta = TimeDelta::minutes(10);
