@@ -36,10 +36,11 @@ impl Script {
     }
 
     /// A call of the script. Its keys lie in one slot.
-    pub fn on(&'static self, keys: &[&str]) -> Call {
+    pub fn on(&'static self, keys: &[impl AsRef<str>]) -> Call {
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        let mut call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(keys);
+        let mut call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(&keys);
         call.scripts.push((0, self));
         call
     }

@@ -1,13 +1,13 @@
 //! The steps of the binding protocol in Redis.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    Call, Redis, Script, flag, name, packed, replace, script,
+    Call, Redis, flag, name, packed, replace, script,
     session::change_session,
     stored_binding::{StoredBinding, stored_binding},
     unreadable,
@@ -15,11 +15,6 @@ use super::{
 use crate::{
     AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
 };
-
-static CHANGE_BINDING: LazyLock<Script> = script!("session", "change_binding");
-static ADMIT: LazyLock<Script> = script!("admit");
-static DISMISS: LazyLock<Script> = script!("ends", "dismiss");
-static LINK_UNIONID: LazyLock<Script> = script!("session", "link_unionid");
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
@@ -38,7 +33,7 @@ impl Bindings for Redis {
 
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
-        let script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        let script = script::ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         let script = script.arg(packed::person(person)).arg(generation);
         let script = script.arg(packed::app(&person.app)).arg(per_app).arg(flag(*by_unionid));
         let sign: String = self.link.run_confirmed("admit", script).await?;
@@ -86,7 +81,7 @@ impl Bindings for Redis {
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
-        let script = DISMISS.on(&keys);
+        let script = script::DISMISS.on(&keys);
         let script = script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
@@ -189,10 +184,10 @@ impl Redis {
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
     let keys: [&str; 4] = [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
-    CHANGE_BINDING.on(&keys).arg(step).arg(generation)
+    script::CHANGE_BINDING.on(&keys).arg(step).arg(generation)
 }
 
 fn link_unionid(person: &Person, user: &UserId, unionid: &UnionId) -> Call {
-    let script = LINK_UNIONID.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    let script = script::LINK_UNIONID.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
     script.arg(packed::user(user)).arg(packed::unionid(unionid))
 }

@@ -1,6 +1,6 @@
 //! Scan to log in, in Redis: a hash for each request, and sets of who has a token of which page.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join;
@@ -8,16 +8,13 @@ use redis::Value;
 use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::{Call, Redis, Script, name, packed, script, unreadable};
+use super::{Call, Redis, name, packed, script, unreadable};
 use crate::{
     Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued,
     MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
     device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
     limits::TooMany,
 };
-
-static DEVICE: LazyLock<Script> = script!("device");
-static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
 
 #[async_trait(?Send)]
 impl Devices for Redis {
@@ -114,8 +111,8 @@ impl Devices for Redis {
 
     async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        let of_client = NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
-        let of_user = NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
+        let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
+        let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
         let now = (self.clock)().timestamp();
         // An end that finds no note would leave the token alive, also after a failover.
         let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note.arg(until).arg(now));
@@ -178,7 +175,7 @@ impl Redis {
 }
 
 fn device(code: &UserCode, step: &str) -> Call {
-    DEVICE.on(&[&name::device(code)]).arg(step)
+    script::DEVICE.on(&[&name::device(code)]).arg(step)
 }
 
 fn found(told: Vec<String>) -> Option<FoundDevice> {

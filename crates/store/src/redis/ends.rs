@@ -1,13 +1,9 @@
 //! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Call, NotedLife, Redis, Script,
+    Call, NotedLife, Redis,
     clocks::{APART, too_far_ahead},
     name, packed, script,
     session::change_session,
@@ -23,12 +19,6 @@ use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, Person, UserId};
 
-static NOTE_LIFE: LazyLock<Script> = script!("note_life");
-static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
-static CHANGE_ENDS: LazyLock<Script> = script!("ends", "change_ends");
-static END_EARLIER: LazyLock<Script> = script!("ends", "end_earlier");
-static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
-
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
 const TOLD: &str = "told";
@@ -42,7 +32,7 @@ impl Ends for Redis {
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
             return Ok(());
         }
-        let script = NOTE_LIFE.on(&[name::LIVES]);
+        let script = script::NOTE_LIFE.on(&[name::LIVES]);
         let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((url, life, now)));
@@ -70,11 +60,11 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let script = CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
+        let script = script::CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
         let script = script.arg("date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
-            self.link.later(NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
+            self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
         }
         self.confirm_date(token, date, latest).await.map(Some)
     }
@@ -100,7 +90,7 @@ impl Ends for Redis {
     /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
     async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
-        let script = END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
+        let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
         let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
         let answer: Vec<String> = self.link.run("end_earlier", script).await?;
         let Some((date, earlier)) = answer.split_first() else { return Ok(None) };
@@ -130,7 +120,10 @@ impl Ends for Redis {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        Ok(self.link.run_confirmed("set_blocked", SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked))).await?)
+        Ok(self
+            .link
+            .run_confirmed("set_blocked", script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked)))
+            .await?)
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
@@ -160,7 +153,7 @@ impl Ends for Redis {
         let record = match ended {
             Ended::User { user, before } => restored(user, "before".into(), *before),
             Ended::UserInApp { user, app, before } => restored(user, format!("app:{app}"), *before + 1),
-            Ended::Token { id, user, .. } => CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
+            Ended::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
             Ended::Key { kid } => Call::of("SET", name::ended_key(kid)).arg(""),
         };
         self.link.run_confirmed::<Value>("restore_end", record).await?;
@@ -188,7 +181,7 @@ impl Redis {
     /// `confirmed`: once replicas have the end.
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
         let key = name::ended(&token.user, &token.id);
-        let ending = CHANGE_ENDS.on(&[&key]).arg("token");
+        let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
         let state: String = self.link.write("end_token", ending, confirmed).await?;
         if state != TOLD && (confirmed || state != ADDED) {
             let Issued { id, user, expires_at, .. } = token.clone();
@@ -225,7 +218,7 @@ impl Redis {
 
 /// A step of `change_ends.lua`.
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
-    CHANGE_ENDS.on(&[&name::ends(user)]).arg(step)
+    script::CHANGE_ENDS.on(&[&name::ends(user)]).arg(step)
 }
 
 /// The answer of a script, unless Redis is ahead.

@@ -1,9 +1,6 @@
 //! The erasure of what is stored of a user's people, in Redis.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -11,15 +8,12 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    Call, Redis, Script,
+    Call, Redis,
     binding::NO_PEOPLE,
     name, packed, replace, script, unreadable,
     walk::{Place, Slots, Step},
 };
 use crate::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError};
-
-static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
-static CHANGE_LIST: LazyLock<Script> = script!("change_list");
 
 #[async_trait(?Send)]
 impl Erasure for Redis {
@@ -40,19 +34,14 @@ impl Erasure for Redis {
     }
 
     async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
-        let script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         let script = script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
     async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>> {
-        let script = ERASE_PERSON.on(&[
-            &name::binding(person),
-            &name::left(person),
-            &name::session(person),
-            &name::tries(person),
-            &name::logins(person),
-        ]);
+        let names = [name::binding, name::left, name::session, name::tries, name::logins];
+        let script = script::ERASE_PERSON.on(&name::all(person, names));
         let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
         let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
@@ -90,7 +79,7 @@ impl Erasure for Redis {
     }
 
     async fn expire_list(&self, user: &UserId) -> Result<()> {
-        let script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
+        let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
         Ok(self.link.run("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)
     }
 }

@@ -8,18 +8,15 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     rc::Rc,
-    sync::LazyLock,
 };
 
 use redis::{Value, from_redis_value};
 
-use super::{Call, Redis, Script, name, script, unreadable};
+use super::{Call, Redis, name, script, unreadable};
 use crate::{
     Meter, Result, Scope,
     limits::{Counted, Counts, Rate, TooMany},
 };
-
-static UNCOUNT: LazyLock<Script> = script!("uncount");
 
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {
@@ -151,6 +148,6 @@ impl Redis {
     }
 
     pub(super) async fn take_back(&self, counter: &Counter, Counted(part): Counted) -> Result<()> {
-        Ok(self.link.run("uncount", UNCOUNT.on(&[&counter.key]).arg(counter.field(part))).await?)
+        Ok(self.link.run("uncount", script::UNCOUNT.on(&[&counter.key]).arg(counter.field(part))).await?)
     }
 }

@@ -37,13 +37,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode};
-use wxmint_redis_link::{Call, Link, RedisUrl, Script};
+use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::{
     clocks::{Clocks, SteppedBack, not_ahead},
     meter::EarlierParts,
-    script::{flag, replace, script, unreadable},
+    script::{flag, replace, unreadable},
     session_lines::usable,
     stored_binding::stored_binding,
     walk::{Found, found},

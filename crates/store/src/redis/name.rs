@@ -57,6 +57,11 @@ names! {
     clients(user: &UserId) = self::user(user) + ":clients";
 }
 
+/// Several keys of a person, for a script.
+pub(super) fn all<const N: usize>(person: &Person, names: [fn(&Person) -> String; N]) -> [String; N] {
+    names.map(|name| name(person))
+}
+
 pub(super) const STREAM: &str = "wxmint:ended";
 
 /// The lives of tokens, in the slot of the stream.

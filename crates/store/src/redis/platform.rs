@@ -1,25 +1,20 @@
 //! The state of platforms in Redis, a hash for each: a field for each matter, and the version `v`.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use wxmint_ids::AppId;
-use wxmint_redis_link::{Call, Script};
 
-use super::{
-    Redis, name,
-    script::{script, unreadable},
-};
+use super::{Call, Redis, name, script, unreadable};
 use crate::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result};
 
-static NOTE: LazyLock<Script> = script!("note_matter");
 const VERSION: &str = "v";
 
 #[async_trait(?Send)]
 impl Platforms for Redis {
     async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
         let Note { matter, new, expected, push } = *note;
-        let script = NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
+        let script = script::NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
         let expected = match expected {
             Expected::NotLater => Vec::new(),
             Expected::Nothing => b"nothing".to_vec(),

@@ -1,21 +1,16 @@
 //! How a login is recorded.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant as Moment},
-};
+use std::time::{Duration, Instant as Moment};
 
 use chrono::DateTime;
 
 use super::{
-    Redis, Script, flag, name, packed, script,
+    Redis, flag, name, packed, script,
     session_lines::{line, micros, quarter},
     stored_binding::StoredBinding,
     unreadable,
 };
 use crate::{Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
-
-pub(super) static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "session", "record_login");
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
@@ -25,7 +20,7 @@ impl Redis {
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
         let binding = name::binding(person);
-        let script = RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
+        let script = script::RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
         let mut script = script.arg(flag(*newcomer == Newcomer::Told));
         if let Newcomer::Intended(Intent { user, made, by_unionid }) = newcomer {

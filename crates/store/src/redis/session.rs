@@ -1,6 +1,6 @@
 //! Session keys in Redis.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,7 +8,7 @@ use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
 use super::{
-    Call, Redis, Script, flag, name, packed, script,
+    Call, Redis, flag, name, packed, script,
     session_lines::{keys, line, usable},
     unreadable,
 };
@@ -17,14 +17,10 @@ use crate::{
     Sealed, Sessions, Tried,
 };
 
-static OPEN: LazyLock<Script> = script!("open");
-static CLOSE: LazyLock<Script> = script!("session", "close");
-static CHANGE_SESSION: LazyLock<Script> = script!("session", "change_session");
-
 #[async_trait(?Send)]
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
+        let script = script::OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
         let script = script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let answer: Vec<Value> = self.link.run("open", script).await?;
         let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
@@ -35,8 +31,8 @@ impl Sessions for Redis {
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let script =
-            CLOSE.on(&[&name::binding(person), &name::session(person), &name::logins(person), &name::tries(person)]);
+        let names = [name::binding, name::session, name::logins, name::tries];
+        let script = script::CLOSE.on(&name::all(person, names));
         let script =
             script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let dropped: u8 = self.link.run("close", script).await?;
@@ -79,7 +75,7 @@ impl Sessions for Redis {
 
 /// A step of `change_session.lua`.
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
-    let script = CHANGE_SESSION.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    let script = script::CHANGE_SESSION.on(&name::all(person, [name::binding, name::session, name::logins]));
     script.arg(step)
 }
 

@@ -6,8 +6,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Error, Primary, slot_of};
 
 use super::{
-    Call, Redis, name,
-    record::RECORD_LOGIN,
+    Call, Redis, name, script,
     session_lines::{line, quarter},
 };
 use crate::{AttemptId, ExchangeOrder};
@@ -29,8 +28,7 @@ impl Redis {
     fn login_of(&self, stranger: &Person) -> Call {
         let now = self.now_micros();
         let order = ExchangeOrder::new(now, &AttemptId::new([0; 16]));
-        let [binding, session, logins] = [name::binding, name::session, name::logins].map(|name| name(stranger));
-        let call = RECORD_LOGIN.on(&[&binding, &session, &logins]);
+        let call = script::RECORD_LOGIN.on(&name::all(stranger, [name::binding, name::session, name::logins]));
         let call = call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
         // Always within the limit, and counted for as long as the cell lives.
         let call = call.arg(u32::MAX).arg(LIFE).arg("");
