@@ -18,6 +18,16 @@ pub fn admit_line(kind: &str) -> Option<Option<u32>> {
     LINES.admits(kind, Utc::now()).map(|silent| (silent > 0).then_some(silent))
 }
 
+/// Writes a line to the log, if [`admit_line`] admits its kind, with the number of those that were not written.
+macro_rules! bounded {
+    ($level:ident, $kind:expr, $($line:tt)+) => {
+        if let Some(not_logged) = $crate::telemetry::admit_line($kind) {
+            tracing::$level!(not_logged, $($line)+);
+        }
+    };
+}
+pub(crate) use bounded;
+
 /// When each text's minute began, and how often the text has come since.
 #[derive(Default)]
 struct PerMinute(Mutex<HashMap<String, (DateTime<Utc>, u32)>>);
