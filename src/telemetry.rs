@@ -28,6 +28,7 @@ use prometheus_client::{
 };
 use wxmint_ids::AppId;
 
+pub(crate) use self::per_minute::bounded;
 pub use self::{
     audit::Audit,
     log::LogFormat,

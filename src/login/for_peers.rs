@@ -98,7 +98,7 @@ impl LoginWorker {
         // Read last, because the person may have left the user and logged in as another one meanwhile.
         let bound = self.store.binding(&person).await?;
         let is_bound = bound.is_some_and(|bound| bound.user == *user);
-        let session = kept.zip(at).map(|(kept, at)| PersonSession { person, sealed: kept.current, at });
+        let session = kept.into_iter().next().zip(at).map(|(sealed, at)| PersonSession { person, sealed, at });
         Ok(is_bound.then_some(session))
     }
 }
