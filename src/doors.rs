@@ -9,8 +9,8 @@ mod tests;
 
 use crate::issuer::door::Doors;
 
-/// Their order is that of their routes in the description of the API, and that in which the doctor asks them: a client of
-/// scans may be for the people of a platform's merchants.
+/// Their order is that of their routes in the description of the API, and that in which the doctor asks them: a client
+/// of scans may be for the people of a platform's merchants.
 pub static DOORS: Doors = &[
     // A row each.
     events::DOOR,

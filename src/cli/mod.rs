@@ -126,7 +126,7 @@ pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure
     C::from_arg_matches(matches).map_err(Failure::usage)
 }
 
-/// What the program exits with after a command, once all that it has printed is written.
+/// The exit code of the program after a command, once all that it has printed is written.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
     match done.and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,

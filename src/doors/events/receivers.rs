@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Events {
-    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the secret
-    /// is an operator's, and refusals are audited as counts.
+    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the
+    /// secret is an operator's, and refusals are audited as counts.
     pub(super) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
         let holder = shown.as_ref().ok().and_then(|token| self.tokens.of(token));

@@ -24,7 +24,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };
-    // What comes after may be about the people of a merchant.
+    // The next doors may be for the people of a merchant.
     issuer.apps.merchants_are(known.apps());
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);

@@ -81,7 +81,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     in_demo: Some(in_demo),
 };
 
-/// What the handlers need.
+/// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 struct Scan {
