@@ -33,7 +33,7 @@ OF_A_CRATE = 4_500
 APART = {"crates/verify", "crates/simulator"}
 # Of bounds that are not met yet: what may not grow until they are.
 NOT_YET = {
-    "src": 23_550, "service": 36_000, "tests": 40_100, "crates/store": 4_890, "crates/simulator": 4_422, "scripts": 27,
+    "src": 23_550, "service": 36_000, "tests": 39_330, "crates/store": 4_890, "crates/simulator": 4_422, "scripts": 27,
     "file p90": 242,
 }
 # What has grown beyond its NOT_YET, which is not raised. Each run prints by how much, and issue 52 brings it back below its bound.
