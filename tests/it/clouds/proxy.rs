@@ -73,7 +73,7 @@ struct Rules {
     planted: Arc<Mutex<Planted>>,
 }
 
-/// What becomes of one command for no reason.
+/// One command has this fate, for no reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Refused,

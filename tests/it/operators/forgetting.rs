@@ -1,4 +1,4 @@
-//! `wxmint users forget`: a person becomes a stranger. `people` holds erasures that are interrupted, or raced by logins.
+//! `wxmint users forget`: a person becomes a stranger. `people` holds erasures that are interrupted or raced by logins.
 
 use serde_json::json;
 
