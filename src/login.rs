@@ -42,14 +42,13 @@ pub use self::{
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
     recipient::{Recipient, is_of_client},
-    shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
+    shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted},
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Entrant, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
 pub(crate) use self::{
     counted::{AT_DOORS, IP},
-    shared_access_token::{Forcer, Wanted},
     worker::new_attempt,
 };
 use self::{with_token::mark_of, worker::Arrival};
