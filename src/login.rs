@@ -36,7 +36,7 @@ use wxmint_wechat::{App, CallError, Session};
 
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
-    counted::{OPENID, USERNAME},
+    counted::{AT_DOORS, OPENID, USERNAME},
     error::{LoginError, SessionError},
     exchange::{Exchange, Exchanged},
     for_peers::UserSignature,
@@ -47,10 +47,7 @@ pub use self::{
     with_token::Asking,
     worker::{Entrant, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
-pub(crate) use self::{
-    counted::{AT_DOORS, IP},
-    worker::new_attempt,
-};
+pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
 use crate::{
     accounts::{Named, NewUserKey},

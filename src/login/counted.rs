@@ -19,4 +19,4 @@ pub(super) const RESET: &str = "reset";
 pub(super) const ENCRYPT_KEYS: &str = "encrypt-keys";
 pub(super) const LOGOUTS: &str = "logouts";
 /// Requests at the doors, by the first of their names.
-pub(crate) const AT_DOORS: &str = "device";
+pub const AT_DOORS: &str = "device";

@@ -34,8 +34,7 @@ scripts! {
     NOTE = "note_matter";
     RECORD_LOGIN = "silent_login" "session" "record_login";
     REPLACE = "replace";
-    OPEN = "open";
-    CLOSE = "session" "close";
+    TRY = "session" "try";
     CHANGE_SESSION = "session" "change_session";
     PUBLISH_END = "ends" "publish_end";
     TICKET = "ticket";

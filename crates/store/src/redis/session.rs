@@ -20,8 +20,7 @@ use crate::{
 #[async_trait(?Send)]
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let script = script::OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
-        let script = script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        let script = try_keys("open", person, attempt).arg(packed::user(user));
         let answer: Vec<Value> = self.link.run("open", script).await?;
         let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
         if let Opening::Keys(kept) = &opening {
@@ -31,12 +30,9 @@ impl Sessions for Redis {
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let names = [name::binding, name::session, name::logins, name::tries];
-        let script = script::CLOSE.on(&name::all(person, names));
-        let script =
-            script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
-        let dropped: u8 = self.link.run("close", script).await?;
-        Ok(dropped == 1)
+        let script = try_keys("close", person, attempt).arg(flag(tried == Tried::Failed));
+        let dropped: Vec<Value> = self.link.run("close", script).await?;
+        Ok(!dropped.is_empty())
     }
 
     async fn keep_session_key(
@@ -77,6 +73,12 @@ impl Sessions for Redis {
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
     let script = script::CHANGE_SESSION.on(&name::all(person, [name::binding, name::session, name::logins]));
     script.arg(step)
+}
+
+/// A step of `try.lua`.
+fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
+    let script = script::TRY.on(&name::all(person, [name::binding, name::session, name::logins, name::tries]));
+    script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt)
 }
 
 fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {

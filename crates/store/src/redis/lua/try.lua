@@ -1,0 +1,35 @@
+-- A try of a person's session keys. KEYS: binding, session, cell of logins, tries (one hash slot). ARGV: step, failures
+-- that are too many, window (s), attempt, and what the step needs. Needs session.lua. Tries hold how many have failed,
+-- and a field for each attempt whose try is under way. Repeated by its attempt, a step is one.
+--   'open': user. Answers {'keys', seconds, microseconds, session}, {'not bound'} or {'busy'}.
+--   'close': '1' for a failure. Answers {'1'} if the session key was dropped for it, else {}.
+if ARGV[1] == 'open' then
+  if redis.call('HGET', KEYS[1], 'u') ~= ARGV[5] then
+    return {'not bound'}
+  end
+  local failed = redis.call('HGET', KEYS[4], 'failed')
+  local under_way = redis.call('HLEN', KEYS[4]) - (failed and 1 or 0)
+  if (failed or 0) + under_way >= tonumber(ARGV[2]) and redis.call('HEXISTS', KEYS[4], ARGV[4]) == 0 then
+    return {'busy'}
+  end
+  local kept = redis.call('GET', KEYS[2]) or ''
+  redis.call('HSET', KEYS[4], ARGV[4], '')
+  if not failed then
+    redis.call('EXPIRE', KEYS[4], ARGV[3])
+  end
+  local time = redis.call('TIME')
+  return {'keys', time[1], time[2], kept}
+end
+if redis.call('HDEL', KEYS[4], ARGV[4]) == 0 or ARGV[5] ~= '1' then
+  return {}
+end
+local failed = redis.call('HINCRBY', KEYS[4], 'failed', 1)
+if failed == 1 then
+  redis.call('EXPIRE', KEYS[4], ARGV[3])
+end
+if failed < tonumber(ARGV[2]) then
+  return {}
+end
+redis.call('DEL', KEYS[4])
+drop_keys()
+return {'1'}
