@@ -4,13 +4,10 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind, AppSecret};
 
@@ -51,8 +48,6 @@ pub struct Apps(BTreeMap<AppId, Configured>);
 pub enum UnknownApp {
     #[error("`appid` names an app that is not configured here.")]
     NotConfigured,
-    #[error("No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.")]
-    NoMerchant,
     #[error("Several apps are configured here: send in `appid` which one this login is for.")]
     Several,
 }
@@ -166,7 +161,7 @@ impl CurrentApps {
 
     /// Puts the merchants in use, in place of those before. An app that has a secret of its own stays as it is.
     pub fn merchants_are(&self, merchants: impl IntoIterator<Item = App>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.merchants = merchants.into_iter().collect();
         let before = self.all();
         let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
@@ -200,7 +195,7 @@ impl CurrentApps {
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
     pub fn reload(&self) -> Result<Option<bool>, String> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let before = self.all();
         let found = self.source.find(Some(&before));
         if known.files.of(found.as_ref().map(Found::content).map_err(String::clone))?.is_none() {

@@ -17,7 +17,6 @@ pub mod issuer;
 pub mod json_places;
 pub mod login;
 pub mod path_rules;
-pub mod platform;
 pub mod redis_checks;
 mod refusals;
 pub mod secret_files;

@@ -17,29 +17,29 @@ mod bind;
 mod binder;
 mod date;
 mod error;
+mod exchange;
 mod for_peers;
 mod operator;
-mod platform;
 mod recipient;
+mod redeem;
 mod shared_access_token;
 mod user_data;
 mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, Person, UnionId, is_code_of_wechat};
+use wxmint_ids::{LoginCode, Person, UnionId, is_code_of_wechat};
 use wxmint_keys::{token::ExtraClaims, vault::Sealed};
 use wxmint_store::{
-    AttemptId, BindingState, Bound, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LimitKey, LoginRecord, Meter,
-    Newcomer, Recorded, TakenTicket, Ticket, TicketHolder,
+    AttemptId, BindingState, Bound, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LoginRecord, Newcomer, Recorded,
 };
 use wxmint_wechat::{App, CallError, Session};
 
 use self::with_token::mark_of;
-pub(crate) use self::worker::new_attempt;
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
     error::{LoginError, SessionError},
+    exchange::{Exchange, Exchanged},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
     recipient::{Recipient, is_of_client},
@@ -47,6 +47,10 @@ pub use self::{
     user_data::UserDataRequest,
     with_token::Asking,
     worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
+};
+pub(crate) use self::{
+    shared_access_token::{Forcer, Wanted},
+    worker::new_attempt,
 };
 use crate::{
     accounts::{Named, NewUserKey},
@@ -111,10 +115,8 @@ impl LoginWorker {
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
-        if self.platform.is_some() {
-            // A merchant that has left meanwhile was walked over without this login.
-            self.apps.all().choose(Some(&arrival.person.app), None)?;
-        }
+        // Whoever ends the tokens of an app that has left meanwhile has not found this login.
+        self.apps.all().choose(Some(&arrival.person.app), None)?;
         let _signing = Step::work("sign the token");
         let Issued { user, app, id, issued_at, expires_at } = issued;
         let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;
@@ -131,12 +133,11 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Entrant, LoginError> {
         self.check_accepted(&request.identity)?;
-        let mut meter = Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip };
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
                 let chosen = apps.choose(request.app.as_ref(), request.app_hint.as_ref());
-                let app = chosen.map_err(|unknown| self.unless_unread(unknown))?;
+                let app = chosen.map_err(|unknown| self.unknown(unknown))?;
                 trail.app = Some(app.id.clone());
                 if !is_code_of_wechat(code.as_str()) {
                     return Err(LoginError::CodeInvalid);
@@ -144,15 +145,11 @@ impl LoginWorker {
                 if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
                     return Err(LoginError::NoSessionKeys);
                 }
-                if app.secret().is_none() {
-                    // One merchant's storm is not another's.
-                    meter.key = LimitKey::new(IP, format!("{address} {}", app.id));
-                }
-                let order = self.claim(app, code, attempt, address, &meter).await?;
+                let order = self.claim(app, code, attempt, address).await?;
                 let session = self.exchange(app, code, attempt).await?;
                 self.record(app, session, order, attempt, trail, now).await?
             }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, &meter, trail).await?,
+            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt, address, trail).await?,
         };
         let known = match &arrival.state {
             BindingState::Bound(bound) => bound.unionid.as_ref(),
@@ -179,12 +176,11 @@ impl LoginWorker {
         code: &LoginCode,
         attempt: &AttemptId,
         address: &str,
-        meter: &Meter,
     ) -> Result<ExchangeOrder, LoginError> {
         self.note_life().await?;
-        let claim = match app.secret() {
-            Some(_) => self.store.claim_code(&app.id, code, attempt, meter).await?,
-            None => Box::pin(self.claim_of_merchant(app, code, attempt, address, meter)).await?,
+        let claim = match self.exchange_of(app) {
+            None => self.store.claim_code(&app.id, code, attempt, &self.meter_of(address)).await?,
+            Some(other) => other.claim(self, app, code, attempt, address).await?,
         };
         match claim {
             Claim::Granted(order) => Ok(order),
@@ -196,19 +192,18 @@ impl LoginWorker {
     /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it
     /// again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
-        let (exchanged, is_unsent) = match (&self.platform, app.secret()) {
-            // Boxed, so that no other login pays for its room.
-            (Some(platform), None) => Box::pin(self.exchange_for(platform, app, code, attempt)).await,
-            _ => {
+        let Exchanged { session, is_unsent } = match self.exchange_of(app) {
+            None => {
                 let exchanged = self.wechat.exchange(app, code).await;
                 let is_unsent = matches!(exchanged, Err(CallError::NotSent { .. }));
-                (exchanged.map_err(|error| LoginError::from(error).of(&app.id)), is_unsent)
+                Exchanged { session: exchanged.map_err(|error| LoginError::from(error).of(&app.id)), is_unsent }
             }
+            Some(other) => other.exchange(self, app, code, attempt).await,
         };
         if is_unsent && let Err(error) = self.store.release_code(&app.id, code, attempt).await {
             tracing::warn!(%error, "a login code that was not sent could not be given back");
         }
-        exchanged
+        session
     }
 
     /// The second round trip counts the person, finds the binding, and stores the session key beside it.
@@ -258,27 +253,5 @@ impl LoginWorker {
         let LoginRecord { person, order, session_key, .. } = record;
         let (unionid, key) = (session.unionid, (order, session_key));
         Ok(Arrival { person, unionid, state, key, kept_for, at, may_be_ended })
-    }
-
-    /// Redeems a ticket instead of a code. A ticket of another app than `app` is rejected.
-    async fn redeem(
-        &self,
-        ticket: &Ticket,
-        app: Option<&AppId>,
-        attempt: &AttemptId,
-        meter: &Meter,
-        trail: &mut LoginTrail,
-    ) -> Result<Arrival, LoginError> {
-        self.note_life().await?;
-        self.store.count(meter).await?.map_err(LoginError::too_many(IP))?;
-        let taken = self.store.take_ticket(ticket, attempt).await?;
-        let taken = taken.filter(|taken| app.is_none_or(|app| *app == taken.holder.person.app));
-        let TakenTicket { holder: TicketHolder { person, unionid, key }, at } =
-            taken.ok_or(LoginError::TicketInvalid)?;
-        (trail.app, trail.person) = (Some(person.app.clone()), Some(person.clone()));
-        self.apps.all().choose(Some(&person.app), None)?;
-        let state = self.store.binding_state(&person).await?;
-        trail.find(&state);
-        Ok(Arrival { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
     }
 }

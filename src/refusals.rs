@@ -12,7 +12,7 @@ use crate::{
     clock::now,
     http::{Problem, ProblemCode, no_valid_token},
     login::{LoginError, SessionError},
-    telemetry::{admit_line, audit::Event},
+    telemetry::{audit::Event, bounded},
 };
 
 /// A refusal, as its client, the log and the audit are told of it.
@@ -29,10 +29,9 @@ impl Refusal {
     pub(crate) fn log(&self, took: Duration) {
         let Self { cause, limit, .. } = self;
         let code = self.problem.code().as_str();
-        if let Some(not_logged) = admit_line(&format!("login {code} {}", limit.unwrap_or_default())) {
-            let (until, took_us) = (self.until.map(in_seconds), took.as_micros() as u64);
-            tracing::info!(code, cause, limit, until, not_logged, took_us, "login refused");
-        }
+        let kind = format!("login {code} {}", limit.unwrap_or_default());
+        let (until, took_us) = (self.until.map(in_seconds), took.as_micros() as u64);
+        bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
     }
 
     pub(crate) fn of(&self, event: Event) -> Event {
@@ -64,11 +63,9 @@ impl From<SessionError> for Refusal {
             SessionError::Failed(error) => {
                 let detail = by_token(&error);
                 let refusal = Self::from(error);
-                if let Some(limit) = refusal.limit
-                    && let Some(not_logged) = admit_line(&format!("by token {limit}"))
-                {
-                    let until = refusal.until.map(in_seconds);
-                    tracing::info!(limit, until, not_logged, "a request with a token is refused by a limit");
+                if let Some(limit) = refusal.limit {
+                    let (kind, until) = (format!("by token {limit}"), refusal.until.map(in_seconds));
+                    bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
                 }
                 match detail {
                     Some(detail) => Self { problem: refusal.problem.with_detail(detail), ..refusal },
@@ -247,18 +244,13 @@ fn tell_operator(code: ProblemCode, cause: &LoginError) {
                 LoginError::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
                 _ => format!("{name} {cause}"),
             };
-            if let Some(not_logged) = admit_line(&kind) {
-                tracing::error!(%cause, code = name, not_logged, "a request failed, and requests like it will fail until the cause is mended");
-            }
+            let text = "a request failed, and requests like it will fail until the cause is mended";
+            bounded!(error, &kind, %cause, code = name, "{text}");
         }
         ProblemCode::WechatUnavailable
         | ProblemCode::StoreUnavailable
         | ProblemCode::AccountsUnavailable
-        | ProblemCode::PermissionMissing => {
-            if let Some(not_logged) = admit_line(name) {
-                tracing::warn!(%cause, code = name, not_logged, "a request failed");
-            }
-        }
+        | ProblemCode::PermissionMissing => bounded!(warn, name, %cause, code = name, "a request failed"),
         _ => tracing::debug!(%cause, code = name, "a request was refused"),
     }
 }

@@ -28,6 +28,7 @@ use prometheus_client::{
 };
 use wxmint_ids::AppId;
 
+pub(crate) use self::per_minute::bounded;
 pub use self::{
     audit::Audit,
     log::LogFormat,
@@ -100,7 +101,6 @@ struct Inner {
     apps: Family<Labels<2, String>, Gauge<i64, AtomicI64>>,
     /// Then no metric names an app.
     has_many_apps: AtomicBool,
-    ticket_age: Gauge<f64, AtomicU64>,
     recent: Recent,
     logins_in_flight: Gauge<i64, AtomicI64>,
     wechat_errcodes: Family<Labels<3, String>, Counter>,
@@ -133,8 +133,6 @@ impl Default for Inner {
             redis: RedisMetrics::registered(&mut new),
             logins: Logins::registered(&mut new),
             has_many_apps: AtomicBool::default(),
-            ticket_age: new
-                .seconds("platform_ticket_age", "Since WeChat made the platform's last ticket; +Inf without one"),
             apps: new.metric("app_info", "1 for each app that is configured, by kind"),
             recent: Recent::default(),
             logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
@@ -180,11 +178,6 @@ impl Metrics {
 
     pub fn recent(&self) -> &Recent {
         &self.0.recent
-    }
-
-    /// How old the platform's ticket is, in seconds; `None` if none has come.
-    pub fn ticket_is(&self, age: Option<i64>) {
-        self.0.ticket_age.set(age.map_or(f64::INFINITY, |age| age as f64));
     }
 
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {

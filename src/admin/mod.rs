@@ -8,7 +8,7 @@ mod recent;
 pub(crate) mod routes;
 pub(crate) mod tokens;
 mod users;
-mod wechat;
+pub(crate) mod wechat;
 
 use std::{io, net::TcpListener, sync::Arc};
 

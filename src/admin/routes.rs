@@ -18,7 +18,7 @@ const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimit
 
 /// The problems of a route that asks no store.
 pub(crate) const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
-const APP: &[ProblemCode] = &[UnknownApp];
+pub(crate) const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
 const WECHAT: &[ProblemCode] = &[PermissionMissing, WechatMisconfigured, WechatUnavailable];
@@ -27,7 +27,7 @@ const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 
 /// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
 pub(crate) const HEAD: &[u16] = &[421, 431];
-const BODY: &[u16] = &[408, 413, 421, 431];
+pub(crate) const BODY: &[u16] = &[408, 413, 421, 431];
 
 routes! {
     #[openapi(
@@ -54,7 +54,6 @@ routes! {
         [ANY, APP, PERSON, SESSION_KEY, WECHAT, OF_PERSON], HEAD;
     READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;
     POST "/wechat/{appid}/access-token" wechat::replace_access_token [ANY, APP, WECHAT], BODY;
-    POST "/wechat/{appid}/merchant" wechat::merchant [SECRET, APP], BODY;
     READ "/wechat/{appid}/people/{openid}" users::look_up_person [ANY, APP, PERSON], HEAD;
     POST "/wechat/{appid}/people/{openid}/end" users::end_person [ANY, APP], HEAD;
     DELETE "/wechat/{appid}/people/{openid}" users::erase_person [ANY, APP], HEAD;

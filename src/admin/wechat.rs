@@ -15,7 +15,6 @@ use super::{
     users::PairPath,
 };
 use crate::{
-    clock::now,
     http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body},
     login::{Usable, UserSignature},
 };
@@ -47,21 +46,6 @@ pub(super) struct SharedAccessToken<'a> {
 pub(super) struct SignatureBody {
     /// 1 byte to 16 KiB of UTF-8, signed byte for byte.
     data: String,
-}
-
-/// The body of `POST …/merchant`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `merchant` reads it")]
-pub(super) struct MerchantBody {
-    /// As it is in the query with which WeChat sends the merchant's browser back.
-    auth_code: String,
-}
-
-/// The answer of `POST /wechat/{appid}/merchant`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct FoundMerchant {
-    #[schema(value_type = String, example = "wx0123456789abcdef")]
-    appid: AppId,
 }
 
 /// The body of `POST …/access-token`.
@@ -123,27 +107,6 @@ pub(super) async fn replace_access_token(
     Ok(shared(&act.find(replacing).await?))
 }
 
-/// Find the merchant of an auth_code
-///
-/// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until
-/// WeChat's push has come, and wxmint has asked what it says.
-#[utoipa::path(post, path = "/wechat/{appid}/merchant", tag = "wechat", security(("bearer" = ["wechat"])),
-    params(("appid" = String, Path, description = "The platform's own AppID")), request_body = MerchantBody,
-    responses((status = 200, description = "The merchant's app", body = FoundMerchant)))]
-pub(super) async fn merchant(
-    request: HttpRequest,
-    path: Path<String>,
-    payload: Payload,
-    operating: OperatingData,
-) -> Answer {
-    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
-    let code = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
-    act.show(async move |operating, component| {
-        operating.worker.merchant_of(component, &code, now()).map(|appid| FoundMerchant { appid })
-    })
-    .await
-}
-
 fn shared(usable: &Usable) -> HttpResponse {
     let Usable { token, expires_in, .. } = usable;
     private(SharedAccessToken { access_token: token.expose(), expires_in: expires_in.as_secs() })
@@ -164,7 +127,7 @@ fn invalid_token(body: &[u8]) -> Result<AppAccessToken, Problem> {
 }
 
 /// The text of the one member that a body must have.
-fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
+pub(crate) fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
     let fields = Fields::from_json(body, &[name])?;
     let text = fields.text(name)?.ok_or(RefusedBody::Missing(name))?;
     if text.is_empty() {

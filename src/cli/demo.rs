@@ -208,7 +208,7 @@ async fn block(memory: Memory, user: String, blocked: bool) -> bool {
 }
 
 fn app(id: &str) -> Result<App, Failure> {
-    let secret = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()?));
     let (Ok(id), Ok(secret)) = (id.parse(), secret.parse()) else {
         return Err(Failure::unfinished(format_args!("{id} is no AppID")));
     };

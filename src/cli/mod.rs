@@ -4,7 +4,7 @@ pub(crate) mod at_redis;
 mod bindings;
 #[cfg(feature = "simulator")]
 mod demo;
-mod doctor;
+pub(crate) mod doctor;
 pub(crate) mod environment;
 pub(crate) mod failure;
 mod init;
@@ -12,7 +12,6 @@ mod keys;
 mod language;
 mod manual;
 pub(crate) mod output;
-mod platform;
 mod ready;
 mod remarks;
 pub(crate) mod serve;
@@ -81,9 +80,6 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Further {
-    /// The merchants of a third-party platform (WXMINT_PLATFORM_FILE)
-    #[command(subcommand)]
-    Platform(platform::PlatformCommand),
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -130,7 +126,7 @@ pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure
     C::from_arg_matches(matches).map_err(Failure::usage)
 }
 
-/// What the program exits with after a command, once all that it has printed is written.
+/// The exit code of the program after a command, once all that it has printed is written.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
     match done.and_then(|()| output::complete()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -163,7 +159,6 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
 
 fn run_further(command: Further, doors: Doors) -> Result<(), Failure> {
     match command {
-        Further::Platform(command) => with_env_file(|| platform::run(&command)),
         Further::Vault(command) => with_env_file(|| vault::run(command)),
         Further::Completions { shell } => manual::print_completions(shell, command_line(doors)),
         Further::Man { command } => manual::print_page(&command, command_line(doors)),

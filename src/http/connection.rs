@@ -12,7 +12,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
@@ -21,6 +21,7 @@ use std::{
 
 use actix_web::{rt::net::TcpStream, web::Bytes};
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
 
 use super::{ServerLimits, client_address::subscriber};
@@ -72,7 +73,7 @@ impl Connections {
             state: Mutex::new(State { phase: Phase::Idle(Instant::now()), answer: None, is_last: false, next: None }),
             connections: Arc::clone(self),
         });
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         while open.len() >= self.limits.connections {
             let waiting =
                 open.values().filter_map(|other| Some((other.client, 1, other.phase().waits_since()?, other)));
@@ -85,7 +86,7 @@ impl Connections {
     }
 
     fn close_overdue(&self, now: Instant) {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         let overdue: Vec<_> = open.values().filter(|connection| connection.is_overdue(now)).cloned().collect();
         overdue.iter().for_each(|connection| self.close(&mut open, connection));
     }
@@ -96,7 +97,7 @@ impl Connections {
         if self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_UNREAD {
             return;
         }
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         while let Some(longest) = one_too_many(&open) {
             self.close(&mut open, &longest);
             if let Some(silent) = admit_line("unread answers") {
@@ -118,10 +119,6 @@ impl Connections {
         open.remove(&connection.socket.as_raw_fd());
         self.taken.store(open.len(), Ordering::Relaxed);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
@@ -201,7 +198,7 @@ impl Phase {
 
 impl ClientConnection {
     fn phase(&self) -> Phase {
-        lock(&self.state).phase
+        self.state.lock().phase
     }
 
     /// Whether a handler works, or not all of its answer has been handed to the system.
@@ -210,13 +207,13 @@ impl ClientConnection {
     }
 
     pub(super) fn waits_for_head(&self) -> bool {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         matches!(state.phase, Phase::Idle(_)) && !state.is_last
     }
 
     /// The bytes of a long answer, and since when they wait.
     fn unread(&self) -> Option<((usize, usize), Instant)> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.answer.zip(state.phase.waits_since())
     }
 
@@ -234,11 +231,11 @@ impl ClientConnection {
     }
 
     pub(super) fn wake_when_answered(&self, next: &Waker) {
-        lock(&self.state).next = Some(next.clone());
+        self.state.lock().next = Some(next.clone());
     }
 
     fn is_in(&self, phase: Phase) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.phase = phase;
         let next = if phase.is_busy() { None } else { state.next.take() };
         drop(state);
@@ -259,7 +256,7 @@ impl ClientConnection {
         self.is_in(Phase::Answers(Instant::now()));
         if let Some(bytes) = long {
             let length = bytes.len().min(MOST_UNREAD);
-            lock(&self.state).answer = Some((bytes.as_ptr() as usize, length));
+            self.state.lock().answer = Some((bytes.as_ptr() as usize, length));
             self.connections.make_room_for(length);
         }
     }
@@ -270,7 +267,7 @@ impl ClientConnection {
     }
 
     pub(super) fn answers_last(&self, is_last: bool) {
-        lock(&self.state).is_last = is_last;
+        self.state.lock().is_last = is_last;
     }
 
     pub(super) fn are_places_taken(&self) -> bool {
@@ -279,7 +276,7 @@ impl ClientConnection {
 
     /// The connection's buffer has the rest of the answer.
     pub(super) fn has_buffered_answer(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some((_, length)) = state.answer.take() {
             self.connections.unread.fetch_sub(length, Ordering::Relaxed);
         }
@@ -310,7 +307,7 @@ impl ClientConnection {
     }
 
     pub(super) fn leave(&self) {
-        self.connections.forget(&mut lock(&self.connections.open), self);
+        self.connections.forget(&mut self.connections.open.lock(), self);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     future::{pending, ready},
     io,
     net::TcpListener,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use actix_web::{
@@ -14,6 +14,7 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig, get, head, resource},
 };
+use parking_lot::Mutex;
 use tracing_actix_web::TracingLogger;
 
 use super::{RequestSpan, ServerLimits, not_allowed, nothing_else, serve, with_request_id};
@@ -46,37 +47,33 @@ impl Readiness {
 
     /// Why it is not ready yet. Does nothing if it has been ready.
     pub fn waits_for(&self, reason: impl Into<String>) {
-        if let Some(before) = &mut self.told().waits_for {
+        if let Some(before) = &mut self.0.lock().waits_for {
             *before = reason.into();
         }
     }
 
     /// Ready from now on, unless the process is stopping already.
     pub fn ready(&self) {
-        self.told().waits_for = None;
+        self.0.lock().waits_for = None;
     }
 
     pub fn stopping(&self) {
-        self.told().is_stopping = true;
+        self.0.lock().is_stopping = true;
     }
 
     /// Not ready while there is a reason. Returns whether it is news.
     pub fn unfit(&self, about: &'static str, reason: Option<&str>) -> bool {
-        replace(&mut self.told().unfit, about, reason)
+        replace(&mut self.0.lock().unfit, about, reason)
     }
 
     /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.
     pub fn warns(&self, about: &'static str, warning: Option<&str>) -> bool {
-        replace(&mut self.told().warnings, about, warning)
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        replace(&mut self.0.lock().warnings, about, warning)
     }
 
     /// The warnings if it is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Vec<String>, String> {
-        let told = self.told();
+        let told = self.0.lock();
         match told.waits_for.as_ref().or(told.unfit.values().next()) {
             _ if told.is_stopping => Err("stopping".into()),
             Some(reason) => Err(reason.clone()),

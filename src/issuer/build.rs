@@ -26,8 +26,7 @@ use crate::{
     accounts::{Accounts, Auto, ServiceAccounts},
     clock::now,
     http::{Readiness, TrustedProxies},
-    login::{HeldToken, LoginPolicy, LoginWorker},
-    platform::Platform,
+    login::{LoginPolicy, LoginWorker},
     settings::{AccountsSource, Settings},
     telemetry::Metrics,
 };
@@ -67,7 +66,6 @@ impl Issuer {
             vault_file: None,
             rows: named.rows,
             doors: named.doors,
-            platform: named.platform.map(Arc::new),
             admin_tokens: named.admin_tokens,
             users: named.users,
             metrics: Metrics::default(),
@@ -101,10 +99,6 @@ impl Issuer {
         self.memory.clone()
     }
 
-    pub fn platform(&self) -> Option<&Platform> {
-        self.platform.as_deref()
-    }
-
     /// The keys in use.
     pub fn keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
@@ -119,7 +113,7 @@ impl Issuer {
     }
 
     /// The same, where the store is Redis.
-    pub(super) fn redis(&self) -> Option<Redis> {
+    pub(crate) fn redis(&self) -> Option<Redis> {
         let access = self.redis.as_ref()?;
         Some(Redis::new(access, self.settings.session_key_ttl, now, self.metrics.clone()))
     }
@@ -147,7 +141,7 @@ impl Issuer {
 
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
     /// the CPU when the load is light.
-    pub(super) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
+    pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
         Ok(LoginWorker {
             apps: Arc::clone(&self.apps),
             wechat: self.wechat()?,
@@ -162,8 +156,7 @@ impl Issuer {
             },
             minter: Arc::clone(&self.minter),
             metrics: self.metrics.clone(),
-            platform: self.platform.clone(),
-            platform_token: HeldToken::new(now),
+            exchange: self.doors.iter().find_map(|open| open.door.exchange()),
         })
     }
 }

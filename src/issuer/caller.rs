@@ -14,7 +14,7 @@ use crate::{
     http::{Problem, bearer_token, no_valid_token},
     login::is_of_client,
     settings::Settings,
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
@@ -48,9 +48,7 @@ impl Issuer {
         };
         verified.map_err(|refused| {
             let reason = refused.to_string();
-            if let Some(not_logged) = admit_line(&reason) {
-                tracing::info!(reason, not_logged, "token refused");
-            }
+            bounded!(info, &reason, reason, "token refused");
             no_valid_token()
         })
     }

@@ -12,20 +12,22 @@ use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
-use crate::{admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, settings::Settings};
+use crate::{
+    admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, login::Exchange, settings::Settings,
+};
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {
     pub public: RouteTable,
     /// The paths at which its clients' pages may read answers. The core may have them too.
     pub readable: &'static [&'static str],
-    /// What operators may ask, also while the door is shut.
+    /// Operators may ask for these, also while the door is shut.
     pub admin: Option<RouteTable>,
     /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
     /// The check of the doctor, and the variable without which it is not made.
     pub check: Option<(&'static str, &'static str)>,
-    /// What it adds to the issuer's metadata.
+    /// Its members of the issuer's metadata.
     pub metadata: Option<fn() -> RefOr<Schema>>,
     pub command: Option<DoorCommand>,
     /// Opens the door in the demo at this address, for the people of an app. No token lives longer than this.
@@ -79,6 +81,11 @@ pub trait Door: Send + Sync {
     /// Whether a page of this site may read what is answered to the client, or to any client.
     fn has_origin(&self, _client: Option<&AppId>, _origin: &str) -> bool {
         false
+    }
+
+    /// Acts, for one worker, for apps without an AppSecret.
+    fn exchange(&self) -> Option<Box<dyn Exchange>> {
+        None
     }
 
     fn metrics(&self) -> Option<&Registry> {

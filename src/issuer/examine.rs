@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_keys::KeySet;
-use wxmint_store::{Platforms, Redis};
+use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, door::OpenDoor};
@@ -63,24 +63,14 @@ impl Issuer {
         let named = [&settings.keys, &settings.vault_key_file].into_iter();
         let named = named.map(PathBuf::as_path).chain(settings.admin_tokens_file.as_deref());
         let of_doors = self.doors.iter().filter_map(|open| open.door.file());
-        let named = named.chain(of_doors).chain(settings.platform_file.as_deref());
+        let named = named.chain(of_doors);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
-        self.learn_merchants(redis).await;
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
         }
         found
-    }
-
-    /// Doors may be for the people of a merchant.
-    async fn learn_merchants(&self, redis: Option<&Redis>) {
-        if let (Some(platform), Some(redis)) = (&self.platform, redis)
-            && let Ok(Some(state)) = redis.matters(&platform.component.id, 0).await
-        {
-            self.apps.merchants_are(platform.learn(state).apps());
-        }
     }
 
     async fn examine_keys(&self, redis: Option<&Redis>, now: DateTime<Utc>) -> Finding {

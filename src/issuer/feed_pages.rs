@@ -4,12 +4,13 @@ pub(super) mod cursor;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OnceCell, Semaphore, SemaphorePermit};
 
 /// How long a page is answered again, to whoever asks for the same.
@@ -66,7 +67,7 @@ impl Default for FeedPages {
 impl FeedPages {
     pub(super) fn lane(&self, cursor: &str, now: DateTime<Utc>) -> Lane {
         match () {
-            () if cursor.is_empty() || lock(&self.newest).iter().any(|(_, newest)| newest == cursor) => Lane::Shared,
+            () if cursor.is_empty() || self.newest.lock().iter().any(|(_, newest)| newest == cursor) => Lane::Shared,
             () if cursor::is_from_within(cursor, RECENT, now) => Lane::Recent,
             () => Lane::Old,
         }
@@ -76,7 +77,7 @@ impl FeedPages {
     /// client as may be: one, if the lane is full. So whoever asks for many pages at once keeps nobody waiting who asks
     /// for one.
     pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
-        let mut pages = lock(&self.lanes[lane as usize]);
+        let mut pages = self.lanes[lane as usize].lock();
         pages.retain(|_, begun| begun.at.elapsed() < CACHED);
         if let Some(begun) = pages.get(cursor) {
             return Some(Arc::clone(&begun.page));
@@ -99,7 +100,7 @@ impl FeedPages {
     }
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {
-        let mut newest = lock(&self.newest);
+        let mut newest = self.newest.lock();
         let recent = RECENT.to_std().unwrap_or(Duration::MAX);
         newest.retain(|(at, other)| *other != cursor && at.elapsed() < recent);
         if newest.len() >= MAX_NEWEST {
@@ -107,10 +108,6 @@ impl FeedPages {
         }
         newest.push_back((Instant::now(), cursor.to_owned()));
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ pub(crate) mod login_route;
 mod metadata;
 mod named;
 mod old_ends;
-mod platform;
 mod redis_health;
 pub(crate) mod reload;
 mod revocations;

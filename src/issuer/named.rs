@@ -21,7 +21,6 @@ use crate::{
     apps::CurrentApps,
     clock::now,
     findings::Finding,
-    platform::Platform,
     secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
 };
@@ -34,7 +33,6 @@ pub(super) struct Named {
     pub(super) redis: Option<RedisAccess>,
     pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
-    pub(super) platform: Option<Platform>,
 }
 
 impl Named {
@@ -42,13 +40,13 @@ impl Named {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
         let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows));
-        match (loaded, opened, load_platform(settings)) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(())), Ok(platform)) => {
-                Ok(Self { admin_tokens, apps, users, redis, rows, doors, platform })
+        match (loaded, opened) {
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()))) => {
+                Ok(Self { admin_tokens, apps, users, redis, rows, doors })
             }
-            ((tokens, apps, users, redis), (doors, paths), platform) => {
+            ((tokens, apps, users, redis), (doors, paths)) => {
                 let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
-                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), platform.err(), paths.err()])))
+                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), paths.err()])))
             }
         }
     }
@@ -93,10 +91,4 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
     let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
-}
-
-fn load_platform(settings: &Settings) -> Result<Option<Platform>, IssuerStartError> {
-    let Some(path) = &settings.platform_file else { return Ok(None) };
-    let unusable = |error: String| unusable_file("files", "WXMINT_PLATFORM_FILE", path, error);
-    Ok(Some(load("WXMINT_PLATFORM_FILE", path, None, Platform::parse, unusable)?.1))
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end},
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
@@ -68,11 +68,8 @@ fn later(reason: &str) -> Problem {
 
 /// Makes a page for all who ask for it within a second. So its failure is logged once for all of them.
 async fn make(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {
-    make_page(worker, cursor, lane).await.inspect_err(|error| {
-        if let Some(not_logged) = admit_line(error) {
-            tracing::warn!(error, not_logged, "no page of the revocation feed could be made");
-        }
-    })
+    let made = make_page(worker, cursor, lane).await;
+    made.inspect_err(|error| bounded!(warn, error, error, "no page of the revocation feed could be made"))
 }
 
 async fn make_page(worker: &IssuerWorker, cursor: String, lane: Lane) -> Made {

@@ -19,7 +19,7 @@ use super::{
     cross_origin,
     declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
     door::{DoorRow, Doors, OpenDoor},
-    leave_routes as leave, login_route, metadata, platform, revocations, session_key_routes as session_key,
+    leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
 };
 use crate::{
     findings::Finding,
@@ -69,12 +69,12 @@ routes! {
 /// Describes the routes of an issuer.
 pub(super) fn description(issuer: &Issuer) -> Description {
     let rows = issuer.doors.iter().map(|open| open.row).collect();
-    describe(issuer.settings.issuer.as_str(), rows, issuer.platform.is_some())
+    describe(issuer.settings.issuer.as_str(), rows)
 }
 
-fn describe(server: &str, doors: Vec<&'static DoorRow>, has_platform: bool) -> Description {
+fn describe(server: &str, doors: Vec<&'static DoorRow>) -> Description {
     Description {
-        api: Box::new(move || described(&doors, has_platform)),
+        api: Box::new(move || described(&doors)),
         server: server.to_owned(),
         place: "issuer",
         paths: PLACE,
@@ -82,11 +82,8 @@ fn describe(server: &str, doors: Vec<&'static DoorRow>, has_platform: bool) -> D
     }
 }
 
-fn described(doors: &[&DoorRow], has_platform: bool) -> openapi::OpenApi {
+fn described(doors: &[&DoorRow]) -> openapi::OpenApi {
     let mut api = Described::openapi();
-    if has_platform {
-        api.merge(platform::described());
-    }
     for row in doors {
         api.merge((row.public.described)());
         let schemas = api.components.as_mut().map(|components| &mut components.schemas);
@@ -102,7 +99,7 @@ fn described(doors: &[&DoorRow], has_platform: bool) -> openapi::OpenApi {
 
 /// With all `doors`.
 pub fn openapi_json(doors: Doors) -> String {
-    describe("https://login.example.com", doors.iter().collect(), true).json()
+    describe("https://login.example.com", doors.iter().collect()).json()
 }
 
 /// The routes for mini programs and peers, with those of the open doors.
@@ -127,9 +124,6 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
             for path in row.public.routes.paths() {
                 config.service(service(row.public.routes, path, path));
             }
-        }
-        for path in platform::ROUTES.paths().filter(|_| issuer.platform.is_some()) {
-            config.service(service(&platform::ROUTES, path, path));
         }
         let oauth_server = readable(OAUTH_SERVER, metadata::metadata);
         let oauth_server = cross_origin::with_preflight(issuer, OAUTH_SERVER, oauth_server);

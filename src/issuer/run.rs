@@ -22,7 +22,7 @@ use wxmint_store::{Redis, Store, StoreError};
 use super::{
     Issuer, IssuerStartError,
     declared::PLACE,
-    held_ends, old_ends, platform, redis_health,
+    held_ends, old_ends, redis_health,
     reload::watch_files,
     routes::{self, public_routes},
     state::IssuerWorker,
@@ -69,7 +69,6 @@ pub async fn run(
     actix_web::rt::spawn(redis_health::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(audit::run());
-    actix_web::rt::spawn(platform::follow(Arc::clone(&issuer)));
     watch_files(&issuer);
     issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
 
@@ -181,9 +180,6 @@ async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> R
     };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
-    if issuer.platform.as_ref().is_some_and(|platform| !platform.known().is_read) {
-        found.push(Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment"));
-    }
     Ok(found)
 }
 

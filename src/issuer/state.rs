@@ -20,7 +20,6 @@ use crate::{
     apps::CurrentApps,
     http::{Readiness, TrustedProxies},
     login::LoginWorker,
-    platform::Platform,
     secret_files::WatchedFile,
     settings::Settings,
     telemetry::Metrics,
@@ -38,13 +37,11 @@ pub struct Issuer {
     /// The users, if they come from a file.
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(crate) metrics: Metrics,
-    pub(super) readiness: Readiness,
+    pub(crate) readiness: Readiness,
     pub(super) workers: u32,
     /// The doors that the program has, and those that are open.
     pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
-    /// Without it there are no merchants, and the path for WeChat's pushes is not there.
-    pub(super) platform: Option<Arc<Platform>>,
     pub(super) verifier: Verifier,
     pub(super) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,

@@ -135,14 +135,8 @@ impl LoginError {
         matches!(self, Self::WeChatUnavailable(error) if error.verdict() == Some(Verdict::StaleSession))
     }
 
-    /// Whether WeChat knows an authorization code of a merchant no more, or the merchant has left.
-    pub fn is_spent_authorization(&self) -> bool {
-        let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
-        matches!(self, Self::UnknownApp(_)) || matches!(self, Self::Misconfigured { error, .. } if is_gone(error))
-    }
-
     /// The same error, which says that `app` is the one to mend, unless it is another one already.
-    pub(super) fn of(self, app: &AppId) -> Self {
+    pub(crate) fn of(self, app: &AppId) -> Self {
         match self {
             Self::Misconfigured { error, app: None } => Self::Misconfigured { error, app: Some(app.clone()) },
             error => error,

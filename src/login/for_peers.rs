@@ -10,7 +10,6 @@ use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
 use super::{ENCRYPT_KEYS, LoginError, LoginWorker, Usable, worker::new_attempt};
-use crate::apps::UnknownApp;
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -53,9 +52,8 @@ impl LoginWorker {
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
     pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable, LoginError> {
         let (apps, attempt) = (self.apps.all(), new_attempt()?);
-        let component = self.platform.as_ref().map(|platform| &platform.component);
-        let app = match component.filter(|component| component.id == *app) {
-            Some(component) => component,
+        let app = match self.exchange.as_ref().and_then(|exchange| exchange.own_app(app)) {
+            Some(own) => own,
             None => apps.choose(Some(app), None)?,
         };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
@@ -63,13 +61,6 @@ impl LoginWorker {
         }
         let lent = self.access_tokens().lend(app, &attempt, refused).await;
         lent.map_err(|error| LoginError::from(error).of(&app.id))
-    }
-
-    /// The merchant that has let a platform act for it by this authorization code.
-    pub fn merchant_of(&self, component: &AppId, code: &str, now: DateTime<Utc>) -> Result<AppId, LoginError> {
-        let platform = self.platform.as_ref().filter(|platform| platform.component.id == *component);
-        let known = platform.ok_or(UnknownApp::NotConfigured)?.known();
-        Ok(known.merchant_of(code, now).ok_or(UnknownApp::NoMerchant)?.clone())
     }
 
     /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
@@ -107,7 +98,7 @@ impl LoginWorker {
         // Read last, because the person may have left the user and logged in as another one meanwhile.
         let bound = self.store.binding(&person).await?;
         let is_bound = bound.is_some_and(|bound| bound.user == *user);
-        let session = kept.zip(at).map(|(kept, at)| PersonSession { person, sealed: kept.current, at });
+        let session = kept.into_iter().next().zip(at).map(|(sealed, at)| PersonSession { person, sealed, at });
         Ok(is_bound.then_some(session))
     }
 }

@@ -16,10 +16,8 @@ use wxmint_store::{
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 pub use self::held::HeldToken;
-use crate::{
-    platform::{Platform, Refusal},
-    telemetry::admit_line,
-};
+use super::Exchange;
+use crate::telemetry::admit_line;
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.
@@ -34,8 +32,9 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// WeChat gives a platform's token once: an answer that nobody waits for is lost, and the token before it ends soon.
-const RENEWAL_TIMEOUT_OF_PLATFORM: Duration = Duration::from_secs(5);
+/// WeChat gives the token of an exchange once: an answer that nobody waits for is lost, and the token before it ends
+/// soon.
+const RENEWAL_TIMEOUT_OF_EXCHANGE: Duration = Duration::from_secs(5);
 /// WeChat lets a new token be forced so often: again within 30 s has no effect, and a 21st time in a day is refused.
 const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
@@ -57,8 +56,7 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
-    /// The platform, which acts for merchants, and its own token.
-    pub platform: Option<(&'a Platform, &'a HeldToken)>,
+    pub exchange: Option<&'a dyn Exchange>,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -70,20 +68,20 @@ pub struct Usable {
 }
 
 impl Usable {
-    pub(super) fn fingerprint(&self) -> &Fingerprint {
+    pub(crate) fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 }
 
 /// The party that makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
 #[derive(Clone, Copy)]
-pub(super) enum Forcer {
+pub(crate) enum Forcer {
     Own,
     Peer,
 }
 
 /// Says which tokens are good enough.
-pub(super) enum Wanted {
+pub enum Wanted {
     Any,
     /// Any but this one, which WeChat has refused.
     Other(Fingerprint),
@@ -109,7 +107,7 @@ impl AccessTokens<'_> {
         attempt: &AttemptId,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
-        let held = self.platform.filter(|(platform, _)| platform.component.id == app.id).map(|(_, held)| held);
+        let held = self.exchange.and_then(|exchange| exchange.held(app));
         let obtained = async |wanted| {
             let usable = Arc::new(self.obtain(app, attempt, wanted).await?);
             held.inspect(|held| held.hold(&usable));
@@ -134,15 +132,18 @@ impl AccessTokens<'_> {
                 }
             }
         };
-        self.told(app, in_time(attempts).await).await
+        self.noted(app, in_time(attempts).await).await
     }
 
-    /// Notes what a merchant has to mend.
-    async fn told<T>(&self, app: &App, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
-        if let Err(error) = &outcome {
-            self.note_trouble(app, error).await;
+    async fn noted<T>(&self, app: &App, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
+        if let (Some(exchange), Err(error)) = (self.exchange, &outcome) {
+            exchange.note_error(self, app, error).await;
         }
         outcome
+    }
+
+    fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
+        self.exchange.filter(|exchange| exchange.has_tokens_of(app))
     }
 
     /// The token that all services of the business share.
@@ -157,14 +158,14 @@ impl AccessTokens<'_> {
         refused: Option<&AppAccessToken>,
     ) -> Result<Usable, AccessTokenError> {
         let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
-        if let Some(refused) = wanted.refused().filter(|_| self.is_of_platform(app)) {
-            in_time(self.may_be_replaced(app, attempt, refused)).await?;
+        if let (Some(exchange), Some(refused)) = (self.exchange_of(app), wanted.refused()) {
+            in_time(exchange.count_report(self, app, attempt, refused)).await?;
         }
-        self.told(app, in_time(self.obtain(app, attempt, wanted)).await).await
+        self.noted(app, in_time(self.obtain(app, attempt, wanted)).await).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    pub(super) async fn obtain(
+    pub(crate) async fn obtain(
         &self,
         app: &App,
         attempt: &AttemptId,
@@ -197,10 +198,8 @@ impl AccessTokens<'_> {
         }
     }
 
-    /// The platform's token cannot be had before the operator has mended something.
     fn just_failed(&self, app: &App) -> AccessTokenError {
-        let component = self.platform.filter(|(platform, _)| platform.component.id == app.id);
-        match component.and_then(|(platform, _)| platform.known().refusal.as_ref().map(Refusal::error)) {
+        match self.exchange.and_then(|exchange| exchange.refusal(app)) {
             Some(refused) => refused.into(),
             None => not_for("fetching an access token has just failed", FAILED_PAUSE),
         }
@@ -213,7 +212,7 @@ impl AccessTokens<'_> {
 
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, app: &App, attempt: &AttemptId, old: Usable) -> Usable {
-        let patience = if self.is_of_platform(app) { RENEWAL_TIMEOUT_OF_PLATFORM } else { RENEWAL_TIMEOUT };
+        let patience = self.exchange_of(app).map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
         match tokio::time::timeout(patience, self.fetch(app, attempt, &Wanted::Any)).await {
             Ok(Ok(successor)) => return successor,
             Ok(Err(error)) => tracing::warn!(app = %app.id, %error, "an access token was not renewed"),
@@ -226,9 +225,9 @@ impl AccessTokens<'_> {
     }
 
     async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
-        let fetched = match self.is_of_platform(app) {
-            true => self.fetched_by_platform(app, wanted, attempt).await,
-            false => self.fetched(app, wanted).await,
+        let fetched = match self.exchange_of(app) {
+            Some(exchange) => exchange.fetch(self, app, wanted, attempt).await,
+            None => self.fetched(app, wanted).await,
         };
         match fetched {
             Ok(fetched) => {
@@ -254,7 +253,7 @@ impl AccessTokens<'_> {
     }
 
     /// Refuses what would force another token too soon, or too often.
-    pub(super) async fn may_force(
+    pub(crate) async fn may_force(
         &self,
         app: &App,
         forcer: Forcer,
@@ -276,7 +275,7 @@ impl AccessTokens<'_> {
         Ok(all)
     }
 
-    pub(super) async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
+    pub(crate) async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
         for (meter, counted) in counted {
             self.store.uncount(&meter, counted).await?;
         }
@@ -302,7 +301,7 @@ impl AccessTokens<'_> {
             Err(error) => return tracing::error!(app = %app.id, %error, "an access token could not be sealed"),
         };
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
-        let life = life(fetched.expires_in, self.is_of_platform(app));
+        let life = life(fetched.expires_in, self.exchange_of(app).is_some());
         if let Err(error) = self.store.keep_access_token(&app.id, attempt, &kept, life).await {
             tracing::warn!(app = %app.id, %error, "an access token could not be kept");
         }
@@ -316,9 +315,9 @@ impl AccessTokens<'_> {
 }
 
 /// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not
-/// asked again and again for the same token. Those of a platform and its merchants get no successor unasked.
-fn life(expires_in: Duration, is_of_platform: bool) -> TokenLife {
-    let before_end = if is_of_platform { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) };
+/// asked again and again for the same token. Those of an exchange get no successor unasked.
+fn life(expires_in: Duration, is_of_exchange: bool) -> TokenLife {
+    let before_end = if is_of_exchange { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) };
     TokenLife { renew_in: expires_in - before_end, expires_in }
 }
 

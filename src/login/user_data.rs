@@ -110,11 +110,11 @@ impl LoginWorker {
     }
 
     /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat
-    /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. A
-    /// merchant of a platform has the AppSecret itself, and could make data that names somebody else's unionid.
+    /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. An app
+    /// whose AppSecret is elsewhere could make data that names somebody else's unionid.
     async fn link_found(&self, asking: &Asking, unionid: &UnionId) -> Result<(), LoginError> {
         let Asking { person, attempt, .. } = asking;
-        if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| app.secret().is_none()) {
+        if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| self.exchange_of(app).is_some()) {
             return Ok(());
         }
         let binder = self.binder(person, Some(unionid), attempt);

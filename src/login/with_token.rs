@@ -16,7 +16,7 @@ use super::{
     CHECK, LOGOUTS, LoginError, LoginWorker, OPENID, Operator, PHONE, RESET, SessionError, UNBINDINGS, is_of_client,
     worker::new_attempt,
 };
-use crate::telemetry::admit_line;
+use crate::telemetry::bounded;
 
 /// `Retry-After` while as many tries are in progress as may fail.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);
@@ -54,9 +54,7 @@ impl LoginWorker {
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let Admission { person, generation } = found.map_err(|reason| {
-            if let Some(not_logged) = admit_line(reason) {
-                tracing::info!(reason, user = token.user.as_str(), not_logged, "token refused");
-            }
+            bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
             SessionError::NotYours
         })?;
         Ok(Asking { person, generation, user: token.user.clone(), attempt: new_attempt()? })
@@ -124,8 +122,9 @@ impl LoginWorker {
     }
 
     async fn current_key(&self, asking: &Asking) -> Result<Option<(SessionKey, Sealed)>, SessionError> {
-        let Some(kept) = self.store.session_keys(&asking.person).await? else { return Ok(None) };
-        Ok(self.unseal(&self.vault.load_full(), &kept.current, &asking.person).await)
+        let kept = self.store.session_keys(&asking.person).await?;
+        let Some(current) = kept.first() else { return Ok(None) };
+        Ok(self.unseal(&self.vault.load_full(), current, &asking.person).await)
     }
 }
 

@@ -8,14 +8,13 @@ use wxmint_keys::{
     token::{Minter, SignedToken},
     vault::Vault,
 };
-use wxmint_store::{AttemptId, BindingState, Store, StoreError, Ticket, limits::LoginLimits};
+use wxmint_store::{AttemptId, BindingState, LimitKey, Meter, Store, StoreError, Ticket, limits::LoginLimits};
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, HeldToken, LoginError};
+use super::{AccessTokens, Binder, Exchange, IP, LoginError};
 use crate::{
     accounts::{Accounts, Password, Username},
-    apps::CurrentApps,
-    platform::Platform,
+    apps::{CurrentApps, UnknownApp},
     telemetry::Metrics,
 };
 
@@ -90,10 +89,8 @@ pub struct LoginWorker {
     pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
     pub metrics: Metrics,
-    /// The platform, which acts for merchants.
-    pub platform: Option<Arc<Platform>>,
-    /// For a minute, so that a merchant's login makes no round trip for it.
-    pub platform_token: HeldToken,
+    /// Acts for the apps that have no AppSecret.
+    pub exchange: Option<Box<dyn Exchange>>,
 }
 
 /// How people are bound to users, and how often they may try.
@@ -148,13 +145,29 @@ impl LoginWorker {
         }
     }
 
-    pub(super) fn access_tokens(&self) -> AccessTokens<'_> {
+    pub(crate) fn access_tokens(&self) -> AccessTokens<'_> {
         AccessTokens {
             wechat: &self.wechat,
             store: &*self.store,
             vault: self.vault.load_full(),
-            platform: self.platform.as_deref().map(|platform| (platform, &self.platform_token)),
+            exchange: self.exchange.as_deref(),
         }
+    }
+
+    /// `None` for an app that has an AppSecret.
+    pub(super) fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
+        self.exchange.as_deref().filter(|_| app.secret().is_none())
+    }
+
+    /// The error of a login that means no app which is known here.
+    pub(super) fn unknown(&self, unknown: UnknownApp) -> LoginError {
+        let not_read_yet = self.exchange.as_ref().and_then(|exchange| exchange.apps_are_unread());
+        not_read_yet.unwrap_or_else(|| unknown.into())
+    }
+
+    /// Counts logins by address.
+    pub(super) fn meter_of(&self, address: &str) -> Meter {
+        Meter { key: LimitKey::new(IP, address), rate: self.policy.limits.ip }
     }
 }
 

@@ -59,26 +59,16 @@ impl JsonMembers<'_> {
     }
 }
 
+macro_rules! record {
+    ($($name:ident: $type:ty),+) => {
+        $(fn $name(&mut self, field: &Field, value: $type) {
+            self.add(field, value);
+        })+
+    };
+}
+
 impl Visit for JsonMembers<'_> {
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field, value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value);
-    }
+    record!(record_bool: bool, record_i64: i64, record_u64: u64, record_f64: f64, record_str: &str);
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.add(field, format_args!("{value:?}"));

@@ -1,11 +1,9 @@
 //! Bounds how many lines a minute an outage or strangers can write to the log.
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 /// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.
 const MOST_LINES: u32 = 100;
@@ -20,6 +18,16 @@ pub fn admit_line(kind: &str) -> Option<Option<u32>> {
     LINES.admits(kind, Utc::now()).map(|silent| (silent > 0).then_some(silent))
 }
 
+/// Writes a line to the log, if [`admit_line`] admits its kind, with the number of those that were not written.
+macro_rules! bounded {
+    ($level:ident, $kind:expr, $($line:tt)+) => {
+        if let Some(not_logged) = $crate::telemetry::admit_line($kind) {
+            tracing::$level!(not_logged, $($line)+);
+        }
+    };
+}
+pub(crate) use bounded;
+
 /// When each text's minute began, and how often the text has come since.
 #[derive(Default)]
 struct PerMinute(Mutex<HashMap<String, (DateTime<Utc>, u32)>>);
@@ -27,7 +35,7 @@ struct PerMinute(Mutex<HashMap<String, (DateTime<Utc>, u32)>>);
 impl PerMinute {
     /// Returns how many were not written in the minute before, if this one may be written.
     fn admits(&self, text: &str, now: DateTime<Utc>) -> Option<u32> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         if counts.len() >= MOST_TEXTS {
             counts.clear();
         }
@@ -56,6 +64,6 @@ mod tests {
         for client in 0..=MOST_TEXTS {
             assert!(limit.admits(&format!("client {client}"), at(60)).is_some());
         }
-        assert!(limit.0.lock().expect("not poisoned").len() <= MOST_TEXTS);
+        assert!(limit.0.lock().len() <= MOST_TEXTS);
     }
 }

@@ -7,11 +7,12 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Instant,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
@@ -129,14 +130,14 @@ impl Recent {
 
     /// Counts a login of an app that is configured.
     pub(super) fn count(&self, app: Option<AppId>, outcome: &'static str) {
-        let mut hour = lock(&self.hour);
+        let mut hour = self.hour.lock();
         // Read now, so that no thread brings an earlier minute than the one before it.
         hour.count(self.minute(), app, outcome);
     }
 
     pub fn last_hour(&self, app: Option<&AppId>, now: DateTime<Utc>) -> LastHour {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
-        let mut hour = lock(&self.hour);
+        let mut hour = self.hour.lock();
         let minute = self.minute();
         let (logins, apps) = hour.until(minute, app);
         LastHour { since: begun.timestamp() + 60 * first(minute) as i64, logins, apps }
@@ -160,7 +161,7 @@ impl Recent {
             (_, Whose::User(_)) => 3,
             (_, Whose::Person(_)) => 4,
         };
-        let mut room = lock(&self.rooms[room]);
+        let mut room = self.rooms[room].lock();
         if room.len() >= MOST {
             room.pop_front();
         }
@@ -172,7 +173,7 @@ impl Recent {
         let whose: Vec<_> = people.iter().cloned().map(Whose::Person).chain([Whose::User(user.clone())]).collect();
         let mut known_since = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         let mut events = Vec::new();
-        for room in self.rooms.iter().map(lock) {
+        for room in self.rooms.iter().map(Mutex::lock) {
             if let Some(oldest) = room.front().filter(|_| room.len() >= MOST) {
                 known_since = known_since.max(oldest.event.at);
             }
@@ -189,7 +190,7 @@ impl Recent {
     /// The events of the request with this id, and whom each is about.
     pub fn of_request(&self, id: &str) -> Vec<(Whose, UserEvent)> {
         let mut events = Vec::new();
-        for room in self.rooms.iter().map(lock) {
+        for room in self.rooms.iter().map(Mutex::lock) {
             let own = room.iter().filter(|noted| noted.request_id.as_deref() == Some(id));
             events.extend(own.map(|noted| (noted.whose.clone(), noted.event.clone())));
         }
@@ -255,8 +256,4 @@ pub fn first(minute: u64) -> u64 {
 
 fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(time.timestamp())
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,7 @@ pub(crate) async fn pay(url: &str) -> Result<(), Box<dyn Error>> {
     let access = RedisAccess::new(url.parse()?, TlsFiles::default(), Confirm::Auto, Program::default())?;
     let link = Link::new(&access, ());
 
-    let mut order = Call::of("SET", "order:7");
-    order.arg("paid");
+    let order = Call::of("SET", "order:7").arg("paid");
     link.run_confirmed::<()>("pay", order).await?;
     // If its primary is lost from now on, its successor has the order.
     Ok(())

@@ -114,11 +114,11 @@ impl Link {
     }
 
     /// The same, or without waiting.
-    pub async fn write<T: FromRedisValue>(&self, step: &'static str, mut call: Call, confirmed: bool) -> Result<T> {
+    pub async fn write<T: FromRedisValue>(&self, step: &'static str, call: Call, confirmed: bool) -> Result<T> {
         if !confirmed || !self.confirms() {
             return self.run(step, call).await;
         }
-        call.cmd("INFO").arg("replication");
+        let call = call.cmd("INFO").arg("replication");
         self.measured(step, async |primaries, deadline| {
             let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);

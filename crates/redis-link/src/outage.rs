@@ -3,12 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 /// How often it is said while it lasts.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ struct Outage {
 
 /// A call could not reach a Redis that serves it.
 pub(crate) fn failed(redis: &str, reason: &str) {
-    let (mut outages, now) = (outages(), Instant::now());
+    let (mut outages, now) = (OUTAGES.lock(), Instant::now());
     ARE_ANY.store(true, Ordering::Relaxed);
     let outage = outages.entry(redis.to_owned()).or_insert_with(|| Outage::new(now));
     if outage.notes_failure(now) {
@@ -45,7 +44,7 @@ pub(crate) fn failed(redis: &str, reason: &str) {
 /// A call was answered.
 pub(crate) fn answered(redis: &str) {
     if ARE_ANY.load(Ordering::Relaxed) {
-        let (mut outages, now) = (outages(), Instant::now());
+        let (mut outages, now) = (OUTAGES.lock(), Instant::now());
         if let Some(Outage { since, last, failed, .. }) = forget(&mut outages, redis, |outage| outage.is_over(now)) {
             tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
         }
@@ -54,7 +53,7 @@ pub(crate) fn answered(redis: &str) {
 
 /// A server is no primary any more, so that nobody asks it.
 pub(crate) fn replaced(redis: &str) {
-    if forget(&mut outages(), redis, |_| true).is_some() {
+    if forget(&mut OUTAGES.lock(), redis, |_| true).is_some() {
         tracing::info!(redis, "this Redis is no primary any more; others do its work");
     }
 }
@@ -64,10 +63,6 @@ fn forget(outages: &mut Outages, redis: &str, condition: impl Fn(&Outage) -> boo
     outages.remove(redis);
     ARE_ANY.store(!outages.is_empty(), Ordering::Relaxed);
     Some(outage)
-}
-
-fn outages() -> MutexGuard<'static, Outages> {
-    OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Outage {

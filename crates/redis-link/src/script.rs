@@ -36,11 +36,12 @@ impl Script {
     }
 
     /// A call of the script. Its keys lie in one slot.
-    pub fn on(&'static self, keys: &[&str]) -> Call {
+    pub fn on(&'static self, keys: &[impl AsRef<str>]) -> Call {
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
         debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        let mut call = Call::at(keys.first().unwrap_or(&""));
-        call.cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(keys).scripts.push((0, self));
+        let mut call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(&keys);
+        call.scripts.push((0, self));
         call
     }
 
@@ -61,13 +62,12 @@ impl Call {
 
     /// A command on this key. Others may follow, whose keys lie in the same slot.
     pub fn of(command: &str, key: impl AsRef<str>) -> Self {
-        let mut call = Self::at(key.as_ref());
-        call.cmd(command).arg(key.as_ref());
-        call
+        Self::at(key.as_ref()).cmd(command).arg(key.as_ref())
     }
 
     /// Begins another command.
-    pub fn cmd(&mut self, name: &str) -> &mut Self {
+    #[must_use]
+    pub fn cmd(mut self, name: &str) -> Self {
         // Room for most commands, so that few buffers grow.
         let mut command = Cmd::with_capacity(12, 320);
         command.arg(name);
@@ -76,13 +76,15 @@ impl Call {
     }
 
     /// Adds an argument, or several, to the last command.
-    pub fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+    #[must_use]
+    pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.commands.last_mut().expect("a command was begun").arg(argument);
         self
     }
 
     /// The same with an argument as it is displayed.
-    pub fn text(&mut self, argument: impl Display) -> &mut Self {
+    #[must_use]
+    pub fn text(self, argument: impl Display) -> Self {
         self.arg(argument.to_string())
     }
 
@@ -108,8 +110,7 @@ mod tests {
     #[test]
     fn a_script_is_sent_by_its_name_or_as_text_with_its_keys_and_arguments() {
         let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
-        let mut call = script.on(&["{a}1", "{a}2"]);
-        call.arg(7).text("x");
+        let call = script.on(&["{a}1", "{a}2"]).arg(7).text("x");
         let by_name = call.commands.first().expect("a command");
         let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";

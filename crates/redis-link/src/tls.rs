@@ -1,11 +1,8 @@
 //! TLS to Redis: which authorities are trusted, and which certificate is shown.
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
+use parking_lot::Mutex;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
     crypto::aws_lc_rs,
@@ -58,7 +55,7 @@ impl Tls {
     /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key
     /// are replaced one after the other.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let current = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = &mut *self.current.lock();
         let made = Content::read(&self.files, &self.program).and_then(|content| match current {
             Some(current) if current.content == content => Ok(None),
             _ => Ok(Some(Current { config: Arc::new(content.config(&self.program)?), content, told: None })),

@@ -3,11 +3,7 @@
 //! It answers every caller, because its users are toys on loopback. examples/accounts shows how a real service
 //! authenticates wxmint.
 
-use std::{
-    future::ready,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{future::ready, sync::Arc, time::Instant};
 
 use actix_web::{
     HttpResponse, guard,
@@ -15,13 +11,13 @@ use actix_web::{
     web::{self, Bytes, Data, Json, Path, ServiceConfig},
 };
 use futures_util::future::{LocalBoxFuture, join_all};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     journal::{Answered, Exchange},
     now,
-    state::lock,
     world::World,
 };
 
@@ -96,7 +92,7 @@ impl AccountBook {
 
     /// All users, the oldest first.
     pub fn users(&self) -> Vec<Account> {
-        lock(&self.0).clone()
+        self.0.lock().clone()
     }
 
     /// Changes what the user's tokens are to say, from the next login on; it is not checked here.
@@ -110,7 +106,7 @@ impl AccountBook {
     }
 
     fn change(&self, user_id: &str, change: impl FnOnce(&mut Account)) {
-        let mut users = lock(&self.0);
+        let mut users = self.0.lock();
         change(users.iter_mut().find(|account| account.user_id == user_id).expect("a user of the book"));
     }
 
@@ -129,7 +125,7 @@ impl AccountBook {
 
     fn check(&self, asked: Credentials) -> Value {
         let asked = Some(asked);
-        let users = lock(&self.0);
+        let users = self.0.lock();
         let user = users.iter().find(|account| account.credentials == asked);
         json!({"user_id": user.map(|account| &account.user_id)})
     }
@@ -152,14 +148,14 @@ impl AccountBook {
     }
 
     fn admit(&self, LoginCheck { user_id }: &LoginCheck) -> Option<Value> {
-        let users = lock(&self.0);
+        let users = self.0.lock();
         let user = users.iter().find(|account| account.user_id == *user_id && !account.shut_out)?;
         let claims = if user.claims.is_null() { json!({}) } else { user.claims.clone() };
         Some(json!({"claims": claims}))
     }
 
     fn find_or_make(&self, wanted: Account, is_wanted: fn(&Account, &Account) -> bool) -> (String, bool) {
-        let mut users = lock(&self.0);
+        let mut users = self.0.lock();
         if let Some(found) = users.iter().find(|account| is_wanted(account, &wanted)) {
             return (found.user_id.clone(), false);
         }
@@ -251,7 +247,7 @@ pub fn account_page_routes(
         let blocks = web::resource("/demo/blocks/{user_id}").app_data(Data::new(block));
         config
             .service(accounts.route(web::get().to(show)))
-            .service(blocks.route(web::put().to(block_user)).route(web::delete().to(unblock_user)));
+            .service(blocks.route(web::put().to(block_user)).route(web::delete().to(block_user)));
     }
 }
 
@@ -261,15 +257,8 @@ async fn show(book: Data<AccountBook>, known_of: Data<KnownOf>) -> Json<Value> {
     Json(json!({"accounts": accounts}))
 }
 
-async fn block_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
-    answer_act(block(&user, true).await)
-}
-
-async fn unblock_user(user: Path<String>, block: Data<Block>) -> HttpResponse {
-    answer_act(block(&user, false).await)
-}
-
-fn answer_act(done: bool) -> HttpResponse {
+async fn block_user(method: Method, user: Path<String>, block: Data<Block>) -> HttpResponse {
+    let done = block(&user, method == Method::PUT).await;
     HttpResponse::new(if done { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR })
 }
 
@@ -329,7 +318,7 @@ mod tests {
         let blocked = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&blocked);
         let block: Block = Arc::new(move |user, is_blocked| {
-            lock(&noted).push((user.to_owned(), is_blocked));
+            noted.lock().push((user.to_owned(), is_blocked));
             Box::pin(ready(true))
         });
         let known_of: KnownOf = Arc::new(|_| Box::pin(ready(Known::default())));
@@ -343,9 +332,9 @@ mod tests {
             assert_eq!(ask(method.clone()).await.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
         }
         assert_eq!(ask(Method::OPTIONS).await.headers().get("access-control-allow-methods"), None);
-        assert_eq!(*lock(&blocked), []);
+        assert_eq!(*blocked.lock(), []);
         assert_eq!([ask(Method::PUT).await.status(), ask(Method::DELETE).await.status()], [StatusCode::NO_CONTENT; 2]);
-        assert_eq!(*lock(&blocked), [("user-alice".to_owned(), true), ("user-alice".to_owned(), false)]);
+        assert_eq!(*blocked.lock(), [("user-alice".to_owned(), true), ("user-alice".to_owned(), false)]);
     }
 
     #[actix_web::test]

@@ -1,14 +1,14 @@
 //! The apps of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
 //! unionids are returned, of which Open Platform account they are, and which pages are published.
 
-use std::{str::FromStr, sync::Mutex};
+use std::str::FromStr;
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::state::lock;
 use wxmint_verify::ids::AppId;
 
 /// The pages of a mini program when the simulator starts. The first one is its home page.
@@ -121,45 +121,45 @@ impl Terms {
     }
 
     pub(super) fn takes(&self, app: usize, secret: &str) -> bool {
-        lock(&self.0)[app].secrets.iter().any(|taken| taken == secret)
+        self.0.lock()[app].secrets.iter().any(|taken| taken == secret)
     }
 
     pub(super) fn gives_unionid(&self, app: usize) -> bool {
-        lock(&self.0)[app].unionid
+        self.0.lock()[app].unionid
     }
 
     /// The unionid that the person has in the app, who has `unionid` in apps that were not moved.
     pub(super) fn unionid(&self, app: usize, unionid: &str) -> String {
-        match &lock(&self.0)[app].platform {
+        match &self.0.lock()[app].platform {
             Some(platform) => identifier(&format!("{platform}\0{unionid}")),
             None => unionid.to_owned(),
         }
     }
 
     pub(super) fn tells_unionid_at_once(&self, app: usize) -> bool {
-        !lock(&self.0)[app].unionid_by_userinfo
+        !self.0.lock()[app].unionid_by_userinfo
     }
 
     pub(super) fn repeats_session_keys(&self, app: usize) -> bool {
-        lock(&self.0)[app].repeats_session_keys
+        self.0.lock()[app].repeats_session_keys
     }
 
     pub(super) fn has_domain(&self, app: usize, host: &str) -> bool {
-        lock(&self.0)[app].domains.iter().any(|domain| domain == host)
+        self.0.lock()[app].domains.iter().any(|domain| domain == host)
     }
 
     pub(super) fn has_published(&self, app: usize, page: &str) -> bool {
-        lock(&self.0)[app].pages.iter().any(|published| published == page)
+        self.0.lock()[app].pages.iter().any(|published| published == page)
     }
 
     /// `None` if the app has not been published.
     pub(super) fn home_page(&self, app: usize) -> Option<String> {
-        lock(&self.0)[app].pages.first().cloned()
+        self.0.lock()[app].pages.first().cloned()
     }
 
     /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
     pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
-        let mut terms = lock(&self.0);
+        let mut terms = self.0.lock();
         let term = &mut terms[app];
         if let Some(secret) = change.secret {
             term.secrets.retain(|taken| *taken != secret);

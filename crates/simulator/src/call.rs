@@ -100,6 +100,15 @@ pub(super) struct Call<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
+impl<'a> Call<'a> {
+    /// The code of this name, which the call exchanges.
+    pub(super) fn code(&self, name: &str) -> Result<&'a str, Refusal> {
+        let code = self.params.first(name).ok_or(Refusal(41008))?;
+        let is_exchange = self.params.first("grant_type") == Some("authorization_code");
+        if is_exchange { Ok(code) } else { Err(Refusal(40002)) }
+    }
+}
+
 /// An answer of WeChat's with status 200.
 pub(super) struct Answer {
     pub(super) content_type: &'static str,

@@ -3,7 +3,7 @@
 mod codes;
 mod platform;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse, Resource, ResponseError, Route,
@@ -21,7 +21,6 @@ use super::{
     faults::Fault,
     mini_program_codes::is_page_path,
     now,
-    state::lock,
     user_data::{Handed, Wanted},
     virtual_payment::Payment,
     world::World,
@@ -31,7 +30,8 @@ const LONGEST_NAME: usize = 64;
 const LONGEST_SECRET: usize = 128;
 
 /// An error of the caller, with what to do about it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
 struct Mistake {
     status: StatusCode,
     said: String,
@@ -40,12 +40,6 @@ struct Mistake {
 impl Mistake {
     fn new(said: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, said: said.into() }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
     }
 }
 
@@ -226,7 +220,7 @@ async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) ->
         _ => return Err(Mistake::new("say either {\"revoke\":true} or {\"expire\":true}")),
     };
     let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
-    let ended = lock(&world.access_tokens).end(app, bad, now());
+    let ended = world.access_tokens.lock().end(app, bad, now());
     Ok(HttpResponse::Ok().json(json!({"ended": ended})))
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
-    state::{lock, random},
+    state::{hex, random},
     world::World,
 };
 
@@ -28,7 +28,7 @@ impl EncryptKey {
     }
 
     fn texts(&self) -> (String, String) {
-        (STANDARD.encode(self.key), self.iv.iter().map(|byte| format!("{byte:02x}")).collect())
+        (STANDARD.encode(self.key), hex(self.iv))
     }
 }
 
@@ -70,13 +70,13 @@ impl EncryptKeys {
 impl World {
     /// `key_info_list` of getuserencryptkey.
     pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
     }
 
     /// `getLatestUserKey` gives this to the mini program.
     pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let person = people.named(name, &self.apps);
         people.all[person].accounts[app].encrypt_keys.for_phone(renew, now)
     }

@@ -2,8 +2,6 @@
 //!
 //! Every answer has HTTP status 200. The order of missing parameters is a guess; each message was observed.
 
-use std::fmt::Write;
-
 use actix_web::http::Method;
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
@@ -11,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     call::{Answer, Call, Endpoint, Refusal},
-    state::{lock, random},
+    state::{hex, random},
     world::World,
 };
 
@@ -50,14 +48,16 @@ impl World {
     }
 
     fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let (app, code) = self.code_of_app(call, "js_code")?;
+        self.session_of(code, app, call.now)
+    }
+
+    /// The app whose AppID and secret a call has, and the code that is to be exchanged.
+    pub(super) fn code_of_app<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
-        let code = required("js_code", 41008)?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
-        let app = self.authenticated(appid, secret)?;
-        self.session_of(code, app, call.now)
+        let code = call.code(code)?;
+        Ok((self.authenticated(appid, secret)?, code))
     }
 
     /// The answer to the exchange of a login code.
@@ -81,7 +81,7 @@ impl World {
         let secret = text(&members, "secret").ok_or(Refusal(41004))?;
         let app = self.authenticated(appid, secret)?;
         let force = members.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
-        let issued = lock(&self.access_tokens).issue(app, force, call.now);
+        let issued = self.access_tokens.lock().issue(app, force, call.now);
         let (access_token, expires_in) = issued.ok_or(Refusal(45009))?;
         Ok(format!(r#"{{"access_token":"{access_token}","expires_in":{expires_in}}}"#))
     }
@@ -135,7 +135,7 @@ impl World {
     pub(super) fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
         let token = call.params.first("access_token").ok_or(Refusal(41001))?;
         let of_platform = |bad| self.component.as_ref().ok_or(bad)?.merchant_of_token(token, call.now);
-        Ok(lock(&self.access_tokens).app(token, call.now).or_else(of_platform)?)
+        Ok(self.access_tokens.lock().app(token, call.now).or_else(of_platform)?)
     }
 
     /// The openid, and the session_key that the caller has signed with.
@@ -230,12 +230,7 @@ fn escaped(session_key: &str) -> String {
 /// Lower-case hex of the HMAC-SHA256 of `data`. The key is session_key's base64 text and not its bytes.
 pub(super) fn signature(key: &str, data: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
-    let tag = hmac::sign(&key, data);
-    tag.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(hmac::sign(&key, data))
 }
 
 #[cfg(test)]

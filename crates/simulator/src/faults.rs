@@ -1,10 +1,11 @@
 //! The faults that tests switch on, and which request meets which fault.
 
-use std::{sync::Mutex, time::Duration};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{call::Endpoint, state::lock};
+use super::call::Endpoint;
 
 /// The longest delay or stall. Longer ones are of no use to a test, and keep sockets open.
 pub(super) const LONGEST: Duration = Duration::from_millis(MOST_MS);
@@ -159,12 +160,12 @@ impl Faults {
 
     /// Replaces all faults. Draws start again from the seed, so that a test meets the same faults each time.
     pub(super) fn replace(&self, list: Vec<Fault>) {
-        *lock(&self.state) = State { list, draws: SplitMix64(self.seed) };
+        *self.state.lock() = State { list, draws: SplitMix64(self.seed) };
     }
 
     /// The faults in force, each with its remaining uses.
     pub(super) fn list(&self) -> Vec<Fault> {
-        lock(&self.state).list.clone()
+        self.state.lock().list.clone()
     }
 
     /// Draws what happens to the next request to `path` for `app`: the first fault that occurs, and the sum of all
@@ -172,7 +173,7 @@ impl Faults {
     pub(super) fn draw(&self, path: &str, app: Option<&str>) -> Plan {
         let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
         let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let State { list, draws } = &mut *state;
         let is_due = |fault: &&mut Fault| {
             (fault.path == EVERY_PATH || fault.path == path) && fault.appid.as_deref().is_none_or(|id| Some(id) == app)

@@ -4,15 +4,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use actix_web::{http::Method, web::Bytes};
 use chrono::{DateTime, SecondsFormat, Utc};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
-use super::{call::Params, faults::Kind, state::lock};
+use super::{call::Params, faults::Kind};
 
 const KEPT: usize = 1000;
 /// Longer bodies are cut.
@@ -87,7 +87,7 @@ impl Journal {
         if let Some(answer) = &mut exchange.answer {
             answer.body.truncate(BODY_KEPT);
         }
-        let mut ring = lock(&self.ring);
+        let mut ring = self.ring.lock();
         ring.last += 1;
         if ring.entries.len() == KEPT {
             ring.entries.pop_front();
@@ -96,12 +96,12 @@ impl Journal {
     }
 
     pub(super) fn clear(&self) {
-        lock(&self.ring).entries.clear();
+        self.ring.lock().entries.clear();
     }
 
     /// The entries after number `since`, masked, and the `since` of the next request.
     pub(super) fn read(&self, since: u64) -> Value {
-        let ring = lock(&self.ring);
+        let ring = self.ring.lock();
         let first = ring.last + 1 - ring.entries.len() as u64;
         let numbered = (first..).zip(&ring.entries).filter(|(seq, _)| *seq > since);
         let entries: Vec<Value> = numbered.map(|(seq, kept)| kept.masked(seq)).collect();

@@ -16,7 +16,6 @@ use serde_json::{Map, Value};
 use super::{
     call::{Answer, Call, Refusal},
     endpoints::text,
-    state::lock,
     world::World,
 };
 
@@ -122,7 +121,7 @@ pub(super) fn is_page_path(page: &str) -> bool {
 impl World {
     pub(super) fn mini_program_code(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let app = self.app_of_token(call)?;
-        if !lock(&self.code_calls).count(app, call.now) {
+        if !self.code_calls.lock().count(app, call.now) {
             return Err(TOO_MANY);
         }
         let members: Map<String, Value> = serde_json::from_slice(call.body).map_err(|_| BAD_LENGTH)?;
@@ -205,7 +204,7 @@ mod tests {
     }
 
     fn access_token(world: &World, app: usize) -> String {
-        lock(&world.access_tokens).issue(app, false, now()).expect("a token").0
+        world.access_tokens.lock().issue(app, false, now()).expect("a token").0
     }
 
     fn good() -> Value {
@@ -355,7 +354,7 @@ mod tests {
         let body = good().to_string();
         let asked = |token: &str| errcode(&ask(&world, token, body.as_bytes(), now()));
         assert_eq!([asked(""), asked("x")], [41001, 40001]);
-        lock(&world.access_tokens).end(None, Bad::Expired, now());
+        world.access_tokens.lock().end(None, Bad::Expired, now());
         assert_eq!(asked(&token), 42001);
     }
 

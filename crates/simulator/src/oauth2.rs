@@ -9,7 +9,7 @@ use super::{
     apps::{Kind, identifier},
     call::{Call, Refusal, with_raw_controls},
     people::{Account, Person, Purpose, Scope},
-    state::{alphanumeric, lock},
+    state::alphanumeric,
     world::World,
 };
 
@@ -44,19 +44,13 @@ impl Scope {
 impl World {
     /// `/sns/oauth2/access_token`
     pub(super) fn oauth2(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
-        let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
-        let code = required("code", 41008)?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
-        let app = self.authenticated(appid, secret)?;
+        let (app, code) = self.code_of_app(call, "code")?;
         self.grant_of(code, app, call.now)
     }
 
     /// The answer to the exchange of a code of OAuth2.
     pub(super) fn grant_of(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<String, Refusal> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let is_oauth2 = |purpose| matches!(purpose, Purpose::Oauth2(_));
         let (person, purpose) = people.spend(code, is_oauth2, app, None, now)?;
         let (person, scope) = match purpose {
@@ -80,7 +74,7 @@ impl World {
                 answer["unionid"] = info["unionid"].clone();
             }
         }
-        let mut grants = lock(&self.grants);
+        let mut grants = self.grants.lock();
         if grants.0.len() >= MANY_TOKENS {
             grants.0.clear();
         }
@@ -92,7 +86,7 @@ impl World {
     pub(super) fn user_info(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (token, openid) = (required("access_token", 41001)?, required("openid", 41009)?);
-        let grants = lock(&self.grants);
+        let grants = self.grants.lock();
         let (of, scope, info) = grants.0.get(token).ok_or(Refusal(40001))?;
         match (of == openid, scope) {
             (false, _) => Err(Refusal(40003)),

@@ -18,7 +18,7 @@ use std::{
     fmt,
     str::FromStr,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -29,14 +29,12 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use wxmint_verify::ids::AppId;
 
 use self::merchants::{Merchant, Pending};
-use super::{
-    access_tokens::{AccessTokens, Bad},
-    state::lock,
-};
+use super::access_tokens::{AccessTokens, Bad};
 
 /// The last of the 43 characters holds two bits more than the key, and WeChat's console lets them be anything.
 const KEY_ENGINE: GeneralPurpose = GeneralPurpose::new(
@@ -132,10 +130,6 @@ impl Component {
         Arc::new(Self { platform, state: Mutex::new(state), has_started: AtomicBool::new(false) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
     /// Pushes tickets from now on. Each worker of the server calls it, and the first one does it.
     pub(super) fn start(self: &Arc<Self>) {
         if !self.has_started.swap(true, Ordering::Relaxed) {
@@ -144,7 +138,7 @@ impl Component {
     }
 
     pub(super) fn change(&self, push_to: Option<String>, pushing: Option<bool>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(push_to) = push_to {
             state.push_to = Some(push_to).filter(|push_to| !push_to.is_empty());
         }
@@ -153,18 +147,18 @@ impl Component {
 
     /// Ends the component's tokens, or those of all merchants, before they expire, and returns their number.
     pub(super) fn end_tokens(&self, of_merchants: bool, how: Bad, now: DateTime<Utc>) -> usize {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if of_merchants { state.merchant_tokens.end(None, how, now) } else { state.tokens.end(None, how, now) }
     }
 
     /// The app whose merchant's token this is.
     pub(super) fn merchant_of_token(&self, token: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
-        self.state().merchant_tokens.app(token, now)
+        self.state.lock().merchant_tokens.app(token, now)
     }
 
     /// As the control API shows it.
     pub(super) fn show(&self) -> Value {
-        let state = self.state();
+        let state = self.state.lock();
         let merchant = |merchant: &Merchant| json!({"appid": merchant.appid, "refresh_token": merchant.refresh_token});
         json!({
             "component_appid": self.platform.component_appid.as_str(),

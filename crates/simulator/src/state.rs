@@ -1,6 +1,4 @@
-//! Random values and locks.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! Random values, and bytes as text.
 
 /// Random letters and digits. Some are slightly more frequent, because 256 is no multiple of 62, which is harmless.
 pub(super) fn alphanumeric(length: usize) -> String {
@@ -8,6 +6,11 @@ pub(super) fn alphanumeric(length: usize) -> String {
     let mut bytes = vec![0; length];
     fill(&mut bytes);
     bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
+}
+
+/// In lower-case hexadecimal digits.
+pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(super) fn random<const N: usize>() -> [u8; N] {
@@ -18,9 +21,4 @@ pub(super) fn random<const N: usize>() -> [u8; N] {
 
 fn fill(bytes: &mut [u8]) {
     aws_lc_rs::rand::fill(bytes).expect("the system's random generator works once it has been seeded");
-}
-
-/// Locks, even after a panic of another thread, because the simulator should go on.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

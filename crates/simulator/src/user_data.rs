@@ -10,7 +10,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{call::with_raw_controls, people::Account, state::random, world::World};
+use super::{
+    call::with_raw_controls,
+    people::Account,
+    state::{hex, random},
+    world::World,
+};
 
 /// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;
@@ -125,8 +130,7 @@ impl Signed {
     fn new(mut members: Members, session_key: &str) -> Self {
         members.retain(|(name, _)| !["openId", "unionId", "watermark"].contains(&name.as_str()));
         let raw_data = object(&members);
-        let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{raw_data}{session_key}").as_bytes());
-        let signature = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{raw_data}{session_key}").as_bytes()));
         Self { raw_data, signature }
     }
 }
@@ -286,8 +290,7 @@ mod tests {
         let handed = hand(&world, json!({"kind": "user_info", "members": {"nickName": "😀"}})).expect("handed over");
         let signed = handed.signed.expect("a signature");
         let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{}{current}", signed.raw_data).as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(signed.signature, hash);
+        assert_eq!(signed.signature, hex(hash));
         let raw: Value = serde_json::from_str(&signed.raw_data).expect("JSON");
         assert_eq!(raw["nickName"], "😀");
         assert!(!["openId", "unionId", "watermark"].iter().any(|name| signed.raw_data.contains(name)));

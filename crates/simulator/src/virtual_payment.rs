@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     call::{Call, Refusal},
     endpoints::{signature, text},
+    state::hex,
     world::World,
 };
 
@@ -34,7 +35,7 @@ impl World {
     /// The key that the business signs payments with. It follows from the AppID, and is the same after a restart.
     pub(super) fn app_key(&self, app: usize) -> String {
         let hash = digest::digest(&digest::SHA256, format!("app key\0{}", self.apps[app].id).as_bytes());
-        hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.as_ref()[..16])
     }
 
     fn pay_sig(&self, app: usize, uri: &str, body: &str) -> String {

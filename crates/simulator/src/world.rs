@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{
@@ -23,7 +24,6 @@ use super::{
     oauth2::Grants,
     people::{Account, People, Person, Purpose},
     platform::{Component, Platform},
-    state::lock,
 };
 
 /// The options of a [`World`].
@@ -123,7 +123,7 @@ impl World {
             Endpoint::Code2Session | Endpoint::Oauth2 | Endpoint::ComponentCode2Session | Endpoint::ComponentOauth2
         );
         if let (true, Some(code)) = (exchanges, login_code) {
-            lock(&self.people).code_arrived(code);
+            self.people.lock().code_arrived(code);
         }
     }
 
@@ -135,14 +135,14 @@ impl World {
         app: usize,
         minted: DateTime<Utc>,
     ) -> Vec<String> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         people.forget_old_codes(now());
         names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
     }
 
     /// Exchanges a login code for a new session_key. The old one is invalid from now on, unless the app repeats keys.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
@@ -160,28 +160,28 @@ impl World {
         openid: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<String, Refusal> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let (person, _) = people.spend(code, |purpose| purpose == Purpose::Phone, app, openid, now)?;
         Ok(people.all[person].phone.clone())
     }
 
     /// The session_key of the person with this openid in the app; the outer `None` if there is no such person.
     pub(super) fn session_key(&self, openid: &str, app: usize) -> Option<Option<String>> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let (of_app, account) = people.account(openid)?;
         (of_app == app).then(|| account.session_key.clone())
     }
 
     /// Replaces the session_key `old` by a new one, unless it has been replaced meanwhile.
     pub(super) fn renew_session_key(&self, openid: &str, old: &str) -> Option<String> {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let (_, account) = people.account(openid)?;
         (account.session_key.as_deref() == Some(old)).then(|| account.renew_session_key())
     }
 
     /// A person's phone number and account in the app. The person is created if the name is new.
     pub(super) fn phone(&self, name: &str, app: usize) -> (String, Account) {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let person = people.named(name, &self.apps);
         let person = &people.all[person];
         (person.phone.clone(), person.accounts[app].clone())
@@ -189,7 +189,7 @@ impl World {
 
     /// Blocks or unblocks a person, or gives them a phone number. The person is created if the name is new.
     pub(super) fn change_person(&self, name: &str, blocked: Option<bool>, phone: Option<String>) -> Value {
-        let mut people = lock(&self.people);
+        let mut people = self.people.lock();
         let person = people.named(name, &self.apps);
         let person = &mut people.all[person];
         person.blocked = blocked.unwrap_or(person.blocked);
@@ -201,7 +201,7 @@ impl World {
 
     /// All people, the oldest first.
     pub(super) fn people(&self) -> Vec<Value> {
-        lock(&self.people).all.iter().map(|person| self.show(person)).collect()
+        self.people.lock().all.iter().map(|person| self.show(person)).collect()
     }
 
     /// A person as the control API shows them.
@@ -221,7 +221,7 @@ impl World {
         json!({
             "requests": BTreeMap::from(Endpoint::ALL.map(counted)),
             "exchanges_ok": self.exchanges_ok.load(Ordering::Relaxed),
-            "exchanges_by_code": lock(&self.people).repeated_codes(),
+            "exchanges_by_code": self.people.lock().repeated_codes(),
         })
     }
 
@@ -229,8 +229,8 @@ impl World {
     pub(super) fn reset(&self) {
         self.faults.replace(Vec::new());
         self.journal.clear();
-        lock(&self.people).forget_codes();
-        *lock(&self.code_calls) = CallsInMinute::default();
+        self.people.lock().forget_codes();
+        *self.code_calls.lock() = CallsInMinute::default();
         self.requests.iter().chain([&self.exchanges_ok]).for_each(|count| count.store(0, Ordering::Relaxed));
     }
 }

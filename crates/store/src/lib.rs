@@ -253,13 +253,6 @@ pub enum Recorded {
     Newcomer,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionKeys {
-    pub current: Sealed,
-    /// Kept for [`PREVIOUS_KEY_TTL`] after it was replaced.
-    pub previous: Option<Sealed>,
-}
-
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
 pub trait Store:
@@ -278,7 +271,9 @@ pub trait Store:
     /// `None` for a person who is not bound, or not yet.
     async fn binding(&self, person: &Person) -> Result<Option<Binding>>;
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>>;
+    /// The current session key, if there is one, and behind it the one that it replaced less than [`PREVIOUS_KEY_TTL`]
+    /// ago.
+    async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>>;
 
     /// Counts an event, unless the limit is reached.
     async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>>;

@@ -38,7 +38,7 @@ pub struct TooMany {
 
 /// How many events of one kind there were, in each part of a period. Parts are numbered from 1970 on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<u64, u32>);
+pub struct Counts(pub BTreeMap<u64, u32>);
 
 /// An event that was counted, by the number of its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +94,6 @@ impl Rate {
 }
 
 impl Counts {
-    pub fn new(counts: impl Iterator<Item = (u64, u32)>) -> Self {
-        Self(counts.collect())
-    }
-
     /// The part that must be over a period ago before there are fewer than `burst` events.
     fn last_in_the_way(&self, burst: u32) -> Option<u64> {
         let mut left: u32 = self.0.values().sum();

@@ -1,10 +1,8 @@
 //! Checks passwords on tokio's threads for blocking work, a few at once, so that the event loops never wait for a hash.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use wxmint_ids::UserId;
 
@@ -71,17 +69,13 @@ impl Hashing {
             // Held until the hash is there, also if the caller has given up.
             let _turn = turn;
             lower_priority();
-            let mut workspace = hashing.workspaces().pop().unwrap_or_default();
+            let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
             let matches = candidate.user.hash.matches(&password, &mut workspace);
-            hashing.workspaces().push(workspace);
+            hashing.workspaces.lock().push(workspace);
             matches.map(|matches| (matches & candidate.counts).then(|| candidate.user.id.clone()))
         });
         let answer = hashed.await.map_err(|error| busy(&error.to_string()))?;
         answer.map_err(busy)
-    }
-
-    fn workspaces(&self) -> impl std::ops::DerefMut<Target = Vec<Workspace>> {
-        self.workspaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +137,7 @@ mod tests {
         let [alice, bob] = waiting;
         assert_eq!(alice.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
         assert_eq!(bob.await.expect("no panic"), Ok(None));
-        assert_eq!(hashing.workspaces().len(), 1, "one was enough for both");
+        assert_eq!(hashing.workspaces.lock().len(), 1, "one was enough for both");
     }
 
     #[tokio::test]
@@ -154,7 +148,7 @@ mod tests {
         assert_eq!(refused.reason, "a password waited too long to be checked");
         drop(turn);
         yield_now().await;
-        assert_eq!((hashing.turns.available_permits(), hashing.workspaces().len()), (1, 0));
+        assert_eq!((hashing.turns.available_permits(), hashing.workspaces.lock().len()), (1, 0));
         assert_eq!(hashing.places.available_permits(), 1 + WAITING);
     }
 

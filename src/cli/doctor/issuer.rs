@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use futures_util::future::{join3, join4};
+use futures_util::future::join3;
 use ipnet::IpNet;
 use wxmint_store::Redis;
 
 use super::{
-    Tells, accounts, faulty, platform,
+    Tells, accounts, faulty,
     published::{self, Web},
     remarked, wechat,
 };
@@ -28,8 +28,7 @@ use crate::{
 
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
-    let of_platform = if is_set("WXMINT_PLATFORM_FILE") { &[platform::CHECK][..] } else { &[] };
-    let names = [&["settings"], &files(doors)[..], &REDIS_CHECKS, &wechat::CHECKS, of_platform, &["accounts"]].concat();
+    let names = [&["settings"], &files(doors)[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
     names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
 }
 
@@ -81,17 +80,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
         let wechat = async { tell(wechat::examine(&settings).await) };
         join3(accounts, published, wechat).await;
     };
-    let merchants = async {
-        if settings.platform_file.is_none() {
-            return;
-        }
-        tell(vec![match (issuer.as_ref().map(|issuer| issuer.platform()), &redis) {
-            (Ok(Some(of)), Ok(Some(redis))) => platform::examine(of, redis).await,
-            (Err(_), _) => Finding::unchecked(platform::CHECK, "a file that the settings name cannot be used"),
-            _ => Finding::unchecked(platform::CHECK, "Redis keeps the ticket"),
-        }]);
-    };
-    join4(files, redis_checked, web, merchants).await;
+    join3(files, redis_checked, web).await;
 }
 
 fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Finding> {

@@ -5,10 +5,9 @@
 
 mod accounts;
 mod issuer;
-mod platform;
 mod published;
 mod sidecar;
-mod wechat;
+pub(crate) mod wechat;
 
 use std::{
     collections::BTreeMap,

@@ -90,7 +90,7 @@ pub(super) fn clock(name: &'static str, whose: &str, date: Option<DateTime<Utc>>
 }
 
 /// The address that WeChat has seen.
-pub(super) fn address_in(errmsg: &str) -> Option<&str> {
+pub(crate) fn address_in(errmsg: &str) -> Option<&str> {
     errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
 }
 

@@ -94,8 +94,7 @@ fn act<T>(
     step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
 ) -> Result<T, Failure> {
     let redis = open()?;
-    let format = read_one(&LOG_FORMAT, variables())?;
-    init_log(format, &read_one(&AUDIT, variables())?)?;
+    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
 
     let operator = Operator { store: &redis };
     let outcome = run_to_end(async {

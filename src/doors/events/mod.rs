@@ -50,7 +50,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     in_demo: None,
 };
 
-/// What the handlers need.
+/// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Events>);
 
 struct Events {

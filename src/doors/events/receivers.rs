@@ -1,12 +1,9 @@
 //! The receivers of events, holders of a secret with the right `events`, and their places.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Events;
@@ -17,8 +14,8 @@ use crate::{
 };
 
 impl Events {
-    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the secret
-    /// is an operator's, and refusals are audited as counts.
+    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the
+    /// secret is an operator's, and refusals are audited as counts.
     pub(super) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
         let holder = shown.as_ref().ok().and_then(|token| self.tokens.of(token));
@@ -46,7 +43,7 @@ pub(super) struct Polls(Mutex<HashMap<String, Arc<Semaphore>>>);
 impl Polls {
     /// A place for one poll and its answer, until it is dropped.
     pub(super) fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.0.lock();
         let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
         Arc::clone(of_one).try_acquire_owned().map_err(|_| {
             let detail = format!(

@@ -3,11 +3,11 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Mutex,
     time::Instant,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use wxmint_ids::AppId;
 use wxmint_store::DEVICE_TTL;
 
-use crate::telemetry::recent::{Hour, first, lock};
+use crate::telemetry::recent::{Hour, first};
 
 pub(super) struct Scans {
     begun: Instant,
@@ -85,7 +85,7 @@ impl Default for Scans {
 impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
     pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let mut before = std::mem::take(&mut known.clients);
         for (id, name) in clients {
             let open = before.remove(&id).unwrap_or_default().open;
@@ -100,7 +100,7 @@ impl Scans {
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
     pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };
         let second = self.begun.elapsed().as_secs();
@@ -116,7 +116,7 @@ impl Scans {
 
     pub(super) fn of_last_hour(&self, now: DateTime<Utc>) -> LastScans {
         let begun = now - TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         // Read now, so that no thread counts in a later second than this one.
         let second = self.begun.elapsed().as_secs();
         let first = i64::try_from(60 * first(second / 60)).unwrap_or(i64::MAX);
@@ -231,7 +231,7 @@ mod tests {
             repeated: once,
         };
         assert_eq!(clients, [one("shop-web", [1, 3, 1]), one("tv", [0; 3])]);
-        assert!(lock(&scans.known).until(3600).iter().all(|client| client.asked == 0), "an hour later");
+        assert!(scans.known.lock().until(3600).iter().all(|client| client.asked == 0), "an hour later");
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         count();
         assert_eq!(["shop-web", "tv"].map(asked), [Some(1), None]);
         are(&scans, &["shop-web", "tv"]);
-        let shown = lock(&scans.known).until(0);
+        let shown = scans.known.lock().until(0);
         assert_eq!(shown.iter().map(|client| (client.asked, client.open)).collect::<Vec<_>>(), [(2, 2), (0, 0)]);
     }
 }

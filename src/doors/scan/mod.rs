@@ -87,7 +87,7 @@ const LOOKED: Activity = Activity::AtDoor("Device Look", "device_look");
 const APPROVED: Activity = Activity::AtDoor("Device Approval", "device_approval");
 const DENIED: Activity = Activity::AtDoor("Device Denial", "device_denial");
 
-/// What the handlers need.
+/// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 struct Scan {

@@ -123,7 +123,7 @@ impl Bed {
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
         let wechat = &self.replicas[replica];
-        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault), platform: None }
+        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault), exchange: None }
             .with(&self.app, &new_attempt(), async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
             .await
     }
@@ -133,7 +133,7 @@ impl Bed {
             wechat: &self.replicas[replica],
             store: &self.shelf,
             vault: Arc::clone(&self.vault),
-            platform: None,
+            exchange: None,
         }
     }
 

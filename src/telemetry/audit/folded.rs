@@ -1,11 +1,9 @@
 //! Events that strangers can cause without end are told as counts.
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use super::{Event, Origin, Several};
 
@@ -29,7 +27,7 @@ struct Kind {
 impl Folded {
     /// The event, if it is to be told now.
     pub(super) fn admit(&self, who: &str, mut event: Event, now: DateTime<Utc>) -> Option<Event> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.0.lock();
         let mut key = key(&event, who);
         let most = if event.refused.is_some() { MOST } else { 2 * MOST };
         if kinds.len() >= most && !kinds.contains_key(&key) {
@@ -57,7 +55,7 @@ impl Folded {
 
     /// The events that wait and whose minute is over.
     pub(super) fn due(&self, now: DateTime<Utc>) -> Vec<Event> {
-        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = self.0.lock();
         let mut due = Vec::new();
         kinds.retain(|_, kind| {
             if !is_over(kind.told, now) {
@@ -123,7 +121,7 @@ mod tests {
         assert_eq!(told, [Several { count: 2, first: at(1), last: at(59) }]);
         assert!(!admitted("a", 61), "at most one a minute");
         assert_eq!([folded.due(at(120)).len(), folded.due(at(200)).len()], [1, 0]);
-        assert!(folded.0.lock().expect("not poisoned").is_empty());
+        assert!(folded.0.lock().is_empty());
     }
 
     /// Whoever guesses a secret for alice thirty times and then once for bob has not guessed for bob thirty-one times.
@@ -162,7 +160,7 @@ mod tests {
             assert!(told.user.is_some());
         }
         assert!(folded.admit("token 1", logout(), now).is_none(), "repeated, it is folded all the same");
-        assert!(folded.0.lock().expect("not poisoned").len() <= 2 * MOST + 1);
+        assert!(folded.0.lock().len() <= 2 * MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
         assert!(due.iter().filter(|event| event.activity == Activity::Logout).all(|event| event.user.is_some()));
     }

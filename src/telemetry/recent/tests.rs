@@ -80,7 +80,7 @@ fn no_flood_of_one_kind_of_event_makes_another_kind_forgotten() {
         (0..MOST).for_each(|_| recent.keep(Whose::User("other".parse().expect("a user")), None, kinds[spared].clone()));
         assert_eq!(told(&[]), []);
     }
-    assert!(recent.rooms.iter().all(|room| lock(room).len() == MOST));
+    assert!(recent.rooms.iter().all(|room| room.lock().len() == MOST));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     error::Error,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample},
 };
+use parking_lot::Mutex;
 use tokio::runtime::{self, Runtime};
 use wxmint_ids::unprintable;
 use wxmint_upstream::{Tls, Upstream};
@@ -106,7 +107,7 @@ impl HttpClient for Collector {
 
 impl Collector {
     fn warn(&self, reason: &str) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         if warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
             *warned = Some(Instant::now());
             tracing::warn!(reason, "traces do not reach the collector, and are lost");
@@ -145,7 +146,7 @@ impl ShouldSample for Bounded {
 
 impl Bounded {
     fn has_room(&self, now: Instant, of_caller: bool) -> bool {
-        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lately = self.lately.lock();
         while lately.front().is_some_and(|(at, _)| *at + Duration::from_secs(1) <= now) {
             lately.pop_front();
         }

@@ -25,9 +25,7 @@ async fn server() -> (RedisServer, Rc<Link>) {
 #[tokio::test(flavor = "local")]
 async fn commands_of_one_call_and_two_calls_are_answered_together_in_their_order() {
     let (server, link) = server().await;
-    let mut call = Call::of("INCR", "n");
-    call.cmd("INCR").arg("n");
-    assert_eq!(link.run::<(u8, u8)>("count", call).await, Ok((1, 2)));
+    assert_eq!(link.run::<(u8, u8)>("count", Call::of("INCR", "n").cmd("INCR").arg("n")).await, Ok((1, 2)));
     let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
     let link = link_with(&server.url_through(proxy.port()), Confirm::Replicas(0));
     write(&link, "connected").await.expect("answered");
@@ -40,9 +38,7 @@ async fn commands_of_one_call_and_two_calls_are_answered_together_in_their_order
 async fn a_script_that_the_server_does_not_know_is_sent_as_text() {
     let (server, link) = server().await;
     for _ in 0..2 {
-        let mut call = TWICE.on(&["key"]);
-        call.arg(21).cmd("GET").arg("key");
-        assert_eq!(link.run("twice", call).await, Ok((42, None::<String>)));
+        assert_eq!(link.run("twice", TWICE.on(&["key"]).arg(21).cmd("GET").arg("key")).await, Ok((42, None::<String>)));
         server.command::<()>(&["SCRIPT", "FLUSH"]);
     }
 }
@@ -50,9 +46,7 @@ async fn a_script_that_the_server_does_not_know_is_sent_as_text() {
 #[tokio::test(flavor = "local")]
 async fn what_may_wait_goes_with_the_next_pair_of_calls() {
     let (server, link) = server().await;
-    let mut script = TWICE.on(&["key"]);
-    script.arg(21);
-    link.later(script);
+    link.later(TWICE.on(&["key"]).arg(21));
     link.later(set("later"));
     let both: Result<(Value, u8), _> = link.run_both("count", set("a"), Call::of("INCR", "n")).await;
     assert_eq!((both, is_there(&link, "later").await), (Ok((Value::Okay, 1)), Ok(true)));

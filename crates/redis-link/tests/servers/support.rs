@@ -87,9 +87,7 @@ pub(crate) fn link_with(url: &str, confirm: Confirm) -> Rc<Link> {
 
 /// Sets a key to 1. The call may run twice.
 pub(crate) fn set(key: &str) -> Call {
-    let mut call = Call::of("SET", key);
-    call.arg(1);
-    call
+    Call::of("SET", key).arg(1)
 }
 
 pub(crate) async fn write(link: &Link, key: &str) -> Result<(), Error> {

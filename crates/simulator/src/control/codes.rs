@@ -8,14 +8,12 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    super::{
-        apps::Kind,
-        now,
-        people::{Purpose, Scope},
-        world::World,
-    },
-    Mistake, app, check_name,
+use super::{Mistake, app, check_name};
+use crate::{
+    apps::Kind,
+    now,
+    people::{Purpose, Scope},
+    world::World,
 };
 
 const MOST_CODES: usize = 10_000;

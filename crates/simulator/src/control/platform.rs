@@ -9,18 +9,16 @@ use actix_web::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    super::{
-        access_tokens::Bad,
-        now,
-        platform::{
-            Component,
-            login_page::can_authorize,
-            pushes::{Push, Received, is_receiver},
-        },
-        world::World,
+use super::{Mistake, Nothing, app, resource};
+use crate::{
+    access_tokens::Bad,
+    now,
+    platform::{
+        Component,
+        login_page::can_authorize,
+        pushes::{Push, Received, is_receiver},
     },
-    Mistake, Nothing, app, resource,
+    world::World,
 };
 
 pub(super) fn routes(config: &mut ServiceConfig) {

@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{
-        apps::Kind,
-        call::{Call, Refusal, with_raw_controls},
-        endpoints::{json_object, text},
-        world::World,
-    },
     COMPONENT, Component, State, TICKET_LIFE,
     merchants::{Merchant, PRE_AUTH_CODE_LIFE},
+};
+use crate::{
+    apps::Kind,
+    call::{Call, Refusal, with_raw_controls},
+    endpoints::{json_object, text},
+    world::World,
 };
 
 const MOST_LISTED: u64 = 500;
@@ -25,7 +25,7 @@ impl World {
     /// is there. The one before it stays valid for 5 minutes.
     pub(in super::super) fn component_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.component_by_secret(call, "component_appsecret")?;
-        let mut state = component.state();
+        let mut state = component.state.lock();
         state.check_ticket(text(&members, "component_verify_ticket"), call.now)?;
         let (token, expires_in) = state.tokens.issue_new(COMPONENT, call.now);
         Ok(json!({"component_access_token": token, "expires_in": expires_in}).to_string())
@@ -42,7 +42,7 @@ impl World {
     pub(in super::super) fn pre_auth_code(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, _) = self.asking_component(call)?;
         let expires = call.now + PRE_AUTH_CODE_LIFE;
-        let code = component.state().pre_auth_codes.mint("preauthcode", (), expires, call.now);
+        let code = component.state.lock().pre_auth_codes.mint("preauthcode", (), expires, call.now);
         Ok(json!({"pre_auth_code": code, "expires_in": PRE_AUTH_CODE_LIFE.num_seconds()}).to_string())
     }
 
@@ -50,7 +50,7 @@ impl World {
     pub(in super::super) fn query_auth(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let code = text(&members, "authorization_code").ok_or(Refusal(61010))?;
-        let mut state = component.state();
+        let mut state = component.state.lock();
         let app = state.authorization_codes.spend(code, call.now).ok_or(Refusal(61010))?;
         let mut info = self.authorization(state.merchant(app).map_err(|_| Refusal(61010))?);
         let (token, expires_in) = state.merchant_tokens.issue_new(app, call.now);
@@ -61,7 +61,7 @@ impl World {
     /// `/cgi-bin/component/api_authorizer_token`: a new token at each call, as of the component's own.
     pub(in super::super) fn authorizer_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
-        let (app, mut state) = (self.authorizer(&members)?, component.state());
+        let (app, mut state) = (self.authorizer(&members)?, component.state.lock());
         let refresh_token = state.merchant(app)?.refresh_token.clone();
         if text(&members, "authorizer_refresh_token") != Some(&refresh_token) {
             return Err(Refusal(61023));
@@ -81,7 +81,7 @@ impl World {
         if !(1..=MOST_LISTED).contains(&count) {
             return Err(Refusal(40097));
         }
-        let state = component.state();
+        let state = component.state.lock();
         let page = state.merchants.iter().skip(offset as usize).take(count as usize);
         let listed = page.map(|Merchant { appid, refresh_token, since, .. }| {
             json!({"authorizer_appid": appid, "refresh_token": refresh_token, "auth_time": since.timestamp()})
@@ -92,7 +92,7 @@ impl World {
     /// `/cgi-bin/component/api_get_authorizer_info`
     pub(in super::super) fn authorizer_info(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
-        let state = component.state();
+        let state = component.state.lock();
         let merchant = state.merchant(self.authorizer(&members)?)?;
         let is_mini_program = self.apps[merchant.app].kind == Kind::MiniProgram;
         let mut info = json!({
@@ -128,13 +128,10 @@ impl World {
     fn code_of_merchant<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let component = self.component_of_token(call)?;
         let appid = call.params.first("appid").ok_or(Refusal(41002))?;
-        let code = call.params.first(code).ok_or(Refusal(41008))?;
-        if call.params.first("grant_type") != Some("authorization_code") {
-            return Err(Refusal(40002));
-        }
+        let code = call.code(code)?;
         self.component_named(call.params.first("component_appid"))?;
         let app = self.app(appid).ok_or(Refusal(61003))?;
-        component.state().merchant(app)?;
+        component.state.lock().merchant(app)?;
         Ok((app, code))
     }
 
@@ -160,7 +157,7 @@ impl World {
     fn component_of_token(&self, call: &Call<'_>) -> Result<&Arc<Component>, Refusal> {
         let token = call.params.first("component_access_token").ok_or(Refusal(41001))?;
         let component = self.component.as_ref().ok_or(Refusal(40001))?;
-        component.state().tokens.app(token, call.now)?;
+        component.state.lock().tokens.app(token, call.now)?;
         Ok(component)
     }
 

@@ -6,7 +6,8 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{super::state::random, Platform};
+use super::Platform;
+use crate::state::{hex, random};
 
 /// WeChat pads to this length, although the cipher's blocks have 16 bytes.
 const PADDED_TO: usize = 32;
@@ -77,6 +78,5 @@ pub fn push_xml(component_appid: &str, created: i64, info_type: &str, members: &
 /// Lower-case hex of the SHA-1 of the sorted parts.
 fn signature(parts: &mut [&str]) -> String {
     parts.sort_unstable();
-    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()))
 }

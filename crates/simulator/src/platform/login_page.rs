@@ -9,16 +9,13 @@ use actix_web::{
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    super::{
-        apps::Kind,
-        call::Params,
-        now,
-        oauth2_pages::{back_to, choice, links, mistake},
-        world::World,
-    },
-    merchants::CODE_LIFE,
-    pushes::is_receiver,
+use super::{merchants::CODE_LIFE, pushes::is_receiver};
+use crate::{
+    apps::Kind,
+    call::Params,
+    now,
+    oauth2_pages::{back_to, choice, links, mistake},
+    world::World,
 };
 
 const PATH: &str = "/cgi-bin/componentloginpage";
@@ -48,7 +45,7 @@ fn page(request: &HttpRequest, world: &World) -> HttpResponse {
     let component = world.component.as_ref().filter(|known| known.platform.component_appid.as_str() == is_named);
     let Some(component) = component else { return mistake("AppID 参数错误", 40013) };
     let (pre_auth_code, back) = (given("pre_auth_code"), given("redirect_uri"));
-    if component.state().pre_auth_codes.place(pre_auth_code, now).is_none() {
+    if component.state.lock().pre_auth_codes.place(pre_auth_code, now).is_none() {
         return mistake(SPENT, 61009);
     }
     if !is_receiver(back) {
@@ -57,7 +54,7 @@ fn page(request: &HttpRequest, world: &World) -> HttpResponse {
     let may = |app: &usize| can_authorize(world.apps[*app].kind, given("auth_type"));
     let Some(appid) = params.first("authorizer") else { return which(request, world, may) };
     let Some(app) = world.app(appid).filter(may) else { return mistake("AppID 参数错误", 40013) };
-    if component.state().pre_auth_codes.spend(pre_auth_code, now).is_none() {
+    if component.state.lock().pre_auth_codes.spend(pre_auth_code, now).is_none() {
         return mistake(SPENT, 61009);
     }
     let (push, code) = component.authorize(app, appid, pre_auth_code, now);

@@ -2,11 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    super::{access_tokens::Bad, call::Refusal, state::alphanumeric},
-    Component, State,
-    pushes::Push,
-};
+use super::{Component, State, pushes::Push};
+use crate::{access_tokens::Bad, call::Refusal, state::alphanumeric};
 
 /// The life of an authorization code.
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
@@ -59,7 +56,7 @@ impl Component {
         pre_auth_code: &str,
         now: DateTime<Utc>,
     ) -> (Push, String) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let refresh_token = format!("refreshtoken@@@{}", alphanumeric(43));
         let merchant = Merchant { app, appid: appid.to_owned(), refresh_token, since: now };
         let info_type = match state.merchants.iter_mut().find(|merchant| merchant.app == app) {
@@ -85,7 +82,7 @@ impl Component {
 
     /// The app takes its authorisation back, and its tokens end. `None` if it had not authorised.
     pub(in super::super) fn leave(&self, app: usize, now: DateTime<Utc>) -> Option<Push> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let place = state.merchants.iter().position(|merchant| merchant.app == app)?;
         let Merchant { appid, .. } = state.merchants.remove(place);
         state.merchant_tokens.end(Some(app), Bad::Unknown, now);

@@ -10,10 +10,10 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
-    super::{now, state::alphanumeric},
     Component, TICKET_REMEMBERED,
     envelope::{push_xml, seal_push},
 };
+use crate::{now, state::alphanumeric};
 
 const TICKET: &str = "component_verify_ticket";
 const TICKET_EVERY: TimeDelta = TimeDelta::minutes(10);
@@ -58,13 +58,13 @@ impl Component {
     pub(in super::super) async fn push_ticket(&self) -> Received {
         let (now, ticket) = (now(), format!("ticket@@@{}", alphanumeric(80)));
         {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             state.tickets.retain(|(_, pushed)| now - *pushed < TICKET_REMEMBERED);
             state.tickets.push((ticket.clone(), now));
         }
         let message = self.message(TICKET, None, &[("ComponentVerifyTicket", &ticket)], now);
         let received = self.push(message).await;
-        self.state().tickets_pushed += u64::from(received.is_success());
+        self.state.lock().tickets_pushed += u64::from(received.is_success());
         received
     }
 
@@ -78,7 +78,7 @@ impl Component {
     }
 
     pub(super) fn is_ticket_due(&self, now: DateTime<Utc>) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         let is_recent = state.tickets.last().is_some_and(|(_, pushed)| now - *pushed < TICKET_EVERY);
         state.pushing && state.push_to.is_some() && !is_recent
     }
@@ -96,7 +96,7 @@ impl Component {
 
     /// Pushes until the receiver takes it, at most three times. Each attempt has an envelope of its own.
     pub(in super::super) async fn push(&self, Push { info_type, appid, xml }: Push) -> Received {
-        let receiver = self.state().push_to.clone();
+        let receiver = self.state.lock().push_to.clone();
         let Some(url) = receiver else { return Received { status: None, body: NOWHERE.into() } };
         let mut attempts = 0;
         loop {
@@ -104,7 +104,7 @@ impl Component {
             let Received { status, body } = &received;
             let shown = json!({"info_type": info_type, "appid": appid, "status": status, "body": body});
             {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 state.pushes.push_back(shown);
                 let surplus = state.pushes.len().saturating_sub(KEPT);
                 state.pushes.drain(..surplus);

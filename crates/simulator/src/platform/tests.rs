@@ -54,7 +54,7 @@ fn text(value: &Value) -> &str {
 
 /// With a ticket that was pushed at that time.
 fn token_wanted(world: &World, pushed: DateTime<Utc>) -> Value {
-    component(world).state().tickets.push(("ticket@@@1".to_owned(), pushed));
+    component(world).state.lock().tickets.push(("ticket@@@1".to_owned(), pushed));
     json!({"component_appid": COMPONENT_APPID, "component_appsecret": "c0mp0nent", "component_verify_ticket": "ticket@@@1"})
 }
 
@@ -67,7 +67,7 @@ fn token(world: &World) -> String {
 /// The push, the authorization code and the refresh token.
 fn authorized(world: &World, app: usize) -> (pushes::Push, String, String) {
     let (push, code) = component(world).authorize(app, world.apps[app].id.as_str(), "preauthcode@@@1", now());
-    let refresh_token = component(world).state().merchant(app).expect("a merchant").refresh_token.clone();
+    let refresh_token = component(world).state.lock().merchant(app).expect("a merchant").refresh_token.clone();
     (push, code, refresh_token)
 }
 
@@ -344,7 +344,7 @@ async fn a_push_is_repeated_until_it_is_taken_and_a_ticket_then_gives_a_token() 
         json!({"info_type": "component_verify_ticket", "appid": null, "status": 503, "body": "busy"})
     );
     assert_eq!([&shown["tickets_pushed"], &shown["pushing"]], [&json!(1), &json!(true)]);
-    let ticket = component.state().tickets[0].0.clone();
+    let ticket = component.state.lock().tickets[0].0.clone();
     let mut wanted = token_wanted(&world, now());
     wanted["component_verify_ticket"] = ticket.into();
     assert_eq!(ask(&world, Endpoint::ComponentToken, "", &wanted)["expires_in"], 7200);

@@ -6,11 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 
-use super::{
-    super::{
-        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, TokenLife, UNRENEWED_PAUSE,
-    },
-    Memory,
+use super::Memory;
+use crate::{
+    AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, TokenLife, UNRENEWED_PAUSE,
 };
 
 #[derive(Default)]

@@ -9,11 +9,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{
-    super::{
-        Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
-    },
-    Link, Memory,
+use super::{Link, Memory};
+use crate::{
+    Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
 };
 
 #[derive(Default)]

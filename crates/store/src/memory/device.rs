@@ -6,15 +6,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 
-use super::{
-    super::{
-        Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, FoundDevice, Grant,
-        Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
-        device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
-    },
-    Memory, Shelves,
+use super::{Memory, Shelves};
+use crate::{
+    Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, FoundDevice, Grant,
+    Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
+    device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
+    limits::TooMany,
 };
-use crate::limits::TooMany;
 
 pub(super) struct StoredDevice {
     digest: String,

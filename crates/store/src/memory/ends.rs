@@ -8,12 +8,10 @@ use std::{
 use async_trait::async_trait;
 use wxmint_ids::{AppId, Person, TokenId, UserId};
 
-use super::{
-    super::{
-        Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-        ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept},
-    },
-    Memory,
+use super::Memory;
+use crate::{
+    Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+    ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept},
 };
 
 /// The ends of a user's tokens, in seconds since 1970.

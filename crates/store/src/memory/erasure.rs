@@ -3,15 +3,13 @@
 use async_trait::async_trait;
 use wxmint_ids::{UnionId, UserId};
 
-use super::{
-    super::{ErasedPerson, Erasure, LimitKey, Person, Result, Scope},
-    LOGINS, Memory, Shelves,
-};
+use super::{LOGINS, Memory};
+use crate::{ErasedPerson, Erasure, LimitKey, Person, Result, Scope};
 
 #[async_trait(?Send)]
 impl Erasure for Memory {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
-        Ok(self.shelves().users.get(user).map(|list| list.ever()).unwrap_or_default())
+        Ok(self.shelves().users.get(user).map(|list| list.decided.keys().cloned().collect()).unwrap_or_default())
     }
 
     async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
@@ -35,7 +33,9 @@ impl Erasure for Memory {
         let is_erased = |key: &LimitKey| {
             key.scope == Scope::Person(person.clone()) && (key.kind == LOGINS || limits.contains(&key.kind))
         };
-        let cells = shelves.erase_cells(is_erased);
+        let before = shelves.cells.len();
+        shelves.cells.retain(|key, _| !is_erased(key));
+        let cells = (before - shelves.cells.len()) as u64;
         Ok(Some(ErasedPerson {
             bindings: bindings.into(),
             session_keys: shelves.sessions.remove(person).is_some().into(),
@@ -62,13 +62,5 @@ impl Erasure for Memory {
     /// The demo does not live as long.
     async fn expire_list(&self, _user: &UserId) -> Result<()> {
         Ok(())
-    }
-}
-
-impl Shelves {
-    fn erase_cells(&mut self, wanted: impl Fn(&LimitKey) -> bool) -> u64 {
-        let before = self.cells.len();
-        self.cells.retain(|cell, _| !wanted(cell));
-        (before - self.cells.len()) as u64
     }
 }

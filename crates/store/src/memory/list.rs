@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::{Decision, Person};
+use crate::{Decision, Person};
 
 #[derive(Default)]
 pub(super) struct StoredList {
@@ -33,10 +33,6 @@ impl StoredList {
             (*number, *held) = (*number + 1, blocked);
         }
         *number
-    }
-
-    pub(super) fn ever(&self) -> Vec<Person> {
-        self.decided.keys().cloned().collect()
     }
 
     pub(super) fn strike_off(&mut self, person: &Person) {

@@ -13,24 +13,25 @@ mod ticket;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, MutexGuard};
 use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
-use super::{
+use crate::{
     AttemptId, Binding, BindingState, CLAIM_TTL, Claim, ExchangeOrder, ExchangedKey, LimitKey, LoginRecord, Meter,
-    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, SessionKeys, Store, Ticket,
+    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store, Ticket,
+    limits::{Counted, Counts, Rate, TooMany},
 };
-use crate::limits::{Counted, Counts, Rate, TooMany};
+
+/// The kind by which logins of a person are counted.
+const LOGINS: &str = "logins";
 
 /// Shared by all workers of one process.
-/// The kind by which logins of a person are counted.
-pub(super) const LOGINS: &str = "logins";
-
 #[derive(Clone)]
 pub struct Memory {
     shelves: Arc<Mutex<Shelves>>,
@@ -85,7 +86,7 @@ impl Memory {
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelves.lock()
     }
 
     /// With the time.
@@ -158,7 +159,7 @@ impl Store for Memory {
         Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
     }
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
+    async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         Ok(self.shelves().kept_keys(person, (self.clock)()))
     }
 
@@ -212,13 +213,12 @@ impl Shelves {
         logins.fold(now, DateTime::max).timestamp()
     }
 
-    fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Option<SessionKeys> {
-        let session = self.sessions.get(person).filter(|session| session.until > now)?;
+    fn kept_keys(&self, person: &Person, now: DateTime<Utc>) -> Vec<Sealed> {
+        let Some(session) = self.sessions.get(person).filter(|session| session.until > now) else { return Vec::new() };
         let replaced_at = DateTime::from_timestamp_micros(session.current.0.micros as i64).unwrap_or_default();
         let previous = session.previous.as_ref().filter(|_| now < replaced_at + PREVIOUS_KEY_TTL);
-        let mut keys = [Some(&session.current), previous].into_iter().flatten().map(|(_, sealed)| sealed.clone());
-        let mut keys = keys.by_ref().filter(|sealed| !sealed.is_nothing());
-        Some(SessionKeys { current: keys.next()?, previous: keys.next() })
+        let keys = [Some(&session.current), previous].into_iter().flatten().map(|(_, sealed)| sealed);
+        keys.filter(|sealed| !sealed.is_nothing()).cloned().collect()
     }
 
     fn count(&mut self, key: LimitKey, rate: Rate, now: DateTime<Utc>) -> Result<Counted, TooMany> {

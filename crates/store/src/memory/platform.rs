@@ -4,10 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 
-use super::{
-    super::{Expected, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
-    Memory,
-};
+use super::Memory;
+use crate::{Expected, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result};
 
 #[derive(Default)]
 pub(super) struct Stored {

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{
-    super::{Receivers, Result},
-    Memory,
-};
+use super::Memory;
+use crate::{Receivers, Result};
 
 #[async_trait(?Send)]
 impl Receivers for Memory {

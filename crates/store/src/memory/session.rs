@@ -6,12 +6,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
-use super::{
-    super::{
-        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening,
-        PREVIOUS_KEY_TTL, Person, Result, Sealed, Sessions, Tried,
-    },
-    Memory, micros,
+use super::{Memory, micros};
+use crate::{
+    AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening,
+    PREVIOUS_KEY_TTL, Person, Result, Sealed, Sessions, Tried,
 };
 
 pub(super) struct StoredTries {
@@ -77,8 +75,7 @@ impl Sessions for Memory {
         if tries.failed == 0 {
             tries.until = now + FAILURES_WINDOW;
         }
-        let kept = shelves.kept_keys(person, now);
-        let keys = kept.into_iter().flat_map(|keys| [Some(keys.current), keys.previous]).flatten().collect();
+        let keys = shelves.kept_keys(person, now);
         let order = ExchangeOrder::new(micros(now), attempt);
         Ok(Opening::Keys(KeptSession { keys, order }))
     }

@@ -3,10 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{
-    super::{AttemptId, Result, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
-    Memory,
-};
+use super::Memory;
+use crate::{AttemptId, Result, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
 
 pub(super) struct StoredTicket {
     holder: TicketHolder,

@@ -1,20 +1,15 @@
 //! Access tokens in Redis, a hash for each app.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use wxmint_ids::AppId;
 
-use super::{
-    super::{
-        AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
-        UNRENEWED_PAUSE,
-    },
-    Redis, Script, name, script,
+use super::{Redis, name, script};
+use crate::{
+    AccessTokenShelf, AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, Result, Sealed, StoreError, TokenLife,
+    UNRENEWED_PAUSE,
 };
-
-static LEND: LazyLock<Script> = script!("lend_access_token");
-static END_LEASE: LazyLock<Script> = script!("end_lease");
 
 #[async_trait(?Send)]
 impl AccessTokenShelf for Redis {
@@ -25,8 +20,8 @@ impl AccessTokenShelf for Redis {
         bad: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Lent> {
-        let mut script = LEND.on(&[&name::access_token(app)]);
-        script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
+        let script = script::LEND.on(&[&name::access_token(app)]);
+        let script = script.text(attempt).arg(bad.map_or("", |bad| &bad.0)).arg(millis(lease));
         read(self.link.run("lend_access_token", script).await?)
     }
 
@@ -37,15 +32,15 @@ impl AccessTokenShelf for Redis {
         token: &KeptToken,
         life: TokenLife,
     ) -> Result<()> {
-        let mut script = END_LEASE.on(&[&name::access_token(app)]);
-        script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
-        script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
+        let script = script::END_LEASE.on(&[&name::access_token(app)]);
+        let script = script.text(attempt).arg(token.sealed.as_bytes()).arg(&token.fingerprint.0);
+        let script = script.arg(millis(life.renew_in)).arg(millis(life.expires_in));
         Ok(self.link.run("keep_access_token", script).await?)
     }
 
     async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
-        let mut script = END_LEASE.on(&[&name::access_token(app)]);
-        script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
+        let script = script::END_LEASE.on(&[&name::access_token(app)]);
+        let script = script.text(attempt).arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE));
         Ok(self.link.run("give_up_access_token", script).await?)
     }
 }

@@ -1,25 +1,20 @@
 //! The steps of the binding protocol in Redis.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    super::{
-        AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
-    },
-    Call, Redis, Script, flag, name, packed, replace, script,
+    Call, Redis, flag, name, packed, replace, script,
     session::change_session,
     stored_binding::{StoredBinding, stored_binding},
     unreadable,
 };
-
-static CHANGE_BINDING: LazyLock<Script> = script!("session", "change_binding");
-static ADMIT: LazyLock<Script> = script!("admit");
-static DISMISS: LazyLock<Script> = script!("ends", "dismiss");
-static LINK_UNIONID: LazyLock<Script> = script!("session", "link_unionid");
+use crate::{
+    AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+};
 
 /// The fields of a user's list that name nobody.
 pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
@@ -31,16 +26,16 @@ impl Bindings for Redis {
     }
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
-        let mut script = change(person, "intend", generation);
-        script.arg(packed::user(&intent.user)).arg(flag(intent.made)).arg(flag(intent.by_unionid));
+        let script = change(person, "intend", generation);
+        let script = script.arg(packed::user(&intent.user)).arg(flag(intent.made)).arg(flag(intent.by_unionid));
         self.certain(person, self.link.run("intend", script).await?).await
     }
 
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
-        let mut script = ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        script.arg(packed::person(person)).arg(generation);
-        script.arg(packed::app(&person.app)).arg(per_app).arg(flag(*by_unionid));
+        let script = script::ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        let script = script.arg(packed::person(person)).arg(generation);
+        let script = script.arg(packed::app(&person.app)).arg(per_app).arg(flag(*by_unionid));
         let sign: String = self.link.run_confirmed("admit", script).await?;
         match sign.as_str() {
             "*" => Ok(Decision::Admitted { first: true }),
@@ -56,30 +51,28 @@ impl Bindings for Redis {
     async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
         match outcome {
             IntentOutcome::Bound { new_for, unionid } => {
-                let mut script = change(person, "bind", generation);
-                script.arg("b").arg((self.clock)().timestamp());
+                let mut script = change(person, "bind", generation).arg("b").arg((self.clock)().timestamp());
                 if let Some(AttemptMark(mark)) = new_for {
-                    script.arg("f").arg(&mark.to_be_bytes());
+                    script = script.arg("f").arg(&mark.to_be_bytes());
                 }
                 if let Some(unionid) = &unionid {
-                    script.arg("o").arg(packed::unionids([unionid]));
+                    script = script.arg("o").arg(packed::unionids([unionid]));
                 }
                 if self.link.confirms() {
-                    script.arg("w").arg("1");
+                    script = script.arg("w").arg("1");
                 }
                 let stored = self.link.run_confirmed("settle", script).await?;
                 self.confirmed(person, stored)
             }
             IntentOutcome::Dropped => {
-                let script = change(person, "drop", generation);
-                self.certain(person, self.link.run("settle", script).await?).await
+                self.certain(person, self.link.run("settle", change(person, "drop", generation)).await?).await
             }
         }
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
-        let mut script = change(person, "leave", bound.generation);
-        script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
+        let script = change(person, "leave", bound.generation);
+        let script = script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
@@ -88,20 +81,18 @@ impl Bindings for Redis {
         // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
         // left: this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
-        let mut script = DISMISS.on(&keys);
-        script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
+        let script = script::DISMISS.on(&keys);
+        let script = script.arg(packed::person(person)).arg(generation).arg(person.app.as_str()).arg(since);
         let unpublished: String = self.link.run_confirmed("dismiss", script).await?;
         self.publish_app(user, &person.app, &unpublished).await
     }
 
     async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
-        let script = change(person, "free", generation);
-        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
+        self.link.run_confirmed::<StoredBinding>("set_free", change(person, "free", generation)).await?.state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
-        let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HLEN").arg(name::gone(user));
+        let asked = Call::of("HGETALL", name::user(user)).cmd("HLEN").arg(name::gone(user));
         let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
         let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>>>()?;
@@ -114,9 +105,9 @@ impl Bindings for Redis {
             let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
             return user.as_deref().map(packed::read_user).transpose();
         };
-        let mut claim = Call::of("SET", &key);
-        claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
-        claim.cmd("GET").arg(&key);
+        let claim = Call::of("SET", &key);
+        let claim = claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
+        let claim = claim.cmd("GET").arg(&key);
         let (_, held): (Value, Option<Vec<u8>>) = self.link.run_confirmed("claim_unionid", claim).await?;
         held.as_deref().map(packed::read_user).transpose()
     }
@@ -129,16 +120,14 @@ impl Bindings for Redis {
     }
 
     async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
-        let script = link_unionid(person, user, unionid);
-        let noted: i8 = self.link.run_confirmed("note_unionid", script).await?;
+        let noted: i8 = self.link.run_confirmed("note_unionid", link_unionid(person, user, unionid)).await?;
         Ok(noted >= 0)
     }
 
     async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
         let key = name::shared(unionid);
         if !users.is_empty() {
-            let mut noted = Call::of("HSET", &key);
-            users.iter().for_each(|user| _ = noted.arg(packed::user(user)).arg(""));
+            let noted = users.iter().fold(Call::of("HSET", &key), |call, user| call.arg(packed::user(user)).arg(""));
             self.link.run_confirmed::<u64>("share_unionid", noted).await?;
         }
         let shared: HashMap<Vec<u8>, Value> = self.link.run("share_unionid", Call::of("HGETALL", &key)).await?;
@@ -146,9 +135,7 @@ impl Bindings for Redis {
     }
 
     async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
-        let mut script = change_session(person, "share");
-        script.arg(packed::user(user));
-        Ok(self.link.run_confirmed("note_shared", script).await?)
+        Ok(self.link.run_confirmed("note_shared", change_session(person, "share").arg(packed::user(user))).await?)
     }
 
     async fn link_unionid(
@@ -158,8 +145,7 @@ impl Bindings for Redis {
         unionid: &UnionId,
         conflict: Option<&UserId>,
     ) -> Result<Option<bool>> {
-        let mut script = link_unionid(person, user, unionid);
-        script.arg(conflict.map(packed::user).unwrap_or_default());
+        let script = link_unionid(person, user, unionid).arg(conflict.map(packed::user).unwrap_or_default());
         let news: i8 = self.link.run("link_unionid", script).await?;
         Ok((news >= 0).then_some(news == 1))
     }
@@ -180,9 +166,7 @@ impl Redis {
     /// login a wait.
     fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
-            let mut mark = Call::of("HDEL", name::binding(person));
-            mark.arg("w");
-            self.link.later(mark);
+            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
         }
         stored.state()
     }
@@ -192,8 +176,7 @@ impl Redis {
         let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {
             return Ok(false);
         };
-        let script = change(person, "dissolve", generation);
-        let stored: StoredBinding = self.link.run("note_dissolved", script).await?;
+        let stored: StoredBinding = self.link.run("note_dissolved", change(person, "dissolve", generation)).await?;
         Ok(stored.state()? == BindingState::Free { generation, dissolved: true })
     }
 }
@@ -201,13 +184,10 @@ impl Redis {
 /// A step of the binding protocol, which is taken if the person's binding has this generation still.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
     let keys: [&str; 4] = [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
-    let mut script = CHANGE_BINDING.on(&keys);
-    script.arg(step).arg(generation);
-    script
+    script::CHANGE_BINDING.on(&keys).arg(step).arg(generation)
 }
 
 fn link_unionid(person: &Person, user: &UserId, unionid: &UnionId) -> Call {
-    let mut script = LINK_UNIONID.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-    script.arg(packed::user(user)).arg(packed::unionid(unionid));
-    script
+    let script = script::LINK_UNIONID.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
+    script.arg(packed::user(user)).arg(packed::unionid(unionid))
 }

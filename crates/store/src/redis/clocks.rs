@@ -15,10 +15,8 @@ use tokio::time::Instant;
 use wxmint_ids::UserId;
 use wxmint_redis_link::{Primary, Server};
 
-use super::{
-    super::{Bindings, Issued, Result, Sessions, StoreError},
-    Call, Redis, name,
-};
+use super::{Call, Redis, name};
+use crate::{Bindings, Issued, Result, Sessions, StoreError};
 
 /// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
@@ -154,8 +152,7 @@ impl Redis {
         if primaries.len() < 2 {
             primaries.clear();
         }
-        let mut asked = Call::at(key);
-        asked.cmd("TIME");
+        let asked = Call::at(key).cmd("TIME");
         let deadline = Instant::now() + TIME_WITHIN;
         let of_primary = async |(_, server): &(Primary, Rc<Server>)| {
             let ((second, _),): ((i64, u32),) = server.query(redis::pipe().cmd("TIME"), deadline).await.ok()?;
@@ -189,8 +186,7 @@ impl Redis {
     /// failover.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
-            let mut asked = Call::of("HGET", name::ends(&token.user));
-            asked.arg("dated");
+            let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
             let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
             if noted.is_none_or(|noted| noted < date) {
                 return Err(StoreError { reason: "a failover has taken back the date of a token".into() });

@@ -1,25 +1,20 @@
 //! Scan to log in, in Redis: a hash for each request, and sets of who has a token of which page.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::try_join;
 use redis::Value;
 use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::{
-    super::{
-        Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued,
-        MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
-        device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
-    },
-    Call, Redis, Script, name, packed, script, unreadable,
+use super::{Call, Redis, name, packed, script, unreadable};
+use crate::{
+    Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued,
+    MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
+    device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
+    limits::TooMany,
 };
-use crate::limits::TooMany;
-
-static DEVICE: LazyLock<Script> = script!("device");
-static NOTE_CLIENT: LazyLock<Script> = script!("note_client");
 
 #[async_trait(?Send)]
 impl Devices for Redis {
@@ -28,15 +23,14 @@ impl Devices for Redis {
         if let Some(wait) = self.count_open(&request.counted_by, &digest).await? {
             return Ok(Opened::TooMany(TooMany { retry_after: wait }));
         }
-        let mut script = device(code.user_code(), "open");
-        script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
-        script.arg(POLL_INTERVAL.as_millis() as u64);
+        let script = device(code.user_code(), "open");
+        let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
+        let script = script.arg(POLL_INTERVAL.as_millis() as u64);
         let (choices, right) =
             request.numbers.as_ref().map_or(Default::default(), |(choices, right)| (choices.join(" "), right.as_str()));
-        script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
-        script.arg("counted").arg(request.counted_by.as_str());
-        script.arg("address").arg(request.address.as_str()).arg("agent").arg(request.user_agent.as_str());
-        script.arg("choices").arg(choices).arg("right").arg(right);
+        let script = script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
+        let script = script.arg("counted").arg(&request.counted_by).arg("choices").arg(choices).arg("right").arg(right);
+        let script = script.arg("address").arg(&request.address).arg("agent").arg(&request.user_agent);
         if self.link.run::<bool>("open_device", script).await? {
             return Ok(Opened::Open);
         }
@@ -45,8 +39,7 @@ impl Devices for Redis {
     }
 
     async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
-        let mut script = device(code, "find");
-        script.arg(scanned.map_or("", AppId::as_str));
+        let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
         let told: Vec<String> = self.link.run("find_device", script).await?;
         if told.is_empty() {
             return Ok(None);
@@ -55,9 +48,7 @@ impl Devices for Redis {
     }
 
     async fn count_picture(&self, code: &UserCode) -> Result<bool> {
-        let mut script = device(code, "picture");
-        script.arg(MOST_PICTURES);
-        Ok(self.link.run("count_picture", script).await?)
+        Ok(self.link.run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
     }
 
     async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
@@ -70,8 +61,7 @@ impl Devices for Redis {
         Approver(person): &Approver,
         number: Option<&str>,
     ) -> Result<Decided> {
-        let mut script = device(code, "claim");
-        script.arg(person.as_str()).arg(number.unwrap_or_default());
+        let script = device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default());
         Ok(match self.link.run::<String>("claim_device", script).await?.as_str() {
             "claimed" => Decided::Claimed,
             "approved" => Decided::Approved,
@@ -85,9 +75,8 @@ impl Devices for Redis {
 
     async fn approve_device(&self, code: &UserCode, Approver(person): &Approver, grant: &Grant) -> Result<bool> {
         let Grant { token, claims } = grant;
-        let mut script = device(code, "approve");
-        script.arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
-        script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str());
+        let script = device(code, "approve").arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
+        let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str());
         Ok(self.link.run("approve_device", script).await?)
     }
 
@@ -100,9 +89,9 @@ impl Devices for Redis {
     }
 
     async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll> {
-        let mut script = device(code.user_code(), "poll");
-        script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
-        script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
+        let script = device(code.user_code(), "poll");
+        let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
+        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
         let told: Vec<String> = self.link.run("poll_device", script).await?;
         let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
         let granted = || granted(client, of_token).ok_or_else(|| unreadable("a page's request"));
@@ -122,19 +111,17 @@ impl Devices for Redis {
 
     async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        let mut of_client = NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]);
+        let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
+        let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
         let now = (self.clock)().timestamp();
-        of_client.arg(packed::user(&token.user)).arg(until).arg(now);
-        let mut of_user = NOTE_CLIENT.on(&[&name::clients(&token.user)]);
-        of_user.arg(format!("{} {app}", token.app)).arg(until).arg(now);
         // An end that finds no note would leave the token alive, also after a failover.
-        let notes = [of_client, of_user].map(|note| self.link.run_confirmed::<u8>("note_client", note));
-        Ok(try_join_all(notes).await.map(drop)?)
+        let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note.arg(until).arg(now));
+        Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
     }
 
     async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
-        let mut asked = Call::of("ZRANGE", name::users_of_client(client));
-        asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+        let asked = Call::of("ZRANGE", name::users_of_client(client));
+        let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
         let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;
         users.iter().map(|(user, until)| Ok((packed::read_user(user)?, *until as i64))).collect()
     }
@@ -143,8 +130,7 @@ impl Devices for Redis {
 impl Redis {
     /// Ends the user's tokens of the clients whose approvals came through this app, up to `last`, or up to now.
     pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
-        let mut asked = Call::of("ZRANGE", name::clients(user));
-        asked.arg(0).arg(-1);
+        let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);
         let noted: Vec<String> = self.link.run("clients_of", asked).await?;
         let of_app = noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, other)| *other == app.as_str()));
         for (client, _) in of_app {
@@ -159,12 +145,10 @@ impl Redis {
     async fn count_open(&self, address: &str, digest: &str) -> Result<Option<Duration>> {
         let (key, now) = (name::open_devices(address), (self.clock)().timestamp());
         let until = now + DEVICE_TTL.as_secs() as i64;
-        let mut call = Call::at(&key);
-        call.cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
-        call.cmd("ZADD").arg(&key).arg(until).arg(digest);
-        call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs());
-        call.cmd("ZCARD").arg(&key);
-        call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
+        let call = call.cmd("ZADD").arg(&key).arg(until).arg(digest);
+        let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs()).cmd("ZCARD").arg(&key);
+        let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
         type Counted = (Value, Value, Value, usize, (String, f64));
         let (_, _, _, open, (_, oldest)): Counted = self.link.run("open_device", call).await?;
         if open <= MOST_OPEN {
@@ -176,16 +160,13 @@ impl Redis {
 
     /// A count that stays expires with its request.
     async fn uncount_open(&self, address: &str, digest: &str) -> Result<()> {
-        let mut call = Call::of("ZREM", name::open_devices(address));
-        call.arg(digest);
-        Ok(self.link.run("close_device", call).await?)
+        Ok(self.link.run("close_device", Call::of("ZREM", name::open_devices(address)).arg(digest)).await?)
     }
 
     /// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by
     /// itself.
     async fn close(&self, code: &UserCode) {
-        let mut asked = Call::of("HMGET", name::device(code));
-        asked.arg("counted").arg("digest");
+        let asked = Call::of("HMGET", name::device(code)).arg("counted").arg("digest");
         type Counted = (Option<String>, Option<String>);
         if let Ok((Some(counted), Some(digest))) = self.link.run::<Counted>("close_device", asked).await {
             _ = self.uncount_open(&counted, &digest).await;
@@ -194,9 +175,7 @@ impl Redis {
 }
 
 fn device(code: &UserCode, step: &str) -> Call {
-    let mut script = DEVICE.on(&[&name::device(code)]);
-    script.arg(step);
-    script
+    script::DEVICE.on(&[&name::device(code)]).arg(step)
 }
 
 fn found(told: Vec<String>) -> Option<FoundDevice> {

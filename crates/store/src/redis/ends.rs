@@ -1,33 +1,23 @@
 //! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    super::{
-        Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-        ends::{LIFE_HOLDS, LIFE_NOTED_EVERY},
-    },
-    Call, NotedLife, Redis, Script,
+    Call, NotedLife, Redis,
     clocks::{APART, too_far_ahead},
     name, packed, script,
     session::change_session,
     unreadable,
+};
+use crate::{
+    Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
+    ends::{LIFE_HOLDS, LIFE_NOTED_EVERY},
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, Person, UserId};
-
-static NOTE_LIFE: LazyLock<Script> = script!("note_life");
-static NOTE_NOT_ENDED: LazyLock<Script> = script!("note_not_ended");
-static CHANGE_ENDS: LazyLock<Script> = script!("ends", "change_ends");
-static END_EARLIER: LazyLock<Script> = script!("ends", "end_earlier");
-static SET_BLOCKED: LazyLock<Script> = script!("set_blocked");
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -42,8 +32,8 @@ impl Ends for Redis {
         if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
             return Ok(());
         }
-        let mut script = NOTE_LIFE.on(&[name::LIVES]);
-        script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
+        let script = script::NOTE_LIFE.on(&[name::LIVES]);
+        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
         self.link.run::<u8>("note_life", script).await?;
         self.noted_life.replace(Some((url, life, now)));
         Ok(())
@@ -53,8 +43,8 @@ impl Ends for Redis {
         let Issued { user, app, id, issued_at, .. } = token;
         let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
         // The list comes first. If it was read just before an end, the end is found all the same.
-        let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
+        let asked = Call::of("HGETALL", name::user(user));
+        let asked = asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
         type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
         let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
         // A block outlives what is known of ends.
@@ -70,13 +60,11 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let mut script = CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
-        script.arg("date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let script = script::CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
+        let script = script.arg("date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
-            let mut script = NOTE_NOT_ENDED.on(&[&name::binding(person)]);
-            script.arg(date);
-            self.link.later(script);
+            self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
         }
         self.confirm_date(token, date, latest).await.map(Some)
     }
@@ -86,9 +74,9 @@ impl Ends for Redis {
     }
 
     async fn end_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let mut script = change_ends(user, "user");
-        script.arg(self.latest_second_of(user).await?).arg((self.clock)().timestamp()).arg(APART.num_seconds());
-        script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
+        let script = change_ends(user, "user").arg(self.latest_second_of(user).await?);
+        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let script = script.arg(asked_at.map(|second| second.to_string()).unwrap_or_default());
         let unpublished = unless_ahead(self.link.run_confirmed("end_user", script).await?)?;
         self.publish(user, "before", &unpublished, |before| Ended::User { user: user.clone(), before }).await
     }
@@ -102,8 +90,8 @@ impl Ends for Redis {
     /// frozen replica would keep everybody out. A login whose end Redis refuses, or does not answer, is refused too.
     async fn end_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
-        let mut script = END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
-        script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
+        let script = script::END_EARLIER.on(&[&name::ends(user), &name::user(user)]);
+        let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
         let answer: Vec<String> = self.link.run("end_earlier", script).await?;
         let Some((date, earlier)) = answer.split_first() else { return Ok(None) };
         let date = date.parse().map_err(|_| unreadable("a user's ends"))?;
@@ -126,29 +114,25 @@ impl Ends for Redis {
         if kids.is_empty() {
             return Ok(Vec::new());
         }
-        let mut asked = Call::at(name::STREAM);
-        for kid in kids {
-            asked.cmd("GET").arg(name::ended_key(kid));
-        }
+        let asked = kids.iter().fold(Call::at(name::STREAM), |call, kid| call.cmd("GET").arg(name::ended_key(kid)));
         let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        let mut script = SET_BLOCKED.on(&[&name::user(user)]);
-        script.arg(on_or_off(blocked));
-        Ok(self.link.run_confirmed("set_blocked", script).await?)
+        Ok(self
+            .link
+            .run_confirmed("set_blocked", script::SET_BLOCKED.on(&[&name::user(user)]).arg(on_or_off(blocked)))
+            .await?)
     }
 
     async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let mut script = change_session(person, "block");
-        script.arg(packed::user(user)).arg(number).arg(on_or_off(blocked));
+        let script = change_session(person, "block").arg(packed::user(user)).arg(number).arg(on_or_off(blocked));
         Ok(self.link.run_confirmed("note_block", script).await?)
     }
 
     async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let mut asked = Call::of("HGET", name::user(user));
-        asked.arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
+        let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HGET").arg(name::ends(user)).arg("before");
         let (block, ended_before): (Option<String>, Option<i64>) = self.link.run("user_state", asked).await?;
         let blocked = block.is_some_and(|block| block.ends_with(on_or_off(true)));
         Ok(UserState { blocked, ended_before })
@@ -165,24 +149,12 @@ impl Ends for Redis {
     }
 
     async fn restore_end(&self, ended: &Ended) -> Result<()> {
-        let restored = |user: &UserId, field: String, second: i64| {
-            let mut script = change_ends(user, "restore");
-            script.arg(field).arg(second);
-            script
-        };
+        let restored = |user: &UserId, field: String, second: i64| change_ends(user, "restore").arg(field).arg(second);
         let record = match ended {
             Ended::User { user, before } => restored(user, "before".into(), *before),
             Ended::UserInApp { user, app, before } => restored(user, format!("app:{app}"), *before + 1),
-            Ended::Token { id, user, .. } => {
-                let mut script = CHANGE_ENDS.on(&[&name::ended(user, id)]);
-                script.arg("token");
-                script
-            }
-            Ended::Key { kid } => {
-                let mut note = Call::of("SET", name::ended_key(kid));
-                note.arg("");
-                note
-            }
+            Ended::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
+            Ended::Key { kid } => Call::of("SET", name::ended_key(kid)).arg(""),
         };
         self.link.run_confirmed::<Value>("restore_end", record).await?;
         self.put_into_stream(ended, None, true).await.map(drop)
@@ -196,13 +168,12 @@ impl Ends for Redis {
 impl Redis {
     /// Up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
-        let mut script = change_ends(user, "app");
         let latest = match last {
             Some(last) => last,
             None => self.latest_second_of(user).await?,
         };
-        script.arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()).arg(app.as_str());
-        last.iter().for_each(|last| _ = script.arg(*last));
+        let script = change_ends(user, "app").arg(latest).arg((self.clock)().timestamp());
+        let script = script.arg(APART.num_seconds()).arg(app.as_str()).arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("end_in_app", script).await?)?;
         self.publish_app(user, app, &unpublished).await
     }
@@ -210,15 +181,13 @@ impl Redis {
     /// `confirmed`: once replicas have the end.
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
         let key = name::ended(&token.user, &token.id);
-        let mut ending = CHANGE_ENDS.on(&[&key]);
-        ending.arg("token");
+        let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
         let state: String = self.link.write("end_token", ending, confirmed).await?;
         if state != TOLD && (confirmed || state != ADDED) {
             let Issued { id, user, expires_at, .. } = token.clone();
             self.put_into_stream(&Ended::Token { id, user, expires_at }, None, confirmed).await?;
             // A mark that is lost costs a repetition another entry of the stream.
-            let mut mark = Call::of("SET", &key);
-            mark.arg(if confirmed { TOLD } else { ADDED }).arg("XX");
+            let mark = Call::of("SET", &key).arg(if confirmed { TOLD } else { ADDED }).arg("XX");
             _ = self.link.run::<Value>("end_token", mark).await;
         }
         Ok(())
@@ -242,17 +211,14 @@ impl Redis {
         }
         let second = unpublished.parse().map_err(|_| unreadable("the end of a token"))?;
         self.put_into_stream(&ended(second), None, true).await?;
-        let mut script = change_ends(user, "published");
-        script.arg(format!("untold:{name}")).arg(unpublished);
+        let script = change_ends(user, "published").arg(format!("untold:{name}")).arg(unpublished);
         Ok(self.link.run("note_published", script).await?)
     }
 }
 
 /// A step of `change_ends.lua`.
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
-    let mut script = CHANGE_ENDS.on(&[&name::ends(user)]);
-    script.arg(step);
-    script
+    script::CHANGE_ENDS.on(&[&name::ends(user)]).arg(step)
 }
 
 /// The answer of a script, unless Redis is ahead.

@@ -1,9 +1,6 @@
 //! The erasure of what is stored of a user's people, in Redis.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -11,21 +8,17 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::{
-    super::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError},
-    Call, Redis, Script,
+    Call, Redis,
     binding::NO_PEOPLE,
     name, packed, replace, script, unreadable,
     walk::{Place, Slots, Step},
 };
-
-static ERASE_PERSON: LazyLock<Script> = script!("erase_person");
-static CHANGE_LIST: LazyLock<Script> = script!("change_list");
+use crate::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError};
 
 #[async_trait(?Send)]
 impl Erasure for Redis {
     async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
-        let mut asked = Call::of("HGETALL", name::user(user));
-        asked.cmd("HGETALL").arg(name::gone(user));
+        let asked = Call::of("HGETALL", name::user(user)).cmd("HGETALL").arg(name::gone(user));
         type Entries = HashMap<Vec<u8>, Vec<u8>>;
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
         let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
@@ -41,27 +34,20 @@ impl Erasure for Redis {
     }
 
     async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
-        let mut script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-        script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
+        let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+        let script = script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
     async fn erase_person(&self, person: &Person, struck: &[&UserId], limits: &[&str]) -> Result<Option<ErasedPerson>> {
-        let mut script = ERASE_PERSON.on(&[
-            &name::binding(person),
-            &name::left(person),
-            &name::session(person),
-            &name::tries(person),
-            &name::logins(person),
-        ]);
-        script.arg(NUMBERS_KEPT.as_secs());
-        for user in struck {
-            script.arg(packed::user(user));
-        }
+        let names = [name::binding, name::left, name::session, name::tries, name::logins];
+        let script = script::ERASE_PERSON.on(&name::all(person, names));
+        let struck: Vec<_> = struck.iter().map(|user| packed::user(user)).collect();
+        let script = script.arg(NUMBERS_KEPT.as_secs()).arg(struck);
         let erased: Vec<u64> = self.link.run_confirmed("erase_person", script).await?;
         let [bindings, session_keys, counters] = erased[..] else { return Ok(None) };
-        let mut counted = Call::at(&name::logins(person));
-        counted.cmd("DEL").arg(limits.iter().map(|kind| name::limit_of(person, kind)).collect::<Vec<_>>());
+        let cells: Vec<_> = limits.iter().map(|kind| name::limit_of(person, kind)).collect();
+        let counted = Call::at(&name::logins(person)).cmd("DEL").arg(cells);
         let others: u64 = if limits.is_empty() { 0 } else { self.link.run_confirmed("erase_person", counted).await? };
         Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))
     }
@@ -87,15 +73,13 @@ impl Erasure for Redis {
 
     async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let user = packed::user(user);
-        let mut script = replace(&name::union(unionid), &user, b"");
-        script.cmd("HDEL").arg(name::shared(unionid)).arg(&user);
+        let script = replace(&name::union(unionid), &user, b"").cmd("HDEL").arg(name::shared(unionid)).arg(&user);
         let (held, _): (Option<Vec<u8>>, Value) = self.link.run_confirmed("erase_unionid", script).await?;
         Ok(held == Some(user))
     }
 
     async fn expire_list(&self, user: &UserId) -> Result<()> {
-        let mut script = CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
-        script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs());
-        Ok(self.link.run("expire_list", script).await?)
+        let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
+        Ok(self.link.run("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)
     }
 }

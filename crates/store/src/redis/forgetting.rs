@@ -1,23 +1,14 @@
 //! Deletes the ends that nobody needs any more. They do not expire by themselves, because a clock of Redis that is
 //! ahead for a moment would bring ended tokens back, and because a full Redis evicts what expires first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::UserId;
 
-use super::{
-    super::{
-        Ended, Result,
-        ends::{CLOCKS_DIFFER, kept},
-    },
-    Call, Redis,
-    clocks::APART,
-    ends::change_ends,
-    name,
-    stream::Entry,
-};
+use super::{Call, Redis, clocks::APART, ends::change_ends, name, stream::Entry};
+use crate::{Ended, Result, ends::CLOCKS_DIFFER};
 
 impl Redis {
     pub(super) async fn forget(&self, most: usize) -> Result<usize> {
@@ -37,39 +28,32 @@ impl Redis {
             }
         }
         let of_user = of_users.iter().map(|(user, tokens)| {
-            let mut script = change_ends(user, "forget");
-            script.arg(horizon);
-            for token in tokens {
-                script.cmd("DEL").arg(token);
-            }
-            self.link.run::<Value>("forget_ends", script)
+            let script = change_ends(user, "forget").arg(horizon);
+            self.link.run::<Value>("forget_ends", deleting(script, tokens))
         });
         try_join_all(of_user).await?;
-        let mut trimmed = Call::at(name::STREAM);
-        for note in &notes {
-            trimmed.cmd("DEL").arg(note);
-        }
         // Last, because an entry that is gone leads to no user.
-        trimmed.cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(next(last));
+        let trimmed = deleting(Call::at(name::STREAM), &notes);
+        let trimmed = trimmed.cmd("XTRIM").arg(name::STREAM).arg("MINID").arg(next(last));
         self.link.run::<Value>("forget_ends", trimmed).await?;
         Ok(entries.len())
     }
 
     /// The first second that is still needed, and the oldest entries from before it.
     async fn needless_ends(&self, most: usize) -> Result<Option<(i64, Vec<Entry>)>> {
-        let mut asked = Call::at(name::STREAM);
-        asked.cmd("TIME").cmd("HGETALL").arg(name::LIVES);
-        asked.cmd("XRANGE").arg(name::STREAM).arg("-").arg("+").arg("COUNT").arg(most);
-        type Answer = ((i64, i64), HashMap<u64, i64>, Vec<Entry>);
-        let ((second, _), lives, mut entries): Answer = self.link.run("forget_ends", asked).await?;
+        let (second, keep, mut entries) = self.read_stream("forget_ends", "-", "+", most).await?;
         if entries.is_empty() || (second - (self.clock)().timestamp()).abs() > APART.num_seconds() {
             return Ok(None);
         }
-        let horizon = second - (kept(lives, second) + CLOCKS_DIFFER).as_secs() as i64;
+        let horizon = second - (keep + CLOCKS_DIFFER).as_secs() as i64;
         let is_needless = |id: &str| millis(id).is_some_and(|millis| millis < horizon * 1_000);
         entries.truncate(entries.iter().take_while(|(id, _)| is_needless(id)).count());
         Ok(Some((horizon, entries)))
     }
+}
+
+fn deleting(call: Call, keys: &[String]) -> Call {
+    keys.iter().fold(call, |call, key| call.cmd("DEL").arg(key))
 }
 
 fn millis(id: &str) -> Option<i64> {

@@ -8,18 +8,15 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     rc::Rc,
-    sync::LazyLock,
 };
 
 use redis::{Value, from_redis_value};
 
-use super::{
-    super::{Meter, Result, Scope},
-    Call, Redis, Script, name, script, unreadable,
+use super::{Call, Redis, name, script, unreadable};
+use crate::{
+    Meter, Result, Scope,
+    limits::{Counted, Counts, Rate, TooMany},
 };
-use crate::limits::{Counted, Counts, Rate, TooMany};
-
-static UNCOUNT: LazyLock<Script> = script!("uncount");
 
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {
@@ -74,7 +71,7 @@ impl Counter {
             let own = u64::from(part == self.part());
             (part, events.saturating_sub(own).try_into().unwrap_or(u32::MAX))
         });
-        self.rate.admit(&mut Counts::new(others), self.now)
+        self.rate.admit(&mut Counts(others.collect()), self.now)
     }
 }
 
@@ -92,15 +89,14 @@ impl Redis {
 
     /// Counts the event. Where the earlier parts are known, the cell has its life since an event of this part.
     pub(super) fn counting(&self, counter: &Counter) -> Call {
-        let (mut call, part) = (Call::at(&counter.key), counter.part());
-        call.cmd("HINCRBY").arg(&counter.key).arg(counter.field(part)).arg(1);
-        if counter.earlier.is_none() {
-            call.cmd("PEXPIRE").arg(&counter.key).arg(counter.rate.life().as_millis() as u64);
-            let gone = Rate::gone_parts(part).map(|part| counter.field(part));
-            call.cmd("HDEL").arg(&counter.key).arg(gone.collect::<Vec<_>>());
-            call.cmd("HGETALL").arg(&counter.key);
+        let (key, part) = (&counter.key, counter.part());
+        let call = Call::of("HINCRBY", key).arg(counter.field(part)).arg(1);
+        if counter.earlier.is_some() {
+            return call;
         }
-        call
+        let gone: Vec<_> = Rate::gone_parts(part).map(|part| counter.field(part)).collect();
+        let call = call.cmd("PEXPIRE").arg(key).arg(counter.rate.life().as_millis() as u64);
+        call.cmd("HDEL").arg(key).arg(gone).cmd("HGETALL").arg(key)
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.
@@ -146,16 +142,12 @@ impl Redis {
             }
         }
         if !gone.is_empty() {
-            let mut forget = Call::of("HDEL", &counter.key);
-            forget.arg(gone);
-            self.link.run::<Value>("count", forget).await?;
+            self.link.run::<Value>("count", Call::of("HDEL", &counter.key).arg(gone)).await?;
         }
         Ok(own)
     }
 
     pub(super) async fn take_back(&self, counter: &Counter, Counted(part): Counted) -> Result<()> {
-        let mut script = UNCOUNT.on(&[&counter.key]);
-        script.arg(counter.field(part));
-        Ok(self.link.run("uncount", script).await?)
+        Ok(self.link.run("uncount", script::UNCOUNT.on(&[&counter.key]).arg(counter.field(part))).await?)
     }
 }

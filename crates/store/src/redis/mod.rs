@@ -37,22 +37,21 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode};
-use wxmint_redis_link::{Call, Link, RedisUrl, Script};
+use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::{
     clocks::{Clocks, SteppedBack, not_ahead},
     meter::EarlierParts,
-    script::{flag, replace, script, unreadable},
+    script::{flag, replace, unreadable},
     session_lines::usable,
     stored_binding::stored_binding,
     walk::{Found, found},
 };
-use super::{
-    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, SessionKeys,
-    Store,
+use crate::{
+    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
+    limits::{Counted, TooMany},
 };
-use crate::limits::{Counted, TooMany};
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
 #[derive(Clone)]
@@ -131,9 +130,8 @@ impl Store for Redis {
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counter = self.counter(meter);
         let key = name::code(app, code);
-        let (own, mut claiming) = (attempt.to_string(), Call::at(&key));
-        claiming.cmd("SET").arg(&key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs());
-        claiming.cmd("TIME");
+        let own = attempt.to_string();
+        let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
         type Claimed = (Option<String>, (u64, u64));
         let sent = Moment::now();
         let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
@@ -160,8 +158,7 @@ impl Store for Redis {
     }
 
     async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        let script = replace(&name::code(app, code), attempt.to_string().as_bytes(), b"");
-        Ok(self.link.run("release_code", script).await?)
+        Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
     }
 
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
@@ -175,13 +172,11 @@ impl Store for Redis {
         }
     }
 
-    async fn session_keys(&self, person: &Person) -> Result<Option<SessionKeys>> {
+    async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
-        let mut asked = Call::at(&key);
-        asked.cmd("TIME").cmd("GET").arg(&key);
+        let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
         let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
-        let mut usable = usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)).into_iter();
-        Ok(usable.next().map(|current| SessionKeys { current, previous: usable.next() }))
+        Ok(usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)))
     }
 
     async fn count(&self, meter: &Meter) -> Result<Result<Counted, TooMany>> {

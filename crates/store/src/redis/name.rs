@@ -5,39 +5,67 @@ use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserCode, UserId};
 
 use crate::{LimitKey, Person, Scope, Ticket, short_digest};
 
-macro_rules! of_person {
-    ($($(#[$doc:meta])* $name:ident = $what:literal;)+) => {
-        $($(#[$doc])* pub(super) fn $name(person: &Person) -> String { of_person(person, $what) })+
+/// Each name, what it is made of, and how.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident($($part:ident: $type:ty),+) = $text:expr;)+) => {
+        $($(#[$doc])* pub(super) fn $name($($part: $type),+) -> String { $text })+
     };
 }
 
-of_person! {
-    binding = "binding";
-    session = "session";
+names! {
+    binding(person: &Person) = of_person(person, "binding");
+    session(person: &Person) = of_person(person, "session");
     /// The users whom the person has left, or who did not take the person.
-    left = "left";
-    tries = "limit:tries";
-    logins = "limit:eighths:logins";
+    left(person: &Person) = of_person(person, "left");
+    tries(person: &Person) = of_person(person, "limit:tries");
+    logins(person: &Person) = of_person(person, "limit:eighths:logins");
+    /// One key has all events of a kind, so that an erasure finds them.
+    limit_of(person: &Person, kind: &str) = of_person(person, &["limit:eighths:", kind].concat());
+    /// The code is stored hashed, because it is a credential for some minutes.
+    code(app: &AppId, code: &LoginCode) =
+        format!("wxmint:code:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")));
+    platform(component: &AppId) = ["wxmint:{platform:", component.as_str(), "}"].concat();
+    /// A push to a platform that was noted, by a digest.
+    push(component: &AppId, digest: &str) = [&platform(component), ":push:", digest].concat();
+    access_token(app: &AppId) = format!("wxmint:{{{app}}}:access-token");
+    /// The people who have left the user's list, or were not admitted. Apart from the list, so that a token check does
+    /// not read them.
+    gone(user: &UserId) = self::user(user) + ":gone";
+    /// The number of a person who was struck off the user's list, for a while.
+    struck(user: &UserId, person: &Person) =
+        format!("{}:struck:{}:{}", self::user(user), person.app, person.openid.as_str());
+    /// In the slot of the user's list, because one script reads both.
+    ends(user: &UserId) = self::user(user) + ":ends";
+    /// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
+    ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
+    /// Notes that the end of a key is in the stream. In the slot of the stream.
+    ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
+    /// How far a receiver of events has acknowledged the stream.
+    receiver(name: &str) = ["wxmint:receiver:", name].concat();
+    union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
+    /// The users of a unionid who are in conflict.
+    shared(unionid: &UnionId) = union(unionid) + ":users";
+    /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
+    ticket(ticket: &Ticket) = format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()));
+    /// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns
+    /// no device code.
+    device(code: &UserCode) = format!("wxmint:device:{{{code}}}");
+    open_devices(address: &str) = ["wxmint:devices:", address].concat();
+    /// The users who have tokens of a page.
+    users_of_client(client: &AppId) = format!("wxmint:client:{{{client}}}");
+    /// The pages of which a user has tokens, each with the app through which it was approved.
+    clients(user: &UserId) = self::user(user) + ":clients";
 }
 
-/// The code is stored hashed, because it is a credential for some minutes.
-pub(super) fn code(app: &AppId, code: &LoginCode) -> String {
-    let digest = short_digest(&[app.as_str(), code.as_str()].join(":"));
-    format!("wxmint:code:{{{digest}}}")
+/// Several keys of a person, for a script.
+pub(super) fn all<const N: usize>(person: &Person, names: [fn(&Person) -> String; N]) -> [String; N] {
+    names.map(|name| name(person))
 }
 
-pub(super) fn platform(component: &AppId) -> String {
-    ["wxmint:{platform:", component.as_str(), "}"].concat()
-}
+pub(super) const STREAM: &str = "wxmint:ended";
 
-/// A push to a platform that was noted, by a digest.
-pub(super) fn push(component: &AppId, digest: &str) -> String {
-    [&platform(component), ":push:", digest].concat()
-}
-
-pub(super) fn access_token(app: &AppId) -> String {
-    format!("wxmint:{{{app}}}:access-token")
-}
+/// The lives of tokens, in the slot of the stream.
+pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 
 pub(super) fn limit(LimitKey { scope, kind, key }: &LimitKey) -> String {
     match scope {
@@ -47,86 +75,11 @@ pub(super) fn limit(LimitKey { scope, kind, key }: &LimitKey) -> String {
     }
 }
 
-/// One key has all events of a kind, so that an erasure finds them.
-pub(super) fn limit_of(person: &Person, kind: &str) -> String {
-    of_person(person, &["limit:eighths:", kind].concat())
-}
-
 pub(super) fn user(user: &UserId) -> String {
     // `}` at once would end an empty tag, which is none: the user's keys would lie in several slots. `%` is there
     // twice, so that no two users have one name.
     let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
-}
-
-/// The people who have left the user's list, or were not admitted. Apart from the list, so that a token check does not
-/// read them.
-pub(super) fn gone(user: &UserId) -> String {
-    self::user(user) + ":gone"
-}
-
-/// The number of a person who was struck off the user's list, for a while.
-pub(super) fn struck(user: &UserId, person: &Person) -> String {
-    format!("{}:struck:{}:{}", self::user(user), person.app, person.openid.as_str())
-}
-
-/// In the slot of the user's list, because one script reads both.
-pub(super) fn ends(user: &UserId) -> String {
-    self::user(user) + ":ends"
-}
-
-/// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
-pub(super) fn ended(user: &UserId, token: &TokenId) -> String {
-    format!("{}:ended:{token}", self::user(user))
-}
-
-pub(super) const STREAM: &str = "wxmint:ended";
-
-/// The lives of tokens, in the slot of the stream.
-pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
-
-/// How far a receiver of events has acknowledged the stream.
-pub(super) fn receiver(name: &str) -> String {
-    ["wxmint:receiver:", name].concat()
-}
-
-/// Notes that the end of a key is in the stream. In the slot of the stream.
-pub(super) fn ended_key(kid: &str) -> String {
-    format!("wxmint:{{{STREAM}}}:{kid}")
-}
-
-pub(super) fn union(unionid: &UnionId) -> String {
-    ["wxmint:union:{", unionid.as_str(), "}"].concat()
-}
-
-/// The users of a unionid who are in conflict.
-pub(super) fn shared(unionid: &UnionId) -> String {
-    union(unionid) + ":users"
-}
-
-/// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
-pub(super) fn ticket(ticket: &Ticket) -> String {
-    format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()))
-}
-
-/// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns no
-/// device code.
-pub(super) fn device(code: &UserCode) -> String {
-    format!("wxmint:device:{{{code}}}")
-}
-
-pub(super) fn open_devices(address: &str) -> String {
-    ["wxmint:devices:", address].concat()
-}
-
-/// The users who have tokens of a page.
-pub(super) fn users_of_client(client: &AppId) -> String {
-    format!("wxmint:client:{{{client}}}")
-}
-
-/// The pages of which a user has tokens, each with the app through which it was approved.
-pub(super) fn clients(user: &UserId) -> String {
-    self::user(user) + ":clients"
 }
 
 /// All keys of a person lie in one slot. Neither an AppID nor an openid can contain the colon.

@@ -1,31 +1,27 @@
 //! The state of platforms in Redis, a hash for each: a field for each matter, and the version `v`.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use wxmint_ids::AppId;
-use wxmint_redis_link::{Call, Script};
 
-use super::{
-    super::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result},
-    Redis, name,
-    script::{script, unreadable},
-};
+use super::{Call, Redis, name, script, unreadable};
+use crate::{Expected, Matter, Note, Noted, PUSH_REMEMBERED, PlatformState, Platforms, Result};
 
-static NOTE: LazyLock<Script> = script!("note_matter");
 const VERSION: &str = "v";
 
 #[async_trait(?Send)]
 impl Platforms for Redis {
     async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
         let Note { matter, new, expected, push } = *note;
-        let mut script = NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
-        script.arg(matter).arg(new.at).arg(&new.value).arg(match expected {
+        let script = script::NOTE.on(&[&name::platform(platform), &name::push(platform, push.unwrap_or_default())]);
+        let expected = match expected {
             Expected::NotLater => Vec::new(),
             Expected::Nothing => b"nothing".to_vec(),
             Expected::This(known) => written(known),
-        });
-        script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
+        };
+        let script = script.arg(matter).arg(new.at).arg(&new.value).arg(expected);
+        let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
         let noted: String = self.link.run_confirmed("note_matter", script).await?;
         match noted.as_str() {
             "kept" => Ok(Noted::Kept),
@@ -36,9 +32,7 @@ impl Platforms for Redis {
 
     async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
         let key = name::platform(platform);
-        let mut asked = Call::of("HGET", &key);
-        asked.arg(VERSION);
-        let now: Option<u64> = self.link.run("matters", asked).await?;
+        let now: Option<u64> = self.link.run("matters", Call::of("HGET", &key).arg(VERSION)).await?;
         if now.unwrap_or_default() == version {
             return Ok(None);
         }

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{
-    super::{Receivers, Result},
-    Call, Redis, name,
-};
+use super::{Call, Redis, name};
+use crate::{Receivers, Result};
 
 #[async_trait(?Send)]
 impl Receivers for Redis {
@@ -18,8 +16,7 @@ impl Receivers for Redis {
     }
 
     async fn acknowledge(&self, receiver: &str, cursor: &str, keep: Duration) -> Result<()> {
-        let mut noted = Call::of("SET", name::receiver(receiver));
-        noted.arg(cursor).arg("EX").arg(keep.as_secs());
+        let noted = Call::of("SET", name::receiver(receiver)).arg(cursor).arg("EX").arg(keep.as_secs());
         Ok(self.link.run("acknowledge", noted).await?)
     }
 }

@@ -1,22 +1,16 @@
 //! How a login is recorded.
 
-use std::{
-    sync::LazyLock,
-    time::{Duration, Instant as Moment},
-};
+use std::time::{Duration, Instant as Moment};
 
 use chrono::DateTime;
 
 use super::{
-    super::{Intent, LoginRecord, Newcomer, Recorded, Result},
-    Redis, Script, flag, name, packed, script,
+    Redis, flag, name, packed, script,
     session_lines::{line, micros, quarter},
     stored_binding::StoredBinding,
     unreadable,
 };
-use crate::limits::TooMany;
-
-pub(super) static RECORD_LOGIN: LazyLock<Script> = script!("silent_login", "session", "record_login");
+use crate::{Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
@@ -26,15 +20,15 @@ impl Redis {
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
         let binding = name::binding(person);
-        let mut script = RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
-        script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
-        script.arg(flag(*newcomer == Newcomer::Told));
+        let script = script::RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
+        let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
+        let mut script = script.arg(flag(*newcomer == Newcomer::Told));
         if let Newcomer::Intended(Intent { user, made, by_unionid }) = newcomer {
-            script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid));
+            script = script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid));
         }
         // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
         // time has been told in the state that is read after it.
-        script.cmd("HGETALL").arg(&binding);
+        let script = script.cmd("HGETALL").arg(&binding);
         let sent = Moment::now();
         let (answer, stored): (String, StoredBinding) = self.link.run("record_login", script).await?;
         let (seconds, micros_of_second, recorded) = parts(&answer).ok_or_else(|| unreadable("a login"))?;

@@ -6,22 +6,45 @@ use wxmint_redis_link::{Call, Script};
 
 use crate::StoreError;
 
-/// A script with the shared functions in front of it.
-macro_rules! script {
-    ($($name:literal),+) => {
-        LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $name, ".lua"))),+)))
+/// Each script, and its parts: shared functions stand in front of it.
+macro_rules! scripts {
+    ($($name:ident = $($part:literal)+;)+) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $part, ".lua"))),+)));)+
     };
 }
-pub(super) use script;
 
-static REPLACE: LazyLock<Script> = script!("replace");
+scripts! {
+    LEND = "lend_access_token";
+    END_LEASE = "end_lease";
+    CHANGE_BINDING = "session" "change_binding";
+    ADMIT = "admit";
+    DISMISS = "ends" "dismiss";
+    LINK_UNIONID = "session" "link_unionid";
+    DEVICE = "device";
+    NOTE_CLIENT = "note_client";
+    NOTE_LIFE = "note_life";
+    NOTE_NOT_ENDED = "note_not_ended";
+    CHANGE_ENDS = "ends" "change_ends";
+    END_EARLIER = "ends" "end_earlier";
+    SET_BLOCKED = "set_blocked";
+    ERASE_PERSON = "erase_person";
+    CHANGE_LIST = "change_list";
+    UNCOUNT = "uncount";
+    NOTE = "note_matter";
+    RECORD_LOGIN = "silent_login" "session" "record_login";
+    REPLACE = "replace";
+    OPEN = "open";
+    CLOSE = "session" "close";
+    CHANGE_SESSION = "session" "change_session";
+    PUBLISH_END = "ends" "publish_end";
+    TICKET = "ticket";
+}
 
 /// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers
 /// the value before.
 pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
-    let mut script = REPLACE.on(&[key]);
-    script.arg(expected).arg(new);
-    script
+    REPLACE.on(&[key]).arg(expected).arg(new)
 }
 
 /// A boolean, as the scripts take it.

@@ -1,6 +1,6 @@
 //! Session keys in Redis.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,24 +8,20 @@ use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
 use super::{
-    super::{
-        AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person,
-        Result, Sealed, Sessions, Tried,
-    },
-    Call, Redis, Script, flag, name, packed, script,
+    Call, Redis, flag, name, packed, script,
     session_lines::{keys, line, usable},
     unreadable,
 };
-
-static OPEN: LazyLock<Script> = script!("open");
-static CLOSE: LazyLock<Script> = script!("session", "close");
-static CHANGE_SESSION: LazyLock<Script> = script!("session", "change_session");
+use crate::{
+    AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
+    Sealed, Sessions, Tried,
+};
 
 #[async_trait(?Send)]
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let mut script = OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
-        script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        let script = script::OPEN.on(&[&name::binding(person), &name::session(person), &name::tries(person)]);
+        let script = script.arg(packed::user(user)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let answer: Vec<Value> = self.link.run("open", script).await?;
         let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
         if let Opening::Keys(kept) = &opening {
@@ -35,9 +31,10 @@ impl Sessions for Redis {
     }
 
     async fn close(&self, person: &Person, tried: Tried, attempt: &AttemptId) -> Result<bool> {
-        let mut script =
-            CLOSE.on(&[&name::binding(person), &name::session(person), &name::logins(person), &name::tries(person)]);
-        script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
+        let names = [name::binding, name::session, name::logins, name::tries];
+        let script = script::CLOSE.on(&name::all(person, names));
+        let script =
+            script.arg(flag(tried == Tried::Failed)).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).text(attempt);
         let dropped: u8 = self.link.run("close", script).await?;
         Ok(dropped == 1)
     }
@@ -49,9 +46,9 @@ impl Sessions for Redis {
         (order, sealed): &ExchangedKey,
         of: KeyOf,
     ) -> Result<()> {
-        let mut script = change_session(person, "keep");
-        script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
-        match of {
+        let script = change_session(person, "keep");
+        let script = script.arg(generation).arg(line(order, 0, sealed)).arg(self.session_ttl.as_secs());
+        let script = match of {
             KeyOf::Login(at) => script.arg("").arg(at.timestamp()),
             KeyOf::Reset => script.arg("1").arg(0),
         };
@@ -59,9 +56,7 @@ impl Sessions for Redis {
     }
 
     async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
-        let mut script = change_session(person, "reseal");
-        script.arg(old.as_bytes()).arg(new.as_bytes());
-        Ok(self.link.run("reseal", script).await?)
+        Ok(self.link.run("reseal", change_session(person, "reseal").arg(old.as_bytes()).arg(new.as_bytes())).await?)
     }
 
     async fn forget(&self, person: &Person) -> Result<()> {
@@ -69,8 +64,7 @@ impl Sessions for Redis {
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let mut asked = Call::of("GET", name::session(person));
-        asked.cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
+        let asked = Call::of("GET", name::session(person)).cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
         type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
         let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
         let exchanged = keys(&session.unwrap_or_default()).first().map(|(micros, _)| (micros / 1_000_000) as i64);
@@ -81,9 +75,8 @@ impl Sessions for Redis {
 
 /// A step of `change_session.lua`.
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
-    let mut script = CHANGE_SESSION.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-    script.arg(step);
-    script
+    let script = script::CHANGE_SESSION.on(&name::all(person, [name::binding, name::session, name::logins]));
+    script.arg(step)
 }
 
 fn opening(answer: Vec<Value>, attempt: &AttemptId) -> Result<Opening, redis::ParsingError> {

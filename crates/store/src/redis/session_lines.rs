@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use super::super::{ExchangeOrder, PREVIOUS_KEY_TTL, Sealed};
+use crate::{ExchangeOrder, PREVIOUS_KEY_TTL, Sealed};
 
 /// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
 /// exchanges of a microsecond apart.

@@ -2,10 +2,8 @@
 
 use redis::{FromRedisValue, ParsingError, Value};
 
-use super::{
-    super::{AttemptMark, BindingState, Bound, Intent, Person, Result},
-    Call, name, packed, unreadable,
-};
+use super::{Call, name, packed, unreadable};
+use crate::{AttemptMark, BindingState, Bound, Intent, Person, Result};
 
 /// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
 pub(super) struct StoredBinding(Vec<(u8, Vec<u8>)>);

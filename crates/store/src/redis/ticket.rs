@@ -1,30 +1,24 @@
 //! Bind tickets in Redis.
 
-use std::sync::LazyLock;
-
 use async_trait::async_trait;
 use chrono::DateTime;
 
-use super::{
-    super::{AttemptId, Person, Result, Sealed, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
-    Redis, Script, name, script, unreadable,
-};
-
-static TICKET: LazyLock<Script> = script!("ticket");
+use super::{Redis, name, script, unreadable};
+use crate::{AttemptId, Person, Result, Sealed, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
 
 #[async_trait(?Send)]
 impl Tickets for Redis {
     async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let TicketHolder { person, unionid, key } = holder;
-        let mut script = TICKET.on(&[&name::ticket(ticket)]);
-        script.arg("keep").arg(TICKET_TTL.as_secs()).arg(person.app.as_str()).arg(person.openid.as_str());
-        script.arg(unionid.as_ref().map_or("", |unionid| unionid.as_str())).text(&key.0).arg(key.1.as_bytes());
+        let unionid = unionid.as_ref().map_or("", |unionid| unionid.as_str());
+        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("keep").arg(TICKET_TTL.as_secs());
+        let script = script.arg(person.app.as_str()).arg(person.openid.as_str()).arg(unionid);
+        let script = script.text(&key.0).arg(key.1.as_bytes());
         Ok(self.link.run("keep_ticket", script).await?)
     }
 
     async fn take_ticket(&self, ticket: &Ticket, attempt: &AttemptId) -> Result<Option<TakenTicket>> {
-        let mut script = TICKET.on(&[&name::ticket(ticket)]);
-        script.arg("take").text(attempt);
+        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").text(attempt);
         let held: Vec<Vec<u8>> = self.link.run("take_ticket", script).await?;
         if held.is_empty() {
             return Ok(None);

@@ -6,8 +6,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Error, Primary, slot_of};
 
 use super::{
-    Call, Redis, name,
-    record::RECORD_LOGIN,
+    Call, Redis, name, script,
     session_lines::{line, quarter},
 };
 use crate::{AttemptId, ExchangeOrder};
@@ -29,17 +28,14 @@ impl Redis {
     fn login_of(&self, stranger: &Person) -> Call {
         let now = self.now_micros();
         let order = ExchangeOrder::new(now, &AttemptId::new([0; 16]));
-        let [binding, session, logins] = [name::binding, name::session, name::logins].map(|name| name(stranger));
-        let mut call = RECORD_LOGIN.on(&[&binding, &session, &logins]);
-        call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
+        let call = script::RECORD_LOGIN.on(&name::all(stranger, [name::binding, name::session, name::logins]));
+        let call = call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
         // Always within the limit, and counted for as long as the cell lives.
-        call.arg(u32::MAX).arg(LIFE).arg("");
-        let claim = name::tries(stranger);
-        call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
-        let cell = name::limit_of(stranger, "names");
-        call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
-        call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell);
-        call
+        let call = call.arg(u32::MAX).arg(LIFE).arg("");
+        let (claim, cell) = (name::tries(stranger), name::limit_of(stranger, "names"));
+        let call = call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
+        let call = call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);
+        call.cmd("HDEL").arg(&cell).arg("1").cmd("HGETALL").arg(&cell)
     }
 }
 

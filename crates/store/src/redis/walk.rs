@@ -10,11 +10,11 @@ pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::{
-    super::{Binding, Person, Result, Sealed, Store},
     Redis, packed,
     stored_binding::{StoredBinding, stored_binding},
     unreadable,
 };
+use crate::{Binding, Person, Result, Sealed, Store};
 
 /// In metrics.
 const WALK: &str = "walk";
@@ -61,7 +61,7 @@ impl Redis {
         for key in page.found.iter().take(ENOUGH) {
             let person = owner(key, "session")?;
             let keys = self.session_keys(&person).await?;
-            found.extend(keys.map(|keys| (person, keys.current)));
+            found.extend(keys.into_iter().next().map(|current| (person, current)));
         }
         Ok(found)
     }

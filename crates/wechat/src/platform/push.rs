@@ -14,6 +14,7 @@ use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
 use super::{AuthorizationCode, ComponentTicket};
+use crate::session_key::hex;
 
 /// The block to which the text is padded has so many bytes. The cipher's own is half of it.
 const PADDED_TO: usize = 32;
@@ -142,8 +143,7 @@ impl PushKey {
         let mut parts = [self.token.as_str(), query.timestamp, query.nonce, encrypted];
         parts.sort_unstable();
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-        let expected: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        verify_slices_are_equal(expected.as_bytes(), query.msg_signature.as_bytes()).map_err(|_| BadPush::Signature)
+        verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes()).map_err(|_| BadPush::Signature)
     }
 
     /// Only what is signed comes here, so that nobody else learns anything from what fails.

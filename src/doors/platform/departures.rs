@@ -17,13 +17,11 @@ use wxmint_store::{
     walk::{Page, Place, Step},
 };
 
-use super::Desk;
-use crate::{
-    clock::now,
-    login::LoginError,
-    platform::{COUNTED, Standing, digest_of},
-    telemetry::admit_line,
+use super::{
+    desk::Desk,
+    known::{COUNTED, Standing, digest_of},
 };
+use crate::{clock::now, login::LoginError, telemetry::admit_line};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };

@@ -1,4 +1,4 @@
-//! The third-party platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
+//! The platform of `WXMINT_PLATFORM_FILE`: what the vendor of merchants' mini programs is at WeChat, and
 //! what is known of the merchants. Every replica follows what the store keeps.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
@@ -16,14 +16,14 @@ use zeroize::Zeroizing;
 use crate::json_places::{Step::Member, line_of};
 
 /// How the store names the ticket.
-pub const TICKET: &str = "ticket";
+pub(super) const TICKET: &str = "ticket";
 /// How the store names what WeChat has last refused the platform's token with; empty since it gave one.
-pub const REFUSAL: &str = "refusal";
+pub(super) const REFUSAL: &str = "refusal";
 /// How the store names that WeChat's list of merchants has been compared once.
-pub const COMPARED: &str = "compared";
+pub(super) const COMPARED: &str = "compared";
 const MERCHANT: &str = "merchant:";
 /// The kind by which the work on a change of a merchant's is counted, so that replicas share it.
-pub const COUNTED: &str = "merchant";
+pub(super) const COUNTED: &str = "merchant";
 const CODE: &str = "code:";
 /// For how many seconds an authorization code says which merchant it is of: as long as it lives at WeChat.
 const CODE_SHOWS_FOR: i64 = 600;
@@ -33,12 +33,12 @@ const PENDING: u8 = b'?';
 const USED: u8 = b'=';
 
 /// The platform, and what it knows now.
-pub struct Platform {
+pub(super) struct Platform {
     /// WeChat calls it the component; its secret is the `component_appsecret`.
-    pub component: App,
-    pub push_key: PushKey,
+    pub(super) component: App,
+    pub(super) push_key: PushKey,
     /// WeChat's list of merchants is to be asked for without waiting for the hour.
-    pub compare_soon: Notify,
+    pub(super) compare_soon: Notify,
     known: ArcSwap<Known>,
 }
 
@@ -50,48 +50,48 @@ fn current_trouble(trouble: &Matter, merchant: &Matter) -> Option<i64> {
 
 /// The store keeps this of the platform.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
-    pub version: u64,
+pub(super) struct Known {
+    pub(super) version: u64,
     /// Whether the store was read; before, nothing is known of any merchant.
-    pub is_read: bool,
+    pub(super) is_read: bool,
     /// The newest ticket.
-    pub ticket: Option<Ticket>,
+    pub(super) ticket: Option<Ticket>,
     /// Why WeChat gives the platform no token.
-    pub refusal: Option<Refusal>,
+    pub(super) refusal: Option<Refusal>,
     /// Whether all merchants of WeChat's list are known, so that others are unknown.
-    pub is_compared: bool,
-    pub merchants: BTreeMap<AppId, Merchant>,
+    pub(super) is_compared: bool,
+    pub(super) merchants: BTreeMap<AppId, Merchant>,
     /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked
     /// about it. Meanwhile the merchant is what it was.
-    pub codes: BTreeMap<AppId, Matter>,
+    pub(super) codes: BTreeMap<AppId, Matter>,
     /// All of it as the store keeps it.
     matters: BTreeMap<String, Matter>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Ticket {
+pub(super) struct Ticket {
     /// When WeChat made it, in seconds since 1970.
-    pub at: i64,
-    pub sealed: Sealed,
+    pub(super) at: i64,
+    pub(super) sealed: Sealed,
 }
 
 /// The state of a merchant.
 #[derive(Debug, Clone)]
-pub struct Merchant {
-    pub standing: Standing,
+pub(super) struct Merchant {
+    pub(super) standing: Standing,
     /// The errcode by which WeChat refuses calls for the merchant until it changes what it has authorised.
-    pub trouble: Option<i64>,
+    pub(super) trouble: Option<i64>,
     /// As the store keeps it.
-    pub matter: Matter,
+    pub(super) matter: Matter,
 }
 
 /// WeChat's refusal to give the platform a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub errcode: i64,
-    pub errmsg: String,
+pub(super) struct Refusal {
+    pub(super) errcode: i64,
+    pub(super) errmsg: String,
     /// The ticket that was refused: the second in which WeChat made it.
-    pub of_ticket: i64,
+    pub(super) of_ticket: i64,
 }
 
 impl fmt::Display for Refusal {
@@ -103,7 +103,7 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// The refusal that the operator has to mend. `None` for an error that passes by itself. Without the `rid`, which
     /// each answer has anew.
-    pub fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
+    pub(super) fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
         let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured | Verdict::OurBug } = error else {
             return None;
         };
@@ -117,19 +117,19 @@ impl Refusal {
     }
 
     /// The store keeps it in this form.
-    pub fn matter(&self) -> Matter {
+    pub(super) fn matter(&self) -> Matter {
         Matter { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
     }
 
     /// As WeChat would say it once more.
-    pub fn error(&self) -> CallError {
+    pub(super) fn error(&self) -> CallError {
         let Self { errcode, errmsg, .. } = self.clone();
         CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     /// The platform acts for the merchant, by this sealed refresh token.
     In(AppKind, Sealed),
     /// The merchant has withdrawn it, and its people's tokens are being revoked.
@@ -151,7 +151,7 @@ impl Standing {
     }
 
     /// The form in which the store keeps it since this second.
-    pub fn matter(&self, at: i64) -> Matter {
+    pub(super) fn matter(&self, at: i64) -> Matter {
         let (mark, sealed) = match self {
             Self::In(AppKind::MiniProgram, sealed) => (b'm', sealed.as_bytes()),
             Self::In(_, sealed) => (b'o', sealed.as_bytes()),
@@ -163,45 +163,45 @@ impl Standing {
 }
 
 /// How the store names what is known of a merchant.
-pub fn matter_of(merchant: &AppId) -> String {
+pub(super) fn matter_of(merchant: &AppId) -> String {
     [MERCHANT, merchant.as_str()].concat()
 }
 
 /// How the store names a merchant's authorization code.
-pub fn code_of(merchant: &AppId) -> String {
+pub(super) fn code_of(merchant: &AppId) -> String {
     [CODE, merchant.as_str()].concat()
 }
 
 /// A sealed code that WeChat is to be asked about, as the store keeps it.
-pub fn pending_code(sealed: &Sealed, at: i64) -> Matter {
+pub(super) fn pending_code(sealed: &Sealed, at: i64) -> Matter {
     Matter { at, value: [&[PENDING], sealed.as_bytes()].concat() }
 }
 
 /// The sealed code of one that is pending.
-pub fn sealed_code(pending: &Matter) -> Sealed {
+pub(super) fn sealed_code(pending: &Matter) -> Sealed {
     Sealed::from_stored(pending.value.get(1..).unwrap_or_default().to_vec())
 }
 
 /// A code that was used, or given up, in place of `pending`.
-pub fn done_code(pending: &Matter, used: Option<&str>) -> Matter {
+pub(super) fn done_code(pending: &Matter, used: Option<&str>) -> Matter {
     let value = used.map_or_else(Vec::new, |code| [&[USED], short_digest(code).to_string().as_bytes()].concat());
     Matter { at: pending.at, value }
 }
 
 /// How the store names a merchant's trouble, and what it keeps of it. What the merchant changes takes it away.
-pub fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matter) {
+pub(super) fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matter) {
     let value = format!("{errcode} {}", digest_of(merchant)).into_bytes();
     ([TROUBLE, app.as_str()].concat(), Matter { at: merchant.at, value })
 }
 
 /// The digest that tells a matter from what it was before.
-pub fn digest_of(matter: &Matter) -> String {
+pub(super) fn digest_of(matter: &Matter) -> String {
     short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string()
 }
 
 impl Known {
     /// Matters that this version does not understand are left out.
-    pub fn of(state: PlatformState) -> Self {
+    pub(super) fn of(state: PlatformState) -> Self {
         let mut known = Self { version: state.version, is_read: true, ..Self::default() };
         let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
         for (name, matter) in &state.matters {
@@ -231,7 +231,7 @@ impl Known {
 
     /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about
     /// it. An old one may be anybody's who has read a log.
-    pub fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
+    pub(super) fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
         let used = done_code(&Matter { at: 0, value: Vec::new() }, Some(code)).value;
         let is_it = |held: &Matter| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
         let mut merchants = self.merchants.iter().filter(|(_, merchant)| matches!(merchant.standing, Standing::In(..)));
@@ -241,7 +241,7 @@ impl Known {
 
     /// The matters that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken
     /// out of the store. Codes that were used are of no more use.
-    pub fn lost(&self, state: &PlatformState) -> Vec<(String, Matter)> {
+    pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, Matter)> {
         let is_lost = |(name, known): &(&String, &Matter)| {
             !known.value.is_empty() && state.matters.get(*name).is_none_or(|held| held.at < known.at)
         };
@@ -249,7 +249,7 @@ impl Known {
     }
 
     /// The merchants for which the platform acts.
-    pub fn apps(&self) -> impl Iterator<Item = App> {
+    pub(super) fn apps(&self) -> impl Iterator<Item = App> {
         self.merchants.iter().filter_map(|(id, merchant)| match merchant.standing {
             Standing::In(kind, _) => Some(App { id: id.clone(), kind, credential: Credential::Platform }),
             _ => None,
@@ -259,7 +259,7 @@ impl Known {
 
 impl Platform {
     /// Reads the file. The error names the member that is wrong, without its value.
-    pub fn parse(content: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Written {
@@ -288,12 +288,12 @@ impl Platform {
         Ok(Self { component, push_key, compare_soon: Notify::new(), known: ArcSwap::default() })
     }
 
-    pub fn known(&self) -> Arc<Known> {
+    pub(super) fn known(&self) -> Arc<Known> {
         self.known.load_full()
     }
 
     /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
-    pub fn learn_merchant(&self, app: &AppId, standing: &Standing, matter: &Matter) {
+    pub(super) fn learn_merchant(&self, app: &AppId, standing: &Standing, matter: &Matter) {
         self.known.rcu(|known| {
             let mut known = Known::clone(known);
             if let Some(merchant) = known.merchants.get_mut(app) {
@@ -304,7 +304,7 @@ impl Platform {
     }
 
     /// Takes over what the store keeps.
-    pub fn learn(&self, state: PlatformState) -> Arc<Known> {
+    pub(super) fn learn(&self, state: PlatformState) -> Arc<Known> {
         let known = Arc::new(Known::of(state));
         self.known.store(Arc::clone(&known));
         known

@@ -1,30 +1,30 @@
-//! The pushes of WeChat to a third-party platform, and what follows from them: merchants come and go while the service
-//! runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
+//! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
+//! have noted.
 
-mod departures;
-mod receiver;
-
-use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
-use utoipa::OpenApi;
+use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
 use wxmint_store::{Expected, LimitKey, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
 
-use self::departures::Departures;
 use super::{
-    Issuer,
-    declared::{ANY, BODY, SECURITY},
+    departures::Departures,
+    known::{COUNTED, Known, Platform, digest_of},
 };
+use wxmint_wechat::CallError;
+
 use crate::{
     clock::now,
-    http::{
-        ProblemDocument,
-        described::{DescribedRoute, POST, Routes, routes},
-    },
+    issuer::Issuer,
     login::{LoginError, LoginWorker},
-    platform::{COUNTED, Known, Platform, digest_of},
     telemetry::admit_line,
 };
 
@@ -51,21 +51,17 @@ const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How many notes are told again at the same time.
 const TOLD_AT_ONCE: usize = 32;
 
-routes! {
-    #[openapi(tags((name = "platform", description = "For WeChat")))]
-    POST "/wechat/platform/{component_appid}" receiver::push [ANY], BODY;
-}
-
-pub(super) fn described() -> utoipa::openapi::OpenApi {
-    Described::openapi()
-}
-
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
-pub(super) async fn follow(issuer: Arc<Issuer>) {
-    let Some(platform) = issuer.platform.clone() else { return };
+pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
-    let desk =
-        Rc::new(Desk { login, platform, issuer, at_work: RefCell::default(), departures: Departures::default() });
+    let desk = Rc::new(Desk {
+        login,
+        platform,
+        issuer,
+        at_work: RefCell::default(),
+        departures: Departures::default(),
+        ticket_age,
+    });
     actix_web::rt::spawn(Rc::clone(&desk).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&desk).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
@@ -90,14 +86,18 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     }
 }
 
+/// In seconds; infinite before a ticket has come.
+pub(super) type TicketAge = Gauge<f64, AtomicU64>;
+
 /// One process does this for the platform.
-struct Desk {
-    login: LoginWorker,
-    platform: Arc<Platform>,
-    issuer: Arc<Issuer>,
+pub(super) struct Desk {
+    pub(super) login: LoginWorker,
+    pub(super) platform: Arc<Platform>,
+    pub(super) issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    departures: Departures,
+    pub(super) departures: Departures,
+    ticket_age: TicketAge,
 }
 
 impl Desk {
@@ -139,7 +139,7 @@ impl Desk {
     fn warn(&self) {
         let known = self.platform.known();
         let ticket = known.ticket.as_ref().map(|ticket| now().timestamp() - ticket.at);
-        self.issuer.metrics.ticket_is(ticket);
+        self.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
         let warning = match ticket {
             _ if known.refusal.is_some() => Some("WeChat gives the platform no token: `wxmint doctor` says why"),
             None => Some(
@@ -187,7 +187,7 @@ impl Desk {
             return Ok(());
         }
         let asked = self.login.let_merchant_in(&self.platform, app, code).await;
-        if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(LoginError::is_spent_authorization) {
+        if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
             self.login.forget_code(&self.platform, app, code, None).await?;
             self.platform.compare_soon.notify_one();
         }
@@ -233,4 +233,11 @@ impl Desk {
             }
         }
     }
+}
+
+/// Whether WeChat knows the authorization code no more, or the merchant has left.
+fn is_spent(error: &LoginError) -> bool {
+    let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
+    matches!(error, LoginError::UnknownApp(_))
+        || matches!(error, LoginError::Misconfigured { error, .. } if is_gone(error))
 }

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use wxmint_store::{PUSH_BELIEVED, short_digest};
 use wxmint_wechat::{BadPush, News, PushQuery};
 
-use super::super::state::IssuerWorker;
+use super::known::Platform;
 use crate::{
     clock::now,
     http::{Answer, Problem, read_body},
+    issuer::state::IssuerWorker,
     refusals::Refusal,
     telemetry::admit_line,
 };
@@ -41,9 +42,9 @@ pub(super) async fn push(
     path: Path<String>,
     payload: Payload,
     worker: web::Data<IssuerWorker>,
+    platform: web::Data<Platform>,
 ) -> Answer {
-    let platform = worker.issuer.platform.clone().filter(|platform| platform.component.id.as_str() == *path);
-    let Some(platform) = platform else {
+    if platform.component.id.as_str() != *path {
         if let Some(not_logged) = admit_line("push to another address") {
             tracing::warn!(
                 not_logged,
@@ -52,7 +53,7 @@ pub(super) async fn push(
         }
         return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
             .with_status(StatusCode::NOT_FOUND));
-    };
+    }
     let query = web::Query::<Query>::from_query(request.query_string())
         .map_err(|_| Problem::invalid("WeChat sends `msg_signature`, `timestamp` and `nonce`."))?
         .into_inner();

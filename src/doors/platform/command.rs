@@ -6,29 +6,42 @@ use wxmint_store::Platforms;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
-use super::{
-    Failure,
-    at_redis::{at_first, open},
-    environment::variables,
-    output::{print, say, table},
-};
+use super::known::{Known, Platform, Standing};
 use crate::{
+    cli::{
+        at_redis::{at_first, open},
+        environment::variables,
+        exit,
+        failure::Failure,
+        output::{print, say, table},
+        read as command_of, with_env_file,
+    },
     http::run_to_end,
-    platform::{Known, Platform, Standing},
+    issuer::door::DoorCommand,
     secret_files::read_private,
     settings::Settings,
     telemetry::Metrics,
 };
 
+pub(super) const COMMAND: DoorCommand = DoorCommand {
+    name: "platform",
+    described: |command| {
+        let about = "The merchants of a third-party platform (WXMINT_PLATFORM_FILE)";
+        let command = command.about(about).subcommand_required(true).arg_required_else_help(true);
+        PlatformCommand::augment_subcommands(command)
+    },
+    run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(&command)))),
+};
+
 #[derive(Subcommand)]
-pub(super) enum PlatformCommand {
+enum PlatformCommand {
     /// List the merchants that have authorised the platform: AppID, what it is, how it stands, and since when
     Apps,
     /// Have WeChat push the platform's ticket anew; otherwise it comes every ten minutes
     StartPush,
 }
 
-pub(super) fn run(command: &PlatformCommand) -> Result<(), Failure> {
+fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
     let Some(path) = &settings.platform_file else {
         return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));

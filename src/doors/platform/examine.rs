@@ -2,11 +2,12 @@
 
 use wxmint_store::{Platforms, Redis, walk::Place};
 
-use super::wechat::address_in;
+use super::known::{Known, Merchant, Platform, Refusal, Standing};
 use crate::{
+    cli::doctor::wechat::address_in,
     clock::now,
     findings::{Finding, count},
-    platform::{Known, Merchant, Platform, Refusal, Standing},
+    issuer::Issuer,
 };
 
 /// How many AppIDs a finding names.
@@ -15,13 +16,16 @@ const MOST_NAMED: usize = 5;
 pub(super) const CHECK: &str = "wechat.platform";
 
 /// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
-pub(super) async fn examine(platform: &Platform, redis: &Redis) -> Finding {
+pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
+    let Some(redis) = redis else { return Finding::unchecked(CHECK, "Redis keeps the ticket") };
     let start_push = "see that the platform's console has the address /wechat/platform/ and the platform's AppID, behind this \
                       issuer's URL, then run: wxmint platform start-push";
     let known = match redis.matters(&platform.component.id, 0).await {
-        Ok(kept) => Known::of(kept.unwrap_or_default()),
+        Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };
+    // The next doors may be for the people of a merchant.
+    issuer.apps.merchants_are(known.apps());
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     if let Some(refusal) = &known.refusal {

@@ -1,7 +1,5 @@
 //! The acts of a third-party platform for its merchants: logins by a token of the platform's, who comes and who leaves.
 
-mod tokens;
-
 use std::{cell::Cell, collections::HashSet};
 
 use chrono::{DateTime, Utc};
@@ -10,16 +8,14 @@ use wxmint_ids::{AppId, LoginCode, Person};
 use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Matter, Meter, Note, Noted, limits::Rate};
 use wxmint_wechat::{
     App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
-    Session, Verdict,
+    Verdict,
 };
 
-use self::tokens::not_yet;
-use super::{AccessTokenError, IP, LoginError, LoginWorker, Operator, worker::new_attempt};
+use super::known::{
+    COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
+};
 use crate::{
-    apps::UnknownApp,
-    platform::{
-        COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
-    },
+    login::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, new_attempt},
     telemetry::admit_line,
 };
 
@@ -31,26 +27,20 @@ const MOST_UNANSWERED: usize = 3;
 const AT_ALL_MERCHANTS: u32 = 10;
 
 impl LoginWorker {
-    /// Nobody can say that an app is unknown before all merchants were known once.
-    pub(super) fn unless_unread(&self, unknown: UnknownApp) -> LoginError {
-        match self.platform.as_ref().is_some_and(|platform| !platform.known().is_compared) {
-            true => plainly(not_yet("WeChat was not asked yet for the merchants of the platform")),
-            false => unknown.into(),
-        }
-    }
-
-    /// Counts an address over all merchants beside `meter`, which counts it at one, and claims the code.
+    /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
+    /// claims the code.
     pub(super) async fn claim_of_merchant(
         &self,
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
         address: &str,
-        meter: &Meter,
     ) -> Result<Claim, LoginError> {
-        let rate = Rate { burst: meter.rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..meter.rate };
+        let rate = self.policy.limits.ip;
+        let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };
+        let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
         let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
-        let claiming = self.store.claim_code(&app.id, code, attempt, meter);
+        let claiming = self.store.claim_code(&app.id, code, attempt, &meter);
         let (counted, claimed) = join(self.store.count(&all), claiming).await;
         match (counted, claimed?) {
             (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
@@ -71,15 +61,14 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it. The
-    /// second part tells whether the code was certainly not sent.
+    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
     pub(super) async fn exchange_for(
         &self,
         platform: &Platform,
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
-    ) -> (Result<Session, LoginError>, bool) {
+    ) -> Exchanged {
         let sent = Cell::new(false);
         let component = &platform.component;
         let ask = async |token: &_| {
@@ -93,11 +82,11 @@ impl LoginWorker {
             platform.compare_soon.notify_one(); // the push of its leaving may be lost
         }
         let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        (exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent)
+        Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
     }
 
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
-    pub async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
+    pub(super) async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
         let vault = self.vault.load_full();
         let (matter, new) = match &push.news {
             News::Ticket(ticket) => {
@@ -115,7 +104,7 @@ impl LoginWorker {
     }
 
     /// Notes anew whether WeChat gives the platform a token.
-    pub async fn ask_for_component_token(&self, platform: &Platform) {
+    pub(super) async fn ask_for_component_token(&self, platform: &Platform) {
         let attempt = match new_attempt() {
             Ok(attempt) => attempt,
             Err(error) => return tracing::error!(%error, "no random bits"),
@@ -135,7 +124,12 @@ impl LoginWorker {
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.
-    pub async fn let_merchant_in(&self, platform: &Platform, app: &AppId, sealed: &Matter) -> Result<(), LoginError> {
+    pub(super) async fn let_merchant_in(
+        &self,
+        platform: &Platform,
+        app: &AppId,
+        sealed: &Matter,
+    ) -> Result<(), LoginError> {
         let component = &platform.component;
         let code = AuthorizationCode::from(self.vault.load_full().open(&sealed_code(sealed), app)?);
         // First, because the code is good for one use.
@@ -152,7 +146,7 @@ impl LoginWorker {
     }
 
     /// Notes that WeChat need not be asked about a code any more, because it was `used` or is of no use.
-    pub async fn forget_code(
+    pub(super) async fn forget_code(
         &self,
         platform: &Platform,
         app: &AppId,
@@ -186,7 +180,7 @@ impl LoginWorker {
     /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
     /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
     /// the others', and waits for the next comparison.
-    pub async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
+    pub(super) async fn compare_merchants(&self, platform: &Platform) -> Result<(), LoginError> {
         let known = platform.known();
         let component = &platform.component;
         let (mut listed, mut offset) = (Vec::new(), 0);
@@ -273,7 +267,7 @@ impl LoginWorker {
 
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
     /// one may have been forgotten.
-    pub async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
+    pub(super) async fn end_person_since(&self, person: &Person, since: DateTime<Utc>) -> Result<(), LoginError> {
         match self.store.last_login(person).await? {
             Some(last) if last < since => Ok(()),
             _ => Operator { store: &*self.store }.end_person(person).await.map(drop),
@@ -281,7 +275,7 @@ impl LoginWorker {
     }
 
     /// Notes that nothing is left to do about a merchant that has left.
-    pub async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
+    pub(super) async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
         let gone = Standing::Gone.matter(leaving.at);
         let note = Note { matter: &matter_of(app), new: &gone, expected: Expected::This(leaving), push: None };
         self.store.note_matter(&platform.component.id, &note).await?;

@@ -1,17 +1,21 @@
 //! The tokens of a third-party platform and of its merchants.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use wxmint_ids::AppId;
+use chrono::{DateTime, Utc};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Expected, Fingerprint, LimitKey, Matter, Meter, Note, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Matter, Meter, Note, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
-use super::super::{
-    AccessTokenError, AccessTokens,
-    shared_access_token::{Forcer, Wanted},
+use super::{
+    known::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of},
+    merchants::plainly,
 };
-use crate::platform::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of};
+use crate::login::{
+    AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, LoginError, LoginWorker, Wanted,
+};
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
 const REPLACED: [Rate; 2] =
@@ -21,57 +25,130 @@ const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How often WeChat is asked again for a token that it has refused to give by this ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
 
-impl AccessTokens<'_> {
-    /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
-    pub(in super::super) async fn fetched_by_platform(
-        &self,
-        app: &App,
-        wanted: &Wanted,
-        attempt: &AttemptId,
-    ) -> Result<FetchedAccessToken, AccessTokenError> {
-        let (platform, _) = self.platform.ok_or_else(|| not_yet("no platform is configured"))?;
-        let counted = match wanted {
-            Wanted::Other(_) => self.may_force(app, Forcer::Own, REPLACED).await?,
-            _ => Vec::new(),
-        };
-        let fetched = match platform.component.id == app.id {
-            true => self.component_token(platform).await,
-            false => self.merchant_token(platform, app, attempt).await,
-        };
-        if fetched.is_err() {
-            // While WeChat gives none, nothing is used up.
-            self.uncount(counted).await?;
-        }
-        fetched
+/// The exchange of the platform's merchants, for one worker.
+pub(super) struct MerchantExchange {
+    platform: Arc<Platform>,
+    /// For a minute, so that a login makes no round trip for it.
+    token: HeldToken,
+}
+
+impl MerchantExchange {
+    pub(super) fn new(platform: Arc<Platform>, clock: fn() -> DateTime<Utc>) -> Self {
+        Self { platform, token: HeldToken::new(clock) }
     }
 
+    fn is_own(&self, app: &App) -> bool {
+        self.platform.component.id == app.id
+    }
+}
+
+impl Exchange for MerchantExchange {
+    fn apps_are_unread(&self) -> Option<LoginError> {
+        let reason = "WeChat was not asked yet for the merchants of the platform";
+        (!self.platform.known().is_compared).then(|| plainly(not_yet(reason)))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        login: &'a LoginWorker,
+        app: &'a App,
+        code: &'a LoginCode,
+        attempt: &'a AttemptId,
+        address: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Claim, LoginError>> {
+        login.claim_of_merchant(app, code, attempt, address).boxed_local()
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        login: &'a LoginWorker,
+        app: &'a App,
+        code: &'a LoginCode,
+        attempt: &'a AttemptId,
+    ) -> LocalBoxFuture<'a, Exchanged> {
+        login.exchange_for(&self.platform, app, code, attempt).boxed_local()
+    }
+
+    fn own_app(&self, id: &AppId) -> Option<&App> {
+        Some(&self.platform.component).filter(|component| component.id == *id)
+    }
+
+    fn has_tokens_of(&self, app: &App) -> bool {
+        self.is_own(app) || app.secret().is_none()
+    }
+
+    fn held(&self, app: &App) -> Option<&HeldToken> {
+        Some(&self.token).filter(|_| self.is_own(app))
+    }
+
+    fn refusal(&self, app: &App) -> Option<CallError> {
+        let known = self.platform.known();
+        known.refusal.as_ref().filter(|_| self.is_own(app)).map(Refusal::error)
+    }
+
+    /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
+    fn fetch<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        wanted: &'a Wanted,
+        attempt: &'a AttemptId,
+    ) -> LocalBoxFuture<'a, Result<FetchedAccessToken, AccessTokenError>> {
+        let fetch = async move {
+            let counted = match wanted {
+                Wanted::Other(_) => tokens.may_force(app, Forcer::Own, REPLACED).await?,
+                _ => Vec::new(),
+            };
+            let fetched = match self.is_own(app) {
+                true => tokens.component_token(&self.platform).await,
+                false => tokens.merchant_token(&self.platform, app, attempt).await,
+            };
+            if fetched.is_err() {
+                // While WeChat gives none, nothing is used up.
+                tokens.uncount(counted).await?;
+            }
+            fetched
+        };
+        fetch.boxed_local()
+    }
+
+    /// A peer that reports every token keeps nobody from fetching.
+    fn count_report<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        attempt: &'a AttemptId,
+        refused: &'a Fingerprint,
+    ) -> LocalBoxFuture<'a, Result<(), AccessTokenError>> {
+        let count = async move {
+            if tokens.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
+                // Several who report the same token are one.
+                let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
+                let counted = tokens.may_force(app, Forcer::Peer, REPLACED).await?;
+                if tokens.store.count(&report).await?.is_err() {
+                    tokens.uncount(counted).await?;
+                }
+            }
+            Ok(())
+        };
+        count.boxed_local()
+    }
+
+    fn note_error<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        error: &'a AccessTokenError,
+    ) -> LocalBoxFuture<'a, ()> {
+        tokens.note_trouble(&self.platform, app, error).boxed_local()
+    }
+}
+
+impl AccessTokens<'_> {
     /// A token that is fetched now, whatever is there: if WeChat gives it, it gives others again.
-    pub(in super::super) async fn renewed(&self, app: &App, attempt: &AttemptId) -> Result<(), AccessTokenError> {
+    pub(super) async fn renewed(&self, app: &App, attempt: &AttemptId) -> Result<(), AccessTokenError> {
         let held = self.obtain(app, attempt, Wanted::Any).await?;
         self.obtain(app, attempt, Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
-    }
-
-    /// Counts a peer's report that WeChat has refused the token in use, before anything is fetched: a peer that reports
-    /// every token keeps nobody from fetching.
-    pub(in super::super) async fn may_be_replaced(
-        &self,
-        app: &App,
-        attempt: &AttemptId,
-        refused: &Fingerprint,
-    ) -> Result<(), AccessTokenError> {
-        if self.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
-            // Several who report the same token are one.
-            let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
-            let counted = self.may_force(app, Forcer::Peer, REPLACED).await?;
-            if self.store.count(&report).await?.is_err() {
-                self.uncount(counted).await?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(in super::super) fn is_of_platform(&self, app: &App) -> bool {
-        self.platform.is_some_and(|(platform, _)| platform.component.id == app.id) || app.secret().is_none()
     }
 
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
@@ -127,12 +204,8 @@ impl AccessTokens<'_> {
 
     /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
     /// the doctor. WeChat's list has the refresh token that is good now.
-    pub(in super::super) async fn note_trouble(&self, app: &App, error: &AccessTokenError) {
-        let (Some((platform, _)), AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. })) =
-            (self.platform, error)
-        else {
-            return;
-        };
+    async fn note_trouble(&self, platform: &Platform, app: &App, error: &AccessTokenError) {
+        let AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. }) = error else { return };
         if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
             return;
         }

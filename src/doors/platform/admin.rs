@@ -1,0 +1,79 @@
+//! The route of the admin listener that finds a merchant.
+
+use actix_web::{
+    HttpRequest,
+    web::{Data, Path, Payload},
+};
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+use wxmint_ids::AppId;
+
+use super::known::Platform;
+use crate::{
+    admin::{
+        act::{Act, OperatingData},
+        routes::{APP, BODY, SECRET, SECURITY},
+        tokens::Right,
+        wechat::text,
+    },
+    apps::UnknownApp,
+    clock::now,
+    http::{
+        Answer, Problem, ProblemCode, ProblemDocument,
+        described::{DescribedRoute, POST, RouteTable, Routes, routes},
+        read_body,
+    },
+};
+
+/// In bytes.
+const LARGEST: usize = 16 * 1024;
+const NO_MERCHANT: &str =
+    "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.";
+
+/// The body of `POST …/merchant`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body; `merchant` reads it")]
+struct MerchantBody {
+    /// As it is in the query with which WeChat sends the merchant's browser back.
+    auth_code: String,
+}
+
+/// The answer of `POST /wechat/{appid}/merchant`.
+#[derive(Serialize, ToSchema)]
+struct FoundMerchant {
+    #[schema(value_type = String, example = "wx0123456789abcdef")]
+    appid: AppId,
+}
+
+/// Find the merchant of an auth_code
+///
+/// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until
+/// WeChat's push has come, and wxmint has asked what it says.
+#[utoipa::path(post, path = "/wechat/{appid}/merchant", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("appid" = String, Path, description = "The platform's own AppID")), request_body = MerchantBody,
+    responses((status = 200, description = "The merchant's app", body = FoundMerchant)))]
+async fn merchant(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    operating: OperatingData,
+    platform: Option<Data<Platform>>,
+) -> Answer {
+    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
+    let code = act.may_go_on(read_body(payload, LARGEST).await.and_then(|body| text(&body, "auth_code")))?;
+    act.show(async move |_, component| {
+        let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
+        let platform = platform.filter(|platform| platform.component.id == *component);
+        let known = platform.ok_or_else(|| unknown(&UnknownApp::NotConfigured.to_string()))?.known();
+        let found = known.merchant_of(&code, now()).map(|appid| FoundMerchant { appid: appid.clone() });
+        found.ok_or_else(|| unknown(NO_MERCHANT))
+    })
+    .await
+}
+
+routes! {
+    #[openapi()]
+    POST "/wechat/{appid}/merchant" self::merchant [SECRET, APP], BODY;
+}
+
+pub(super) const TABLE: RouteTable = RouteTable { routes: &ROUTES, described: Described::openapi };

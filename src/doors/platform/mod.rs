@@ -1,0 +1,114 @@
+//! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
+//! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
+
+mod admin;
+mod command;
+mod departures;
+mod desk;
+mod examine;
+mod exchange;
+mod known;
+mod merchants;
+mod receiver;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use actix_web::web::{Data, ServiceConfig};
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use prometheus_client::registry::{Registry, Unit};
+use utoipa::OpenApi;
+use wxmint_store::Redis;
+
+use self::{
+    desk::{TicketAge, follow},
+    exchange::MerchantExchange,
+    known::Platform,
+};
+use crate::{
+    admin::CurrentAdminTokens,
+    clock::now,
+    findings::Finding,
+    http::{
+        ProblemDocument,
+        described::{DescribedRoute, POST, RouteTable, Routes, routes},
+    },
+    issuer::{
+        Issuer,
+        declared::{ANY, BODY, SECURITY},
+        door::{Door, DoorRow, Opened},
+        examine::unusable_file,
+        loaded::load,
+    },
+    login::Exchange,
+    settings::Settings,
+};
+
+routes! {
+    #[openapi(tags((name = "platform", description = "For WeChat")))]
+    POST "/wechat/platform/{component_appid}" receiver::push [ANY], BODY;
+}
+
+const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
+
+pub(super) const DOOR: DoorRow = DoorRow {
+    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    readable: &[],
+    admin: Some(admin::TABLE),
+    open,
+    check: Some((examine::CHECK, VARIABLE)),
+    metadata: None,
+    command: Some(command::COMMAND),
+    in_demo: None,
+};
+
+struct OfPlatform {
+    platform: Arc<Platform>,
+    file: PathBuf,
+    registry: Registry,
+    ticket_age: TicketAge,
+}
+
+fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
+    let Some(path) = &settings.platform_file else { return Ok(None) };
+    let unusable = |error: String| unusable_file("files", VARIABLE, path, error);
+    let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
+    let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), TicketAge::default());
+    let help = "Since WeChat made the platform's last ticket; +Inf without one";
+    registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, ticket_age.clone());
+    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
+}
+
+impl Door for OfPlatform {
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
+        config.app_data(Data::from(Arc::clone(&self.platform)));
+    }
+
+    fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
+        actix_web::rt::spawn(follow(Arc::clone(&self.platform), self.ticket_age.clone(), Arc::clone(issuer)));
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.file)
+    }
+
+    fn waits_for(&self) -> Option<Finding> {
+        let unread = || Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment");
+        (!self.platform.known().is_read).then(unread)
+    }
+
+    fn examine<'a>(&'a self, issuer: &'a Issuer, redis: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
+        let examine = async move { vec![examine::examine(&self.platform, issuer, redis).await] };
+        examine.boxed_local()
+    }
+
+    fn metrics(&self) -> Option<&Registry> {
+        Some(&self.registry)
+    }
+
+    fn exchange(&self) -> Option<Box<dyn Exchange>> {
+        Some(Box::new(MerchantExchange::new(Arc::clone(&self.platform), now)))
+    }
+}

@@ -1,0 +1,77 @@
+//! How WeChat names the people of an app that has no AppSecret here: somebody acts for the app, by tokens of their own.
+//! An app with an AppSecret needs none of this.
+
+use futures_util::future::LocalBoxFuture;
+use wxmint_ids::{AppId, LoginCode};
+use wxmint_store::{AttemptId, Claim, Fingerprint};
+use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
+
+use super::{AccessTokenError, AccessTokens, HeldToken, LoginError, LoginWorker, Wanted};
+
+/// WeChat's answer to a code.
+pub struct Exchanged {
+    pub session: Result<Session, LoginError>,
+    /// Whether the code certainly was not sent, so that it can be sent again.
+    pub is_unsent: bool,
+}
+
+/// Acts for apps. Its futures are boxed, so that no other login pays for their room.
+pub trait Exchange {
+    /// Why nobody can say yet that an app is unknown.
+    fn apps_are_unread(&self) -> Option<LoginError>;
+
+    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
+    fn claim<'a>(
+        &'a self,
+        login: &'a LoginWorker,
+        app: &'a App,
+        code: &'a LoginCode,
+        attempt: &'a AttemptId,
+        address: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Claim, LoginError>>;
+
+    fn exchange<'a>(
+        &'a self,
+        login: &'a LoginWorker,
+        app: &'a App,
+        code: &'a LoginCode,
+        attempt: &'a AttemptId,
+    ) -> LocalBoxFuture<'a, Exchanged>;
+
+    /// The app by which this acts, whose access token peers may have too.
+    fn own_app(&self, id: &AppId) -> Option<&App>;
+
+    /// Whether the access tokens of this app are fetched by this.
+    fn has_tokens_of(&self, app: &App) -> bool;
+
+    /// The place of a token that logins hold for a moment.
+    fn held(&self, app: &App) -> Option<&HeldToken>;
+
+    /// Why no token of the app can be had before somebody has mended something.
+    fn refusal(&self, app: &App) -> Option<CallError>;
+
+    fn fetch<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        wanted: &'a Wanted,
+        attempt: &'a AttemptId,
+    ) -> LocalBoxFuture<'a, Result<FetchedAccessToken, AccessTokenError>>;
+
+    /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
+    fn count_report<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        attempt: &'a AttemptId,
+        refused: &'a Fingerprint,
+    ) -> LocalBoxFuture<'a, Result<(), AccessTokenError>>;
+
+    /// Takes note of the error of a call for the app.
+    fn note_error<'a>(
+        &'a self,
+        tokens: &'a AccessTokens<'_>,
+        app: &'a App,
+        error: &'a AccessTokenError,
+    ) -> LocalBoxFuture<'a, ()>;
+}
