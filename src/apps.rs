@@ -20,8 +20,8 @@ pub enum AppsSource {
     One { app: App, secret_file: Option<PathBuf> },
     /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
     Folder(PathBuf),
-    /// Given by the program itself and in no file, as in the demo. None beside a platform, whose apps are its
-    /// merchants'.
+    /// Given by the program itself and in no file, as in the demo. None where all apps
+    /// come from elsewhere.
     Given(Vec<App>),
 }
 
@@ -39,7 +39,7 @@ impl From<App> for Configured {
     }
 }
 
-/// The apps in use at one time: at least one, unless a platform has merchants, or will.
+/// The apps in use at one time: at least one, unless others come from elsewhere.
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, Configured>);
 
@@ -134,14 +134,14 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
-    /// Whoever changes the apps waits here, because files and merchants change at the same time.
+    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
     known: Mutex<LastKnown>,
 }
 
 #[derive(Default)]
 struct LastKnown {
-    /// The merchants of a platform.
-    merchants: Vec<App>,
+    /// Those for which somebody acts, without an AppSecret.
+    from_elsewhere: Vec<App>,
     /// The result of the last look at the files.
     files: Settled,
     /// The files that are no apps, so that each is told of once.
@@ -159,14 +159,14 @@ impl CurrentApps {
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
     }
 
-    /// Puts the merchants in use, in place of those before. An app that has a secret of its own stays as it is.
-    pub fn merchants_are(&self, merchants: impl IntoIterator<Item = App>) {
+    /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
+    pub fn from_elsewhere_are(&self, apps: impl IntoIterator<Item = App>) {
         let mut known = self.known.lock();
-        known.merchants = merchants.into_iter().collect();
+        known.from_elsewhere = apps.into_iter().collect();
         let before = self.all();
         let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
         // The later of two with one AppID wins.
-        let apps = known.merchants.iter().cloned().map(Configured::from).chain(own);
+        let apps = known.from_elsewhere.iter().cloned().map(Configured::from).chain(own);
         let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
         self.put(&before, Apps(apps));
     }
@@ -206,8 +206,8 @@ impl CurrentApps {
             ignored.iter().for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
             known.ignored = ignored;
         }
-        let merchants = known.merchants.iter().cloned().map(Configured::from);
-        let apps = if apps.is_empty() { None } else { Apps::new(merchants.chain(apps)) };
+        let others = known.from_elsewhere.iter().cloned().map(Configured::from);
+        let apps = if apps.is_empty() { None } else { Apps::new(others.chain(apps)) };
         let changed = apps.is_some_and(|apps| self.put(&before, apps));
         if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.join("; ")) }
     }

@@ -15,6 +15,7 @@
 
 mod bind;
 mod binder;
+mod counted;
 mod date;
 mod error;
 mod exchange;
@@ -28,77 +29,33 @@ mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{LoginCode, Person, UnionId, is_code_of_wechat};
-use wxmint_keys::{token::ExtraClaims, vault::Sealed};
-use wxmint_store::{
-    AttemptId, BindingState, Bound, Claim, ExchangeOrder, ExchangedKey, Issued, KeyOf, LoginRecord, Newcomer, Recorded,
-};
+use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
+use wxmint_keys::vault::Sealed;
+use wxmint_store::{AttemptId, BindingState, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Newcomer, Recorded};
 use wxmint_wechat::{App, CallError, Session};
 
-use self::with_token::mark_of;
 pub use self::{
     binder::{BindError, Binder, Link, SettledState, Vacancy},
+    counted::{OPENID, USERNAME},
     error::{LoginError, SessionError},
     exchange::{Exchange, Exchanged},
     for_peers::UserSignature,
     operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
     recipient::{Recipient, is_of_client},
-    shared_access_token::{AccessTokenError, AccessTokens, HeldToken, Usable},
+    shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted},
     user_data::UserDataRequest,
     with_token::Asking,
-    worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
+    worker::{Entrant, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
 pub(crate) use self::{
-    shared_access_token::{Forcer, Wanted},
+    counted::{AT_DOORS, IP},
     worker::new_attempt,
 };
+use self::{with_token::mark_of, worker::Arrival};
 use crate::{
     accounts::{Named, NewUserKey},
     telemetry::Step,
 };
-
-/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
-/// in the log and the audit events. No variable sets the limit of unbindings.
-pub(crate) const IP: &str = "ip";
-pub const OPENID: &str = "openid";
-pub const USERNAME: &str = "username";
-const UNBINDINGS: &str = "unbindings";
-
-/// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
-const COUNTED_OF_A_PERSON: [&str; 8] = [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
-/// Failed passwords, by the digest of the user name.
-const NAMES: &str = "names";
-/// Requests that have WeChat asked.
-const PHONE: &str = "phone";
-const CHECK: &str = "check";
-const RESET: &str = "reset";
-const ENCRYPT_KEYS: &str = "encrypt-keys";
-const LOGOUTS: &str = "logouts";
-/// Requests at the doors, by the first of their names.
-pub(crate) const AT_DOORS: &str = "device";
-
-/// The person whom WeChat has named, and the state of the person's binding.
-struct Arrival {
-    person: Person,
-    unionid: Option<UnionId>,
-    state: BindingState,
-    /// The code's session key.
-    key: ExchangedKey,
-    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
-    kept_for: Option<u64>,
-    /// When the code was claimed or the ticket redeemed, by the store's clock.
-    at: DateTime<Utc>,
-    /// Whether an end may name a token that is dated `at`.
-    may_be_ended: bool,
-}
-
-/// A person who may have a token: the app's, or that of a client.
-pub struct Entrant {
-    arrival: Arrival,
-    bound: Bound,
-    /// The claims of the account backend.
-    extra: ExtraClaims,
-}
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
@@ -111,7 +68,7 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<LoggedIn, LoginError> {
         let attempt = new_attempt()?;
-        let Entrant { arrival, bound, extra } = self.let_in(request, &attempt, address, trail, now).await?;
+        let Entrant { arrival, bound, extra } = self.admit(request, &attempt, address, trail, now).await?;
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
@@ -124,7 +81,7 @@ impl LoginWorker {
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
-    pub(crate) async fn let_in(
+    pub(crate) async fn admit(
         &self,
         request: LoginRequest,
         attempt: &AttemptId,
@@ -160,7 +117,7 @@ impl LoginWorker {
         }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
         let bound = self.bind(&arrival, candidate, attempt, trail, now).await?;
-        let extra = self.admit(&bound).await?;
+        let extra = self.allow(&bound).await?;
 
         if arrival.kept_for != Some(bound.generation) {
             let of = KeyOf::Login(arrival.at);

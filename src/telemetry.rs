@@ -91,7 +91,7 @@ impl Registering {
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Inner>);
 
-/// With more apps than this, as the merchants of a platform may be, no metric names one.
+/// With more apps than this no metric names one.
 const MANY_APPS: usize = 200;
 
 struct Inner {

@@ -7,7 +7,7 @@ use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
 use super::{
-    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, NAMES, Operator, USERNAME, Vacancy,
+    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME, Vacancy, counted::NAMES,
     operator::release_unionid,
 };
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
@@ -48,7 +48,7 @@ impl LoginWorker {
 
     /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
     /// account backend does not let log in any more.
-    pub(super) async fn admit(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
+    pub(super) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
         let user = bound.user.as_str();
         if bound.blocked {
             tracing::info!(user, "the user is blocked");

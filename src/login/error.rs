@@ -71,7 +71,7 @@ pub enum LoginError {
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]
     AlreadyBound,
-    /// The merchant has something to mend.
+    /// The app's owner has something to mend.
     #[error("the merchant has not given the platform the permission for this: {0}")]
     NotPermitted(CallError),
     /// The operator has to buy more.

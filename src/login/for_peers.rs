@@ -9,7 +9,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::{ENCRYPT_KEYS, LoginError, LoginWorker, Usable, worker::new_attempt};
+use super::{LoginError, LoginWorker, Usable, counted::ENCRYPT_KEYS, worker::new_attempt};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]

@@ -10,7 +10,7 @@ use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserS
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, COUNTED_OF_A_PERSON, LoginError, SettledState, new_attempt};
+use super::{Binder, LoginError, SettledState, counted::COUNTED_OF_A_PERSON, new_attempt};
 use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails

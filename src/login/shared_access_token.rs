@@ -68,14 +68,14 @@ pub struct Usable {
 }
 
 impl Usable {
-    pub(crate) fn fingerprint(&self) -> &Fingerprint {
+    pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 }
 
 /// The party that makes WeChat renew a token before its time. What services of the business use up is not wxmint's own.
 #[derive(Clone, Copy)]
-pub(crate) enum Forcer {
+pub enum Forcer {
     Own,
     Peer,
 }
@@ -165,12 +165,7 @@ impl AccessTokens<'_> {
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    pub(crate) async fn obtain(
-        &self,
-        app: &App,
-        attempt: &AttemptId,
-        mut wanted: Wanted,
-    ) -> Result<Usable, AccessTokenError> {
+    pub async fn obtain(&self, app: &App, attempt: &AttemptId, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
             let lent = self.store.lend_access_token(&app.id, attempt, wanted.refused(), LEASE).await?;
@@ -253,7 +248,7 @@ impl AccessTokens<'_> {
     }
 
     /// Refuses what would force another token too soon, or too often.
-    pub(crate) async fn may_force(
+    pub async fn may_force(
         &self,
         app: &App,
         forcer: Forcer,
@@ -275,7 +270,7 @@ impl AccessTokens<'_> {
         Ok(all)
     }
 
-    pub(crate) async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
+    pub async fn uncount(&self, counted: Vec<(Meter, Counted)>) -> Result<(), StoreError> {
         for (meter, counted) in counted {
             self.store.uncount(&meter, counted).await?;
         }

@@ -13,7 +13,9 @@ use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
 use super::{
-    CHECK, LOGOUTS, LoginError, LoginWorker, OPENID, Operator, PHONE, RESET, SessionError, UNBINDINGS, is_of_client,
+    LoginError, LoginWorker, OPENID, Operator, SessionError,
+    counted::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS},
+    is_of_client,
     worker::new_attempt,
 };
 use crate::telemetry::bounded;

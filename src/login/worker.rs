@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
 use wxmint_keys::{
-    token::{Minter, SignedToken},
+    token::{ExtraClaims, Minter, SignedToken},
     vault::Vault,
 };
-use wxmint_store::{AttemptId, BindingState, LimitKey, Meter, Store, StoreError, Ticket, limits::LoginLimits};
+use wxmint_store::{
+    AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Store, StoreError, Ticket, limits::LoginLimits,
+};
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, IP, LoginError};
@@ -76,6 +79,29 @@ impl LoginTrail {
             self.user = Some(bound.user.clone());
         }
     }
+}
+
+/// The person whom WeChat has named, and the state of the person's binding.
+pub(super) struct Arrival {
+    pub(super) person: Person,
+    pub(super) unionid: Option<UnionId>,
+    pub(super) state: BindingState,
+    /// The code's session key.
+    pub(super) key: ExchangedKey,
+    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
+    pub(super) kept_for: Option<u64>,
+    /// When the code was claimed or the ticket redeemed, by the store's clock.
+    pub(super) at: DateTime<Utc>,
+    /// Whether an end may name a token that is dated `at`.
+    pub(super) may_be_ended: bool,
+}
+
+/// A person who may have a token: the app's, or that of a client.
+pub struct Entrant {
+    pub(super) arrival: Arrival,
+    pub(super) bound: Bound,
+    /// The claims of the account backend.
+    pub(super) extra: ExtraClaims,
 }
 
 /// One worker thread needs this for whatever a person can do.

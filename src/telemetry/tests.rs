@@ -17,8 +17,9 @@ use wxmint_wechat::{Observer, Outcome};
 use super::{Audit, KeySample, LogFormat, Metrics};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
-/// `wxmint sidecar` prints these (tests/it/alerts.rs), and a door the last.
-const OF_OTHERS: [&str; 4] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_", "wxmint_device_"];
+/// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last two.
+const OF_OTHERS: [&str; 5] =
+    ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_", "wxmint_device_", "wxmint_platform_"];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 

@@ -238,25 +238,3 @@ async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_i
     let (next, _) = events(&bed, SECRET, one).await;
     assert_eq!(next.values().next().expect("an event")["sub_id"]["sub"], "mei");
 }
-
-/// Otherwise a receiver that compares would end the session that has just begun.
-#[tokio::test]
-async fn with_one_login_the_time_of_an_event_is_before_the_login_that_causes_it() {
-    let bed = receivers().env("WXMINT_ONE_LOGIN", "true").start().await;
-    let iat = |login: &Answer| login.claims()["iat"].as_i64().expect("seconds");
-    let first = bed.log_in("lin").await;
-    let second = eventually("a later second", BUSY, async || {
-        Some(bed.log_in("lin").await).filter(|second| iat(second) > iat(&first))
-    })
-    .await;
-    let (mut told, mut more) = events(&bed, SECRET, json!({})).await;
-    while more {
-        let page = events(&bed, SECRET, json!({"ack": ids(&told)})).await;
-        more = page.1;
-        told.extend(page.0);
-    }
-    let times: Vec<_> =
-        told.values().filter_map(|claims| claims["events"][REVOKED]["event_timestamp"].as_i64()).collect();
-    assert!(times.contains(&(iat(&second) - 1)) && times.iter().all(|time| *time < iat(&second)), "{times:?}");
-    assert!(told.values().all(|claims| claims["sub_id"]["jti"] != second.claims()["jti"]));
-}

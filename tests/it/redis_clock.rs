@@ -6,12 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    doctor::Report,
-    support::{
-        APPID, Answer, BUSY, Builder, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, decoded,
-        eventually, movable_clock, until,
-    },
+use crate::support::{
+    Answer, BUSY, Builder, PATIENCE, RedisServer, Service, Sidecar, TestBed, command_on, decoded, eventually,
+    movable_clock, until,
 };
 
 /// The clock of its Redis can be moved.
@@ -26,10 +23,6 @@ async fn bed(variables: &[(&str, &str)]) -> (TestBed, TempDir) {
 
 const EIGHT_HOURS: i64 = 8 * 3600;
 
-fn seconds(login: &Answer, claim: &str) -> i64 {
-    login.claims()[claim].as_i64().expect("seconds")
-}
-
 async fn until_refused(follower: &Sidecar, ended: &Answer) {
     let token = ended.member("access_token");
     let is_refused = async || follower.verify(&token).await.status == 401;
@@ -42,22 +35,6 @@ async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, ended: &Answer)
     until_refused(&follower, ended).await;
     let answer = follower.verify(&login.member("access_token")).await;
     assert_eq!(answer.status, 200, "{answer:?} {}", login.claims());
-}
-
-#[tokio::test]
-async fn logins_that_end_earlier_tokens_get_good_ones() {
-    let (bed, _folder) = bed(&[("WXMINT_ONE_LOGIN", "true")]).await;
-    let mut before = bed.log_in("lin").await.expect_login();
-    let first = before.clone();
-    for _ in 0..3 {
-        bed.redis.move_clock(-300);
-        let login = bed.log_in("lin").await.expect_login();
-        assert!(bed.accepts(&login).await && !bed.accepts(&before).await, "{}", login.claims());
-        assert_eq!(seconds(&login, "iat"), seconds(&first, "iat"), "no later than it has to be");
-        assert!(seconds(&login, "exp") < seconds(&first, "exp"), "as if it were not dated ahead");
-        before = login;
-    }
-    is_accepted_by_followers(&bed, &before, &first).await;
 }
 
 #[tokio::test]
@@ -186,17 +163,6 @@ async fn an_end_after_a_step_back_reaches_to_the_last_login_at_every_process() {
     }
 }
 
-#[tokio::test]
-async fn the_doctor_calls_a_clock_that_is_far_ahead_a_fault() {
-    let (bed, _folder) = bed(&[]).await;
-    for (ahead, status) in [(EIGHT_HOURS, "fault"), (-300, "warning")] {
-        bed.redis.move_clock(ahead);
-        let report = Report::of(&bed.configuration).await;
-        let [found, words, _] = report.worst("redis.clock");
-        assert!(found == status && words.contains("the clock of Redis, which dates tokens"), "{ahead}: {words}");
-    }
-}
-
 /// Somebody deletes the keys, or a failover has lost them.
 #[tokio::test]
 async fn ends_that_redis_has_lost_are_made_again_by_a_process_that_has_seen_them() {
@@ -246,21 +212,6 @@ async fn a_full_redis_that_evicts_what_expires_keeps_every_end() {
 }
 
 #[tokio::test]
-async fn an_access_token_from_before_is_renewed_once() {
-    const SECRET: &str = "planted-secret-of-an-operator-77e1";
-    let (bed, _clock) = with_movable_clock(TestBed::builder().operators(&format!("on-call {SECRET} wechat\n"))).await;
-    let path = format!("/wechat/{APPID}/access-token");
-    let access_token = async || {
-        let lent = bed.service().operate("GET", &path, SECRET, &Value::Null).await;
-        let left = lent.json()["expires_in"].as_u64().expect("seconds");
-        (left <= 7200, bed.wechat.asked("/cgi-bin/stable_token").await)
-    };
-    let (_, fetched) = access_token().await;
-    bed.redis.move_clock(-20);
-    assert_eq!([access_token().await, access_token().await], [(true, fetched + 1); 2]);
-}
-
-#[tokio::test]
 async fn the_session_key_of_the_newest_login_is_the_current_one_and_verifiers_go_on_learning_of_ends() {
     let (bed, _folder) = bed(&[]).await;
     let first = bed.log_in("lin").await.expect_login();
@@ -278,22 +229,6 @@ async fn the_session_key_of_the_newest_login_is_the_current_one_and_verifiers_go
     let page = bed.http.get(&bed.service().url("/revocations")).await.body;
     let behind = wxmint::clock::now().timestamp() - decoded(&page).1["iat"].as_i64().expect("seconds");
     assert!((-1..=10).contains(&behind), "{behind} s");
-}
-
-#[tokio::test]
-async fn neither_an_address_nor_a_person_is_limited_by_what_was_counted_before() {
-    for limit in ["WXMINT_LIMIT_IP", "WXMINT_LIMIT_OPENID"] {
-        let (bed, _folder) = bed(&[(limit, "3/5m")]).await;
-        for _ in 0..3 {
-            bed.log_in("lin").await.expect_login();
-        }
-        bed.log_in("lin").await.expect_problem(429, "rate_limited");
-        bed.redis.move_clock(-400);
-        // The first one is counted by what this process knows of the time, and says that the clock has stepped back.
-        eventually("a login", PATIENCE, async || (bed.log_in("lin").await.status == 200).then_some(())).await;
-        bed.redis.move_clock(0);
-        bed.log_in("mei").await.expect_login();
-    }
 }
 
 /// A frozen replica keeps nobody out: what a failover would take back leaves an older token alive.

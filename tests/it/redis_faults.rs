@@ -1,84 +1,20 @@
-//! Redis fails during load, and nothing that was answered is lost. Those of crates/redis-link hold each failure.
+//! Redis is away at the start or for a while: what probes, `wxmint ready` and the log say. The tests of
+//! crates/redis-link hold each failure, and tests/campaign that nothing is lost in one.
 
 use std::{
     io::{Read, Write},
     net::TcpListener,
     thread,
-    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    BUSY, Load, PATIENCE, Recorded, Service, TestBed, eventually, said, until, user_ids, write_private, wxmint,
-};
-
-const SERVED: usize = 50;
-/// The deadline of 1 s for the store.
-const FAST: Duration = BUSY.saturating_add(Duration::from_secs(1));
-const BACK_WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
-
-/// Spoils Redis during load, mends it, and holds the service to what it promises meanwhile and afterwards.
-async fn rides_out(mut bed: TestBed, spoil: impl AsyncFnOnce(&mut TestBed), mend: impl AsyncFnOnce(&mut TestBed)) {
-    let load = Load::start(&bed).await;
-    load.in_full_service(SERVED, Instant::now(), PATIENCE).await;
-
-    spoil(&mut bed).await;
-    let spoiled = Instant::now();
-    until("answers meanwhile", PATIENCE, async || {
-        keys_are_published(bed.service()).await;
-        sent_after(&load.answers(), spoiled).count() >= SERVED
-    })
-    .await;
-    let mending = Instant::now();
-    mend(&mut bed).await;
-    let mended = Instant::now();
-    load.in_full_service(SERVED, mended, PATIENCE).await;
-
-    let record = load.stop().await;
-    for Recorded { answer, .. } in &record {
-        let (answered, answer) = (answer.sent + answer.took, answer.clone());
-        if answer.sent > spoiled && answered < mending {
-            assert!(answer.took < FAST, "{answer:?}");
-            assert!(answer.expect_problem(503, "store_unavailable").header("retry-after") >= "1");
-        } else if answered < spoiled || answer.sent > mended + BACK_WITHIN || answer.status == 200 {
-            answer.expect_login();
-        } else {
-            answer.expect_problem(503, "store_unavailable");
-        }
-    }
-    no_binding_is_lost(&bed, &record).await;
-}
-
-fn sent_after(record: &[Recorded], when: Instant) -> impl Iterator<Item = &Recorded> {
-    record.iter().filter(move |recorded| recorded.answer.sent > when)
-}
+use crate::support::{BUSY, PATIENCE, Service, TestBed, eventually, said, write_private, wxmint};
 
 async fn keys_are_published(service: &Service) {
     let jwks = service.get("/.well-known/jwks.json").await;
     assert_eq!(jwks.status, 200);
     assert!(jwks.took < BUSY, "{jwks:?}");
-}
-
-async fn no_binding_is_lost(bed: &TestBed, record: &[Recorded]) {
-    let ids = user_ids(record);
-    assert!(ids.len() > 1, "the load had people");
-    for (person, id) in ids {
-        let again = bed.log_in(&person).await.expect_login();
-        assert_eq!((again.member("user_id"), &again.json()["new_user"]), (id, &false.into()), "{person}");
-    }
-}
-
-#[tokio::test]
-async fn redis_is_killed_and_restarted_under_load() {
-    let bed = TestBed::builder().redis_options(&["--appendonly", "yes", "--appendfsync", "always"]).start().await;
-    rides_out(bed, async |bed| bed.redis.kill(), async |bed| bed.redis.start_again().await).await;
-}
-
-#[tokio::test]
-async fn redis_is_frozen_under_load_and_thawed() {
-    let bed = TestBed::start().await;
-    rides_out(bed, async |bed| bed.redis.freeze(), async |bed| bed.redis.thaw()).await;
 }
 
 #[tokio::test]

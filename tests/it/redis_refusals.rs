@@ -1,11 +1,12 @@
-//! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done.
+//! Redis refuses one command of a request, each of them in turn: what was not done is not answered as done. And the
+//! answer to each of them is lost in turn: the request is done all the same.
 
 use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::{
-    clouds::proxy::{Product, Proxy},
+    clouds::proxy::{Fate, Product, Proxy},
     support::{APPID, Answer, Builder, OTHER_APPID, TestBed, password_of},
 };
 
@@ -46,7 +47,8 @@ impl Refusing {
         (person, login)
     }
 
-    /// Repeats `act` with each command of Redis refused in turn: the answer is 503, unless it is `needless`.
+    /// Repeats `act` with the answer to each command of Redis lost in turn, which it survives, and with each refused in
+    /// turn: the answer is 503, unless the command is `needless`.
     async fn expect_refused<T>(
         &self,
         what: &str,
@@ -59,12 +61,17 @@ impl Refusing {
         assert!(first.status < 300, "{what}: {first:?}");
         let mut done_without = BTreeSet::new();
         for number in 1..MOST {
+            let prepared = prepare().await;
+            self.bed.redis.plant(number, Fate::Unanswered);
+            let answer = act(prepared).await;
+            let lost = self.bed.redis.has_met();
+            assert!(answer.status < 300, "{what}, after a lost answer to {lost:?}: {answer:?}");
             // Several times, because the service looks at Redis by itself now and then, and a busy machine is slow.
             for time in 1..=TIMES {
                 let prepared = prepare().await;
-                self.bed.redis.refuse(number);
+                self.bed.redis.plant(number, Fate::Refused);
                 let answer = act(prepared).await;
-                let Some(refused) = self.bed.redis.has_refused() else {
+                let Some(refused) = self.bed.redis.has_met() else {
                     return assert_eq!(done_without, BTreeSet::new(), "{what}");
                 };
                 if answer.status == 503 {

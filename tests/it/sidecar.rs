@@ -11,9 +11,7 @@ mod hostile;
 #[path = "../peers/ended/issuer.rs"]
 mod issuer;
 mod issuers;
-mod odd_tokens;
 mod outage;
-mod rotation;
 mod rules;
 mod secrets;
 mod signer;

@@ -3,17 +3,17 @@
 mod cross_origin;
 mod example;
 
-use std::{collections::HashSet, fs, time::Duration};
+use std::fs;
 
-use futures_util::{StreamExt, future::join_all, stream};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     doctor::Report,
     support::{
-        APP_SECRET, APPID, AccountService, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder,
-        audit::is_audit, eventually, limit, until, write_private,
+        APP_SECRET, APPID, AccountService, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
+        until, write_private,
     },
 };
 
@@ -101,23 +101,11 @@ async fn an_app_without_session_keys_says_so_and_its_logins_count() {
     assert_eq!(bed.wechat.asked("/cgi-bin/stable_token").await, 0, "nothing was asked for in vain");
 }
 
-/// The console too: `console.mjs`.
+/// The console too: `console.mjs`. `audit::kinds` holds what the record says.
 #[tokio::test]
 async fn operators_are_told_what_kind_of_app_it_is() {
     let (builder, folder) = builder();
     let bed = builder.start().await;
-    for appid in [APPID, ACCOUNT, SITE, MOBILE] {
-        bed.log_in_at(appid, "lin", json!({})).await.expect_login();
-    }
-    // Events are written after the answer.
-    let logons = || {
-        let logons = bed.service().events().into_iter().filter(|event| is_audit(event) && event["class_uid"] == 3002);
-        logons.map(|event| [&event["unmapped"]["app"], &event["unmapped"]["app_kind"]].map(Value::clone)).collect()
-    };
-    let expected = KINDS.map(|(appid, kind)| [appid.into(), kind.into()]);
-    let expected: Vec<[Value; 2]> = [vec![[APPID.into(), Value::Null]], expected.to_vec()].concat();
-    let four = async || Some(logons()).filter(|logons: &Vec<[Value; 2]>| logons.len() == expected.len());
-    assert_eq!(eventually("the events of the logins", PATIENCE, four).await, expected);
     let infos = async || {
         let metrics = bed.service().metrics().await;
         let infos = metrics.lines().filter(|line| line.starts_with("wxmint_app_info{"));
@@ -207,33 +195,6 @@ async fn a_unionid_is_asked_for_where_the_scope_has_it_and_nobody_is_let_in_with
     bed.log_in_at(ACCOUNT, "lin", json!({})).await.expect_login();
     by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login();
     assert_eq!(bed.wechat.asked("/sns/userinfo").await, asked, "not where it is told, nor where it cannot be had");
-}
-
-/// Also by the ten thousand.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "slow; make nightly runs it"]
-async fn of_ten_thousand_people_each_stays_one_user_when_the_unionid_comes() {
-    limit::at_most(Duration::from_secs(1200));
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    // Without the bed's search for secrets, which takes longer with each answer.
-    let log_in = async |appid: &str, code: String| -> String {
-        let asked = json!({"code": code, "appid": appid});
-        let answer = bed.http.0.post(bed.service().url("/login")).json(&asked).send().await.expect("an answer");
-        let login: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
-        login["user_id"].as_str().unwrap_or_else(|| panic!("a login: {login}")).to_owned()
-    };
-    let users = async |appid: &str, scope: &str| -> Vec<String> {
-        let wanted = json!({"person": "p", "appid": appid, "scope": scope, "count": 10_000, "distinct_people": true});
-        let codes = bed.wechat.mint_codes(wanted).await.into_iter();
-        stream::iter(codes.map(|code| log_in(appid, code))).buffered(32).collect().await
-    };
-    let first = users(ACCOUNT, "snsapi_base").await;
-    assert_eq!(first.iter().collect::<HashSet<_>>().len(), 10_000, "different people");
-    for (appid, scope) in [(ACCOUNT, "snsapi_userinfo"), (SITE, "snsapi_login"), (ACCOUNT, "snsapi_base")] {
-        assert_eq!(users(appid, scope).await, first, "{appid} {scope}");
-    }
-    assert_eq!(bed.service().metric("wxmint_unionid_conflicts_total").await, 0.0);
 }
 
 /// The browser sends the scope, so that the user chooses it.

@@ -13,23 +13,14 @@ const DEADLINE: Duration = BUSY.saturating_add(Duration::from_secs(5));
 const UNAVAILABLE: (u16, &str) = (503, "wechat_unavailable");
 const MISCONFIGURED: (u16, &str) = (502, "wechat_misconfigured");
 
-const ERRCODES: [(i64, (u16, &str)); 18] = [
+/// One for each meaning: `crates/wechat` holds which errcode means which.
+const ERRCODES: [(i64, (u16, &str)); 8] = [
     (40029, (400, "code_invalid")),
-    (41029, (400, "code_invalid")),
     (40163, (400, "code_used")),
     (40226, (403, "user_blocked")),
-    (50002, (403, "user_blocked")),
     (45011, (429, "rate_limited")),
     (45009, MISCONFIGURED),
-    (40013, MISCONFIGURED),
     (40125, MISCONFIGURED),
-    (40164, MISCONFIGURED),
-    (40243, MISCONFIGURED),
-    (48001, MISCONFIGURED),
-    (40002, MISCONFIGURED),
-    (41002, MISCONFIGURED),
-    (41004, MISCONFIGURED),
-    (41008, MISCONFIGURED),
     (-1, UNAVAILABLE),
     (61024, UNAVAILABLE),
 ];

@@ -13,8 +13,6 @@ mod apps;
 mod bindings_command;
 #[path = "../it/phone.rs"]
 mod phone;
-#[path = "../it/redis_faults.rs"]
-mod redis_faults;
 #[path = "../it/reload.rs"]
 mod reload;
 #[path = "../it/stopping.rs"]

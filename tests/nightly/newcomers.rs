@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Load, PATIENCE, Recorded, TestBed, eventually};
+use crate::support::{Load, PATIENCE, TestBed, eventually, load::Recorded};
 
 /// Minted at once; each is of somebody else.
 const PEOPLE: usize = 2000;
@@ -29,7 +29,13 @@ impl Newcomers {
 
     /// Waits until 20 logins that began after `since` have succeeded in a row.
     pub(crate) async fn in_full_service(&self, since: Instant, within: Duration) {
-        self.0.in_full_service(20, since, within).await;
+        eventually("full service", within, async || {
+            let answers = self.0.answers().into_iter().map(|recorded| recorded.answer);
+            let statuses: Vec<u16> = answers.filter(|it| it.sent > since).map(|it| it.status).collect();
+            let last = statuses.len().checked_sub(20)?;
+            statuses[last..].iter().all(|status| *status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Sends no more, and waits for what is in flight. All answers, in the order in which they came: logins, or 503.

@@ -6,7 +6,7 @@ use crate::{
     example::{Example, Started, example_folder},
     raw::Request,
     scene::Scene,
-    support::{Http, PATIENCE, Process, eventually, tools, until},
+    support::{Breakable, Http, PATIENCE, Process, eventually, tools, until},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -80,6 +80,23 @@ pub(crate) async fn leaves_nothing_to_interpretation(scene: &Scene, example: &Ex
         assert_eq!(sent(target, "Accept: */*").await, (400, String::new()), "{target}");
     }
     assert_eq!(sent("/orders", "X_Forwarded_For: 192.0.2.1").await, (400, String::new()), "an underscore");
+}
+
+/// A sidecar that restarts costs nobody an answer, and the answer of one that is away blames no token.
+pub(crate) async fn asks_again_and_blames_no_token(scene: &Scene, example: &Example, sidecar: &Breakable) {
+    let refused = Request::get("/orders").send(example.address).await.expect("an answer");
+    assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");
+    sidecar.lose_next_answer();
+    assert_eq!(scene.is_let_in(example).await, Some(()), "asked again");
+    assert!(sidecar.has_lost_answer());
+    blames_no_token(scene, example, sidecar).await;
+}
+
+/// The sidecar is away afterwards.
+pub(crate) async fn blames_no_token(scene: &Scene, example: &Example, sidecar: &Breakable) {
+    sidecar.cut().await;
+    let reply = Request::get("/orders").bearer(&scene.mei.token).send(example.address).await.expect("an answer");
+    assert_eq!(reply.status, 503, "{reply:?}");
 }
 
 async fn listener(http: &Http, admin: &Path) -> Option<SocketAddr> {

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use crate::{
     checks,
-    envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
+    envoy::{
+        self, asks_again_and_blames_no_token, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token,
+        port_value,
+    },
     example::Started,
     raw::Request,
     scene::Scene,
@@ -17,22 +20,10 @@ async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let sidecar = scene.sidecar(&[]).await;
     let link = Breakable::before(sidecar.address).await;
     let Started { example, .. } = &started(&scene, link.address()).await;
-    checks::tokens(&scene, example, &[]).await;
-    checks::identity_headers(&scene, example).await;
-    checks::paths(&scene, example).await;
-    checks::issuer_away(&scene, example).await;
+    checks::asks_a_sidecar(&scene, example, &link).await;
     passes_on_who_it_is_and_no_token(&scene, example, false).await;
     leaves_nothing_to_interpretation(&scene, example).await;
-    let refused = Request::get("/orders").send(example.address).await.expect("an answer");
-    assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");
-    // As when the sidecar restarts.
-    link.lose_next_answer();
-    assert_eq!(scene.is_let_in(example).await, Some(()), "asked again");
-    assert!(link.has_lost_answer());
-    checks::fails_closed(&scene, example, &link).await;
-    link.cut().await;
-    let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await.expect("an answer");
-    assert_eq!(reply.status, 503, "the token is not to blame: {reply:?}");
+    asks_again_and_blames_no_token(&scene, example, &link).await;
 }
 
 /// Envoy's question goes to the back end here, which tells what it was asked. Its 200 names nobody.

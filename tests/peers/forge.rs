@@ -236,3 +236,32 @@ fn with_another_signature(token: &str) -> String {
     signature[middle] ^= 1;
     with_signature(signed, &signature)
 }
+
+/// Each like this key but for one thing. A verifier must not take it for a key.
+pub(crate) fn bad_keys(key: &ForgeKey) -> Vec<Value> {
+    let with = |kid: &str, members: Value| {
+        let mut jwk = key.jwk.clone();
+        jwk["kid"] = kid.into();
+        for (name, value) in members.as_object().expect("an object") {
+            jwk[name] = value.clone();
+        }
+        jwk
+    };
+    let small = "t".repeat(171);
+    vec![
+        with("off-the-curve", json!({"y": key.jwk["x"]})),
+        with("another-curve", json!({"crv": "P-384"})),
+        with("another-algorithm", json!({"alg": "ES384"})),
+        with("symmetric", json!({"kty": "oct", "alg": "HS256", "k": "c2VjcmV0"})),
+        with("small", json!({"kty": "RSA", "alg": "RS256", "n": small, "e": "AQAB"})),
+        with("no-coordinates", json!({"x": null, "y": 1})),
+        with("for-encryption", json!({"use": "enc"})),
+        with("to-encrypt", json!({"key_ops": ["encrypt"]})),
+        with("", json!({"kid": null})),
+        merged(&with("", json!({})), json!({"kid": null})),
+        json!({"kid": 1, "x": []}),
+        json!("text"),
+        json!(7),
+        Value::Null,
+    ]
+}

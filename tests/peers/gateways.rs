@@ -26,15 +26,7 @@ async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_el
     let link = Breakable::before(sidecar.address).await;
     let Started { example, .. } = &higress(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
-    let refused = Request::get("/orders").send(example.address).await.expect("an answer");
-    assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");
-    // As when the sidecar restarts.
-    link.lose_next_answer();
-    assert_eq!(scene.is_let_in(example).await, Some(()), "asked again");
-    assert!(link.has_lost_answer());
-    link.cut().await;
-    let reply = Request::get("/orders").bearer(&scene.lin.token).send(example.address).await.expect("an answer");
-    assert_eq!(reply.status, 503, "the token is not to blame: {reply:?}");
+    envoy::asks_again_and_blames_no_token(&scene, example, &link).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,9 +63,7 @@ async fn higress_plugins_with_the_sidecar_let_good_tokens_through_and_nothing_el
     let Started { example, .. } = &higress_with_plugins(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
     checks::obeys_ends(&scene, example).await;
-    link.cut().await;
-    let reply = Request::get("/orders").bearer(&scene.mei.token).send(example.address).await.expect("an answer");
-    assert_eq!(reply.status, 503, "the token is not to blame: {reply:?}");
+    envoy::blames_no_token(&scene, example, &link).await;
 }
 
 #[test]

@@ -51,18 +51,28 @@ pub(crate) fn start_with(issuer: SocketAddr, settings: &[(&str, &str)], properti
     let mut javac = Command::new("bash");
     let compile = r#"javac -nowarn -proc:none -parameters -d classes -cp "$0" library/dev/wxmint/spring/*.java {src/main/java,"$1"}/com/example/orders/*.java"#;
     javac.current_dir(&folder).args(["-c", compile, &jars]).arg(repository("examples/move/spring/src/main/java"));
-    let compiled = javac.output().expect("a shell");
-    assert!(compiled.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&compiled.stderr));
+    compiled(&mut javac);
     let mut java = Command::new("java");
     let resources = repository("clients/java/src/main/resources");
     java.current_dir(&folder).args(["-cp", &format!("classes:src/main/resources:{}:{jars}", resources.display())]);
-    java.args(["com.example.orders.OrdersApplication", &format!("--server.port={port}")]);
+    java.arg("com.example.orders.OrdersApplication");
     java.args(["issuer", "audience"].map(|name| format!("--wxmint.{name}=http://{issuer}"))).args(properties);
-    let process = Process::spawn("java", &mut java);
+    let process = listening(&mut java, port);
+    Started { example: Example::new("java-spring", port), _process: process, folder }
+}
+
+pub(crate) fn compiled(javac: &mut Command) {
+    let output = javac.output().expect("a shell");
+    assert!(output.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Starts an application of Spring at this port. Returns when it listens.
+pub(crate) fn listening(java: &mut Command, port: u16) -> Process {
+    let process = Process::spawn("java", java.arg(format!("--server.port={port}")));
     let late = Instant::now() + START;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
         sleep(Duration::from_millis(50));
     }
-    Started { example: Example::new("java-spring", port), _process: process, folder }
+    process
 }

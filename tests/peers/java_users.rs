@@ -6,25 +6,17 @@
 //!
 //! JARS is what `mvn dependency:build-classpath` prints in that example's folder, wxmint-spring among them.
 
-use std::{
-    env,
-    net::TcpStream,
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{env, process::Command};
 
 use crate::{
     checks::{self, LOOKS_AT_THE_FEED},
     envoy::passes_on_who_it_is_and_no_token,
     example::{Example, Started, copy_example},
+    java_spring::{compiled, listening},
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port},
+    support::{PATIENCE, eventually, free_port},
 };
-
-/// For a JVM and Spring on a busy machine.
-const START: Duration = Duration::from_secs(60);
 
 /// An example of this scene's issuer, and of its back end if the example has one. Returns when it listens.
 fn start(scene: &Scene, name: &'static str, main: &str, more: &[String]) -> Started {
@@ -34,19 +26,11 @@ fn start(scene: &Scene, name: &'static str, main: &str, more: &[String]) -> Star
     let mut addresses = vec![("http://127.0.0.1:8080", &*scene.issuer)];
     addresses.extend((name == "spring-cloud-gateway").then_some(("127.0.0.1:3000", &*back_end)));
     copy_example(name, &addresses, folder.path());
-    let mut javac = Command::new("bash");
     let compile = r#"javac -proc:none -parameters -d classes -cp "$0" $(find src -name "*.java")"#;
-    let compiled = javac.current_dir(&folder).args(["-c", compile, &jars]).output().expect("a shell");
-    assert!(compiled.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&compiled.stderr));
+    compiled(Command::new("bash").current_dir(&folder).args(["-c", compile, &jars]));
     let mut java = Command::new("java");
     java.current_dir(&folder).args(["-cp", &format!("classes:src/main/resources:{jars}"), main]);
-    java.arg(format!("--server.port={port}")).args(more);
-    let process = Process::spawn("java", &mut java);
-    let late = Instant::now() + START;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
-        sleep(Duration::from_millis(50));
-    }
+    let process = listening(java.args(more), port);
     Started { example: Example::new(name, port), _process: process, folder }
 }
 

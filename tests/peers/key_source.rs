@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     example::Example,
-    forge::merged,
+    forge,
     scene::Scene,
     support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until},
 };
@@ -24,7 +24,7 @@ impl KeySource {
 
     pub(crate) async fn with_bad_keys(scene: &Scene) -> Self {
         let source = Self::start(scene).await;
-        source.give(&[bad_keys(scene), keys_of(&scene.bed).await].concat());
+        source.give(&[forge::bad_keys(&scene.canary.key), keys_of(&scene.bed).await].concat());
         source
     }
 
@@ -71,7 +71,7 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
     }
     assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
 
-    source.give(&[bad_keys(scene), new].concat());
+    source.give(&[forge::bad_keys(&scene.canary.key), new].concat());
     look().await;
     example.becomes(old_token, 401, "a removed key").await;
     example.becomes(&new_token, 200, "a good key among bad ones").await;
@@ -90,7 +90,7 @@ pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Exam
 
 async fn takes_no_bad_key(scene: &Scene, example: &Example) {
     let forge = scene.forge();
-    for jwk in bad_keys(scene) {
+    for jwk in forge::bad_keys(&scene.canary.key) {
         let token = forge.by_other(&forge.header_with(json!({"kid": jwk["kid"]})), &forge.claims);
         example.becomes(&token, 401, &format!("the bad key {jwk}")).await;
     }
@@ -112,34 +112,5 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
         ("a redirect", Manner::says("302 Found", &redirect, "")),
         ("silence", Manner::Does(vec![Step::Stall])),
         ("a head without an end", Manner::Does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
-    ]
-}
-
-/// Each like the forger's own key but for one thing, and the forger signs with that.
-fn bad_keys(scene: &Scene) -> Vec<Value> {
-    let with = |kid: &str, members: Value| {
-        let mut jwk = scene.canary.key.jwk.clone();
-        jwk["kid"] = kid.into();
-        for (name, value) in members.as_object().expect("an object") {
-            jwk[name] = value.clone();
-        }
-        jwk
-    };
-    let small = "t".repeat(171);
-    vec![
-        with("off-the-curve", json!({"y": scene.canary.key.jwk["x"]})),
-        with("another-curve", json!({"crv": "P-384"})),
-        with("another-algorithm", json!({"alg": "ES384"})),
-        with("symmetric", json!({"kty": "oct", "alg": "HS256", "k": "c2VjcmV0"})),
-        with("small", json!({"kty": "RSA", "alg": "RS256", "n": small, "e": "AQAB"})),
-        with("no-coordinates", json!({"x": null, "y": 1})),
-        with("for-encryption", json!({"use": "enc"})),
-        with("to-encrypt", json!({"key_ops": ["encrypt"]})),
-        with("", json!({"kid": null})),
-        merged(&with("", json!({})), json!({"kid": null})),
-        json!({"kid": 1, "x": []}),
-        json!("text"),
-        json!(7),
-        Value::Null,
     ]
 }

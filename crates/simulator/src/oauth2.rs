@@ -42,7 +42,6 @@ impl Scope {
 }
 
 impl World {
-    /// `/sns/oauth2/access_token`
     pub(super) fn oauth2(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (app, code) = self.code_of_app(call, "code")?;
         self.grant_of(code, app, call.now)
@@ -82,7 +81,6 @@ impl World {
         Ok(answer.to_string())
     }
 
-    /// `/sns/userinfo`
     pub(super) fn user_info(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (token, openid) = (required("access_token", 41001)?, required("openid", 41009)?);

@@ -85,22 +85,24 @@ fn nothing(endpoint: Endpoint) -> Answer {
 }
 
 enum Reply {
-    Whole { status: StatusCode, content_type: &'static str, body: Bytes },
-    Cut { content_type: &'static str, body: Bytes, promised: usize },
-    Drip { content_type: &'static str, body: Bytes },
+    Whole(StatusCode, Answer),
+    /// Half of an answer, and the length of the whole one.
+    Cut(Answer, usize),
+    Drip(Answer),
     Reset,
     Stall,
 }
 
 impl Reply {
-    fn proper(Answer { content_type, body }: Answer) -> Self {
-        Self::Whole { status: StatusCode::OK, content_type, body }
+    fn proper(answer: Answer) -> Self {
+        Self::Whole(StatusCode::OK, answer)
     }
 
     /// `answer` is the real answer if the fault needs it, otherwise empty.
     fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Answer) -> Self {
-        let page =
-            |status| Self::Whole { status, content_type: HTML, body: Bytes::from_static(BAD_GATEWAY.as_bytes()) };
+        let text =
+            |content_type, text: &'static str| Answer { content_type, body: Bytes::from_static(text.as_bytes()) };
+        let page = |status| Self::Whole(status, text(HTML, BAD_GATEWAY));
         match fault.kind {
             Kind::Latency => Self::proper(answer),
             Kind::Stall => Self::Stall,
@@ -112,43 +114,39 @@ impl Reply {
                 page(status.unwrap_or(StatusCode::BAD_GATEWAY))
             }
             Kind::Truncated => {
-                let Answer { content_type, body } = answer;
-                let promised = body.len();
-                Self::Cut { content_type, body: body.slice(..promised / 2), promised }
+                let promised = answer.body.len();
+                Self::Cut(Answer { body: answer.body.slice(..promised / 2), ..answer }, promised)
             }
             Kind::Empty => Self::proper(nothing(endpoint)),
             Kind::Huge => Self::proper(Answer { body: HUGE.clone(), ..nothing(endpoint) }),
-            Kind::Drip => Self::Drip { content_type: answer.content_type, body: answer.body },
-            Kind::Garbage => {
-                let body = Bytes::from_static(NOT_JSON.as_bytes());
-                Self::Whole { status: StatusCode::OK, content_type: "text/plain", body }
-            }
+            Kind::Drip => Self::Drip(answer),
+            Kind::Garbage => Self::proper(text("text/plain", NOT_JSON)),
         }
     }
 
     /// The part that the journal shows.
     fn answered(&self) -> Option<Answered> {
-        let (status, content_type, body) = match self {
-            Self::Whole { status, content_type, body } => (status.as_u16(), *content_type, body),
-            Self::Cut { content_type, body, .. } | Self::Drip { content_type, body } => (200, *content_type, body),
+        let (status, answer) = match self {
+            Self::Whole(status, answer) => (status.as_u16(), answer),
+            Self::Cut(answer, _) | Self::Drip(answer) => (200, answer),
             Self::Reset | Self::Stall => return None,
         };
-        Some(Answered { status, content_type, body: body.clone() })
+        Some(Answered { status, content_type: answer.content_type, body: answer.body.clone() })
     }
 
     async fn send(self, reset_on_close: impl FnOnce()) -> HttpResponse {
         match self {
-            Self::Whole { status, content_type, body } => {
+            Self::Whole(status, Answer { content_type, body }) => {
                 let mut response = head(status, content_type);
                 if status.is_redirection() {
                     response.insert_header((header::LOCATION, "/redirected"));
                 }
                 response.body(body)
             }
-            Self::Cut { content_type, body, promised } => {
+            Self::Cut(Answer { content_type, body }, promised) => {
                 head(StatusCode::OK, content_type).body(SizedStream::new(promised as u64, cut(body)))
             }
-            Self::Drip { content_type, body } => {
+            Self::Drip(Answer { content_type, body }) => {
                 head(StatusCode::OK, content_type).body(SizedStream::new(body.len() as u64, drip(body)))
             }
             Self::Reset => reset(reset_on_close),

@@ -131,7 +131,7 @@ impl Desk {
     }
 
     fn learn(&self, known: &Known) {
-        self.issuer.apps.merchants_are(known.apps());
+        self.issuer.apps.from_elsewhere_are(known.apps());
         let apps = self.issuer.apps.all();
         self.issuer.metrics.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
     }

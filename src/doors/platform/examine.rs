@@ -25,7 +25,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         Err(error) => return Finding::unchecked(CHECK, error),
     };
     // The next doors may be for the people of a merchant.
-    issuer.apps.merchants_are(known.apps());
+    issuer.apps.from_elsewhere_are(known.apps());
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     if let Some(refusal) = &known.refusal {

@@ -75,10 +75,15 @@ fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = &settings.platform_file else { return Ok(None) };
     let unusable = |error: String| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
+    let (registry, ticket_age) = metric();
+    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
+}
+
+fn metric() -> (Registry, TicketAge) {
     let (mut registry, ticket_age) = (Registry::with_prefix("wxmint"), TicketAge::default());
     let help = "Since WeChat made the platform's last ticket; +Inf without one";
     registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, ticket_age.clone());
-    Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
+    (registry, ticket_age)
 }
 
 impl Door for OfPlatform {
@@ -110,5 +115,25 @@ impl Door for OfPlatform {
 
     fn exchange(&self) -> Option<Box<dyn Exchange>> {
         Some(Box::new(MerchantExchange::new(Arc::clone(&self.platform), now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::telemetry::Metrics;
+
+    #[test]
+    fn the_alerts_and_the_dashboard_ask_for_the_metric_that_is_printed() {
+        let (registry, ticket_age) = super::metric();
+        ticket_age.set(600.0);
+        let printed = Metrics::default().exposition([&registry]);
+        let name = "wxmint_platform_ticket_age_seconds";
+        assert!(printed.contains(&format!("\n{name} 600.0\n")), "{printed}");
+        for file in ["alerts-issuer.yaml", "dashboards/wxmint.json"] {
+            let asks = fs::read_to_string(format!("k8s/monitoring/{file}")).expect("a file of the repository");
+            assert!(asks.contains(name), "{file}");
+        }
     }
 }

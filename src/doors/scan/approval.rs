@@ -78,7 +78,7 @@ impl LoginWorker {
         }
         let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
-        let entrant = self.let_in(login, &attempt, address, trail, now).await?;
+        let entrant = self.admit(login, &attempt, address, trail, now).await?;
         if asking.is_some_and(|asking| asking.person() != entrant.person()) {
             return Err(DeviceError::NotYours);
         }

@@ -1,4 +1,4 @@
-//! The platform's token, which every login of its merchants takes.
+//! A token that many logins take.
 
 use std::sync::Arc;
 

@@ -71,6 +71,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
     }
 }
 
+/// `src/http/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
 #[tokio::test]
 async fn what_cannot_be_signed_is_refused_with_the_reason() {
     let shop = Shop::start().await;
@@ -84,17 +85,9 @@ async fn what_cannot_be_signed_is_refused_with_the_reason() {
         (r#"{"data":"a","data":"a"}"#, "appears twice"),
         (r#"{"data":"a","\u0064ata":"b"}"#, "appears twice"),
         (r#"{"data":1}"#, "must be a string, not a number"),
-        (r#"{"data":["a"]}"#, "must be a string, not an array"),
-        (r#"{"data":{"a":1}}"#, "must be a string, not an object"),
-        (r#"{"data":true}"#, "must be a string, not a boolean"),
         (r#"{"data":"\ud83d"}"#, "half of a surrogate pair"),
-        (r#"{"data":"\ude00\ud83d"}"#, "half of a surrogate pair"),
         (r#"["data"]"#, "must be a JSON object"),
-        (r#"{"data":"a""#, "not valid JSON"),
-        ("{\"data\":\"\u{0}\"}", "not valid JSON"),
-        ("{\"data\":\"a\nb\"}", "not valid JSON"),
         (r#"{"data":"a"} x"#, "not valid JSON"),
-        ("data=a", "not valid JSON"),
         ("", "not valid JSON"),
         (&too_long[0], "at most 16 KiB"),
         (&too_long[1], "at most 16 KiB"),

@@ -73,26 +73,34 @@ struct Rules {
     planted: Arc<Mutex<Planted>>,
 }
 
-/// A command that is refused for no reason.
+/// One command has this fate, for no reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Refused,
+    /// It is done, its answer does not arrive, and its connection is closed.
+    Unanswered,
+}
+
+/// A command that has a fate of its own.
 #[derive(Default)]
 enum Planted {
     #[default]
     None,
     /// The one after so many others; 1 is the next.
-    In(u64),
+    In(u64, Fate),
     /// It was this one.
     Was(String),
 }
 
 impl Planted {
-    fn is_it(&mut self, words: &[Vec<u8>]) -> bool {
-        let Self::In(left) = self else { return false };
+    fn fate_of(&mut self, words: &[Vec<u8>]) -> Option<Fate> {
+        let Self::In(left, fate) = self else { return None };
         *left -= 1;
-        let is_it = *left == 0;
-        if is_it {
+        let fate = (*left == 0).then_some(*fate);
+        if fate.is_some() {
             *self = Self::Was(text(&words[0]).into_owned());
         }
-        is_it
+        fate
     }
 }
 
@@ -116,16 +124,16 @@ impl Proxy {
         Self { port, server, refused, planted, serving }
     }
 
-    /// Refuses one command, after so many others; 1 is the next.
-    pub(crate) fn refuse(&self, number: u64) {
-        *self.planted.lock().expect("no panic") = Planted::In(number);
+    /// Gives one command this fate, after so many others; 1 is the next.
+    pub(crate) fn plant(&self, number: u64, fate: Fate) {
+        *self.planted.lock().expect("no panic") = Planted::In(number, fate);
     }
 
-    /// The command that it was, if there were so many. None is refused from now on.
-    pub(crate) fn has_refused(&self) -> Option<String> {
+    /// The command that it was, if there were so many. None has a fate from now on.
+    pub(crate) fn has_met(&self) -> Option<String> {
         match std::mem::take(&mut *self.planted.lock().expect("no panic")) {
             Planted::Was(command) => Some(command),
-            Planted::None | Planted::In(_) => None,
+            Planted::None | Planted::In(..) => None,
         }
     }
 
@@ -159,9 +167,12 @@ async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
     let (mut near, mut server) = (BufReader::new(near), BufReader::new(server));
     loop {
         let words = command(&mut near).await?;
-        let planted = rules.planted.lock().expect("no panic").is_it(&words);
+        let fate = rules.planted.lock().expect("no panic").fate_of(&words);
+        if fate == Some(Fate::Unanswered) {
+            return ask(&words, &mut server).await.map(drop);
+        }
         let answer = match rules.product.refusal(&words) {
-            _ if planted => b"-ERR of the test\r\n".to_vec(),
+            _ if fate.is_some() => b"-ERR of the test\r\n".to_vec(),
             Some(error) => {
                 rules.refused.lock().expect("no panic").insert(error.clone());
                 format!("-{error}\r\n").into_bytes()

@@ -1,11 +1,9 @@
-//! `wxmint users forget`: a person becomes a stranger.
+//! `wxmint users forget`: a person becomes a stranger. `people` holds erasures that are interrupted or raced by logins.
 
 use serde_json::json;
 
 use super::{Office, keys_that_name};
-use crate::support::{
-    APPID, Answer, Breakable, PATIENCE, TestBed, WRONG_PASSWORD, command_on, password_of, said, until,
-};
+use crate::support::{APPID, Answer, PATIENCE, TestBed, WRONG_PASSWORD, command_on, password_of, said, until};
 
 struct Leaver {
     office: Office,
@@ -144,53 +142,4 @@ async fn a_reset_in_flight_brings_no_session_key_of_a_forgotten_person() {
     assert_eq!(reset.status, 204, "WeChat has replaced the key: {reset:?}");
     assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]), [""; 0]);
     assert_eq!(bed.log_in("lin").await.expect_login().json()["new_user"], true);
-}
-
-/// Whichever answer of Redis is lost to the command, it takes the steps again and finishes.
-#[tokio::test]
-async fn an_erasure_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
-    let leaver = Leaver::start().await;
-    let office = &leaver.office;
-    let link = Breakable::before(([127, 0, 0, 1], office.bed.redis.port()).into()).await;
-    let url = office.bed.redis.url_through(link.port());
-    let mut number = 0;
-    loop {
-        number += 1;
-        office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
-        link.lose_answer(number);
-        let mut command = command_on(&url, &["users", "forget", "id-of-alice", "--yes"]);
-        let output =
-            tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("wxmint runs");
-        assert!(output.status.success(), "answer {number}: {}", said(&output));
-        leaver.assert_forgotten();
-        if !link.has_lost_answer() {
-            break;
-        }
-    }
-    assert!(number > 10, "the command has more steps than {number}");
-}
-
-/// Logins race the erasure. Whoever comes out bound can go on, and whoever does not is a stranger.
-#[tokio::test]
-async fn a_login_at_the_same_time_leaves_nothing_half_done() {
-    let leaver = Leaver::start().await;
-    let office = &leaver.office;
-    for _ in 0..5 {
-        let mut command = command_on(&office.bed.redis.url(), &["users", "forget", "id-of-alice", "--yes"]);
-        let forgetting = tokio::task::spawn_blocking(move || command.output().expect("wxmint runs"));
-        let mut logins = 0;
-        while !forgetting.is_finished() {
-            let answer = office.bed.log_in_with("lin", password_of("alice")).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            logins += 1;
-        }
-        let output = forgetting.await.expect("it ends");
-        assert!(logins > 0 && [Some(0), Some(1)].contains(&output.status.code()), "{}", said(&output));
-        let login = office.bed.log_in_with("lin", password_of("alice")).await.expect_login();
-        assert_eq!(login.member("user_id"), "id-of-alice");
-        let good = office.log_in_for_good("lin").await;
-        assert_eq!(office.show(&good.member("user_id")).await["wechat"].as_array().map(Vec::len), Some(1));
-    }
-    office.must(&["forget", "id-of-alice", "--yes"]);
-    leaver.assert_forgotten();
 }

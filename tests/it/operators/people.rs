@@ -188,7 +188,7 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
     assert_eq!((back.member("user_id"), &back.json()["new_user"]), ("id-of-alice".into(), &json!(false)));
 }
 
-/// From whichever answer on Redis does not answer, a repetition finishes it. `forgetting` loses single answers.
+/// From whichever answer on Redis does not answer, a repetition finishes it. `redis_refusals` loses single answers.
 #[tokio::test]
 async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
     let limits = [("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")];
@@ -215,7 +215,8 @@ async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_r
     assert!(number > 8, "the erasure has more steps than {number}");
 }
 
-/// Logins race the erasure. Afterwards the person is a stranger or bound anew, the erased user's tokens are void.
+/// Logins race the erasure, which `wxmint users forget` shares. Afterwards the person is a stranger or bound anew, and
+/// the erased user's tokens are void.
 #[tokio::test]
 async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
     let office = Office::with(&[("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")]).await;

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Signer, tell};
+use super::{
+    Signer,
+    forge::{self, merged},
+    tell,
+};
 use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, eventually, until};
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5
@@ -137,40 +141,11 @@ fn ways(canary: &str) -> Vec<Way> {
     ways
 }
 
-/// A verifier must not take these for keys, and must not stumble over them.
+/// None of them is the good key: nor is another's key by its name.
 fn bad_keys(good: &Signer) -> Vec<Value> {
-    let other = Signer::new().key.jwk.clone();
-    let with = |name: &str, value: Value| {
-        let mut jwk = other.clone();
-        jwk[name] = value;
-        jwk
-    };
-    vec![
-        json!({}),
-        json!({"kty": "oct", "k": "c2VjcmV0", "kid": "1", "alg": "HS256"}),
-        // The good key's name, for another's key.
-        with("kid", good.key.kid.clone().into()),
-        with("crv", "P-384".into()),
-        with("alg", "none".into()),
-        with("alg", Value::Null),
-        with("use", "enc".into()),
-        with("x", "AAAA".into()),
-        with("y", good.key.jwk["y"].clone()),
-        with("kty", json!(["EC"])),
-        with("kid", "x".repeat(10_000).into()),
-        json!({"kty": "RSA", "alg": "RS256", "n": "AQAB", "e": "AQAB", "kid": "2"}),
-        json!({"kty": "OKP", "crv": "X25519", "x": "AAAA", "kid": "3"}),
-        json!({"kty": "unheard of"}),
-        with("use", json!(7)),
-        with("key_ops", json!(["encrypt"])),
-        with("key_ops", json!("verify")),
-        json!({"kid": 7, "x": []}),
-        // Not even JWKs.
-        Value::Null,
-        json!(7),
-        json!("text"),
-        json!([good.key.jwk]),
-    ]
+    let other = Signer::new().key;
+    let named = merged(&other.jwk, json!({"kid": good.key.kid}));
+    [forge::bad_keys(&other), vec![named]].concat()
 }
 
 /// The first half of one set and the second of another, as by a server whose file is replaced while it is read.

@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{JWKS, LONG, NO_TOKEN, Signer, refused, settings_of, tell};
-use crate::support::{Breakable, ISSUER, JwksServer, PATIENCE, Sidecar, SidecarSettings, Signal, TestBed};
+use crate::support::{Breakable, JwksServer, PATIENCE, Sidecar, SidecarSettings, Signal, TestBed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_issuer_is_there_nobody_can_tell_and_soon_after_it_is_there_everybody_can() {
@@ -99,26 +99,9 @@ async fn each_mistake_in_its_settings_is_named_and_none_of_the_issuers_settings_
     let good = || SidecarSettings::new("http://127.0.0.1:1/jwks");
     for (wrong, name) in [
         (good().without("WXMINT_ISSUER"), "WXMINT_ISSUER is not set"),
-        (good().without("WXMINT_AUDIENCE"), "WXMINT_AUDIENCE is not set"),
-        (good().without("WXMINT_JWKS_URL"), "WXMINT_JWKS_URL is not set"),
-        (
-            good().with("WXMINT_JWKS_URL", "http://login.example.com/jwks"),
-            "WXMINT_JWKS_URL is an http URL of another machine",
-        ),
         (good().with("WXMINT_JWKS_URL", "https://u:hunter2@login.example.com/"), "WXMINT_JWKS_URL is not valid"),
-        (good().with("WXMINT_JWKS_URL", "http://127.0.0.1:1/a,http://127.0.0.1:1/b"), "WXMINT_JWKS_URL has 2"),
-        (good().with("WXMINT_ISSUER", &format!("{ISSUER},{ISSUER}")), "WXMINT_ISSUER has the same issuer twice"),
-        (good().with("WXMINT_ISSUER", &format!("{ISSUER},{ISSUER}/")), "WXMINT_ISSUER has a slash at its end"),
-        (good().with("WXMINT_AUDIENCE", ","), "WXMINT_AUDIENCE is not valid"),
-        (good().with("WXMINT_TOKEN_TYP", "hunter2"), "WXMINT_TOKEN_TYP is not valid"),
         (good().with("WXMINT_SIDECAR_LISTEN", "8181"), "WXMINT_SIDECAR_LISTEN is not valid"),
-        (good().with("WXMINT_ADMIN_LISTEN", "everywhere"), "WXMINT_ADMIN_LISTEN is not valid"),
-        (good().with("WXMINT_DANGEROUS_JWKS_OVER_HTTP", "perhaps"), "WXMINT_DANGEROUS_JWKS_OVER_HTTP is not valid"),
         (good().with("WXMINT_SIDECAR_ANONYMOUS", "/public"), "WXMINT_SIDECAR_PATH_HEADER is not set"),
-        (good().with("WXMINT_SIDECAR_AUDIENCES", "/orders=x"), "WXMINT_SIDECAR_PATH_HEADER is not set"),
-        (good().with("WXMINT_SIDECAR_PATH_HEADER", "X Y"), "WXMINT_SIDECAR_PATH_HEADER is not valid"),
-        (good().with("WXMINT_SIDECAR_ANONYMOUS", "/public/../orders"), "WXMINT_SIDECAR_ANONYMOUS is not valid"),
-        (good().with("WXMINT_SIDECAR_AUDIENCES", "/orders"), "WXMINT_SIDECAR_AUDIENCES is not valid"),
     ] {
         let outcome = wrong.run().await;
         assert_eq!(outcome.code, Some(64), "{outcome:?}");

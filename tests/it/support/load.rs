@@ -1,18 +1,17 @@
 //! A constant load of logins by a known set of people, with a record of every answer.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Answer, Http, TestBed, eventually};
+use super::{Answer, Http, TestBed};
 
 const PEOPLE: usize = 20;
 const CODES_EACH: usize = 200;
@@ -62,18 +61,6 @@ impl Load {
         self.record.lock().expect("no panic").clone()
     }
 
-    /// Waits until the last so many logins that were sent after `since` have succeeded.
-    pub(crate) async fn in_full_service(&self, served: usize, since: Instant, within: Duration) {
-        eventually("full service", within, async || {
-            let record = self.record.lock().expect("no panic");
-            let statuses: Vec<u16> =
-                record.iter().filter(|it| it.answer.sent > since).map(|it| it.answer.status).collect();
-            let last = statuses.len().checked_sub(served)?;
-            statuses[last..].iter().all(|status| *status == 200).then_some(())
-        })
-        .await;
-    }
-
     /// Sends no more, and waits for what is in flight.
     pub(crate) async fn stop(self) -> Vec<Recorded> {
         self.stopped.store(true, Ordering::Relaxed);
@@ -110,19 +97,4 @@ async fn send(
     }
     assert!(stopped.load(Ordering::Relaxed), "the load has run out of codes");
     in_flight.join_all().await;
-}
-
-/// Each person's user id, which must be one and the same in all answers, and new at most once.
-pub(crate) fn user_ids(record: &[Recorded]) -> HashMap<String, String> {
-    let mut ids = HashMap::new();
-    let mut new = HashMap::<&str, u32>::new();
-    for Recorded { person, answer } in record.iter().filter(|recorded| recorded.answer.status == 200) {
-        let id = ids.entry(person.clone()).or_insert_with(|| answer.member("user_id"));
-        assert_eq!(*id, answer.member("user_id"), "{person}'s user id has changed");
-        if answer.json()["new_user"] == true {
-            *new.entry(person).or_default() += 1;
-        }
-    }
-    assert!(new.values().all(|&times| times == 1), "new more than once: {new:?}");
-    ids
 }

@@ -18,7 +18,7 @@ mod ended;
 mod jwks_server;
 mod keys;
 pub(crate) mod limit;
-mod load;
+pub(crate) mod load;
 mod process;
 mod proxy;
 #[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
@@ -65,7 +65,7 @@ pub(crate) use self::{
     ended::Ended,
     jwks_server::{Fetch, JwksServer, Manner, Step, answer},
     keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
-    load::{Load, Recorded, user_ids},
+    load::Load,
     process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
     proxy::Breakable,
     redis_cluster::{RedisCluster, Shape},

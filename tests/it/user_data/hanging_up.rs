@@ -1,15 +1,11 @@
 //! Clients that hang up in the middle: what was begun for them is brought to its end.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::{
-    BINDING, LOGIN, LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, USER_DATA, data_of, failures::FOREIGN_KEY,
-    key_of, sealing::sealed_phone,
+    BINDING, LOGIN, LOGOUT, NUMBER, RESET, Replicas, SESSION, Session, data_of, key_of, sealing::sealed_phone,
 };
 use crate::support::{APPID, Impatient, PATIENCE, TestBed, eventually, until};
 
@@ -40,8 +36,8 @@ impl Replicas {
     }
 
     /// A login of somebody new whose client then asks, and hangs up while it is `number` that is on its way of Redis'
-    /// answers; and what `look` sees meanwhile. Begins again where the machine is so slow that Redis is given up.
-    async fn hung_up_at<T>(&self, number: u64, request: Request<'_>, look: impl Fn(&Session) -> T) -> (Session, T) {
+    /// answers. Begins again where the machine is so slow that Redis is given up.
+    async fn hung_up_at(&self, number: u64, request: Request<'_>) -> Session {
         let mut people = 0;
         let begin_and_hang_up = async || {
             people += 1;
@@ -50,29 +46,11 @@ impl Replicas {
             link.withhold_from(number);
             let client = self.begin(&session, request).await;
             until("an answer on its way", PATIENCE, async || link.is_withholding() || client.is_answered()).await;
-            let seen = look(&session);
             self.hang_up(client).await;
             link.restore().await;
-            (begun.elapsed() < REDIS_WAITS).then_some((session, seen))
+            (begun.elapsed() < REDIS_WAITS).then_some(session)
         };
         eventually("a machine that is fast enough", PATIENCE, begin_and_hang_up).await
-    }
-
-    /// Hangs up on a request of `lin` for which WeChat makes a new key, during its answer: the key is kept.
-    async fn new_key_is_kept(&self, lin: &Session, request: Request<'_>) {
-        let link = self.0.wechat_link();
-        link.withhold_answers().await;
-        let client = self.begin(lin, request).await;
-        let new = self.key_after(lin).await;
-        self.hang_up(client).await;
-        link.restore().await;
-        until("the new key is kept", PATIENCE, async || self.session_holds(lin).await == true).await;
-        data_of(&self.decrypt(0, lin, &sealed_phone(&new, NUMBER)).await);
-    }
-
-    /// The person's tries: how many have failed, and those under way.
-    fn tries(&self, session: &Session) -> BTreeMap<String, String> {
-        self.0.redis.command(&["HGETALL", &key_of(APPID, session, "limit:tries")])
     }
 
     /// The key that WeChat has once it has replaced that of `lin`'s login.
@@ -87,32 +65,6 @@ impl Replicas {
     async fn session_holds(&self, session: &Session) -> Value {
         self.ask(0, "GET", SESSION, &session.token, &Value::Null).await.json()["valid"].take()
     }
-}
-
-#[tokio::test]
-async fn a_try_is_counted_as_if_it_had_been_answered() {
-    let replicas = Replicas(TestBed::builder().breakable_redis().start().await);
-    let foreign = sealed_phone(FOREIGN_KEY, NUMBER);
-    let mut begun = 0;
-    for number in 1..=MOST_STEPS {
-        let is_begun = |session: &Session| !replicas.tries(session).is_empty();
-        let (lin, counts) = replicas.hung_up_at(number, ("POST", USER_DATA, &foreign), is_begun).await;
-        // Where Redis did not know the script yet, the try has begun later.
-        let failed = BTreeMap::from([("failed".to_owned(), "1".to_owned())]);
-        let settled = |tries| tries == failed || !counts && tries == BTreeMap::new();
-        until("it has failed", PATIENCE, async || settled(replicas.tries(&lin))).await;
-        begun += u64::from(counts);
-    }
-    assert!((2..=MOST_STEPS).contains(&begun), "{begun} had begun");
-}
-
-#[tokio::test]
-async fn a_reset_keeps_the_key_that_wechat_has_from_then_on() {
-    let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
-    let lin = replicas.log_in("lin").await;
-    assert_eq!(replicas.session_holds(&lin).await, true);
-    replicas.new_key_is_kept(&lin, ("POST", RESET, &Value::Null)).await;
-    assert!(replicas.tries(&lin).is_empty());
 }
 
 #[tokio::test]
@@ -135,7 +87,13 @@ async fn a_login_keeps_the_key_that_wechat_has_from_then_on() {
     let replicas = Replicas(TestBed::builder().breakable_wechat().start().await);
     let (bed, lin) = (&replicas.0, replicas.log_in("lin").await);
     let body = json!({"code": bed.mint_code("lin").await});
-    replicas.new_key_is_kept(&lin, ("POST", LOGIN, &body)).await;
+    bed.wechat_link().withhold_answers().await;
+    let client = replicas.begin(&lin, ("POST", LOGIN, &body)).await;
+    let new = replicas.key_after(&lin).await;
+    replicas.hang_up(client).await;
+    bed.wechat_link().restore().await;
+    until("the new key is kept", PATIENCE, async || replicas.session_holds(&lin).await == true).await;
+    data_of(&replicas.decrypt(0, &lin, &sealed_phone(&new, NUMBER)).await);
     let (counted, none) =
         ("wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 2", "wxmint_logins_in_flight 0");
     let metrics = bed.service().metrics().await;
@@ -173,7 +131,7 @@ async fn a_logout_and_the_end_of_a_binding_are_done() {
     let replicas = Replicas(TestBed::builder().breakable_redis().start().await);
     for (method, path) in [("POST", LOGOUT), ("DELETE", BINDING)] {
         for number in 1..=MOST_STEPS {
-            let (lin, ()) = replicas.hung_up_at(number, (method, path, &Value::Null), |_| ()).await;
+            let lin = replicas.hung_up_at(number, (method, path, &Value::Null)).await;
             let refused = async || {
                 let answer = replicas.ask(0, "GET", SESSION, &lin.token, &Value::Null).await;
                 (answer.status == 401 && replicas.kept(&lin).is_empty()).then_some(())

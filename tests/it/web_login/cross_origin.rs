@@ -40,44 +40,6 @@ async fn log_in(bed: &TestBed, appid: &str, origin: &str) -> Answer {
     of_page(bed, Method::POST, "/login", origin, None, &body).await.expect_login()
 }
 
-#[tokio::test]
-async fn pages_of_an_apps_own_sites_read_what_is_answered_to_its_logins_and_nobody_else_does() {
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    assert_eq!(reader(&log_in(&bed, ACCOUNT, ORIGIN).await), Some(ORIGIN));
-    let never = json!({"code": "never", "appid": ACCOUNT}).to_string();
-    let refused = of_page(&bed, Method::POST, "/login", ORIGIN, None, &never).await;
-    assert_eq!(reader(&refused.expect_problem(400, "code_invalid")), Some(ORIGIN), "a refusal too");
-    for stranger in STRANGERS {
-        assert_eq!(reader(&log_in(&bed, ACCOUNT, stranger).await), None, "{stranger}");
-    }
-    assert_eq!(reader(&log_in(&bed, APPID, ORIGIN).await), None, "another app's answer");
-}
-
-#[tokio::test]
-async fn pages_of_an_apps_own_sites_leave_and_read_that_they_have_left() {
-    let (builder, _folder) = builder();
-    let bed = builder.start().await;
-    for (method, path) in [(Method::DELETE, "/binding"), (Method::POST, "/logout")] {
-        let preflight = of_page(&bed, Method::OPTIONS, path, ORIGIN, None, "").await;
-        assert_eq!((preflight.status, reader(&preflight)), (204, Some(ORIGIN)));
-        assert!(preflight.header("access-control-allow-methods").contains(method.as_str()), "{preflight:?}");
-        for stranger in STRANGERS {
-            let preflight = of_page(&bed, Method::OPTIONS, path, stranger, None, "").await;
-            assert_eq!(reader(&preflight), None, "{path} {stranger}");
-        }
-        let refused = of_page(&bed, method.clone(), path, ORIGIN, Some("a.b.c"), "").await;
-        assert_eq!(reader(&refused.expect_problem(401, "invalid_token")), None, "nobody's token");
-        for (appid, may) in [(APPID, None), (SITE, Some(ORIGIN))] {
-            let token = log_in(&bed, appid, ORIGIN).await.member("access_token");
-            let left = of_page(&bed, method.clone(), path, ORIGIN, Some(&token), "").await;
-            assert_eq!((left.status, reader(&left)), (204, may), "{path} {appid}");
-        }
-    }
-    let elsewhere = of_page(&bed, Method::OPTIONS, "/wechat/userdata", ORIGIN, None, "").await;
-    assert_eq!(reader(&elsewhere), None, "no other path is theirs");
-}
-
 /// A page that adds a header of tracing asks by OPTIONS first.
 #[tokio::test]
 async fn every_page_may_read_the_public_documents_whatever_headers_it_adds() {
@@ -146,7 +108,23 @@ async fn pages_of_two_apps_may_ask_all_three_paths_and_each_reads_its_own_apps_a
             }
         }
     }
-    assert_eq!(may_ask(&bed, STRANGERS[0]).await, [false; 3]);
+    let never = json!({"code": "never", "appid": ACCOUNT}).to_string();
+    let refused = of_page(&bed, Method::POST, "/login", ORIGIN, None, &never).await;
+    assert_eq!(reader(&refused.expect_problem(400, "code_invalid")), Some(ORIGIN), "a refusal too");
+    for stranger in STRANGERS {
+        assert_eq!(reader(&log_in(&bed, ACCOUNT, stranger).await), None, "{stranger}");
+        assert_eq!(may_ask(&bed, stranger).await, [false; 3], "{stranger}");
+    }
+    for (path, method) in PATHS.into_iter().skip(1) {
+        let login = log_in(&bed, APPID, ORIGIN).await;
+        assert_eq!(reader(&login), None, "a mini program has no pages");
+        for (token, status) in [("a.b.c", 401), (&login.member("access_token"), 204)] {
+            let left = of_page(&bed, method.clone(), path, ORIGIN, Some(token), "").await;
+            assert_eq!((left.status, reader(&left)), (status, None), "{path}: nobody's token, and a mini program's");
+        }
+    }
+    let elsewhere = of_page(&bed, Method::OPTIONS, "/wechat/userdata", ORIGIN, None, "").await;
+    assert_eq!(reader(&elsewhere), None, "no other path is theirs");
 }
 
 #[tokio::test]

@@ -38,7 +38,6 @@ impl World {
         Ok(json!({"errcode": 0, "errmsg": "ok"}).to_string())
     }
 
-    /// `/cgi-bin/component/api_create_preauthcode`
     pub(in super::super) fn pre_auth_code(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, _) = self.asking_component(call)?;
         let expires = call.now + PRE_AUTH_CODE_LIFE;
@@ -46,7 +45,6 @@ impl World {
         Ok(json!({"pre_auth_code": code, "expires_in": PRE_AUTH_CODE_LIFE.num_seconds()}).to_string())
     }
 
-    /// `/cgi-bin/component/api_query_auth`
     pub(in super::super) fn query_auth(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let code = text(&members, "authorization_code").ok_or(Refusal(61010))?;
@@ -73,7 +71,6 @@ impl World {
         Ok(answer.to_string())
     }
 
-    /// `/cgi-bin/component/api_get_authorizer_list`
     pub(in super::super) fn authorizer_list(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let number = |name| members.get(name).and_then(Value::as_u64).ok_or(Refusal(40097));
@@ -89,7 +86,6 @@ impl World {
         Ok(json!({"total_count": state.merchants.len(), "list": listed.collect::<Vec<_>>()}).to_string())
     }
 
-    /// `/cgi-bin/component/api_get_authorizer_info`
     pub(in super::super) fn authorizer_info(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let state = component.state.lock();
@@ -107,13 +103,11 @@ impl World {
         Ok(with_raw_controls(&answer.to_string()))
     }
 
-    /// `/sns/component/jscode2session`
     pub(in super::super) fn component_code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (app, code) = self.code_of_merchant(call, "js_code")?;
         self.session_of(code, app, call.now)
     }
 
-    /// `/sns/oauth2/component/access_token`
     pub(in super::super) fn component_oauth2(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (app, code) = self.code_of_merchant(call, "code")?;
         self.grant_of(code, app, call.now)

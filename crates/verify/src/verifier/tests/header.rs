@@ -26,6 +26,9 @@ fn each_thing_wrong_with_a_header_is_refused_by_its_name() {
     ] {
         assert_eq!(forge.refused(&forge.with_header(name, value.clone())), Some(refused), "{name}: {value}");
     }
+    for alg in ["none", "HS256", "ES384"] {
+        assert_eq!(before_cryptography::unasked(&forge.with_header("alg", alg)), Refused::Algorithm, "{alg}");
+    }
     for name in ["alg", "typ", "kid"] {
         let token = forge.sign(&without(&forge.header, name), &forge.claims.to_string());
         assert_eq!(forge.refused(&token), Some(Refused::Missing(name)));
