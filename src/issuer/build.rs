@@ -38,7 +38,7 @@ impl Issuer {
         match (load_keys(&settings), load_vault(&settings), Named::load(&settings, doors)) {
             (Ok((key_file, keys)), Ok((vault_file, vault)), Ok(named)) => {
                 let (key_file, vault_file) = (Some(key_file), Some(vault_file));
-                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named, doors)? })
+                Ok(Self { key_file, vault_file, ..Self::of(settings, keys, vault, named)? })
             }
             (keys, vault, named) => Err(IssuerStartError::all([keys.err(), vault.err(), named.err()])),
         }
@@ -47,16 +47,10 @@ impl Issuer {
     /// With keys that were made for this process.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
         let named = Named::load(&settings, doors)?;
-        Self::of(settings, keys, vault, named, doors)
+        Self::of(settings, keys, vault, named)
     }
 
-    fn of(
-        settings: Settings,
-        keys: KeySet,
-        vault: Vault,
-        named: Named,
-        doors: Doors,
-    ) -> Result<Self, IssuerStartError> {
+    fn of(settings: Settings, keys: KeySet, vault: Vault, named: Named) -> Result<Self, IssuerStartError> {
         let lead = TimeDelta::from_std(settings.keys_lead).unwrap_or(TimeDelta::MAX);
         let found = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
         let keys = Arc::new(KeyRing::new(keys, lead, now()).map_err(found)?);
@@ -70,7 +64,7 @@ impl Issuer {
             apps: Arc::new(named.apps),
             key_file: None,
             vault_file: None,
-            rows: doors,
+            rows: named.rows,
             doors: named.doors,
             admin_tokens: named.admin_tokens,
             users: named.users,

@@ -31,17 +31,18 @@ pub(super) struct Named {
     pub(super) apps: CurrentApps,
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
+    pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
 }
 
 impl Named {
-    pub(super) fn load(settings: &Settings, doors: Doors) -> Result<Self, IssuerStartError> {
+    pub(super) fn load(settings: &Settings, rows: Doors) -> Result<Self, IssuerStartError> {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
-        let opened = (door::open(doors, settings, tokens), check_login_paths(settings, doors));
+        let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows));
         match (loaded, opened) {
             ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()))) => {
-                Ok(Self { admin_tokens, apps, users, redis, doors })
+                Ok(Self { admin_tokens, apps, users, redis, rows, doors })
             }
             ((tokens, apps, users, redis), (doors, paths)) => {
                 let errors = [tokens.err(), apps.err(), users.err(), redis.err()];

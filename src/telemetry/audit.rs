@@ -45,11 +45,8 @@ pub enum Activity {
     Unblock,
     End,
     Forget,
-    /// A page asks for a login by a phone.
-    DeviceRequest,
-    DeviceLook,
-    DeviceApproval,
-    DeviceDenial,
+    /// A step of a door: the activity, and our own name of the event.
+    AtDoor(&'static str, &'static str),
     /// A request that needs a right, by its operation.
     Request(&'static str),
     /// A changed file was read, by its label in metrics.

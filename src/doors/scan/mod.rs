@@ -45,6 +45,7 @@ use crate::{
     },
     secret_files::WatchedFile,
     settings::Settings,
+    telemetry::audit::Activity,
 };
 
 const GONE: &[ProblemCode] = &[UnknownDeviceCode];
@@ -80,6 +81,11 @@ pub(super) const DOOR: DoorRow = DoorRow {
     command: Some(command::COMMAND),
     in_demo: Some(in_demo),
 };
+
+const ASKED: Activity = Activity::AtDoor("Device Request", "device_request");
+const LOOKED: Activity = Activity::AtDoor("Device Look", "device_look");
+const APPROVED: Activity = Activity::AtDoor("Device Approval", "device_approval");
+const DENIED: Activity = Activity::AtDoor("Device Denial", "device_denial");
 
 /// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);

@@ -14,7 +14,7 @@ use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 
 use super::{
-    AtDoor, Scan,
+    ASKED, AtDoor, Scan,
     client_auth::{authenticate, read_form},
     clients::{Client, is_visible},
     of_oauth,
@@ -28,7 +28,7 @@ use crate::{
     refusals::Refusal,
     telemetry::{
         admit_line,
-        audit::{Activity, Event, Origin},
+        audit::{Event, Origin},
     },
 };
 
@@ -112,7 +112,7 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, sc
     const NAMES: &[&str] = &["client_id", "client_secret", "browser_address", "browser_user_agent"];
     let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
     let client = authenticate(request, &fields, &clients).map_err(|problem| {
-        let event = Event::new(Activity::DeviceRequest, origin(request));
+        let event = Event::new(ASKED, origin(request));
         let who = event.address().to_owned();
         let refusal = Refusal::from(problem);
         refusal.of(event).tell_bounded(&who);
@@ -122,11 +122,7 @@ async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, sc
     let (address, user_agent) = browser(request, &fields, client)?;
     let origin = Origin { address: Some(address.clone()), ..origin(request) };
     let who = format!("{} {address}", client.id);
-    let event = Event {
-        app: Some(client.app.clone()),
-        client: Some(client.id.clone()),
-        ..Event::new(Activity::DeviceRequest, origin)
-    };
+    let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
     let opened = worker.login.ask_phone(client, &address, &user_agent).await;
     scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
     let (code, asked) = match opened {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::FoundDevice;
 
-use super::{AtDoor, Scan, approval::Approval, requests::DeviceError};
+use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
 use crate::{
     clock::now,
     http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
@@ -69,7 +69,7 @@ pub(super) struct ApprovalBody {
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
-    let (asking, event) = begin(Activity::DeviceLook, &request, &worker).await?;
+    let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let mut client = None;
     let looked = match code.parse() {
         Ok(code) => worker.login.look_at(&asking, &code, &mut client).await,
@@ -100,7 +100,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
     params(("user_code" = String, Path, description = "What was scanned")),
     responses((status = 204, description = "Denied")))]
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
-    let (asking, event) = begin(Activity::DeviceDenial, &request, &worker).await?;
+    let (asking, event) = begin(DENIED, &request, &worker).await?;
     let mut client = None;
     let denied = match code.parse() {
         Ok(code) => worker.login.deny(&asking, &code, &mut client).await,
@@ -159,7 +159,7 @@ pub(super) async fn approve(
     let (login, number) = LoginBody::with_field(&body, "match").map_err(Problem::from)?;
     let login = LoginRequest { app_hint: app_hint(&request), ..login };
     let code: UserCode = code.parse().map_err(|_| Refusal::from(DeviceError::Gone).problem)?;
-    let event = Event::new(Activity::DeviceApproval, origin(&request));
+    let event = Event::new(APPROVED, origin(&request));
     let approving = async move {
         let (clients, address) = (scan.clients(), event.address().to_owned());
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);

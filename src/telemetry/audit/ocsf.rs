@@ -69,10 +69,7 @@ impl Activity {
         match self {
             Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
             Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
-            Self::DeviceRequest => (AUTHENTICATION, OTHER, "Device Request", "device_request"),
-            Self::DeviceLook => (AUTHENTICATION, OTHER, "Device Look", "device_look"),
-            Self::DeviceApproval => (AUTHENTICATION, OTHER, "Device Approval", "device_approval"),
-            Self::DeviceDenial => (AUTHENTICATION, OTHER, "Device Denial", "device_denial"),
+            Self::AtDoor(activity, code) => (AUTHENTICATION, OTHER, activity, code),
             Self::Bind => (ACCOUNT_CHANGE, OTHER, "Bind", "bind"),
             Self::Unbind => (ACCOUNT_CHANGE, OTHER, "Unbind", "unbind"),
             Self::Block => (ACCOUNT_CHANGE, 9, "Lock", "block"),
