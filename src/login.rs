@@ -35,7 +35,7 @@ use wxmint_store::{AttemptId, BindingState, Claim, ExchangeOrder, Issued, KeyOf,
 use wxmint_wechat::{App, CallError, Session};
 
 pub use self::{
-    binder::{BindError, Binder, Link, SettledState, Vacancy},
+    binder::{BindError, Binder, FreePlace, Link, SettledState},
     counted::{AT_DOORS, OPENID, USERNAME},
     error::{LoginError, SessionError},
     exchange::{Exchange, Exchanged},
@@ -45,7 +45,7 @@ pub use self::{
     shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted},
     user_data::UserDataRequest,
     with_token::Asking,
-    worker::{Entrant, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
+    worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
 };
 pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
@@ -65,7 +65,7 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<LoggedIn, LoginError> {
         let attempt = new_attempt()?;
-        let Entrant { arrival, bound, extra } = self.admit(request, &attempt, address, trail, now).await?;
+        let Admitted { arrival, bound, extra } = self.admit(request, &attempt, address, trail, now).await?;
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
@@ -85,7 +85,7 @@ impl LoginWorker {
         address: &str,
         trail: &mut LoginTrail,
         now: DateTime<Utc>,
-    ) -> Result<Entrant, LoginError> {
+    ) -> Result<Admitted, LoginError> {
         self.check_accepted(&request.identity)?;
         let arrival = match &request.proof {
             LoginProof::Code(code) => {
@@ -120,7 +120,7 @@ impl LoginWorker {
             let of = KeyOf::Login(arrival.at);
             self.store.keep_session_key(&arrival.person, bound.generation, &arrival.key, of).await?;
         }
-        Ok(Entrant { arrival, bound, extra })
+        Ok(Admitted { arrival, bound, extra })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can use it.

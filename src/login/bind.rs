@@ -7,8 +7,8 @@ use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
 use super::{
-    Arrival, Binder, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME, Vacancy, counted::NAMES,
-    operator::release_unionid,
+    Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME,
+    counted::NAMES, operator::release_unionid,
 };
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
@@ -28,7 +28,7 @@ impl LoginWorker {
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
             None => {
-                let make = async |vacancy: Vacancy<'_>| self.make_user(person, &vacancy, now).await;
+                let make = async |place: FreePlace<'_>| self.make_user(person, &place, now).await;
                 match binder.bind_unasked(settled, make).await? {
                     Some(bound) => bound,
                     None => return Err(self.ask(arrival).await?),
@@ -107,14 +107,14 @@ impl LoginWorker {
     async fn make_user(
         &self,
         person: &Person,
-        vacancy: &Vacancy<'_>,
+        place: &FreePlace<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<UserId>, LoginError> {
         let can_ask = self.accounts.accepts().anything();
-        if can_ask && (vacancy.dissolved || !self.policy.auto_provision) {
+        if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }
-        let named = self.accounts.new_user(&new_user_key(person, vacancy), now).await?;
+        let named = self.accounts.new_user(&new_user_key(person, place), now).await?;
         Ok(Some(named.user))
     }
 
@@ -132,11 +132,11 @@ impl LoginWorker {
 /// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
 /// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
 /// nothing about the person.
-fn new_user_key(person: &Person, vacancy: &Vacancy<'_>) -> NewUserKey {
-    let whose = match (vacancy.unionid, vacancy.deserted) {
+fn new_user_key(person: &Person, place: &FreePlace<'_>) -> NewUserKey {
+    let whose = match (place.unionid, place.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
         (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
-        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), vacancy.generation),
+        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), place.generation),
     };
     NewUserKey(short_digest(&whose).to_string())
 }
@@ -225,7 +225,7 @@ mod tests {
         let (one, other): (UnionId, UnionId) = ("u1".parse().expect("a unionid"), "u2".parse().expect("a unionid"));
         let left: UserId = "left".parse().expect("a user id");
         let key = |person, generation, unionid, deserted| {
-            new_user_key(person, &Vacancy { generation, dissolved: generation > 0, unionid, deserted }).0
+            new_user_key(person, &FreePlace { generation, dissolved: generation > 0, unionid, deserted }).0
         };
         let keys = [
             key(&lin, 0, None, None),

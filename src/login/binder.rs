@@ -39,7 +39,7 @@ pub enum SettledState {
 
 /// The facts when a user is to be made for a person without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Vacancy<'a> {
+pub struct FreePlace<'a> {
     /// The generation of the person's last binding.
     pub generation: u64,
     /// Whether its owner has dissolved it.
@@ -144,7 +144,7 @@ impl Binder<'_> {
     pub async fn bind_unasked<E: From<BindError>>(
         &self,
         mut settled: SettledState,
-        make: impl AsyncFn(Vacancy<'_>) -> Result<Option<UserId>, E>,
+        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>, E>,
     ) -> Result<Option<Bound>, E> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
@@ -156,8 +156,8 @@ impl Binder<'_> {
             let intent = match self.holder(unionid, deserted.as_ref()).await.map_err(BindError::from)? {
                 Some(user) => Intent { user, made: true, by_unionid: true },
                 None => {
-                    let vacancy = Vacancy { generation, dissolved, unionid, deserted: deserted.as_ref() };
-                    let Some(made) = make(vacancy).await? else { return Ok(None) };
+                    let place = FreePlace { generation, dissolved, unionid, deserted: deserted.as_ref() };
+                    let Some(made) = make(place).await? else { return Ok(None) };
                     self.intent_for(made, unionid, deserted.take()).await.map_err(BindError::from)?
                 }
             };

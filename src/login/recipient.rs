@@ -9,7 +9,7 @@ use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_store::{Admission, BindingState, Issued, TokenState};
 use wxmint_verify::{Claims, Verified};
 
-use super::{BindError, Entrant, LoginError, LoginWorker};
+use super::{Admitted, BindError, LoginError, LoginWorker};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -20,7 +20,7 @@ pub struct Recipient<'a> {
     pub token_ttl: Option<Duration>,
 }
 
-impl Entrant {
+impl Admitted {
     pub fn person(&self) -> &Person {
         &self.arrival.person
     }
@@ -35,10 +35,10 @@ impl LoginWorker {
     pub async fn issue(
         &self,
         recipient: &Recipient<'_>,
-        entrant: &Entrant,
+        admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
-        let (Entrant { arrival, bound, .. }, minter) = (entrant, self.minter_of(recipient));
+        let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
         let id = minter.token_id(&mark_of_client(recipient.client), now)?;
         let life = minter.life(arrival.at);
         let (user, app) = (bound.user.clone(), recipient.client.clone());

@@ -97,7 +97,7 @@ pub(super) struct Arrival {
 }
 
 /// A person who may have a token: the app's, or that of a client.
-pub struct Entrant {
+pub struct Admitted {
     pub(super) arrival: Arrival,
     pub(super) bound: Bound,
     /// The claims of the account backend.

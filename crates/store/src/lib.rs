@@ -46,7 +46,7 @@ pub use self::{
     ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
     erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
     memory::Memory,
-    platform::{Expected, Matter, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformState, Platforms},
+    platform::{Expected, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformEntry, PlatformState, Platforms},
     receivers::Receivers,
     redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk},
     session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried},

@@ -12,9 +12,9 @@ pub const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
 /// How long a push is remembered, so that it changes nothing when it comes again.
 pub const PUSH_REMEMBERED: Duration = Duration::from_secs(2 * PUSH_BELIEVED.as_secs());
 
-/// The newest that is known of one matter, sealed where it is secret.
+/// An entry of what is known of a platform, sealed where it is secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Matter {
+pub struct PlatformEntry {
     /// In which second, by WeChat's clock, it was so. A later one replaces it.
     pub at: i64,
     pub value: Vec<u8>,
@@ -22,25 +22,25 @@ pub struct Matter {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Note<'a> {
-    /// The matter that it is about: letters, digits and colons.
-    pub matter: &'a str,
-    pub new: &'a Matter,
+    /// The entry that it is about: letters, digits and colons.
+    pub entry: &'a str,
+    pub new: &'a PlatformEntry,
     pub expected: Expected<'a>,
     /// The digest of the push that has said it.
     pub push: Option<&'a str>,
 }
 
-/// The state of the matter that must be known, or the note is late.
+/// The state of the entry that must be known, or the note is late.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected<'a> {
     /// Nothing that is later.
     NotLater,
     Nothing,
-    This(&'a Matter),
+    This(&'a PlatformEntry),
 }
 
-impl<'a> From<Option<&'a Matter>> for Expected<'a> {
-    fn from(known: Option<&'a Matter>) -> Self {
+impl<'a> From<Option<&'a PlatformEntry>> for Expected<'a> {
+    fn from(known: Option<&'a PlatformEntry>) -> Self {
         known.map_or(Self::Nothing, Self::This)
     }
 }
@@ -54,18 +54,18 @@ pub enum Noted {
     Late,
 }
 
-/// All that is known, by matter, and a number that each change raises.
+/// All that is known, by entry, and a number that each change raises.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlatformState {
     pub version: u64,
-    pub matters: BTreeMap<String, Matter>,
+    pub entries: BTreeMap<String, PlatformEntry>,
 }
 
 #[async_trait(?Send)]
 pub trait Platforms {
-    /// Notes a matter, once every replica that could take over has it.
-    async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted>;
+    /// Notes an entry, once every replica that could take over has it.
+    async fn note_entry(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted>;
 
     /// `None` if the version is this one.
-    async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>>;
+    async fn entries(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>>;
 }

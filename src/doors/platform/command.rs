@@ -6,7 +6,7 @@ use wxmint_store::Platforms;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
-use super::known::{Known, Platform, Standing};
+use super::known::{Known, MerchantState, Platform};
 use crate::{
     cli::{
         at_redis::{at_first, open},
@@ -57,28 +57,28 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
 fn list(platform: &Platform) -> Result<(), Failure> {
     let redis = open()?;
     let kept = run_to_end(async {
-        at_first(async || redis.matters(&platform.component.id, 0).await).await.map_err(Failure::unfinished)
+        at_first(async || redis.entries(&platform.component.id, 0).await).await.map_err(Failure::unfinished)
     })?;
     let known = Known::of(kept.unwrap_or_default());
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
     let merchants = known.merchants.iter().map(|(app, merchant)| {
-        let (kind, standing) = match &merchant.standing {
-            Standing::In(kind, _) if merchant.trouble == Some(61007) => {
+        let (kind, state) = match &merchant.state {
+            MerchantState::In(kind, _) if merchant.trouble == Some(61007) => {
                 (kind.name(), "logs in; lacks a permission (61007)")
             }
-            Standing::In(kind, _) if merchant.trouble.is_some() => {
+            MerchantState::In(kind, _) if merchant.trouble.is_some() => {
                 (kind.name(), "logs in; its refresh token is stale (61023)")
             }
-            Standing::In(kind, _) => (kind.name(), "logs in"),
-            Standing::Leaving => ("", "has left; its tokens are being revoked"),
-            Standing::Gone => ("", "has left"),
+            MerchantState::In(kind, _) => (kind.name(), "logs in"),
+            MerchantState::Leaving => ("", "has left; its tokens are being revoked"),
+            MerchantState::Gone => ("", "has left"),
         };
-        [app.as_str(), kind, standing, &date(merchant.matter.at)].map(str::to_owned)
+        [app.as_str(), kind, state, &date(merchant.entry.at)].map(str::to_owned)
     });
     let asked = known.codes.iter().map(|(app, code)| {
         [app.as_str(), "", "has authorised; WeChat is asked about it", &date(code.at)].map(str::to_owned)
     });
-    table(["appid", "kind", "standing", "since"], merchants.chain(asked)).into_iter().for_each(print);
+    table(["appid", "kind", "state", "since"], merchants.chain(asked)).into_iter().for_each(print);
     match known.ticket {
         Some(ticket) => say(format_args!("note: the platform's last ticket is of {}.", date(ticket.at))),
         None => say("warning: no ticket of the platform has come; run: wxmint platform start-push"),

@@ -2,7 +2,7 @@
 
 use wxmint_store::{Platforms, Redis, walk::Place};
 
-use super::known::{Known, Merchant, Platform, Refusal, Standing};
+use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
 use crate::{
     cli::doctor::wechat::address_in,
     clock::now,
@@ -20,7 +20,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     let Some(redis) = redis else { return Finding::unchecked(CHECK, "Redis keeps the ticket") };
     let start_push = "see that the platform's console has the address /wechat/platform/ and the platform's AppID, behind this \
                       issuer's URL, then run: wxmint platform start-push";
-    let known = match redis.matters(&platform.component.id, 0).await {
+    let known = match redis.entries(&platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };
@@ -68,7 +68,7 @@ async fn rights(redis: &Redis) -> Option<Finding> {
 
 /// The merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
-    let is_in = |merchant: &Merchant| matches!(merchant.standing, Standing::In(..));
+    let is_in = |merchant: &Merchant| matches!(merchant.state, MerchantState::In(..));
     let of = |wanted: i64| {
         let merchants = known.merchants.iter().filter(|(_, it)| is_in(it) && it.trouble == Some(wanted));
         merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()

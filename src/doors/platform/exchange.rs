@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Matter, Meter, Note, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Meter, Note, PlatformEntry, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::{
-    known::{COUNTED, Platform, REFUSAL, Refusal, Standing, Ticket, matter_of, trouble_of},
+    known::{COUNTED, MerchantState, Platform, REFUSAL, Refusal, Ticket, entry_of, trouble_of},
     merchants::plainly,
 };
 use crate::login::{
@@ -167,7 +167,7 @@ impl AccessTokens<'_> {
         let fetched = self.wechat.component_token(component, secret, &ticket).await;
         let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, *at));
         if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
-            let new = refusal.map_or(Matter { at: *at, value: Vec::new() }, |refusal| refusal.matter());
+            let new = refusal.map_or(PlatformEntry { at: *at, value: Vec::new() }, |refusal| refusal.entry());
             self.note(platform, REFUSAL, &new, Expected::NotLater).await;
         }
         Ok(fetched?)
@@ -181,7 +181,7 @@ impl AccessTokens<'_> {
     ) -> Result<FetchedAccessToken, AccessTokenError> {
         let known = platform.known();
         let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
-        let Standing::In(kind, sealed) = &merchant.standing else { return Err(not_yet("the merchant has left")) };
+        let MerchantState::In(kind, sealed) = &merchant.state else { return Err(not_yet("the merchant has left")) };
         let refresh: RefreshToken = self.opened(sealed, &app.id, "a merchant's refresh token")?;
         let component = &platform.component;
         let ask = async |token: &_| self.wechat.authorizer_token(app, &component.id, token, &refresh).await;
@@ -192,10 +192,10 @@ impl AccessTokens<'_> {
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;
-            let standing = Standing::In(*kind, sealed);
-            let new = standing.matter(merchant.matter.at);
-            match self.note(platform, &matter_of(&app.id), &new, Expected::This(&merchant.matter)).await {
-                true => platform.learn_merchant(&app.id, &standing, &new),
+            let state = MerchantState::In(*kind, sealed);
+            let new = state.entry(merchant.entry.at);
+            match self.note(platform, &entry_of(&app.id), &new, Expected::This(&merchant.entry)).await {
+                true => platform.learn_merchant(&app.id, &state, &new),
                 false => platform.compare_soon.notify_one(),
             }
         }
@@ -213,7 +213,7 @@ impl AccessTokens<'_> {
         let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
             return;
         };
-        let (name, trouble) = trouble_of(&app.id, &merchant.matter, *errcode);
+        let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
         self.note(platform, &name, &trouble, Expected::NotLater).await;
         tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
         if *verdict == Verdict::StaleRefreshToken {
@@ -222,9 +222,9 @@ impl AccessTokens<'_> {
     }
 
     /// Whether the store has answered.
-    async fn note(&self, platform: &Platform, matter: &str, new: &Matter, expected: Expected<'_>) -> bool {
-        let noted = self.store.note_matter(&platform.component.id, &Note { matter, new, expected, push: None }).await;
-        noted.inspect_err(|error| tracing::warn!(matter, %error, "news of the platform could not be noted")).is_ok()
+    async fn note(&self, platform: &Platform, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> bool {
+        let noted = self.store.note_entry(&platform.component.id, &Note { entry, new, expected, push: None }).await;
+        noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
     }
 
     fn opened<T: From<zeroize::Zeroizing<String>>>(

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{Matter, PlatformState, short_digest};
+use wxmint_store::{PlatformEntry, PlatformState, short_digest};
 use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
 use zeroize::Zeroizing;
 
@@ -43,7 +43,7 @@ pub(super) struct Platform {
 }
 
 /// The errcode of a trouble, unless the merchant has changed since.
-fn current_trouble(trouble: &Matter, merchant: &Matter) -> Option<i64> {
+fn current_trouble(trouble: &PlatformEntry, merchant: &PlatformEntry) -> Option<i64> {
     let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
     errcode.parse().ok().filter(|_| digest == digest_of(merchant))
 }
@@ -63,9 +63,9 @@ pub(super) struct Known {
     pub(super) merchants: BTreeMap<AppId, Merchant>,
     /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked
     /// about it. Meanwhile the merchant is what it was.
-    pub(super) codes: BTreeMap<AppId, Matter>,
+    pub(super) codes: BTreeMap<AppId, PlatformEntry>,
     /// All of it as the store keeps it.
-    matters: BTreeMap<String, Matter>,
+    entries: BTreeMap<String, PlatformEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,11 +78,11 @@ pub(super) struct Ticket {
 /// The state of a merchant.
 #[derive(Debug, Clone)]
 pub(super) struct Merchant {
-    pub(super) standing: Standing,
+    pub(super) state: MerchantState,
     /// The errcode by which WeChat refuses calls for the merchant until it changes what it has authorised.
     pub(super) trouble: Option<i64>,
     /// As the store keeps it.
-    pub(super) matter: Matter,
+    pub(super) entry: PlatformEntry,
 }
 
 /// WeChat's refusal to give the platform a token.
@@ -111,14 +111,14 @@ impl Refusal {
         Some(Self { errcode: *errcode, errmsg, of_ticket })
     }
 
-    fn read(Matter { at, value }: &Matter) -> Option<Self> {
+    fn read(PlatformEntry { at, value }: &PlatformEntry) -> Option<Self> {
         let (errcode, errmsg) = str::from_utf8(value).ok()?.split_once(' ')?;
         Some(Self { errcode: errcode.parse().ok()?, errmsg: errmsg.to_owned(), of_ticket: *at })
     }
 
     /// The store keeps it in this form.
-    pub(super) fn matter(&self) -> Matter {
-        Matter { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
+    pub(super) fn entry(&self) -> PlatformEntry {
+        PlatformEntry { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
     }
 
     /// As WeChat would say it once more.
@@ -129,7 +129,7 @@ impl Refusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum MerchantState {
     /// The platform acts for the merchant, by this sealed refresh token.
     In(AppKind, Sealed),
     /// The merchant has withdrawn it, and its people's tokens are being revoked.
@@ -137,7 +137,7 @@ pub(super) enum Standing {
     Gone,
 }
 
-impl Standing {
+impl MerchantState {
     fn read(value: &[u8]) -> Option<Self> {
         let (mark, sealed) = value.split_first()?;
         let sealed = || Sealed::from_stored(sealed.to_vec());
@@ -151,19 +151,19 @@ impl Standing {
     }
 
     /// The form in which the store keeps it since this second.
-    pub(super) fn matter(&self, at: i64) -> Matter {
+    pub(super) fn entry(&self, at: i64) -> PlatformEntry {
         let (mark, sealed) = match self {
             Self::In(AppKind::MiniProgram, sealed) => (b'm', sealed.as_bytes()),
             Self::In(_, sealed) => (b'o', sealed.as_bytes()),
             Self::Leaving => (b'!', &[][..]),
             Self::Gone => (b'-', &[][..]),
         };
-        Matter { at, value: [&[mark], sealed].concat() }
+        PlatformEntry { at, value: [&[mark], sealed].concat() }
     }
 }
 
 /// How the store names what is known of a merchant.
-pub(super) fn matter_of(merchant: &AppId) -> String {
+pub(super) fn entry_of(merchant: &AppId) -> String {
     [MERCHANT, merchant.as_str()].concat()
 }
 
@@ -173,85 +173,86 @@ pub(super) fn code_of(merchant: &AppId) -> String {
 }
 
 /// A sealed code that WeChat is to be asked about, as the store keeps it.
-pub(super) fn pending_code(sealed: &Sealed, at: i64) -> Matter {
-    Matter { at, value: [&[PENDING], sealed.as_bytes()].concat() }
+pub(super) fn pending_code(sealed: &Sealed, at: i64) -> PlatformEntry {
+    PlatformEntry { at, value: [&[PENDING], sealed.as_bytes()].concat() }
 }
 
 /// The sealed code of one that is pending.
-pub(super) fn sealed_code(pending: &Matter) -> Sealed {
+pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
     Sealed::from_stored(pending.value.get(1..).unwrap_or_default().to_vec())
 }
 
 /// A code that was used, or given up, in place of `pending`.
-pub(super) fn done_code(pending: &Matter, used: Option<&str>) -> Matter {
+pub(super) fn done_code(pending: &PlatformEntry, used: Option<&str>) -> PlatformEntry {
     let value = used.map_or_else(Vec::new, |code| [&[USED], short_digest(code).to_string().as_bytes()].concat());
-    Matter { at: pending.at, value }
+    PlatformEntry { at: pending.at, value }
 }
 
 /// How the store names a merchant's trouble, and what it keeps of it. What the merchant changes takes it away.
-pub(super) fn trouble_of(app: &AppId, merchant: &Matter, errcode: i64) -> (String, Matter) {
+pub(super) fn trouble_of(app: &AppId, merchant: &PlatformEntry, errcode: i64) -> (String, PlatformEntry) {
     let value = format!("{errcode} {}", digest_of(merchant)).into_bytes();
-    ([TROUBLE, app.as_str()].concat(), Matter { at: merchant.at, value })
+    ([TROUBLE, app.as_str()].concat(), PlatformEntry { at: merchant.at, value })
 }
 
-/// The digest that tells a matter from what it was before.
-pub(super) fn digest_of(matter: &Matter) -> String {
-    short_digest(&format!("{} {:?}", matter.at, matter.value)).to_string()
+/// The digest that tells a entry from what it was before.
+pub(super) fn digest_of(entry: &PlatformEntry) -> String {
+    short_digest(&format!("{} {:?}", entry.at, entry.value)).to_string()
 }
 
 impl Known {
-    /// Matters that this version does not understand are left out.
-    pub(super) fn of(state: PlatformState) -> Self {
-        let mut known = Self { version: state.version, is_read: true, ..Self::default() };
+    /// Entries that this version does not understand are left out.
+    pub(super) fn of(kept: PlatformState) -> Self {
+        let mut known = Self { version: kept.version, is_read: true, ..Self::default() };
         let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
-        for (name, matter) in &state.matters {
+        for (name, entry) in &kept.entries {
             if name == TICKET {
-                known.ticket = Some(Ticket { at: matter.at, sealed: Sealed::from_stored(matter.value.clone()) });
+                known.ticket = Some(Ticket { at: entry.at, sealed: Sealed::from_stored(entry.value.clone()) });
             } else if name == REFUSAL {
-                known.refusal = Refusal::read(matter);
+                known.refusal = Refusal::read(entry);
             } else if name == COMPARED {
                 known.is_compared = true;
             } else if let Some(app) = app(name, CODE) {
-                known.codes.insert(app, matter.clone());
+                known.codes.insert(app, entry.clone());
             } else if let Some(app) = app(name, MERCHANT)
-                && let Some(standing) = Standing::read(&matter.value)
+                && let Some(state) = MerchantState::read(&entry.value)
             {
-                let trouble = state.matters.get(&[TROUBLE, app.as_str()].concat());
-                let trouble = trouble.and_then(|trouble| current_trouble(trouble, matter));
-                known.merchants.insert(app, Merchant { standing, trouble, matter: matter.clone() });
+                let trouble = kept.entries.get(&[TROUBLE, app.as_str()].concat());
+                let trouble = trouble.and_then(|trouble| current_trouble(trouble, entry));
+                known.merchants.insert(app, Merchant { state, trouble, entry: entry.clone() });
             }
         }
         known.codes.retain(|app, code| {
-            let is_late = known.merchants.get(app).is_some_and(|merchant| merchant.matter.at > code.at);
+            let is_late = known.merchants.get(app).is_some_and(|merchant| merchant.entry.at > code.at);
             code.value.first() == Some(&PENDING) && !is_late
         });
-        known.matters = state.matters;
+        known.entries = kept.entries;
         known
     }
 
     /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about
     /// it. An old one may be anybody's who has read a log.
     pub(super) fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
-        let used = done_code(&Matter { at: 0, value: Vec::new() }, Some(code)).value;
-        let is_it = |held: &Matter| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
-        let mut merchants = self.merchants.iter().filter(|(_, merchant)| matches!(merchant.standing, Standing::In(..)));
-        let (app, _) = merchants.find(|(app, _)| self.matters.get(&code_of(app)).is_some_and(is_it))?;
+        let used = done_code(&PlatformEntry { at: 0, value: Vec::new() }, Some(code)).value;
+        let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
+        let mut merchants =
+            self.merchants.iter().filter(|(_, merchant)| matches!(merchant.state, MerchantState::In(..)));
+        let (app, _) = merchants.find(|(app, _)| self.entries.get(&code_of(app)).is_some_and(is_it))?;
         Some(app)
     }
 
-    /// The matters that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken
+    /// The entries that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken
     /// out of the store. Codes that were used are of no more use.
-    pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, Matter)> {
-        let is_lost = |(name, known): &(&String, &Matter)| {
-            !known.value.is_empty() && state.matters.get(*name).is_none_or(|held| held.at < known.at)
+    pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, PlatformEntry)> {
+        let is_lost = |(name, known): &(&String, &PlatformEntry)| {
+            !known.value.is_empty() && state.entries.get(*name).is_none_or(|held| held.at < known.at)
         };
-        self.matters.iter().filter(is_lost).map(|(name, known)| (name.clone(), known.clone())).collect()
+        self.entries.iter().filter(is_lost).map(|(name, known)| (name.clone(), known.clone())).collect()
     }
 
     /// The merchants for which the platform acts.
     pub(super) fn apps(&self) -> impl Iterator<Item = App> {
-        self.merchants.iter().filter_map(|(id, merchant)| match merchant.standing {
-            Standing::In(kind, _) => Some(App { id: id.clone(), kind, credential: Credential::Platform }),
+        self.merchants.iter().filter_map(|(id, merchant)| match merchant.state {
+            MerchantState::In(kind, _) => Some(App { id: id.clone(), kind, credential: Credential::Platform }),
             _ => None,
         })
     }
@@ -293,11 +294,11 @@ impl Platform {
     }
 
     /// Takes over what this process has just told the store of a merchant, without waiting until it reads that again.
-    pub(super) fn learn_merchant(&self, app: &AppId, standing: &Standing, matter: &Matter) {
+    pub(super) fn learn_merchant(&self, app: &AppId, state: &MerchantState, entry: &PlatformEntry) {
         self.known.rcu(|known| {
             let mut known = Known::clone(known);
             if let Some(merchant) = known.merchants.get_mut(app) {
-                (merchant.standing, merchant.matter) = (standing.clone(), matter.clone());
+                (merchant.state, merchant.entry) = (state.clone(), entry.clone());
             }
             known
         });

@@ -5,14 +5,14 @@ use std::{cell::Cell, collections::HashSet};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
 use wxmint_ids::{AppId, LoginCode, Person};
-use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Matter, Meter, Note, Noted, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Meter, Note, Noted, PlatformEntry, limits::Rate};
 use wxmint_wechat::{
     App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
     Verdict,
 };
 
 use super::known::{
-    COMPARED, Merchant, Platform, Standing, TICKET, code_of, done_code, matter_of, pending_code, sealed_code,
+    COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use crate::{
     login::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, new_attempt},
@@ -88,19 +88,19 @@ impl LoginWorker {
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
     pub(super) async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
         let vault = self.vault.load_full();
-        let (matter, new) = match &push.news {
+        let (entry, new) = match &push.news {
             News::Ticket(ticket) => {
                 let sealed = vault.seal(ticket.expose(), &platform.component.id)?;
-                (TICKET.to_owned(), Matter { at: push.created, value: sealed.as_bytes().to_vec() })
+                (TICKET.to_owned(), PlatformEntry { at: push.created, value: sealed.as_bytes().to_vec() })
             }
             News::Authorized { app, code } => {
                 (code_of(app), pending_code(&vault.seal(code.expose(), app)?, push.created))
             }
-            News::Unauthorized(app) => (matter_of(app), Standing::Leaving.matter(push.created)),
+            News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created)),
             News::Other => return Ok(Noted::Seen),
         };
-        let note = Note { matter: &matter, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(self.store.note_matter(&platform.component.id, &note).await?)
+        let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
+        Ok(self.store.note_entry(&platform.component.id, &note).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.
@@ -128,7 +128,7 @@ impl LoginWorker {
         &self,
         platform: &Platform,
         app: &AppId,
-        sealed: &Matter,
+        sealed: &PlatformEntry,
     ) -> Result<(), LoginError> {
         let component = &platform.component;
         let code = AuthorizationCode::from(self.vault.load_full().open(&sealed_code(sealed), app)?);
@@ -150,12 +150,12 @@ impl LoginWorker {
         &self,
         platform: &Platform,
         app: &AppId,
-        pending: &Matter,
+        pending: &PlatformEntry,
         used: Option<&str>,
     ) -> Result<(), LoginError> {
         let done = done_code(pending, used);
-        let note = Note { matter: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
-        self.store.note_matter(&platform.component.id, &note).await?;
+        let note = Note { entry: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
+        self.store.note_entry(&platform.component.id, &note).await?;
         Ok(())
     }
 
@@ -169,9 +169,9 @@ impl LoginWorker {
     ) -> Result<(), LoginError> {
         let refresh_token = refresh_token.as_ref().map_or("", RefreshToken::expose);
         let sealed = self.vault.load_full().seal(refresh_token, app)?;
-        let new = Standing::In(kind, sealed).matter(at);
-        let note = Note { matter: &matter_of(app), new: &new, expected, push: None };
-        if self.store.note_matter(&platform.component.id, &note).await? == Noted::Kept {
+        let new = MerchantState::In(kind, sealed).entry(at);
+        let note = Note { entry: &entry_of(app), new: &new, expected, push: None };
+        if self.store.note_entry(&platform.component.id, &note).await? == Noted::Kept {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -194,7 +194,7 @@ impl LoginWorker {
             }
         }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
-        let is_in = |merchant: &Merchant| matches!(merchant.standing, Standing::In(..));
+        let is_in = |merchant: &Merchant| matches!(merchant.state, MerchantState::In(..));
         let unlisted = known.merchants.iter().filter(|(app, merchant)| is_in(merchant) && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
             let compared = self.compare(platform, known.merchants.get(&authorizer.app), authorizer).await;
@@ -213,10 +213,10 @@ impl LoginWorker {
                 && matches!(outcome, Err(LoginError::WeChatUnavailable(_)))
         };
         outcomes.into_iter().filter(|outcome| !is_of_few(outcome)).collect::<Result<(), _>>()?;
-        let compared = Matter { at: 0, value: b"1".to_vec() };
-        let note = Note { matter: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
+        let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
+        let note = Note { entry: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
         if !known.is_compared {
-            self.store.note_matter(&component.id, &note).await?;
+            self.store.note_entry(&component.id, &note).await?;
         }
         Ok(())
     }
@@ -239,8 +239,8 @@ impl LoginWorker {
         listed: &Authorizer,
     ) -> Result<(), LoginError> {
         let app = &listed.app;
-        let kind = match known.map(|merchant| &merchant.standing) {
-            Some(Standing::In(kind, sealed)) => {
+        let kind = match known.map(|merchant| &merchant.state) {
+            Some(MerchantState::In(kind, sealed)) => {
                 let Some(refresh) = &listed.refresh_token else { return Ok(()) };
                 let kept = self.vault.load_full().open(sealed, app);
                 if kept.is_ok_and(|kept| kept.as_str() == refresh.expose()) {
@@ -253,15 +253,15 @@ impl LoginWorker {
                 self.by_component(platform, ask).await?
             }
         };
-        let matter = known.map(|merchant| &merchant.matter);
-        let at = matter.map_or(0, |matter| matter.at).max(listed.since);
-        self.note_merchant(platform, listed, kind, at, matter.into()).await
+        let entry = known.map(|merchant| &merchant.entry);
+        let at = entry.map_or(0, |entry| entry.at).max(listed.since);
+        self.note_merchant(platform, listed, kind, at, entry.into()).await
     }
 
     async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
-        let new = Standing::Leaving.matter(was.matter.at);
-        let note = Note { matter: &matter_of(app), new: &new, expected: Expected::This(&was.matter), push: None };
-        self.store.note_matter(&platform.component.id, &note).await?;
+        let new = MerchantState::Leaving.entry(was.entry.at);
+        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(&was.entry), push: None };
+        self.store.note_entry(&platform.component.id, &note).await?;
         Ok(())
     }
 
@@ -275,10 +275,15 @@ impl LoginWorker {
     }
 
     /// Notes that nothing is left to do about a merchant that has left.
-    pub(super) async fn note_gone(&self, platform: &Platform, app: &AppId, leaving: &Matter) -> Result<(), LoginError> {
-        let gone = Standing::Gone.matter(leaving.at);
-        let note = Note { matter: &matter_of(app), new: &gone, expected: Expected::This(leaving), push: None };
-        self.store.note_matter(&platform.component.id, &note).await?;
+    pub(super) async fn note_gone(
+        &self,
+        platform: &Platform,
+        app: &AppId,
+        leaving: &PlatformEntry,
+    ) -> Result<(), LoginError> {
+        let gone = MerchantState::Gone.entry(leaving.at);
+        let note = Note { entry: &entry_of(app), new: &gone, expected: Expected::This(leaving), push: None };
+        self.store.note_entry(&platform.component.id, &note).await?;
         Ok(())
     }
 }

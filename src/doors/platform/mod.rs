@@ -3,11 +3,11 @@
 
 mod admin;
 mod command;
-mod departures;
-mod desk;
 mod examine;
 mod exchange;
+mod follower;
 mod known;
+mod leaving;
 mod merchants;
 mod receiver;
 
@@ -23,8 +23,8 @@ use utoipa::OpenApi;
 use wxmint_store::Redis;
 
 use self::{
-    desk::{TicketAge, follow},
     exchange::MerchantExchange,
+    follower::{TicketAge, follow},
     known::Platform,
 };
 use crate::{

@@ -8,7 +8,7 @@ use super::{
     clients::{Client, Clients},
     requests::{DeviceError, TRIES, of_request},
 };
-use crate::login::{AT_DOORS, Asking, Entrant, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
+use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
 
 /// A phone sends this to approve a request.
 pub(super) struct Approval<'a> {
@@ -78,18 +78,18 @@ impl LoginWorker {
         }
         let attempt = new_attempt()?;
         let login = LoginRequest { app: Some(app), ..login };
-        let entrant = self.admit(login, &attempt, address, trail, now).await?;
-        if asking.is_some_and(|asking| asking.person() != entrant.person()) {
+        let admitted = self.admit(login, &attempt, address, trail, now).await?;
+        if asking.is_some_and(|asking| asking.person() != admitted.person()) {
             return Err(DeviceError::NotYours);
         }
-        let person = Approver::of(entrant.person());
+        let person = Approver::of(admitted.person());
         match self.store.claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(DeviceError::WrongNumber),
             Decided::Gone => return Err(DeviceError::Gone),
         }
-        let grant = self.grant(client, &entrant, now).await?;
+        let grant = self.grant(client, &admitted, now).await?;
         let approved = self.store.approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has
         // denied.
@@ -112,9 +112,9 @@ impl LoginWorker {
     }
 
     /// The token that the client may fetch.
-    async fn grant(&self, client: &Client, entrant: &Entrant, now: DateTime<Utc>) -> Result<Grant, LoginError> {
-        let token = self.issue(&client.recipient(), entrant, now).await?;
-        let claims = serde_json::to_string(entrant.claims()).expect("a map of JSON values is JSON");
+    async fn grant(&self, client: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant, LoginError> {
+        let token = self.issue(&client.recipient(), admitted, now).await?;
+        let claims = serde_json::to_string(admitted.claims()).expect("a map of JSON values is JSON");
         Ok(Grant { token, claims })
     }
 }

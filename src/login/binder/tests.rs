@@ -71,7 +71,7 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     store.intend(&lin, 0, &intent("deserted", true)).await.expect("the rival's");
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
-    let nobody_is_made = async |_: Vacancy<'_>| panic!("the unionid is known");
+    let nobody_is_made = async |_: FreePlace<'_>| panic!("the unionid is known");
     let bound = binder.bind_unasked::<BindError>(FREE, nobody_is_made).await.expect("no error").expect("bound");
     assert_eq!(bound.user, user("known"));
 }
@@ -97,7 +97,7 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     // As a backend that names the same user for the same wish.
     let make =
-        async |vacancy: Vacancy<'_>| Ok::<_, BindError>(Some(user(vacancy.deserted.map_or("deserted", |_| "another"))));
+        async |place: FreePlace<'_>| Ok::<_, BindError>(Some(user(place.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
     assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt.mark())));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));

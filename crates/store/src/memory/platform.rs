@@ -16,7 +16,7 @@ pub(super) struct Stored {
 
 #[async_trait(?Send)]
 impl Platforms for Memory {
-    async fn note_matter(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+    async fn note_entry(&self, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
         let (now, mut shelves) = self.open();
         let Stored { state, pushes } = shelves.platforms.entry(platform.clone()).or_default();
         pushes.retain(|(_, until)| *until > now);
@@ -26,7 +26,7 @@ impl Platforms for Memory {
             }
             pushes.push((push.to_owned(), now + PUSH_REMEMBERED));
         }
-        let held = state.matters.get(note.matter);
+        let held = state.entries.get(note.entry);
         let is_expected = match note.expected {
             Expected::NotLater => true,
             Expected::Nothing => held.is_none(),
@@ -35,12 +35,12 @@ impl Platforms for Memory {
         if !is_expected || held.is_some_and(|held| held.at > note.new.at) {
             return Ok(Noted::Late);
         }
-        state.matters.insert(note.matter.to_owned(), note.new.clone());
+        state.entries.insert(note.entry.to_owned(), note.new.clone());
         state.version += 1;
         Ok(Noted::Kept)
     }
 
-    async fn matters(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+    async fn entries(&self, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
         let shelves = self.shelves();
         let state = shelves.platforms.get(platform).map(|stored| stored.state.clone()).unwrap_or_default();
         Ok(Some(state).filter(|state| state.version != version))

@@ -31,7 +31,7 @@ scripts! {
     ERASE_PERSON = "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";
-    NOTE = "note_matter";
+    NOTE = "note_entry";
     RECORD_LOGIN = "silent_login" "session" "record_login";
     REPLACE = "replace";
     TRY = "session" "try";

@@ -1,4 +1,4 @@
--- Notes the newest of a platform's matters. KEYS: platform, the push that has said it (one hash slot). ARGV: matter,
+-- Notes the newest of a platform's entries. KEYS: platform, the push that has said it (one hash slot). ARGV: entry,
 -- second, value, what is expected to be held ('' for whatever is not later, 'nothing'), seconds for which the push is
 -- remembered (0 if there was none). Answers 'kept'; 'seen' if the push was noted before; 'late' if something later is
 -- known, or it is not what was expected.

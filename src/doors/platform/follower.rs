@@ -13,11 +13,11 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
-use wxmint_store::{Expected, LimitKey, Matter, Meter, Note, PlatformState, StoreError, limits::Rate};
+use wxmint_store::{Expected, LimitKey, Meter, Note, PlatformEntry, PlatformState, StoreError, limits::Rate};
 
 use super::{
-    departures::Departures,
     known::{COUNTED, Known, Platform, digest_of},
+    leaving::LeavingMerchants,
 };
 use wxmint_wechat::CallError;
 
@@ -54,20 +54,20 @@ const TOLD_AT_ONCE: usize = 32;
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
 pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
-    let desk = Rc::new(Desk {
+    let follower = Rc::new(Follower {
         login,
         platform,
         issuer,
         at_work: RefCell::default(),
-        departures: Departures::default(),
+        leaving: LeavingMerchants::default(),
         ticket_age,
     });
-    actix_web::rt::spawn(Rc::clone(&desk).compare_now_and_then());
-    actix_web::rt::spawn(Rc::clone(&desk).ask_again_while_refused());
+    actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
+    actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
     loop {
         interval.tick().await;
-        let read = desk.read().await;
+        let read = follower.read().await;
         if let Err(error) = &read
             && let Some(not_logged) = admit_line("platform not followed")
         {
@@ -79,10 +79,10 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
         // Also if the clock has stepped back.
         if !(0..COMPARED_EVERY).contains(&(now() - compared_at).num_seconds()) {
             compared_at = now();
-            desk.platform.compare_soon.notify_one();
+            follower.platform.compare_soon.notify_one();
         }
-        desk.warn();
-        desk.work();
+        follower.warn();
+        follower.work();
     }
 }
 
@@ -90,39 +90,39 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
 pub(super) type TicketAge = Gauge<f64, AtomicU64>;
 
 /// One process does this for the platform.
-pub(super) struct Desk {
+pub(super) struct Follower {
     pub(super) login: LoginWorker,
     pub(super) platform: Arc<Platform>,
     pub(super) issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    pub(super) departures: Departures,
+    pub(super) leaving: LeavingMerchants,
     ticket_age: TicketAge,
 }
 
-impl Desk {
+impl Follower {
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
     async fn read(&self) -> Result<(), StoreError> {
         let known = self.platform.known();
-        let news = self.login.store.matters(&self.platform.component.id, known.version).await?;
+        let news = self.login.store.entries(&self.platform.component.id, known.version).await?;
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
         let lost = known.lost(&state);
-        state.matters.extend(lost.iter().cloned());
+        state.entries.extend(lost.iter().cloned());
         if !lost.is_empty() {
             state.version = known.version; // it is read again until nothing is lost
         }
         self.learn(&self.platform.learn(state));
         if !lost.is_empty() {
-            if let Some(not_logged) = admit_line("matters lost") {
+            if let Some(not_logged) = admit_line("entries lost") {
                 tracing::warn!(
-                    matters = lost.len(),
+                    entries = lost.len(),
                     not_logged,
                     "the store had lost something of the platform: it is told again"
                 );
             }
-            let told = lost.iter().map(async |(matter, new)| {
-                let note = Note { matter, new, expected: Expected::NotLater, push: None };
-                self.login.store.note_matter(&self.platform.component.id, &note).await.map(drop)
+            let told = lost.iter().map(async |(entry, new)| {
+                let note = Note { entry, new, expected: Expected::NotLater, push: None };
+                self.login.store.note_entry(&self.platform.component.id, &note).await.map(drop)
             });
             let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
             told.into_iter().collect::<Result<(), _>>()?;
@@ -166,21 +166,21 @@ impl Desk {
         for (app, code) in &known.codes {
             let change = format!("{app} {}", digest_of(code));
             if self.at_work.borrow_mut().insert(change.clone()) {
-                let (desk, app, code) = (Rc::clone(self), app.clone(), code.clone());
+                let (follower, app, code) = (Rc::clone(self), app.clone(), code.clone());
                 actix_web::rt::spawn(async move {
-                    if let Err(error) = desk.let_in(&app, &code).await
+                    if let Err(error) = follower.let_in(&app, &code).await
                         && let Some(not_logged) = admit_line(app.as_str())
                     {
                         tracing::warn!(app = %app, %error, not_logged, "a merchant is not let in yet");
                     }
-                    desk.at_work.borrow_mut().remove(&change);
+                    follower.at_work.borrow_mut().remove(&change);
                 });
             }
         }
-        self.end_departures();
+        self.end_leaving();
     }
 
-    async fn let_in(&self, app: &AppId, code: &Matter) -> Result<(), LoginError> {
+    async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), LoginError> {
         let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(code)), rate: TRIED };
         if let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;

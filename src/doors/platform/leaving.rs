@@ -12,14 +12,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::{
-    LimitKey, Matter, Meter, Redis, TICKET_TTL,
+    LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL,
     limits::Rate,
     walk::{Page, Place, Step},
 };
 
 use super::{
-    desk::Desk,
-    known::{COUNTED, Standing, digest_of},
+    follower::Follower,
+    known::{COUNTED, MerchantState, digest_of},
 };
 use crate::{clock::now, login::LoginError, telemetry::admit_line};
 
@@ -40,8 +40,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The merchants that have left.
 #[derive(Default)]
-pub(super) struct Departures {
-    known: RefCell<BTreeMap<AppId, Departure>>,
+pub(super) struct LeavingMerchants {
+    known: RefCell<BTreeMap<AppId, LeavingMerchant>>,
     /// The people whose tokens could not be revoked yet.
     failed: RefCell<Vec<Due>>,
     /// Whether the merchants are being looked at.
@@ -50,9 +50,9 @@ pub(super) struct Departures {
 }
 
 #[derive(Clone)]
-struct Departure {
+struct LeavingMerchant {
     /// As the store keeps it.
-    matter: Matter,
+    entry: PlatformEntry,
     stage: Stage,
 }
 
@@ -74,7 +74,7 @@ enum Stage {
 
 /// A walk over the people of one merchant.
 struct Walk {
-    of: Matter,
+    of: PlatformEntry,
     since: DateTime<Utc>,
     is_second: bool,
 }
@@ -83,9 +83,9 @@ struct Walk {
 type Due = (DateTime<Utc>, Person);
 
 /// One more of something, until this is dropped.
-struct OneMore<'a>(&'a Flag<u32>);
+struct Running<'a>(&'a Flag<u32>);
 
-impl<'a> OneMore<'a> {
+impl<'a> Running<'a> {
     fn of(count: &'a Flag<u32>, most: u32) -> Option<Self> {
         let is_free = count.get() < most;
         is_free.then(|| {
@@ -95,22 +95,22 @@ impl<'a> OneMore<'a> {
     }
 }
 
-impl Drop for OneMore<'_> {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
 }
 
-impl Departures {
+impl LeavingMerchants {
     /// The stages whose time has come, which are being walked from now on.
     fn take_due(&self) -> BTreeMap<AppId, Walk> {
         let mut due = BTreeMap::new();
-        for (app, departure) in self.known.borrow_mut().iter_mut() {
-            if let Stage::Walk { from, since, is_second } = departure.stage
+        for (app, merchant_leaving) in self.known.borrow_mut().iter_mut() {
+            if let Stage::Walk { from, since, is_second } = merchant_leaving.stage
                 && from <= Instant::now()
             {
-                departure.stage = Stage::Walking;
-                due.insert(app.clone(), Walk { of: departure.matter.clone(), since, is_second });
+                merchant_leaving.stage = Stage::Walking;
+                due.insert(app.clone(), Walk { of: merchant_leaving.entry.clone(), since, is_second });
             }
         }
         due
@@ -121,55 +121,55 @@ impl Departures {
     }
 }
 
-impl Desk {
+impl Follower {
     /// Does what is to be done now about merchants that have left.
-    pub(super) fn end_departures(self: &Rc<Self>) {
-        let is_leaving = self.platform.known().merchants.values().any(|it| it.standing == Standing::Leaving);
-        if !is_leaving && self.departures.known.borrow().is_empty() {
+    pub(super) fn end_leaving(self: &Rc<Self>) {
+        let is_leaving = self.platform.known().merchants.values().any(|it| it.state == MerchantState::Leaving);
+        if !is_leaving && self.leaving.known.borrow().is_empty() {
             return;
         }
-        let desk = Rc::clone(self);
+        let follower = Rc::clone(self);
         spawn(async move {
-            let Some(_one) = OneMore::of(&desk.departures.looks, 1) else { return };
-            if let Err(error) = desk.take_on_departures().await
-                && let Some(not_logged) = admit_line("departures")
+            let Some(_one) = Running::of(&follower.leaving.looks, 1) else { return };
+            if let Err(error) = follower.take_on().await
+                && let Some(not_logged) = admit_line("leaving")
             {
                 tracing::warn!(%error, not_logged, "merchants have left: their people's tokens are not revoked yet");
             }
-            desk.note_gone().await;
+            follower.note_gone().await;
         });
-        let desk = Rc::clone(self);
+        let follower = Rc::clone(self);
         spawn(async move {
-            let Some(_one) = OneMore::of(&desk.departures.walks, MOST_WALKS) else { return };
-            let (due, began) = (desk.departures.take_due(), now() - CLOCKS_DIFFER);
+            let Some(_one) = Running::of(&follower.leaving.walks, MOST_WALKS) else { return };
+            let (due, began) = (follower.leaving.take_due(), now() - CLOCKS_DIFFER);
             if !due.is_empty()
-                && let Some(redis) = desk.issuer.redis()
+                && let Some(redis) = follower.issuer.redis()
             {
-                desk.walk(&redis, &due).await;
-                desk.departures.walked(&due, began);
+                follower.walk(&redis, &due).await;
+                follower.leaving.walked(&due, began);
             }
         });
     }
 
     /// Takes on the merchants that have left since, unless another replica has.
-    async fn take_on_departures(&self) -> Result<(), LoginError> {
+    async fn take_on(&self) -> Result<(), LoginError> {
         let known = self.platform.known();
-        let is_left = |app: &AppId, matter: &Matter| {
-            known.merchants.get(app).is_some_and(|it| it.standing == Standing::Leaving && it.matter == *matter)
+        let is_left = |app: &AppId, entry: &PlatformEntry| {
+            known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && it.entry == *entry)
         };
-        let departures = &self.departures.known;
-        departures.borrow_mut().retain(|app, Departure { matter, stage }| {
-            is_left(app, matter) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
+        let leaving = &self.leaving.known;
+        leaving.borrow_mut().retain(|app, LeavingMerchant { entry, stage }| {
+            is_left(app, entry) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
         });
-        let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.standing == Standing::Leaving);
-        let new: Vec<_> = leaving.filter(|(app, _)| !self.departures.has_left(app)).collect();
+        let merchants = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
+        let new: Vec<_> = merchants.filter(|(app, _)| !self.leaving.has_left(app)).collect();
         if new.is_empty() {
             return Ok(());
         }
         let since = self.oldest_token().await?;
         for (app, merchant) in new {
-            let matter = merchant.matter.clone();
-            let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(&matter)), rate: TRIED };
+            let entry = merchant.entry.clone();
+            let meter = Meter { key: LimitKey::of_app(app, COUNTED, digest_of(&entry)), rate: TRIED };
             let stage = match self.login.store.count(&meter).await {
                 Ok(Err(later)) => Stage::Elsewhere(Instant::now() + later.retry_after),
                 // An app whose AppSecret is here as well logs in by that.
@@ -177,7 +177,7 @@ impl Desk {
                 // Also where the store has not answered: it may have counted, and to walk twice does no harm.
                 _ => Stage::Walk { from: Instant::now(), since, is_second: false },
             };
-            departures.borrow_mut().insert(app.clone(), Departure { matter, stage });
+            leaving.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage });
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Desk {
                     Some(Place::default())
                 }
                 Err(error) => {
-                    if let Some(not_logged) = admit_line("departures") {
+                    if let Some(not_logged) = admit_line("leaving") {
                         tracing::warn!(%error, not_logged, "merchants have left: the walk over their people goes on from here");
                     }
                     sleep(PAUSE).await;
@@ -228,14 +228,14 @@ impl Desk {
                 None => break,
             }
         }
-        self.departures.failed.borrow_mut().extend(failed);
+        self.leaving.failed.borrow_mut().extend(failed);
     }
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
         let known = self.platform.known();
         let has_left = |person: &Person| {
-            known.merchants.get(&person.app).is_some_and(|merchant| merchant.standing == Standing::Leaving)
+            known.merchants.get(&person.app).is_some_and(|merchant| merchant.state == MerchantState::Leaving)
         };
         let ends = due.into_iter().filter(|(_, person)| has_left(person)).map(async |(since, person)| {
             self.login.end_person_since(&person, since).await.is_err().then_some((since, person))
@@ -245,25 +245,25 @@ impl Desk {
 
     /// Notes which merchants nothing is left to do about. Who has failed is tried once more before.
     async fn note_gone(&self) {
-        let failed = self.departures.failed.take();
+        let failed = self.leaving.failed.take();
         let failed = self.end_each(failed).await;
         if let Some((_, person)) = failed.first() {
             let (app, people) = (&person.app, failed.len());
-            if let Some(not_logged) = admit_line("people of departures") {
+            if let Some(not_logged) = admit_line("people of leaving") {
                 tracing::error!(%app, people, not_logged, "merchants have left: some people's tokens could not be revoked yet");
             }
             sleep(PAUSE).await;
         }
         let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();
-        self.departures.failed.borrow_mut().extend(failed);
-        let known = self.departures.known.borrow().clone();
+        self.leaving.failed.borrow_mut().extend(failed);
+        let known = self.leaving.known.borrow().clone();
         let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
-        for (app, Departure { matter, .. }) in done {
-            match self.login.note_gone(&self.platform, &app, &matter).await {
+        for (app, LeavingMerchant { entry, .. }) in done {
+            match self.login.note_gone(&self.platform, &app, &entry).await {
                 Ok(()) => {
                     // Until what was noted is read, the merchant still is one that leaves.
                     let read = Stage::Elsewhere(Instant::now() + TRIED.period);
-                    self.departures.known.borrow_mut().insert(app.clone(), Departure { matter, stage: read });
+                    self.leaving.known.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage: read });
                     tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
                 }
                 Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
@@ -272,15 +272,18 @@ impl Desk {
     }
 }
 
-impl Departures {
+impl LeavingMerchants {
     /// After a walk that `began` then. A ticket binds a person by a code of up to five minutes before.
     fn walked(&self, due: &BTreeMap<AppId, Walk>, began: DateTime<Utc>) {
         let (from, since) = (Instant::now() + LOGINS_END, began - TICKET_TTL);
         let mut known = self.known.borrow_mut();
         for (app, Walk { of, is_second, .. }) in due {
             // The merchant may have come back and left anew.
-            if let Some(departure) = known.get_mut(app).filter(|it| it.stage == Stage::Walking && it.matter == *of) {
-                departure.stage = if *is_second { Stage::Walked } else { Stage::Walk { from, since, is_second: true } };
+            if let Some(merchant_leaving) =
+                known.get_mut(app).filter(|it| it.stage == Stage::Walking && it.entry == *of)
+            {
+                merchant_leaving.stage =
+                    if *is_second { Stage::Walked } else { Stage::Walk { from, since, is_second: true } };
             }
         }
     }
