@@ -4,7 +4,7 @@ mod lua;
 pub(crate) mod proxy;
 mod resp;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
 
@@ -22,33 +22,23 @@ async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {
     life.bed.redis.refused()
 }
 
-/// Each script as it is sent: the texts that a `script!` names, one behind the other.
+/// Each script as it is sent: the texts that its row of the table `scripts!` names, one behind the other.
 fn scripts() -> Vec<(String, String)> {
     let folder = repository("crates/store/src/redis");
-    let code = rust_code(&folder);
-    let named = code.split("= script!(").skip(1).map(|rest| rest.split(')').next().expect("an end"));
+    let code = fs::read_to_string(folder.join("script.rs")).expect("UTF-8");
+    let rows = code.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(" = \"")?.1.strip_suffix("\";"));
     let script = |names: &str| {
-        let texts = names.split('"').skip(1).step_by(2).map(|name| folder.join(format!("lua/{name}.lua")));
+        let texts = names.split("\" \"").map(|name| folder.join(format!("lua/{name}.lua")));
         let texts = texts.map(|path| fs::read_to_string(path).expect("a script"));
         (names.to_owned(), texts.collect::<String>())
     };
-    named.map(script).collect()
-}
-
-fn rust_code(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let code = |path: std::path::PathBuf| match path.is_dir() {
-        true => rust_code(&path),
-        false if path.extension().is_some_and(|ending| ending == "rs") => fs::read_to_string(path).expect("UTF-8"),
-        false => String::new(),
-    };
-    entries.map(code).collect()
+    rows.map(script).collect()
 }
 
 #[test]
 fn every_script_names_its_keys_where_a_proxy_finds_them() {
     let scripts = scripts();
-    let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split('"').skip(1).step_by(2)).collect();
+    let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split("\" \"")).collect();
     let files = fs::read_dir(repository("crates/store/src/redis/lua")).expect("a folder").count();
     assert_eq!(texts.len(), files, "each text is in a script: {texts:?}");
     for (names, script) in scripts {

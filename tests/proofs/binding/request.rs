@@ -10,7 +10,7 @@ use wxmint_store::{
 
 use wxmint::{
     accounts::Named,
-    login::{Binder, Link, LoginError, Vacancy},
+    login::{Binder, FreePlace, Link, LoginError},
 };
 
 use crate::stepping::{About, Stepwise};
@@ -132,7 +132,7 @@ impl Request {
         let settled = binder.settle(state).await?;
         let bound = match candidate {
             Some(candidate) => Some(binder.bind(candidate, settled).await?),
-            None => binder.bind_unasked(settled, async |vacancy: Vacancy<'_>| self.make(&vacancy).await).await?,
+            None => binder.bind_unasked(settled, async |place: FreePlace<'_>| self.make(&place).await).await?,
         };
         let Some(bound) = bound else { return Ok(Outcome::Asked) };
         let linked = binder.link(&bound, async |user: &UserId| self.store.is_blocked(user).await).await?;
@@ -154,19 +154,19 @@ impl Request {
     }
 
     /// `Login::make_user`.
-    async fn make(&self, vacancy: &Vacancy<'_>) -> Result<Option<UserId>, LoginError> {
+    async fn make(&self, place: &FreePlace<'_>) -> Result<Option<UserId>, LoginError> {
         match self.backend.kind {
             Kind::File => Ok(None),
-            Kind::Service if vacancy.dissolved => Ok(None),
-            _ => Ok(Some(self.ask(self.key(vacancy)).await?.user)),
+            Kind::Service if place.dissolved => Ok(None),
+            _ => Ok(Some(self.ask(self.key(place)).await?.user)),
         }
     }
 
     /// `login::new_user_key`.
-    fn key(&self, vacancy: &Vacancy<'_>) -> String {
-        match vacancy.unionid {
-            Some(unionid) => format!("{} after {:?}", unionid.as_str(), vacancy.deserted),
-            None => format!("{} {}", self.visit.person.openid.as_str(), vacancy.generation),
+    fn key(&self, place: &FreePlace<'_>) -> String {
+        match place.unionid {
+            Some(unionid) => format!("{} after {:?}", unionid.as_str(), place.deserted),
+            None => format!("{} {}", self.visit.person.openid.as_str(), place.generation),
         }
     }
 
