@@ -29,7 +29,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
-use crate::settings::{env_file, parse_duration};
+use crate::{
+    findings::Said,
+    settings::{env_file, parse_duration},
+};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.
@@ -143,7 +146,7 @@ fn run_command(command: Command) -> Result<(), Failure> {
 }
 
 fn load_env_file() -> Result<(), Failure> {
-    env_file::load().map_err(|faults| Failure::usage(faults.join("\n        ")))
+    env_file::load().map_err(|faults| Failure::usage(Said::lines(faults)))
 }
 
 /// For a command without a log of its own: what is unusual about `.env` is said at once.

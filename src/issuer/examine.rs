@@ -4,54 +4,58 @@
 use std::{fmt::Display, path::Path};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use wxmint_keys::KeySet;
+use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::{Platforms, Redis};
 use wxmint_verify::KeyError;
 
 use super::Issuer;
 use crate::{
     clients::Clients,
-    findings::{Finding, count},
+    findings::{Finding, Said, count, cure_of_vault},
     secret_files::MAKE_KEYS,
 };
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
-pub(super) const UNREADABLE: &str = "correct the path, or let the user of this process read the file";
-pub(super) const APPS: &str = "name each file there by its AppID, write into it the AppSecret that WeChat shows and nothing else, and remove other files";
 
 /// The content of a file is wrong. The error says what would be right.
 pub(super) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
-    Finding::fault(name, format!("{variable}: {}: {error}", path.display()), "correct the file")
+    Finding::fault(name, said!("{}: {}: {}", variable, path.display(), error), said!(correct_file))
+}
+
+pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
+    Finding { advice: cure_of_vault(error), ..unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, Said::from(error)) }
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
     let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
     let (error, advice) = match error {
         KeyError::NoneSigning { earliest } if is_early(earliest) => {
-            (error.to_string(), "correct the clock of this machine, or wait until then".to_owned())
+            (Said::from(error), said!(correct_clock_of_this_machine))
         }
-        KeyError::NoneSigning { .. } => ("each key of the set has expired".into(), anew(path)),
-        error => (error.to_string(), format!("restore the file from its backup, or {}", anew(path))),
+        KeyError::NoneSigning { .. } => (said!(each_key_of_set_has_expired), anew(path)),
+        error => (Said::from(error), said!(restore_it_or, anew(path))),
     };
-    Finding::fault("keys", format!("WXMINT_KEYS: {}: {error}", path.display()), advice)
+    Finding { advice, ..unusable_file("keys", "WXMINT_KEYS", path, error) }
 }
 
-fn anew(path: &Path) -> String {
-    format!("move the file away and run: {MAKE_KEYS} {} (everybody logs in again)", path.display())
+fn anew(path: &Path) -> Said {
+    said!(move_file_away_and_run, MAKE_KEYS, path.display())
 }
 
 /// The command that ends a key, also one that the file does not have.
-pub(super) fn end_by_hand(kid: &str, path: &Path) -> String {
-    format!("wxmint keys retire {kid} --now --keys {} (in Kubernetes: --secret NAMESPACE/NAME)", path.display())
+pub(super) fn end_by_hand(kid: &str, path: &Path) -> Said {
+    said!(keys_retire_now, kid, path.display())
 }
 
 /// The key to mend first of those in use that were ended.
 pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
     let kid = kids.first()?;
-    let found =
-        format!("{} has key {kid}, which was revoked: verifiers refuse every token that it signs", path.display());
-    Some(Finding::fault("keys", found, format!("take it out of the file; run: {}", end_by_hand(kid, path))))
+    Some(Finding::fault(
+        "keys",
+        said!(file_has_revoked_key, path.display(), kid),
+        said!(take_it_out_of_file_run, end_by_hand(kid, path)),
+    ))
 }
 
 impl Issuer {
@@ -62,7 +66,7 @@ impl Issuer {
         let named =
             named.chain(&settings.admin_tokens_file).chain(&settings.clients_file).chain(&settings.platform_file);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
-        let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
+        let files = Finding::ok("files", said!(read_and_not_exposed_to_other, named.join(", ")));
         self.learn_merchants(redis).await;
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         found.extend(self.clients.iter().flat_map(|clients| self.examine_clients(&clients.load())));
@@ -73,33 +77,20 @@ impl Issuer {
     fn examine_clients(&self, clients: &Clients) -> Vec<Finding> {
         let (apps, warning) = (self.apps.all(), |found, advice| Finding::warning("clients", found, advice));
         let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
-            let found = format!(
-                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
-                client.id, client.app
-            );
-            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
+            let found = said!(appid_of_client_is_not_configured, client.id, client.app);
+            warning(found, said!(correct_appid_or_configure_appsecret))
         });
-        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = format!(
-                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
-                 confirms logs that page in",
-                client.id
-            );
-            warning(found, "leave `match` out if the page can show a number")
-        });
+        let numberless = clients
+            .iter()
+            .filter(|client| !client.matches)
+            .map(|client| warning(said!(client_compares_no_number, client.id), said!(leave_match_out_if_page_can)));
         let folder = self.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            let found = format!(
-                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
-                path.display()
-            );
-            warning(found, "name the folder that has these files")
+            warning(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_that_has_these_files))
         });
         let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
         if found.is_empty() {
-            found.push(Finding::ok(
-                "clients",
-                format!("{} may ask for a scan", count(clients.iter().count(), "client")),
-            ));
+            let number = count(clients.iter().count(), ["client", "个客户端"]);
+            found.push(Finding::ok("clients", said!(may_ask_for_scan, number)));
         }
         found
     }
@@ -118,10 +109,7 @@ impl Issuer {
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => Finding {
-                found: format!("{}; whether one was revoked is in Redis, which did not answer", found.found),
-                ..found
-            },
+            Err(_) => Finding { found: said!(whether_one_was_revoked, found.found), ..found },
         }
     }
 
@@ -141,18 +129,15 @@ impl Issuer {
         match closed {
             0 => {
                 let opens = match is_told {
-                    true => format!("opens {tried} of {tried} session keys tried in Redis"),
-                    false => "no session key was tried, because Redis did not answer".to_owned(),
+                    true => said!(all_session_keys_open, tried),
+                    false => said!(no_session_key_was_tried_because),
                 };
-                Finding::ok("vault", format!("the key of line {} seals; {opens}", vault.sealing_line()))
+                Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))
             }
             closed => Finding::warning(
                 "vault",
-                format!(
-                    "{closed} of {tried} session keys tried in Redis do not open: another vault key has sealed them, so that \
-                     user data fails until these people log in again"
-                ),
-                format!("put the earlier vault key into {file} as its last line, from the backup or another replica"),
+                said!(session_keys_do_not_open, closed, tried),
+                said!(put_earlier_vault_key_into, file),
             ),
         }
     }
@@ -169,22 +154,21 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         Err(error) => return unusable_keys(path, &error, now),
     };
     let next = set.lives().iter().find(|life| life.nbf > now);
-    let next =
-        next.map(|next| format!("; {} from {} on", next.kid, next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let next = next.map(|next| {
+        let from = next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true);
+        said!(key_signs_from, next.kid, from)
+    });
     let since = set.lives().iter().find(|life| life.kid == signing.kid()).map_or(now, |life| life.nbf);
     if next.is_none() && now - since > OLD {
         return Finding::warning(
             "keys",
-            format!(
-                "{} has signed for {} days, and no other key is published",
-                signing.kid(),
-                (now - since).num_days()
-            ),
-            format!("run: wxmint keys rotate --keys {} (every 10 minutes, by a job: docs/keys.md)", path.display()),
+            said!(has_signed_for_days, signing.kid(), (now - since).num_days()),
+            said!(run_keys_rotate, path.display()),
         );
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
-    Finding::ok("keys", format!("{}; {kid} signs ({algorithm}){next}", count(set.lives().len(), "key")))
+    let keys = count(set.lives().len(), ["key", "个密钥"]);
+    Finding::ok("keys", said!(keys_and_which_signs, keys, kid, algorithm, next))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl IssuerWorker {
 pub(super) fn load_clients(settings: &Settings) -> Result<Option<(WatchedFile, Clients)>, IssuerStartError> {
     let Some(path) = &settings.clients_file else { return Ok(None) };
     let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
-    let unusable = |error: String| unusable_file("clients", "WXMINT_CLIENTS_FILE", path, error);
+    let unusable = |error| unusable_file("clients", "WXMINT_CLIENTS_FILE", path, error);
     load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable).map(Some)
 }
 
