@@ -12,7 +12,7 @@ use wxmint_ids::AppId;
 use wxmint_wechat::{App, AppKind, AppSecret};
 
 use self::files::{Found, is_copy, names_in};
-use crate::secret_files::Settled;
+use crate::{findings::Said, secret_files::Settled};
 
 #[derive(Debug, Clone)]
 pub enum AppsSource {
@@ -150,10 +150,10 @@ struct LastKnown {
 
 impl CurrentApps {
     /// Reads a source for the first time. Any fault is an error, which names the file without its content.
-    pub fn read(source: AppsSource) -> Result<Self, String> {
+    pub fn read(source: AppsSource) -> Result<Self, Said> {
         let Found { apps, faults, .. } = source.find(None)?;
         if !faults.is_empty() {
-            return Err(faults.join("; "));
+            return Err(faults.into_iter().collect());
         }
         let apps = Apps::new(apps).unwrap_or_else(|| Apps(BTreeMap::new()));
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
@@ -198,7 +198,7 @@ impl CurrentApps {
         let mut known = self.known.lock();
         let before = self.all();
         let found = self.source.find(Some(&before));
-        if known.files.of(found.as_ref().map(Found::content).map_err(String::clone))?.is_none() {
+        if known.files.of(found.as_ref().map(Found::content).map_err(|fault| fault.to_string()))?.is_none() {
             return Ok(None);
         }
         let Found { apps, faults, ignored } = found?;
@@ -209,7 +209,7 @@ impl CurrentApps {
         let others = known.from_elsewhere.iter().cloned().map(Configured::from);
         let apps = if apps.is_empty() { None } else { Apps::new(others.chain(apps)) };
         let changed = apps.is_some_and(|apps| self.put(&before, apps));
-        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.join("; ")) }
+        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Said>().into()) }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
@@ -246,7 +246,7 @@ impl AppsSource {
 
     /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there
     /// are any.
-    fn find(&self, known: Option<&Apps>) -> Result<Found, String> {
+    fn find(&self, known: Option<&Apps>) -> Result<Found, Said> {
         let mut found = Found::default();
         match self {
             Self::Folder(folder) => return Found::in_folder(folder, known),

@@ -1,6 +1,8 @@
 //! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`.
 
-mod chinese;
+#[macro_use]
+mod said;
+mod of_crates;
 
 use std::{
     fmt::{self, Display},
@@ -10,7 +12,8 @@ use std::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::chinese::in_chinese;
+pub(crate) use self::said::texts_of;
+pub use self::{of_crates::cure_of_vault, said::Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -30,53 +33,60 @@ pub struct Finding {
     /// The name of the check.
     pub name: &'static str,
     pub status: Status,
-    pub found: String,
+    #[schema(value_type = String)]
+    pub found: Said,
     /// Says what to do; empty if nothing is to be done.
-    pub advice: String,
+    #[schema(value_type = String)]
+    pub advice: Said,
 }
 
 impl Finding {
-    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, status: Status::Ok, found: found.into(), advice: String::new() }
+    pub fn ok(name: &'static str, found: impl Into<Said>) -> Self {
+        Self { name, status: Status::Ok, found: found.into(), advice: Said::default() }
     }
 
-    pub fn warning(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub fn warning(name: &'static str, found: impl Into<Said>, advice: impl Into<Said>) -> Self {
         Self { name, status: Status::Warning, found: found.into(), advice: advice.into() }
     }
 
-    pub fn fault(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub fn fault(name: &'static str, found: impl Into<Said>, advice: impl Into<Said>) -> Self {
         Self { name, status: Status::Fault, found: found.into(), advice: advice.into() }
     }
 
     /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
-        let far_off = ahead.abs();
+        let seconds = format!("{:.0}", ahead.abs());
         let found = match ahead > 0.0 {
-            true => format!("the clock of this machine is {far_off:.0} s ahead of {other}"),
-            false => format!("the clock of this machine is {far_off:.0} s behind {other}"),
+            true => said!(clock_of_this_machine_is_ahead, seconds, other),
+            false => said!(clock_of_this_machine_is_behind, seconds, other),
         };
-        if far_off > far { Self::warning(name, found, "set both by NTP") } else { Self::ok(name, found) }
+        if ahead.abs() > far { Self::warning(name, found, said!(set_both_by_ntp)) } else { Self::ok(name, found) }
     }
 
-    /// The same in Chinese, as far as it is in sentences of wxmint's own.
     pub fn in_chinese(&self) -> Self {
-        Self { found: in_chinese(&self.found), advice: in_chinese(&self.advice), ..*self }
+        let [found, advice] = [&self.found, &self.advice].map(|text| format!("{text:#}").into());
+        Self { found, advice, ..*self }
     }
 
     /// A warning that another failure has made the check impossible.
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
-        Self::warning(name, format!("not checked: {because}"), "mend that first, then run the doctor again")
+        Self::warning(name, said!(not_checked, because), said!(mend_that_first_then_run_doctor))
     }
 }
 
-/// How many of something there are: `1 key`, `2 keys`.
-pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+/// How many of something there are: `1 key`, `2 keys`, `2 个密钥`.
+pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Said {
+    let end = if number == 1 { "" } else { "s" };
+    Said::new(format_args!("{number} {english}{end}"), format_args!("{number} {chinese}"))
 }
 
 impl Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.found)?;
-        if self.advice.is_empty() { Ok(()) } else { write!(f, "; {}", self.advice) }
+        self.found.fmt(f)?;
+        if self.advice.is_empty() {
+            return Ok(());
+        }
+        f.write_str(if f.alternate() { "；" } else { "; " })?;
+        self.advice.fmt(f)
     }
 }

@@ -5,13 +5,16 @@
 //!
 //! A peer in Rust needs none of this, but the crate `wxmint-verify`.
 
+// First, because all others use its macros.
+#[macro_use]
+pub mod findings;
+
 pub mod accounts;
 pub mod admin;
 pub mod apps;
 pub mod cli;
 pub mod clock;
 pub mod doors;
-pub mod findings;
 pub mod http;
 pub mod issuer;
 pub mod json_places;

@@ -17,6 +17,13 @@ pub enum InvalidCredential {
     Control,
 }
 
+in_chinese! {
+    InvalidCredential:
+        InvalidCredential::Empty => "不能为空",
+        InvalidCredential::TooLong(most) => "最多 {most} 个字符",
+        InvalidCredential::Control => "不能含有控制字符";
+}
+
 /// A business user's name as it was typed, without surrounding spaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(Box<str>);

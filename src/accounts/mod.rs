@@ -12,6 +12,8 @@ use uuid::{NoContext, Timestamp, Uuid};
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
 
+use crate::findings::Said;
+
 pub use self::{
     credentials::{InvalidCredential, Password, Username},
     file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile},
@@ -56,8 +58,8 @@ pub struct NewUserKey(pub String);
 #[error("the account backend did not answer: {reason}; {cure}")]
 pub struct AccountsError {
     /// For the log. It contains no user name, password or phone number.
-    pub reason: String,
-    pub cure: &'static str,
+    pub reason: Said,
+    pub cure: Said,
     pub retry_after: Duration,
 }
 

@@ -21,7 +21,10 @@ use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError,
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
-use crate::telemetry::{Metrics, Step};
+use crate::{
+    findings::Said,
+    telemetry::{Metrics, Step},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
@@ -35,9 +38,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// takes 100 ms, this allows 2,200 per second.
 const MAX_IN_FLIGHT: u32 = 256;
 const MIN_IN_FLIGHT_PER_WORKER: u32 = 32;
-
-/// This helps if there was no answer.
-const START: &str = "start the service, or set WXMINT_ACCOUNTS to where it is, and let this machine reach it";
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -85,6 +85,8 @@ impl Endpoint {
 enum CallFailure {
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error("no response within 3 s")]
+    Late,
     #[error(transparent)]
     Unusable(#[from] Unusable),
     #[error("the request could not be signed: {0}")]
@@ -148,7 +150,7 @@ impl ServiceAccounts {
         let answer = match fetched {
             Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::from),
             Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(FetchError::Unanswered("no response within 3 s".into()).into()),
+            Err(_) => Err(CallFailure::Late),
         };
         let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
         self.metrics.accounts_answered(label, outcome, started.elapsed());
@@ -220,7 +222,7 @@ impl CallFailure {
     fn consequences(&self) -> Consequences {
         let (label, may_pass, is_outage) = match self {
             Self::Fetch(FetchError::NotSent(_)) => ("not_sent", true, true),
-            Self::Fetch(FetchError::Unanswered(_)) => ("unanswered", true, true),
+            Self::Fetch(FetchError::Unanswered(_)) | Self::Late => ("unanswered", true, true),
             Self::Unusable(Unusable::Status(502..=504)) => ("status_5xx", true, true),
             Self::Unusable(Unusable::Status(500..=599)) => ("status_5xx", true, false),
             Self::Unusable(Unusable::Status(400..=499)) => ("status_4xx", false, false),
@@ -237,16 +239,27 @@ fn in_flight_per_worker(workers: u32) -> u32 {
     (MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER)
 }
 
+/// This helps if there was no answer.
+fn start() -> Said {
+    said!(start_service_or_set_accounts)
+}
+
 impl From<CallFailure> for AccountsError {
     fn from(failure: CallFailure) -> Self {
-        let cure = if let CallFailure::Unusable(unusable) = &failure { unusable.cure() } else { START };
-        Self { reason: failure.to_string(), cure, retry_after: RETRY_AFTER }
+        let reason = match &failure {
+            CallFailure::Fetch(error) => error.into(),
+            CallFailure::Late => said!(no_response_within_3),
+            CallFailure::Unusable(unusable) => unusable.into(),
+            CallFailure::Unsigned(_) => Said::of(&failure),
+        };
+        let cure = if let CallFailure::Unusable(unusable) = failure { unusable.cure() } else { start() };
+        Self { reason, cure, retry_after: RETRY_AFTER }
     }
 }
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.reason().into(), cure: START, retry_after: Closed::RETRY_AFTER }
+        Self { reason: closed.reason().into(), cure: start(), retry_after: Closed::RETRY_AFTER }
     }
 }
 

@@ -12,8 +12,8 @@ use aws_lc_rs::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    findings::Said,
     http::{Problem, ProblemCode, bearer_token, no_valid_token},
-    secret_files::CUT,
 };
 
 /// A secret that is easier to guess is refused.
@@ -94,27 +94,18 @@ impl Holder {
 /// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
 pub struct AdminTokens(Vec<(Holder, Digest)>);
 
-const BAD_FORM: &str = "must be a name, a blank and a secret, and perhaps a blank and rights";
-const BAD_NAME: &str = "a name must be at most 64 letters, digits, `_`, `-`, `.` or `@`";
-const BAD_SECRET: &str =
-    "a secret must be at least 32 letters, digits or `-._~+/=`; make one with: openssl rand -hex 32";
-const BAD_RIGHTS: &str =
-    "rights must be `read`, `operate`, `wechat` and `events`, or some of them, separated by commas without blanks";
-const TWICE: &str = "this secret stands in the file already";
-const EMPTY: &str = "is empty; a comment alone (`# nobody`) takes all secrets away";
-
 impl AdminTokens {
     /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines
     /// and lines that begin with `#` are skipped. A name may stand in several lines, so that a secret can be replaced
     /// without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
     /// repeats what stands in it.
-    pub fn parse(content: &[u8]) -> Result<Self, String> {
+    pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.
-            return Err(EMPTY.into());
+            return Err(said!(is_empty_comment_alone_takes_all));
         }
         if !content.ends_with(b"\n") {
-            return Err(CUT.into());
+            return Err(said!(does_not_end_with_line_break));
         }
         let mut tokens: Vec<(Holder, Digest)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
@@ -122,26 +113,26 @@ impl AdminTokens {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let wrong = |what: &str| format!("line {number}: {what}");
-            let line = str::from_utf8(line).map_err(|_| wrong(BAD_FORM))?;
+            let wrong = |what: Said| said!(on_line, number, what);
+            let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
             let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
                 [name, secret] => (name, secret, Some(vec![Right::Read])),
                 [name, secret, words] => (name, secret, rights(words)),
-                _ => return Err(wrong(BAD_FORM)),
+                _ => return Err(wrong(said!(must_be_name_blank_and_secret))),
             };
-            let rights = rights.ok_or_else(|| wrong(BAD_RIGHTS))?;
+            let rights = rights.ok_or_else(|| wrong(said!(rights_must_be_read_operate_wechat)))?;
             if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-                return Err(wrong(BAD_NAME));
+                return Err(wrong(said!(name_must_be_at_most_64)));
             }
             // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
             if secret.len() < SHORTEST
                 || !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
             {
-                return Err(wrong(BAD_SECRET));
+                return Err(wrong(said!(secret_must_be_at_least_32)));
             }
             let hash = digest(&SHA256, secret.as_bytes());
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
-                return Err(wrong(TWICE));
+                return Err(wrong(said!(this_secret_stands_in_file_already)));
             }
             let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
             tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
@@ -243,23 +234,25 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
-        let refused = |content: &str| AdminTokens::parse(content.as_bytes()).err();
-        assert_eq!(refused(""), Some(EMPTY.to_owned()));
-        assert_eq!(refused("\n \n"), Some(EMPTY.to_owned()));
-        assert_eq!(refused("# nobody\n"), None);
-        assert_eq!(refused(&format!("alice {SECRET}")), Some(CUT.to_owned()), "of a line that goes on with its rights");
-        assert_eq!(refused("\nalice\n"), Some(format!("line 2: {BAD_FORM}")));
-        assert_eq!(refused(&format!("alice {SECRET} read more\n")), Some(format!("line 1: {BAD_FORM}")));
-        for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
-            assert_eq!(
-                refused(&format!("alice {SECRET} {unknown}\n")),
-                Some(format!("line 1: {BAD_RIGHTS}")),
-                "{unknown}"
-            );
+        let refused =
+            |content: &str| AdminTokens::parse(content.as_bytes()).err().map(String::from).unwrap_or_default();
+        assert_eq!(refused("# nobody\n"), "");
+        for (content, said) in [
+            (String::new(), "is empty"),
+            ("\n \n".into(), "is empty"),
+            // It may go on with its rights.
+            (format!("alice {SECRET}"), "does not end with a line break"),
+            ("\nalice\n".into(), "line 2: must be a name, a blank and a secret"),
+            (format!("alice {SECRET} read more\n"), "line 1: must be a name, a blank and a secret"),
+            (format!("al\u{ed}ce {SECRET}\n"), "line 1: a name must be"),
+            (format!("alice {}\n", &SECRET[1..]), "line 1: a secret must be"),
+            (format!("alice {SECRET},\n"), "line 1: a secret must be"),
+            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret stands in the file already"),
+        ] {
+            assert!(refused(&content).starts_with(said), "{}", refused(&content));
         }
-        assert_eq!(refused(&format!("al\u{ed}ce {SECRET}\n")), Some(format!("line 1: {BAD_NAME}")));
-        assert_eq!(refused(&format!("alice {}\n", &SECRET[1..])), Some(format!("line 1: {BAD_SECRET}")));
-        assert_eq!(refused(&format!("alice {SECRET},\n")), Some(format!("line 1: {BAD_SECRET}")));
-        assert_eq!(refused(&format!("alice {SECRET}\nbob {SECRET}\n")), Some(format!("line 2: {TWICE}")));
+        for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
+            assert!(refused(&format!("alice {SECRET} {unknown}\n")).starts_with("line 1: rights must be"), "{unknown}");
+        }
     }
 }

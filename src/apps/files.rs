@@ -3,7 +3,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
 use crate::{
+    findings::Said,
     json_places::{
         Step::{self, Element, Member},
         line_of,
@@ -36,7 +36,7 @@ const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".s
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) apps: Vec<Configured>,
-    pub(super) faults: Vec<String>,
+    pub(super) faults: Vec<Said>,
     /// The copies of an editor, which are no apps.
     pub(super) ignored: Vec<PathBuf>,
 }
@@ -65,7 +65,7 @@ impl Found {
 
     /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
     /// (`..data`) put there. Fails if the folder cannot be read.
-    pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, String> {
+    pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, Said> {
         let mut found = Self::default();
         for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
             let path = folder.join(&name);
@@ -76,11 +76,11 @@ impl Found {
             // The id of a page may have a dot, and an AppID has none.
             match name.to_str().filter(|name| !name.contains('.')).and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
-                None => found.faults.push(fault(&path, "is not named by an AppID")),
+                None => found.faults.push(fault(&path, said!(is_not_named_by_appid))),
             }
         }
         if found.apps.is_empty() && found.faults.is_empty() {
-            found.faults.push(fault(folder, "holds no app"));
+            found.faults.push(fault(folder, said!(holds_no_app)));
         }
         Ok(found)
     }
@@ -101,34 +101,33 @@ pub(super) fn is_copy(name: &OsStr) -> bool {
     name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))
 }
 
-fn fault(path: &Path, wrong: impl fmt::Display) -> String {
-    format!("{} {wrong}", path.display())
+fn fault(path: &Path, wrong: Said) -> Said {
+    said!("{} {}", path.display(), wrong)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> String {
-    fault(path, format_args!("cannot be read: {error}"))
+fn unreadable(path: &Path, error: &io::Error) -> Said {
+    fault(path, said!(cannot_be_read, error))
 }
 
 /// Refuses a secret that is shorter than the previous one: the file is only half written, because all AppSecrets have
 /// one length.
-fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Result<Configured, String> {
+fn whole(path: &Path, configured: Configured, known: Option<&Configured>) -> Result<Configured, Said> {
     let length = |configured: &Configured| configured.app.secret().map_or(0, |secret| secret.expose().len());
     let is_shorter = known.is_some_and(|known| length(&configured) < length(known));
-    let half =
-        "is shorter than the AppSecret in use, as if only half had been written; if it is complete, restart wxmint";
+    let half = said!(is_shorter_than_appsecret_in_use);
     if is_shorter { Err(fault(path, half)) } else { Ok(configured) }
 }
 
-fn read(id: AppId, path: &Path) -> Result<Configured, String> {
+fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     let content = read_file(path).map_err(|error| unreadable(path, &error))?;
     let text = str::from_utf8(&content).unwrap_or_default().trim_end_matches(['\n', '\r']);
     if text.contains(PLACEHOLDER) {
-        return Err(fault(path, "still holds its placeholder"));
+        return Err(fault(path, said!(still_holds_its_placeholder)));
     }
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    let wanted = "must hold the AppSecret that WeChat shows, 32 hexadecimal digits, and nothing else, or a JSON object";
+    let wanted = said!(must_hold_appsecret_that_wechat_shows);
     let secret = text.parse().map_err(|_| fault(path, wanted))?;
     Ok(App::mini_program(id, secret).into())
 }
@@ -145,24 +144,17 @@ struct Written {
     unionid_required: bool,
 }
 
-const KINDS: &str = "`kind` is official_account, website, mobile_app or mini_program";
-const ORIGINS: &str =
-    "has in `origins` what is no https origin without a path (http on loopback only), such as https://m.example.com";
-
 impl Written {
     /// The error does not repeat serde_json's message, which may quote the secret.
-    fn read(text: &str, id: AppId) -> Result<Configured, String> {
+    fn read(text: &str, id: AppId) -> Result<Configured, Said> {
         let Self { kind, secret, origins, unionid_required } = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            format!(
-                "is no JSON object of `kind`, `secret`, and perhaps `origins` and `unionid_required`: see line {line}, column \
-                 {column}; {KINDS}"
-            )
+            said!(is_no_json_object_of_kind, line, column)
         })?;
-        let at = |place: &[Step<'_>], wrong: &str| format!("{wrong}: see line {}", line_of(text, place));
-        let secret: AppSecret =
-            secret.parse().map_err(|wrong| at(&[Member("secret")], &format!("has a `secret` that {wrong}")))?;
-        let wrong = |number| at(&[Member("origins"), Element(number)], ORIGINS);
+        let at = |place: &[Step<'_>], wrong: Said| said!(see_line, wrong, line_of(text, place));
+        let wrong = |wrong| at(&[Member("secret")], said!(has_wrong_secret, wrong));
+        let secret: AppSecret = secret.parse().map_err(wrong)?;
+        let wrong = |number| at(&[Member("origins"), Element(number)], said!(has_in_origins_what));
         let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, credential: Credential::Secret(secret) }, origins, unionid_required })

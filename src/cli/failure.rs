@@ -7,24 +7,24 @@ use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say, remarks};
-use crate::{login::LoginError, secret_files::FileError, settings::Faults};
+use crate::{findings::Said, login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: u8,
     /// Standard error shows this; `None` if nothing needs to be said.
-    reason: Option<String>,
+    reason: Option<Said>,
 }
 
 impl Failure {
     /// The command line, a setting or a file cannot be used. Nothing was changed.
     pub(crate) fn usage(reason: impl Display) -> Self {
-        Self { code: EXIT_USAGE, reason: Some(reason.to_string()) }
+        Self { code: EXIT_USAGE, reason: Some(Said::of(reason)) }
     }
 
     /// The system, Redis or the cluster did not let the command start or finish.
     pub(crate) fn unfinished(reason: impl Display) -> Self {
-        Self { code: EXIT_UNFINISHED, reason: Some(reason.to_string()) }
+        Self { code: EXIT_UNFINISHED, reason: Some(Said::of(reason)) }
     }
 
     /// The doctor or clap has said all.
@@ -51,12 +51,12 @@ impl Failure {
 
     /// The same failure; the text says where it happened.
     pub(crate) fn at(self, place: impl Display) -> Self {
-        Self { reason: self.reason.map(|reason| format!("{place}: {reason}")), ..self }
+        Self { reason: self.reason.map(|reason| said!("{}: {}", place, reason)), ..self }
     }
 
     pub(crate) fn tell(self) -> ExitCode {
         if let Some(reason) = self.reason {
-            say(format_args!("wxmint: {}", Language::of_locale().told(&reason)));
+            say(format_args!("wxmint: {}", Language::of_locale().tell(reason)));
         }
         ExitCode::from(self.code)
     }
@@ -64,9 +64,9 @@ impl Failure {
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        let notes: String = remarks::beside(&faults).iter().map(|note| format!("\n{note}")).collect();
-        let faults = Language::of_locale().faults(&faults);
-        Self::usage(format_args!("the settings cannot be used\n\n{faults}{notes}"))
+        let unusable = said!(settings_cannot_be_used_for, faults);
+        let noted = |text, note| said!("{}\n{}", text, note);
+        Self::usage(remarks::beside(&faults).into_iter().fold(unusable, noted))
     }
 }
 
@@ -78,7 +78,7 @@ impl From<FileError> for Failure {
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self::usage(error)
+        Self::usage(Said::from(&error))
     }
 }
 

@@ -1,14 +1,9 @@
 //! The language of questions, of `.env`, of what the doctor finds and of what is wrong with settings. The log and JSON
 //! are in English, because people and programs search for their words.
 
-use std::env;
+use std::{env, fmt::Display};
 
 use clap::ValueEnum;
-
-use crate::{
-    findings::in_chinese,
-    settings::{Fault, Faults, env_file},
-};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
@@ -30,34 +25,9 @@ impl Language {
         if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) { Self::Zh } else { Self::En }
     }
 
-    /// A text whose lines have Chinese sentences in [`in_chinese`].
-    pub(super) fn told(self, english: &str) -> String {
-        match self {
-            Self::En => english.to_owned(),
-            Self::Zh => english.lines().map(in_chinese).collect::<Vec<_>>().join("\n"),
-        }
-    }
-
-    pub(super) fn faults(self, faults: &Faults) -> String {
-        match self {
-            Self::En => faults.to_string(),
-            Self::Zh => {
-                let faults: String = faults.0.iter().flat_map(|fault| [self.fault(fault), "\n".into()]).collect();
-                format!("{faults}每个变量的说明见 .env.example.zh-CN，`wxmint init` 会把它写成 .env。")
-            }
-        }
-    }
-
-    /// Says what is wrong with a variable, its form, and an example. The Chinese names the problem in English too.
-    pub(super) fn fault(self, fault: &Fault) -> String {
-        if self == Self::En {
-            return fault.to_string();
-        }
-        let Fault { variable, problem, wanted, example, in_file } = fault;
-        let subject = if *in_file { "_FILE 指定的文件，内容" } else { "" };
-        let wanted = env_file::explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
-        let problem = format!("{}（{problem}）", in_chinese(problem));
-        format!("{variable}{subject} {problem}\n    格式：{wanted}\n    例如：{variable}={example}")
+    /// The text in this language.
+    pub(super) fn tell(self, text: impl Display) -> String {
+        self.pick([format!("{text}"), format!("{text:#}")])
     }
 
     pub(super) fn pick<T>(self, [english, chinese]: [T; 2]) -> T {

@@ -28,6 +28,7 @@ use zeroize::Zeroizing;
 
 use self::failure::Failure;
 use crate::{
+    findings::Said,
     issuer::door::Doors,
     settings::{env_file, parse_duration},
 };
@@ -168,7 +169,7 @@ fn run_further(command: Further, doors: Doors) -> Result<(), Failure> {
 }
 
 fn load_env_file() -> Result<(), Failure> {
-    env_file::load().map_err(|faults| Failure::usage(faults.join("\n        ")))
+    env_file::load().map_err(|faults| Failure::usage(Said::lines(faults)))
 }
 
 /// For a command without a log of its own: what is unusual about `.env` is said at once.

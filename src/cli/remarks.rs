@@ -7,19 +7,18 @@ use chrono::TimeDelta;
 
 use super::{environment::variables, keys::short_lead};
 use crate::{
-    findings::Finding,
+    findings::{Finding, Said},
     settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
 };
 
-fn remark(found: impl Into<String>, advice: impl Into<String>) -> Finding {
+fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
     Finding::warning("settings", found, advice)
 }
 
 /// Finds what is unusual about `.env`, and variables that wxmint does not know.
 fn unusual() -> Vec<Finding> {
     let unknown = unknown_variables(variables().map(|(name, _)| name)).into_iter();
-    let unknown =
-        unknown.map(|(name, nearest)| remark(format!("{name}: unknown variable"), format!("did you mean {nearest}?")));
+    let unknown = unknown.map(|(name, nearest)| remark(said!(unknown_variable, name), said!(did_you_mean, nearest)));
     env_file::note().cloned().into_iter().chain(unknown).collect()
 }
 
@@ -33,47 +32,41 @@ pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
     let is_unset = faults.0.iter().any(|fault| fault.problem.starts_with("is not set"));
     let no_file = (is_unset && env_file::is_missing()).then(|| {
         let here = env::current_dir().unwrap_or_default();
-        remark(format!("no .env here, in {}", here.display()), "change into the folder that has it, if there is one")
+        remark(said!(no_env_here, here.display()), said!(change_into_folder))
     });
     no_file.into_iter().chain(unusual().into_iter().filter(|remark| !is_told(remark))).collect()
 }
 
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
-    let mut add = |is_so: bool, found: &str, advice: &str| remarks.extend(is_so.then(|| remark(found, advice)));
+    let mut add = |is_so: bool, found: Said, advice: Said| remarks.extend(is_so.then(|| remark(found, advice)));
     add(
         matches!(settings.store.url, StoreUrl::Memory),
-        "WXMINT_REDIS_URL=memory: loses every binding when the process ends",
-        "name a Redis unless this is a trial",
+        said!(redis_url_memory_loses_every_binding),
+        said!(name_redis_unless_this_is_trial),
     );
     add(
         matches!(&settings.store.url, StoreUrl::Redis(url) if url.is_exposed()),
-        "WXMINT_REDIS_URL names another machine without TLS: whoever can read the network between reads the password \
-         and which user each person is",
-        "with TLS the URL begins with rediss (docs/redis.md)",
+        said!(redis_is_elsewhere_without_tls),
+        said!(with_tls_url_begins_with_rediss),
     );
     add(
         settings.dangerous_accounts_over_http,
-        "WXMINT_DANGEROUS_ACCOUNTS_OVER_HTTP=true calls the account service over http: whoever can read that network \
-         reads passwords, phone numbers and the signed requests, and whoever can change its traffic can log in as \
-         any user",
-        "use https unless the network encrypts",
+        said!(dangerous_accounts_over_http_true),
+        said!(use_https_unless_network_encrypts),
     );
     add(
         settings.dangerous_password_in_query,
-        "WXMINT_DANGEROUS_PASSWORD_IN_QUERY=true accepts passwords in URLs, which proxies and histories keep",
-        "switch it off once the pages send method: 'POST'",
+        said!(dangerous_password_in_query_true),
+        said!(switch_it_off_once_pages_send),
     );
-    remarks.extend(unread_proxy(settings).map(|name| {
-        remark(
-            format!("{name} is set, and wxmint does not read it: WeChat is called without a proxy"),
-            format!(
-                "set WXMINT_WECHAT_PROXY to its value if WeChat is reached through that proxy alone, or unset {name} for wxmint"
-            ),
-        )
-    }));
+    remarks.extend(
+        unread_proxy(settings)
+            .map(|name| remark(said!(is_set_and_wxmint_does_not, name), said!(set_wechat_proxy_to_its_value, name))),
+    );
     let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
-    remarks.extend(lead.map(|remark| Finding { found: format!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark }));
+    let named = |remark: Finding| Finding { found: said!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark };
+    remarks.extend(lead.map(named));
     remarks
 }
 
@@ -86,12 +79,10 @@ fn unread_proxy(settings: &Settings) -> Option<&'static str> {
 
 pub(super) fn of_sidecar(settings: &SidecarSettings) -> Vec<Finding> {
     let mut remarks = unusual();
-    remarks.extend(settings.dangerous_jwks_over_http.then(|| {
-        remark(
-            "WXMINT_DANGEROUS_JWKS_OVER_HTTP=true fetches keys over http: whoever can change traffic on that network \
-             can sign tokens",
-            "use https unless you trust the network as much as the issuer",
-        )
-    }));
+    remarks.extend(
+        settings
+            .dangerous_jwks_over_http
+            .then(|| remark(said!(dangerous_jwks_over_http_true_fetches), said!(use_https_unless_you_trust_network))),
+    );
     remarks
 }

@@ -12,7 +12,7 @@ use super::{
     load_env_file, remarks,
 };
 use crate::{
-    findings::Finding,
+    findings::{Finding, Said},
     http::{Listeners, raise_file_limit, run_to_end, stop_signal},
     issuer::{self, Issuer, IssuerStartError, door::Doors},
     settings::{Settings, SidecarSettings},
@@ -62,8 +62,8 @@ pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> 
 impl From<IssuerStartError> for Failure {
     fn from(error: IssuerStartError) -> Self {
         match error.is_in_settings {
-            true => Self::usage(error),
-            false => Self::unfinished(error),
+            true => Self::usage(Said::lines(error.findings)),
+            false => Self::unfinished(Said::lines(error.findings)),
         }
     }
 }

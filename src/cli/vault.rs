@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     clock::now,
+    findings::{Said, cure_of_vault},
     secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private},
     settings::{read_one, variables::VAULT_KEY_FILE},
 };
@@ -49,7 +50,10 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
 /// Running it twice is the same as once, because no key is made while another one waits.
 fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
     let unusable = |error: FileError| Failure::of_file(&error, Some(MAKE_VAULT_KEY));
-    let unfit = |error: VaultError| Failure::usage(format_args!("{}: {error}; {}", path.display(), error.cure()));
+    let unfit = |error: VaultError| {
+        let (error, cure) = (Said::from(&error), cure_of_vault(&error));
+        Failure::usage(said!(fault_and_advice, error, cure)).at(path.display())
+    };
     let held = Held::wait(path).map_err(unusable)?;
     let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(unfit)?.at(now());

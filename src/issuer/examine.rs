@@ -7,53 +7,57 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use wxmint_keys::KeySet;
+use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, door::OpenDoor};
 use crate::{
-    findings::{Finding, count},
+    findings::{Finding, Said, count, cure_of_vault},
     secret_files::MAKE_KEYS,
 };
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
-pub(super) const UNREADABLE: &str = "correct the path, or let the user of this process read the file";
-pub(super) const APPS: &str = "name each file there by its AppID, write into it the AppSecret that WeChat shows and nothing else, and remove other files";
 
 /// The content of a file is wrong. The error says what would be right.
 pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
-    Finding::fault(name, format!("{variable}: {}: {error}", path.display()), "correct the file")
+    Finding::fault(name, said!("{}: {}: {}", variable, path.display(), error), said!(correct_file))
+}
+
+pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
+    Finding { advice: cure_of_vault(error), ..unusable_file("vault", "WXMINT_VAULT_KEY_FILE", path, Said::from(error)) }
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
     let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
     let (error, advice) = match error {
         KeyError::NoneSigning { earliest } if is_early(earliest) => {
-            (error.to_string(), "correct the clock of this machine, or wait until then".to_owned())
+            (Said::from(error), said!(correct_clock_of_this_machine))
         }
-        KeyError::NoneSigning { .. } => ("each key of the set has expired".into(), anew(path)),
-        error => (error.to_string(), format!("restore the file from its backup, or {}", anew(path))),
+        KeyError::NoneSigning { .. } => (said!(each_key_of_set_has_expired), anew(path)),
+        error => (Said::from(error), said!(restore_it_or, anew(path))),
     };
-    Finding::fault("keys", format!("WXMINT_KEYS: {}: {error}", path.display()), advice)
+    Finding { advice, ..unusable_file("keys", "WXMINT_KEYS", path, error) }
 }
 
-fn anew(path: &Path) -> String {
-    format!("move the file away and run: {MAKE_KEYS} {} (everybody logs in again)", path.display())
+fn anew(path: &Path) -> Said {
+    said!(move_file_away_and_run, MAKE_KEYS, path.display())
 }
 
 /// The command that ends a key, also one that the file does not have.
-pub(super) fn end_by_hand(kid: &str, path: &Path) -> String {
-    format!("wxmint keys retire {kid} --now --keys {} (in Kubernetes: --secret NAMESPACE/NAME)", path.display())
+pub(super) fn end_by_hand(kid: &str, path: &Path) -> Said {
+    said!(keys_retire_now, kid, path.display())
 }
 
 /// The key to mend first of those in use that were ended.
 pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
     let kid = kids.first()?;
-    let found =
-        format!("{} has key {kid}, which was revoked: verifiers refuse every token that it signs", path.display());
-    Some(Finding::fault("keys", found, format!("take it out of the file; run: {}", end_by_hand(kid, path))))
+    Some(Finding::fault(
+        "keys",
+        said!(file_has_revoked_key, path.display(), kid),
+        said!(take_it_out_of_file_run, end_by_hand(kid, path)),
+    ))
 }
 
 impl Issuer {
@@ -65,7 +69,7 @@ impl Issuer {
         let of_doors = self.doors.iter().filter_map(|open| open.door.file());
         let named = named.chain(of_doors);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
-        let files = Finding::ok("files", format!("read, and not exposed to other users: {}", named.join(", ")));
+        let files = Finding::ok("files", said!(read_and_not_exposed_to_other, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
@@ -78,10 +82,7 @@ impl Issuer {
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => Finding {
-                found: format!("{}; whether one was revoked is in Redis, which did not answer", found.found),
-                ..found
-            },
+            Err(_) => Finding { found: said!(whether_one_was_revoked, found.found), ..found },
         }
     }
 
@@ -101,18 +102,15 @@ impl Issuer {
         match closed {
             0 => {
                 let opens = match is_told {
-                    true => format!("opens {tried} of {tried} session keys tried in Redis"),
-                    false => "no session key was tried, because Redis did not answer".to_owned(),
+                    true => said!(all_session_keys_open, tried),
+                    false => said!(no_session_key_was_tried_because),
                 };
-                Finding::ok("vault", format!("the key of line {} seals; {opens}", vault.sealing_line()))
+                Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))
             }
             closed => Finding::warning(
                 "vault",
-                format!(
-                    "{closed} of {tried} session keys tried in Redis do not open: another vault key has sealed them, so that \
-                     user data fails until these people log in again"
-                ),
-                format!("put the earlier vault key into {file} as its last line, from the backup or another replica"),
+                said!(session_keys_do_not_open, closed, tried),
+                said!(put_earlier_vault_key_into, file),
             ),
         }
     }
@@ -129,22 +127,21 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
         Err(error) => return unusable_keys(path, &error, now),
     };
     let next = set.lives().iter().find(|life| life.nbf > now);
-    let next =
-        next.map(|next| format!("; {} from {} on", next.kid, next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true)));
+    let next = next.map(|next| {
+        let from = next.nbf.to_rfc3339_opts(SecondsFormat::Secs, true);
+        said!(key_signs_from, next.kid, from)
+    });
     let since = set.lives().iter().find(|life| life.kid == signing.kid()).map_or(now, |life| life.nbf);
     if next.is_none() && now - since > OLD {
         return Finding::warning(
             "keys",
-            format!(
-                "{} has signed for {} days, and no other key is published",
-                signing.kid(),
-                (now - since).num_days()
-            ),
-            format!("run: wxmint keys rotate --keys {} (every 10 minutes, by a job: docs/keys.md)", path.display()),
+            said!(has_signed_for_days, signing.kid(), (now - since).num_days()),
+            said!(run_keys_rotate, path.display()),
         );
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
-    Finding::ok("keys", format!("{}; {kid} signs ({algorithm}){next}", count(set.lives().len(), "key")))
+    let keys = count(set.lives().len(), ["key", "个密钥"]);
+    Finding::ok("keys", said!(keys_and_which_signs, keys, kid, algorithm, next))
 }
 
 #[cfg(test)]

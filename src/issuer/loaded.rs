@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{examine::UNREADABLE, start_error::IssuerStartError};
+use super::start_error::IssuerStartError;
 use crate::{
-    findings::Finding,
+    findings::{Finding, Said},
     secret_files::{FileError, WatchedFile},
 };
 
@@ -17,8 +17,8 @@ pub(crate) fn load<T, E>(
     unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
-        let cure = error.cure(make).unwrap_or_else(|| UNREADABLE.to_owned());
-        IssuerStartError::of_setting(Finding::fault("files", format!("{variable}: {}", error), cure))
+        let cure = error.cure(make).unwrap_or_else(|| said!(correct_path_or_let_user));
+        IssuerStartError::of_setting(Finding::fault("files", said!("{}: {}", variable, Said::from(&error)), cure))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
     Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))

@@ -2,16 +2,13 @@
 
 use std::{num::NonZero, thread};
 
-use wxmint_keys::{
-    KeySet,
-    vault::{Vault, VaultError},
-};
+use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 
 use super::{
     IssuerStartError,
     door::{self, Doors, OpenDoor},
-    examine::{APPS, UNREADABLE, unusable_file, unusable_keys},
+    examine::{unusable_file, unusable_keys, unusable_vault},
     loaded::load,
     routes::check_login_paths,
 };
@@ -20,7 +17,7 @@ use crate::{
     admin::{AdminTokens, CurrentAdminTokens},
     apps::CurrentApps,
     clock::now,
-    findings::Finding,
+    findings::{Finding, Said},
     secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
     settings::{AccountsSource, Settings},
 };
@@ -59,16 +56,14 @@ pub(super) fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeySet), Is
 
 pub(super) fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
     let path = &settings.vault_key_file;
-    let unusable = |error: VaultError| {
-        Finding::fault("vault", format!("WXMINT_VAULT_KEY_FILE: {}: {error}", path.display()), error.cure())
-    };
+    let unusable = |error| unusable_vault(path, &error);
     let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
     Ok((file, vault.at(now())))
 }
 
 fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
-    let unusable = |error: String| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
+    let unusable = |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
     Ok(Some((file, CurrentAdminTokens::new(tokens))))
 }
@@ -82,13 +77,19 @@ fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    let unusable =
-        |error| IssuerStartError::of_setting(Finding::fault("files", format!("WXMINT_APPS_DIR: {error}"), APPS));
+    let unusable = |error: Said| {
+        IssuerStartError::of_setting(Finding::fault(
+            "files",
+            said!("WXMINT_APPS_DIR: {}", error),
+            said!(name_each_file_there_by_its),
+        ))
+    };
     CurrentApps::read(settings.apps.clone()).map_err(unusable)
 }
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
-    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, UNREADABLE));
+    let unusable =
+        |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path_or_let_user)));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

@@ -140,8 +140,8 @@ pub(super) fn check_login_paths(settings: &Settings, doors: Doors) -> Result<(),
     if settings.login_paths.iter().all(|path| is_free(path, doors)) {
         return Ok(());
     }
-    let advice = "name paths that wxmint does not use itself";
-    Err(IssuerStartError::of_setting(Finding::fault("settings", "WXMINT_LOGIN_PATHS is not valid", advice)))
+    let found = said!(login_paths_is_not_valid);
+    Err(IssuerStartError::of_setting(Finding::fault("settings", found, said!(name_paths_that_wxmint_does_not))))
 }
 
 /// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some

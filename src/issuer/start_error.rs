@@ -4,10 +4,10 @@ use std::io;
 
 use wxmint_upstream::HttpClientError;
 
-use crate::findings::Finding;
+use crate::findings::{Finding, Said};
 
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n        "))]
+#[error("{}", Said::lines(.findings))]
 pub struct IssuerStartError {
     pub findings: Vec<Finding>,
     /// Whether a setting must be corrected, rather than the machine.

@@ -44,24 +44,11 @@ pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
 fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
     let (status, found) = match policy.split_once('-') {
-        Some(("allkeys", _)) => (
-            Status::Fault,
-            format!(
-                "Redis at {server} has maxmemory-policy {policy}, which may evict bindings, and they are nowhere else"
-            ),
-        ),
-        Some(("volatile", _)) => (
-            volatile,
-            format!(
-                "Redis at {server} has maxmemory-policy {policy}, which evicts session keys, limits, claimed codes and bind \
-                 tickets when memory is full"
-            ),
-        ),
-        _ => return Finding::ok("redis.eviction", format!("maxmemory-policy {policy} evicts nothing")),
+        Some(("allkeys", _)) => (Status::Fault, said!(redis_may_evict_bindings, server, policy)),
+        Some(("volatile", _)) => (volatile, said!(redis_may_evict_what_expires, server, policy)),
+        _ => return Finding::ok("redis.eviction", said!(maxmemory_policy_evicts_nothing, policy)),
     };
-    let advice =
-        "run: CONFIG SET maxmemory-policy noeviction, and set it in redis.conf or in the console of your cloud";
-    Finding { status, ..Finding::fault("redis.eviction", found, advice) }
+    Finding { status, ..Finding::fault("redis.eviction", found, said!(run_config_set_maxmemory_policy)) }
 }
 
 /// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk.
@@ -77,15 +64,10 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
     let name = "redis.persistence";
     match number("aof_enabled") == 1 {
         true => Finding::ok(name, "appendonly yes"),
-        false if !forgets => Finding::ok(name, "snapshots; appendonly yes would lose less in a crash"),
-        false => Finding::warning(
-            name,
-            format!(
-                "Redis at {server} writes nothing to disk: when it restarts, every binding is lost, and people get other \
-                 user ids"
-            ),
-            "run: CONFIG SET appendonly yes, and set it in redis.conf",
-        ),
+        false if !forgets => Finding::ok(name, said!(snapshots_appendonly_yes_would_lose)),
+        false => {
+            Finding::warning(name, said!(redis_writes_nothing_to_disk, server), said!(run_config_set_appendonly_yes))
+        }
     }
 }
 
@@ -94,15 +76,10 @@ fn age(server: &str, info: &str) -> Finding {
     let version = member(info, "redis_version").unwrap_or("unknown");
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) < (6, 2) => Finding::warning(
-            "redis.version",
-            format!(
-                "Redis at {server} says that it is version {version}: unless it knows XTRIM with MINID, as Redis 6.2 and \
-                 later and Valkey do, old revocations are never deleted"
-            ),
-            "use a later version",
-        ),
-        _ => Finding::ok("redis.version", format!("version {version}")),
+        (Some(major), Some(minor)) if (major, minor) < (6, 2) => {
+            Finding::warning("redis.version", said!(redis_is_old, server, version), said!(use_later_version))
+        }
+        _ => Finding::ok("redis.version", said!(redis_has_version, version)),
     }
 }
 

@@ -16,7 +16,7 @@ pub use self::{
     state::{lacks, own_clock},
 };
 use self::{fitness::worst, state::alone};
-use crate::findings::{Finding, Status};
+use crate::findings::{Finding, Said, Status};
 
 pub const REDIS_CHECKS: [&str; 8] = [
     "redis.reach",
@@ -76,7 +76,7 @@ pub async fn examine(link: &Link, clock: fn() -> DateTime<Utc>) -> Vec<Finding> 
 async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(Error { reason }) = link.access().try_out(&link.access().url()).await {
-        let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, "Redis is not reached"));
+        let others = REDIS_CHECKS[1..].iter().map(|name| Finding::unchecked(name, said!(redis_is_not_reached)));
         let cause = reason.cause;
         return ([unreachable(reason)].into_iter().chain(others).collect(), is_late(cause));
     }
@@ -91,7 +91,7 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     });
     let reached = link.all_primaries().await.map(|primaries| {
         let names: Vec<_> = primaries.iter().map(|(_, server)| server.name()).collect();
-        vec![Finding::ok("redis.reach", format!("each primary answers: {}", names.join(" ")))]
+        vec![Finding::ok("redis.reach", said!(each_primary_answers, names.join(" ")))]
     });
     let (mut found, mut error) = (Vec::new(), None);
     for part in [reached, latency, fitness, state, rights] {
@@ -102,10 +102,11 @@ async fn examine_once(link: &Link, now: DateTime<Utc>) -> (Vec<Finding>, bool) {
     }
     let mut found = worst(found);
     let missing = REDIS_CHECKS.iter().filter(|name| !found.iter().any(|finding| finding.name == **name));
-    let reason = error.unwrap_or_else(|| "Redis takes no writes".into());
-    let missing: Vec<_> = missing.map(|name| Finding::unchecked(name, &reason)).collect();
+    let because = error.as_ref().map_or_else(|| said!(redis_takes_no_writes), Said::of);
+    let missing: Vec<_> = missing.map(|name| Finding::unchecked(name, &because)).collect();
     found.extend(missing);
-    let was_late = is_late(reason.cause) || found.iter().any(|finding| finding.advice == cure(Cause::NoAnswer));
+    let hangs = cure(Cause::NoAnswer);
+    let was_late = error.is_some_and(|error| is_late(error.cause)) || found.iter().any(|one| one.advice == hangs);
     (found, was_late)
 }
 
@@ -171,18 +172,21 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     missing.sort();
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
-        (missing, _) if !missing.is_empty() => (
-            format!("the user {user} lacks rights that wxmint needs: {missing}"),
-            format!("run on each server: ACL SETUSER {user} {missing}, and keep it by ACL SAVE or in redis.conf"),
-        ),
-        (_, unknown) if !unknown.is_empty() => (
-            format!("it does not know commands that wxmint needs: {unknown}"),
-            "switch them on (rename-command in redis.conf), or use another product: docs/redis.md".into(),
-        ),
-        _ => return Finding::ok("redis.rights", format!("the user {user} may run what wxmint needs")),
+        (missing, _) if !missing.is_empty() => {
+            (said!(user_lacks_rights_that_wxmint_needs, user, missing), let_user(user, &missing))
+        }
+        (_, unknown) if !unknown.is_empty() => {
+            (said!(it_does_not_know_commands, unknown), said!(switch_them_on_or_use_another))
+        }
+        _ => return Finding::ok("redis.rights", said!(user_may_run_what_wxmint_needs, user)),
     };
     let status = if is_fault { Status::Fault } else { Status::Warning };
-    Finding { status, ..Finding::fault("redis.rights", format!("Redis at {server}: {found}"), advice) }
+    Finding { status, ..Finding::fault("redis.rights", said!(redis_at, server, found), advice) }
+}
+
+/// The advice about rights that a user lacks.
+pub fn let_user(user: &str, rights: &str) -> Said {
+    said!(run_on_each_server_acl_setuser, user, rights)
 }
 
 /// As ACL SETUSER names it.
@@ -195,59 +199,51 @@ fn right(words: &str) -> String {
 }
 
 fn latency(millis: f64, server: &str) -> Finding {
-    let found = format!("{millis:.1} ms from Redis at {server}");
+    let found = said!(redis_is_this_far, format_args!("{millis:.1}"), server);
     match millis > SLOW_MILLIS {
         true => Finding::warning(
             "redis.latency",
-            format!("{found}, of which a login waits for two"),
-            "run wxmint in the region and network of Redis; look at SLOWLOG GET there",
+            said!(of_which_login_waits_for_two, found),
+            said!(run_wxmint_in_region_and_network),
         ),
         false => Finding::ok("redis.latency", found),
     }
 }
 
 /// The advice about a fault of reaching Redis, where its words do not say it.
-fn cure(cause: Cause) -> &'static str {
+fn cure(cause: Cause) -> Said {
     match cause {
-        Cause::WantsPassword => "put the password into WXMINT_REDIS_URL: redis://:PASSWORD@HOST:PORT",
-        Cause::WrongPassword => {
-            "put the right user name and password into WXMINT_REDIS_URL (Sentinels with a password of their own: \
-             ?sentinel_password_file=PATH at its end)"
-        }
-        Cause::NoDatabase => "name another database at the end of WXMINT_REDIS_URL, or none",
-        Cause::NoTls => "write redis:// in WXMINT_REDIS_URL, or name the port of Redis that has TLS",
-        Cause::NoAnswerByTls => {
-            "look whether Redis hangs, or write redis:// in WXMINT_REDIS_URL if this port has no TLS"
-        }
-        Cause::Closed => "look whether Redis is starting, or write rediss:// in WXMINT_REDIS_URL if this port has TLS",
-        Cause::NoMaster => "write the name that `sentinel monitor` gives the master at the end of WXMINT_REDIS_URL",
-        Cause::NoPrimaryNamed => "see that WXMINT_REDIS_URL names Sentinels (port 26379 as a rule), not Redis itself",
-        Cause::NoCluster => "write redis:// instead of redis+cluster:// in WXMINT_REDIS_URL",
-        Cause::IsInCluster => "write redis+cluster:// instead of redis:// in WXMINT_REDIS_URL",
-        Cause::Loading => "wait until it has read its data",
-        Cause::TooFewReplicas => "start its replicas, or run: CONFIG SET min-replicas-to-write 0",
-        Cause::IsReplica => {
-            "name the primary in WXMINT_REDIS_URL, or, if that is lost, promote this server: REPLICAOF NO ONE"
-        }
-        Cause::MemoryFull => "give Redis more memory, also in redis.conf: CONFIG SET maxmemory SIZE",
-        Cause::DiskFails => "free the disk of Redis, then run: BGSAVE (its log says what failed)",
-        Cause::Expired => "give Redis a new certificate, or set the clock of this machine",
-        Cause::NoAddress => "correct the host in WXMINT_REDIS_URL, or have DNS know it",
-        Cause::NobodyListens => "start Redis there, or correct host and port in WXMINT_REDIS_URL",
-        Cause::NoAnswer => {
-            "look whether Redis hangs, and whether a firewall or network policy lets this machine reach it"
-        }
-        Cause::Other => "see that Redis runs, and that WXMINT_REDIS_URL names it: docs/redis.md",
+        Cause::WantsPassword => said!(put_password_into_redis_url_redis),
+        Cause::WrongPassword => said!(put_right_user_name_and_password),
+        Cause::NoDatabase => said!(name_another_database_at_end),
+        Cause::NoTls => said!(write_redis_in_redis_url_or_name),
+        Cause::NoAnswerByTls => said!(look_whether_redis_hangs_or_write),
+        Cause::Closed => said!(look_whether_redis_is_starting),
+        Cause::NoMaster => said!(write_name_that_sentinel_monitor_gives),
+        Cause::NoPrimaryNamed => said!(see_that_redis_url_names_sentinels_not),
+        Cause::NoCluster => said!(write_redis_instead_of_redis_cluster),
+        Cause::IsInCluster => said!(write_redis_cluster_instead_of_redis),
+        Cause::Loading => said!(wait_until_it_has_read_its),
+        Cause::TooFewReplicas => said!(start_its_replicas_or_run_config),
+        Cause::IsReplica => said!(name_primary_in_redis_url),
+        Cause::MemoryFull => said!(give_redis_more_memory_also),
+        Cause::DiskFails => said!(free_disk_of_redis_then_run),
+        Cause::Expired => said!(give_redis_new_certificate_or_set),
+        Cause::NoAddress => said!(correct_host_in_redis_url_or_have),
+        Cause::NobodyListens => said!(start_redis_there_or_correct_host),
+        Cause::NoAnswer => said!(look_whether_redis_hangs_and_whether),
+        Cause::Other => said!(see_that_redis_runs),
     }
 }
 
 fn unreachable(reason: Reason) -> Finding {
-    let advice = reason.cure.unwrap_or_else(|| cure(reason.cause).to_owned());
+    let advice = reason.cure.as_deref().map_or_else(|| cure(reason.cause), Said::from);
     Finding::fault("redis.reach", reason.found, advice)
 }
 
 fn refuses(server: &str, reason: Reason) -> Finding {
-    unreachable(reason.after(format_args!("Redis at {server} takes no writes: ")))
+    let Finding { name, found, advice, .. } = unreachable(reason);
+    Finding::fault(name, said!(redis_at_takes_no_writes, server, found), advice)
 }
 
 #[cfg(test)]

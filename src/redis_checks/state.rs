@@ -11,8 +11,8 @@ const PRIMARIES_APART: f64 = 1.0;
 /// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
 /// tokens would be dated later than verifiers accept, so nobody logs in.
 pub fn own_clock(ahead: f64) -> Finding {
-    let found =
-        Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), "the clock of Redis, which dates tokens");
+    let of_redis = said!(clock_of_redis_which_dates_tokens);
+    let found = Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), of_redis);
     if -ahead > CLOCKS_APART.as_seconds_f64() { Finding { status: Status::Fault, ..found } } else { found }
 }
 
@@ -20,47 +20,29 @@ pub fn own_clock(ahead: f64) -> Finding {
 pub fn lacks(state: &State) -> Vec<Finding> {
     let (mut found, wanted) = (Vec::new(), state.wanted);
     if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
+        let lost = CLUSTER_SLOTS - slots;
         found.push(Finding::fault(
             "redis.reach",
-            format!(
-                "{} of {CLUSTER_SLOTS} slots of the Cluster have no primary that answers: people whose keys lie there \
-                 cannot log in",
-                CLUSTER_SLOTS - slots
-            ),
-            "start the primaries of these slots, or promote their replicas",
+            said!(slots_have_no_primary, lost, CLUSTER_SLOTS),
+            said!(start_primaries_of_these_slots),
         ));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < wanted) {
-        let name = "redis.replicas";
         found.push(match state.are_required {
             true => Finding::fault(
-                name,
-                format!(
-                    "Redis at {primary} has {} online, and {wanted} must confirm: first logins, \
-                     logouts and unbindings get store_unavailable",
-                    count(*replicas as usize, "replica")
-                ),
-                format!("start its replicas, or set WXMINT_REDIS_CONFIRM={replicas} if that is meant"),
+                "redis.replicas",
+                said!(redis_has_too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted),
+                said!(start_its_replicas_or_set, replicas),
             ),
-            false => Finding::warning(
-                name,
-                format!(
-                    "Redis at {primary} has no replica that is online: if it is lost, so is what it takes from now on"
-                ),
-                "start its replica, or set WXMINT_REDIS_CONFIRM=0 if it has none on purpose",
-            ),
+            false => without_replica(primary),
         });
     }
     if state.clock_difference.is_some_and(|seconds| seconds > PRIMARIES_APART) {
-        found.push(Finding::warning(
-            "redis.clock",
-            "the clocks of the primaries of Redis are more than a second apart, and they date tokens and revocations",
-            "set them by NTP",
-        ));
+        found.push(Finding::warning("redis.clock", said!(clocks_of_primaries_of_redis_are), said!(set_them_by_ntp)));
     }
     let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
     if !found.iter().any(|finding| finding.name == "redis.replicas") {
-        found.push(Finding::ok("redis.replicas", format!("{online} online, and {wanted} needed for each primary")));
+        found.push(Finding::ok("redis.replicas", said!(online_and_needed_for_each_primary, online, wanted)));
     }
     found
 }
@@ -70,11 +52,15 @@ pub fn lacks(state: &State) -> Vec<Finding> {
 pub(super) fn alone(state: &State) -> Option<Finding> {
     let is_alone = state.wanted == 0 && !state.are_required;
     let (primary, _) = state.primaries.iter().find(|(_, replicas)| is_alone && *replicas == 0)?;
-    Some(Finding::warning(
+    Some(without_replica(primary))
+}
+
+fn without_replica(primary: &str) -> Finding {
+    Finding::warning(
         "redis.replicas",
-        format!("Redis at {primary} has no replica that is online: if it is lost, so is what it takes from now on"),
-        "start its replica, or set WXMINT_REDIS_CONFIRM=0 if it has none on purpose",
-    ))
+        said!(redis_has_no_replica, primary),
+        said!(start_its_replica_or_set_redis_confirm),
+    )
 }
 
 #[cfg(test)]

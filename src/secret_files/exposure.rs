@@ -10,6 +10,7 @@ use std::{
 use rustix::process::geteuid;
 
 use super::FileError;
+use crate::findings::Said;
 
 /// Rights to write of all but the owner.
 const WRITE: u32 = 0o022;
@@ -62,8 +63,9 @@ fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
 }
 
 /// The command that root has to run where this user cannot change the file.
-pub(super) fn cure_by_root(path: &Path) -> String {
-    format!("run as root: chown {} {path} && chmod 600 {path}", geteuid().as_raw(), path = path.display())
+pub(super) fn cure_by_root(path: &Path) -> Said {
+    let (user, path) = (geteuid().as_raw(), path.display());
+    said!(run_as_root_chown_chmod_600, user, path)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::findings::Said;
+
 pub use self::{
     exposure::exposed,
     watched::{Settled, WatchedFile},
@@ -32,20 +34,27 @@ impl FileError {
     /// Says what to do, if anything is certain to help. `make` is the command that makes the file if it is missing; its
     /// path follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or
     /// signed.
-    pub fn cure(&self, make: Option<&str>) -> Option<String> {
+    pub fn cure(&self, make: Option<&str>) -> Option<Said> {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                make.map(|make| format!("restore it from its backup, or make it with: {make} {}", path.display()))
+                make.map(|make| said!(restore_it_or_make_it, make, path.display()))
             }
-            Self::Exposed { path, is_ours: true, .. } => Some(format!("run: chmod 600 {}", path.display())),
+            Self::Exposed { path, is_ours: true, .. } => Some(said!(run_chmod_600, path.display())),
             Self::Exposed { path, .. } => Some(exposure::cure_by_root(path)),
             _ => None,
         }
     }
 
-    pub fn with_cure(&self, make: Option<&str>) -> String {
-        self.cure(make).map_or_else(|| self.to_string(), |cure| format!("{self}; {cure}"))
+    pub fn with_cure(&self, make: Option<&str>) -> Said {
+        [Some(self.into()), self.cure(make)].into_iter().flatten().collect()
     }
+}
+
+in_chinese! {
+    &FileError:
+        io @ FileError::Io { .. } => "{io}",
+        FileError::Exists(path) => "{} 已存在，没有覆盖" [path.display()],
+        FileError::Exposed { path, mode, .. } => "{} 可以被其他用户读取（权限 {mode:04o}）" [path.display()];
 }
 
 /// The commands that make such files; the path of the file follows.
@@ -59,10 +68,6 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let content = Zeroizing::new(fs::read(path).map_err(failed)?);
     exposed(path, 0o077).map_err(failed)?.map_or(Ok(content), Err)
 }
-
-/// The fault of a file of lines that has no end: its last line may be half of a longer one.
-pub const CUT: &str = "does not end with a line break, as if only half had been written: complete it, and end its last line with a \
-                       line break";
 
 /// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a
 /// lost secret cannot be made again.

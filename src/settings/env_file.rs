@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{fs::OFlags, process::geteuid};
 
-use crate::findings::Finding;
+use crate::findings::{Finding, Said};
 
 pub const NAME: &str = ".env";
 /// `wxmint init` writes this, with values of its own.
@@ -48,15 +48,15 @@ pub fn is_missing() -> bool {
 
 /// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs
 /// while the process has one thread, because another one could read the environment meanwhile.
-pub fn load() -> Result<(), Vec<String>> {
+pub fn load() -> Result<(), Vec<Said>> {
     let (text, file) = match read() {
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            let found = format!("{NAME} in the working directory is not used: {error}");
-            _ = NOTE.set(Finding::warning("settings", found, "chown it if it is yours"));
+            let found = said!(in_working_directory_is_not_used, NAME, error);
+            _ = NOTE.set(Finding::warning("settings", found, said!(chown_it_if_it_is_yours)));
             return Ok(());
         }
-        Err(error) => return Err(vec![format!("{NAME} {error}")]),
+        Err(error) => return Err(vec![format!("{NAME} {error}").into()]),
         Ok(None) => return Ok(()),
         Ok(Some(found)) => found,
     };
@@ -64,7 +64,7 @@ pub fn load() -> Result<(), Vec<String>> {
     exposure(&file, &pairs).into_iter().for_each(|note| _ = NOTE.set(note));
     let missing = pairs.iter().filter(|(name, _)| is_taken(name) && !is_decided(name));
     let missing: String = missing.map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
-    dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![format!("{NAME} cannot be read")])
+    dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![said!(file_cannot_be_read, NAME)])
 }
 
 /// `None` if there is no file. A file or link of another user's is not used: in `/tmp`, or in any folder of his, it
@@ -96,8 +96,13 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let has_secret = pairs.iter().any(|(name, value)| SECRETS.contains(&name.as_str()) && !value.is_empty());
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
-    let found = format!("others can read or change {NAME} (mode {mode:04o})");
-    is_open.then(|| Finding::warning("settings", found, "chmod 600 it"))
+    is_open.then(|| {
+        Finding::warning(
+            "settings",
+            said!(others_can_read_or_change, NAME, format_args!("{mode:04o}")),
+            said!(chmod_600),
+        )
+    })
 }
 
 fn is_taken(name: &str) -> bool {
@@ -120,19 +125,18 @@ fn is_decided(name: &str) -> bool {
 
 /// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
 /// of `$NAME`: a password would change.
-fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<String>> {
+fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Said>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         match pair(line) {
             Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
-                faults.push(format!("{NAME}, line {number}: sets {name} a second time"));
+                faults.push(said!(line_sets_it_a_second_time, NAME, number, name));
             }
             Some(pair) => pairs.push(pair),
             None if line.trim_start().starts_with('#') => {}
-            None if ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name)) => faults.push(format!(
-                "{NAME}, line {number}: is not NAME=value, or a quotation mark is not closed; a value with blanks, #, $, a \
-                 backslash or quotation marks stands in '…'"
-            )),
+            None if ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name)) => {
+                faults.push(said!(line_is_no_variable, NAME, number))
+            }
             None => {}
         }
     }
@@ -201,7 +205,9 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> String {
-        parse(text).map(|pairs| format!("{pairs:?}")).unwrap_or_else(|faults| faults.join("; "))
+        parse(text)
+            .map(|pairs| format!("{pairs:?}"))
+            .unwrap_or_else(|faults| faults.into_iter().collect::<Said>().into())
     }
 
     proptest! {
@@ -217,7 +223,7 @@ mod tests {
         #[test]
         fn no_text_is_too_much_and_no_fault_quotes_it(text in "(WXMINT_A|RUST_LOG|X|=|'|\"|\\\\|\\$|#| |\n|hunter2)*") {
             if let Err(faults) = parse(&text) {
-                prop_assert!(!faults.concat().contains("hunter2"));
+                prop_assert!(!faults.into_iter().collect::<Said>().contains("hunter2"));
             }
         }
     }

@@ -19,6 +19,7 @@ use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
 use crate::{
+    findings::Said,
     path_rules::Prefix,
     sites::is_secure,
     telemetry::{Audit, LogFormat},
@@ -88,27 +89,20 @@ pub struct IssuerUrl(String);
 impl IssuerUrl {
     /// https, or http on loopback; no query, fragment or user info; no slash at the end, because verifiers append
     /// `/.well-known/…`. The error says which of these is broken.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let url: Url = text.parse().map_err(|_| "is not a URL; it must begin with https:// and a host")?;
-        if !["https", "http"].contains(&url.scheme()) {
-            return Err("is not a URL that begins with https://");
-        }
-        if !is_secure(&url) {
-            return Err("is not an https URL; http is for loopback only (127.0.0.1, localhost)");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("has a user name or a password, which every token would show");
-        }
-        if text.contains(['?', '#']) {
-            return Err("has a query or a fragment, what follows `?` or `#`");
-        }
-        if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) {
-            return Err("has a blank or another character that nobody sees, perhaps at its end");
-        }
-        if text.ends_with('/') {
-            return Err("has a slash at its end, and verifiers compare it byte for byte");
-        }
-        Ok(Self(text.to_owned()))
+    pub fn parse(text: &str) -> Result<Self, Said> {
+        let no_url = |_| said!(is_not_url_it_must_begin);
+        let url: Url = text.parse().map_err(no_url)?;
+        Err(match () {
+            () if !["https", "http"].contains(&url.scheme()) => said!(is_not_url_that_begins),
+            () if !is_secure(&url) => said!(is_not_https_url_http),
+            () if !url.username().is_empty() || url.password().is_some() => said!(has_user_name_or_password),
+            () if text.contains(['?', '#']) => said!(has_query_or_fragment_what_follows),
+            () if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) => {
+                said!(has_blank_or_another_character)
+            }
+            () if text.ends_with('/') => said!(has_slash_at_its_end),
+            () => return Ok(Self(text.to_owned())),
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -128,13 +122,11 @@ impl fmt::Display for IssuerUrl {
 }
 
 /// All different, because an issuer that is named twice would have two sets of keys.
-pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, &'static str> {
+pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, Said> {
     let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
-    if are_different(&issuers) { Ok(issuers) } else { Err("has the same issuer twice") }
+    let twice = || said!(has_same_issuer_twice);
+    are_different(&issuers).then_some(issuers).ok_or_else(twice)
 }
-
-/// Why a URL without [`is_secure`] is refused.
-pub(super) const EXPOSED: &str = "is an http URL of another machine";
 
 /// https or http; no query, fragment or user info.
 pub(super) fn service_url(text: &str) -> Option<Url> {

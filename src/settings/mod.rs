@@ -23,7 +23,7 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
-use self::{forms::EXPOSED, variables::*};
+use self::variables::*;
 pub use self::{
     forms::{IssuerUrl, parse_duration},
     reader::{Fault, Faults, Reader},
@@ -130,7 +130,9 @@ fn names_or(names: Vec<String>, issuer: &IssuerUrl) -> Option<Vec<String>> {
 /// Passwords are sent to the account service.
 fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource> {
     match reader.read(&ACCOUNTS)? {
-        AccountsSource::Service(url) if !over_http && !is_secure(&url) => reader.fault(&ACCOUNTS, EXPOSED),
+        AccountsSource::Service(url) if !over_http && !is_secure(&url) => {
+            reader.fault(&ACCOUNTS, said!(is_http_url_of_another_machine))
+        }
         source => Some(source),
     }
 }
@@ -139,7 +141,7 @@ fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource>
 fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -> Option<bool> {
     match (reader.read(&ACCOUNTS_CHECK)?, accounts) {
         (true, Some(AccountsSource::Auto | AccountsSource::File(_))) => {
-            reader.fault(&ACCOUNTS_CHECK, "is true, but WXMINT_ACCOUNTS is no URL of an account service")
+            reader.fault(&ACCOUNTS_CHECK, said!(is_true_but_accounts_is_no_url))
         }
         (check, _) => Some(check),
     }
@@ -149,9 +151,7 @@ fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -
 fn read_apps(reader: &mut Reader, has_platform: bool) -> Option<AppsSource> {
     if let Some(folder) = reader.read(&APPS_DIR)? {
         return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
-            true => {
-                reader.fault(&APPS_DIR, "is set beside WXMINT_APPID or WXMINT_APP_SECRET; unset these, or this one")
-            }
+            true => reader.fault(&APPS_DIR, said!(is_set_beside_one_app)),
             false => Some(AppsSource::Folder(folder)),
         };
     }
@@ -166,8 +166,9 @@ fn read_apps(reader: &mut Reader, has_platform: bool) -> Option<AppsSource> {
 /// A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
 fn read_wechat_proxy(reader: &mut Reader, url: Option<&Url>) -> Option<Option<ProxyUrl>> {
     match reader.read(&WECHAT_PROXY)? {
-        Some(_) if url.is_some_and(|url| url.scheme() == "http") => reader
-            .fault(&WECHAT_PROXY, "is set, but WXMINT_WECHAT_URL is an http URL of this machine: unset one of them"),
+        Some(_) if url.is_some_and(|url| url.scheme() == "http") => {
+            reader.fault(&WECHAT_PROXY, said!(is_set_but_wechat_is_on_this_machine))
+        }
         proxy => Some(proxy),
     }
 }

@@ -2,14 +2,18 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
-use super::variable::{Variable, nearest_to_unknown};
+use super::{
+    env_file::explained_in_chinese,
+    variable::{Variable, nearest_to_unknown},
+};
+use crate::findings::Said;
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     pub variable: &'static str,
     /// `is not set`, `is not valid` and the like.
-    pub problem: String,
+    pub problem: Said,
     /// The right form, in words.
     pub wanted: &'static str,
     pub example: &'static str,
@@ -22,16 +26,32 @@ pub struct Faults(pub Vec<Fault>);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, problem, wanted, example, in_file } = self;
-        let subject = if *in_file { "_FILE names a file whose content" } else { "" };
-        write!(f, "{variable}{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
+        let Self { variable, problem, wanted, example, .. } = self;
+        let subject = self.subject();
+        if f.alternate() {
+            // With the English too, because people search for it.
+            let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
+            write!(f, "{subject:#} {problem:#}（{problem}）\n    格式：{wanted}\n    例如：{variable}={example}")
+        } else {
+            write!(f, "{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
+        }
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|fault| writeln!(f, "{fault}"))?;
-        write!(f, "Every variable is explained in .env.example, which `wxmint init` writes as .env.")
+        for fault in &self.0 {
+            fault.fmt(f)?;
+            f.write_str("\n")?;
+        }
+        said!(every_variable_is_explained_in_env).fmt(f)
+    }
+}
+
+impl Fault {
+    /// The variable, or its file.
+    pub fn subject(&self) -> Said {
+        if self.in_file { said!(content_of_file, self.variable) } else { self.variable.into() }
     }
 }
 
@@ -39,7 +59,6 @@ impl std::error::Error for Faults {}
 
 /// The Kubernetes manifests contain this where only the operator knows the value.
 const PLACEHOLDER: &str = "REPLACE-ME";
-const QUOTED: &str = "stands in quotation marks, which `docker --env-file` keeps: remove them";
 
 /// No value has such marks of its own at both ends.
 fn is_quoted(text: &str) -> bool {
@@ -71,20 +90,20 @@ impl Reader {
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
         let text = self.text(variable)?;
         if text.is_empty() && self.is_in_file(variable) {
-            return self.fault(variable, "is empty");
+            return self.fault(variable, said!(is_empty));
         }
         if text.contains(PLACEHOLDER) {
-            return self.fault(variable, "still holds its placeholder");
+            return self.fault(variable, said!(still_holds_its_placeholder));
         }
         if is_quoted(&text) {
-            return self.fault(variable, QUOTED);
+            return self.fault(variable, said!(stands_in_quotation_marks_which_docker));
         }
-        (variable.parse)(&text).or_else(|| self.fault(variable, "is not valid"))
+        (variable.parse)(&text).or_else(|| self.fault(variable, said!(is_not_valid)))
     }
 
     /// The value of a variable whose form says itself what is wrong.
-    pub(super) fn read_checked<T>(&mut self, variable: &Variable<Result<T, &'static str>>) -> Option<T> {
-        self.read(variable)?.map_or_else(|problem| self.fault(variable, problem), Some)
+    pub(super) fn read_checked<T, E: Into<Said>>(&mut self, variable: &Variable<Result<T, E>>) -> Option<T> {
+        self.read(variable)?.map_or_else(|problem| self.fault(variable, problem.into()), Some)
     }
 
     pub fn finish<T>(self, settings: Option<T>) -> Result<T, Faults> {
@@ -101,8 +120,8 @@ impl Reader {
     }
 
     /// `None`, to return in place of the value.
-    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: impl Into<String>) -> Option<U> {
-        let (problem, in_file) = (problem.into(), self.is_in_file(variable));
+    pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Said) -> Option<U> {
+        let in_file = self.is_in_file(variable);
         let (wanted, example) = (variable.form(), variable.entry().example);
         self.faults.push(Fault { variable: variable.name, problem, wanted, example, in_file });
         None
@@ -113,14 +132,12 @@ impl Reader {
     }
 
     /// `is not set`, and which variable was perhaps meant to be this one.
-    fn is_not_set<T>(&self, variable: &Variable<T>) -> String {
+    fn is_not_set<T>(&self, variable: &Variable<T>) -> Said {
         let file_variable = variable.entry().file_variable();
         let meant = |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
         match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {
-            Some((nearest, unknown)) => {
-                format!("is not set, but {unknown} is, which wxmint does not know: did you mean {nearest}?")
-            }
-            None => "is not set".into(),
+            Some((nearest, unknown)) => said!(is_not_set_but_misspelt, unknown, nearest),
+            None => said!(is_not_set),
         }
     }
 
@@ -131,12 +148,15 @@ impl Reader {
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {
         let name = variable.name;
         match (self.value(name), self.secret_file(variable)) {
-            (Some(_), Some(_)) => self.fault(variable, format!("and {name}_FILE are both set")),
+            (Some(_), Some(_)) => self.fault(variable, said!(and_file_are_both_set, name)),
             (Some(value), None) => Some(value.to_owned()),
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
-                Err(_) if is_quoted(path) => self.fault(variable, format!("cannot be read: the path {QUOTED}")),
-                Err(error) => self.fault(variable, format!("cannot be read: {error}")),
+                Err(_) if is_quoted(path) => {
+                    let quoted = said!(stands_in_quotation_marks_which_docker);
+                    self.fault(variable, said!(cannot_be_read_path, quoted))
+                }
+                Err(error) => self.fault(variable, said!(cannot_be_read, error)),
             },
             (None, None) => {
                 let default = variable.default().map(str::to_owned);

@@ -45,15 +45,14 @@ impl StoreSettings {
         let url = parse(&text).map_err(|problem| format!("the URL in {} {problem}", file.display()))?;
         match url {
             StoreUrl::Memory => Err(format!("{} names memory:, to which only a new start can change", file.display())),
-            StoreUrl::Redis(url) if !url.has_tls() && self.tls != TlsFiles::default() => {
-                Err(format!("the URL in {} {WITHOUT_TLS}", file.display()))
-            }
+            StoreUrl::Redis(url) if !url.has_tls() && self.tls != TlsFiles::default() => Err(format!(
+                "the URL in {} does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set",
+                file.display()
+            )),
             StoreUrl::Redis(url) => Ok(Some(url)),
         }
     }
 }
-
-const WITHOUT_TLS: &str = "does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set";
 
 /// Reads the text, or says why it is no URL of a store.
 pub(super) fn parse(text: &str) -> Result<StoreUrl, &'static str> {
@@ -74,12 +73,13 @@ fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
     let has_tls = url.is_none_or(|url| matches!(url, StoreUrl::Redis(url) if url.has_tls()));
-    let without_tls = "is set, but WXMINT_REDIS_URL does not begin with rediss: unset it, or use rediss";
+    let without_tls = said!(is_set_but_redis_url_does_not);
+    let lacks = |other: &str| said!(is_not_set_but_other_is, other);
     match (ca, certificate, key) {
         (Some(_), _, _) if !has_tls => reader.fault(&REDIS_CA_FILE, without_tls),
         (_, Some(_), _) if !has_tls => reader.fault(&REDIS_CERT_FILE, without_tls),
-        (_, Some(_), None) => reader.fault(&REDIS_KEY_FILE, "is not set, but WXMINT_REDIS_CERT_FILE is"),
-        (_, None, Some(_)) => reader.fault(&REDIS_CERT_FILE, "is not set, but WXMINT_REDIS_KEY_FILE is"),
+        (_, Some(_), None) => reader.fault(&REDIS_KEY_FILE, lacks("WXMINT_REDIS_CERT_FILE")),
+        (_, None, Some(_)) => reader.fault(&REDIS_CERT_FILE, lacks("WXMINT_REDIS_KEY_FILE")),
         (ca, certificate, key) => Some(TlsFiles { ca, client: certificate.zip(key) }),
     }
 }

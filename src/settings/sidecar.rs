@@ -8,14 +8,8 @@ use wxmint_verify::{
     peer::{Revocations, TrustedIssuer},
 };
 
-use super::{
-    Faults, IssuerUrl, Reader,
-    forms::{self, EXPOSED},
-    settings,
-    variable::Variable,
-    variables::*,
-};
-use crate::{path_rules::Rules, sites::is_secure, telemetry::LogFormat};
+use super::{Faults, IssuerUrl, Reader, forms, settings, variable::Variable, variables::*};
+use crate::{findings::Said, path_rules::Rules, sites::is_secure, telemetry::LogFormat};
 
 settings! {
     SidecarSettings, |reader| {
@@ -40,8 +34,7 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
-        let problem = format!("has {} of them, and WXMINT_ISSUER has {}", urls.len(), issuers.len());
-        return reader.fault(&JWKS_URL, problem);
+        return reader.fault(&JWKS_URL, differs(urls.len(), "WXMINT_ISSUER", issuers.len()));
     }
     let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
         let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
@@ -58,13 +51,14 @@ fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Opti
         [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
         urls if urls.len() == jwks_urls.len() => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
-        urls => {
-            let problem = format!("has {} of them, and WXMINT_JWKS_URL has {}", urls.len(), jwks_urls.len());
-            return reader.fault(&REVOCATIONS_URL, problem);
-        }
+        urls => return reader.fault(&REVOCATIONS_URL, differs(urls.len(), "WXMINT_JWKS_URL", jwks_urls.len())),
     };
     let with_settings = |feed| Revocations { max_age, when_stale, ..feed };
     Some(feeds.into_iter().map(|feed| feed.map(with_settings)).collect())
+}
+
+fn differs(number: usize, other: &str, of_other: usize) -> Said {
+    said!(differs_in_number, number, other, of_other)
 }
 
 /// Whoever answers in the issuer's place can sign tokens.
@@ -72,11 +66,11 @@ fn read_jwks_urls(reader: &mut Reader, over_http: bool) -> Option<Vec<Url>> {
     let urls = reader.read(&JWKS_URL.required())?;
     match over_http || urls.iter().all(is_secure) {
         true => Some(urls),
-        false => reader.fault(&JWKS_URL, EXPOSED),
+        false => reader.fault(&JWKS_URL, said!(is_http_url_of_another_machine)),
     }
 }
 
-fn issuers() -> Variable<Result<Vec<IssuerUrl>, &'static str>> {
+fn issuers() -> Variable<Result<Vec<IssuerUrl>, Said>> {
     let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
                 several separated by commas";
     ISSUER.taking(form, |text| Some(forms::issuers(text)))
@@ -116,7 +110,7 @@ mod tests {
         assert_eq!((settings.listen.port(), settings.admin_listen.port()), (8181, 9090));
         assert!(settings.rules == Rules::default() && settings.trusted[0].kept_in.is_none());
         let faults = SidecarSettings::from_vars([]).expect_err("nothing is set");
-        let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, fault.problem.as_str())).collect();
+        let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, &*fault.problem)).collect();
         let wanted = ["WXMINT_JWKS_URL", "WXMINT_ISSUER", "WXMINT_AUDIENCE"].map(|name| (name, "is not set"));
         assert_eq!(asked, wanted);
     }

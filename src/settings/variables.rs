@@ -19,6 +19,7 @@ use super::{
     variable::Variable,
 };
 use crate::{
+    findings::Said,
     path_rules::{PathSource, Prefix},
     telemetry::{Audit, LogFormat},
 };
@@ -43,7 +44,7 @@ macro_rules! variables {
 }
 
 variables! {
-    ISSUER: Result<IssuerUrl, &'static str> = |text| Some(IssuerUrl::parse(text));
+    ISSUER: Result<IssuerUrl, Said> = |text| Some(IssuerUrl::parse(text));
     AUDIENCE: Vec<String> = forms::audiences;
     APPID: AppId = forms::appid;
     APP_SECRET: AppSecret = parsed;

@@ -80,7 +80,7 @@ impl Hashing {
 }
 
 fn busy(reason: &str) -> AccountsError {
-    AccountsError { reason: reason.to_owned(), cure: "wait", retry_after: PAUSE }
+    AccountsError { reason: reason.into(), cure: "wait".into(), retry_after: PAUSE }
 }
 
 /// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C
@@ -132,7 +132,7 @@ mod tests {
         let waiting = ["alice", "bob"].map(|name| tokio::spawn(check(&hashing, name)));
         yield_now().await;
         let refused = check(&hashing, "alice").await.expect_err("no place");
-        assert_eq!((refused.reason.as_str(), refused.retry_after), ("too many passwords wait to be checked", PAUSE));
+        assert_eq!((&*refused.reason, refused.retry_after), ("too many passwords wait to be checked", PAUSE));
         drop(turn);
         let [alice, bob] = waiting;
         assert_eq!(alice.await.expect("no panic").expect("an answer").expect("alice").as_str(), "u-1");
@@ -145,7 +145,7 @@ mod tests {
         let hashing = Arc::new(Hashing { patience: Duration::ZERO, ..Hashing::on(1) });
         let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
         let refused = check(&hashing, "alice").await.expect_err("not its turn");
-        assert_eq!(refused.reason, "a password waited too long to be checked");
+        assert_eq!(&*refused.reason, "a password waited too long to be checked");
         drop(turn);
         yield_now().await;
         assert_eq!((hashing.turns.available_permits(), hashing.workspaces.lock().len()), (1, 0));

@@ -9,7 +9,10 @@ use super::{
     claims_column::{BYTE_ORDER_MARK, ClaimsColumn},
     hash::StoredHash,
 };
-use crate::{accounts::Username, secret_files::CUT};
+use crate::{
+    accounts::{InvalidCredential, Username},
+    findings::Said,
+};
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
@@ -28,9 +31,6 @@ pub struct User {
     pub claims: ClaimsColumn,
 }
 
-const FIELDS: &str = "must be a user name, a password's hash and a user id, with a tab or spaces between them, and perhaps \
-                      claims without spaces: roles=a,b;tenant=x";
-
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UsersFile {
     lines: Vec<Line>,
@@ -45,25 +45,23 @@ enum Line {
 
 impl UsersFile {
     /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
-    pub fn parse(content: &[u8]) -> Result<Self, String> {
+    pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.is_empty() {
             return Ok(Self::default());
         }
-        let content = content.strip_suffix(b"\n").ok_or(CUT)?;
+        let content = content.strip_suffix(b"\n").ok_or_else(|| said!(does_not_end_with_line_break))?;
         let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
         for (index, bytes) in content.split(|&byte| byte == b'\n').enumerate() {
             let number = index + 1;
-            let line = Line::parse(bytes).map_err(|fault| format!("line {number}: {fault}"))?;
+            let line = Line::parse(bytes).map_err(|fault| said!(on_line, number, fault))?;
             if let Line::User(User { name, id, claims, .. }) = &line {
                 if let Some(earlier) = named.insert(name.clone(), number) {
-                    return Err(format!("line {number}: repeats the user name of line {earlier}"));
+                    return Err(said!(line_repeats_user_name_of_line, number, earlier));
                 }
                 let (earlier, theirs) = claimed.entry(id.clone()).or_insert_with(|| (number, claims.claims().clone()));
                 // A token has the claims of one line, so two must not differ.
                 if theirs != claims.claims() {
-                    return Err(format!(
-                        "line {number}: has other claims than line {earlier}, which has the same user id"
-                    ));
+                    return Err(said!(line_has_other_claims_than_line, number, earlier));
                 }
             }
             lines.push(line);
@@ -124,8 +122,8 @@ impl UsersFile {
 }
 
 impl Line {
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    fn parse(bytes: &[u8]) -> Result<Self, Said> {
+        let text = str::from_utf8(bytes).map_err(|_| said!(is_not_utf_8))?;
         let text = text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
         if text.is_empty() || text.starts_with('#') {
             return Ok(Self::Remark(text.to_owned()));
@@ -149,20 +147,20 @@ impl Line {
 impl User {
     /// Parses the fields from the end, because only a name may contain spaces. The place of the hash tells whether the
     /// line has claims.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Said> {
         let (rest, last) = split_last(text)?;
         let (rest, middle) = split_last(rest)?;
         let (name, hash, id, claims) = match split_last(rest) {
             _ if is_hash(middle) => (rest, middle, last, ""),
             Ok((name, hash)) if is_hash(hash) => (name, hash, middle, last),
-            _ if rest.split_whitespace().any(is_hash) => return Err(FIELDS.into()),
+            _ if rest.split_whitespace().any(is_hash) => return Err(said!(must_be_user_name_password_hash)),
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
         Ok(Self {
-            name: name.parse().map_err(|fault| format!("the user name {fault}"))?,
+            name: name.parse().map_err(|fault: InvalidCredential| said!(user_name_is_wrong, Said::from(fault)))?,
             hash: StoredHash::parse(enabled.unwrap_or(hash))?,
-            id: foreign_id(id).map_err(|fault| format!("the user id {fault}"))?,
+            id: foreign_id(id).map_err(|fault| said!(user_id_is_wrong, Said::from(fault)))?,
             disabled: enabled.is_some(),
             claims: claims.parse()?,
         })
@@ -175,8 +173,8 @@ impl User {
 }
 
 /// The text before the last field, which is not empty, and the last field.
-fn split_last(text: &str) -> Result<(&str, &str), &'static str> {
-    text.trim_end().rsplit_once(char::is_whitespace).ok_or(FIELDS)
+fn split_last(text: &str) -> Result<(&str, &str), Said> {
+    text.trim_end().rsplit_once(char::is_whitespace).ok_or_else(|| said!(must_be_user_name_password_hash))
 }
 
 fn is_hash(field: &str) -> bool {
@@ -215,7 +213,11 @@ mod tests {
             format!("\u{feff}alice\t{HASH}\tu-1\r\nLi Lei\t{HASH}\tu-2\r\n"),
             format!("  alice \t {HASH}\t\tu-1  \n\tLi Lei   {HASH}   u-2\t\n"),
         ] {
-            assert_eq!(UsersFile::parse(text.trim_end().as_bytes()), Err(CUT.to_owned()), "half of an id is an id");
+            assert_eq!(
+                UsersFile::parse(text.trim_end().as_bytes()),
+                Err(said!(does_not_end_with_line_break)),
+                "half of an id is an id"
+            );
             assert_eq!(parse(&text).content().as_slice(), canonical.as_bytes(), "{text:?}");
         }
         for blank in ["", "\n", "\n\n"] {
@@ -275,7 +277,7 @@ mod tests {
             assert!(!said.contains("hunter2") && !said.contains("bob") && !said.contains("pGCD"), "{said}");
         }
         let not_text = [user.as_bytes(), b"\n\xff\n"].concat();
-        assert_eq!(UsersFile::parse(&not_text), Err("line 2: is not UTF-8".to_owned()));
+        assert_eq!(UsersFile::parse(&not_text), Err(said!(on_line, 2, said!(is_not_utf_8))));
     }
 
     #[test]

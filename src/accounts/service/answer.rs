@@ -6,7 +6,10 @@ use serde_json::{Map, Value, error::Category};
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
 use wxmint_keys::token::{InvalidClaims, unchecked_claims};
 
-use crate::accounts::{LoginCheck, Named};
+use crate::{
+    accounts::{LoginCheck, Named},
+    findings::Said,
+};
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
 /// repeat nothing of the response.
@@ -31,23 +34,26 @@ pub enum Unusable {
     NotMade,
 }
 
+in_chinese! {
+    &Unusable:
+        Unusable::Status(status) => "状态码 {status}",
+        Unusable::NotJson(length) => "{length} 字节，不是 JSON",
+        Unusable::Members => "JSON 的字段与 docs/accounts.openapi.yaml 不完全一致",
+        Unusable::UserId(why) => "user_id 不能用（{why}）",
+        Unusable::Contradiction => "只有 user_id 而没有 new_user，或者相反",
+        Unusable::Claims(what) => "声明有误（{what}）",
+        Unusable::NotMade => "没有用户，而它必须创建一个";
+}
+
 impl Unusable {
-    pub(crate) fn cure(self) -> &'static str {
+    pub(crate) fn cure(self) -> Said {
         match self {
-            Self::Status(300..=399) => {
-                "set WXMINT_ACCOUNTS to the final URL, because a password is never sent on to another URL"
-            }
-            Self::Status(404 | 405) => {
-                "set WXMINT_ACCOUNTS to the URL below which /password-checks, /users/by-phone, /users and, if \
-                 WXMINT_ACCOUNTS_CHECK=true, /login-checks lie"
-            }
-            Self::Status(401 | 403) => {
-                "have the service, and any gateway before it, take WXMINT_ISSUER's keys and its own URL as the audience, and \
-                 answer a wrong password with 200: docs/accounts.md"
-            }
-            Self::Status(429) => "raise the limit of the service for wxmint",
-            Self::Status(500..=599) => "look at the log of the service",
-            _ => "have the service answer as docs/accounts.openapi.yaml says",
+            Self::Status(300..=399) => said!(set_accounts_to_final_url_because),
+            Self::Status(404 | 405) => said!(set_accounts_to_url_below),
+            Self::Status(401 | 403) => said!(have_service_and_any_gateway_before),
+            Self::Status(429) => said!(raise_limit_of_service_for_wxmint),
+            Self::Status(500..=599) => said!(look_at_log_of_service),
+            _ => said!(have_service_answer_as_docs_accounts),
         }
     }
 }

@@ -15,15 +15,15 @@ const NAME: &str = "accounts";
 const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Finding {
-    let Some(issuer) = issuer else { return Finding::unchecked(NAME, "a file that the settings name cannot be used") };
+    let Some(issuer) = issuer else { return Finding::unchecked(NAME, super::unusable_file()) };
     match (&settings.accounts, issuer.users()) {
-        (AccountsSource::Auto, _) => Finding::ok(NAME, "auto: a first login makes a user"),
+        (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
         (AccountsSource::File(path), Some(0)) if !settings.auto_provision => Finding::warning(
             NAME,
-            format!("{} has no user, so that nobody new can log in", path.display()),
-            format!("run: wxmint users add NAME --users {}", path.display()),
+            said!(has_no_user_so_that_nobody, path.display()),
+            said!(run_wxmint_users_add_name_users, path.display()),
         ),
-        (AccountsSource::File(_), users) => Finding::ok(NAME, format!("{} user names", users.unwrap_or_default())),
+        (AccountsSource::File(_), users) => Finding::ok(NAME, said!(number_of_user_names, users.unwrap_or_default())),
         (AccountsSource::Service(_), _) => match issuer.accounts() {
             Ok(accounts) => {
                 ask(&*accounts, settings.accounts_check).await.map_or_else(|error| unanswered(&error), answered)
@@ -45,17 +45,15 @@ async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<User
 
 fn answered(user: Option<UserId>) -> Finding {
     match user {
-        None => Finding::ok(NAME, "the account service answers, and refuses a wrong password"),
-        Some(_) => Finding::fault(
-            NAME,
-            format!("the account service takes a random password for the user name {NOBODY}, which nobody has"),
-            "have it answer {\"user_id\":null} to a name or a password that is wrong: docs/accounts.md",
-        ),
+        None => Finding::ok(NAME, said!(account_service_answers_and_refuses)),
+        Some(_) => {
+            Finding::fault(NAME, said!(account_service_takes_random_password, NOBODY), said!(have_it_answer_to_name))
+        }
     }
 }
 
 fn unanswered(AccountsError { reason, cure, .. }: &AccountsError) -> Finding {
-    Finding::fault(NAME, format!("the account service gave no usable answer: {reason}"), *cure)
+    Finding::fault(NAME, said!(account_service_gave_no_usable_answer, reason), cure.clone())
 }
 
 #[cfg(test)]
@@ -76,7 +74,7 @@ mod tests {
             (Unusable::NotJson(3), "docs/accounts.openapi.yaml"),
             (Unusable::Contradiction, "docs/accounts.openapi.yaml"),
         ] {
-            let (reason, cure) = (unusable.to_string(), unusable.cure());
+            let (reason, cure) = ((&unusable).into(), unusable.cure());
             let found = unanswered(&AccountsError { reason, cure, retry_after: Duration::ZERO });
             assert!(found.status == Status::Fault && found.advice.contains(advice), "{found:?}");
         }

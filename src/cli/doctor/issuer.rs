@@ -9,13 +9,13 @@ use wxmint_store::Redis;
 use super::{
     Tells, accounts, faulty,
     published::{self, Web},
-    remarked, wechat,
+    remarked, unusable_file, wechat,
 };
 use crate::{
     apps::{AppsSource, IGNORED},
     cli::{environment::variables, remarks},
     clock::now,
-    findings::{Finding, count},
+    findings::{Finding, Said, count},
     issuer::{Issuer, IssuerStartError, door::Doors, open_redis},
     redis_checks::{self, REDIS_CHECKS},
     secret_files,
@@ -66,8 +66,8 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let redis_checked = async {
         tell(match &redis {
             Ok(Some(redis)) => redis_checks::examine(redis.link(), now).await,
-            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, "WXMINT_REDIS_URL=memory: needs no Redis")),
-            Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, "its TLS files cannot be used")),
+            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, said!(redis_url_memory_needs_no_redis))),
+            Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, said!(its_tls_files_cannot_be_used))),
         });
     };
     let web = async {
@@ -91,7 +91,7 @@ fn all(names: &[&'static str], find: impl Fn(&'static str) -> Finding) -> Vec<Fi
 fn spoilt(error: &IssuerStartError, doors: Doors) -> Vec<Finding> {
     let has = |name: &str| error.findings.iter().any(|finding| finding.name == name);
     let others = files(doors).into_iter().filter(|name| !has(name));
-    let others = others.map(|name| Finding::unchecked(name, "a file that the settings name cannot be used"));
+    let others = others.map(|name| Finding::unchecked(name, unusable_file()));
     error.findings.iter().cloned().chain(others).collect()
 }
 
@@ -101,17 +101,14 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     match trusted {
         [] if issuer.starts_with("https") => Finding::warning(
             name,
-            "WXMINT_TRUSTED_PROXIES=none, and WXMINT_ISSUER is https, so a proxy is in front: all phones count as one address",
-            "set WXMINT_TRUSTED_PROXIES to the proxy's addresses, unless it keeps the client's address at the TCP level",
+            said!(trusted_proxies_none_and_issuer),
+            said!(set_trusted_proxies_unless_at_tcp_level),
         ),
-        [] => Finding::ok(name, "none is trusted"),
-        trusted if trusted.iter().any(|network| network.prefix_len() == 0) => Finding::warning(
-            name,
-            "WXMINT_TRUSTED_PROXIES trusts every address: a client can write any address into X-Forwarded-For, and so \
-             escape its limit",
-            "set WXMINT_TRUSTED_PROXIES to the proxy's addresses",
-        ),
-        trusted => Finding::ok(name, format!("trusts {}", count(trusted.len(), "network"))),
+        [] => Finding::ok(name, said!(none_is_trusted)),
+        trusted if trusted.iter().any(|network| network.prefix_len() == 0) => {
+            Finding::warning(name, said!(trusted_proxies_trusts_every_address), said!(set_trusted_proxies))
+        }
+        trusted => Finding::ok(name, said!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
     }
 }
 
@@ -122,8 +119,11 @@ const OF_ALL: u32 = 0o006;
 fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     let warning = |(variable, path): (String, PathBuf)| {
         let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-        let found = format!("{variable}: {}", exposed);
-        Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
+        Some(Finding::warning(
+            "files",
+            said!("{}: {}", variable, Said::from(&exposed)),
+            exposed.cure(None).unwrap_or_default(),
+        ))
     };
     files.into_iter().filter_map(warning).collect()
 }
@@ -131,8 +131,8 @@ fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
 /// Finds what is unusual about the folder of apps.
 fn apps(source: &AppsSource) -> Vec<Finding> {
     let copies = source.copies_in_folder().into_iter().map(|path| {
-        let found = format!("WXMINT_APPS_DIR: {} {IGNORED}", path.display());
-        Finding::warning("files", found, "remove it, because it may hold an AppSecret")
+        let found = said!(copy_of_editor_is_ignored, path.display(), IGNORED);
+        Finding::warning("files", found, said!(remove_it_because_it_may_hold))
     });
     exposed_apps(source.files_in_folder()).into_iter().chain(copies).collect()
 }
@@ -141,23 +141,29 @@ fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
     let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
     let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
     let folder = exposed.first()?.parent()?.display();
-    let found = format!("WXMINT_APPS_DIR: everybody can read {} with an AppSecret", count(exposed.len(), "file"));
-    Some(Finding::warning("files", found, format!("run: chmod 600 {folder}/*")))
+    Some(Finding::warning(
+        "files",
+        said!(apps_dir_everybody_can_read, count(exposed.len(), ["file", "个文件"])),
+        said!(run_chmod_600_on_all, folder),
+    ))
 }
 
 /// Whether the file of audit events could be written. It is not made here.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
     if path.is_symlink() && !is_ours(path).unwrap_or_default() {
-        let found = format!("WXMINT_AUDIT: {}: {FOREIGN_LINK}", path.display());
-        return Some(Finding::fault("files", found, "put a file in place of the link"));
+        return Some(Finding::fault(
+            "files",
+            said!(audit_file_is_foreign_link, path.display(), FOREIGN_LINK),
+            said!(put_file_in_place_of_link),
+        ));
     }
     let place = if path.exists() { path } else { folder_of(path) };
     let writable = rustix::fs::access(place, rustix::fs::Access::WRITE_OK).err()?;
     Some(Finding::fault(
         "files",
         format!("WXMINT_AUDIT: {}: {writable}", place.display()),
-        format!("make {} if it is missing, and let the user of this process write it", place.display()),
+        said!(make_it_if_it_is_missing, place.display()),
     ))
 }
 
@@ -173,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let [target, link] = ["target", "link"].map(|name| folder.path().join(name));
         symlink(&target, &link).expect("a link");
-        let found = || audit(&Audit::File(link.clone())).map(|finding| finding.found).unwrap_or_default();
+        let found = || audit(&Audit::File(link.clone())).map(|finding| finding.found.to_string()).unwrap_or_default();
         assert_eq!(found(), "");
         // Only root can give files away.
         if lchown(&link, Some(65534), None).is_ok() {

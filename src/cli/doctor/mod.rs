@@ -29,7 +29,7 @@ use super::{
     remarks,
 };
 use crate::{
-    findings::{Doctor, Finding, Status},
+    findings::{Doctor, Finding, Said, Status},
     http::run_to_end,
     issuer::door::Doors,
     settings::{Fault, Faults, env_file},
@@ -68,10 +68,10 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
         .map_or_else(|| issuer::checks(public, doors), |DoctorCommand::Sidecar| sidecar::CHECKS.to_vec());
     let found = match (&args.of, loaded) {
         (Some(DoctorCommand::Sidecar), _) if public => {
-            return Err(Failure::usage("--public is for the issuer's doctor"));
+            return Err(Failure::usage(said!(public_is_for_issuer_doctor)));
         }
         (_, Err(faults)) => unusable(
-            faults.into_iter().map(|fault| Finding::fault("settings", fault, "mend the file")).collect(),
+            faults.into_iter().map(|fault| Finding::fault("settings", fault, said!(mend_file))).collect(),
             &names,
         ),
         (Some(DoctorCommand::Sidecar), Ok(())) => gather(&names, sidecar::examine),
@@ -121,12 +121,7 @@ fn line(finding: &Finding, names: &str, language: Language) -> String {
         Status::Warning => "warning",
         Status::Fault => "fault",
     };
-    let chinese = || {
-        let Finding { found, advice, .. } = finding.in_chinese();
-        if advice.is_empty() { found } else { format!("{found}；{advice}") }
-    };
-    let said = if language == Language::Zh { chinese() } else { finding.to_string() };
-    format!("{status:7}  {names:18}  {said}")
+    format!("{status:7}  {names:18}  {}", language.tell(finding))
 }
 
 /// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.
@@ -157,8 +152,7 @@ fn gather<F: Future<Output = ()>>(
 fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
     let place = |finding: &Finding| names.iter().position(|name| *name == finding.name);
     let missing = names.iter().filter(|name| !all.iter().any(|finding| finding.name == **name)).map(|name| {
-        let advice = "look whether a file system, DNS or the network hangs";
-        Finding::fault(name, format!("no answer within {} s", LONGEST.as_secs()), advice)
+        Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_whether_file_system_dns))
     });
     let mut all: Vec<_> = missing.collect::<Vec<_>>().into_iter().chain(all).collect();
     all.sort_by_key(place);
@@ -167,23 +161,25 @@ fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
 
 /// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
-    let fault = |Fault { variable, problem, wanted, example, in_file }: &Fault| {
-        let place =
-            if *in_file { format!("{variable}_FILE names a file whose content") } else { (*variable).to_owned() };
-        let advice = format!("set {variable} to {wanted}, for example {variable}={example}");
-        Finding::fault("settings", format!("{place} {problem}"), advice)
+    let fault = |fault: &Fault| {
+        let (Fault { variable, problem, wanted, example, .. }, subject) = (fault, fault.subject());
+        Finding::fault("settings", said!("{} {}", subject, problem), said!(set_variable_to, variable, wanted, example))
     };
     unusable(remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect(), names)
 }
 
 fn unusable(faults: Vec<Finding>, names: &[&'static str]) -> Vec<Finding> {
     let others = names.iter().filter(|name| **name != "settings");
-    let others = others.map(|name| Finding::unchecked(name, "the settings cannot be used"));
+    let others = others.map(|name| Finding::unchecked(name, said!(settings_cannot_be_used)));
     faults.into_iter().chain(others).collect()
 }
 
 fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
-    if remarks.is_empty() { vec![Finding::ok("settings", "complete")] } else { remarks }
+    if remarks.is_empty() { vec![Finding::ok("settings", said!(complete))] } else { remarks }
+}
+
+fn unusable_file() -> Said {
+    said!(file_that_settings_name_cannot_be)
 }
 
 #[cfg(test)]
@@ -202,7 +198,7 @@ mod tests {
                 "ok       keys                one",
             ]
         );
-        let late = Finding::fault("vault", "no answer within 13 s", "set both by NTP");
+        let late = Finding::fault("vault", said!(no_answer_within, 13), said!(set_both_by_ntp));
         assert_eq!(
             line(&late, late.name, Language::Zh),
             "fault    vault               13 秒内没有响应；两边都用 NTP 校时"

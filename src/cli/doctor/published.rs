@@ -8,33 +8,35 @@ use serde::Deserialize;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
-use crate::{clock::now, findings::Finding, issuer::Issuer, settings::IssuerUrl};
+use crate::{
+    clock::now,
+    findings::{Finding, Said},
+    issuer::Issuer,
+    settings::IssuerUrl,
+};
 
 const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";
 const METADATA: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-const ADVICE: &str = "let this machine reach the proxy, and let the proxy pass this path unchanged to the wxmint that has this \
-                      WXMINT_ISSUER and these WXMINT_KEYS";
-
 /// Fetches documents. An error says what was wrong.
-pub(super) struct Web(Result<Upstream, String>);
+pub(super) struct Web(Result<Upstream, Said>);
 
 impl Web {
     pub(super) fn new() -> Self {
         let client = Tls::from_system()
             .and_then(|tls| Upstream::new(&tls, Duration::from_secs(2), Duration::from_secs(5)))
             .map(|client| client.reading(MAX_PAGE));
-        Self(client.map_err(|error| error.to_string()))
+        Self(client.map_err(Said::of))
     }
 
     /// A document with status 200.
-    pub(super) async fn fetch(&self, url: Url) -> Result<Fetched, String> {
-        let client = self.0.as_ref().map_err(String::clone)?;
-        let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| error.to_string())?;
+    pub(super) async fn fetch(&self, url: Url) -> Result<Fetched, Said> {
+        let client = self.0.as_ref().map_err(Said::clone)?;
+        let fetched = client.fetch(Request::new(Method::GET, url)).await.map_err(|error| Said::from(&error))?;
         match fetched.status.as_u16() {
             200 => Ok(fetched),
-            status => Err(format!("the answer is {status}")),
+            status => Err(said!(answer_has_status, status)),
         }
     }
 }
@@ -54,42 +56,42 @@ pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>)
     };
     let judge = async |path| match look(path).await {
         Ok(()) => Finding::ok(NAME, format!("{url}{path}")),
-        Err(reason) => Finding::warning(NAME, format!("{url}{path}: {reason}"), ADVICE),
+        Err(reason) => {
+            Finding::warning(NAME, said!("{}{}: {}", url, path, reason), said!(let_this_machine_reach_proxy))
+        }
     };
     join_all([JWKS, METADATA[0], METADATA[1]].map(judge)).await
 }
 
-fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), String> {
+fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
     let keys = read_keys(body)?;
     match kid {
-        Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => {
-            Err(format!("the key that signs, {kid}, is not there"))
-        }
+        Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => Err(said!(key_that_signs_is_not_there, kid)),
         _ => Ok(()),
     }
 }
 
 /// A set with a usable key.
-pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, String> {
-    let keys = PublishedKeys::read(body).map_err(|error| error.to_string())?;
+pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
+    let keys = PublishedKeys::read(body).map_err(|error| Said::from(&error))?;
     match (keys.keys.is_empty(), keys.refused.first()) {
-        (true, Some(reason)) => Err(format!("no key of the set can be used: {reason}")),
-        (true, None) => Err("the set has no key".into()),
+        (true, Some(error)) => Err(said!(no_key_of_set_can_be, Said::from(error))),
+        (true, None) => Err(said!(set_has_no_key)),
         (false, _) => Ok(keys),
     }
 }
 
-fn right_metadata(body: &[u8], issuer: &str) -> Result<(), String> {
+fn right_metadata(body: &[u8], issuer: &str) -> Result<(), Said> {
     #[derive(Deserialize)]
     struct Metadata {
         issuer: String,
         jwks_uri: String,
     }
-    let found: Metadata = serde_json::from_slice(body).map_err(|_| "no metadata of an issuer".to_owned())?;
+    let found: Metadata = serde_json::from_slice(body).map_err(|_| said!(no_metadata_of_issuer))?;
     match (found.issuer == issuer, found.jwks_uri == format!("{issuer}{JWKS}")) {
         (true, true) => Ok(()),
-        (false, _) => Err("it names another issuer".into()),
-        (_, false) => Err("it names another place of the keys".into()),
+        (false, _) => Err(said!(it_names_another_issuer)),
+        (_, false) => Err(said!(it_names_another_place_of_keys)),
     }
 }
 

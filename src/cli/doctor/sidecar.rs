@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{environment::variables, remarks},
     clock::now,
-    findings::{Finding, count},
+    findings::{Finding, Said, count},
     settings::SidecarSettings,
 };
 
@@ -44,10 +44,8 @@ async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
             let page = web.fetch(feed.url.clone()).await.map(|fetched| fetched.body);
             revocations(issuer, feed, keys, page, now())
         }
-        (Some(_), Err(_)) => Finding::unchecked("revocations", format_args!("there are no keys of {issuer}")),
-        (None, _) => {
-            Finding::ok("revocations", format!("WXMINT_REVOCATIONS_URL=off: that of {issuer} is not followed"))
-        }
+        (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
+        (None, _) => Finding::ok("revocations", said!(revocations_url_off_that_of_is_not, issuer)),
     };
     vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", issuer, date, now())]
 }
@@ -59,20 +57,21 @@ fn place(url: &Url) -> String {
     url.into()
 }
 
-fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, String>) -> Finding {
+fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
     match keys {
         Ok(keys) if keys.refused.is_empty() => {
-            Finding::ok("jwks", format!("{} of {issuer}", count(keys.keys.len(), "key")))
+            let number = count(keys.keys.len(), ["key", "个公钥"]);
+            Finding::ok("jwks", said!(keys_of_issuer, number, issuer))
         }
         Ok(keys) => Finding::warning(
             "jwks",
-            format!("{} of the keys of {issuer} cannot be used: {}", keys.refused.len(), keys.refused[0]),
-            "tokens that they sign are refused: have the issuer publish keys of ES256, EdDSA, Ed25519 or RS256",
+            said!(some_keys_cannot_be_used, keys.refused.len(), issuer, Said::from(&keys.refused[0])),
+            said!(tokens_that_they_sign_are_refused),
         ),
         Err(reason) => Finding::fault(
             "jwks",
-            format!("no keys of {issuer} at {}: {reason}", place(url)),
-            "correct WXMINT_JWKS_URL, and let this machine reach it: DNS, network policy, certificate; or start the issuer",
+            said!(no_keys_of_issuer, issuer, place(url), reason),
+            said!(correct_jwks_url_and_let_this_machine),
         ),
     }
 }
@@ -81,25 +80,25 @@ fn revocations(
     issuer: &str,
     feed: &Revocations,
     keys: &PublishedKeys,
-    page: Result<Vec<u8>, String>,
+    page: Result<Vec<u8>, Said>,
     now: DateTime<Utc>,
 ) -> Finding {
-    let text = page.and_then(|page| String::from_utf8(page).map_err(|_| "no page of a feed".into()));
+    let text = page.and_then(|page| String::from_utf8(page).map_err(|_| said!(no_page_of_feed)));
     let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(|error| refused(&error)));
     let Err(reason) = accepted else {
-        return Finding::ok("revocations", format!("the feed of {issuer} is signed by its keys"));
+        return Finding::ok("revocations", said!(feed_is_signed, issuer));
     };
-    let advice =
-        "correct WXMINT_REVOCATIONS_URL, and let the proxy pass /revocations to the issuer; `off` follows none";
-    let found = format!("the feed of {issuer} cannot be read at {}: {reason}", place(&feed.url));
+    let advice = said!(correct_revocations_url_and_let_proxy);
+    let found = said!(feed_cannot_be_read, issuer, place(&feed.url), reason);
     match feed.when_stale {
         WhenStale::Open => {
-            Finding::warning("revocations", format!("{found}: revoked tokens are accepted until they expire"), advice)
+            Finding::warning("revocations", said!(revoked_tokens_are_accepted_until_they, found), advice)
         }
-        WhenStale::Closed => Finding::fault("revocations", format!("{found}: all tokens are refused"), advice),
+        WhenStale::Closed => Finding::fault("revocations", said!(all_tokens_are_refused, found), advice),
     }
 }
 
-fn refused(error: &PageRefused) -> String {
-    format!("the page is refused ({}): {error}", error.reason())
+fn refused(error: &PageRefused) -> Said {
+    let (reason, error) = (error.reason(), Said::from(error));
+    said!(page_is_refused, reason, error)
 }

@@ -1,6 +1,6 @@
 //! Whether WeChat answers, takes the credentials of each app, and has the same time.
 
-use std::net::IpAddr;
+use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
@@ -10,7 +10,7 @@ use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 use crate::{
     apps::{self, CurrentApps},
     clock::now,
-    findings::Finding,
+    findings::{Finding, Said},
     settings::Settings,
     telemetry::Metrics,
 };
@@ -19,8 +19,6 @@ pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wec
 
 /// In seconds; half of what verifiers allow.
 const FAR: f64 = 30.0;
-const NO_ANSWER: &str =
-    "run the doctor again; if this stays, see that WXMINT_WECHAT_URL names WeChat, and that no proxy answers instead";
 /// How many apps are asked for at a time; the client allows 64.
 const AT_A_TIME: usize = 50;
 
@@ -36,11 +34,12 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let ask = async |app: &&App| credentials(app, taken(&wechat, app).await);
     let tokens = stream::iter(&apps).map(ask).buffered(AT_A_TIME).collect::<Vec<_>>();
     let (date, mut found) = join(wechat.date(), tokens).await;
-    let clock = clock("wechat.clock", "WeChat", date.as_ref().ok().copied().flatten(), now());
+    let clock = clock("wechat.clock", said!(wechat), date.as_ref().ok().copied().flatten(), now());
     if found.is_empty() && settings.platform_file.is_some() {
-        found.push(Finding::ok("wechat.credentials", "only the platform's merchants log in, and they have none here"));
+        let none = said!(only_platform_merchants_log);
+        found.push(Finding::ok("wechat.credentials", none));
     } else if found.is_empty() {
-        found.push(Finding::unchecked("wechat.credentials", "no AppSecret can be read"));
+        found.push(Finding::unchecked("wechat.credentials", said!(no_appsecret_can_be_read)));
     }
     found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
     found
@@ -61,31 +60,31 @@ async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
 
 fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
     let name = "wechat.reach";
-    match (date, proxy) {
-        (Ok(_), None) => Finding::ok(name, format!("{host} answers")),
-        (Ok(_), Some(proxy)) => Finding::ok(name, format!("{host} answers through the proxy {proxy}")),
-        (Err(error), None) => Finding::fault(
-            name,
-            format!("{host}: {error}"),
-            "let this machine reach it: look at DNS, the way out on 443, a firewall or network policy, and \
-             WXMINT_WECHAT_URL; if the way out is an HTTP proxy, set WXMINT_WECHAT_PROXY",
-        ),
-        (Err(error), Some(proxy)) => Finding::fault(
-            name,
-            format!("{host}: {error}"),
-            format!(
-                "see that {proxy} is the proxy, that WXMINT_WECHAT_PROXY has the user name and the password that it wants, \
-                 and that it lets this machine reach {host}"
-            ),
-        ),
-    }
+    let error = match (date, proxy) {
+        (Ok(_), None) => return Finding::ok(name, said!(host_answers, host)),
+        (Ok(_), Some(proxy)) => return Finding::ok(name, said!(host_answers_through_proxy, host, proxy)),
+        (Err(error), _) => Said::from(error),
+    };
+    let advice = match proxy {
+        None => said!(let_this_machine_reach_it_look),
+        Some(proxy) => said!(see_that_it_is_the_proxy, proxy, host),
+    };
+    Finding::fault(name, said!("{}: {}", host, error), advice)
 }
 
 /// How far another clock is from this machine's.
-pub(super) fn clock(name: &'static str, whose: &str, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
+pub(super) fn clock(
+    name: &'static str,
+    whose: impl Display,
+    date: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Finding {
     match date {
-        Some(date) => Finding::clock(name, (now - date).as_seconds_f64(), FAR, format_args!("that of {whose}")),
-        None => Finding::unchecked(name, format_args!("{whose} does not say its time")),
+        Some(date) => {
+            let other = said!(clock_of, whose);
+            Finding::clock(name, (now - date).as_seconds_f64(), FAR, other)
+        }
+        None => Finding::unchecked(name, said!(does_not_say_its_time, whose)),
     }
 }
 
@@ -103,18 +102,17 @@ fn console(kind: AppKind) -> &'static str {
 }
 
 /// The advice about an errcode for which WeChat refuses logins too.
-fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<String> {
+fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
     let console = console(kind);
     Some(match errcode {
-        40013 => format!("put the AppID that {console} shows into WXMINT_APPID, or the name of the app's file"),
-        40001 | 40125 => {
-            "put its AppSecret into WXMINT_APP_SECRET, or the app's file (WeChat shows it only when it is reset)".into()
-        }
+        40013 => said!(put_appid_that_shows_into_appid, console),
+        40001 | 40125 => said!(put_its_appsecret_into_app_secret),
         40164 => {
-            let address = address_in(errmsg).unwrap_or("the address of this machine");
-            format!("put {address} on the IP whitelist of the app at {console}")
+            let own = || said!(address_of_this_machine);
+            let address = address_in(errmsg).map_or_else(own, Said::from);
+            said!(put_on_whitelist_of_app, address, console)
         }
-        40243 => format!("unfreeze the AppSecret at {console}"),
+        40243 => said!(unfreeze_appsecret, console),
         _ => return None,
     })
 }
@@ -122,20 +120,16 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<String> {
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
     let error = match outcome {
-        Ok(()) => return Finding::ok(name, format!("{app}: WeChat takes AppID and AppSecret")),
+        Ok(()) => return Finding::ok(name, said!(wechat_takes_appid_and_appsecret, app)),
         Err(error) => error,
     };
-    let found = format!("{app}: {error}");
+    let found = said!("{}: {}", app, Said::from(&error));
     match &error {
         CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
-            None => Finding::warning(
-                name,
-                found,
-                "look the errcode up in WeChat's documentation of getStableAccessToken, or of the login by OAuth2",
-            ),
+            None => Finding::warning(name, found, said!(look_errcode_up_in_wechat)),
         },
-        _ => Finding::warning(name, format!("not checked: {found}"), NO_ANSWER),
+        _ => Finding::warning(name, said!(not_checked, found), said!(run_doctor_again_if_this_stays)),
     }
 }
 

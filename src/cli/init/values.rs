@@ -96,11 +96,11 @@ pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Fail
         let mut questions = ASKED.into_iter().zip(language.pick(QUESTIONS));
         let asked = questions.find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
-            let faults = language.faults(&faults);
+            let faults = language.tell(&faults);
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{}", language.pick(HOW))));
         };
         if values.contains_key(name) {
-            say(language.fault(fault));
+            say(language.tell(fault));
         }
         let typed = if name == SECRET { ask_hidden(question) } else { ask(question).map(Zeroizing::new) };
         let typed = typed.map_err(|error| Failure::unfinished(format_args!("{error}; {nothing}")))?;

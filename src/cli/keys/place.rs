@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::cluster::Remote;
 use super::{Failure, object_name::ObjectName, variables};
 use crate::{
+    findings::Said,
     secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
     settings::{read_one, variables::KEYS},
 };
@@ -81,9 +82,7 @@ impl KeysPlace {
         checked(keys)?;
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
-                FileError::Exists(_) => {
-                    Failure::usage(format_args!("{error}; to change its keys, run: wxmint keys rotate"))
-                }
+                FileError::Exists(_) => Failure::usage(said!(to_change_its_keys_run_wxmint, Said::from(&error))),
                 error => unusable(error),
             }),
             #[cfg(feature = "kubernetes")]

@@ -15,9 +15,9 @@ pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 /// A warning if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
     let seconds = lead.num_seconds();
-    let found =
-        format!("with a lead of {seconds} s, verifiers that fetch keys less often refuse new tokens for a while");
-    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES).then(|| Finding::warning("settings", found, "see docs/keys.md"))
+    let found = said!(with_lead_of_verifiers_that_fetch, seconds);
+    (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES)
+        .then(|| Finding::warning("settings", found, said!(see_docs_keys_md)))
 }
 
 pub(super) fn run(place: &KeysPlace, policy: &PolicyArgs, at_once: bool, dry_run: bool) -> Result<(), Failure> {

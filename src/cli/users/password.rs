@@ -5,7 +5,10 @@ use std::io::{self, BufRead, IsTerminal};
 use zeroize::Zeroizing;
 
 use super::{Failure, ask_hidden};
-use crate::accounts::{InvalidCredential, Password, Username};
+use crate::{
+    accounts::{InvalidCredential, Password, Username},
+    findings::Said,
+};
 
 /// The longest password in bytes, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
@@ -24,7 +27,7 @@ pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
 }
 
 fn unfit(error: InvalidCredential) -> Failure {
-    Failure::usage(format_args!("the password {error}"))
+    Failure::usage(said!(password_is_wrong, Said::from(error)))
 }
 
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
@@ -71,7 +74,7 @@ mod tests {
         let longest = "密".repeat(Password::MAX_CHARS);
         assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
         let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
-        assert_eq!(endless, Failure::usage("the password must be at most 1024 characters"));
+        assert_eq!(endless, unfit(InvalidCredential::TooLong(1024)));
         let not_text = first_line(&b"\xff\n"[..]).expect_err("not UTF-8");
         assert_eq!(not_text, Failure::usage("the password must be UTF-8"));
     }

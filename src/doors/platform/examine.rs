@@ -6,8 +6,9 @@ use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
 use crate::{
     cli::doctor::wechat::address_in,
     clock::now,
-    findings::{Finding, count},
+    findings::{Finding, Said, count},
     issuer::Issuer,
+    redis_checks::let_user,
 };
 
 /// How many AppIDs a finding names.
@@ -17,9 +18,8 @@ pub(super) const CHECK: &str = "wechat.platform";
 
 /// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
 pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
-    let Some(redis) = redis else { return Finding::unchecked(CHECK, "Redis keeps the ticket") };
-    let start_push = "see that the platform's console has the address /wechat/platform/ and the platform's AppID, behind this \
-                      issuer's URL, then run: wxmint platform start-push";
+    let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(redis_keeps_ticket)) };
+    let start_push = said!(see_that_platform_console_has_address);
     let known = match redis.entries(&platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
@@ -28,27 +28,19 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     issuer.apps.from_elsewhere_are(known.apps());
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
+    let came = match age {
+        Some(age) => said!(last_ticket_came_minutes_ago, age),
+        None => said!(no_ticket_has_come),
+    };
     if let Some(refusal) = &known.refusal {
-        let found = match age {
-            Some(age) => {
-                format!("the last ticket came {age} minutes ago, and WeChat gives the platform no token: {refusal}")
-            }
-            None => format!("no ticket has come, and WeChat gives the platform no token: {refusal}"),
-        };
-        return Finding::fault(CHECK, found, cure(refusal));
+        return Finding::fault(CHECK, said!(and_wechat_gives_platform_no_token, came, refusal), cure(refusal));
     }
     match age {
-        None => Finding::fault(CHECK, "no ticket has come, so that no merchant can log in", start_push),
-        Some(age) if age > 30 => Finding::warning(
-            CHECK,
-            format!("the last ticket came {age} minutes ago; WeChat sends one every ten"),
-            start_push,
-        ),
-        Some(age) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
-            Finding::ok(
-                CHECK,
-                format!("the last ticket came {age} minutes ago; it acts for {}", count(in_use, "merchant")),
-            )
+        None => Finding::fault(CHECK, said!(so_that_no_merchant_can_log, came), start_push),
+        Some(age) if age > 30 => Finding::warning(CHECK, said!(wechat_sends_one_every_ten, came), start_push),
+        Some(_) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
+            let merchants = count(in_use, ["merchant", "个商家"]);
+            Finding::ok(CHECK, said!(acts_for_merchants, came, merchants))
         }),
     }
 }
@@ -57,13 +49,10 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 async fn rights(redis: &Redis) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
     let user = redis.link().access().url().user().unwrap_or("default").to_owned();
-    refused.to_string().contains("NOPERM").then(|| {
-        Finding::warning(
-            CHECK,
-            "the Redis user may not look for the people of a merchant that leaves, so that their tokens stay valid",
-            format!("run on each server: ACL SETUSER {user} +scan +dbsize, and keep it by ACL SAVE or in redis.conf"),
-        )
-    })
+    refused
+        .to_string()
+        .contains("NOPERM")
+        .then(|| Finding::warning(CHECK, said!(redis_user_may_not_look), let_user(&user, "+scan +dbsize")))
 }
 
 /// The merchants for which WeChat refuses calls until something changes.
@@ -74,32 +63,28 @@ fn troubled(known: &Known) -> Option<Finding> {
         merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()
     };
     let told = |apps: &[&str]| match apps {
-        [few @ .., _] if few.len() >= MOST_NAMED => format!("{} and others", few[..MOST_NAMED].join(", ")),
-        apps => apps.join(", "),
+        [few @ .., _] if few.len() >= MOST_NAMED => said!(and_others, few[..MOST_NAMED].join(", ")),
+        apps => apps.join(", ").into(),
     };
     let (stale, unpermitted) = (of(61023), of(61007));
     if !stale.is_empty() {
-        let found = format!("errcode 61023, a refresh token that is stale, for {}", told(&stale));
-        return Some(Finding::warning(
-            CHECK,
-            found,
-            "wait for WeChat's list, which is asked now; if it stays, have the merchant authorise the platform once more",
-        ));
+        let found = said!(errcode_61023_refresh_token, told(&stale));
+        return Some(Finding::warning(CHECK, found, said!(wait_for_wechat_list)));
     }
-    let found = || format!("errcode 61007, a permission that the merchant has not given, for {}", told(&unpermitted));
-    let advice = "have the merchant give the permission on WeChat's authorisation page";
-    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found(), advice))
+    let found = said!(errcode_61007_permission_that_merchant, told(&unpermitted));
+    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(have_merchant_give_permission_on)))
 }
 
 /// The advice about the answer that the service last got when it asked for the platform's token.
-fn cure(refusal: &Refusal) -> String {
+fn cure(refusal: &Refusal) -> Said {
     match refusal.errcode {
         61004 => {
-            let address = address_in(&refusal.errmsg).unwrap_or("the address of wxmint");
-            format!("put {address} on the platform's IP whitelist (白名单IP地址列表) in its console")
+            let own = || said!(address_of_wxmint);
+            let address = address_in(&refusal.errmsg).map_or_else(own, Said::from);
+            said!(put_on_whitelist_of_platform, address)
         }
-        61005 | 61006 => "run: wxmint platform start-push".into(),
-        45009 => "see that nothing else fetches tokens for this platform".into(),
-        _ => "put component_appid and component_appsecret of the platform's console into the file of WXMINT_PLATFORM_FILE".into(),
+        61005 | 61006 => said!(run_wxmint_platform_start_push),
+        45009 => said!(see_that_nothing_else_fetches_tokens),
+        _ => said!(put_component_appid),
     }
 }

@@ -1,6 +1,6 @@
 //! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
 
-use std::{collections::BTreeMap, fmt::Display, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::AppId;
 
 use crate::{
+    findings::Said,
     json_places::{
         Step::{Element, Member},
         line_of,
@@ -63,8 +64,8 @@ pub(super) struct Clients(BTreeMap<AppId, Client>);
 impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
     /// and the mistake.
-    pub(super) fn parse(content: &[u8], longest: Duration) -> Result<Self, String> {
-        let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+    pub(super) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
+        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
         for (number, form) in file.clients.iter().enumerate() {
@@ -72,13 +73,16 @@ impl Clients {
                 let of_client = [Member("clients"), Element(number), Member(member)];
                 line_of(text, &of_client.into_iter().chain(element.map(Element)).collect::<Vec<_>>())
             };
-            let at_its_line = |mistake: Mistake| format!("line {}: {}", line(&mistake), mistake.of(&form.client_id));
+            let at_its_line = |mistake: Mistake| {
+                let (line, mistake) = (line(&mistake), mistake.of(&form.client_id));
+                said!(on_line, line, mistake)
+            };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(at_its_line(Mistake::of_member("token_ttl", TOO_LONG)));
+                return Err(at_its_line(Mistake::of_member("token_ttl", said!(is_longer_than_token_ttl))));
             }
             if clients.insert(client.id.clone(), client).is_some() {
-                return Err(at_its_line(Mistake::of_member("client_id", TWICE)));
+                return Err(at_its_line(Mistake::of_member("client_id", said!(is_that_of_earlier_client))));
             }
         }
         Ok(Self(clients))
@@ -141,51 +145,58 @@ struct Mistake {
     member: &'static str,
     /// The number of the element in a list.
     element: Option<usize>,
-    wrong: String,
+    wrong: Said,
 }
 
 impl Mistake {
-    fn of_member(member: &'static str, wrong: impl Display) -> Self {
-        Self { member, element: None, wrong: wrong.to_string() }
+    fn of_member(member: &'static str, wrong: impl Into<Said>) -> Self {
+        Self { member, element: None, wrong: wrong.into() }
     }
 
-    fn of(self, client_id: &str) -> String {
-        format!("client {client_id}: `{}` {}", self.member, self.wrong)
+    fn of(self, client_id: &str) -> Said {
+        let Self { member, wrong, .. } = self;
+        said!(member_of_client, client_id, member, wrong)
     }
 }
 
 const ENV_VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 
 impl Form {
-    pub(super) fn client(&self) -> Result<Client, String> {
+    pub(super) fn client(&self) -> Result<Client, Said> {
         self.checked().map_err(|mistake| mistake.of(&self.client_id))
     }
 
     fn checked(&self) -> Result<Client, Mistake> {
         let of = |member, wrong| move || Mistake::of_member(member, wrong);
-        let in_list = |member, element, wrong: &str| Mistake { member, element: Some(element), wrong: wrong.into() };
+        let in_list = |member, element, wrong: Said| Mistake { member, element: Some(element), wrong };
         let id: AppId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
         if id.is_usual() {
-            return Err(Mistake::of_member("client_id", AN_APPID));
+            return Err(Mistake::of_member("client_id", said!(has_form_of_appid_choose_another)));
         }
         if self.secret_sha256.is_some() && !self.origins.is_empty() {
-            return Err(Mistake::of_member("origins", OF_PAGES));
+            return Err(Mistake::of_member("origins", said!(are_for_page_and_client)));
         }
         if let Some(empty) = self.audience.iter().position(String::is_empty) {
-            return Err(in_list("audience", empty, "has an empty name"));
+            return Err(in_list("audience", empty, said!(has_empty_name)));
         }
         let env_version = self.env_version.as_deref().unwrap_or("release");
         let env_version = ENV_VERSIONS.into_iter().find(|known| *known == env_version);
-        let origin = |(number, text): (usize, &String)| site(text).ok_or_else(|| in_list("origins", number, ORIGIN));
-        let page = |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", PAGE));
-        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", HASH));
-        let life = |text: &String| life(text).ok_or_else(of("token_ttl", TTL));
+        let origin = |(number, text): (usize, &String)| {
+            site(text).ok_or_else(|| in_list("origins", number, said!(must_be_https_origins_without_path)))
+        };
+        let page =
+            |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(must_be_path_of_page)));
+        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha_256_of_secret_64)));
+        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_one_number_and_one)));
         Ok(Client {
             id,
-            name: Some(self.name.trim()).filter(|name| is_name(name)).ok_or_else(of("name", NAME))?.to_owned(),
+            name: Some(self.name.trim())
+                .filter(|name| is_name(name))
+                .ok_or_else(of("name", said!(must_be_1_to_64_characters)))?
+                .to_owned(),
             app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
             page: self.page.as_ref().map(page).transpose()?,
-            env_version: env_version.ok_or_else(of("env_version", ENV_VERSION))?,
+            env_version: env_version.ok_or_else(of("env_version", said!(must_be_release_trial_or_develop)))?,
             secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
             origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
@@ -194,18 +205,6 @@ impl Form {
         })
     }
 }
-
-const AN_APPID: &str = "has the form of an AppID: choose another name";
-const TWICE: &str = "is that of an earlier client";
-const NAME: &str = "must be 1 to 64 characters, which the phone shows";
-const PAGE: &str =
-    "must be the path of a page of the mini program, such as pages/scan/index: no slash in front, no query";
-const ENV_VERSION: &str = "must be release, trial or develop";
-const HASH: &str = "must be the SHA-256 of the secret: 64 hexadecimal digits";
-const OF_PAGES: &str = "are for a page, and a client with `secret_sha256` is a back end: leave one out";
-const ORIGIN: &str = "must be https origins without a path (http on loopback only), such as https://shop.example.com";
-const TTL: &str = "must be one number and one unit, s, m, h or d, from 5m on, such as 12h";
-const TOO_LONG: &str = "is longer than WXMINT_TOKEN_TTL";
 
 /// A token that is fetched late must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
@@ -247,7 +246,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn parsed(client: &str) -> Result<Clients, String> {
+    fn parsed(client: &str) -> Result<Clients, Said> {
         Clients::parse(format!("{{\"clients\":[\n{{{client}}}\n]}}").as_bytes(), DAY)
     }
 

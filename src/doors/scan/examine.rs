@@ -12,30 +12,20 @@ impl Scan {
         let (clients, apps) = (self.clients(), issuer.apps.all());
         let warning = |found, advice| Finding::warning(CHECK, found, advice);
         let unknown = clients.iter().filter(|client| apps.choose(Some(&client.app), None).is_err()).map(|client| {
-            let found = format!(
-                "the `appid` of {}, {}, is not configured, so its requests are answered with unauthorized_client",
-                client.id, client.app
-            );
-            warning(found, "correct the `appid`, or configure the AppSecret of this mini program")
+            let found = said!(appid_of_client_is_not_configured, client.id, client.app);
+            warning(found, said!(correct_appid_or_configure_appsecret))
         });
-        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = format!(
-                "{} has `match` false: nobody compares a number, so whoever is sent the code of somebody else's page and \
-                 confirms logs that page in",
-                client.id
-            );
-            warning(found, "leave `match` out if the page can show a number")
-        });
+        let numberless = clients
+            .iter()
+            .filter(|client| !client.matches)
+            .map(|client| warning(said!(client_compares_no_number, client.id), said!(leave_match_out_if_page_can)));
         let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            let found = format!(
-                "WXMINT_VERIFY_FILES_DIR: {} is not a folder that can be read, so WeChat's console finds no check file",
-                path.display()
-            );
-            warning(found, "name the folder that has these files")
+            warning(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_that_has_these_files))
         });
         let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
         if found.is_empty() {
-            found.push(Finding::ok(CHECK, format!("{} may ask for a scan", count(clients.iter().count(), "client"))));
+            let number = count(clients.iter().count(), ["client", "个客户端"]);
+            found.push(Finding::ok(CHECK, said!(may_ask_for_scan, number)));
         }
         found
     }

@@ -101,7 +101,7 @@ struct Scan {
 fn open(settings: &Settings) -> Opened {
     let Some(path) = &settings.clients_file else { return Ok(None) };
     let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
-    let unusable = |error: String| unusable_file(CHECK, "WXMINT_CLIENTS_FILE", path, error);
+    let unusable = |error| unusable_file(CHECK, "WXMINT_CLIENTS_FILE", path, error);
     let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
     Ok(Some(Arc::new(Scan::new(clients, Some(file)))))
 }

@@ -41,17 +41,6 @@ pub enum VaultError {
     Crypto,
 }
 
-impl VaultError {
-    /// The advice for a vault key file that cannot be used.
-    pub fn cure(&self) -> &'static str {
-        match self {
-            Self::NoKey => "write one with: openssl rand -base64 32",
-            Self::Cut => "correct the file",
-            _ => "restore that line from the backup, or make a new one: `openssl rand -base64 32`; keep the others",
-        }
-    }
-}
-
 struct VaultKey {
     id: KeyId,
     key: LessSafeKey,

@@ -1,0 +1,73 @@
+//! The Chinese of errors of wxmint's crates, which have their English themselves. What they quote stays as it is.
+
+use wxmint_ids::{InvalidForeignId, InvalidId};
+use wxmint_keys::vault::VaultError;
+use wxmint_upstream::FetchError;
+use wxmint_verify::{
+    KeyError,
+    ends::{MAX_PAGE, PageRefused},
+};
+use wxmint_wechat::CallError;
+
+use super::Said;
+
+in_chinese! {
+    &KeyError:
+        KeyError::Syntax(reason) => "不是 JWK Set（`{{\"keys\":[…]}}`）：{reason}",
+        KeyError::Empty => "里面没有密钥；用 `wxmint keys generate --replace` 生成",
+        KeyError::Missing { key, member } => "密钥 {key}：缺少字段 `{member}`",
+        KeyError::Unusable { key, reason } => "密钥 {key}：{reason}",
+        KeyError::Ambiguous { first, second, member } => "密钥 {first} 和 {second} 的 `{member}` 相同",
+        KeyError::NoneSigning { earliest } => "还没有密钥可以签名：最早的 `nbf` 是 {earliest}",
+        KeyError::Crypto(what) => "密码库操作失败：{what}";
+    &FetchError:
+        FetchError::NotSent(reason) => "无法发出请求：{reason}",
+        FetchError::Unanswered(reason) => "{reason}";
+    &VaultError:
+        VaultError::BadLine { line } => "第 {line} 行应是 32 字节的 base64，与 `openssl rand -base64 32` 的输出相同",
+        VaultError::BadTime { line } =>
+            "第 {line} 行的密钥之后应没有内容，或者是它开始加密的时间，例如 2026-10-03T12:00:00Z",
+        VaultError::NoKey => "文件里没有密钥",
+        VaultError::Cut => "结尾没有换行符，可能只写了一半：请补全文件，最后一行也以换行符结尾",
+        VaultError::Repeated { line } => "第 {line} 行与前面的密钥重复",
+        VaultError::DoesNotOpen => "密文不能解密：vault 密钥已不存在，或者密文被改动",
+        VaultError::Crypto => "密码库加密失败";
+    &PageRefused:
+        PageRefused::TooLong => "它超过 {MAX_PAGE} 字节",
+        PageRefused::Refused(reason) => "{reason}",
+        PageRefused::EndedKey => "签名它的密钥已被吊销",
+        PageRefused::Claims => "它的声明不是吊销记录页的声明",
+        PageRefused::Older => "它比之前接受过的页旧得多",
+        PageRefused::OtherCursor => "它是另一个 cursor 的响应",
+        PageRefused::Circle => "它指回自身";
+    &CallError:
+        CallError::Refused { errcode, errmsg, .. } => "微信返回 errcode {errcode}（{errmsg}）",
+        CallError::NotSent { reason, .. } => "无法向微信发出请求：{reason}",
+        CallError::Unanswered { reason } => "没有得到微信的可用响应：{reason}",
+        CallError::Unusable { reason } => "微信的响应不能使用：{reason}",
+        CallError::SnapshotUser => "页面以快照方式显示，微信给出的是虚拟用户";
+    InvalidId:
+        InvalidId::Empty => "不能为空",
+        InvalidId::TooLong { limit } => "最多 {limit} 个字符",
+        InvalidId::Alphabet { alphabet } => "只能由 {alphabet} 组成";
+}
+
+impl From<InvalidForeignId> for Said {
+    fn from(error: InvalidForeignId) -> Self {
+        match error {
+            InvalidForeignId::Filler => {
+                Self::new(format_args!("{error}"), format_args!("应是某个用户：null、0 或表头不是用户"))
+            }
+            InvalidForeignId::Form(error) => error.into(),
+        }
+    }
+}
+
+/// The advice for a vault key file that cannot be used.
+pub fn cure_of_vault(error: &VaultError) -> Said {
+    match error {
+        VaultError::NoKey => said!(write_one_with_openssl_rand_base64),
+        VaultError::Cut => said!(correct_file),
+        _ => said!(restore_that_line_from_backup),
+    }
+}

@@ -1,0 +1,173 @@
+//! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
+//! their arguments.
+
+use std::{
+    error::Error,
+    fmt::{self, Display},
+    ops::Deref,
+};
+
+use serde::Serialize;
+
+/// English, as the log and JSON have it; `{:#}` is the Chinese.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Said {
+    english: String,
+    chinese: String,
+}
+
+/// The texts of a code: `said!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
+/// number of arguments. Words that are the same in both languages need no code: `said!("{}: {}", path, error)`.
+macro_rules! said {
+    ($code:ident $(, $argument:expr)* $(,)?) => {{
+        const TEXTS: [&str; 2] =
+            $crate::findings::texts_of(stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
+        $crate::findings::Said::filled(TEXTS, &[$(&$argument),*])
+    }};
+    ($words:literal $(, $argument:expr)+) => {
+        $crate::findings::Said::new(
+            format_args!($words $(, $argument)+),
+            format_args!($words $(, format_args!("{:#}", $argument))+),
+        )
+    };
+}
+
+/// The Chinese of errors that have their English themselves. What they quote stays as it is.
+macro_rules! in_chinese {
+    ($($error:ty: $($which:pat => $chinese:literal $([$argument:expr])?),+;)+) => { $(
+        impl From<$error> for $crate::findings::Said {
+            fn from(error: $error) -> Self {
+                match &error {
+                    $($which => Self::new(format_args!("{error}"), format_args!($chinese $(, $argument)?)),)+
+                }
+            }
+        }
+    )+ };
+}
+
+const TEXTS: &[[&str; 3]] = &include!("texts.json");
+
+/// English and Chinese of a code with so many arguments.
+pub(crate) const fn texts_of(code: &str, arguments: usize) -> [&'static str; 2] {
+    let (mut at, code) = (0, code.as_bytes());
+    while at < TEXTS.len() {
+        let ([known, english, chinese], mut same) = (TEXTS[at], 0);
+        while same < code.len() && same < known.len() && code[same] == known.as_bytes()[same] {
+            same += 1;
+        }
+        if same == code.len() && same == known.len() {
+            let (wanted, most) = (places(english.as_bytes()), places(chinese.as_bytes()));
+            assert!(wanted == arguments && most <= arguments, "texts.json has this code with other arguments");
+            return [english, chinese];
+        }
+        at += 1;
+    }
+    panic!("texts.json does not have this code")
+}
+
+/// How many arguments a text takes.
+const fn places(text: &[u8]) -> usize {
+    let (mut at, mut most) = (2, 0);
+    while at < text.len() {
+        if let (b'{', digit @ b'0'..=b'9', b'}') = (text[at - 2], text[at - 1], text[at]) {
+            let number = (digit - b'0') as usize + 1;
+            most = if number > most { number } else { most };
+        }
+        at += 1;
+    }
+    most
+}
+
+impl Said {
+    pub(crate) fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
+        Self { english: english.to_string(), chinese: chinese.to_string() }
+    }
+
+    pub(crate) fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
+        let both = |argument: &&dyn Display| [argument.to_string(), format!("{argument:#}")];
+        let arguments: Vec<_> = arguments.iter().map(both).collect();
+        Self { english: fill(english, &arguments, 0), chinese: fill(chinese, &arguments, 1) }
+    }
+
+    /// Both texts of what has them, and otherwise its one text.
+    pub fn of(text: impl Display) -> Self {
+        said!("{}", text)
+    }
+
+    /// Each on a line of its own.
+    pub fn lines(all: impl IntoIterator<Item: Display>) -> Self {
+        let next = |all, next| said!("{}\n        {}", all, next);
+        all.into_iter().map(Self::of).reduce(next).unwrap_or_default()
+    }
+}
+
+/// Puts arguments in the places of a text. Other braces are the text's own.
+fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
+    let mut pieces = text.split('{');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |said, piece| {
+        let place = piece.split_once('}').and_then(|(place, rest)| Some((place.parse::<usize>().ok()?, rest)));
+        match place.and_then(|(place, rest)| Some((arguments.get(place)?, rest))) {
+            Some((argument, rest)) => said + &argument[language] + rest,
+            None => said + "{" + piece,
+        }
+    })
+}
+
+impl FromIterator<Said> for Said {
+    /// One after another, each from the second on behind a semicolon.
+    fn from_iter<I: IntoIterator<Item = Said>>(all: I) -> Self {
+        all.into_iter().reduce(|all, next| said!(fault_and_advice, all, next)).unwrap_or_default()
+    }
+}
+
+impl Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if f.alternate() { &self.chinese } else { &self.english })
+    }
+}
+
+impl Error for Said {}
+
+impl Deref for Said {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.english
+    }
+}
+
+impl From<Said> for String {
+    fn from(said: Said) -> Self {
+        said.english
+    }
+}
+
+/// Names, commands and the words of others, which are the same in both.
+impl From<String> for Said {
+    fn from(text: String) -> Self {
+        Self { chinese: text.clone(), english: text }
+    }
+}
+
+impl From<&str> for Said {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn both_texts_have_the_same_arguments_each_in_its_language() {
+        let inner = said!(redis_is_not_reached);
+        let said = said!("{}: {}", "vault", said!(not_checked, inner));
+        assert_eq!(said.to_string(), "vault: not checked: Redis is not reached");
+        assert_eq!(format!("{said:#}"), "vault: 未检查：连不上 Redis");
+        let user = said!(have_it_answer_to_name);
+        assert!(user.contains("{\"user_id\":null}"), "{user}");
+        // Braces in an argument are its own.
+        assert_eq!(said!(redis_has_version, "{0}{").to_string(), "version {0}{");
+    }
+}
