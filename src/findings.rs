@@ -57,8 +57,8 @@ impl Finding {
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
         let seconds = format!("{:.0}", ahead.abs());
         let found = match ahead > 0.0 {
-            true => said!(clock_of_this_machine_is_ahead, seconds, other),
-            false => said!(clock_of_this_machine_is_behind, seconds, other),
+            true => said!(clock_is_ahead, seconds, other),
+            false => said!(clock_is_behind, seconds, other),
         };
         if ahead.abs() > far { Self::warning(name, found, said!(set_both_by_ntp)) } else { Self::ok(name, found) }
     }
@@ -70,7 +70,7 @@ impl Finding {
 
     /// A warning that another failure has made the check impossible.
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
-        Self::warning(name, said!(not_checked, because), said!(mend_that_first_then_run_doctor))
+        Self::warning(name, said!(not_checked, because), said!(mend_that_first))
     }
 }
 

@@ -5,10 +5,9 @@
 //!
 //! A peer in Rust needs none of this, but the crate `wxmint-verify`.
 
-// First, because all others use its macros.
+// First, because the others use its macros.
 #[macro_use]
 pub mod findings;
-
 pub mod accounts;
 pub mod admin;
 pub mod apps;

@@ -69,8 +69,8 @@ impl LatestDiagnosis {
         // Not of the runtime's own, for which the end of the process would wait.
         thread::spawn(move || tells.send(doctor()));
         let checks = told.await.unwrap_or_else(|_| {
-            let found = said!(check_of_wxmint_own_has_failed);
-            vec![Finding::fault("doctor", found, said!(read_why_in_log_and_run))]
+            let found = said!(check_has_failed);
+            vec![Finding::fault("doctor", found, said!(read_why_in_log))]
         });
         let checks_zh = checks.iter().map(Finding::in_chinese).collect();
         let diagnosis = Arc::new(Diagnosis { checks, checks_zh, examined_at: now().timestamp() });

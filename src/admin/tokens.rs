@@ -120,7 +120,7 @@ impl AdminTokens {
                 [name, secret, words] => (name, secret, rights(words)),
                 _ => return Err(wrong(said!(must_be_name_blank_and_secret))),
             };
-            let rights = rights.ok_or_else(|| wrong(said!(rights_must_be_read_operate_wechat)))?;
+            let rights = rights.ok_or_else(|| wrong(said!(rights_are_wrong)))?;
             if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
                 return Err(wrong(said!(name_must_be_at_most_64)));
             }
@@ -132,7 +132,7 @@ impl AdminTokens {
             }
             let hash = digest(&SHA256, secret.as_bytes());
             if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
-                return Err(wrong(said!(this_secret_stands_in_file_already)));
+                return Err(wrong(said!(secret_stands_twice)));
             }
             let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
             tokens.push((Holder { name: name.to_owned(), rights, room }, hash));

@@ -127,7 +127,7 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Said> {
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    let wanted = said!(must_hold_appsecret_that_wechat_shows);
+    let wanted = said!(must_hold_appsecret);
     let secret = text.parse().map_err(|_| fault(path, wanted))?;
     Ok(App::mini_program(id, secret).into())
 }
@@ -149,12 +149,12 @@ impl Written {
     fn read(text: &str, id: AppId) -> Result<Configured, Said> {
         let Self { kind, secret, origins, unionid_required } = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            said!(is_no_json_object_of_kind, line, column)
+            said!(is_no_object_of_app, line, column)
         })?;
         let at = |place: &[Step<'_>], wrong: Said| said!(see_line, wrong, line_of(text, place));
         let wrong = |wrong| at(&[Member("secret")], said!(has_wrong_secret, wrong));
         let secret: AppSecret = secret.parse().map_err(wrong)?;
-        let wrong = |number| at(&[Member("origins"), Element(number)], said!(has_in_origins_what));
+        let wrong = |number| at(&[Member("origins"), Element(number)], said!(origins_are_no_https_sites));
         let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured { app: App { id, kind, credential: Credential::Secret(secret) }, origins, unionid_required })

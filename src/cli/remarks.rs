@@ -42,7 +42,7 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut add = |is_so: bool, found: Said, advice: Said| remarks.extend(is_so.then(|| remark(found, advice)));
     add(
         matches!(settings.store.url, StoreUrl::Memory),
-        said!(redis_url_memory_loses_every_binding),
+        said!(memory_loses_every_binding),
         said!(name_redis_unless_this_is_trial),
     );
     add(
@@ -52,17 +52,12 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     );
     add(
         settings.dangerous_accounts_over_http,
-        said!(dangerous_accounts_over_http_true),
+        said!(accounts_over_http_are_read),
         said!(use_https_unless_network_encrypts),
     );
-    add(
-        settings.dangerous_password_in_query,
-        said!(dangerous_password_in_query_true),
-        said!(switch_it_off_once_pages_send),
-    );
+    add(settings.dangerous_password_in_query, said!(passwords_in_urls_are_kept), said!(switch_it_off_once_pages_post));
     remarks.extend(
-        unread_proxy(settings)
-            .map(|name| remark(said!(is_set_and_wxmint_does_not, name), said!(set_wechat_proxy_to_its_value, name))),
+        unread_proxy(settings).map(|name| remark(said!(proxy_is_not_read, name), said!(set_wechat_proxy, name))),
     );
     let lead = TimeDelta::from_std(settings.keys_lead).ok().and_then(short_lead);
     let named = |remark: Finding| Finding { found: said!("WXMINT_KEYS_LEAD: {}", remark.found), ..remark };
@@ -82,7 +77,7 @@ pub(super) fn of_sidecar(settings: &SidecarSettings) -> Vec<Finding> {
     remarks.extend(
         settings
             .dangerous_jwks_over_http
-            .then(|| remark(said!(dangerous_jwks_over_http_true_fetches), said!(use_https_unless_you_trust_network))),
+            .then(|| remark(said!(jwks_over_http_are_changed), said!(use_https_unless_you_trust_network))),
     );
     remarks
 }

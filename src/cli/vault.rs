@@ -50,10 +50,8 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
 /// Running it twice is the same as once, because no key is made while another one waits.
 fn rotate(path: &Path, lead: Duration) -> Result<(), Failure> {
     let unusable = |error: FileError| Failure::of_file(&error, Some(MAKE_VAULT_KEY));
-    let unfit = |error: VaultError| {
-        let (error, cure) = (Said::from(&error), cure_of_vault(&error));
-        Failure::usage(said!(fault_and_advice, error, cure)).at(path.display())
-    };
+    let told = |error: &VaultError| [Said::from(error), cure_of_vault(error)].into_iter().collect::<Said>();
+    let unfit = |error: VaultError| Failure::usage(told(&error)).at(path.display());
     let held = Held::wait(path).map_err(unusable)?;
     let content = read_private(path).map_err(unusable)?;
     let vault = Vault::parse(&content).map_err(unfit)?.at(now());

@@ -50,17 +50,9 @@ in_chinese! {
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",
         InvalidId::Alphabet { alphabet } => "只能由 {alphabet} 组成";
-}
-
-impl From<InvalidForeignId> for Said {
-    fn from(error: InvalidForeignId) -> Self {
-        match error {
-            InvalidForeignId::Filler => {
-                Self::new(format_args!("{error}"), format_args!("应是某个用户：null、0 或表头不是用户"))
-            }
-            InvalidForeignId::Form(error) => error.into(),
-        }
-    }
+    InvalidForeignId:
+        InvalidForeignId::Filler => "应是某个用户：null、0 或表头不是用户",
+        InvalidForeignId::Form(why) => "{:#}" [Self::from(*why)];
 }
 
 /// The advice for a vault key file that cannot be used.

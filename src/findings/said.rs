@@ -165,7 +165,7 @@ mod tests {
         let said = said!("{}: {}", "vault", said!(not_checked, inner));
         assert_eq!(said.to_string(), "vault: not checked: Redis is not reached");
         assert_eq!(format!("{said:#}"), "vault: 未检查：连不上 Redis");
-        let user = said!(have_it_answer_to_name);
+        let user = said!(have_it_answer_null);
         assert!(user.contains("{\"user_id\":null}"), "{user}");
         // Braces in an argument are its own.
         assert_eq!(said!(redis_has_version, "{0}{").to_string(), "version {0}{");

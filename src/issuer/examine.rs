@@ -32,9 +32,7 @@ pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
     let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
     let (error, advice) = match error {
-        KeyError::NoneSigning { earliest } if is_early(earliest) => {
-            (Said::from(error), said!(correct_clock_of_this_machine))
-        }
+        KeyError::NoneSigning { earliest } if is_early(earliest) => (Said::from(error), said!(correct_clock)),
         KeyError::NoneSigning { .. } => (said!(each_key_of_set_has_expired), anew(path)),
         error => (Said::from(error), said!(restore_it_or, anew(path))),
     };
@@ -42,7 +40,7 @@ pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -
 }
 
 fn anew(path: &Path) -> Said {
-    said!(move_file_away_and_run, MAKE_KEYS, path.display())
+    said!(move_it_away_and_run, MAKE_KEYS, path.display())
 }
 
 /// The command that ends a key, also one that the file does not have.
@@ -55,8 +53,8 @@ pub(super) fn ended_keys(kids: &[String], path: &Path) -> Option<Finding> {
     let kid = kids.first()?;
     Some(Finding::fault(
         "keys",
-        said!(file_has_revoked_key, path.display(), kid),
-        said!(take_it_out_of_file_run, end_by_hand(kid, path)),
+        said!(key_is_revoked, path.display(), kid),
+        said!(take_it_out_run, end_by_hand(kid, path)),
     ))
 }
 
@@ -69,7 +67,7 @@ impl Issuer {
         let of_doors = self.doors.iter().filter_map(|open| open.door.file());
         let named = named.chain(of_doors);
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
-        let files = Finding::ok("files", said!(read_and_not_exposed_to_other, named.join(", ")));
+        let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
@@ -82,7 +80,7 @@ impl Issuer {
         let Some(redis) = redis else { return found };
         match self.learn_ended_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => Finding { found: said!(whether_one_was_revoked, found.found), ..found },
+            Err(_) => Finding { found: said!(revoked_ones_are_unknown, found.found), ..found },
         }
     }
 
@@ -103,7 +101,7 @@ impl Issuer {
             0 => {
                 let opens = match is_told {
                     true => said!(all_session_keys_open, tried),
-                    false => said!(no_session_key_was_tried_because),
+                    false => said!(no_session_key_was_tried),
                 };
                 Finding::ok("vault", said!(key_of_line_seals, vault.sealing_line(), opens))
             }

@@ -17,7 +17,7 @@ pub(crate) fn load<T, E>(
     unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
-        let cure = error.cure(make).unwrap_or_else(|| said!(correct_path_or_let_user));
+        let cure = error.cure(make).unwrap_or_else(|| said!(correct_path));
         IssuerStartError::of_setting(Finding::fault("files", said!("{}: {}", variable, Said::from(&error)), cure))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;

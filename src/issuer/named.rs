@@ -78,18 +78,14 @@ fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
     let unusable = |error: Said| {
-        IssuerStartError::of_setting(Finding::fault(
-            "files",
-            said!("WXMINT_APPS_DIR: {}", error),
-            said!(name_each_file_there_by_its),
-        ))
+        let found = said!("WXMINT_APPS_DIR: {}", error);
+        IssuerStartError::of_setting(Finding::fault("files", found, said!(name_each_file)))
     };
     CurrentApps::read(settings.apps.clone()).map_err(unusable)
 }
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<RedisAccess>, IssuerStartError> {
-    let unusable =
-        |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path_or_let_user)));
+    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, said!(correct_path)));
     Ok(settings.store.redis().map_err(unusable)?.map(RedisAccess::new))
 }

@@ -141,7 +141,7 @@ pub(super) fn check_login_paths(settings: &Settings, doors: Doors) -> Result<(),
         return Ok(());
     }
     let found = said!(login_paths_is_not_valid);
-    Err(IssuerStartError::of_setting(Finding::fault("settings", found, said!(name_paths_that_wxmint_does_not))))
+    Err(IssuerStartError::of_setting(Finding::fault("settings", found, said!(name_free_paths))))
 }
 
 /// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some

@@ -64,7 +64,7 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
     let name = "redis.persistence";
     match number("aof_enabled") == 1 {
         true => Finding::ok(name, "appendonly yes"),
-        false if !forgets => Finding::ok(name, said!(snapshots_appendonly_yes_would_lose)),
+        false if !forgets => Finding::ok(name, said!(snapshots_are_made)),
         false => {
             Finding::warning(name, said!(redis_writes_nothing_to_disk, server), said!(run_config_set_appendonly_yes))
         }

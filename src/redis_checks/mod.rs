@@ -172,13 +172,9 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     missing.sort();
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
-        (missing, _) if !missing.is_empty() => {
-            (said!(user_lacks_rights_that_wxmint_needs, user, missing), let_user(user, &missing))
-        }
-        (_, unknown) if !unknown.is_empty() => {
-            (said!(it_does_not_know_commands, unknown), said!(switch_them_on_or_use_another))
-        }
-        _ => return Finding::ok("redis.rights", said!(user_may_run_what_wxmint_needs, user)),
+        (missing, _) if !missing.is_empty() => (said!(user_lacks_rights, user, missing), let_user(user, &missing)),
+        (_, unknown) if !unknown.is_empty() => (said!(commands_are_unknown, unknown), said!(switch_commands_on)),
+        _ => return Finding::ok("redis.rights", said!(user_has_rights, user)),
     };
     let status = if is_fault { Status::Fault } else { Status::Warning };
     Finding { status, ..Finding::fault("redis.rights", said!(redis_at, server, found), advice) }
@@ -186,7 +182,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
 
 /// The advice about rights that a user lacks.
 pub fn let_user(user: &str, rights: &str) -> Said {
-    said!(run_on_each_server_acl_setuser, user, rights)
+    said!(run_acl_setuser, user, rights)
 }
 
 /// As ACL SETUSER names it.
@@ -201,11 +197,7 @@ fn right(words: &str) -> String {
 fn latency(millis: f64, server: &str) -> Finding {
     let found = said!(redis_is_this_far, format_args!("{millis:.1}"), server);
     match millis > SLOW_MILLIS {
-        true => Finding::warning(
-            "redis.latency",
-            said!(of_which_login_waits_for_two, found),
-            said!(run_wxmint_in_region_and_network),
-        ),
+        true => Finding::warning("redis.latency", said!(login_waits_for_two, found), said!(run_wxmint_near_redis)),
         false => Finding::ok("redis.latency", found),
     }
 }
@@ -213,25 +205,25 @@ fn latency(millis: f64, server: &str) -> Finding {
 /// The advice about a fault of reaching Redis, where its words do not say it.
 fn cure(cause: Cause) -> Said {
     match cause {
-        Cause::WantsPassword => said!(put_password_into_redis_url_redis),
+        Cause::WantsPassword => said!(put_password_into_redis_url),
         Cause::WrongPassword => said!(put_right_user_name_and_password),
         Cause::NoDatabase => said!(name_another_database_at_end),
-        Cause::NoTls => said!(write_redis_in_redis_url_or_name),
-        Cause::NoAnswerByTls => said!(look_whether_redis_hangs_or_write),
-        Cause::Closed => said!(look_whether_redis_is_starting),
-        Cause::NoMaster => said!(write_name_that_sentinel_monitor_gives),
-        Cause::NoPrimaryNamed => said!(see_that_redis_url_names_sentinels_not),
-        Cause::NoCluster => said!(write_redis_instead_of_redis_cluster),
-        Cause::IsInCluster => said!(write_redis_cluster_instead_of_redis),
-        Cause::Loading => said!(wait_until_it_has_read_its),
-        Cause::TooFewReplicas => said!(start_its_replicas_or_run_config),
+        Cause::NoTls => said!(write_redis_without_tls),
+        Cause::NoAnswerByTls => said!(look_whether_port_has_no_tls),
+        Cause::Closed => said!(look_whether_port_has_tls),
+        Cause::NoMaster => said!(write_name_of_master),
+        Cause::NoPrimaryNamed => said!(see_that_url_names_sentinels),
+        Cause::NoCluster => said!(write_redis_not_cluster),
+        Cause::IsInCluster => said!(write_redis_cluster),
+        Cause::Loading => said!(wait_until_it_has_read),
+        Cause::TooFewReplicas => said!(start_replicas_or_need_none),
         Cause::IsReplica => said!(name_primary_in_redis_url),
-        Cause::MemoryFull => said!(give_redis_more_memory_also),
-        Cause::DiskFails => said!(free_disk_of_redis_then_run),
-        Cause::Expired => said!(give_redis_new_certificate_or_set),
-        Cause::NoAddress => said!(correct_host_in_redis_url_or_have),
-        Cause::NobodyListens => said!(start_redis_there_or_correct_host),
-        Cause::NoAnswer => said!(look_whether_redis_hangs_and_whether),
+        Cause::MemoryFull => said!(give_redis_more_memory),
+        Cause::DiskFails => said!(free_disk_of_redis),
+        Cause::Expired => said!(renew_certificate_of_redis),
+        Cause::NoAddress => said!(correct_host_of_redis),
+        Cause::NobodyListens => said!(start_redis_there),
+        Cause::NoAnswer => said!(look_whether_redis_hangs),
         Cause::Other => said!(see_that_redis_runs),
     }
 }

@@ -24,25 +24,25 @@ pub fn lacks(state: &State) -> Vec<Finding> {
         found.push(Finding::fault(
             "redis.reach",
             said!(slots_have_no_primary, lost, CLUSTER_SLOTS),
-            said!(start_primaries_of_these_slots),
+            said!(start_primaries),
         ));
     }
     for (primary, replicas) in state.primaries.iter().filter(|(_, replicas)| *replicas < wanted) {
         found.push(match state.are_required {
             true => Finding::fault(
                 "redis.replicas",
-                said!(redis_has_too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted),
-                said!(start_its_replicas_or_set, replicas),
+                said!(too_few_replicas, primary, count(*replicas as usize, ["replica", "个从节点"]), wanted),
+                said!(start_replicas_or_confirm, replicas),
             ),
             false => without_replica(primary),
         });
     }
     if state.clock_difference.is_some_and(|seconds| seconds > PRIMARIES_APART) {
-        found.push(Finding::warning("redis.clock", said!(clocks_of_primaries_of_redis_are), said!(set_them_by_ntp)));
+        found.push(Finding::warning("redis.clock", said!(clocks_of_primaries_differ), said!(set_them_by_ntp)));
     }
     let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
     if !found.iter().any(|finding| finding.name == "redis.replicas") {
-        found.push(Finding::ok("redis.replicas", said!(online_and_needed_for_each_primary, online, wanted)));
+        found.push(Finding::ok("redis.replicas", said!(replicas_are_online, online, wanted)));
     }
     found
 }
@@ -56,11 +56,7 @@ pub(super) fn alone(state: &State) -> Option<Finding> {
 }
 
 fn without_replica(primary: &str) -> Finding {
-    Finding::warning(
-        "redis.replicas",
-        said!(redis_has_no_replica, primary),
-        said!(start_its_replica_or_set_redis_confirm),
-    )
+    Finding::warning("redis.replicas", said!(redis_has_no_replica, primary), said!(start_its_replica))
 }
 
 #[cfg(test)]

@@ -97,11 +97,7 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
     is_open.then(|| {
-        Finding::warning(
-            "settings",
-            said!(others_can_read_or_change, NAME, format_args!("{mode:04o}")),
-            said!(chmod_600),
-        )
+        Finding::warning("settings", said!(others_can_read, NAME, format_args!("{mode:04o}")), said!(chmod_600))
     })
 }
 

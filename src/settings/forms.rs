@@ -90,15 +90,15 @@ impl IssuerUrl {
     /// https, or http on loopback; no query, fragment or user info; no slash at the end, because verifiers append
     /// `/.well-known/…`. The error says which of these is broken.
     pub fn parse(text: &str) -> Result<Self, Said> {
-        let no_url = |_| said!(is_not_url_it_must_begin);
+        let no_url = |_| said!(is_not_url);
         let url: Url = text.parse().map_err(no_url)?;
         Err(match () {
-            () if !["https", "http"].contains(&url.scheme()) => said!(is_not_url_that_begins),
-            () if !is_secure(&url) => said!(is_not_https_url_http),
+            () if !["https", "http"].contains(&url.scheme()) => said!(is_not_https_url),
+            () if !is_secure(&url) => said!(is_http_url_elsewhere),
             () if !url.username().is_empty() || url.password().is_some() => said!(has_user_name_or_password),
-            () if text.contains(['?', '#']) => said!(has_query_or_fragment_what_follows),
+            () if text.contains(['?', '#']) => said!(has_query_or_fragment),
             () if text.contains(|letter: char| letter.is_whitespace() || letter.is_control()) => {
-                said!(has_blank_or_another_character)
+                said!(has_invisible_character)
             }
             () if text.ends_with('/') => said!(has_slash_at_its_end),
             () => return Ok(Self(text.to_owned())),

@@ -167,7 +167,7 @@ fn read_apps(reader: &mut Reader, has_platform: bool) -> Option<AppsSource> {
 fn read_wechat_proxy(reader: &mut Reader, url: Option<&Url>) -> Option<Option<ProxyUrl>> {
     match reader.read(&WECHAT_PROXY)? {
         Some(_) if url.is_some_and(|url| url.scheme() == "http") => {
-            reader.fault(&WECHAT_PROXY, said!(is_set_but_wechat_is_on_this_machine))
+            reader.fault(&WECHAT_PROXY, said!(is_set_but_wechat_is_here))
         }
         proxy => Some(proxy),
     }

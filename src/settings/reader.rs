@@ -44,7 +44,7 @@ impl fmt::Display for Faults {
             fault.fmt(f)?;
             f.write_str("\n")?;
         }
-        said!(every_variable_is_explained_in_env).fmt(f)
+        said!(variables_are_explained).fmt(f)
     }
 }
 
@@ -96,7 +96,7 @@ impl Reader {
             return self.fault(variable, said!(still_holds_its_placeholder));
         }
         if is_quoted(&text) {
-            return self.fault(variable, said!(stands_in_quotation_marks_which_docker));
+            return self.fault(variable, said!(stands_in_quotation_marks));
         }
         (variable.parse)(&text).or_else(|| self.fault(variable, said!(is_not_valid)))
     }
@@ -153,7 +153,7 @@ impl Reader {
             (None, Some(path)) => match read_secret_file(path) {
                 Ok(text) => Some(text),
                 Err(_) if is_quoted(path) => {
-                    let quoted = said!(stands_in_quotation_marks_which_docker);
+                    let quoted = said!(stands_in_quotation_marks);
                     self.fault(variable, said!(cannot_be_read_path, quoted))
                 }
                 Err(error) => self.fault(variable, said!(cannot_be_read, error)),

@@ -73,7 +73,7 @@ fn read_tls(reader: &mut Reader, url: Option<&StoreUrl>) -> Option<TlsFiles> {
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
     let has_tls = url.is_none_or(|url| matches!(url, StoreUrl::Redis(url) if url.has_tls()));
-    let without_tls = said!(is_set_but_redis_url_does_not);
+    let without_tls = said!(is_set_but_redis_has_no_tls);
     let lacks = |other: &str| said!(is_not_set_but_other_is, other);
     match (ca, certificate, key) {
         (Some(_), _, _) if !has_tls => reader.fault(&REDIS_CA_FILE, without_tls),

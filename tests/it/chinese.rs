@@ -18,7 +18,7 @@ fn every_text_is_there_once_is_used_and_is_chinese() {
     for [code, english, chinese] in texts {
         let is_used = [")", ","].map(|end| format!("said!({code}{end}"));
         assert!(sources.iter().any(|source| is_used.iter().any(|used| source.contains(used))), "nobody says {code}");
-        assert!(english.len() > 1 && !chinese.is_ascii() && !is_english(&chinese), "{code}: {chinese}");
+        assert!(english != chinese && !is_english(&chinese), "{code}: {chinese}");
     }
 }
 

@@ -153,7 +153,7 @@ impl User {
         let (name, hash, id, claims) = match split_last(rest) {
             _ if is_hash(middle) => (rest, middle, last, ""),
             Ok((name, hash)) if is_hash(hash) => (name, hash, middle, last),
-            _ if rest.split_whitespace().any(is_hash) => return Err(said!(must_be_user_name_password_hash)),
+            _ if rest.split_whitespace().any(is_hash) => return Err(said!(must_be_fields_of_user)),
             _ => (rest, middle, last, ""),
         };
         let enabled = hash.strip_prefix(DISABLED);
@@ -174,7 +174,7 @@ impl User {
 
 /// The text before the last field, which is not empty, and the last field.
 fn split_last(text: &str) -> Result<(&str, &str), Said> {
-    text.trim_end().rsplit_once(char::is_whitespace).ok_or_else(|| said!(must_be_user_name_password_hash))
+    text.trim_end().rsplit_once(char::is_whitespace).ok_or_else(|| said!(must_be_fields_of_user))
 }
 
 fn is_hash(field: &str) -> bool {

@@ -48,12 +48,12 @@ in_chinese! {
 impl Unusable {
     pub(crate) fn cure(self) -> Said {
         match self {
-            Self::Status(300..=399) => said!(set_accounts_to_final_url_because),
+            Self::Status(300..=399) => said!(set_accounts_to_final_url),
             Self::Status(404 | 405) => said!(set_accounts_to_url_below),
-            Self::Status(401 | 403) => said!(have_service_and_any_gateway_before),
+            Self::Status(401 | 403) => said!(have_service_take_our_keys),
             Self::Status(429) => said!(raise_limit_of_service_for_wxmint),
             Self::Status(500..=599) => said!(look_at_log_of_service),
-            _ => said!(have_service_answer_as_docs_accounts),
+            _ => said!(have_service_answer_as_described),
         }
     }
 }

@@ -18,11 +18,9 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Fin
     let Some(issuer) = issuer else { return Finding::unchecked(NAME, super::unusable_file()) };
     match (&settings.accounts, issuer.users()) {
         (AccountsSource::Auto, _) => Finding::ok(NAME, said!(auto_first_login_makes_user)),
-        (AccountsSource::File(path), Some(0)) if !settings.auto_provision => Finding::warning(
-            NAME,
-            said!(has_no_user_so_that_nobody, path.display()),
-            said!(run_wxmint_users_add_name_users, path.display()),
-        ),
+        (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {
+            Finding::warning(NAME, said!(has_no_user, path.display()), said!(run_users_add, path.display()))
+        }
         (AccountsSource::File(_), users) => Finding::ok(NAME, said!(number_of_user_names, users.unwrap_or_default())),
         (AccountsSource::Service(_), _) => match issuer.accounts() {
             Ok(accounts) => {
@@ -45,15 +43,13 @@ async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<User
 
 fn answered(user: Option<UserId>) -> Finding {
     match user {
-        None => Finding::ok(NAME, said!(account_service_answers_and_refuses)),
-        Some(_) => {
-            Finding::fault(NAME, said!(account_service_takes_random_password, NOBODY), said!(have_it_answer_to_name))
-        }
+        None => Finding::ok(NAME, said!(service_refuses_wrong_password)),
+        Some(_) => Finding::fault(NAME, said!(service_takes_random_password, NOBODY), said!(have_it_answer_null)),
     }
 }
 
 fn unanswered(AccountsError { reason, cure, .. }: &AccountsError) -> Finding {
-    Finding::fault(NAME, said!(account_service_gave_no_usable_answer, reason), cure.clone())
+    Finding::fault(NAME, said!(service_gave_no_usable_answer, reason), cure.clone())
 }
 
 #[cfg(test)]

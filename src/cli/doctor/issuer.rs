@@ -66,7 +66,7 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
     let redis_checked = async {
         tell(match &redis {
             Ok(Some(redis)) => redis_checks::examine(redis.link(), now).await,
-            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, said!(redis_url_memory_needs_no_redis))),
+            Ok(None) => all(&REDIS_CHECKS, |name| Finding::ok(name, said!(memory_needs_no_redis))),
             Err(_) => all(&REDIS_CHECKS, |name| Finding::unchecked(name, said!(its_tls_files_cannot_be_used))),
         });
     };
@@ -99,14 +99,12 @@ fn spoilt(error: &IssuerStartError, doors: Doors) -> Vec<Finding> {
 fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     let name = "proxies";
     match trusted {
-        [] if issuer.starts_with("https") => Finding::warning(
-            name,
-            said!(trusted_proxies_none_and_issuer),
-            said!(set_trusted_proxies_unless_at_tcp_level),
-        ),
+        [] if issuer.starts_with("https") => {
+            Finding::warning(name, said!(all_phones_are_one), said!(set_proxies_or_use_tcp))
+        }
         [] => Finding::ok(name, said!(none_is_trusted)),
         trusted if trusted.iter().any(|network| network.prefix_len() == 0) => {
-            Finding::warning(name, said!(trusted_proxies_trusts_every_address), said!(set_trusted_proxies))
+            Finding::warning(name, said!(every_address_is_trusted), said!(set_trusted_proxies))
         }
         trusted => Finding::ok(name, said!(trusts_networks, count(trusted.len(), ["network", "个网段"]))),
     }
@@ -119,11 +117,8 @@ const OF_ALL: u32 = 0o006;
 fn exposed(files: Vec<(String, PathBuf)>) -> Vec<Finding> {
     let warning = |(variable, path): (String, PathBuf)| {
         let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
-        Some(Finding::warning(
-            "files",
-            said!("{}: {}", variable, Said::from(&exposed)),
-            exposed.cure(None).unwrap_or_default(),
-        ))
+        let found = said!("{}: {}", variable, Said::from(&exposed));
+        Some(Finding::warning("files", found, exposed.cure(None).unwrap_or_default()))
     };
     files.into_iter().filter_map(warning).collect()
 }
@@ -141,11 +136,8 @@ fn exposed_apps(files: Vec<PathBuf>) -> Option<Finding> {
     let is_exposed = |path: &&PathBuf| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some());
     let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
     let folder = exposed.first()?.parent()?.display();
-    Some(Finding::warning(
-        "files",
-        said!(apps_dir_everybody_can_read, count(exposed.len(), ["file", "个文件"])),
-        said!(run_chmod_600_on_all, folder),
-    ))
+    let found = said!(apps_are_exposed, count(exposed.len(), ["file", "个文件"]));
+    Some(Finding::warning("files", found, said!(run_chmod_600_on_all, folder)))
 }
 
 /// Whether the file of audit events could be written. It is not made here.
@@ -154,8 +146,8 @@ fn audit(audit: &Audit) -> Option<Finding> {
     if path.is_symlink() && !is_ours(path).unwrap_or_default() {
         return Some(Finding::fault(
             "files",
-            said!(audit_file_is_foreign_link, path.display(), FOREIGN_LINK),
-            said!(put_file_in_place_of_link),
+            said!(audit_is_foreign_link, path.display(), FOREIGN_LINK),
+            said!(replace_link),
         ));
     }
     let place = if path.exists() { path } else { folder_of(path) };
@@ -163,7 +155,7 @@ fn audit(audit: &Audit) -> Option<Finding> {
     Some(Finding::fault(
         "files",
         format!("WXMINT_AUDIT: {}: {writable}", place.display()),
-        said!(make_it_if_it_is_missing, place.display()),
+        said!(make_it, place.display()),
     ))
 }
 

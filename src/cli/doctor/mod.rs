@@ -151,9 +151,10 @@ fn gather<F: Future<Output = ()>>(
 
 fn in_order(names: &[&'static str], all: Vec<Finding>) -> Vec<Finding> {
     let place = |finding: &Finding| names.iter().position(|name| *name == finding.name);
-    let missing = names.iter().filter(|name| !all.iter().any(|finding| finding.name == **name)).map(|name| {
-        Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_whether_file_system_dns))
-    });
+    let missing = names
+        .iter()
+        .filter(|name| !all.iter().any(|finding| finding.name == **name))
+        .map(|name| Finding::fault(name, said!(no_answer_within, LONGEST.as_secs()), said!(look_what_hangs)));
     let mut all: Vec<_> = missing.collect::<Vec<_>>().into_iter().chain(all).collect();
     all.sort_by_key(place);
     all
@@ -179,7 +180,7 @@ fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
 }
 
 fn unusable_file() -> Said {
-    said!(file_that_settings_name_cannot_be)
+    said!(file_of_settings_is_unusable)
 }
 
 #[cfg(test)]

@@ -56,9 +56,7 @@ pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>)
     };
     let judge = async |path| match look(path).await {
         Ok(()) => Finding::ok(NAME, format!("{url}{path}")),
-        Err(reason) => {
-            Finding::warning(NAME, said!("{}{}: {}", url, path, reason), said!(let_this_machine_reach_proxy))
-        }
+        Err(reason) => Finding::warning(NAME, said!("{}{}: {}", url, path, reason), said!(let_machine_reach_proxy)),
     };
     join_all([JWKS, METADATA[0], METADATA[1]].map(judge)).await
 }

@@ -45,7 +45,7 @@ async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
             revocations(issuer, feed, keys, page, now())
         }
         (Some(_), Err(_)) => Finding::unchecked("revocations", said!(there_are_no_keys_of_issuer, issuer)),
-        (None, _) => Finding::ok("revocations", said!(revocations_url_off_that_of_is_not, issuer)),
+        (None, _) => Finding::ok("revocations", said!(revocations_are_off, issuer)),
     };
     vec![jwks(issuer, &trusted.jwks_url, keys), ends, clock("clock", issuer, date, now())]
 }
@@ -66,13 +66,9 @@ fn jwks(issuer: &str, url: &Url, keys: Result<PublishedKeys, Said>) -> Finding {
         Ok(keys) => Finding::warning(
             "jwks",
             said!(some_keys_cannot_be_used, keys.refused.len(), issuer, Said::from(&keys.refused[0])),
-            said!(tokens_that_they_sign_are_refused),
+            said!(publish_other_keys),
         ),
-        Err(reason) => Finding::fault(
-            "jwks",
-            said!(no_keys_of_issuer, issuer, place(url), reason),
-            said!(correct_jwks_url_and_let_this_machine),
-        ),
+        Err(reason) => Finding::fault("jwks", said!(no_keys_at, issuer, place(url), reason), said!(correct_jwks_url)),
     }
 }
 
@@ -88,12 +84,10 @@ fn revocations(
     let Err(reason) = accepted else {
         return Finding::ok("revocations", said!(feed_is_signed, issuer));
     };
-    let advice = said!(correct_revocations_url_and_let_proxy);
+    let advice = said!(correct_revocations_url);
     let found = said!(feed_cannot_be_read, issuer, place(&feed.url), reason);
     match feed.when_stale {
-        WhenStale::Open => {
-            Finding::warning("revocations", said!(revoked_tokens_are_accepted_until_they, found), advice)
-        }
+        WhenStale::Open => Finding::warning("revocations", said!(revoked_tokens_are_accepted, found), advice),
         WhenStale::Closed => Finding::fault("revocations", said!(all_tokens_are_refused, found), advice),
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let (date, mut found) = join(wechat.date(), tokens).await;
     let clock = clock("wechat.clock", said!(wechat), date.as_ref().ok().copied().flatten(), now());
     if found.is_empty() && settings.platform_file.is_some() {
-        let none = said!(only_platform_merchants_log);
+        let none = said!(only_merchants_log_in);
         found.push(Finding::ok("wechat.credentials", none));
     } else if found.is_empty() {
         found.push(Finding::unchecked("wechat.credentials", said!(no_appsecret_can_be_read)));
@@ -66,7 +66,7 @@ fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Opt
         (Err(error), _) => Said::from(error),
     };
     let advice = match proxy {
-        None => said!(let_this_machine_reach_it_look),
+        None => said!(let_machine_reach_wechat),
         Some(proxy) => said!(see_that_it_is_the_proxy, proxy, host),
     };
     Finding::fault(name, said!("{}: {}", host, error), advice)
@@ -105,8 +105,8 @@ fn console(kind: AppKind) -> &'static str {
 fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Said> {
     let console = console(kind);
     Some(match errcode {
-        40013 => said!(put_appid_that_shows_into_appid, console),
-        40001 | 40125 => said!(put_its_appsecret_into_app_secret),
+        40013 => said!(put_appid_of_console, console),
+        40001 | 40125 => said!(put_its_appsecret),
         40164 => {
             let own = || said!(address_of_this_machine);
             let address = address_in(errmsg).map_or_else(own, Said::from);
@@ -127,9 +127,9 @@ fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     match &error {
         CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
-            None => Finding::warning(name, found, said!(look_errcode_up_in_wechat)),
+            None => Finding::warning(name, found, said!(look_errcode_up)),
         },
-        _ => Finding::warning(name, said!(not_checked, found), said!(run_doctor_again_if_this_stays)),
+        _ => Finding::warning(name, said!(not_checked, found), said!(run_doctor_again)),
     }
 }
 

@@ -82,7 +82,7 @@ impl KeysPlace {
         checked(keys)?;
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
-                FileError::Exists(_) => Failure::usage(said!(to_change_its_keys_run_wxmint, Said::from(&error))),
+                FileError::Exists(_) => Failure::usage(said!(to_change_its_keys, Said::from(&error))),
                 error => unusable(error),
             }),
             #[cfg(feature = "kubernetes")]

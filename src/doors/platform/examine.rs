@@ -19,7 +19,7 @@ pub(super) const CHECK: &str = "wechat.platform";
 /// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
 pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
     let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(redis_keeps_ticket)) };
-    let start_push = said!(see_that_platform_console_has_address);
+    let start_push = said!(have_tickets_pushed);
     let known = match redis.entries(&platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
@@ -33,10 +33,10 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         None => said!(no_ticket_has_come),
     };
     if let Some(refusal) = &known.refusal {
-        return Finding::fault(CHECK, said!(and_wechat_gives_platform_no_token, came, refusal), cure(refusal));
+        return Finding::fault(CHECK, said!(platform_has_no_token, came, refusal), cure(refusal));
     }
     match age {
-        None => Finding::fault(CHECK, said!(so_that_no_merchant_can_log, came), start_push),
+        None => Finding::fault(CHECK, said!(no_merchant_can_log_in, came), start_push),
         Some(age) if age > 30 => Finding::warning(CHECK, said!(wechat_sends_one_every_ten, came), start_push),
         Some(_) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
             let merchants = count(in_use, ["merchant", "个商家"]);
@@ -52,7 +52,7 @@ async fn rights(redis: &Redis) -> Option<Finding> {
     refused
         .to_string()
         .contains("NOPERM")
-        .then(|| Finding::warning(CHECK, said!(redis_user_may_not_look), let_user(&user, "+scan +dbsize")))
+        .then(|| Finding::warning(CHECK, said!(user_may_not_look_for_people), let_user(&user, "+scan +dbsize")))
 }
 
 /// The merchants for which WeChat refuses calls until something changes.
@@ -68,11 +68,11 @@ fn troubled(known: &Known) -> Option<Finding> {
     };
     let (stale, unpermitted) = (of(61023), of(61007));
     if !stale.is_empty() {
-        let found = said!(errcode_61023_refresh_token, told(&stale));
+        let found = said!(refresh_token_is_stale, told(&stale));
         return Some(Finding::warning(CHECK, found, said!(wait_for_wechat_list)));
     }
-    let found = said!(errcode_61007_permission_that_merchant, told(&unpermitted));
-    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(have_merchant_give_permission_on)))
+    let found = said!(permission_is_missing, told(&unpermitted));
+    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(have_merchant_give_it)))
 }
 
 /// The advice about the answer that the service last got when it asked for the platform's token.
@@ -84,7 +84,7 @@ fn cure(refusal: &Refusal) -> Said {
             said!(put_on_whitelist_of_platform, address)
         }
         61005 | 61006 => said!(run_wxmint_platform_start_push),
-        45009 => said!(see_that_nothing_else_fetches_tokens),
+        45009 => said!(see_that_nobody_else_fetches),
         _ => said!(put_component_appid),
     }
 }

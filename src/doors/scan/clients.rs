@@ -186,8 +186,8 @@ impl Form {
         };
         let page =
             |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(must_be_path_of_page)));
-        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha_256_of_secret_64)));
-        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_one_number_and_one)));
+        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha256_of_secret)));
+        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_time_from_5m_on)));
         Ok(Client {
             id,
             name: Some(self.name.trim())

@@ -18,9 +18,9 @@ impl Scan {
         let numberless = clients
             .iter()
             .filter(|client| !client.matches)
-            .map(|client| warning(said!(client_compares_no_number, client.id), said!(leave_match_out_if_page_can)));
+            .map(|client| warning(said!(client_compares_no_number, client.id), said!(leave_match_out)));
         let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
-            warning(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_that_has_these_files))
+            warning(said!(verify_files_dir_is_not_folder, path.display()), said!(name_folder_of_these_files))
         });
         let mut found: Vec<_> = unknown.chain(numberless).chain(folder).collect();
         if found.is_empty() {
