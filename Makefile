@@ -18,7 +18,7 @@ STARTED := $(shell date +%s)
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
 PHP := $(TOOLS)/php
-# WHAT, how it is had, what is run with it, and what else: where it cannot be had, that is said.
+# Arguments: name, how it is had, what is run with it, what else. The log says where it cannot be had.
 if_served = if timeout 120 $(2); then $(3); else echo "NOT RUN: $(1) cannot be had here"; $(or $(4),:); fi
 heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
 
