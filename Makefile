@@ -14,6 +14,12 @@ SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 VALKEY := $(TOOLS)/valkey/usr/bin/valkey-server
 STARTED := $(shell date +%s)
+# Spring Boots of `make nightly`; the first reaches the library's tests alone.
+BOOTS ?= 2.7.18 3.5.7 4.0.7
+PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
+PHP := $(TOOLS)/php
+# Arguments: name, how it is had, what is run with it, what else. The log says where it cannot be had.
+if_served = if timeout 120 $(2); then $(3); else echo "NOT RUN: $(1) cannot be had here"; $(or $(4),:); fi
 heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
 
 # One cargo at a time: they would wait for each other's lock anyway.
@@ -36,12 +42,16 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP by their registries
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP
 	$(heading)
-	$(SETUP) test cxx valkey promtool php maven
+	$(SETUP) test cxx valkey promtool php
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip higress_plugins_with
-	tests/tools/registries.sh
+	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
+	for boot in $(BOOTS); do mvn -B -q -ntp -f clients/java clean verify -Dspring-boot.version=$$boot || exit 1; done
+	for boot in $(filter-out 2.%,$(BOOTS)); do WXMINT_TEST_SPRING_BOOT=$$boot $(PEERS) java_spring java_users::spring --test-threads=1 || exit 1; done
+	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.46.0,$(PEERS) java_users::sa_token --test-threads=1)
+	$(call if_served,php-jwt by Composer,env COMPOSER_ALLOW_SUPERUSER=1 composer -n -q install --no-autoloader -d $(PHP),WXMINT_TEST_PHP_JWT=$(CURDIR)/$(PHP)/vendor/firebase/php-jwt $(PEERS) php:: --test-threads=2,$(PEERS) php:: --test-threads=2 --skip each_algorithm --skip nonsense_costs)
 	$(CARGO) test --locked --features kubernetes --test campaign
 	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
 	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
@@ -146,7 +156,7 @@ image: ## the container image (CONTAINER=podman for another engine, IMAGE=name:t
 .PHONY: release
 release: ## dist/, from what is committed, on x86_64: the static programs for x86_64 and aarch64, the image, the chart, the packages for npm, Maven and crates.io
 	$(heading)
-	$(SETUP) cc java python node cross spring
+	$(SETUP) cc java python node cross
 	$(TOOLS)/python/bin/python tests/tools/release.py
 
 .PHONY: release-check

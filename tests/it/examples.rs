@@ -15,7 +15,7 @@ use crate::{
 /// The files that docs/simulator leads to.
 const FILES: [&str; 5] = ["test_login.py", "login.test.mjs", "LoginTest.java", "github.yml", "gitlab-ci.yml"];
 /// Debian's JUnit 5.
-pub(crate) const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
+const JARS: &str = "junit-jupiter-api junit-jupiter-engine junit-platform-commons junit-platform-console \
      junit-platform-engine junit-platform-launcher junit-platform-reporting apiguardian-api opentest4j picocli \
      univocity-parsers";
 

@@ -15,7 +15,7 @@ use crate::{
     support::{Configuration, TestBed, decoded, free_port, repository, tools},
 };
 
-/// A foreign verifier: the command that takes issuer and token, prints the subject, and fails with the reason.
+/// A foreign verifier: the command that takes issuer and token (after a script, or a library's name), prints the subject, and fails with the reason.
 struct Verifier {
     program: PathBuf,
     script: Option<PathBuf>,
@@ -36,21 +36,18 @@ impl Verifier {
         Self { program: "node".into(), script: Some(script), _folder: folder }
     }
 
-    /// Debian's packages of Go libraries are for builds without modules, whose paths name no version.
-    fn go() -> Self {
+    /// A program of the module tests/verifiers, and its first argument.
+    fn go(package: &str, library: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (source, program) = (copied("verify.go", folder.path()), folder.path().join("verify"));
-        let text = fs::read_to_string(&source).expect("a copy");
-        fs::write(&source, text.replace("go-oidc/v3/oidc", "go-oidc")).expect("written");
-        let mut build = Command::new("go");
-        build.arg("build").arg("-o").arg(&program).arg(source);
-        build
-            .env("GO111MODULE", "off")
-            .env("GOPATH", "/usr/share/gocode")
-            .env("GOCACHE", repository("target/tools/go-cache"));
-        let built = build.output().unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
-        assert!(built.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&built.stderr));
-        Self { program, script: None, _folder: folder }
+        let program = folder.path().join("verify");
+        for build in ["vet", "build -o"] {
+            let mut go = Command::new("go");
+            go.args(build.split(' ')).args((build != "vet").then_some(&program)).arg(package);
+            let built = go.current_dir(repository("tests/verifiers")).output();
+            let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        }
+        Self { program, script: library.map(PathBuf::from), _folder: folder }
     }
 
     fn run(&self, issuer: &str, token: &str) -> Output {
@@ -150,5 +147,12 @@ async fn jose_verifies_each_algorithm_and_refuses_what_is_spoiled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_oidc_verifies_each_algorithm_and_refuses_what_is_spoiled() {
-    verifies_each_algorithm(Verifier::go()).await;
+    verifies_each_algorithm(Verifier::go("verify.go", None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn golang_jwt_jwx_and_go_jose_verify_each_algorithm_and_refuse_what_is_spoiled() {
+    for library in ["golang-jwt", "jwx", "go-jose"] {
+        verifies_each_algorithm(Verifier::go("./others", Some(library))).await;
+    }
 }

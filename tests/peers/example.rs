@@ -87,6 +87,9 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
         let entry = entry.expect("a directory entry");
         let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.ends_with("target") {
+            continue;
+        }
         if from.is_dir() {
             fs::create_dir(&to).expect("a new folder");
             copy(&from, &to, addresses, occurs);

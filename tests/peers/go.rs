@@ -1,18 +1,11 @@
 //! examples/peers/go: net/http and golang-jwt.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{net::SocketAddr, process::Command};
 
 use crate::{
     example::{Example, Started, copy_example},
-    support::{Process, free_port, repository},
+    support::{Process, free_port},
 };
-
-const LIBRARIES: &str = "/usr/share/gocode";
 
 /// For a test that would not wait for minutes.
 pub(crate) const OFTEN: [(&str, &str); 2] = [
@@ -24,26 +17,17 @@ pub(crate) const OFTEN: [(&str, &str); 2] = [
 pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     let port = free_port();
     let folder = tempfile::tempdir().expect("a folder");
-    let source = folder.path().join("src/orders");
-    fs::create_dir_all(&source).expect("a folder");
     let (issuer, address) = (issuer.to_string(), format!("127.0.0.1:{port}"));
     let addresses: [(&str, &str); 2] = [("127.0.0.1:8080", &issuer), ("127.0.0.1:8000", &address)];
-    copy_example("go", &[settings, &addresses].concat(), &source);
-    let mut orders = Command::new(build(folder.path(), &source));
+    copy_example("go", &[settings, &addresses].concat(), folder.path());
+    for build in ["vet", "build"] {
+        let built = Command::new("go").arg(build).current_dir(&folder).output();
+        let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    }
+    let mut orders = Command::new(folder.path().join("orders"));
     // A proxy of the machine's would be asked for the keys.
     orders.current_dir(&folder);
     orders.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
     Started { example: Example::new("go", port), _process: Process::spawn("orders", &mut orders), folder }
-}
-
-/// Without modules, since there is no module proxy: the example's go.mod makes Go read `…/jwt/v4` as Debian's `…/jwt`.
-fn build(workspace: &Path, source: &Path) -> PathBuf {
-    let program = workspace.join("orders");
-    let mut build = Command::new("go");
-    build.current_dir(source).args(["build", "-o"]).arg(&program);
-    build.env("GO111MODULE", "off").env("GOCACHE", repository("target/tools/go-cache"));
-    build.env("GOPATH", format!("{}:{LIBRARIES}", workspace.display()));
-    let built = build.output().unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
-    assert!(built.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&built.stderr));
-    program
 }

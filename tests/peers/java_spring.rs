@@ -1,7 +1,5 @@
-//! examples/peers/java-spring on clients/java with Spring Boot, whose jars tests/tools/registries.sh fetches before it
-//! runs these. By hand:
-//!
-//!     SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_spring -- --ignored --test-threads=1
+//! Examples on clients/java with Spring Boot: each a Maven project, built and started as its page says. With another
+//! Spring Boot than that of their `pom.xml`: `WXMINT_TEST_SPRING_BOOT=4.0.7 cargo test --test peers -- --ignored java_`.
 
 use std::{
     env, fs,
@@ -12,21 +10,32 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
+
 use crate::{
     example::{Example, Started, copy_folders},
     support::{Process, free_port, repository},
 };
 
 /// For a JVM, Tomcat and Spring on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 
-const WEBFLUX: &str = "--spring.main.web-application-type=reactive";
+/// Versions that the examples name, and those of the Spring Cloud that is for Boot 4.
+const BOOT: &str = "<version>3.5.7</version>";
+const CLOUD: [&str; 2] = ["<version>2025.0.0</version>", "<version>2025.1.4</version>"];
 
-/// The example, and the library's sources in `library`.
-pub(crate) fn copy(settings: &[(&str, &str)], to: &Path) {
-    let library = to.join("library");
-    fs::create_dir(&library).expect("a new folder");
-    copy_folders(&[("examples/peers/java-spring", to), ("clients/java/src/main/java", &library)], settings);
+/// In the example's `pom.xml`: the library has both.
+const WEBFLUX: (&str, &str) =
+    ("boot-starter-web</artifactId>\n\t\t</dependency>", "boot-starter-webflux</artifactId>\n\t\t</dependency>");
+
+/// In `example` this one of examples/peers, and beside it in `library` what it needs.
+pub(crate) fn copy(name: &str, settings: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [library, example] = ["library", "example"].map(|name| folder.path().join(name));
+    [&library, &example].into_iter().for_each(|folder| fs::create_dir(folder).expect("a new folder"));
+    copy_folders(&[(&format!("examples/peers/{name}"), &example), ("clients/java", &library)], settings);
+    fs::copy(repository("tests/peers/java.xml"), folder.path().join("pom.xml")).expect("a copy");
+    folder
 }
 
 /// Starts the example for the issuer at this address, with these settings. Returns when it listens.
@@ -34,45 +43,52 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
     start_with(issuer, settings, &[])
 }
 
-/// The same on WebFlux, which takes the same Tomcat where Netty's jar is missing.
+/// The same on WebFlux.
 pub(crate) fn start_webflux(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
-    start_with(issuer, settings, &[WEBFLUX.to_owned()])
+    let folder = copy("java-spring", &[settings, &[WEBFLUX]].concat());
+    let chain = folder.path().join("example/src/main/java/com/example/orders/OrdersApplication.java");
+    fs::copy(repository("tests/peers/webflux.java"), chain).expect("a copy");
+    run("java-spring", folder, issuer, &[])
 }
 
-/// The same with the files of examples/move/spring and these properties.
+/// The example with the files of examples/move/spring and these properties.
 pub(crate) fn start_with(issuer: SocketAddr, settings: &[(&str, &str)], properties: &[String]) -> Started {
-    let jars = env::var("SPRING_CLASSPATH").expect("SPRING_CLASSPATH, the jars of Spring");
-    let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
-    copy(settings, folder.path());
-    if properties.iter().any(|property| property == WEBFLUX) {
-        let chain = folder.path().join("src/main/java/com/example/orders/OrdersApplication.java");
-        fs::copy(repository("tests/peers/webflux.java"), chain).expect("a copy");
+    let (folder, orders) = (copy("java-spring", settings), "src/main/java/com/example/orders");
+    for file in fs::read_dir(repository("examples/move/spring").join(orders)).expect("a folder") {
+        let file = file.expect("an entry");
+        fs::copy(file.path(), folder.path().join("example").join(orders).join(file.file_name())).expect("a copy");
     }
-    let mut javac = Command::new("bash");
-    let compile = r#"javac -nowarn -proc:none -parameters -d classes -cp "$0" library/dev/wxmint/spring/*.java {src/main/java,"$1"}/com/example/orders/*.java"#;
-    javac.current_dir(&folder).args(["-c", compile, &jars]).arg(repository("examples/move/spring/src/main/java"));
-    compiled(&mut javac);
+    run("java-spring", folder, issuer, properties)
+}
+
+/// Builds what is in this folder, and starts it for this issuer. Returns when it listens.
+pub(crate) fn run(name: &'static str, folder: TempDir, issuer: SocketAddr, properties: &[String]) -> Started {
+    build(folder.path());
+    let (port, target) = (free_port(), fs::read_dir(folder.path().join("example/target")).expect("a folder"));
+    let jar =
+        target.map(|file| file.expect("an entry").path()).find(|file| file.extension().is_some_and(|it| it == "jar"));
     let mut java = Command::new("java");
-    let resources = repository("clients/java/src/main/resources");
-    java.current_dir(&folder).args(["-cp", &format!("classes:src/main/resources:{}:{jars}", resources.display())]);
-    java.arg("com.example.orders.OrdersApplication");
-    java.args(["issuer", "audience"].map(|name| format!("--wxmint.{name}=http://{issuer}"))).args(properties);
-    let process = listening(&mut java, port);
-    Started { example: Example::new("java-spring", port), _process: process, folder }
-}
-
-pub(crate) fn compiled(javac: &mut Command) {
-    let output = javac.output().expect("a shell");
-    assert!(output.status.success(), "{}\nrun: make setup", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Starts an application of Spring at this port. Returns when it listens.
-pub(crate) fn listening(java: &mut Command, port: u16) -> Process {
-    let process = Process::spawn("java", java.arg(format!("--server.port={port}")));
+    java.current_dir(&folder).args(["-XX:TieredStopAtLevel=1", "-jar"]).arg(jar.expect("Maven's jar"));
+    java.arg(format!("--server.port={port}")).args(properties);
+    java.args(["issuer", "audience"].map(|name| format!("--wxmint.{name}=http://{issuer}")));
+    let process = Process::spawn("java", &mut java);
     let late = Instant::now() + START;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < late, "Spring does not listen: {:?}", process.stderr());
         sleep(Duration::from_millis(50));
     }
-    process
+    Started { example: Example::new(name, port), _process: process, folder }
+}
+
+fn build(folder: &Path) {
+    if let Ok(boot) = env::var("WXMINT_TEST_SPRING_BOOT") {
+        let pom = folder.join("example/pom.xml");
+        let other = fs::read_to_string(&pom).expect("a copy").replace(BOOT, &format!("<version>{boot}</version>"));
+        let other = if boot.starts_with('4') { other.replace(CLOUD[0], CLOUD[1]) } else { other };
+        fs::write(&pom, other).expect("written");
+    }
+    let mut maven = Command::new("mvn");
+    let built = maven.args(["-B", "-q", "package", "-Dmaven.test.skip"]).current_dir(folder).output();
+    let built = built.unwrap_or_else(|error| panic!("mvn: {error}; run: make setup"));
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stdout));
 }

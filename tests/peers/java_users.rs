@@ -1,38 +1,14 @@
-//! examples/peers/spring-cloud-gateway and examples/peers/sa-token, which use clients/java, with the jars that
-//! tests/tools/registries.sh fetches before it runs these. By hand:
-//!
-//! SPRING_CLASSPATH=JARS cargo test --features kubernetes --test peers java_users::sa_token -- --ignored
-//! --test-threads=1
-//!
-//! JARS is what `mvn dependency:build-classpath` prints in that example's folder, wxmint-spring among them.
-
-use std::{env, process::Command};
+//! examples/peers/spring-cloud-gateway and examples/peers/sa-token, which use clients/java: `make nightly`.
 
 use crate::{
     checks::{self, LOOKS_AT_THE_FEED},
     envoy::passes_on_who_it_is_and_no_token,
-    example::{Example, Started, copy_example},
-    java_spring::{compiled, listening},
+    example::{Example, Started},
+    java_spring::{copy, run},
     raw::Request,
     scene::Scene,
-    support::{PATIENCE, eventually, free_port},
+    support::{PATIENCE, eventually},
 };
-
-/// An example of this scene's issuer, and of its back end if the example has one. Returns when it listens.
-fn start(scene: &Scene, name: &'static str, main: &str, more: &[String]) -> Started {
-    let jars = env::var("SPRING_CLASSPATH").expect("SPRING_CLASSPATH, the jars of Spring");
-    let (port, folder) = (free_port(), tempfile::tempdir().expect("a folder"));
-    let back_end = scene.back_end.address.to_string();
-    let mut addresses = vec![("http://127.0.0.1:8080", &*scene.issuer)];
-    addresses.extend((name == "spring-cloud-gateway").then_some(("127.0.0.1:3000", &*back_end)));
-    copy_example(name, &addresses, folder.path());
-    let compile = r#"javac -proc:none -parameters -d classes -cp "$0" $(find src -name "*.java")"#;
-    compiled(Command::new("bash").current_dir(&folder).args(["-c", compile, &jars]));
-    let mut java = Command::new("java");
-    java.current_dir(&folder).args(["-cp", &format!("classes:src/main/resources:{jars}"), main]);
-    let process = listening(java.args(more), port);
-    Started { example: Example::new(name, port), _process: process, folder }
-}
 
 async fn status(example: &Example, request: &Request) -> u16 {
     request.send(example.address).await.expect("an answer").status
@@ -42,11 +18,17 @@ mod spring_cloud_gateway {
     use super::*;
 
     fn gateway(scene: &Scene) -> Started {
-        start(scene, "spring-cloud-gateway", "com.example.gateway.GatewayApplication", &[])
+        let back_end = scene.back_end.address.to_string();
+        run(
+            "spring-cloud-gateway",
+            copy("spring-cloud-gateway", &[("127.0.0.1:3000", &back_end)]),
+            scene.address(),
+            &[],
+        )
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs the jars of Spring Cloud Gateway: tests/tools/registries.sh"]
+    #[ignore = "nightly"]
     async fn lets_good_tokens_through_and_nothing_else_and_obeys_ends() {
         let scene = Scene::start().await;
         let Started { example, .. } = &gateway(&scene);
@@ -57,7 +39,7 @@ mod spring_cloud_gateway {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs the jars of Spring Cloud Gateway: tests/tools/registries.sh"]
+    #[ignore = "nightly"]
     async fn says_503_until_it_has_keys() {
         let scene = Scene::without_issuer().await;
         let Started { example, .. } = &gateway(&scene);
@@ -69,11 +51,11 @@ mod sa_token {
     use super::*;
 
     fn service(scene: &Scene, more: &[String]) -> Started {
-        start(scene, "sa-token", "com.example.orders.OrdersApplication", more)
+        run("sa-token", copy("sa-token", &[]), scene.address(), more)
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    #[ignore = "nightly, where Maven can have Sa-Token"]
     async fn takes_our_tokens_alone_and_obeys_ends() {
         let scene = Scene::start().await;
         let Started { example, .. } = &service(&scene, &[]);
@@ -82,7 +64,7 @@ mod sa_token {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    #[ignore = "nightly, where Maven can have Sa-Token"]
     async fn permissions_are_those_of_the_tokens_user_who_has_no_other_session() {
         let scene = Scene::start().await;
         let Started { example, .. } = &service(&scene, &[format!("--orders.managers={}", scene.lin.user_id)]);
@@ -106,7 +88,7 @@ mod sa_token {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs the jars of Sa-Token: tests/tools/registries.sh"]
+    #[ignore = "nightly, where Maven can have Sa-Token"]
     async fn says_503_until_it_has_keys() {
         let scene = Scene::without_issuer().await;
         let Started { example, .. } = &service(&scene, &[]);

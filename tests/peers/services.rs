@@ -19,12 +19,11 @@ use crate::{
 
 /// With the secret and the end of old tokens, if there is one.
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
-    let folder = tempfile::tempdir().expect("a folder");
-    crate::java_spring::copy(settings, folder.path());
+    let folder = crate::java_spring::copy("java-spring", settings);
     let ours =
         ["tests/peers/ended/Orders.java", "examples/move/spring/src/main/java/com/example/orders/OldTokens.java"];
     let mut javac = Command::new("javac");
-    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "library:src/main/java"]).args(ours.map(repository));
+    javac.current_dir(&folder).args(["-d", ".", "-sourcepath", "library/src/main/java"]).args(ours.map(repository));
     let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
     assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let (port, url) = (free_port(), format!("http://{issuer}"));
@@ -96,6 +95,7 @@ services! {
         believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ];
     java: JAVA, [refuses_what_was_ended, obeys_no_clock_that_is_wrong, keeps_the_newest_ends];
+    java_spring_boot: SPRING, [takes_our_tokens_alone_and_obeys_ends];
 }
 
 services! {
@@ -104,7 +104,7 @@ services! {
 }
 
 services! {
-    ignore = "nightly: tests/tools/registries.sh",
+    ignore = "nightly, where Composer can have firebase/php-jwt",
     php: PHP, [
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys,
         follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm, refuses_what_was_ended,
@@ -114,23 +114,30 @@ services! {
 }
 
 services! {
-    ignore = "needs Spring's jars: tests/tools/registries.sh",
+    ignore = "nightly, with each Spring Boot",
     java_spring: SPRING, [
-        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        takes_our_tokens_alone_and_obeys_ends, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
         takes_each_algorithm, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
         believes_no_keys_that_are_too_old, keeps_the_newest_ends
     ]
 }
 
 services! {
-    ignore = "needs Spring's jars: tests/tools/registries.sh",
-    java_spring_webflux: WEBFLUX, [takes_our_tokens_alone, says_503_until_it_has_keys, refuses_what_was_ended]
+    ignore = "nightly, with each Spring Boot",
+    java_spring_webflux: WEBFLUX, [takes_our_tokens_alone_and_obeys_ends, says_503_until_it_has_keys, refuses_what_was_ended]
 }
 
 async fn takes_our_tokens_alone(service: Service) {
     let scene = Scene::start().await;
     let Started { example, .. } = &(service.start)(scene.address(), &[]);
     checks::verifies_by_itself(&scene, example, service.exceptions, service.fetches).await;
+}
+
+async fn takes_our_tokens_alone_and_obeys_ends(service: Service) {
+    let scene = Scene::start().await;
+    let Started { example, .. } = &(service.start)(scene.address(), &[]);
+    checks::verifies_by_itself(&scene, example, service.exceptions, service.fetches).await;
+    checks::obeys_ends(&scene, example).await;
 }
 
 async fn says_503_until_it_has_keys(service: Service) {

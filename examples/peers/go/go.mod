@@ -1,6 +1,5 @@
 module example.com/orders
 
-go 1.19
+go 1.25
 
-// v4.5.2 is the first of v4 that bounds what a malformed header may cost.
-require github.com/golang-jwt/jwt/v4 v4.5.2
+require github.com/golang-jwt/jwt/v5 v5.3.1

@@ -53,7 +53,7 @@ final class Orders {
 	}
 
 	private Orders(String issuer) throws IOException {
-		boolean closed = Files.readString(Path.of("src/main/resources/application.yml")).contains("revocations: closed");
+		boolean closed = Files.readString(Path.of("example/src/main/resources/application.yml")).contains("revocations: closed");
 		this.issuer = issuer;
 		keys = new Keys<>(issuer, Orders::usable);
 		revocations = new Revocations(issuer, closed, keys, (page) -> {

@@ -100,7 +100,7 @@ async fn java_judges_each_kind_by_its_own_key_alone() {
 
 mod java_spring {
     #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "needs Spring's jars: tests/tools/registries.sh"]
+    #[ignore = "nightly, with each Spring Boot"]
     async fn judges_each_kind_by_its_own_key_alone() {
         super::judges_each_kind_by_its_own_key_alone(super::spring).await;
     }

@@ -70,6 +70,8 @@ class SpringTest {
 	private static HttpServer wxmint;
 	private static String issuer;
 	private static final List<ConfigurableApplicationContext> SERVERS = new ArrayList<>();
+	/** Open until the end, because a Netty that closes takes its threads from all others. */
+	private static final List<ConfigurableApplicationContext> LATE = new ArrayList<>();
 	private final long now = System.currentTimeMillis() / 1000;
 
 	@BeforeAll
@@ -89,6 +91,7 @@ class SpringTest {
 	@AfterAll
 	static void stop() {
 		SERVERS.forEach(ConfigurableApplicationContext::close);
+		LATE.forEach(ConfigurableApplicationContext::close);
 		wxmint.stop(0);
 	}
 
@@ -102,7 +105,7 @@ class SpringTest {
 	@Test
 	void asksForATokenWhereThereIsNone() throws Exception {
 		for (HttpResponse<String> answer : ask(401)) {
-			assertEquals("Bearer", answer.headers().firstValue("WWW-Authenticate").orElse(""));
+			assertTrue(answer.headers().firstValue("WWW-Authenticate").orElse("").startsWith("Bearer"), "Boot 4 adds resource_metadata");
 		}
 	}
 
@@ -164,13 +167,12 @@ class SpringTest {
 	@Test
 	void saysWhenToAskAgainWhileTheIssuerIsAway() throws Exception {
 		wxmint.removeContext("/.well-known/jwks.json");
-		List<ConfigurableApplicationContext> late = List.of(start("servlet"), start("reactive"));
+		LATE.addAll(List.of(start("servlet"), start("reactive")));
 		wxmint.createContext("/.well-known/jwks.json", SpringTest::answerKeys);
-		for (ConfigurableApplicationContext server : late) {
+		for (ConfigurableApplicationContext server : LATE) {
 			HttpResponse<String> answer = ask(server, "Bearer " + token(Map.of()));
 			assertEquals(503, answer.statusCode());
 			assertEquals("5", answer.headers().firstValue("Retry-After").orElse(""));
-			server.close();
 		}
 	}
 
