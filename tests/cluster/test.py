@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""What a real Kubernetes says to the chart and to the rotation: `cluster.py plane tests/cluster/test.py`."""
+
+import base64
+import itertools
+import json
+import ssl
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from cluster import API, MADE, RUN, kubeconfig, run, until
+
+ROOT = MADE.parents[1]
+HELM, PROGRAM, CHART = MADE.parent / "tools/python/bin/helm", MADE.parent / "debug/wxmint", ROOT / "k8s/chart"
+IN = "--namespace=wxmint"
+KEYS, SECRETS = "/api/v1/namespaces/wxmint/secrets/wxmint-keys", "/api/v1/namespaces/wxmint/secrets"
+ROTATOR = "system:serviceaccount:wxmint:wxmint-keys-rotate"
+VALUES = ["--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", "--set=appid=wxc0ffee0000000001",
+          "--set=issuer=https://login.example.com"]
+WRONG = {"replcas=3": "replcas", "replicas=many": "replicas", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
+
+
+def refused(said, *words, **options):
+    """A command that must fail, and say this."""
+    done = subprocess.run([str(word) for word in words], check=False, text=True, capture_output=True, **options)
+    assert done.returncode != 0 and said in done.stderr, f"{words}: not refused with {said}: {done.stdout}{done.stderr}"
+
+
+def ask(token, method, path, body=None):
+    """The API server's answer to this token."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(API + path, json.dumps(body).encode() if body else None, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=RUN / "pki/apiserver.crt")) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def get(*words):
+    """What kubectl gets."""
+    return json.loads(run("kubectl", "get", IN, "--output=json", *words))
+
+
+def pods(name):
+    """Those of this name that are not on their way out."""
+    found = get("pods", f"--selector=app.kubernetes.io/name={name}")["items"]
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def rotate(config, *options):
+    """`wxmint keys rotate` on the Secret, as the Job's container runs it."""
+    words = [PROGRAM, "keys", "rotate", "--secret=wxmint/wxmint-keys", "--publish-configmap=wxmint/wxmint-jwks", *options]
+    return subprocess.Popen(words, env={"KUBECONFIG": str(config)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def keys():
+    """The key ids in the Secret, and in the ConfigMap."""
+    secret = json.loads(base64.b64decode(get("secret/wxmint-keys")["data"]["keys.json"]))
+    public = json.loads(get("configmap/wxmint-jwks").get("data", {}).get("jwks.json", '{"keys":[]}'))
+    return [[key["kid"] for key in jwks["keys"]] for jwks in (secret, public)]
+
+
+def new_keys():
+    """A Secret with one key."""
+    run("kubectl", "delete", "secret", "wxmint-keys", IN, "--ignore-not-found")
+    run(PROGRAM, "keys", "generate", "--secret=wxmint/wxmint-keys")
+
+
+def the_chart_is_admitted_where_restricted_is_enforced():
+    """Also as upgraded, and as rolled back; Pods, not only what makes them."""
+    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    refused('violates PodSecurity "restricted', "kubectl", "run", IN, "bad", "--image=bad", "--privileged")
+    for values in sorted((CHART / "ci").glob("*.yaml")):
+        objects = run(HELM, "template", "wxmint", CHART, IN, "--values", values, "--set=podMonitor.enabled=false")
+        run("kubectl", "apply", IN, "--dry-run=server", "--warnings-as-errors", "--filename=-", input=objects)
+    run(HELM, "install", "wxmint", CHART, IN, *VALUES)
+    until("two pods are admitted", lambda: len(pods("wxmint")) == 2)
+    run("kubectl", "create", "job", IN, "--from=cronjob/wxmint-keys-rotate", "once")
+    until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) == 1)
+    run(HELM, "upgrade", "wxmint", CHART, IN, *VALUES, "--set=replicas=3")
+    until("three pods are admitted", lambda: len(pods("wxmint")) == 3)
+    run(HELM, "rollback", "wxmint", "1", IN)
+    until("two pods are left", lambda: len(pods("wxmint")) == 2)
+    tokens = [source for pod in pods("wxmint") for volume in pod["spec"]["volumes"] for source in volume.get("projected", {}).get("sources", [])
+              if "serviceAccountToken" in source]
+    assert not tokens, f"serve has a token of the API: {tokens}"
+
+
+def wrong_values_are_refused_with_their_names():
+    """By the schema, before anything is sent."""
+    for value, name in WRONG.items():
+        refused(name, HELM, "upgrade", "wxmint", CHART, IN, *VALUES, f"--set={value}")
+
+
+def the_rotation_may_do_what_it_does_and_nothing_else(token):
+    """By what the API server says of its rights, and by what it does."""
+    status, said = ask(token, "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "wxmint"}})
+    rights = {(resource, name, verb) for rule in said["status"]["resourceRules"] for resource in rule["resources"]
+              for name in rule.get("resourceNames", ["*"]) for verb in rule["verbs"] if not resource.startswith("selfsubject")}
+    own = {("secrets", "wxmint-keys"), ("configmaps", "wxmint-jwks")}
+    assert status == 201 and rights == {(*thing, verb) for thing in own for verb in ("get", "update")}, rights
+    verbs = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "bind", "escalate")
+    resources = [name.partition(".") for name in run("kubectl", "api-resources", "--output=name").split()]
+    asked = 0
+    for (resource, _, group), name, verb in itertools.product(resources, ("", "wxmint-keys", "wxmint-jwks"), verbs):
+        if resource.startswith("selfsubject") or ((resource, name) in own and verb in ("get", "update")):
+            continue
+        wanted = {"namespace": "wxmint", "verb": verb, "group": group, "resource": resource, "name": name}
+        answer = ask(token, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": {"resourceAttributes": wanted}})[1]
+        assert answer["status"]["allowed"] is False, answer
+        asked += 1
+    run("kubectl", "create", "secret", "generic", "other", IN, "--from-literal=a=b")
+    secret = get("secret/wxmint-keys")
+    assert ask(token, "GET", KEYS)[0] == 200 and ask(token, "PUT", KEYS, secret)[0] == 200
+    tried = [(method, path) for path in (SECRETS + "/other", "/api/v1/namespaces/kube-system/secrets/any") for method in ("GET", "PUT", "PATCH", "DELETE")]
+    for method, path in [*tried, ("PATCH", KEYS), ("DELETE", KEYS), ("GET", SECRETS), ("GET", SECRETS + "?watch=1"), ("POST", SECRETS), ("DELETE", SECRETS)]:
+        status = ask(token, method, path, None if method == "GET" else secret)[0]
+        assert status in ((403, 415) if method == "PATCH" else (403,)), (method, path, status)
+    print(f"cluster: {asked} other rights are denied")
+
+
+def the_rotation_changes_the_secret_and_two_at_once_change_it_once(config):
+    """And the public set with it."""
+    for _ in range(5):
+        new_keys()
+        before = keys()[0]
+        two = [rotate(config, "--now") for _ in range(2)]
+        said = [process.communicate()[0] for process in two]
+        assert [process.returncode for process in two] == [0, 0], said
+        assert sorted("published a new" in text for text in said) == [False, True], said
+        secret, public = keys()
+        assert len(secret) == 2 and secret[0] == before[0] and sorted(public) == sorted(secret), (before, secret, public)
+
+
+def a_conflicting_write_is_repeated(token):
+    """Somebody changes the Secret between the rotation's read and its write."""
+    written = []
+
+    class Between(BaseHTTPRequestHandler):
+        def forward(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            ours = self.command == "PUT" and self.path.startswith(KEYS)
+            if ours and not written:
+                run("kubectl", "annotate", "secret/wxmint-keys", IN, "somebody=else")
+            status, answer = ask(token, self.command, self.path, json.loads(body) if body else None)
+            written.extend([status] if ours else [])
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        do_GET = do_PUT = forward  # noqa: N815
+        def log_message(self, *_): pass
+
+    new_keys()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Between) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = kubeconfig("between", "none")
+        config.write_text(config.read_text().replace(API, f"http://127.0.0.1:{server.server_port}"))
+        process = rotate(config, "--now")
+        said = process.communicate()[0]
+        server.shutdown()
+    assert process.returncode == 0 and written == [409, 200] and len(keys()[0]) == 2, (said, written)
+    assert get("secret/wxmint-keys")["metadata"]["annotations"]["somebody"] == "else"
+
+
+def main():
+    """In this order: each needs what the earlier ones have made."""
+    the_chart_is_admitted_where_restricted_is_enforced()
+    wrong_values_are_refused_with_their_names()
+    new_keys()
+    token = run("kubectl", "create", "token", "wxmint-keys-rotate", IN).strip()
+    the_rotation_may_do_what_it_does_and_nothing_else(token)
+    the_rotation_changes_the_secret_and_two_at_once_change_it_once(kubeconfig("rotation", token))
+    a_conflicting_write_is_repeated(token)
+    print("cluster: all of it holds")
+
+
+if __name__ == "__main__":
+    main()
