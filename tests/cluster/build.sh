@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fetches and builds what a one-node Kubernetes is made of, below target/cluster, from the Go module proxy and Debian's
-# packages alone. What is there stays.
+# packages alone. What is there stays, but for the images.
 #
-#   build.sh plane|node...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores
+#   build.sh plane|node|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -33,6 +33,12 @@ build() { # PACKAGE...
   echo "cluster: $* took $((SECONDS - started)) s"
 }
 
+image() { # DOCKERFILE ROOT VERSION
+  rm -rf "$made/layout"
+  python3 tests/tools/oci_image.py "$1" "$2" "$made/layout" "$3" "$(uname -m)" >/dev/null
+  tar -C "$made/layout" -cf "$made/images/$3.tar" .
+}
+
 for part in "$@"; do
   case $part in
     plane)
@@ -41,12 +47,21 @@ for part in "$@"; do
       [ ! -e "$made/bin/server" ] || mv "$made/bin/server" "$made/bin/etcd"
       ;;
     node)
-      [ -x "$made/bin/kubelet" ] || build k8s.io/kubernetes/cmd/kubelet
-      if [ ! -x "$made/debian/usr/bin/containerd" ]; then
-        mkdir -p "$made/debian"
-        (cd "$made/debian" && apt-get download containerd runc containernetworking-plugins 2>/dev/null &&
-          for package in *.deb; do dpkg -x "$package" .; done && rm ./*.deb)
-      fi
+      [ -x "$made/bin/kubelet" ] || build k8s.io/kubernetes/cmd/{kubelet,kube-proxy}
+      [ -x "$made/debian/usr/bin/containerd" ] || (
+        mkdir -p "$made/debian" && cd "$made/debian"
+        apt-get download containerd runc containernetworking-plugins 2>/dev/null
+        for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
+      )
+      ;;
+    images)
+      rm -rf "$made"/{images,parts,wxmint} && mkdir -p "$made"/{images,parts}
+      cc -static -O2 -x c -o "$made/parts/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
+      cp "$(command -v redis-server)" "$made/parts"
+      ldd "$made/parts/redis-server" | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t "$made/parts"
+      image tests/cluster/Dockerfile "$made/parts" parts
+      tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/wxmint"
+      image Dockerfile "$made/wxmint" 0.1.0
       ;;
     *) echo "cluster: it has no part $part" >&2 && exit 64 ;;
   esac

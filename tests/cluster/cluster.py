@@ -137,6 +137,8 @@ def start_node():
         run("ctr", "--namespace=k8s.io", "images", "import", image)
     start("kubelet", f"--config={RUN}/kubelet.json", f"--kubeconfig={RUN}/kubelet.conf", f"--root-dir={RUN}/kubelet",
           f"--node-ip={NODE}", "--hostname-override=node")
+    start("kube-proxy", f"--kubeconfig={RUN}/proxy.conf", "--hostname-override=node", f"--cluster-cidr={PODS}",
+          "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s")
     ready = ("kubectl", "wait", "node/node", "--for=condition=Ready", "--timeout=1s")
     until("the node is ready", lambda: succeeds(*ready))
 

@@ -11,14 +11,27 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cluster import API, MADE, RUN, kubeconfig, run, until
+from cluster import API, MADE, PATIENCE, RUN, kubeconfig, run, succeeds, until
 
 ROOT = MADE.parents[1]
 HELM, PROGRAM, CHART = MADE.parent / "tools/python/bin/helm", MADE.parent / "debug/wxmint", ROOT / "k8s/chart"
 IN = "--namespace=wxmint"
 KEYS, SECRETS = "/api/v1/namespaces/wxmint/secrets/wxmint-keys", "/api/v1/namespaces/wxmint/secrets"
 ROTATOR = "system:serviceaccount:wxmint:wxmint-keys-rotate"
-VALUES = ["--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", "--set=appid=wxc0ffee0000000001",
+APPID, APP_SECRET, REDIS_AT = "wxc0ffee0000000001", "5ec2e700c0ffee005ec2e700c0ffee00", "10.96.0.20"
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+SIMULATOR = {"name": "simulator", "image": "docker.io/library/wxmint:0.1.0", "imagePullPolicy": "Never", "securityContext": RESTRICTED,
+             "args": ["simulator", "--listen", "0.0.0.0:8090", "--dangerous-listen-anywhere"]}
+REDIS_POD = {"name": "redis", "image": "docker.io/library/wxmint:parts", "imagePullPolicy": "Never", "securityContext": RESTRICTED,
+             "command": ["/redis-server", "--save", "", "--protected-mode", "no"]}
+CALLED_REDIS = {"app.kubernetes.io/name": "redis"}
+REDIS = {"kind": "List", "apiVersion": "v1", "items": [
+    {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "redis", "labels": CALLED_REDIS},
+     "spec": {"containers": [REDIS_POD], "automountServiceAccountToken": False,
+              "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}}},
+    {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "redis"},
+     "spec": {"clusterIP": REDIS_AT, "selector": CALLED_REDIS, "ports": [{"port": 6379}]}}]}
+VALUES = ["--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", f"--set=appid={APPID}",
           "--set=issuer=https://login.example.com"]
 WRONG = {"replcas=3": "replcas", "replicas=many": "replicas", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
 
@@ -80,7 +93,7 @@ def the_chart_is_admitted_where_restricted_is_enforced():
     run(HELM, "install", "wxmint", CHART, IN, *VALUES)
     until("two pods are admitted", lambda: len(pods("wxmint")) == 2)
     run("kubectl", "create", "job", IN, "--from=cronjob/wxmint-keys-rotate", "once")
-    until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) == 1)
+    until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) >= 1)
     run(HELM, "upgrade", "wxmint", CHART, IN, *VALUES, "--set=replicas=3")
     until("three pods are admitted", lambda: len(pods("wxmint")) == 3)
     run(HELM, "rollback", "wxmint", "1", IN)
@@ -168,6 +181,48 @@ def a_conflicting_write_is_repeated(token):
     assert get("secret/wxmint-keys")["metadata"]["annotations"]["somebody"] == "else"
 
 
+def http(method, url, body=None):
+    """An answer of a pod or a Service; None if there is none."""
+    request = urllib.request.Request(url, json.dumps(body).encode() if body else None, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def a_person_logs_in_through_the_service():
+    """Redis, wxmint and the simulator as pods. The simulator shares wxmint's pod, which speaks plain http on loopback only."""
+    new_keys()
+    run("kubectl", "apply", IN, "--filename=-", input=json.dumps(REDIS))
+    vault = run("openssl", "rand", "-base64", "32").strip()
+    for name, field in (("vault", f"vault.key={vault}"), ("app", f"secret={APP_SECRET}"), ("redis", f"url=redis://{REDIS_AT}:6379")):
+        run("kubectl", "create", "secret", "generic", IN, f"wxmint-{name}", f"--from-literal={field}")
+    run(HELM, "upgrade", "wxmint", CHART, IN, *VALUES, "--set=replicas=1", "--set=settings.WXMINT_WECHAT_URL=http://127.0.0.1:8090")
+    run("kubectl", "patch", "deployment/wxmint", IN, "--patch", json.dumps({"spec": {"template": {"spec": {"containers": [SIMULATOR]}}}}))
+    run("kubectl", "rollout", "status", "deployment/wxmint", IN, f"--timeout={PATIENCE}s")
+    until("one pod is left", lambda: len(pods("wxmint")) == 1)
+    simulator = f"http://{pods('wxmint')[0]['status']['podIP']}:8090/_simulator/codes"
+    service = f"http://{get('service/wxmint')['spec']['clusterIP']}"
+    code = http("POST", simulator, {"person": "lin", "appid": APPID})["codes"][0]
+    answer = http("POST", f"{service}/login", {"code": code, "appid": APPID})
+    assert answer["access_token"].count(".") == 2, answer
+    return service
+
+
+def the_job_rotates_and_the_pod_takes_the_keys(service):
+    """The CronJob's own, but at once; nothing restarts."""
+    uid = pods("wxmint")[0]["metadata"]["uid"]
+    job = get("cronjob/wxmint-keys-rotate")["spec"]["jobTemplate"]
+    job["spec"]["template"]["spec"]["containers"][0]["args"].append("--now")
+    run("kubectl", "create", IN, "--filename=-", input=json.dumps({**job, "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "now"}}))
+    run("kubectl", "wait", "job/now", IN, "--for=condition=Complete", f"--timeout={PATIENCE}s")
+    kids = sorted(keys()[0])
+    assert len(kids) == 2, kids
+    until("the pod has the keys", lambda: sorted(key["kid"] for key in http("GET", f"{service}/.well-known/jwks.json")["keys"]) == kids)
+    assert [pod["metadata"]["uid"] for pod in pods("wxmint")] == [uid]
+
+
 def main():
     """In this order: each needs what the earlier ones have made."""
     the_chart_is_admitted_where_restricted_is_enforced()
@@ -177,6 +232,8 @@ def main():
     the_rotation_may_do_what_it_does_and_nothing_else(token)
     the_rotation_changes_the_secret_and_two_at_once_change_it_once(kubeconfig("rotation", token))
     a_conflicting_write_is_repeated(token)
+    if succeeds("kubectl", "get", "node/node"):
+        the_job_rotates_and_the_pod_takes_the_keys(a_person_logs_in_through_the_service())
     print("cluster: all of it holds")
 
 
