@@ -113,7 +113,7 @@ def start_plane():
     """What decides."""
     start("etcd", "--data-dir", RUN / "etcd", "--unsafe-no-fsync")
     start("kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", f"--cert-dir={RUN}/pki",
-          f"--service-cluster-ip-range={SERVICES}", f"--token-auth-file={RUN}/tokens", "--authorization-mode=Node,RBAC",
+          f"--service-cluster-ip-range={SERVICES}", "--allow-privileged", f"--token-auth-file={RUN}/tokens", "--authorization-mode=Node,RBAC",
           "--enable-admission-plugins=NodeRestriction", "--service-account-issuer=https://kubernetes.default.svc",
           f"--service-account-key-file={RUN}/accounts.key", f"--service-account-signing-key-file={RUN}/accounts.key",
           f"--kubelet-client-certificate={RUN}/ca.crt", f"--kubelet-client-key={RUN}/ca.key")
@@ -147,11 +147,14 @@ def main():
     """As process 1 of the namespaces, which unshare has made."""
     part, *command = sys.argv[1:]
     if os.getpid() != 1:
-        unshare = "unshare --net --mount --pid --fork --mount-proc --kill-child".split()
+        unshare = "setpriv --pdeathsig KILL unshare --net --mount --pid --fork --mount-proc --kill-child".split()
         ended = subprocess.Popen([*unshare, sys.executable, *sys.argv])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 1 gets it too, and ends by it
-        signal.signal(signal.SIGTERM, lambda *_: ended.terminate())
-        sys.exit(ended.wait())
+        signal.signal(signal.SIGTERM, lambda *_: ended.kill())
+        code = ended.wait()
+        for group in sorted(Path("/sys/fs/cgroup").glob("*/kubepods/**/"), reverse=True):
+            group.rmdir()
+        sys.exit(code)
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, lambda *_: sys.exit(130))
     began = time.monotonic()

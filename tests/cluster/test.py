@@ -86,6 +86,7 @@ def new_keys():
 def the_chart_is_admitted_where_restricted_is_enforced():
     """Also as upgraded, and as rolled back; Pods, not only what makes them."""
     run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    until("the namespace has an account", lambda: succeeds("kubectl", "get", "serviceaccount/default", IN))
     refused('violates PodSecurity "restricted', "kubectl", "run", IN, "bad", "--image=bad", "--privileged")
     for values in sorted((CHART / "ci").glob("*.yaml")):
         objects = run(HELM, "template", "wxmint", CHART, IN, "--values", values, "--set=podMonitor.enabled=false")
