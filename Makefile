@@ -91,7 +91,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
-	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh
+	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh tests/cluster/*.sh
 
 .PHONY: docs
 docs: ## the crate's documentation, with warnings denied

@@ -11,9 +11,13 @@ readonly kubernetes=35.4
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
 
+# Of another version nothing is kept.
+[ "$(cat "$made/version" 2>/dev/null)" = "$kubernetes" ] || rm -rf "$made"
+mkdir -p "$made/bin" "$made/kubernetes"
+echo $kubernetes >"$made/version"
+
 # The published go.mod names the staging modules at v0.0.0, which `go build` follows only with a replacement for each.
 module() {
-  mkdir -p "$made/bin" "$made/kubernetes"
   [ ! -e "$made/kubernetes/go.mod" ] || return 0
   local folder
   folder=$(cd / && GOFLAGS=-modcacherw go mod download -json "k8s.io/kubernetes@v1.$kubernetes" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
@@ -53,6 +57,7 @@ for part in "$@"; do
         apt-get download containerd runc containernetworking-plugins 2>/dev/null
         for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
       )
+      rm -rf "$made/go" # gigabytes that only building needs
       ;;
     images)
       rm -rf "$made"/{images,parts,wxmint} && mkdir -p "$made"/{images,parts}
@@ -62,6 +67,7 @@ for part in "$@"; do
       image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/parts" parts
       tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/wxmint"
       image Dockerfile "$made/wxmint" 0.1.0
+      rm -r "$made"/{layout,parts,wxmint}
       ;;
     *) echo "cluster: it has no part $part" >&2 && exit 64 ;;
   esac
