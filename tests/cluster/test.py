@@ -85,8 +85,6 @@ def new_keys():
 
 def the_chart_is_admitted_where_restricted_is_enforced():
     """Also as upgraded, and as rolled back; Pods, not only what makes them."""
-    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
-    until("the namespace has an account", lambda: succeeds("kubectl", "get", "serviceaccount/default", IN))
     refused('violates PodSecurity "restricted', "kubectl", "run", IN, "bad", "--image=bad", "--privileged")
     for values in sorted((CHART / "ci").glob("*.yaml")):
         objects = run(HELM, "template", "wxmint", CHART, IN, "--values", values, "--set=podMonitor.enabled=false")
@@ -102,6 +100,17 @@ def the_chart_is_admitted_where_restricted_is_enforced():
     tokens = [source for pod in pods("wxmint") for volume in pod["spec"]["volumes"] for source in volume.get("projected", {}).get("sources", [])
               if "serviceAccountToken" in source]
     assert not tokens, f"serve has a token of the API: {tokens}"
+
+
+def the_overlays_are_admitted():
+    """With no warning, and the sidecar's pods where restricted is enforced."""
+    run("kubectl", "create", "namespace", "orders")
+    run("kubectl", "label", "namespace", "orders", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    for overlay in ("small", "production", "ack", "sidecar", "sidecar-in-cluster"):
+        run("kubectl", "apply", "--kustomize", ROOT / "k8s/overlays" / overlay, "--dry-run=server", "--warnings-as-errors")
+    run("kubectl", "apply", "--kustomize", ROOT / "k8s/overlays/sidecar")
+    until("the sidecar's pods are admitted", lambda: len(get("pods", "--namespace=orders")["items"]) == 2)
+    run("kubectl", "delete", "namespace", "orders", "--wait=false")
 
 
 def wrong_values_are_refused_with_their_names():
@@ -226,6 +235,9 @@ def the_job_rotates_and_the_pod_takes_the_keys(service):
 
 def main():
     """In this order: each needs what the earlier ones have made."""
+    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    until("the namespace has an account", lambda: succeeds("kubectl", "get", "serviceaccount/default", IN))
+    the_overlays_are_admitted()
     the_chart_is_admitted_where_restricted_is_enforced()
     wrong_values_are_refused_with_their_names()
     new_keys()
