@@ -11,7 +11,7 @@ readonly kubernetes=35.4
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
 
-# Of another version nothing is kept.
+# Nothing of another version is kept.
 [ "$(cat "$made/version" 2>/dev/null)" = "$kubernetes" ] || rm -rf "$made"
 mkdir -p "$made/bin" "$made/kubernetes"
 echo $kubernetes >"$made/version"

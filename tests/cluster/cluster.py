@@ -21,7 +21,7 @@ MADE = Path(__file__).resolve().parents[2] / "target/cluster"
 RUN = MADE / "run"
 NODE, API, SERVICES, PODS = "10.77.0.1", "https://10.77.0.1:6443", "10.96.0.0/16", "10.244.0.0/24"
 PATIENCE = 180  # seconds; the machine may be busy
-# Who may come in, by name and group, as Kubernetes' own roles know them. The token is the name.
+# Those who may come in: token, name and group, as Kubernetes' own roles know them.
 ACCOUNTS = {
     "admin": ("admin", "system:masters"),
     "manager": ("system:kube-controller-manager", ""),
@@ -110,7 +110,7 @@ def prepare():
 
 
 def start_plane():
-    """What decides."""
+    """All that decides about objects."""
     start("etcd", "--data-dir", RUN / "etcd", "--unsafe-no-fsync")
     start("kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", f"--cert-dir={RUN}/pki",
           f"--service-cluster-ip-range={SERVICES}", "--allow-privileged", f"--token-auth-file={RUN}/tokens", "--authorization-mode=Node,RBAC",
@@ -126,7 +126,7 @@ def start_plane():
 
 
 def start_node():
-    """What runs pods."""
+    """All that runs pods."""
     (RUN / "cni").mkdir()
     (RUN / "cni/pods.conflist").write_text(json.dumps(CNI))
     (RUN / "containerd.toml").write_text(CONTAINERD)

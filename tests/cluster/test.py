@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a real Kubernetes says to the chart and to the rotation: `cluster.py plane tests/cluster/test.py`."""
+"""Asks a real Kubernetes about the chart and the rotation: `cluster.py plane tests/cluster/test.py`."""
 
 import base64
 import itertools
@@ -54,7 +54,7 @@ def ask(token, method, path, body=None):
 
 
 def get(*words):
-    """What kubectl gets."""
+    """The answer of `kubectl get`."""
     return json.loads(run("kubectl", "get", IN, "--output=json", *words))
 
 
