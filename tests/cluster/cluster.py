@@ -93,7 +93,8 @@ def kubeconfig(name, token):
 
 def prepare():
     """The network, files over what belongs to the machine, and secrets."""
-    for words in ("link set lo up", "link add node type veth peer name far", "link set far up", f"addr add {NODE}/24 dev node", "link set node up", "route add default dev node"):
+    links = ("link set lo up", "link add node type veth peer name far", "link set far up", f"addr add {NODE}/24 dev node")
+    for words in (*links, "link set node up", "route add default dev node"):
         run("ip", *words.split())
     for place in ("/run", "/var/log"):
         run("mount", "-t", "tmpfs", "tmpfs", place)
