@@ -36,6 +36,7 @@ CONTAINERD = f"""
 version = 2
 root = "{RUN}/containerd"
 [plugins."io.containerd.grpc.v1.cri"]
+restrict_oom_score_adj = true
 sandbox_image = "docker.io/library/wxmint:parts"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{MADE}/debian/usr/lib/cni"
@@ -115,7 +116,7 @@ def start_plane():
     start("etcd", "--data-dir", RUN / "etcd", "--unsafe-no-fsync")
     start("kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE}", f"--cert-dir={RUN}/pki",
           f"--service-cluster-ip-range={SERVICES}", "--allow-privileged", f"--token-auth-file={RUN}/tokens", "--authorization-mode=Node,RBAC",
-          "--enable-admission-plugins=NodeRestriction", "--service-account-issuer=https://kubernetes.default.svc",
+          "--enable-admission-plugins=NodeRestriction", "--kubelet-preferred-address-types=InternalIP", "--service-account-issuer=https://kubernetes.default.svc",
           f"--service-account-key-file={RUN}/accounts.key", f"--service-account-signing-key-file={RUN}/accounts.key",
           f"--kubelet-client-certificate={RUN}/ca.crt", f"--kubelet-client-key={RUN}/ca.key")
     until("the API server is ready", lambda: succeeds("kubectl", "get", "--raw", "/readyz"))
