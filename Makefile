@@ -52,12 +52,12 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: cluster
-cluster: ## as root: a Kubernetes' control plane, alone in namespaces, built once; the chart and the rotation against it
+cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once; the chart, a login and the rotation in it
 	$(heading)
 	$(SETUP) cc go redis python
 	$(CARGO) build --locked --features kubernetes
-	tests/cluster/build.sh plane
-	tests/cluster/cluster.py plane tests/cluster/test.py
+	tests/cluster/build.sh plane node images
+	tests/cluster/cluster.py node tests/cluster/test.py
 
 .PHONY: mutants
 mutants: ## plants the faults of tests/mutants.toml, one at a time: each must be noticed by its tests

@@ -207,7 +207,7 @@ def a_person_logs_in_through_the_service():
     new_keys()
     run("kubectl", "apply", IN, "--filename=-", input=json.dumps(REDIS))
     vault = run("openssl", "rand", "-base64", "32").strip()
-    for name, field in (("vault", f"vault.key={vault}"), ("app", f"secret={APP_SECRET}"), ("redis", f"url=redis://{REDIS_AT}:6379")):
+    for name, field in (("vault", f"vault.key={vault}\n"), ("app", f"secret={APP_SECRET}"), ("redis", f"url=redis://{REDIS_AT}:6379")):
         run("kubectl", "create", "secret", "generic", IN, f"wxmint-{name}", f"--from-literal={field}")
     run(HELM, "upgrade", "wxmint", CHART, IN, *VALUES, "--set=replicas=1", "--set=settings.WXMINT_WECHAT_URL=http://127.0.0.1:8090")
     run("kubectl", "patch", "deployment/wxmint", IN, "--patch", json.dumps({"spec": {"template": {"spec": {"containers": [SIMULATOR]}}}}))
