@@ -61,6 +61,14 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(TOOLS)/python/bin/python tests/tools/mutants.py
 	tests/tools/fuzz.sh $(FUZZ_SECONDS)
 
+.PHONY: cluster
+cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once; the chart, a login and the rotation in it
+	$(heading)
+	$(SETUP) cc go redis python
+	$(CARGO) build --locked --features kubernetes
+	tests/cluster/build.sh plane node images
+	tests/cluster/cluster.py node tests/cluster/test.py
+
 .PHONY: mutants
 mutants: ## plants the faults of tests/mutants.toml, one at a time: each must be noticed by its tests
 	$(heading)
@@ -93,7 +101,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
-	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh
+	$(TOOLS)/python/bin/shellcheck .ci/* tests/tools/*.sh tests/cluster/*.sh
 
 .PHONY: docs
 docs: ## the crate's documentation, with warnings denied

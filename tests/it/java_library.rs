@@ -1,5 +1,5 @@
-//! clients/java, and the examples in Spring that nothing else runs: `mvn verify`, which compiles the library for Java 11
-//! and asks their own tests in JUnit.
+//! clients/java, and the examples in Spring that nothing else runs: `mvn verify`, which compiles the library for Java
+//! 11 and asks their own tests in JUnit.
 
 use std::{fs, process::Command};
 

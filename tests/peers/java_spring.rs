@@ -1,5 +1,5 @@
 //! Examples on clients/java with Spring Boot: each a Maven project, built and started as its page says. With another
-//! Spring Boot than that of their `pom.xml`: `WXMINT_TEST_SPRING_BOOT=4.0.7 cargo test --test peers -- --ignored java_`.
+//! Boot than that of their `pom.xml`: `WXMINT_TEST_SPRING_BOOT=4.0.7 cargo test --test peers -- --ignored java_`.
 
 use std::{
     env, fs,
