@@ -15,8 +15,8 @@ use crate::{
     support::{Configuration, TestBed, decoded, free_port, repository, tools},
 };
 
-/// A foreign verifier: the command that takes issuer and token (after a script, or a library's name), prints the subject,
-/// and fails with the reason.
+/// A foreign verifier: the command that takes issuer and token (after a script, or a library's name), prints the
+/// subject, and fails with the reason.
 struct Verifier {
     program: PathBuf,
     script: Option<PathBuf>,
