@@ -182,7 +182,7 @@ async function replaces(options) {
   await page.goto(address);
   await seen(page, "#picture:not([hidden])");
   const code = await text(page, "#typed strong");
-  await page.clock.pauseAt(Date.now() + (LIFE - LEAD) * 1000); // the page's clock stands still from then on
+  await page.clock.fastForward((LIFE - LEAD) * 1000); // and goes on, because an ask may be under way
   await page.waitForFunction((old) => !document.getElementById("picture").alt.endsWith(old), code);
   await context.close();
 }
