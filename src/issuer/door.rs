@@ -1,10 +1,10 @@
 //! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
 
-use std::{future::ready, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::web::ServiceConfig;
+use async_trait::async_trait;
 use clap::{ArgMatches, Command};
-use futures_util::future::LocalBoxFuture;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
@@ -51,6 +51,7 @@ pub type Opened = Result<Option<Arc<dyn Door>>, IssuerStartError>;
 pub type Doors = &'static [DoorRow];
 
 /// An open door. The trait says everything that the service asks of one.
+#[async_trait(?Send)]
 pub trait Door: Send + Sync {
     /// Gives the handlers of one worker thread their state.
     fn configure(self: Arc<Self>, config: &mut ServiceConfig);
@@ -69,8 +70,8 @@ pub trait Door: Send + Sync {
     }
 
     /// The findings of its check.
-    fn examine<'a>(&'a self, _issuer: &'a Issuer, _redis: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
-        Box::pin(ready(Vec::new()))
+    async fn examine(&self, _issuer: &Issuer, _redis: Option<&Redis>) -> Vec<Finding> {
+        Vec::new()
     }
 
     /// Its members of the issuer's metadata.

@@ -1,7 +1,7 @@
 //! How WeChat names the people of an app that has no AppSecret here: somebody acts for the app, by tokens of their own.
 //! An app with an AppSecret needs none of this.
 
-use futures_util::future::LocalBoxFuture;
+use async_trait::async_trait;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, Fingerprint};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
@@ -16,27 +16,22 @@ pub struct Exchanged {
 }
 
 /// Acts for apps. Its futures are boxed, so that no other login pays for their room.
+#[async_trait(?Send)]
 pub trait Exchange {
     /// Why nobody can say yet that an app is unknown.
     fn apps_are_unread(&self) -> Option<LoginError>;
 
     /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
-    fn claim<'a>(
-        &'a self,
-        login: &'a LoginWorker,
-        app: &'a App,
-        code: &'a LoginCode,
-        attempt: &'a AttemptId,
-        address: &'a str,
-    ) -> LocalBoxFuture<'a, Result<Claim, LoginError>>;
+    async fn claim(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+        address: &str,
+    ) -> Result<Claim, LoginError>;
 
-    fn exchange<'a>(
-        &'a self,
-        login: &'a LoginWorker,
-        app: &'a App,
-        code: &'a LoginCode,
-        attempt: &'a AttemptId,
-    ) -> LocalBoxFuture<'a, Exchanged>;
+    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged;
 
     /// The app by which this acts, whose access token peers may have too.
     fn own_app(&self, id: &AppId) -> Option<&App>;
@@ -50,28 +45,23 @@ pub trait Exchange {
     /// Why no token of the app can be had before somebody has mended something.
     fn refusal(&self, app: &App) -> Option<CallError>;
 
-    fn fetch<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        wanted: &'a Wanted,
-        attempt: &'a AttemptId,
-    ) -> LocalBoxFuture<'a, Result<FetchedAccessToken, AccessTokenError>>;
+    async fn fetch(
+        &self,
+        tokens: &AccessTokens<'_>,
+        app: &App,
+        wanted: &Wanted,
+        attempt: &AttemptId,
+    ) -> Result<FetchedAccessToken, AccessTokenError>;
 
     /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
-    fn count_report<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        attempt: &'a AttemptId,
-        refused: &'a Fingerprint,
-    ) -> LocalBoxFuture<'a, Result<(), AccessTokenError>>;
+    async fn count_report(
+        &self,
+        tokens: &AccessTokens<'_>,
+        app: &App,
+        attempt: &AttemptId,
+        refused: &Fingerprint,
+    ) -> Result<(), AccessTokenError>;
 
     /// Takes note of the error of a call for the app.
-    fn note_error<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        error: &'a AccessTokenError,
-    ) -> LocalBoxFuture<'a, ()>;
+    async fn note_error(&self, tokens: &AccessTokens<'_>, app: &App, error: &AccessTokenError);
 }

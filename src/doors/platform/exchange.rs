@@ -1,9 +1,11 @@
-//! The tokens of a third-party platform and of its merchants.
+//! How the people of merchants log in: by a token of the platform's. The tokens of a third-party platform and of its
+//! merchants.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Meter, Note, PlatformEntry, limits::Rate};
@@ -14,7 +16,7 @@ use super::{
     merchants::plainly,
 };
 use crate::login::{
-    AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, LoginError, LoginWorker, Wanted,
+    AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
 };
 
 /// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
@@ -24,6 +26,9 @@ const REPLACED: [Rate; 2] =
 const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 /// How often WeChat is asked again for a token that it has refused to give by this ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+
+/// How many times the limit of an address at one merchant it may have at all of them together.
+const AT_ALL_MERCHANTS: u32 = 10;
 
 /// The exchange of the platform's merchants, for one worker.
 pub(super) struct MerchantExchange {
@@ -42,31 +47,64 @@ impl MerchantExchange {
     }
 }
 
+#[async_trait(?Send)]
 impl Exchange for MerchantExchange {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let reason = "WeChat was not asked yet for the merchants of the platform";
         (!self.platform.known().is_compared).then(|| plainly(not_yet(reason)))
     }
 
-    fn claim<'a>(
-        &'a self,
-        login: &'a LoginWorker,
-        app: &'a App,
-        code: &'a LoginCode,
-        attempt: &'a AttemptId,
-        address: &'a str,
-    ) -> LocalBoxFuture<'a, Result<Claim, LoginError>> {
-        login.claim_of_merchant(app, code, attempt, address).boxed_local()
+    /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
+    /// claims the code.
+    async fn claim(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+        address: &str,
+    ) -> Result<Claim, LoginError> {
+        let rate = login.policy.limits.ip;
+        let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };
+        let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
+        let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
+        let claiming = login.store.claim_code(&app.id, code, attempt, &meter);
+        let (counted, claimed) = join(login.store.count(&all), claiming).await;
+        match (counted, claimed?) {
+            (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
+            (Ok(Err(refused)), Claim::Granted(_)) => {
+                login.store.release_code(&app.id, code, attempt).await?;
+                Ok(Claim::Limited(refused))
+            }
+            (Err(error), Claim::Granted(_)) => {
+                login.store.release_code(&app.id, code, attempt).await?;
+                Err(error.into())
+            }
+            (Ok(Ok(counted)), claim) => {
+                // A login that one merchant's own limit refuses does not use up the others' room.
+                login.store.uncount(&all, counted).await?;
+                Ok(claim)
+            }
+            (_, claim) => Ok(claim),
+        }
     }
 
-    fn exchange<'a>(
-        &'a self,
-        login: &'a LoginWorker,
-        app: &'a App,
-        code: &'a LoginCode,
-        attempt: &'a AttemptId,
-    ) -> LocalBoxFuture<'a, Exchanged> {
-        login.exchange_for(&self.platform, app, code, attempt).boxed_local()
+    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
+    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Exchanged {
+        let sent = Cell::new(false);
+        let component = &self.platform.component;
+        let ask = async |token: &_| {
+            sent.set(true);
+            login.wechat.exchange_for(app, code, &component.id, token).await
+        };
+        let exchanged = login.access_tokens().with(component, attempt, ask).await;
+        if let Err(AccessTokenError::WeChat(error)) = &exchanged
+            && error.verdict() == Some(Verdict::NotAuthorized)
+        {
+            self.platform.compare_soon.notify_one(); // the push of its leaving may be lost
+        }
+        let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
+        Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
     }
 
     fn own_app(&self, id: &AppId) -> Option<&App> {
@@ -87,60 +125,64 @@ impl Exchange for MerchantExchange {
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
-    fn fetch<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        wanted: &'a Wanted,
-        attempt: &'a AttemptId,
-    ) -> LocalBoxFuture<'a, Result<FetchedAccessToken, AccessTokenError>> {
-        let fetch = async move {
-            let counted = match wanted {
-                Wanted::Other(_) => tokens.may_force(app, Forcer::Own, REPLACED).await?,
-                _ => Vec::new(),
-            };
-            let fetched = match self.is_own(app) {
-                true => tokens.component_token(&self.platform).await,
-                false => tokens.merchant_token(&self.platform, app, attempt).await,
-            };
-            if fetched.is_err() {
-                // While WeChat gives none, nothing is used up.
-                tokens.uncount(counted).await?;
-            }
-            fetched
+    async fn fetch(
+        &self,
+        tokens: &AccessTokens<'_>,
+        app: &App,
+        wanted: &Wanted,
+        attempt: &AttemptId,
+    ) -> Result<FetchedAccessToken, AccessTokenError> {
+        let counted = match wanted {
+            Wanted::Other(_) => tokens.may_force(app, Forcer::Own, REPLACED).await?,
+            _ => Vec::new(),
         };
-        fetch.boxed_local()
+        let fetched = match self.is_own(app) {
+            true => tokens.component_token(&self.platform).await,
+            false => tokens.merchant_token(&self.platform, app, attempt).await,
+        };
+        if fetched.is_err() {
+            // While WeChat gives none, nothing is used up.
+            tokens.uncount(counted).await?;
+        }
+        fetched
     }
 
     /// A peer that reports every token keeps nobody from fetching.
-    fn count_report<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        attempt: &'a AttemptId,
-        refused: &'a Fingerprint,
-    ) -> LocalBoxFuture<'a, Result<(), AccessTokenError>> {
-        let count = async move {
-            if tokens.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
-                // Several who report the same token are one.
-                let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
-                let counted = tokens.may_force(app, Forcer::Peer, REPLACED).await?;
-                if tokens.store.count(&report).await?.is_err() {
-                    tokens.uncount(counted).await?;
-                }
+    async fn count_report(
+        &self,
+        tokens: &AccessTokens<'_>,
+        app: &App,
+        attempt: &AttemptId,
+        refused: &Fingerprint,
+    ) -> Result<(), AccessTokenError> {
+        if tokens.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
+            // Several who report the same token are one.
+            let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
+            let counted = tokens.may_force(app, Forcer::Peer, REPLACED).await?;
+            if tokens.store.count(&report).await?.is_err() {
+                tokens.uncount(counted).await?;
             }
-            Ok(())
-        };
-        count.boxed_local()
+        }
+        Ok(())
     }
 
-    fn note_error<'a>(
-        &'a self,
-        tokens: &'a AccessTokens<'_>,
-        app: &'a App,
-        error: &'a AccessTokenError,
-    ) -> LocalBoxFuture<'a, ()> {
-        tokens.note_trouble(&self.platform, app, error).boxed_local()
+    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
+    /// the doctor. WeChat's list has the refresh token that is good now.
+    async fn note_error(&self, tokens: &AccessTokens<'_>, app: &App, error: &AccessTokenError) {
+        let AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. }) = error else { return };
+        if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
+            return;
+        }
+        let known = self.platform.known();
+        let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
+            return;
+        };
+        let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
+        tokens.note(&self.platform, &name, &trouble, Expected::NotLater).await;
+        tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
+        if *verdict == Verdict::StaleRefreshToken {
+            self.platform.compare_soon.notify_one();
+        }
     }
 }
 
@@ -200,25 +242,6 @@ impl AccessTokens<'_> {
             }
         }
         Ok(tokens.access)
-    }
-
-    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
-    /// the doctor. WeChat's list has the refresh token that is good now.
-    async fn note_trouble(&self, platform: &Platform, app: &App, error: &AccessTokenError) {
-        let AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. }) = error else { return };
-        if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
-            return;
-        }
-        let known = platform.known();
-        let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
-            return;
-        };
-        let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
-        self.note(platform, &name, &trouble, Expected::NotLater).await;
-        tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
-        if *verdict == Verdict::StaleRefreshToken {
-            platform.compare_soon.notify_one();
-        }
     }
 
     /// Whether the store has answered.

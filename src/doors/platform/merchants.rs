@@ -1,21 +1,20 @@
-//! The acts of a third-party platform for its merchants: logins by a token of the platform's, who comes and who leaves.
+//! The acts of a third-party platform about its merchants: who comes and who leaves.
 
-use std::{cell::Cell, collections::HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, future::join, stream};
-use wxmint_ids::{AppId, LoginCode, Person};
-use wxmint_store::{AttemptId, Claim, Expected, LimitKey, Meter, Note, Noted, PlatformEntry, limits::Rate};
+use futures_util::{StreamExt, stream};
+use wxmint_ids::{AppId, Person};
+use wxmint_store::{Expected, Note, Noted, PlatformEntry};
 use wxmint_wechat::{
-    App, AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken,
-    Verdict,
+    AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken, Verdict,
 };
 
 use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use crate::{
-    login::{AccessTokenError, Exchanged, IP, LoginError, LoginWorker, Operator, new_attempt},
+    login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt},
     telemetry::admit_line,
 };
 
@@ -23,68 +22,8 @@ use crate::{
 const COMPARED_AT_ONCE: usize = 8;
 /// So many merchants' questions may stay without an answer; if more do, it is WeChat that does not answer.
 const MOST_UNANSWERED: usize = 3;
-/// How many times the limit of an address at one merchant it may have at all of them together.
-const AT_ALL_MERCHANTS: u32 = 10;
 
 impl LoginWorker {
-    /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
-    /// claims the code.
-    pub(super) async fn claim_of_merchant(
-        &self,
-        app: &App,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        address: &str,
-    ) -> Result<Claim, LoginError> {
-        let rate = self.policy.limits.ip;
-        let meter = Meter { key: LimitKey::new(IP, format!("{address} {}", app.id)), rate };
-        let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
-        let all = Meter { key: LimitKey::new(IP, format!("{address} *")), rate };
-        let claiming = self.store.claim_code(&app.id, code, attempt, &meter);
-        let (counted, claimed) = join(self.store.count(&all), claiming).await;
-        match (counted, claimed?) {
-            (Ok(Ok(_)), claim @ Claim::Granted(_)) => Ok(claim),
-            (Ok(Err(refused)), Claim::Granted(_)) => {
-                self.store.release_code(&app.id, code, attempt).await?;
-                Ok(Claim::Limited(refused))
-            }
-            (Err(error), Claim::Granted(_)) => {
-                self.store.release_code(&app.id, code, attempt).await?;
-                Err(error.into())
-            }
-            (Ok(Ok(counted)), claim) => {
-                // A login that one merchant's own limit refuses does not use up the others' room.
-                self.store.uncount(&all, counted).await?;
-                Ok(claim)
-            }
-            (_, claim) => Ok(claim),
-        }
-    }
-
-    /// Exchanges the code of a merchant's app by the platform's token, which is renewed if WeChat refuses it.
-    pub(super) async fn exchange_for(
-        &self,
-        platform: &Platform,
-        app: &App,
-        code: &LoginCode,
-        attempt: &AttemptId,
-    ) -> Exchanged {
-        let sent = Cell::new(false);
-        let component = &platform.component;
-        let ask = async |token: &_| {
-            sent.set(true);
-            self.wechat.exchange_for(app, code, &component.id, token).await
-        };
-        let exchanged = self.access_tokens().with(component, attempt, ask).await;
-        if let Err(AccessTokenError::WeChat(error)) = &exchanged
-            && error.verdict() == Some(Verdict::NotAuthorized)
-        {
-            platform.compare_soon.notify_one(); // the push of its leaving may be lost
-        }
-        let is_unsent = matches!(exchanged, Err(AccessTokenError::WeChat(CallError::NotSent { .. }))) || !sent.get();
-        Exchanged { session: exchanged.map_err(|error| plainly(error).of(&component.id)), is_unsent }
-    }
-
     /// Keeps what a push has said, and answers whether it was news. `digest` is of the push.
     pub(super) async fn note_push(&self, platform: &Platform, push: Push, digest: &str) -> Result<Noted, LoginError> {
         let vault = self.vault.load_full();

@@ -17,7 +17,7 @@ use std::{
 };
 
 use actix_web::web::{Data, ServiceConfig};
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use async_trait::async_trait;
 use prometheus_client::registry::{Registry, Unit};
 use utoipa::OpenApi;
 use wxmint_store::Redis;
@@ -86,6 +86,7 @@ fn metric() -> (Registry, TicketAge) {
     (registry, ticket_age)
 }
 
+#[async_trait(?Send)]
 impl Door for OfPlatform {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(Arc::clone(&self.platform)));
@@ -104,9 +105,8 @@ impl Door for OfPlatform {
         (!self.platform.known().is_read).then(unread)
     }
 
-    fn examine<'a>(&'a self, issuer: &'a Issuer, redis: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
-        let examine = async move { vec![examine::examine(&self.platform, issuer, redis).await] };
-        examine.boxed_local()
+    async fn examine(&self, issuer: &Issuer, redis: Option<&Redis>) -> Vec<Finding> {
+        vec![examine::examine(&self.platform, issuer, redis).await]
     }
 
     fn metrics(&self) -> Option<&Registry> {

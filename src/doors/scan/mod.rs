@@ -13,11 +13,11 @@ mod phone;
 mod requests;
 mod token;
 
-use std::{future::ready, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
-use futures_util::future::LocalBoxFuture;
+use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -125,6 +125,7 @@ struct ScanMetadata {
     token_endpoint_auth_methods_supported: [&'static str; 3],
 }
 
+#[async_trait(?Send)]
 impl Door for Scan {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(self));
@@ -147,8 +148,8 @@ impl Door for Scan {
         self.file.as_ref().map(WatchedFile::path)
     }
 
-    fn examine<'a>(&'a self, issuer: &'a Issuer, _: Option<&'a Redis>) -> LocalBoxFuture<'a, Vec<Finding>> {
-        Box::pin(ready(self.findings(issuer)))
+    async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
+        self.findings(issuer)
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
