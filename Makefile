@@ -98,7 +98,7 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) check --locked --bin wxmint --features kubernetes
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
-	$(CARGO) package --locked --allow-dirty --no-verify -p wxmint-verify
+	$(CARGO) package --locked --allow-dirty -p wxmint-verify
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py

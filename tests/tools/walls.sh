@@ -1,25 +1,18 @@
 #!/usr/bin/env bash
 # Takes each door out of a copy of the tree, its folder and its row, and checks and tests what is left: no room knows a door.
-# DOORS="scan" takes only these, DOORS=all takes all at once; TESTS=0 builds the unit tests, and runs none. The copy is built in a folder of its own, because cargo takes what two trees have built in one
-# for the same. What other crates built for `make lint` and `make test`, with the same flags, is linked there.
+# DOORS="scan" takes only these, DOORS=all takes all at once; TESTS=0 builds the unit tests, and runs none. The copy is built in
+# a folder of its own, because cargo takes what two trees have built in one for the same. What other crates built for `make lint`
+# and `make test`, with the same flags, is linked there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tree=$PWD/target/walls/tree
 export CARGO_TARGET_DIR=$PWD/target/walls/built
-cargo=${CARGO:-cargo}
 options=(--locked --quiet --workspace --features kubernetes)
 
-rm -rf "$CARGO_TARGET_DIR"
-for part in deps build .fingerprint; do
-  mkdir -p "$CARGO_TARGET_DIR/debug/$part"
-  if [ "$part" = deps ]; then
-    (cd target/debug/deps && find . -type f \( -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' \) ! -name '*wxmint*' -print0) |
-      xargs --null --no-run-if-empty --max-args=500 env -C target/debug/deps cp --link --target-directory="$CARGO_TARGET_DIR/debug/deps"
-  elif [ -d "target/debug/$part" ]; then
-    find "target/debug/$part" -mindepth 1 -maxdepth 1 ! -name '*wxmint*' -exec cp --archive --target-directory="$CARGO_TARGET_DIR/debug/$part" {} +
-  fi
-done
-
+out=$CARGO_TARGET_DIR/debug
+rm -rf "$CARGO_TARGET_DIR" && mkdir -p "$out" target/debug/{deps,build,.fingerprint}
+cp --archive target/debug/{build,.fingerprint} "$out" && cp --archive --link target/debug/deps "$out"
+find "$out" -mindepth 2 -maxdepth 2 \( -name '*wxmint*' -o -path '*/deps/*' ! -name '*.rlib' ! -name '*.rmeta' ! -name '*.so' \) -exec rm -r {} +
 all=$(sed -n 's/^\(pub(crate) \)\?mod \([a-z]*\);$/\2/p' src/doors.rs | grep -v '^tests$')
 for door in ${DOORS:-$all}; do
   begun=$(date +%s)
@@ -31,13 +24,11 @@ for door in ${DOORS:-$all}; do
   done
   (
     cd "$tree"
-    if [ "${TESTS:-1}" = 0 ]; then
-      "$cargo" clippy "${options[@]}" --lib --bins -- -D warnings
-      "$cargo" clippy "${options[@]}" --lib --profile test -- -D warnings
-      exit
-    fi
-    "$cargo" clippy "${options[@]}" --all-targets -- -D warnings
-    built=$("$cargo" test "${options[@]/--quiet/--message-format=json-render-diagnostics}" --lib --no-run)
+    cargo clippy "${options[@]}" --lib --bins -- -D warnings
+    cargo clippy "${options[@]}" --lib --profile test -- -D warnings
+    [ "${TESTS:-1}" != 0 ] || exit 0
+    cargo clippy "${options[@]}" --all-targets -- -D warnings
+    built=$(cargo test "${options[@]/--quiet/--message-format=json-render-diagnostics}" --lib --no-run)
     lib=$(sed -n 's/.*"executable":"\([^"]*deps\/wxmint-[0-9a-f]*\)".*/\1/p' <<<"$built")
     "$lib" --quiet
   )
