@@ -55,11 +55,12 @@ install_packages() {
   { have apt-get && as_root true; } || die "missing, by the names of Debian's packages: $*. Install them as root, then run this again."
   say "installing from Debian: $*"
   as_root apt-get update -qq
+  # Debian starts a server that it installs, now (unless policy-rc.d says no, invoke-rc.d(8)) and with the machine. The tests start their own.
+  local policy=/usr/sbin/policy-rc.d servers
+  [ -e $policy ] || { trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT; as_root install -m 755 /dev/stdin $policy <<<$'#!/bin/sh\nexit 101'; }
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
-  # Debian starts a server that it installs, now and with the machine. The tests start their own.
-  local servers
   mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus')
-  [ ! -d /run/systemd/system ] || [ ${#servers[@]} = 0 ] || as_root systemctl --quiet disable --now "${servers[@]}"
+  [ ! -d /run/systemd/system ] || [ ${#servers[@]} = 0 ] || as_root systemctl --quiet disable "${servers[@]}"
 }
 
 # stamped DIR FILES...: is DIR what these files say? stamp DIR FILES... notes that it now is.
