@@ -69,8 +69,10 @@ impl LoginWorker {
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
         let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
-        // Whoever ends the tokens of an app that has left meanwhile has not found this login.
-        self.apps.all().choose(Some(&arrival.person.app), None)?;
+        if self.exchange.is_some() {
+            // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
+            self.apps.all().choose(Some(&arrival.person.app), None)?;
+        }
         let _signing = Step::work("sign the token");
         let Issued { user, app, id, issued_at, expires_at } = issued;
         let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;
