@@ -18,8 +18,13 @@ use super::{Audit, KeySample, LogFormat, Metrics};
 
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last two.
-const OF_OTHERS: [&str; 5] =
-    ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_", "wxmint_device_", "wxmint_platform_"];
+const OF_OTHERS: [&str; 5] = [
+    "wxmint_sidecar_",
+    "wxmint_jwks_",
+    "wxmint_revocations_",
+    "wxmint_device_requests_total",
+    "wxmint_platform_ticket_age_seconds",
+];
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 
