@@ -224,12 +224,17 @@ fn cure(cause: Cause) -> Said {
         Cause::NoAddress => said!(correct_host_of_redis),
         Cause::NobodyListens => said!(start_redis_there),
         Cause::NoAnswer => said!(look_whether_redis_hangs),
+        Cause::TooManyClients => said!(raise_maxclients),
+        Cause::Protected => said!(set_password_of_redis),
         Cause::Other => said!(see_that_redis_runs),
     }
 }
 
 fn unreachable(reason: Reason) -> Finding {
-    let advice = reason.cure.as_deref().map_or_else(|| cure(reason.cause), Said::from);
+    let advice = match reason.cure {
+        Some(own) if reason.cause == Cause::Other => own.into(),
+        _ => cure(reason.cause),
+    };
     Finding::fault("redis.reach", reason.found, advice)
 }
 

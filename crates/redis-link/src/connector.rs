@@ -156,15 +156,13 @@ async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
 /// The first line of a server that hangs up then. It answers nothing of the caller's, so its words may be repeated.
 fn hangs_up(line: &str) -> Reason {
     let words: String = line.trim_start_matches('-').trim_end().chars().take(120).collect();
-    let reason = Cause::Other.because(format!("it hangs up, and says: {words}"));
-    match words {
-        words if words.contains("max number of clients") => {
-            reason.with_cure("raise maxclients in redis.conf, or end other programs' connections (CLIENT LIST)")
-        }
-        words if words.starts_with("DENIED") => {
-            reason.with_cure("set a password (requirepass), or protected-mode no if nobody else reaches it")
-        }
-        _ => reason,
+    let because = |cause: Cause| cause.because(format!("it hangs up, and says: {words}"));
+    match &words {
+        words if words.contains("max number of clients") => because(Cause::TooManyClients)
+            .with_cure("raise maxclients in redis.conf, or end other programs' connections (CLIENT LIST)"),
+        words if words.starts_with("DENIED") => because(Cause::Protected)
+            .with_cure("set a password (requirepass), or protected-mode no if nobody else reaches it"),
+        _ => because(Cause::Other),
     }
 }
 

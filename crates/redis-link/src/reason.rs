@@ -54,6 +54,10 @@ pub enum Cause {
     MemoryFull,
     /// MISCONF
     DiskFails,
+    /// It has as many clients as it may have.
+    TooManyClients,
+    /// It lets nobody in from elsewhere without a password.
+    Protected,
     /// Anything else: the words tell.
     Other,
 }

@@ -13,7 +13,10 @@ use wxmint_store::{PlatformEntry, PlatformState, short_digest};
 use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
 use zeroize::Zeroizing;
 
-use crate::json_places::{Step::Member, line_of};
+use crate::{
+    findings::Said,
+    json_places::{Step::Member, line_of},
+};
 
 /// How the store names the ticket.
 pub(super) const TICKET: &str = "ticket";
@@ -260,7 +263,7 @@ impl Known {
 
 impl Platform {
     /// Reads the file. The error names the member that is wrong, without its value.
-    pub(super) fn parse(content: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(content: &[u8]) -> Result<Self, Said> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Written {
@@ -269,7 +272,7 @@ impl Platform {
             token: Zeroizing<String>,
             encoding_aes_key: Zeroizing<String>,
         }
-        let text = str::from_utf8(content).map_err(|_| "is not UTF-8")?;
+        let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let at = |member, wrong: &dyn fmt::Display| format!("line {}: its {wrong}", line_of(text, &[Member(member)]));
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {

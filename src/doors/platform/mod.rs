@@ -73,7 +73,7 @@ struct OfPlatform {
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = &settings.platform_file else { return Ok(None) };
-    let unusable = |error: String| unusable_file("files", VARIABLE, path, error);
+    let unusable = |error| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
     let (registry, ticket_age) = metric();
     Ok(Some(Arc::new(OfPlatform { platform: Arc::new(platform), file: path.clone(), registry, ticket_age })))
