@@ -17,7 +17,7 @@ use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict,
 
 pub use self::held::HeldToken;
 use super::Exchange;
-use crate::telemetry::admit_line;
+use crate::telemetry::bounded;
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.
@@ -122,9 +122,7 @@ impl AccessTokens<'_> {
             loop {
                 match call(&used.token).await {
                     Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
-                        if let Some(not_logged) = admit_line("replaced token") {
-                            tracing::warn!(app = %app.id, %error, not_logged, "an access token is replaced");
-                        }
+                        bounded!(warn, "replaced token", app = %app.id, %error, "an access token is replaced");
                         replacements -= 1;
                         used = obtained(Wanted::Other(used.fingerprint.clone())).await?;
                     }

@@ -27,7 +27,7 @@ use crate::{
     http::{Answer, Problem, ProblemCode, private, read_body},
     issuer::state::IssuerWorker,
     login::LoginError,
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
@@ -94,9 +94,8 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     let mut asked = Asked { worker: &worker, receiver: name, most, done: poll.ack.unwrap_or_default() };
     for (id, Refused { err, description }) in poll.set_errs.unwrap_or_default() {
         asked.done.insert(id);
-        let Some(not_logged) = admit_line(&format!("refused event {name}")) else { continue };
         let reason: String = [err, description.unwrap_or_default()].join(": ").chars().take(300).collect();
-        tracing::warn!(receiver = name, reason, not_logged, "a receiver has refused an event");
+        bounded!(warn, &format!("refused event {name}"), receiver = name, reason, "a receiver has refused an event");
     }
     let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
     loop {

@@ -19,14 +19,12 @@ use crate::{
     apps::UnknownApp,
     clock::now,
     http::{
-        Answer, Problem, ProblemCode, ProblemDocument,
+        Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY,
         described::{DescribedRoute, POST, RouteTable, Routes, routes},
         read_body,
     },
 };
 
-/// In bytes.
-const LARGEST: usize = 16 * 1024;
 const NO_MERCHANT: &str =
     "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.";
 
@@ -60,7 +58,7 @@ async fn merchant(
     platform: Option<Data<Platform>>,
 ) -> Answer {
     let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
-    let code = act.may_go_on(read_body(payload, LARGEST).await.and_then(|body| text(&body, "auth_code")))?;
+    let code = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
         let platform = platform.filter(|platform| platform.component.id == *component);

@@ -25,7 +25,7 @@ use crate::{
     clock::now,
     issuer::Issuer,
     login::{LoginError, LoginWorker},
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// How often the store is asked whether something has changed.
@@ -67,13 +67,8 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
     loop {
         interval.tick().await;
-        let read = follower.read().await;
-        if let Err(error) = &read
-            && let Some(not_logged) = admit_line("platform not followed")
-        {
-            tracing::warn!(%error, not_logged, "the merchants of the platform are not followed");
-        }
-        if read.is_err() {
+        if let Err(error) = follower.read().await {
+            bounded!(warn, "platform not followed", %error, "the merchants of the platform are not followed");
             actix_web::rt::time::sleep(UNREAD_PAUSE).await;
         }
         // Also if the clock has stepped back.
@@ -113,13 +108,8 @@ impl Follower {
         }
         self.learn(&self.platform.learn(state));
         if !lost.is_empty() {
-            if let Some(not_logged) = admit_line("entries lost") {
-                tracing::warn!(
-                    entries = lost.len(),
-                    not_logged,
-                    "the store had lost something of the platform: it is told again"
-                );
-            }
+            let entries = lost.len();
+            bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
             let told = lost.iter().map(async |(entry, new)| {
                 let note = Note { entry, new, expected: Expected::NotLater, push: None };
                 self.login.store.note_entry(&self.platform.component.id, &note).await.map(drop)
@@ -168,10 +158,8 @@ impl Follower {
             if self.at_work.borrow_mut().insert(change.clone()) {
                 let (follower, app, code) = (Rc::clone(self), app.clone(), code.clone());
                 actix_web::rt::spawn(async move {
-                    if let Err(error) = follower.let_in(&app, &code).await
-                        && let Some(not_logged) = admit_line(app.as_str())
-                    {
-                        tracing::warn!(app = %app, %error, not_logged, "a merchant is not let in yet");
+                    if let Err(error) = follower.let_in(&app, &code).await {
+                        bounded!(warn, app.as_str(), app = %app, %error, "a merchant is not let in yet");
                     }
                     follower.at_work.borrow_mut().remove(&change);
                 });
@@ -201,9 +189,7 @@ impl Follower {
                 actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
             }
             if let Err(error) = self.compare().await {
-                if let Some(not_logged) = admit_line("merchants not compared") {
-                    tracing::warn!(%error, not_logged, "WeChat's list of merchants could not be compared");
-                }
+                bounded!(warn, "merchants not compared", %error, "WeChat's list of merchants could not be compared");
                 self.platform.compare_soon.notify_one();
                 // An operator takes time to mend something, and WeChat counts what it is asked.
                 let is_mended_by_itself =

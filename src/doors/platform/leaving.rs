@@ -21,7 +21,7 @@ use super::{
     follower::Follower,
     known::{COUNTED, MerchantState, digest_of},
 };
-use crate::{clock::now, login::LoginError, telemetry::admit_line};
+use crate::{clock::now, login::LoginError, telemetry::bounded};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -131,10 +131,8 @@ impl Follower {
         let follower = Rc::clone(self);
         spawn(async move {
             let Some(_one) = Running::of(&follower.leaving.looks, 1) else { return };
-            if let Err(error) = follower.take_on().await
-                && let Some(not_logged) = admit_line("leaving")
-            {
-                tracing::warn!(%error, not_logged, "merchants have left: their people's tokens are not revoked yet");
+            if let Err(error) = follower.take_on().await {
+                bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
             }
             follower.note_gone().await;
         });
@@ -205,21 +203,14 @@ impl Follower {
                     Some(Place::default())
                 }
                 Err(error) => {
-                    if let Some(not_logged) = admit_line("leaving") {
-                        tracing::warn!(%error, not_logged, "merchants have left: the walk over their people goes on from here");
-                    }
+                    bounded!(warn, "leaving", %error, "merchants have left: the walk over their people goes on from here");
                     sleep(PAUSE).await;
                     continue;
                 }
             };
             while failed.len() > MOST_FAILED {
-                if let Some(not_logged) = admit_line("a walk waits") {
-                    tracing::warn!(
-                        people = failed.len(),
-                        not_logged,
-                        "merchants have left: Redis takes no revocations"
-                    );
-                }
+                let people = failed.len();
+                bounded!(warn, "a walk waits", people, "merchants have left: Redis takes no revocations");
                 sleep(PAUSE).await;
                 failed = self.end_each(failed).await;
             }
@@ -249,9 +240,7 @@ impl Follower {
         let failed = self.end_each(failed).await;
         if let Some((_, person)) = failed.first() {
             let (app, people) = (&person.app, failed.len());
-            if let Some(not_logged) = admit_line("people of leaving") {
-                tracing::error!(%app, people, not_logged, "merchants have left: some people's tokens could not be revoked yet");
-            }
+            bounded!(error, "people of leaving", %app, people, "merchants have left: some people's tokens could not be revoked yet");
             sleep(PAUSE).await;
         }
         let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();

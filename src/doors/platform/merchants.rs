@@ -15,7 +15,7 @@ use super::known::{
 };
 use crate::{
     login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt},
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// How many merchants of the list WeChat is asked about at the same time.
@@ -230,9 +230,7 @@ impl LoginWorker {
 /// Logs what has failed. What WeChat says about one merchant fails the comparison for nobody else.
 fn unless_of_merchant(app: &AppId, outcome: Result<(), LoginError>) -> Result<(), LoginError> {
     let Err(error) = outcome else { return Ok(()) };
-    if let Some(not_logged) = admit_line(app.as_str()) {
-        tracing::warn!(app = %app, %error, not_logged, "a merchant could not be compared with WeChat's list");
-    }
+    bounded!(warn, app.as_str(), app = %app, %error, "a merchant could not be compared with WeChat's list");
     let is_of_merchant = matches!(
         error,
         LoginError::UnknownApp(_)

@@ -15,7 +15,7 @@ use crate::{
     http::{Answer, Problem, read_body},
     issuer::state::IssuerWorker,
     refusals::Refusal,
-    telemetry::admit_line,
+    telemetry::bounded,
 };
 
 /// The largest push that is read.
@@ -45,12 +45,11 @@ pub(super) async fn push(
     platform: web::Data<Platform>,
 ) -> Answer {
     if platform.component.id.as_str() != *path {
-        if let Some(not_logged) = admit_line("push to another address") {
-            tracing::warn!(
-                not_logged,
-                "a push was refused: its address names another platform; see 授权事件接收URL in the console"
-            );
-        }
+        bounded!(
+            warn,
+            "push to another address",
+            "a push was refused: its address names another platform; see 授权事件接收URL in the console"
+        );
         return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
             .with_status(StatusCode::NOT_FOUND));
     }
@@ -64,9 +63,7 @@ pub(super) async fn push(
     let sent = timestamp.parse().unwrap_or(0_i64);
     if [sent, push.created].iter().any(|at| (now().timestamp() - at).unsigned_abs() > PUSH_BELIEVED.as_secs()) {
         platform.compare_soon.notify_one(); // what it says may be news all the same
-        if let Some(not_logged) = admit_line("old push") {
-            tracing::warn!(not_logged, "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
-        }
+        bounded!(warn, "old push", "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
         return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
     }
     if let News::Authorized { app, .. } | News::Unauthorized(app) = &push.news {
@@ -78,8 +75,6 @@ pub(super) async fn push(
 }
 
 fn refused(bad: &BadPush) -> Problem {
-    if let Some(not_logged) = admit_line("push") {
-        tracing::warn!(reason = %bad, not_logged, "a push was refused");
-    }
+    bounded!(warn, "push", reason = %bad, "a push was refused");
     Problem::invalid(format!("The push cannot be taken: {bad}."))
 }

@@ -27,8 +27,8 @@ use crate::{
     login::LoginError,
     refusals::Refusal,
     telemetry::{
-        admit_line,
         audit::{Event, Origin},
+        bounded,
     },
 };
 
@@ -225,9 +225,7 @@ fn no_picture(error: LoginError) -> Problem {
         LoginError::Misconfigured { .. } | LoginError::SlowDown => REFUSED_PAUSE,
         _ => POLL_INTERVAL,
     };
-    if let Some(not_logged) = admit_line("no mini-program code") {
-        tracing::warn!(cause = %error, not_logged, "WeChat draws no mini-program code for a page");
-    }
+    bounded!(warn, "no mini-program code", cause = %error, "WeChat draws no mini-program code for a page");
     undrawn().retry_after(wait)
 }
 
