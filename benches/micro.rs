@@ -8,20 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use divan::Bencher;
 use opentelemetry_sdk::trace::Sampler;
 use serde_json::{Value, json};
-use wxmint::{
-    issuer::LoginBody,
-    telemetry::{Step, Trace, TraceSettings, Traces},
-};
+use wxmint::issuer::LoginBody;
+use wxmint::telemetry::{Step, Trace, TraceSettings, Traces};
 use wxmint_ids::{AppId, LoginCode, OpenId, Person, UserId};
-use wxmint_keys::{
-    KeyRing, KeySet, PrivateJwk, Ring, SIGNED_WITH, StoredKeys,
-    token::{Minter, new_token_id},
-    vault::Vault,
-};
-use wxmint_verify::{
-    Algorithm, TokenTyp, Verifier, VerifierPolicy,
-    ends::{End, EndHash, Endable, Ends, EndsPage, Feed},
-};
+use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::vault::Vault;
+use wxmint_keys::{KeyRing, KeySet, PrivateJwk, Ring, SIGNED_WITH, StoredKeys};
+use wxmint_verify::ends::{End, EndHash, Endable, Ends, EndsPage, Feed};
+use wxmint_verify::{Algorithm, TokenTyp, Verifier, VerifierPolicy};
 use wxmint_wechat::{DataCheck, EncryptedData, SessionKey, read_answer};
 
 fn main() {

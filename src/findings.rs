@@ -4,10 +4,8 @@
 mod said;
 mod of_crates;
 
-use std::{
-    fmt::{self, Display},
-    sync::Arc,
-};
+use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -34,10 +34,8 @@ fn value_at<'a>(text: &'a str, step: Step<'_>) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Step::{Element, Member},
-        *,
-    };
+    use super::Step::{Element, Member};
+    use super::*;
 
     #[test]
     fn a_value_is_found_on_its_line() {

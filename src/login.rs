@@ -34,25 +34,21 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, BindingState, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Newcomer, Recorded};
 use wxmint_wechat::{App, CallError, Session};
 
-pub use self::{
-    binder::{BindError, Binder, FreePlace, Link, SettledState},
-    counted::{AT_DOORS, OPENID, USERNAME},
-    error::{LoginError, SessionError},
-    exchange::{Exchange, Exchanged},
-    for_peers::UserSignature,
-    operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser},
-    recipient::{Recipient, is_of_client},
-    shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted},
-    user_data::UserDataRequest,
-    with_token::Asking,
-    worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker},
-};
+pub use self::binder::{BindError, Binder, FreePlace, Link, SettledState};
+pub use self::counted::{AT_DOORS, OPENID, USERNAME};
+pub use self::error::{LoginError, SessionError};
+pub use self::exchange::{Exchange, Exchanged};
+pub use self::for_peers::UserSignature;
+pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
+pub use self::recipient::{Recipient, is_of_client};
+pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted};
+pub use self::user_data::UserDataRequest;
+pub use self::with_token::Asking;
+pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
 pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
-use crate::{
-    accounts::{Named, NewUserKey},
-    telemetry::Step,
-};
+use crate::accounts::{Named, NewUserKey};
+use crate::telemetry::Step;
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by

@@ -7,13 +7,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_store::StoreError;
 use wxmint_wechat::CallError;
 
-use crate::{
-    apps::UnknownApp,
-    clock::now,
-    http::{Problem, ProblemCode, no_valid_token},
-    login::{LoginError, SessionError},
-    telemetry::{audit::Event, bounded},
-};
+use crate::apps::UnknownApp;
+use crate::clock::now;
+use crate::http::{Problem, ProblemCode, no_valid_token};
+use crate::login::{LoginError, SessionError};
+use crate::telemetry::{audit::Event, bounded};
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {

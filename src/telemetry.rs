@@ -12,35 +12,25 @@ mod requests;
 mod tests;
 mod traces;
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
-use prometheus_client::{
-    encoding::text::{encode_eof, encode_registry},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Metric, Registry, Unit},
-};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
 
+pub use self::audit::Audit;
+pub use self::log::LogFormat;
+pub use self::per_minute::admit_line;
 pub(crate) use self::per_minute::bounded;
-pub use self::{
-    audit::Audit,
-    log::LogFormat,
-    per_minute::admit_line,
-    recent::Recent,
-    requests::RouteMetrics,
-    traces::{Step, Trace, TraceSettings, Traces},
-};
-use self::{
-    redis::RedisMetrics,
-    requests::{Logins, Requests},
-};
+pub use self::recent::Recent;
+use self::redis::RedisMetrics;
+pub use self::requests::RouteMetrics;
+use self::requests::{Logins, Requests};
+pub use self::traces::{Step, Trace, TraceSettings, Traces};
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {

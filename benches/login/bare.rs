@@ -6,30 +6,22 @@
 
 use std::{cell::RefCell, env, io, net::SocketAddr, sync::Arc};
 
-use actix_web::{
-    App, HttpResponse, HttpServer,
-    http::header::{CACHE_CONTROL, CONTENT_TYPE},
-    rt::System,
-    web::{self, Bytes, Data},
-};
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
-};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::rt::System;
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use redis::aio::MultiplexedConnection;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 use wxmint::clock::now;
 
-use crate::{
-    Fault,
-    processes::{APP, BARE_LISTEN, BARE_REDIS, BARE_WECHAT, SECRET},
-};
+use crate::Fault;
+use crate::processes::{APP, BARE_LISTEN, BARE_REDIS, BARE_WECHAT, SECRET};
 
 /// `{"typ":"JWT","alg":"ES256","kid":"k1"}`
 const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFUzI1NiIsImtpZCI6ImsxIn0.";

@@ -6,12 +6,10 @@ use std::net::SocketAddr;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::{
-    Fault, Plan, Stage,
-    kernel::CpuTime,
-    processes::{Service, fetch, fetch_as},
-    report::Report,
-};
+use crate::kernel::CpuTime;
+use crate::processes::{Service, fetch, fetch_as};
+use crate::report::Report;
+use crate::{Fault, Plan, Stage};
 
 const REVOCATIONS: usize = 10_000;
 const SECRET: &str = "events-0123456789abcdef0123456789abcdef";

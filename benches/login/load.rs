@@ -1,23 +1,19 @@
 //! Load from one thread over persistent connections. It speaks raw HTTP/1.1, because the generator shares the machine
 //! with the measured process.
 
-use std::{
-    cell::{Cell, RefCell},
-    net::SocketAddr,
-    rc::Rc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::mpsc,
-    task::{JoinSet, LocalSet},
-    time::{sleep_until, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{sleep_until, timeout};
 
 use crate::{Fault, kernel::CpuTime};
 

@@ -21,31 +21,31 @@ mod report;
 mod spread;
 mod user_data;
 
-use std::{
-    env, error::Error, fs, hint::black_box, iter, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, thread,
-    time::Duration,
-};
+use std::error::Error;
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fs, iter, thread};
 
 use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::clock::now;
-use wxmint_keys::{
-    KeyRing, PrivateJwk, StoredKeys,
-    token::{Minter, new_token_id},
-};
+use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
 use wxmint_verify::{Algorithm, TokenTyp};
 
-use self::{
-    feeds::feeds,
-    kernel::CpuTime,
-    load::{Codes, Phases, Target, pace, saturate},
-    peers::{a_million_tokens, peers},
-    platform::platform,
-    polls::polls,
-    processes::{APP, Bare, Files, People, Redis, SECRET, Service, StandIn},
-    report::Report,
-    user_data::user_data,
-};
+use self::feeds::feeds;
+use self::kernel::CpuTime;
+use self::load::{Codes, Phases, Target, pace, saturate};
+use self::peers::{a_million_tokens, peers};
+use self::platform::platform;
+use self::polls::polls;
+use self::processes::{APP, Bare, Files, People, Redis, SECRET, Service, StandIn};
+use self::report::Report;
+use self::user_data::user_data;
 
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;

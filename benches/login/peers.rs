@@ -6,18 +6,14 @@ use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use wxmint::clock::now;
-use wxmint_keys::{
-    KeyRing, KeySet,
-    token::{Minter, new_token_id},
-};
+use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::{KeyRing, KeySet};
 use wxmint_verify::TokenTyp;
 
-use crate::{
-    Fault, Plan, Stage, envoy, is_ok, kernel,
-    load::{Codes, Outcome, Target, ask_each, saturate},
-    processes::{APP, Envoy, Service, Sidecar},
-    report::Report,
-};
+use crate::load::{Codes, Outcome, Target, ask_each, saturate};
+use crate::processes::{APP, Envoy, Service, Sidecar};
+use crate::report::Report;
+use crate::{Fault, Plan, Stage, envoy, is_ok, kernel};
 
 const CONNECTIONS: usize = 64;
 /// The number of people who come again and again.

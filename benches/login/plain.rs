@@ -5,22 +5,18 @@
 
 use std::time::Duration;
 
-use actix_web::{
-    App, HttpResponse, HttpServer,
-    http::header::CACHE_CONTROL,
-    rt::System,
-    web::{self, Data, Json},
-};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::rt::System;
+use actix_web::web::{self, Data, Json};
+use actix_web::{App, HttpResponse, HttpServer};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use redis::aio::MultiplexedConnection;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
-use crate::{
-    Fault,
-    bare::{SESSION_TTL, Session, address, signed},
-    processes::{APP, BARE_LISTEN, BARE_REDIS, BARE_WECHAT, SECRET},
-};
+use crate::Fault;
+use crate::bare::{SESSION_TTL, Session, address, signed};
+use crate::processes::{APP, BARE_LISTEN, BARE_REDIS, BARE_WECHAT, SECRET};
 
 struct Shared {
     http: Client,

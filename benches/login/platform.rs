@@ -1,23 +1,18 @@
 //! The cost of 2,000 merchants of a third-party platform: until they are known, at rest, in memory and in Redis, and at
 //! a login.
 
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{
-    Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage, is_ok,
-    kernel::{self, CpuTime},
-    load::{Codes, Phases, Target, saturate},
-    needed, post_login,
-    processes::{APP, SECRET, Service, StandIn, fetch},
-    report::Report,
-};
+use crate::kernel::{self, CpuTime};
+use crate::load::{Codes, Phases, Target, saturate};
+use crate::processes::{APP, SECRET, Service, StandIn, fetch};
+use crate::report::Report;
+use crate::{Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage, is_ok, needed, post_login};
 
 const MERCHANTS: usize = 2000;
 const TOKEN: &str = "platformtoken";

@@ -2,13 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage,
-    load::{Outcome, Target, pace, saturate},
-    logins, mint,
-    processes::{APP, Service, fetch_as},
-    report::Report,
-};
+use crate::load::{Outcome, Target, pace, saturate};
+use crate::processes::{APP, Service, fetch_as};
+use crate::report::Report;
+use crate::{Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage, logins, mint};
 
 /// Each of which asks every two seconds.
 const PAGES: u32 = 1000;

@@ -1,15 +1,13 @@
 //! The processes of a benchmark: a real Redis, the simulator and the service. Each has its own port and ends when its
 //! value is dropped.
 
-use std::{
-    fs::File,
-    io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};

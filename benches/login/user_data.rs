@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    Fault, Plan, Stage, is_ok,
-    load::{Target, saturate},
-    processes::{People, Service, StandIn, fetch},
-    report::Report,
-};
+use crate::load::{Target, saturate};
+use crate::processes::{People, Service, StandIn, fetch};
+use crate::report::Report;
+use crate::{Fault, Plan, Stage, is_ok};
 
 /// Concurrent requests belong to different people, because at most eight attempts of one person run at a time.
 const PEOPLE: usize = 500;

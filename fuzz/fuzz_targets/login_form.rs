@@ -3,10 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{
-    http::RefusedBody,
-    issuer::{LoginBody, RefusedLogin},
-};
+use wxmint::http::RefusedBody;
+use wxmint::issuer::{LoginBody, RefusedLogin};
 use wxmint_fuzz::{check_login, is_the_same};
 
 fuzz_target!(|text: &str| {

@@ -3,10 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::{
-    issuer::LoginBody,
-    login::{Identity, LoginProof},
-};
+use wxmint::issuer::LoginBody;
+use wxmint::login::{Identity, LoginProof};
 use wxmint_fuzz::check_login;
 
 fuzz_target!(|body: &[u8]| {

@@ -1,9 +1,7 @@
 //! This must hold for the fields of a login, in JSON and in a form.
 
-use wxmint::{
-    issuer::RefusedLogin,
-    login::{Identity, LoginProof, LoginRequest},
-};
+use wxmint::issuer::RefusedLogin;
+use wxmint::login::{Identity, LoginProof, LoginRequest};
 
 /// Seeds contain this in place of a password in the wrong field.
 const MARKED: &str = "hunter2";

@@ -14,11 +14,9 @@ use wxmint_keys::token::ExtraClaims;
 
 use crate::findings::Said;
 
-pub use self::{
-    credentials::{InvalidCredential, Password, Username},
-    file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile},
-    service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made},
-};
+pub use self::credentials::{InvalidCredential, Password, Username};
+pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
+pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made};
 
 /// The credentials that the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,17 +3,13 @@
 
 mod answer;
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use reqwest::{
-    Body, Method, Request, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id};
@@ -21,10 +17,8 @@ use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError,
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
-use crate::{
-    findings::Said,
-    telemetry::{Metrics, Step},
-};
+use crate::findings::Said;
+use crate::telemetry::{Metrics, Step};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.

@@ -10,11 +10,9 @@ use wxmint_ids::{AppId, InvalidId, Person, UserId};
 use wxmint_keys::vault::Vault;
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
-use crate::{
-    http::{Answer, Problem, origin, private, to_the_end},
-    login::{LoginWorker, Operator},
-    telemetry::audit::{Activity, Event},
-};
+use crate::http::{Answer, Problem, origin, private, to_the_end};
+use crate::login::{LoginWorker, Operator};
+use crate::telemetry::audit::{Activity, Event};
 
 /// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
 pub(crate) struct Operating {

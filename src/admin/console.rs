@@ -3,23 +3,16 @@
 
 use std::future::ready;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue},
-    web::{Path, ServiceConfig},
-};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
+use actix_web::web::{Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    act::{Act, OperatingData},
-    tokens::Right,
-};
-use crate::http::{
-    Answer, Problem,
-    page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer},
-    private, readable,
-};
+use super::act::{Act, OperatingData};
+use super::tokens::Right;
+use crate::http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
+use crate::http::{Answer, Problem, private, readable};
 
 const FILES: [(&str, &str, &str); 9] = [
     ("/console", HTML, include_str!("console/index.html")),

@@ -1,28 +1,20 @@
 //! `GET /doctor`: what `wxmint doctor` finds, of the running process.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use actix_web::{
-    HttpRequest,
-    web::{Data, Path},
-};
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::ToSchema;
 
-use super::{
-    act::{Act, OperatingData},
-    tokens::Right,
-};
-use crate::{
-    clock::now,
-    findings::{Doctor, Finding},
-    http::{Answer, Problem, ProblemCode, private},
-};
+use super::act::{Act, OperatingData};
+use super::tokens::Right;
+use crate::clock::now;
+use crate::findings::{Doctor, Finding};
+use crate::http::{Answer, Problem, ProblemCode, private};
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
 const KEPT: Duration = Duration::from_secs(10);

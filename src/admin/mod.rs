@@ -12,18 +12,14 @@ pub(crate) mod wechat;
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{
-    dev::ServerHandle,
-    web::{Data, ServiceConfig},
-};
+use actix_web::dev::ServerHandle;
+use actix_web::web::{Data, ServiceConfig};
 
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::LatestDiagnosis};
-use crate::{
-    findings::Doctor,
-    http::{Readiness, described::RouteTable, serve_admin, viewer},
-    login::LoginWorker,
-};
+use crate::findings::Doctor;
+use crate::http::{Readiness, described::RouteTable, serve_admin, viewer};
+use crate::login::LoginWorker;
 
 const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \
                      console at /console and what /docs describes.";

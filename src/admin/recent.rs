@@ -5,16 +5,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserId};
 
-use super::{
-    act::{Act, Operating, OperatingData},
-    tokens::Right,
-};
-use crate::{
-    clock::now,
-    http::{Answer, Fields, Problem, private, to_the_end},
-    login::{FoundUser, LoginError, LoginWorker},
-    telemetry::recent::{LastHour, UserEvent, UserEvents, Whose},
-};
+use super::act::{Act, Operating, OperatingData};
+use super::tokens::Right;
+use crate::clock::now;
+use crate::http::{Answer, Fields, Problem, private, to_the_end};
+use crate::login::{FoundUser, LoginError, LoginWorker};
+use crate::telemetry::recent::{LastHour, UserEvent, UserEvents, Whose};
 
 /// Count the logins of the last hour
 ///

@@ -7,12 +7,10 @@ use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 
 use super::{console, doctor, recent, users, wechat};
-use crate::http::{
-    ProblemCode::{self, *},
-    ProblemDocument,
-    described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes},
-    viewer::Description,
-};
+use crate::http::ProblemCode::{self, *};
+use crate::http::ProblemDocument;
+use crate::http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes};
+use crate::http::viewer::Description;
 
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 

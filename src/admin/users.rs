@@ -6,14 +6,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
-use super::{
-    act::{Act, OperatingData},
-    tokens::Right,
-};
-use crate::{
-    http::Answer,
-    login::{LoginError, ShownBinding, ShownPerson, ShownUser},
-};
+use super::act::{Act, OperatingData};
+use super::tokens::Right;
+use crate::http::Answer;
+use crate::login::{LoginError, ShownBinding, ShownPerson, ShownUser};
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
 #[derive(Serialize, ToSchema)]

@@ -1,23 +1,17 @@
 //! The handlers of what a business does with WeChat by the session keys of its users and by the app's access token.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{Path, Payload},
-};
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
-use super::{
-    act::{Act, Operating, OperatingData},
-    tokens::Right,
-    users::PairPath,
-};
-use crate::{
-    http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body},
-    login::{Usable, UserSignature},
-};
+use super::act::{Act, Operating, OperatingData};
+use super::tokens::Right;
+use super::users::PairPath;
+use crate::http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body};
+use crate::login::{Usable, UserSignature};
 
 /// The longest data that is signed, in bytes of UTF-8.
 const LONGEST_DATA: usize = 16 * 1024;

@@ -1,12 +1,10 @@
 //! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats
 //! its content.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fs::{self, File},
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use wxmint_ids::AppId;
@@ -14,14 +12,10 @@ use wxmint_wechat::{App, AppKind, AppSecret, Credential};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
-use crate::{
-    findings::Said,
-    json_places::{
-        Step::{self, Element, Member},
-        line_of,
-    },
-    sites::site,
-};
+use crate::findings::Said;
+use crate::json_places::Step::{self, Element, Member};
+use crate::json_places::line_of;
+use crate::sites::site;
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.

@@ -1,22 +1,17 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a
 //! page, all on loopback.
 
-use std::{
-    env,
-    future::pending,
-    io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, io};
 
 use actix_web::web;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use reqwest::{
-    Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Url};
 use serde_json::Value;
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
@@ -30,14 +25,12 @@ use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
-use crate::{
-    clock::now,
-    http::{Listeners, listen, page, run_to_end, serve, stop_signal},
-    issuer::{self, InDemo, Issuer, Routes, door::Doors},
-    login::Operator,
-    settings::{AppsSource, Settings, SidecarSettings},
-    sidecar,
-};
+use crate::clock::now;
+use crate::http::{Listeners, listen, page, run_to_end, serve, stop_signal};
+use crate::issuer::{self, InDemo, Issuer, Routes, door::Doors};
+use crate::login::Operator;
+use crate::settings::{AppsSource, Settings, SidecarSettings};
+use crate::sidecar;
 
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);

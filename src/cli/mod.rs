@@ -27,11 +27,9 @@ use clap::{ArgMatches, FromArgMatches, Subcommand};
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
-use crate::{
-    findings::Said,
-    issuer::door::Doors,
-    settings::{env_file, parse_duration},
-};
+use crate::findings::Said;
+use crate::issuer::door::Doors;
+use crate::settings::{env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.

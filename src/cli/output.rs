@@ -1,23 +1,17 @@
 //! Everything that commands print goes through here, because `println!` and `eprintln!` panic if the reader has gone
 //! away, as in `wxmint users list | head -1`.
 
-use std::{
-    array, fmt,
-    fs::File,
-    io::{self, BufRead, IsTerminal, Write, stderr, stdout},
-    iter, process,
-    sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal, Write, stderr, stdout};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{array, fmt, iter, process, thread};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::Failure;

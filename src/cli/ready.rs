@@ -1,20 +1,16 @@
 //! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, whose image has no
 //! shell.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Method, Request, Url};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 
 use super::{Failure, environment::variables, with_env_file};
-use crate::{
-    http::run_to_end,
-    settings::{read_one, variables::ADMIN_LISTEN},
-};
+use crate::http::run_to_end;
+use crate::settings::{read_one, variables::ADMIN_LISTEN};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -6,10 +6,8 @@ use std::env;
 use chrono::TimeDelta;
 
 use super::{environment::variables, keys::short_lead};
-use crate::{
-    findings::{Finding, Said},
-    settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables},
-};
+use crate::findings::{Finding, Said};
+use crate::settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables};
 
 fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {
     Finding::warning("settings", found, advice)

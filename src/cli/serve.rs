@@ -5,20 +5,15 @@ use std::{error::Error, io};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{
-    Failure,
-    doctor::{self, DoctorArgs},
-    environment::variables,
-    load_env_file, remarks,
-};
-use crate::{
-    findings::{Finding, Said},
-    http::{Listeners, raise_file_limit, run_to_end, stop_signal},
-    issuer::{self, Issuer, IssuerStartError, door::Doors},
-    settings::{Settings, SidecarSettings},
-    sidecar,
-    telemetry::{self, Audit, LogFormat, Traces},
-};
+use super::doctor::{self, DoctorArgs};
+use super::environment::variables;
+use super::{Failure, load_env_file, remarks};
+use crate::findings::{Finding, Said};
+use crate::http::{Listeners, raise_file_limit, run_to_end, stop_signal};
+use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
+use crate::settings::{Settings, SidecarSettings};
+use crate::sidecar;
+use crate::telemetry::{self, Audit, LogFormat, Traces};
 
 const SETTINGS: &str = "\
 Settings, from the environment or from a file .env in the working directory, over which the environment wins:

@@ -1,29 +1,20 @@
 //! `wxmint vault`: the keys that seal session keys.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Subcommand;
-use wxmint_keys::{
-    rotation::whole_second,
-    vault::{Vault, VaultError, with_new_key},
-};
+use wxmint_keys::rotation::whole_second;
+use wxmint_keys::vault::{Vault, VaultError, with_new_key};
 
-use super::{
-    Failure, duration,
-    environment::variables,
-    output::{date, print, say},
-    random,
-};
-use crate::{
-    clock::now,
-    findings::{Said, cure_of_vault},
-    secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private},
-    settings::{read_one, variables::VAULT_KEY_FILE},
-};
+use super::environment::variables;
+use super::output::{date, print, say};
+use super::{Failure, duration, random};
+use crate::clock::now;
+use crate::findings::{Said, cure_of_vault};
+use crate::secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private};
+use crate::settings::{read_one, variables::VAULT_KEY_FILE};
 
 const NEXT: &str = "Every replica reads the file by itself; if it is in a Kubernetes Secret, update the Secret. Keep \
     the other lines, which decrypt what they encrypted. They may be removed once WXMINT_SESSION_KEY_TTL (30d, unless you \

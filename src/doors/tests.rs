@@ -3,10 +3,8 @@
 use serde_json::Value;
 
 use super::DOORS;
-use crate::{
-    http::{Problem, ProblemCode},
-    issuer::{LoginBody, openapi_json},
-};
+use crate::http::{Problem, ProblemCode};
+use crate::issuer::{LoginBody, openapi_json};
 
 fn document() -> Value {
     serde_json::from_str(&openapi_json(DOORS)).expect("JSON")

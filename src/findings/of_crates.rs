@@ -3,10 +3,8 @@
 use wxmint_ids::{InvalidForeignId, InvalidId};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
-use wxmint_verify::{
-    KeyError,
-    ends::{MAX_PAGE, PageRefused},
-};
+use wxmint_verify::KeyError;
+use wxmint_verify::ends::{MAX_PAGE, PageRefused};
 use wxmint_wechat::CallError;
 
 use super::Said;

@@ -1,11 +1,9 @@
 //! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
 //! their arguments.
 
-use std::{
-    error::Error,
-    fmt::{self, Display},
-    ops::Deref,
-};
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::ops::Deref;
 
 use serde::Serialize;
 

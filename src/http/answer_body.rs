@@ -1,17 +1,13 @@
 //! Sends answers in pieces, and tells the connection how far they are.
 
-use std::{
-    error,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use actix_web::{
-    body::{BodySize, BoxBody, MessageBody},
-    dev::ServiceResponse,
-    web::Bytes,
-};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::ServiceResponse;
+use actix_web::web::Bytes;
 
 use super::{body::RequestBody, connection::ClientConnection};
 

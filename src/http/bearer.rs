@@ -1,9 +1,7 @@
 //! The one bearer token of a request (RFC 6750).
 
-use actix_web::{
-    HttpRequest,
-    http::header::{AUTHORIZATION, HeaderValue},
-};
+use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use wxmint_verify::{NoBearer, bearer};
 
 use super::{Problem, ProblemCode, pairs};
@@ -49,10 +47,8 @@ fn invalid(detail: &'static str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{
-        http::{StatusCode, header::WWW_AUTHENTICATE},
-        test::TestRequest,
-    };
+    use actix_web::http::{StatusCode, header::WWW_AUTHENTICATE};
+    use actix_web::test::TestRequest;
 
     use super::*;
 

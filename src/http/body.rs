@@ -1,27 +1,21 @@
 //! Bounds request bodies in size and time, also bodies that no handler reads.
 
-use std::{
-    cell::RefCell,
-    io, mem,
-    pin::Pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use std::{io, mem};
 
-use actix_web::{
-    HttpMessage,
-    dev::{self, ServiceRequest},
-    error::PayloadError,
-    http::{StatusCode, header::CONTENT_ENCODING},
-    web::{Bytes, BytesMut, Payload},
-};
+use actix_web::HttpMessage;
+use actix_web::dev::{self, ServiceRequest};
+use actix_web::error::PayloadError;
+use actix_web::http::{StatusCode, header::CONTENT_ENCODING};
+use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::{
-    task::yield_now,
-    time::{Sleep, sleep_until},
-};
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until};
 
 use super::{ClientConnection, Problem};
 

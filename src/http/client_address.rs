@@ -7,15 +7,11 @@
 //! known to have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their
 //! client wrote there.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Once,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Once;
 
-use actix_web::{
-    HttpRequest,
-    http::header::{HeaderValue, X_FORWARDED_FOR},
-};
+use actix_web::HttpRequest;
+use actix_web::http::header::{HeaderValue, X_FORWARDED_FOR};
 use ipnet::{IpNet, Ipv6Net};
 
 /// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.

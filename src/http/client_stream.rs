@@ -4,12 +4,10 @@
 //! So 16 clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request
 //! waits until the system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
 
-use std::{
-    io, mem,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::{io, mem};
 
 use actix_web::{rt::net::TcpStream, web::BytesMut};
 use rustix::net::{SendFlags, send};

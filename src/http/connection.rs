@@ -6,18 +6,14 @@
 //! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
 //! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    io,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use actix_web::{rt::net::TcpStream, web::Bytes};
 use ipnet::IpNet;

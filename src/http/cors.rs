@@ -1,10 +1,8 @@
 //! Says which sites may read an answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>). Never with
 //! credentials.
 
-use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 
 /// The site that may read the answer to a request.
 struct Reader(HeaderValue);

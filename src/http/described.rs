@@ -2,28 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::{
-    Resource, Route,
-    http::{Method, StatusCode},
-    web,
-};
-use utoipa::{
-    Modify,
-    openapi::{
-        ContentBuilder, OpenApi, Ref, Response, ResponseBuilder,
-        example::ExampleBuilder,
-        path::{Operation, PathItem},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{Resource, Route, web};
+use utoipa::Modify;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Response, ResponseBuilder};
 
-use super::{
-    not_allowed,
-    problem::{
-        Problem,
-        ProblemCode::{self, *},
-    },
-};
+use super::not_allowed;
+use super::problem::Problem;
+use super::problem::ProblemCode::{self, *};
 
 pub struct DescribedRoute {
     pub methods: &'static [Method],

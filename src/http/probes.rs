@@ -1,19 +1,15 @@
 //! The listener for probes and metrics. Liveness is a constant, readiness a latch.
 
-use std::{
-    collections::BTreeMap,
-    future::{pending, ready},
-    io,
-    net::TcpListener,
-    sync::Arc,
-};
+use std::collections::BTreeMap;
+use std::future::{pending, ready};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
 
-use actix_web::{
-    App, FromRequest, Handler, HttpResponse, Resource, Responder,
-    dev::ServerHandle,
-    middleware::from_fn,
-    web::{self, ServiceConfig, get, head, resource},
-};
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig, get, head, resource};
+use actix_web::{App, FromRequest, Handler, HttpResponse, Resource, Responder};
 use parking_lot::Mutex;
 use tracing_actix_web::TracingLogger;
 

@@ -2,24 +2,17 @@
 
 use std::{future::ready, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse, ResponseError, Route,
-    http::{
-        Method, StatusCode,
-        header::{self, HeaderName, HeaderValue},
-    },
-    web,
-};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wxmint_ids::unprintable;
 
-use super::{
-    cors,
-    trace::{REQUEST_ID, request_id},
-};
+use super::cors;
+use super::trace::{REQUEST_ID, request_id};
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {

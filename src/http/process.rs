@@ -1,14 +1,10 @@
 //! The process around a server: its event loop, its sockets, and the signal to stop.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 
-use rustix::{
-    net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How many connections may wait to be accepted: enough for a burst of logins. std would let 128 wait.

@@ -4,23 +4,19 @@ use std::{future::ready, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
-use actix_web::{
-    App, Error,
-    body::MessageBody,
-    dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service},
-    http::ConnectionType,
-    middleware::{Next, from_fn},
-    rt::net::TcpStream,
-};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
+use actix_web::http::ConnectionType;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, Error};
 
-use super::{
-    Problem,
-    answer_body::{AnswerBody, PIECE},
-    body::RequestBody,
-    client_stream::ClientStream,
-    connection::{ClientConnection, Connections, HEAD_TIMEOUT},
-    head::check_host,
-};
+use super::Problem;
+use super::answer_body::{AnswerBody, PIECE};
+use super::body::RequestBody;
+use super::client_stream::ClientStream;
+use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT};
+use super::head::check_host;
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
 /// while bytes arrive is reset, and the client might lose the answer.

@@ -3,22 +3,18 @@
 
 use std::net::Ipv4Addr;
 
-use actix_web::{
-    Error, HttpMessage, HttpRequest,
-    body::{EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
-    middleware::Next,
-};
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
 
-use super::{
-    client_address::{TrustedProxies, limit_key},
-    head::{limit_head, own_headers},
-    problem::Problem,
-};
+use super::client_address::{TrustedProxies, limit_key};
+use super::head::{limit_head, own_headers};
+use super::problem::Problem;
 use crate::telemetry::{Trace, audit::Origin};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,24 +1,17 @@
 //! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which
 //! shows the document that lies beside its folder.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, OnceLock},
-};
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
-    web::{Bytes, Data, Path, ServiceConfig},
-};
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 
-use super::{
-    Answer, not_found,
-    page::{self, CSS, HTML, JS},
-    readable,
-};
+use super::page::{self, CSS, HTML, JS};
+use super::{Answer, not_found, readable};
 
 const PAGE: &str = include_str!("viewer/index.html");
 

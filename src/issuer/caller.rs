@@ -10,12 +10,10 @@ use wxmint_verify::{
 };
 
 use super::Issuer;
-use crate::{
-    http::{Problem, bearer_token, no_valid_token},
-    login::is_of_client,
-    settings::Settings,
-    telemetry::bounded,
-};
+use crate::http::{Problem, bearer_token, no_valid_token};
+use crate::login::is_of_client;
+use crate::settings::Settings;
+use crate::telemetry::bounded;
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been

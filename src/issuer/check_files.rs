@@ -1,16 +1,12 @@
 //! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
 
-use std::{
-    fs::{self, File},
-    io::Read,
-    path::PathBuf,
-};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
 
-use actix_web::{
-    HttpResponse,
-    http::header,
-    web::{self, Data, Path, ServiceConfig},
-};
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{self, Data, Path, ServiceConfig};
 
 use super::declared::PLACE;
 use crate::http::{Answer, not_found, readable};

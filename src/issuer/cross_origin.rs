@@ -4,12 +4,10 @@
 use actix_web::{HttpRequest, Resource, http::Method, web};
 use wxmint_ids::AppId;
 
-use super::{
-    Issuer,
-    declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER},
-    door::OpenDoor,
-    state::IssuerWorker,
-};
+use super::Issuer;
+use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
+use super::door::OpenDoor;
+use super::state::IssuerWorker;
 use crate::http::cors;
 
 /// Every page may read these.

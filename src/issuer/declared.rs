@@ -1,9 +1,7 @@
 //! Paths, problems and statuses that several files declare for their routes.
 
-use crate::http::{
-    ProblemCode::{self, *},
-    described::BearerSecurity,
-};
+use crate::http::ProblemCode::{self, *};
+use crate::http::described::BearerSecurity;
 
 pub(crate) const LOGIN: &str = "/login";
 pub(crate) const LOGOUT: &str = "/logout";

@@ -12,9 +12,11 @@ use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
-use crate::{
-    admin::CurrentAdminTokens, findings::Finding, http::described::RouteTable, login::Exchange, settings::Settings,
-};
+use crate::admin::CurrentAdminTokens;
+use crate::findings::Finding;
+use crate::http::described::RouteTable;
+use crate::login::Exchange;
+use crate::settings::Settings;
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {

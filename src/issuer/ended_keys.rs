@@ -10,10 +10,8 @@ use wxmint_keys::{EndedKey, KeySet};
 use wxmint_store::{Store, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::{
-    Issuer,
-    examine::{end_by_hand, ended_keys},
-};
+use super::Issuer;
+use super::examine::{end_by_hand, ended_keys};
 use crate::{clock::now, findings::Finding};
 
 /// How long to wait before the end of a key is written again, if the store did not take it.

@@ -1,10 +1,8 @@
 //! The findings on the files that the settings name: why they cannot be used, or what they hold. At start, and for
 //! `wxmint doctor`.
 
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_keys::{KeySet, vault::VaultError};
@@ -12,10 +10,8 @@ use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, door::OpenDoor};
-use crate::{
-    findings::{Finding, Said, count, cure_of_vault},
-    secret_files::MAKE_KEYS,
-};
+use crate::findings::{Finding, Said, count, cure_of_vault};
+use crate::secret_files::MAKE_KEYS;
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);

@@ -2,11 +2,9 @@
 
 pub(super) mod cursor;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};

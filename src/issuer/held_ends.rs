@@ -1,11 +1,9 @@
 //! Holds the ends that the store has, and makes those again that it has lost: in a failover, or because somebody
 //! emptied it.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use wxmint_store::{Ended, Store, StoreError};
 

@@ -1,21 +1,17 @@
 //! `/logout` and `/binding`: ways to leave.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Payload},
-};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 use wxmint_ids::Person;
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::{
-    clock::now,
-    http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end},
-    login::{LoginWorker, SessionError, is_of_client},
-    refusals::Refusal,
-    telemetry::audit::{Activity, Event},
-};
+use crate::clock::now;
+use crate::http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end};
+use crate::login::{LoginWorker, SessionError, is_of_client};
+use crate::refusals::Refusal;
+use crate::telemetry::audit::{Activity, Event};
 
 /// The body of `POST /logout`, which may be left out.
 #[derive(ToSchema)]

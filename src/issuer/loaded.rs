@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use super::start_error::IssuerStartError;
-use crate::{
-    findings::{Finding, Said},
-    secret_files::{FileError, WatchedFile},
-};
+use crate::findings::{Finding, Said};
+use crate::secret_files::{FileError, WatchedFile};
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.
 pub(crate) fn load<T, E>(

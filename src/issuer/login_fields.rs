@@ -2,10 +2,8 @@
 
 use utoipa::ToSchema;
 
-use crate::{
-    http::{Fields, Problem, ProblemCode, RefusedBody},
-    login::{Identity, LoginProof, LoginRequest},
-};
+use crate::http::{Fields, Problem, ProblemCode, RefusedBody};
+use crate::login::{Identity, LoginProof, LoginRequest};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
 #[derive(ToSchema)]

@@ -1,15 +1,11 @@
 //! `/login`: reads the request, calls the login, and writes the answer.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web::{self, Payload},
-};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
@@ -17,17 +13,13 @@ use wxmint_keys::token::SignedToken;
 use wxmint_wechat::AppKind;
 
 use super::{LoginBody, RefusedLogin, cross_origin, state::IssuerWorker};
-use crate::{
-    apps::app_of_referer,
-    clock::now,
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end},
-    login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME},
-    refusals::Refusal,
-    telemetry::{
-        LoginInFlight,
-        audit::{self, Activity, Event, Origin},
-    },
-};
+use crate::apps::app_of_referer;
+use crate::clock::now;
+use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end};
+use crate::login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
+use crate::refusals::Refusal;
+use crate::telemetry::LoginInFlight;
+use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 /// The answer to a login.
 #[derive(Serialize, ToSchema)]

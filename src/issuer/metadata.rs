@@ -1,10 +1,8 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
-use actix_web::{
-    HttpResponse,
-    http::header::{self, EntityTag, IfNoneMatch},
-    web::{self, Header},
-};
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::web::{self, Header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;

@@ -5,22 +5,18 @@ use std::{num::NonZero, thread};
 use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 
-use super::{
-    IssuerStartError,
-    door::{self, Doors, OpenDoor},
-    examine::{unusable_file, unusable_keys, unusable_vault},
-    loaded::load,
-    routes::check_login_paths,
-};
-use crate::{
-    accounts::{FileAccounts, UsersFile},
-    admin::{AdminTokens, CurrentAdminTokens},
-    apps::CurrentApps,
-    clock::now,
-    findings::{Finding, Said},
-    secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile},
-    settings::{AccountsSource, Settings},
-};
+use super::IssuerStartError;
+use super::door::{self, Doors, OpenDoor};
+use super::examine::{unusable_file, unusable_keys, unusable_vault};
+use super::loaded::load;
+use super::routes::check_login_paths;
+use crate::accounts::{FileAccounts, UsersFile};
+use crate::admin::{AdminTokens, CurrentAdminTokens};
+use crate::apps::CurrentApps;
+use crate::clock::now;
+use crate::findings::{Finding, Said};
+use crate::secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
+use crate::settings::{AccountsSource, Settings};
 
 /// The settings name this beside the keys.
 pub(super) struct Named {

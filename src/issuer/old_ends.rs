@@ -1,9 +1,7 @@
 //! Forgets the ends of which no token can be left.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_store::Store;

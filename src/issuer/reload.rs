@@ -8,23 +8,17 @@ use chrono::{DateTime, Utc};
 use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
 use wxmint_redis_link::RedisAccess;
 
-use super::{
-    Issuer,
-    ended_keys::{NotedEnds, check_replacement},
-};
-use crate::{
-    accounts::{FileAccounts, UsersFile},
-    admin::{AdminTokens, CurrentAdminTokens},
-    apps::Apps,
-    clock::now,
-    http::Readiness,
-    secret_files::{MAKE_USERS, Settled, WatchedFile},
-    settings::StoreSettings,
-    telemetry::{
-        Metrics,
-        audit::{Activity, Event},
-    },
-};
+use super::Issuer;
+use super::ended_keys::{NotedEnds, check_replacement};
+use crate::accounts::{FileAccounts, UsersFile};
+use crate::admin::{AdminTokens, CurrentAdminTokens};
+use crate::apps::Apps;
+use crate::clock::now;
+use crate::http::Readiness;
+use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
+use crate::settings::StoreSettings;
+use crate::telemetry::Metrics;
+use crate::telemetry::audit::{Activity, Event};
 
 /// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -2,38 +2,29 @@
 
 use std::{rc::Rc, sync::OnceLock, time::Instant};
 
-use actix_web::{
-    HttpResponse, Resource,
-    dev::{HttpServiceFactory, Service},
-    http::header::LOCATION,
-    web::ServiceConfig,
-};
-use utoipa::{
-    OpenApi,
-    openapi::{self, RefOr, schema::Schema},
-};
+use actix_web::dev::{HttpServiceFactory, Service};
+use actix_web::http::header::LOCATION;
+use actix_web::web::ServiceConfig;
+use actix_web::{HttpResponse, Resource};
+use utoipa::OpenApi;
+use utoipa::openapi::{self, RefOr, schema::Schema};
 
+use super::check_files::check_files;
+use super::declared::{
+    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT,
+};
+use super::door::{DoorRow, Doors, OpenDoor};
 use super::{
-    Issuer, IssuerStartError,
-    check_files::check_files,
-    cross_origin,
-    declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, OAUTH_SERVER, PLACE, SECURITY, STORE, TOKEN, WECHAT},
-    door::{DoorRow, Doors, OpenDoor},
-    leave_routes as leave, login_route, metadata, revocations, session_key_routes as session_key,
+    Issuer, IssuerStartError, cross_origin, leave_routes as leave, login_route, metadata, revocations,
+    session_key_routes as session_key,
 };
-use crate::{
-    findings::Finding,
-    http::{
-        Problem,
-        ProblemCode::{self, *},
-        ProblemDocument,
-        described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes},
-        readable,
-        viewer::{self, Description},
-    },
-    settings::Settings,
-    telemetry::Metrics,
-};
+use crate::findings::Finding;
+use crate::http::ProblemCode::{self, *};
+use crate::http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
+use crate::http::viewer::{self, Description};
+use crate::http::{Problem, ProblemDocument, readable};
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
 
 const ROOT: &str = "/";
 

@@ -1,17 +1,13 @@
 //! Runs the two listeners until told to stop.
 
-use std::{
-    net::TcpListener,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use actix_web::{
-    App,
-    dev::ServerHandle,
-    middleware::from_fn,
-    web::{self, ServiceConfig},
-};
+use actix_web::App;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use tracing_actix_web::TracingLogger;
@@ -19,22 +15,17 @@ use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
 use wxmint_store::{Redis, Store, StoreError};
 
-use super::{
-    Issuer, IssuerStartError,
-    declared::PLACE,
-    held_ends, old_ends, redis_health,
-    reload::watch_files,
-    routes::{self, public_routes},
-    state::IssuerWorker,
-};
-use crate::{
-    admin::{self, AtDoors},
-    clock::now,
-    findings::{Doctor, Finding, Status},
-    http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id},
-    redis_checks,
-    telemetry::{KeySample, audit},
-};
+use super::declared::PLACE;
+use super::reload::watch_files;
+use super::routes::{self, public_routes};
+use super::state::IssuerWorker;
+use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health};
+use crate::admin::{self, AtDoors};
+use crate::clock::now;
+use crate::findings::{Doctor, Finding, Status};
+use crate::http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
+use crate::redis_checks;
+use crate::telemetry::{KeySample, audit};
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);

@@ -1,9 +1,7 @@
 //! `/wechat/…`: what a session key is used for after the login.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Payload},
-};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -11,11 +9,9 @@ use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::{EncryptedData, RawData};
 
 use super::state::IssuerWorker;
-use crate::{
-    clock::now,
-    http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end},
-    login::{Asking, SessionError, UserDataRequest},
-};
+use crate::clock::now;
+use crate::http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end};
+use crate::login::{Asking, SessionError, UserDataRequest};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
 const USER_DATA_BODY: usize = 128 * 1024;

@@ -9,21 +9,17 @@ use wxmint_store::{Memory, RedisAccess};
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
-use super::{
-    door::{Doors, OpenDoor},
-    feed_pages::FeedPages,
-    start_error::IssuerStartError,
-};
-use crate::{
-    accounts::FileAccounts,
-    admin::CurrentAdminTokens,
-    apps::CurrentApps,
-    http::{Readiness, TrustedProxies},
-    login::LoginWorker,
-    secret_files::WatchedFile,
-    settings::Settings,
-    telemetry::Metrics,
-};
+use super::door::{Doors, OpenDoor};
+use super::feed_pages::FeedPages;
+use super::start_error::IssuerStartError;
+use crate::accounts::FileAccounts;
+use crate::admin::CurrentAdminTokens;
+use crate::apps::CurrentApps;
+use crate::http::{Readiness, TrustedProxies};
+use crate::login::LoginWorker;
+use crate::secret_files::WatchedFile;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
 
 pub struct Issuer {
     pub(crate) settings: Settings,

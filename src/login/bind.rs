@@ -6,10 +6,9 @@ use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
-use super::{
-    Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME,
-    counted::NAMES, operator::release_unionid,
-};
+use super::counted::NAMES;
+use super::operator::release_unionid;
+use super::{Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME};
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
 impl LoginWorker {

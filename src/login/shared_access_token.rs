@@ -9,9 +9,9 @@ use std::{sync::Arc, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
+use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{
     AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Store, StoreError, TokenLife,
-    limits::{Counted, Rate},
 };
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 

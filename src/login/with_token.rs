@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
 use wxmint_keys::vault::Sealed;
+use wxmint_store::limits::Rate;
 use wxmint_store::{
     Admission, AttemptId, Binding, ExchangeOrder, Issued, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
-    limits::Rate,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::{
-    LoginError, LoginWorker, OPENID, Operator, SessionError,
-    counted::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS},
-    is_of_client,
-    worker::new_attempt,
-};
+use super::counted::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
+use super::worker::new_attempt;
+use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client};
 use crate::telemetry::bounded;
 
 /// `Retry-After` while as many tries are in progress as may fail.

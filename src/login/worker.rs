@@ -5,21 +5,16 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
-use wxmint_keys::{
-    token::{ExtraClaims, Minter, SignedToken},
-    vault::Vault,
-};
-use wxmint_store::{
-    AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Store, StoreError, Ticket, limits::LoginLimits,
-};
+use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
+use wxmint_keys::vault::Vault;
+use wxmint_store::limits::LoginLimits;
+use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Store, StoreError, Ticket};
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, IP, LoginError};
-use crate::{
-    accounts::{Accounts, Password, Username},
-    apps::{CurrentApps, UnknownApp},
-    telemetry::Metrics,
-};
+use crate::accounts::{Accounts, Password, Username};
+use crate::apps::{CurrentApps, UnknownApp};
+use crate::telemetry::Metrics;
 
 #[derive(Debug)]
 pub struct LoginRequest {

@@ -11,10 +11,8 @@ use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
 use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
 
-pub use self::{
-    fitness::fitness,
-    state::{lacks, own_clock},
-};
+pub use self::fitness::fitness;
+pub use self::state::{lacks, own_clock};
 use self::{fitness::worst, state::alone};
 use crate::findings::{Finding, Said, Status};
 

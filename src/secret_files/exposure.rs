@@ -1,11 +1,9 @@
 //! Whether strangers can read or change a file of secrets.
 
-use std::{
-    fs::{self, Metadata},
-    io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
-    path::Path,
-};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use rustix::process::geteuid;
 

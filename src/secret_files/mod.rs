@@ -3,21 +3,17 @@
 mod exposure;
 mod watched;
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::findings::Said;
 
-pub use self::{
-    exposure::exposed,
-    watched::{Settled, WatchedFile},
-};
+pub use self::exposure::exposed;
+pub use self::watched::{Settled, WatchedFile};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

@@ -1,10 +1,8 @@
 //! A file of secrets that is read again while the process runs.
 
-use std::{
-    fs, io,
-    os::unix::fs::FileTypeExt,
-    path::{Path, PathBuf},
-};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;

@@ -3,14 +3,12 @@
 //! Only wxmint's own variables, those of OpenTelemetry and `RUST_LOG` are taken. A folder's `.env` is often another
 //! program's, and a variable such as `KUBECONFIG` from a stranger's folder could start a program of theirs.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fs::{self, Metadata, OpenOptions},
-    io::{self, ErrorKind, Read},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    sync::OnceLock,
-};
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::OnceLock;
 
 use rustix::{fs::OFlags, process::geteuid};
 

@@ -1,14 +1,12 @@
 //! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
-use std::{
-    fmt,
-    io::{self, IsTerminal},
-    net::IpAddr,
-    ops::RangeInclusive,
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
@@ -18,12 +16,10 @@ use wxmint_store::limits::Rate;
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
-use crate::{
-    findings::Said,
-    path_rules::Prefix,
-    sites::is_secure,
-    telemetry::{Audit, LogFormat},
-};
+use crate::findings::Said;
+use crate::path_rules::Prefix;
+use crate::sites::is_secure;
+use crate::telemetry::{Audit, LogFormat};
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {

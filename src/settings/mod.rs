@@ -23,18 +23,14 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
+pub use self::forms::{IssuerUrl, parse_duration};
+pub use self::reader::{Fault, Faults, Reader};
+pub use self::redis::{StoreSettings, StoreUrl};
+pub use self::sidecar::SidecarSettings;
+pub use self::variable::{Variable, unknown_variables, value_files};
 use self::variables::*;
-pub use self::{
-    forms::{IssuerUrl, parse_duration},
-    reader::{Fault, Faults, Reader},
-    redis::{StoreSettings, StoreUrl},
-    sidecar::SidecarSettings,
-    variable::{Variable, unknown_variables, value_files},
-};
-use crate::{
-    sites::is_secure,
-    telemetry::{Audit, LogFormat, TraceSettings},
-};
+use crate::sites::is_secure;
+use crate::telemetry::{Audit, LogFormat, TraceSettings};
 
 pub use crate::apps::AppsSource;
 

@@ -2,12 +2,10 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::{
-    Settings, SidecarSettings, parse_duration,
-    reader::Fault,
-    variable::{ENTRIES, EXAMPLE, IN_FILE, VariableEntry},
-    variables::NAMES,
-};
+use super::reader::Fault;
+use super::variable::{ENTRIES, EXAMPLE, IN_FILE, VariableEntry};
+use super::variables::NAMES;
+use super::{Settings, SidecarSettings, parse_duration};
 
 fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()

@@ -2,10 +2,8 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
-use super::{
-    env_file::explained_in_chinese,
-    variable::{Variable, nearest_to_unknown},
-};
+use super::env_file::explained_in_chinese;
+use super::variable::{Variable, nearest_to_unknown};
 use crate::findings::Said;
 
 /// One variable that is missing or wrong. Never holds its value.

@@ -12,17 +12,12 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
 
-use super::{
-    AccountsSource, StoreUrl,
-    forms::{self, IssuerUrl, list, optional, parsed, path, time_within, within},
-    redis,
-    variable::Variable,
-};
-use crate::{
-    findings::Said,
-    path_rules::{PathSource, Prefix},
-    telemetry::{Audit, LogFormat},
-};
+use super::forms::{self, IssuerUrl, list, optional, parsed, path, time_within, within};
+use super::variable::Variable;
+use super::{AccountsSource, StoreUrl, redis};
+use crate::findings::Said;
+use crate::path_rules::{PathSource, Prefix};
+use crate::telemetry::{Audit, LogFormat};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {

@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
-    registry::{Registry, Unit},
-};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info};
+use prometheus_client::registry::{Registry, Unit};
 use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

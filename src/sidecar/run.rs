@@ -2,24 +2,18 @@
 
 use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
 
-use actix_web::{
-    App,
-    dev::ServerHandle,
-    web::{Data, ServiceConfig, resource, scope, to},
-};
+use actix_web::App;
+use actix_web::dev::ServerHandle;
+use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use wxmint_verify::{KeyError, peer::Peer};
 
-use super::{
-    Sidecar,
-    claims::ClaimHeaders,
-    metrics::SidecarMetrics,
-    remembered::Remembered,
-    verify::{PATH, verify},
-};
-use crate::{
-    http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin},
-    settings::SidecarSettings,
-};
+use super::Sidecar;
+use super::claims::ClaimHeaders;
+use super::metrics::SidecarMetrics;
+use super::remembered::Remembered;
+use super::verify::{PATH, verify};
+use crate::http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
+use crate::settings::SidecarSettings;
 
 /// An answer takes at most 2 s, if keys must be fetched for it.
 const DRAIN: Duration = Duration::from_secs(5);

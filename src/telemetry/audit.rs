@@ -12,15 +12,11 @@ use chrono::{DateTime, Utc};
 use tokio::signal::unix::{SignalKind, signal};
 use wxmint_ids::{AppId, UserId};
 
+pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
+use self::folded::FOLDED;
 pub(super) use self::output::LOST;
-pub use self::{
-    file::{FOREIGN_LINK, folder_of, is_ours},
-    output::{close, init, is_in_log, is_on},
-};
-use self::{
-    folded::FOLDED,
-    output::{reopen, write},
-};
+pub use self::output::{close, init, is_in_log, is_on};
+use self::output::{reopen, write};
 use crate::clock::now;
 
 const SWEEP: Duration = Duration::from_secs(5);

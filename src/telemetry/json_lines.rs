@@ -5,15 +5,11 @@ use std::fmt::{self, Debug};
 
 use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{
-    field::RecordFields,
-    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
-    registry::LookupSpan,
-};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
@@ -77,10 +73,8 @@ impl Visit for JsonMembers<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};
     use tracing::subscriber::with_default;

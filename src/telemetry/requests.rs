@@ -1,14 +1,10 @@
 //! The requests of the public listener, by route, and logins, by app.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::fmt;
+use std::time::{Duration, Instant};
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, LabelSetEncoder},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-};
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use wxmint_ids::AppId;
 
 use super::{Durations, Labels, Registering};

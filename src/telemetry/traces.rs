@@ -9,18 +9,14 @@ mod sending;
 
 use std::{collections::HashMap, sync::OnceLock};
 
-use opentelemetry::{
-    Context, KeyValue,
-    propagation::TextMapPropagator,
-    trace::{
-        FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceId,
-        TraceState, Tracer,
-    },
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{
+    FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
+    Tracer,
 };
-use opentelemetry_sdk::{
-    propagation::TraceContextPropagator,
-    trace::{SdkTracer, Span},
-};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 pub use self::sending::{TraceSettings, Traces};
 

@@ -1,24 +1,18 @@
 //! The acts of people, and how each answer is judged.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use wxmint_verify::peer::{NotVerified, Peer};
 
-use crate::{
-    books::Books,
-    client::{Client, Received},
-    model::{Identity, Judged, Life, Model, Said, Standing, Token, Way},
-    plan::Plan,
-    secrets::Secrets,
-    support::{APPID, AccountService, OTHER_APPID, Simulator},
-};
+use crate::books::Books;
+use crate::client::{Client, Received};
+use crate::model::{Identity, Judged, Life, Model, Said, Standing, Token, Way};
+use crate::plan::Plan;
+use crate::secrets::Secrets;
+use crate::support::{APPID, AccountService, OTHER_APPID, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,22 +1,16 @@
 //! The mini programs' side: requests to whichever replica is in rotation.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, redirect::Policy};
 use serde_json::Value;
 
-use crate::{
-    model::Said,
-    secrets::Secrets,
-    support::{Http, decoded, secrets::Secrets as Noted},
-};
+use crate::model::Said;
+use crate::secrets::Secrets;
+use crate::support::{Http, decoded, secrets::Secrets as Noted};
 
 /// docs/operation.md: the time limit of the proxy in front.
 const PROXY_LIMIT: Duration = Duration::from_secs(20);

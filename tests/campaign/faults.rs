@@ -1,21 +1,17 @@
 //! The faults: what is done, and what it may excuse. Those of Redis and the others are played side by side.
 
-use std::{
-    fs,
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::{
-    actions::Campaign,
-    books::Part,
-    store::{self, RedisFault},
-    support::{RedisCluster, Reply, Signal, write_private},
-    world::{LEAD, REPLICAS, World},
-};
+use crate::actions::Campaign;
+use crate::books::Part;
+use crate::store::{self, RedisFault};
+use crate::support::{RedisCluster, Reply, Signal, write_private};
+use crate::world::{LEAD, REPLICAS, World};
 
 /// How long WeChat or the account service misbehaves.
 const HELD: Duration = Duration::from_secs(3);

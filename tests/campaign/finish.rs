@@ -5,11 +5,9 @@ use std::{collections::HashMap, fs};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::{
-    actions::{APP_IDS, Campaign},
-    model::{APPS, Standing},
-    world::{ADMIN_TOKEN, World},
-};
+use crate::actions::{APP_IDS, Campaign};
+use crate::model::{APPS, Standing};
+use crate::world::{ADMIN_TOKEN, World};
 
 const AT_ONCE: usize = 16;
 /// Users whose lists are read.

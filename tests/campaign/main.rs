@@ -22,20 +22,16 @@ mod support;
 mod watch;
 mod world;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use self::{
-    actions::Campaign,
-    client::Client,
-    plan::Plan,
-    support::{AccountService, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell},
-    world::World,
-};
+use self::actions::Campaign;
+use self::client::Client;
+use self::plan::Plan;
+use self::support::{AccountService, OTHER_APPID, OTHER_SECRET, Simulator, raise_open_files, tell};
+use self::world::World;
 
 /// The load before the first fault.
 const BEFORE: Duration = Duration::from_secs(3);

@@ -3,10 +3,8 @@
 //! A person does one thing at a time, so an answer is judged by what was known when it came. A request without a clear
 //! answer may have been carried out or not: then several standings are possible, until an answer excludes some of them.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    time::{Duration, Instant},
-};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 /// How many mini programs there are. They have one owner, so a person has the same unionid in all of them.
 pub(crate) const APPS: usize = 2;

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    books::{Books, Part},
-    model::{Identity, Life, Model, Said, Standing, Token, Way},
-    plan::Plan,
-    secrets::Secrets,
-};
+use crate::books::{Books, Part};
+use crate::model::{Identity, Life, Model, Said, Standing, Token, Way};
+use crate::plan::Plan;
+use crate::secrets::Secrets;
 
 const SILENT: Way = Way::Silent;
 /// The second in which everything happens that is planted here.

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, thread, time::Duration};
 
-use crate::{
-    actions::Campaign,
-    books::{Pages, Played},
-    faults, store,
-    support::{repository, tell},
-};
+use crate::actions::Campaign;
+use crate::books::{Pages, Played};
+use crate::support::{repository, tell};
+use crate::{faults, store};
 
 /// The page's generated part stands between these lines.
 const BEGIN: &str = "<!-- campaign: begin -->";

@@ -1,10 +1,8 @@
 //! No output and no answer may contain these texts. They are searched for here.
 
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Mutex,
-};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
 
 use crate::support::locked;
 

@@ -1,20 +1,16 @@
 //! The things that are looked at all the time: logs, the verifier's knowledge, memory, and codes.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::{sync::watch, time::interval};
 
-use crate::{
-    actions::Campaign,
-    books::{Part, Sample},
-    tell,
-    world::{REPLICAS, World},
-};
+use crate::actions::Campaign;
+use crate::books::{Part, Sample};
+use crate::tell;
+use crate::world::{REPLICAS, World};
 
 const EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: u64 = 10;

@@ -1,26 +1,20 @@
 //! The processes: Redis, WeChat's simulator, and replicas of wxmint on the same files.
 
-use std::{
-    env,
-    fs::{self, File},
-    io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::env;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use wxmint_verify::{
-    VerifierPolicy,
-    peer::{Peer, TrustedIssuer},
-};
+use wxmint_verify::VerifierPolicy;
+use wxmint_verify::peer::{Peer, TrustedIssuer};
 
-use crate::{
-    client::Rotation,
-    secrets::Secrets,
-    support::{
-        APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
-        apps_folder, free_port, private_parts, repository, write_private,
-    },
+use crate::client::Rotation;
+use crate::secrets::Secrets;
+use crate::support::{
+    APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
+    apps_folder, free_port, private_parts, repository, write_private,
 };
 use reqwest::Url;
 use tempfile::TempDir;

@@ -12,14 +12,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 
 use serde_json::{Value, json};
-use wxmint::{
-    accounts::{
-        Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked,
-        read_found, read_made,
-    },
-    clock::now,
-    telemetry::Metrics,
+use wxmint::accounts::{
+    Accounts, AccountsError, LoginCheck, Named, NewUserKey, ServiceAccounts, read_admission, read_checked, read_found,
+    read_made,
 };
+use wxmint::clock::now;
+use wxmint::telemetry::Metrics;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys, token::RequestSigner};
 use wxmint_upstream::Tls;

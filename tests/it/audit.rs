@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::schema::Schema;
+use crate::support::audit::is_audit;
+use crate::support::scan::{Scan, two_pages};
 use crate::support::{
-    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, WRONG_PASSWORD,
-    audit::is_audit,
-    command_on, eventually, repository, said,
-    scan::{Scan, two_pages},
-    until,
+    APPID, Answer, BUSY, Builder, Impatient, PASSWORD, PATIENCE, Signal, TestBed, WRONG_PASSWORD, command_on,
+    eventually, repository, said, until,
 };
 
 const SECRET: &str = "planted-secret-of-an-operator-5c3a9e";

@@ -5,12 +5,10 @@ use std::{collections::BTreeMap, fs, process::Command};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    readme::blocks,
-    support::{
-        APPID, Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
-        repository, until,
-    },
+use crate::readme::blocks;
+use crate::support::{
+    APPID, Answer, PATIENCE, Process, RedisServer, Service, TestBed, command_on, free_port, keys, path_with_wxmint,
+    repository, until,
 };
 
 /// The page's commands, and a folder to run them in.

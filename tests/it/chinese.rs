@@ -3,10 +3,8 @@
 
 use std::fs;
 
-use crate::{
-    map::files_of,
-    support::{PATIENCE, Process, TestBed, repository, wxmint},
-};
+use crate::map::files_of;
+use crate::support::{PATIENCE, Process, TestBed, repository, wxmint};
 
 #[test]
 fn every_text_is_there_once_is_used_and_is_chinese() {

@@ -1,11 +1,9 @@
 //! Whoever reads a command's output may go away before its end, as in `wxmint keys list | head -1`.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 

@@ -9,11 +9,9 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Value, json};
 
 use self::proxy::{Product, Proxy};
-use crate::{
-    doctor::Report,
-    support::{APPID, RedisServer, TestBed, repository},
-    whole_life::{Life, alice},
-};
+use crate::doctor::Report;
+use crate::support::{APPID, RedisServer, TestBed, repository};
+use crate::whole_life::{Life, alice};
 
 /// A service whose Redis is a product's proxy lives its whole life. What the proxy has refused.
 async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {

@@ -6,10 +6,10 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::scan::{Scan, two_pages};
 use crate::support::{
-    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, password_of, repository,
-    scan::{Scan, two_pages},
-    tools, write_private,
+    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, password_of, repository, tools,
+    write_private,
 };
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";

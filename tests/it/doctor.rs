@@ -10,11 +10,8 @@ use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::Value;
 
-use crate::support::{
-    Configuration, PATIENCE, Process, TestBed, path_with_wxmint, repository,
-    secrets::{Place, Secrets},
-    wxmint,
-};
+use crate::support::secrets::{Place, Secrets};
+use crate::support::{Configuration, PATIENCE, Process, TestBed, path_with_wxmint, repository, wxmint};
 
 /// In the order in which they are printed.
 const NAMES: [&str; 17] = [

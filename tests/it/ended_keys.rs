@@ -1,19 +1,15 @@
 //! A key is ended by an act alone: what is merely missing from a key file ends nothing.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{
-    doctor::{Report, command_of, follow},
-    support::{
-        BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of,
-        until, write_private,
-    },
+use crate::doctor::{Report, command_of, follow};
+use crate::support::{
+    BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of, until,
+    write_private,
 };
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.

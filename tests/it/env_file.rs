@@ -1,22 +1,16 @@
 //! `.env` in the working directory: what it sets, what wins over it, and what is said of a bad one.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, lchown, symlink},
-    path::Path,
-    process::Command,
-};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::path::Path;
+use std::process::Command;
 
-use rustix::{
-    fs::{CWD, FileType, Mode, mknodat},
-    process::geteuid,
-};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::geteuid;
 
-use crate::{
-    memory::without_rights,
-    support::{
-        APP_SECRET, APPID, Configuration, OTHER_APPID, OTHER_SECRET, Process, apps_folder, said, write_private, wxmint,
-    },
+use crate::memory::without_rights;
+use crate::support::{
+    APP_SECRET, APPID, Configuration, OTHER_APPID, OTHER_SECRET, Process, apps_folder, said, write_private, wxmint,
 };
 
 /// A configuration whose settings are in `.env`, and the command in its folder.

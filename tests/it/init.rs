@@ -1,20 +1,16 @@
 //! `wxmint init`: what it writes, `wxmint serve` starts with; whatever goes wrong, nothing is left.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-    process::Command,
-};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{
-    readme::blocks,
-    support::{
-        APP_SECRET, APPID, Configuration, Ended, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal,
-        on_a_full_disk, repository, write_private, wxmint,
-    },
+use crate::readme::blocks;
+use crate::support::{
+    APP_SECRET, APPID, Configuration, Ended, ISSUER, OTHER_SECRET, Process, RedisServer, Signal, Terminal,
+    on_a_full_disk, repository, write_private, wxmint,
 };
 
 /// The files that it writes, in the order in which it names what is in the way.

@@ -1,12 +1,9 @@
 //! `wxmint keys` on a file that others change too, that is broken, or that cannot be written.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, thread};
 
 use serde_json::Value;
 use tempfile::TempDir;

@@ -1,9 +1,7 @@
 //! A login through real HTTP, Redis and simulator, and what is published beside it.
 
-use std::{
-    fs::{self, File},
-    process::Command,
-};
+use std::fs::{self, File};
+use std::process::Command;
 
 use reqwest::{Method, Url};
 use serde_json::json;

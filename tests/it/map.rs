@@ -1,10 +1,8 @@
 //! The map of crates and rooms in CONTRIBUTING.md, held against Cargo.toml and the imports of the code.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use crate::support::repository;
 

@@ -1,12 +1,10 @@
 //! Nobody who runs as the same user can read the service's memory, and what was secret does not stay in it.
 
-use std::{
-    fs::{self, File},
-    io::BufRead,
-    os::unix::fs::FileExt,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::fs::{self, File};
+use std::io::BufRead;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Output};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};

@@ -1,11 +1,9 @@
 //! Nobody learns from a refused password whether there is a user of that name: unknown names, wrong passwords, disabled
 //! users and the longest names get one answer, byte for byte, after the same work.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    time::Instant,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Instant;
 
 use serde_json::json;
 

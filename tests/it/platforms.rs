@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
 
-use crate::{
-    doctor::Report,
-    support::{
-        APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, PLATFORM, Process, Service, TestBed, eventually, until,
-    },
+use crate::doctor::Report;
+use crate::support::{
+    APPID, Answer, OTHER_APPID, OTHER_SECRET, PATIENCE, PLATFORM, Process, Service, TestBed, eventually, until,
 };
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);

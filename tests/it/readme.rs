@@ -3,13 +3,11 @@
 //! A fenced block is run, or compared with a file, when the line above it is `<!-- test: NAME -->`: first `run`, of
 //! which the last two lines are commands that run on, then `login` and `console` beside them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::TcpListener,
-    path::PathBuf,
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;

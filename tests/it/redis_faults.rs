@@ -1,11 +1,9 @@
 //! Redis is away at the start or for a while: what probes, `wxmint ready` and the log say. The tests of
 //! crates/redis-link hold each failure, and tests/campaign that nothing is lost in one.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    thread,
-};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
 use serde_json::{Value, json};
 

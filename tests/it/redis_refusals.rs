@@ -5,10 +5,8 @@ use std::{cell::Cell, collections::BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::{
-    clouds::proxy::{Fate, Product, Proxy},
-    support::{APPID, Answer, Builder, OTHER_APPID, TestBed, password_of},
-};
+use crate::clouds::proxy::{Fate, Product, Proxy};
+use crate::support::{APPID, Answer, Builder, OTHER_APPID, TestBed, password_of};
 
 /// More than any request asks Redis.
 const MOST: u64 = 40;

@@ -1,10 +1,8 @@
 //! A key file that changes while `wxmint serve` runs: read again within 5 s where it is fit, refused where it is not.
 
-use std::{
-    fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use serde_json::Value;

@@ -1,10 +1,8 @@
 //! The feed of ends, from outside: what is ended stands in it within a second, signed, in pages, and names nobody.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    path::PathBuf,
-};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};

@@ -10,11 +10,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed,
-    scan::{GRANT, with_form},
-    until,
-};
+use crate::support::scan::{GRANT, with_form};
+use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed, until};
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";

@@ -1,13 +1,11 @@
 //! examples/scan-login and clients/web against the real service and the simulator: `tests/browser/scan.mjs` tells what
 //! happens in the browser, and what a library does that knows nothing of wxmint.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use std::{env, fs};
 
 use rqrr::PreparedImage;
 use serde_json::{Value, json};

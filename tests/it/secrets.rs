@@ -5,15 +5,13 @@
 use std::{net::Ipv4Addr, panic};
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use crate::support::scan::{Scan, two_pages};
+use crate::support::secrets::{OF_WECHAT, OF_WXMINT, Place, Secrets};
 use crate::support::{
     APPID, AccountService, Answer, Collector, Http, PATIENCE, Pace, Received, RedisServer, Signal, TestBed, eventually,
-    scan::{Scan, two_pages},
-    secrets::{OF_WECHAT, OF_WXMINT, Place, Secrets},
     until,
 };
 
@@ -224,10 +222,8 @@ async fn the_end_of_a_bed_or_a_service_fails_a_test_that_leaves_a_secret_anywher
 
 #[test]
 fn the_search_finds_a_secret_in_every_form() {
-    use base64::{
-        Engine,
-        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-    };
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     let (text, secrets) = ("Planted/+\"secret\"=", Secrets::default());
     secrets.note("secret", &[], text);
     for planted in [

@@ -1,12 +1,9 @@
 //! `wxmint users`, as an operator runs it: by hand, by script, several at once.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;

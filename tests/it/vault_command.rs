@@ -1,10 +1,8 @@
 //! `wxmint vault rotate`: what it does to the file. What the replicas make of the file is in `user_data/vault_keys.rs`.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 use crate::support::{Configuration, Ended, write_private, wxmint};
 

@@ -1,19 +1,15 @@
 //! The tokens as others see them: the verifiers that the README shows, each in a foreign library, with the keys that
 //! it fetches from the JWKS.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    sidecar::forge::{ForgeKey, merged},
-    support::{Configuration, TestBed, decoded, free_port, repository, tools},
-};
+use crate::sidecar::forge::{ForgeKey, merged};
+use crate::support::{Configuration, TestBed, decoded, free_port, repository, tools};
 
 /// A foreign verifier: the command that takes issuer and token (after a script, or a library's name), prints the
 /// subject, and fails with the reason.

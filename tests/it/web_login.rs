@@ -9,12 +9,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    doctor::Report,
-    support::{
-        APP_SECRET, APPID, AccountService, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
-        until, write_private,
-    },
+use crate::doctor::Report;
+use crate::support::{
+    APP_SECRET, APPID, AccountService, Answer, Builder, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
+    until, write_private,
 };
 
 const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";

@@ -5,12 +5,10 @@ use std::fs;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::{
-    doctor::Report,
-    support::{
-        APP_SECRET, AccountService, Collector, Configuration, ConnectProxy, Gate, PATIENCE, Service, Terminator,
-        TestBed, until, write_private,
-    },
+use crate::doctor::Report;
+use crate::support::{
+    APP_SECRET, AccountService, Collector, Configuration, ConnectProxy, Gate, PATIENCE, Service, Terminator, TestBed,
+    until, write_private,
 };
 
 const PASSWORD: &str = "planted proxy-password";

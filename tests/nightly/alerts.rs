@@ -2,27 +2,24 @@
 //! has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a rule is 10 s here.
 //! Faults that a restored service can forget are mended, and their alerts end.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process::Command,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::support::scan::{Scan, two_pages};
 use crate::support::{
     APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, PLATFORM, Process, RedisCluster, RedisServer, Service,
     Shape, Sidecar, SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock,
-    password_of, repository,
-    scan::{Scan, two_pages},
-    tell, until, wxmint,
+    password_of, repository, tell, until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.

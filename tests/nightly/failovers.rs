@@ -2,15 +2,11 @@
 //! whether a first login that was answered is lost. `FAILOVERS=50 cargo test --test nightly failovers -- --nocapture
 //! --test-threads=1` measures 50 of each kind.
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::env;
+use std::time::{Duration, Instant};
 
-use crate::{
-    newcomers::{Newcomers, lost},
-    support::{PATIENCE, RedisCluster, Sentinel, TestBed, eventually, tell},
-};
+use crate::newcomers::{Newcomers, lost};
+use crate::support::{PATIENCE, RedisCluster, Sentinel, TestBed, eventually, tell};
 
 const FAILED_OVER: Duration = Duration::from_secs(30);
 /// Sentinels agree after `down-after-milliseconds`, servers of a Cluster after `cluster-node-timeout`; both are set to

@@ -10,10 +10,8 @@ mod signer;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::{
-    task::{JoinHandle, JoinSet},
-    time::{interval, timeout},
-};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{interval, timeout};
 
 use self::signer::Signer;
 use crate::support::{BUSY, Connection, JwksServer, Manner, Sidecar, SidecarSettings, Step, answer, tell, until};

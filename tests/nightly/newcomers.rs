@@ -1,9 +1,7 @@
 //! First logins without end, each by somebody who has never logged in: what a failover loses, if it loses something.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 

@@ -1,11 +1,9 @@
 //! The back end behind a proxy: it answers with all that it was sent, and remembers it.
 
-use std::{
-    future::ready,
-    mem,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::future::ready;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use tokio::task::JoinHandle;

@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use crate::{
-    forge::ForgeKey,
-    support::{JwksServer, Manner},
-};
+use crate::forge::ForgeKey;
+use crate::support::{JwksServer, Manner};
 
 const JWKS: &str = "/jwks.json";
 const CERTIFICATE: &str = "/certificate.pem";

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{
-    checks::{
-        self, fails_closed_faults, identity_header_faults, issuer_faults, path_faults, token_faults, unknown_key_faults,
-    },
-    example::Example,
-    scene::Scene,
-    stand_in::{Flaw, Proxy},
-    support::{Breakable, Sidecar},
+use crate::checks::{
+    self, fails_closed_faults, identity_header_faults, issuer_faults, path_faults, token_faults, unknown_key_faults,
 };
+use crate::example::Example;
+use crate::scene::Scene;
+use crate::stand_in::{Flaw, Proxy};
+use crate::support::{Breakable, Sidecar};
 
 /// A proxy with a flaw, its sidecar, and the link between them.
 struct Stage {

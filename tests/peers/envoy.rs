@@ -2,12 +2,10 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Command};
 
-use crate::{
-    example::{Example, Started, example_folder},
-    raw::Request,
-    scene::Scene,
-    support::{Breakable, Http, PATIENCE, Process, eventually, tools, until},
-};
+use crate::example::{Example, Started, example_folder};
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::{Breakable, Http, PATIENCE, Process, eventually, tools, until};
 use serde_json::json;
 use tempfile::TempDir;
 

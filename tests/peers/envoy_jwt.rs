@@ -1,23 +1,19 @@
 //! examples/peers/envoy-jwt: Envoy's jwt_authn, alone.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::time::interval;
 
-use crate::{
-    checks,
-    envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value},
-    example::{Example, Started},
-    raw::Request,
-    scene::Scene,
-    support::{PATIENCE, Terminator, decoded, eventually},
-};
+use crate::checks;
+use crate::envoy::{self, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token, port_value};
+use crate::example::{Example, Started};
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::{PATIENCE, Terminator, decoded, eventually};
 
 const NAME: &str = "envoy-jwt";
 const JWKS_PORT: &str = "port_value: 8080 }";

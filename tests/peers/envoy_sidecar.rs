@@ -2,17 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    checks,
-    envoy::{
-        self, asks_again_and_blames_no_token, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token,
-        port_value,
-    },
-    example::Started,
-    raw::Request,
-    scene::Scene,
-    support::Breakable,
+use crate::checks;
+use crate::envoy::{
+    self, asks_again_and_blames_no_token, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token,
+    port_value,
 };
+use crate::example::Started;
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::Breakable;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_with_the_sidecar_lets_good_tokens_through_and_nothing_else() {

@@ -5,10 +5,8 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
-    raw::{LONGEST, Request},
-    support::{PATIENCE, Process, repository, until},
-};
+use crate::raw::{LONGEST, Request};
+use crate::support::{PATIENCE, Process, repository, until};
 
 /// Where a running example is, and what is expected of it.
 #[derive(Debug, Clone)]

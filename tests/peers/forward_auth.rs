@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-use crate::{
-    checks,
-    example::{Example, Started, example_folder},
-    raw::{LONGEST, Request},
-    scene::Scene,
-    support::{Breakable, Connection, PATIENCE, Process, Sidecar, free_port, tools, until},
-};
+use crate::checks;
+use crate::example::{Example, Started, example_folder};
+use crate::raw::{LONGEST, Request};
+use crate::scene::Scene;
+use crate::support::{Breakable, Connection, PATIENCE, Process, Sidecar, free_port, tools, until};
 
 /// A proxy, and how it asks.
 pub(crate) struct ForwardAuth {

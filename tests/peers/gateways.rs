@@ -7,13 +7,11 @@ use std::{env, fs, net::SocketAddr, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::{
-    checks, envoy,
-    example::{Started, example_folder},
-    raw::Request,
-    scene::Scene,
-    support::{Breakable, repository, tools},
-};
+use crate::example::{Started, example_folder};
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::{Breakable, repository, tools};
+use crate::{checks, envoy};
 
 /// Its sidecar also knows what is public.
 const HIGRESS_RULES: [(&str, &str); 2] =

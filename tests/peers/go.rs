@@ -2,10 +2,8 @@
 
 use std::{net::SocketAddr, process::Command};
 
-use crate::{
-    example::{Example, Started, copy_example},
-    support::{Process, free_port},
-};
+use crate::example::{Example, Started, copy_example};
+use crate::support::{Process, free_port};
 
 /// For a test that would not wait for minutes.
 pub(crate) const OFTEN: [(&str, &str); 2] = [

@@ -1,21 +1,17 @@
 //! Examples on clients/java with Spring Boot: each a Maven project, built and started as its page says. With another
 //! Boot than that of their `pom.xml`: `WXMINT_TEST_SPRING_BOOT=4.0.7 cargo test --test peers -- --ignored java_`.
 
-use std::{
-    env, fs,
-    net::{SocketAddr, TcpStream},
-    path::Path,
-    process::Command,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use tempfile::TempDir;
 
-use crate::{
-    example::{Example, Started, copy_folders},
-    support::{Process, free_port, repository},
-};
+use crate::example::{Example, Started, copy_folders};
+use crate::support::{Process, free_port, repository};
 
 /// For a JVM, Tomcat and Spring on a busy machine.
 const START: Duration = Duration::from_secs(180);

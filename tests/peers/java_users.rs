@@ -1,14 +1,12 @@
 //! examples/peers/spring-cloud-gateway and examples/peers/sa-token, which use clients/java: `make nightly`.
 
-use crate::{
-    checks::{self, LOOKS_AT_THE_FEED},
-    envoy::passes_on_who_it_is_and_no_token,
-    example::{Example, Started},
-    java_spring::{copy, run},
-    raw::Request,
-    scene::Scene,
-    support::{PATIENCE, eventually},
-};
+use crate::checks::{self, LOOKS_AT_THE_FEED};
+use crate::envoy::passes_on_who_it_is_and_no_token;
+use crate::example::{Example, Started};
+use crate::java_spring::{copy, run};
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::{PATIENCE, eventually};
 
 async fn status(example: &Example, request: &Request) -> u16 {
     request.send(example.address).await.expect("an answer").status

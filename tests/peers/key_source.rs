@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{
-    example::Example,
-    forge,
-    scene::Scene,
-    support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until},
-};
+use crate::example::Example;
+use crate::forge;
+use crate::scene::Scene;
+use crate::support::{JwksServer, Manner, PATIENCE, Step, TestBed, eventually, until};
 
 const PATH: &str = "/jwks.json";
 

@@ -3,10 +3,8 @@
 
 use std::{env, fs, net::SocketAddr, process::Command};
 
-use crate::{
-    example::{Example, Started, example_folder},
-    support::{Process, free_port, repository},
-};
+use crate::example::{Example, Started, example_folder};
+use crate::support::{Process, free_port, repository};
 
 /// PHP's server has no children; the follower ends with it.
 const RUN: &str = "setpriv --pdeathsig KILL php follow.php & exec php -S 127.0.0.1:$0 public/index.php";

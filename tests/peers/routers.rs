@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, process::Command};
 
-use crate::{
-    raw::Request,
-    support::{PATIENCE, Process, eventually, repository, tools},
-};
+use crate::raw::Request;
+use crate::support::{PATIENCE, Process, eventually, repository, tools};
 
 pub(crate) struct Routers {
     addresses: BTreeMap<String, SocketAddr>,

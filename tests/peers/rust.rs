@@ -2,12 +2,10 @@
 
 use std::{env, process::Command};
 
-use crate::{
-    checks,
-    example::Example,
-    scene::Scene,
-    support::{Process, free_port},
-};
+use crate::checks;
+use crate::example::Example;
+use crate::scene::Scene;
+use crate::support::{Process, free_port};
 
 /// As `cargo run --example` starts it.
 pub(crate) struct RustApi {

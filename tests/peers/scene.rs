@@ -5,14 +5,12 @@ use std::{fs, net::SocketAddr, sync::Arc};
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use crate::{
-    back_end::BackEnd,
-    canary::Canary,
-    example::Example,
-    forge::{BadToken, Forge, ForgeKey},
-    raw::Request,
-    support::{Breakable, PATIENCE, Sidecar, SidecarSettings, TestBed, decoded, free_port},
-};
+use crate::back_end::BackEnd;
+use crate::canary::Canary;
+use crate::example::Example;
+use crate::forge::{BadToken, Forge, ForgeKey};
+use crate::raw::Request;
+use crate::support::{Breakable, PATIENCE, Sidecar, SidecarSettings, TestBed, decoded, free_port};
 
 pub(crate) struct Scene {
     pub(crate) bed: TestBed,

@@ -4,10 +4,8 @@ use std::{net::SocketAddr, process::Command};
 
 use tempfile::TempDir;
 
-use crate::{
-    example::{Example, Started, copy_example, example_folder, installs_what_is_tested},
-    support::{Process, free_port, tools},
-};
+use crate::example::{Example, Started, copy_example, example_folder, installs_what_is_tested};
+use crate::support::{Process, free_port, tools};
 
 /// As its README.md starts it, of the issuer at this address, with settings in place of those that the file has.
 pub(crate) fn express(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {

@@ -6,16 +6,14 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use self::kinds::{GO, JAVA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX};
 
-use crate::{
-    checks,
-    ended::{
-        Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_no_wrong_clock, obeys_the_feed,
-    },
-    example::{Example, Started},
-    key_source::{KeySource, bad_keys_spoil_themselves_only, follow},
-    scene::Scene,
-    support::{PATIENCE, Process, eventually, free_port, repository},
+use crate::checks;
+use crate::ended::{
+    Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_no_wrong_clock, obeys_the_feed,
 };
+use crate::example::{Example, Started};
+use crate::key_source::{KeySource, bad_keys_spoil_themselves_only, follow};
+use crate::scene::Scene;
+use crate::support::{PATIENCE, Process, eventually, free_port, repository};
 
 /// With the secret and the end of old tokens, if there is one.
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {

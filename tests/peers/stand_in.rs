@@ -4,11 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::task::JoinHandle;
 
-use crate::{
-    raw::{Head, Reply, Request, listen},
-    scene::Scene,
-    support::decoded,
-};
+use crate::raw::{Head, Reply, Request, listen};
+use crate::scene::Scene;
+use crate::support::decoded;
 
 const LONGEST_VALUE: usize = 16 * 1024;
 const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];

@@ -1,11 +1,9 @@
 //! examples/peers/traefik: ForwardAuth.
 
-use crate::{
-    checks,
-    forward_auth::{Stage, TRAEFIK},
-    raw::Request,
-    scene::Scene,
-};
+use crate::checks;
+use crate::forward_auth::{Stage, TRAEFIK};
+use crate::raw::Request;
+use crate::scene::Scene;
 
 #[tokio::test]
 async fn below_public_strangers_are_nobody_and_bad_tokens_are_refused_all_the_same() {

@@ -1,9 +1,7 @@
 //! A parsed key pair, by algorithm.
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
-};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 
 /// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
 pub(super) enum KeyPair {

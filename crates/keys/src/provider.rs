@@ -3,20 +3,13 @@
 //! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] contains a name instead of a key,
 //! and the signer looks up the key pair that is registered under that name.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock, Weak};
 
-use jsonwebtoken::{
-    EncodingKey,
-    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
-    errors::{Error, ErrorKind},
-    signature,
-};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{EncodingKey, signature};
 use wxmint_verify::{Algorithm, KeyError};
 
 use super::key_pair::KeyPair;

@@ -3,10 +3,8 @@
 use chrono::{DateTime, Utc};
 use wxmint_verify::{KeyError, KeySource, PublicKey};
 
-use super::{
-    EndedKey, SigningKey, StoredKeys,
-    rotation::{self, KeyLife},
-};
+use super::rotation::{self, KeyLife};
+use super::{EndedKey, SigningKey, StoredKeys};
 
 /// The keys of one issuer. The set is immutable; a changed file becomes a new set.
 #[derive(Debug, Clone)]

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::{
-    hmac,
-    rsa::KeyPairComponents,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents},
+use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::KeyPairComponents;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -13,12 +13,10 @@ use jsonwebtoken::EncodingKey;
 use wxmint_verify::{Algorithm, KeyError, PublicKey};
 use zeroize::Zeroizing;
 
-use super::{
-    key_pair::KeyPair,
-    private_jwk::{Material, Member, PrivateJwk},
-    provider::encoding_key,
-    rotation::KeyLife,
-};
+use super::key_pair::KeyPair;
+use super::private_jwk::{Material, Member, PrivateJwk};
+use super::provider::encoding_key;
+use super::rotation::KeyLife;
 
 /// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
 #[derive(Clone)]

@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
 
-use super::{
-    KeySet, PrivateJwk, SigningKey,
-    rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint},
-};
+use super::rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint};
+use super::{KeySet, PrivateJwk, SigningKey};
 
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;

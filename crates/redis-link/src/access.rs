@@ -4,15 +4,13 @@ use std::{rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::{
-    connector::Connector,
-    failure::Result,
-    primaries::Primaries,
-    primary::Primary,
-    program::Program,
-    tls::{Tls, TlsFiles},
-    url::RedisUrl,
-};
+use super::connector::Connector;
+use super::failure::Result;
+use super::primaries::Primaries;
+use super::primary::Primary;
+use super::program::Program;
+use super::tls::{Tls, TlsFiles};
+use super::url::RedisUrl;
 
 /// All connections of the process share this.
 #[derive(Clone)]

@@ -1,25 +1,21 @@
 //! A Cluster: any of its servers knows all primaries, their slots, and their replicas.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    hash::{DefaultHasher, Hash, Hasher},
-    ops::RangeInclusive,
-    rc::Rc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
-use super::{
-    failure::{Failure, describe},
-    primary::{Primary, Successors},
-    reason::{Cause, Reason},
-    server::Server,
-    slot::CLUSTER_SLOTS,
-    url::Address,
-};
+use super::failure::{Failure, describe};
+use super::primary::{Primary, Successors};
+use super::reason::{Cause, Reason};
+use super::server::Server;
+use super::slot::CLUSTER_SLOTS;
+use super::url::Address;
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
 const AT_A_TIME: usize = 2;

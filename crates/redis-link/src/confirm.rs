@@ -4,26 +4,22 @@
 //! and asked how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes
 //! over, so they are asked which replicas could. With `redis://` the primary itself is asked.
 
-use std::{
-    rc::Rc,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    access::Confirm,
-    cluster::newcomers,
-    failure::{Failure, Problem},
-    info::Replication,
-    primaries::Primaries,
-    primary::Successors,
-    reason::Reason,
-    server::{DEADLINE, Server, in_background},
-    url::Address,
-};
+use super::access::Confirm;
+use super::cluster::newcomers;
+use super::failure::{Failure, Problem};
+use super::info::Replication;
+use super::primaries::Primaries;
+use super::primary::Successors;
+use super::reason::Reason;
+use super::server::{DEADLINE, Server, in_background};
+use super::url::Address;
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
@@ -234,10 +230,8 @@ fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
 mod tests {
     use tokio::task::LocalSet;
 
-    use super::{
-        super::{connector::Connector, primary::Primary},
-        *,
-    };
+    use super::super::{connector::Connector, primary::Primary};
+    use super::*;
 
     /// Those who decide who takes over are away. They have said that every replica that could is known, and has the
     /// write.

@@ -8,20 +8,16 @@ use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::select_ok;
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value, aio::MultiplexedConnection};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpStream, lookup_host},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::{
-    failure::not_let_in,
-    program::Program,
-    reason::{Cause, Reason},
-    tls::Tls,
-    url::{Address, RedisUrl},
-};
+use super::failure::not_let_in;
+use super::program::Program;
+use super::reason::{Cause, Reason};
+use super::tls::Tls;
+use super::url::{Address, RedisUrl};
 
 /// For TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);

@@ -2,10 +2,8 @@
 
 use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
 
-use super::{
-    reason::{Cause, Reason},
-    url::Address,
-};
+use super::reason::{Cause, Reason};
+use super::url::Address;
 
 /// Why Redis has not done what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -35,18 +35,16 @@ mod state;
 mod tls;
 mod url;
 
-pub use self::{
-    access::{Confirm, RedisAccess},
-    failure::{Error, describe},
-    info::member,
-    link::{Link, Observer},
-    primary::Primary,
-    program::Program,
-    reason::{Cause, Reason},
-    script::{Call, Script},
-    server::{DEADLINE, Server},
-    slot::{CLUSTER_SLOTS, slot_of},
-    state::State,
-    tls::TlsFiles,
-    url::RedisUrl,
-};
+pub use self::access::{Confirm, RedisAccess};
+pub use self::failure::{Error, describe};
+pub use self::info::member;
+pub use self::link::{Link, Observer};
+pub use self::primary::Primary;
+pub use self::program::Program;
+pub use self::reason::{Cause, Reason};
+pub use self::script::{Call, Script};
+pub use self::server::{DEADLINE, Server};
+pub use self::slot::{CLUSTER_SLOTS, slot_of};
+pub use self::state::State;
+pub use self::tls::TlsFiles;
+pub use self::url::RedisUrl;

@@ -8,18 +8,16 @@ use futures_util::future::join;
 use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value};
 use tokio::{task::spawn_local, time::Instant};
 
-use super::{
-    access::{Confirm, RedisAccess},
-    confirm::until_confirmed,
-    failure::{Failure, Problem, Result, read},
-    outage,
-    primaries::Primaries,
-    primary::Primary,
-    route::{Reply, send},
-    script::Call,
-    server::{DEADLINE, Server},
-    url::RedisUrl,
-};
+use super::access::{Confirm, RedisAccess};
+use super::confirm::until_confirmed;
+use super::failure::{Failure, Problem, Result, read};
+use super::outage;
+use super::primaries::Primaries;
+use super::primary::Primary;
+use super::route::{Reply, send};
+use super::script::Call;
+use super::server::{DEADLINE, Server};
+use super::url::RedisUrl;
 
 /// It is told of each call, for metrics and traces.
 pub trait Observer {

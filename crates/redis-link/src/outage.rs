@@ -1,11 +1,9 @@
 //! Says in the log that Redis cannot be used: when that begins, again while it lasts, and when it is over. Failed
 //! requests come by the thousand a second, and each of a process' connections fails.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 

@@ -2,24 +2,19 @@
 //! searches for the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a
 //! worker share a search.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    cluster,
-    connector::Connector,
-    outage,
-    primary::{Primary, Successors},
-    reason::Reason,
-    sentinel::Sentinels,
-    server::{InBackground, Server, in_background},
-    url::{Address, Layout},
-};
+use super::connector::Connector;
+use super::primary::{Primary, Successors};
+use super::reason::Reason;
+use super::sentinel::Sentinels;
+use super::server::{InBackground, Server, in_background};
+use super::url::{Address, Layout};
+use super::{cluster, outage};
 
 /// The least time from the beginning of one search to that of the next.
 const PAUSE: Duration = Duration::from_millis(100);

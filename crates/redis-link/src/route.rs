@@ -5,12 +5,10 @@ use std::{rc::Rc, time::Duration};
 use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{
-    failure::{Failure, Problem, read},
-    primaries::Primaries,
-    reason::{Cause, Reason},
-    server::Server,
-};
+use super::failure::{Failure, Problem, read};
+use super::primaries::Primaries;
+use super::reason::{Cause, Reason};
+use super::server::Server;
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);

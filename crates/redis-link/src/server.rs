@@ -3,31 +3,23 @@
 //! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a
 //! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
-use std::{
-    cell::{Cell, OnceCell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
 
-use futures_util::{
-    FutureExt,
-    future::{LocalBoxFuture, Shared},
-};
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
 use redis::{FromRedisValue, Pipeline, Value};
-use tokio::{
-    task::spawn_local,
-    time::{Instant, timeout_at},
-};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout_at};
 
-use super::{
-    connector::{Connection, Connector},
-    failure::{Error, Failure, Problem, read},
-    info::Replication,
-    outage,
-    reason::{Cause, Reason},
-    url::Address,
-};
+use super::connector::{Connection, Connector};
+use super::failure::{Error, Failure, Problem, read};
+use super::info::Replication;
+use super::outage;
+use super::reason::{Cause, Reason};
+use super::url::Address;
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
 /// found soon.
@@ -197,12 +189,10 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-        task::LocalSet,
-        time::timeout,
-    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::LocalSet;
+    use tokio::time::timeout;
 
     use super::*;
 

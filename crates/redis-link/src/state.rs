@@ -3,13 +3,11 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{
-    access::Confirm,
-    failure::Result,
-    info::{Replication, member},
-    link::Link,
-    server::Server,
-};
+use super::access::Confirm;
+use super::failure::Result;
+use super::info::{Replication, member};
+use super::link::Link;
+use super::server::Server;
 
 /// The primaries of Redis say this of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,20 +3,16 @@
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use zeroize::Zeroizing;
 
-use super::{
-    program::Program,
-    reason::{Cause, Reason},
-};
+use super::program::Program;
+use super::reason::{Cause, Reason};
 
 /// Files in PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

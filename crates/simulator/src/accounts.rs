@@ -5,21 +5,17 @@
 
 use std::{future::ready, sync::Arc, time::Instant};
 
-use actix_web::{
-    HttpResponse, guard,
-    http::{Method, StatusCode},
-    web::{self, Bytes, Data, Json, Path, ServiceConfig},
-};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, Bytes, Data, Json, Path, ServiceConfig};
+use actix_web::{HttpResponse, guard};
 use futures_util::future::{LocalBoxFuture, join_all};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    journal::{Answered, Exchange},
-    now,
-    world::World,
-};
+use super::journal::{Answered, Exchange};
+use super::now;
+use super::world::World;
 
 const JSON: &str = "application/json";
 const PASSWORD_CHECKS: &str = "/password-checks";

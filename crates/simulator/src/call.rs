@@ -1,9 +1,7 @@
 //! A request to WeChat: its endpoint and its parameters.
 
-use actix_web::{
-    http::Method,
-    web::{self, Bytes},
-};
+use actix_web::http::Method;
+use actix_web::web::{self, Bytes};
 use chrono::{DateTime, Utc};
 
 /// Each endpoint with its path at `api.weixin.qq.com`.

@@ -5,26 +5,22 @@ mod platform;
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest, HttpResponse, Resource, ResponseError, Route,
-    error::JsonPayloadError,
-    http::{Method, StatusCode, header},
-    web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig},
-};
+use actix_web::error::JsonPayloadError;
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::codes::{mint_login_codes, mint_phone_code};
-use super::{
-    access_tokens::Bad,
-    apps::AppChange,
-    faults::Fault,
-    mini_program_codes::is_page_path,
-    now,
-    user_data::{Handed, Wanted},
-    virtual_payment::Payment,
-    world::World,
-};
+use super::access_tokens::Bad;
+use super::apps::AppChange;
+use super::faults::Fault;
+use super::mini_program_codes::is_page_path;
+use super::now;
+use super::user_data::{Handed, Wanted};
+use super::virtual_payment::Payment;
+use super::world::World;
 
 const LONGEST_NAME: usize = 64;
 const LONGEST_SECRET: usize = 128;

@@ -5,10 +5,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{
-    state::{hex, random},
-    world::World,
-};
+use super::state::{hex, random};
+use super::world::World;
 
 const LIFE: TimeDelta = TimeDelta::hours(1);
 const GIVEN: usize = 3;

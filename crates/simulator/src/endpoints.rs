@@ -7,11 +7,9 @@ use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{
-    call::{Answer, Call, Endpoint, Refusal},
-    state::{hex, random},
-    world::World,
-};
+use super::call::{Answer, Call, Endpoint, Refusal};
+use super::state::{hex, random};
+use super::world::World;
 
 impl World {
     pub(super) fn answer(&self, call: &Call<'_>) -> Answer {

@@ -2,10 +2,8 @@
 //!
 //! Secrets are masked when entries are read, so that a load test does not pay for it.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use actix_web::{http::Method, web::Bytes};
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -47,10 +47,8 @@ mod world;
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest,
-    web::{self, ServiceConfig},
-};
+use actix_web::HttpRequest;
+use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
 
 pub use accounts::{
@@ -61,10 +59,8 @@ pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
 pub use control::control_routes;
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
-pub use platform::{
-    InvalidPlatform, Platform,
-    envelope::{Envelope, push_xml, seal_push},
-};
+pub use platform::envelope::{Envelope, push_xml, seal_push};
+pub use platform::{InvalidPlatform, Platform};
 pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
 pub use world::{Options, World};
 

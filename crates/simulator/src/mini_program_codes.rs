@@ -13,11 +13,9 @@ use qrcode::{Color, QrCode};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
-use super::{
-    call::{Answer, Call, Refusal},
-    endpoints::text,
-    world::World,
-};
+use super::call::{Answer, Call, Refusal};
+use super::endpoints::text;
+use super::world::World;
 
 /// Calls of an app in a minute.
 const MOST_IN_MINUTE: u32 = 5_000;
@@ -178,13 +176,9 @@ mod tests {
     use rqrr::PreparedImage;
     use serde_json::json;
 
-    use super::{
-        super::{
-            access_tokens::Bad,
-            call::{Endpoint, Params},
-        },
-        *,
-    };
+    use super::super::access_tokens::Bad;
+    use super::super::call::{Endpoint, Params};
+    use super::*;
     use crate::{App, now};
 
     const APPID: &str = "wx0123456789abcdef";

@@ -5,13 +5,11 @@ use std::{collections::HashMap, sync::atomic::Ordering};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{
-    apps::{Kind, identifier},
-    call::{Call, Refusal, with_raw_controls},
-    people::{Account, Person, Purpose, Scope},
-    state::alphanumeric,
-    world::World,
-};
+use super::apps::{Kind, identifier};
+use super::call::{Call, Refusal, with_raw_controls};
+use super::people::{Account, Person, Purpose, Scope};
+use super::state::alphanumeric;
+use super::world::World;
 
 /// With more tokens than this, all are forgotten. Nobody needs one for longer than a moment.
 const MANY_TOKENS: usize = 100_000;
@@ -105,11 +103,8 @@ fn info_of(person: &Person, account: &Account) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        App,
-        call::{Endpoint, Params},
-        now,
-    };
+    use crate::call::{Endpoint, Params};
+    use crate::{App, now};
 
     const APPS: [&str; 4] =
         ["wx1:secret", "wx2:secret:official_account", "wx3:secret:website", "wx4:secret:mobile_app"];

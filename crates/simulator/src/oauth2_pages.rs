@@ -3,20 +3,16 @@
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{Uri, header},
-    web::{self, Data, ServiceConfig},
-};
+use actix_web::http::{Uri, header};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{
-    apps::Kind,
-    call::Params,
-    now,
-    people::{Purpose, Scope},
-    world::World,
-};
+use super::apps::Kind;
+use super::call::Params;
+use super::now;
+use super::people::{Purpose, Scope};
+use super::world::World;
 
 const AUTHORIZE: &str = "/connect/oauth2/authorize";
 const QR_CONNECT: &str = "/connect/qrconnect";

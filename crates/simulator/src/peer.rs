@@ -3,16 +3,12 @@
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{AUTHORIZATION, HeaderValue},
-    web::{self, Data, ServiceConfig},
-};
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
-use wxmint_verify::{
-    Refused, bearer,
-    peer::{NotVerified, Peer},
-};
+use wxmint_verify::peer::{NotVerified, Peer};
+use wxmint_verify::{Refused, bearer};
 
 use super::now;
 

@@ -6,12 +6,10 @@ use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    apps::{App, identifier},
-    call::Refusal,
-    encrypt_keys::EncryptKeys,
-    state::{alphanumeric, random},
-};
+use super::apps::{App, identifier};
+use super::call::Refusal;
+use super::encrypt_keys::EncryptKeys;
+use super::state::{alphanumeric, random};
 
 /// How long a code is valid.
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);

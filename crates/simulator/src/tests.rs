@@ -1,12 +1,10 @@
 //! The simulator over real sockets: what a client sees of each fault, and the control API.
 
-use std::{
-    any::Any,
-    io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::any::Any;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpServer, dev::Extensions, rt};
 use serde_json::{Value, json};

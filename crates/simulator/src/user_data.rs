@@ -1,21 +1,17 @@
 //! The data that a phone gives its mini program, encrypted with the session key: profile, phone number, steps, and the
 //! group that a page was shared to.
 
-use aws_lc_rs::{
-    cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey},
-    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
-};
+use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{
-    call::with_raw_controls,
-    people::Account,
-    state::{hex, random},
-    world::World,
-};
+use super::call::with_raw_controls;
+use super::people::Account;
+use super::state::{hex, random};
+use super::world::World;
 
 /// Enough days of steps to exceed 64 KiB.
 const MOST_DAYS: u16 = 2500;

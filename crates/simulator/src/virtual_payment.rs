@@ -5,12 +5,10 @@ use aws_lc_rs::digest;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{
-    call::{Call, Refusal},
-    endpoints::{signature, text},
-    state::hex,
-    world::World,
-};
+use super::call::{Call, Refusal};
+use super::endpoints::{signature, text};
+use super::state::hex;
+use super::world::World;
 
 /// `xpay` has errcodes of its own.
 const BAD_OPENID: Refusal = Refusal(268_490_001);

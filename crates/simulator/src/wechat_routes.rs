@@ -1,30 +1,24 @@
 //! WeChat's endpoints over HTTP. Each request is answered properly or as a fault wants it, and recorded in the journal.
 
-use std::{
-    convert::Infallible,
-    future::ready,
-    io,
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant},
-};
+use std::convert::Infallible;
+use std::future::ready;
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
-use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
-    body::SizedStream,
-    http::{StatusCode, header},
-    web::{self, Bytes, Data, ServiceConfig},
-};
+use actix_web::body::SizedStream;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use tokio::time::sleep;
 
-use super::{
-    call::{Answer, Call, Endpoint, Params},
-    endpoints::refusal,
-    faults::{Fault, Kind, LONGEST},
-    journal::{Answered, Exchange},
-    now,
-    world::World,
-};
+use super::call::{Answer, Call, Endpoint, Params};
+use super::endpoints::refusal;
+use super::faults::{Fault, Kind, LONGEST};
+use super::journal::{Answered, Exchange};
+use super::now;
+use super::world::World;
 
 const HTML: &str = "text/html; charset=utf-8";
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \

@@ -1,30 +1,24 @@
 //! The world that the simulator plays: all of its state, and what can happen to it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::{
-    access_tokens::AccessTokens,
-    apps::{App, AppChange, Terms},
-    call::{Endpoint, Refusal},
-    faults::Faults,
-    journal::Journal,
-    mini_program_codes::CallsInMinute,
-    now,
-    oauth2::Grants,
-    people::{Account, People, Person, Purpose},
-    platform::{Component, Platform},
-};
+use super::access_tokens::AccessTokens;
+use super::apps::{App, AppChange, Terms};
+use super::call::{Endpoint, Refusal};
+use super::faults::Faults;
+use super::journal::Journal;
+use super::mini_program_codes::CallsInMinute;
+use super::now;
+use super::oauth2::Grants;
+use super::people::{Account, People, Person, Purpose};
+use super::platform::{Component, Platform};
 
 /// The options of a [`World`].
 #[derive(Debug, Clone)]

@@ -22,11 +22,9 @@ mod session;
 mod test_limit;
 mod ticket;
 
-use std::{
-    fmt::{self, Display},
-    str::FromStr,
-    time::Duration,
-};
+use std::fmt::{self, Display};
+use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::{digest, error::Unspecified, rand};
@@ -35,23 +33,25 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person};
 use wxmint_keys::vault::Sealed;
 
-use self::limits::{Counted, Rate, TooMany};
-pub use self::{
-    access_token::{AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE},
-    binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT},
-    device::{
-        Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
-        MOST_PICTURES, Opened, POLL_INTERVAL, Poll,
-    },
-    ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState},
-    erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT},
-    memory::Memory,
-    platform::{Expected, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformEntry, PlatformState, Platforms},
-    receivers::Receivers,
-    redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk},
-    session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried},
-    ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets},
+pub use self::access_token::{
+    AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
 };
+pub use self::binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT};
+pub use self::device::{
+    Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
+    MOST_PICTURES, Opened, POLL_INTERVAL, Poll,
+};
+pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState};
+pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
+use self::limits::{Counted, Rate, TooMany};
+pub use self::memory::Memory;
+pub use self::platform::{
+    Expected, Note, Noted, PUSH_BELIEVED, PUSH_REMEMBERED, PlatformEntry, PlatformState, Platforms,
+};
+pub use self::receivers::Receivers;
+pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk};
+pub use self::session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
+pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);

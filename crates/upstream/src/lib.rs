@@ -11,11 +11,8 @@ mod tests;
 use std::{error::Error, mem, time::Duration};
 
 use chrono::{DateTime, Utc};
-use reqwest::{
-    Client, Proxy, Request, StatusCode, Url,
-    header::{DATE, HeaderMap},
-    redirect,
-};
+use reqwest::header::{DATE, HeaderMap};
+use reqwest::{Client, Proxy, Request, StatusCode, Url, redirect};
 use rustls::RootCertStore;
 use rustls_platform_verifier::ConfigVerifierExt;
 

@@ -14,9 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use self::{
-    feed::{Feed, MAX_PAGE, PageRefused},
-    hash::EndHash,
-    held::{Endable, Ends, MAX_HELD},
-    page::{End, EndsPage, MAX_PAGE_ENDS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP},
-};
+pub use self::feed::{Feed, MAX_PAGE, PageRefused};
+pub use self::hash::EndHash;
+pub use self::held::{Endable, Ends, MAX_HELD};
+pub use self::page::{End, EndsPage, MAX_PAGE_ENDS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP};

@@ -25,16 +25,14 @@ mod refused;
 mod token_typ;
 mod verifier;
 
-pub use self::{
-    algorithm::Algorithm,
-    bearer_token::{NoBearer, bearer},
-    key_error::KeyError,
-    public_key::{KeySource, PublicKey, PublicKeySet},
-    published_keys::PublishedKeys,
-    refused::{Part, Refused},
-    token_typ::TokenTyp,
-    verifier::{
-        Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS, UnverifiedHeader,
-        UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
-    },
+pub use self::algorithm::Algorithm;
+pub use self::bearer_token::{NoBearer, bearer};
+pub use self::key_error::KeyError;
+pub use self::public_key::{KeySource, PublicKey, PublicKeySet};
+pub use self::published_keys::PublishedKeys;
+pub use self::refused::{Part, Refused};
+pub use self::token_typ::TokenTyp;
+pub use self::verifier::{
+    Claims, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS, UnverifiedHeader, UnverifiedIssuer,
+    Verified, Verifier, VerifierPolicy,
 };

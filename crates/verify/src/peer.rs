@@ -34,20 +34,14 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use self::{
-    clock::now,
-    follower::RemoteEnds,
-    http::Http,
-    remote::{Edition, RemoteKeys},
-};
-pub use self::{
-    http::StartError,
-    trusted_issuer::{Revocations, TrustedIssuer, WhenStale},
-};
-use crate::{
-    Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier,
-    ends::{Endable, Ends},
-};
+use self::clock::now;
+use self::follower::RemoteEnds;
+use self::http::Http;
+pub use self::http::StartError;
+use self::remote::{Edition, RemoteKeys};
+pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
+use crate::ends::{Endable, Ends};
+use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
 /// Why a [`Peer`] cannot be made.
 #[derive(Debug, thiserror::Error)]

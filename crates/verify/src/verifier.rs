@@ -18,11 +18,9 @@ pub use claims::{Claims, REGISTERED_CLAIMS};
 pub use header::{UnverifiedHeader, UnverifiedIssuer};
 
 use self::header::parts;
-use super::{
-    KeySource, Part, Refused, TokenTyp,
-    ends::{Endable, Ends},
-    json::Object,
-};
+use super::ends::{Endable, Ends};
+use super::json::Object;
+use super::{KeySource, Part, Refused, TokenTyp};
 
 /// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
 /// seldom larger than this limit.

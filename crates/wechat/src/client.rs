@@ -1,16 +1,12 @@
 //! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all calls share is
 //! here.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use reqwest::{
-    Method, Request, Url,
-    header::{CONTENT_TYPE, HeaderValue},
-};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Url};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;

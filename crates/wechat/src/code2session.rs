@@ -4,10 +4,8 @@
 use serde::Deserialize;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
-use super::{
-    Api, App, CallError, SessionKey, WeChat,
-    call::{Text, believed, read},
-};
+use super::call::{Text, believed, read};
+use super::{Api, App, CallError, SessionKey, WeChat};
 
 /// The result of exchanging a login code.
 #[derive(Debug, Clone)]

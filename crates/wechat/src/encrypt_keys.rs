@@ -3,11 +3,8 @@
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{OpenId, unprintable};
 
-use super::{
-    Api, App, AppAccessToken, CallError, SessionKey, WeChat,
-    call::{number_or_quoted, read},
-    session_signature,
-};
+use super::call::{number_or_quoted, read};
+use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, session_signature};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
 /// the version of its key.

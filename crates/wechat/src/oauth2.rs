@@ -6,13 +6,11 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
-use super::{
-    Api, App, AppKind, CallError, WeChat,
-    call::{Text, believed, read},
-    client::call_ends,
-    code2session::{Session, unionid},
-    secrets::PersonAccessToken,
-};
+use super::call::{Text, believed, read};
+use super::client::call_ends;
+use super::code2session::{Session, unionid};
+use super::secrets::PersonAccessToken;
+use super::{Api, App, AppKind, CallError, WeChat};
 
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";

@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
-use super::{
-    Api, App, AppAccessToken, CallError, WeChat,
-    call::{believed, read},
-};
+use super::call::{believed, read};
+use super::{Api, App, AppAccessToken, CallError, WeChat};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;

@@ -5,11 +5,9 @@ use reqwest::Request;
 use serde::{Deserialize, de::IgnoredAny};
 use wxmint_ids::OpenId;
 
-use super::{
-    Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat,
-    call::{believed, read},
-    client::Endpoint,
-};
+use super::call::{believed, read};
+use super::client::Endpoint;
+use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat};
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).

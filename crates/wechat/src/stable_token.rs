@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Api, App, AppAccessToken, CallError, WeChat,
-    call::{believed, number_or_quoted, read},
-};
+use super::call::{believed, number_or_quoted, read};
+use super::{Api, App, AppAccessToken, CallError, WeChat};
 
 /// A longer value is not a token. WeChat asks for room for 512 bytes.
 const LONGEST: usize = 2048;

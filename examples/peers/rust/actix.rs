@@ -2,10 +2,8 @@
 
 use std::env;
 
-use actix_web::{
-    App, HttpServer,
-    web::{Data, Json, get},
-};
+use actix_web::web::{Data, Json, get};
+use actix_web::{App, HttpServer};
 use serde_json::{Value, json};
 use wxmint_verify::peer::{Peer, TrustedIssuer, actix::Caller};
 

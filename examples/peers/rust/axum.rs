@@ -3,22 +3,16 @@
 
 use std::{env, sync::Arc};
 
-use axum::{
-    Json, Router,
-    extract::FromRequestParts,
-    http::{
-        HeaderValue, StatusCode,
-        header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
-        request::Parts,
-    },
-    response::{AppendHeaders, IntoResponse, Response},
-    routing::get,
-};
+use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
-use wxmint_verify::{
-    Claims, NoBearer, Verified, bearer,
-    peer::{NotVerified, Peer, TrustedIssuer},
-};
+use wxmint_verify::peer::{NotVerified, Peer, TrustedIssuer};
+use wxmint_verify::{Claims, NoBearer, Verified, bearer};
 
 /// wxmint's WXMINT_ISSUER, which is its WXMINT_AUDIENCE too unless that is set. https everywhere but on one machine.
 const ISSUER: &str = "http://127.0.0.1:8080";

@@ -24,11 +24,9 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 use wxmint_keys::token::ExtraClaims;
 
-pub use self::{
-    claims_column::ClaimsColumn,
-    hash::StoredHash,
-    lines::{User, UsersFile},
-};
+pub use self::claims_column::ClaimsColumn;
+pub use self::hash::StoredHash;
+pub use self::lines::{User, UsersFile};
 use self::{hashing::Hashing, users::Users};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username, fresh_user};
 

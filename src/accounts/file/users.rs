@@ -5,11 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use aws_lc_rs::hmac;
 use wxmint_ids::UserId;
 
-use super::{
-    claims_column::ClaimsColumn,
-    hash::StoredHash,
-    lines::{User, UsersFile},
-};
+use super::claims_column::ClaimsColumn;
+use super::hash::StoredHash;
+use super::lines::{User, UsersFile};
 use crate::accounts::{LoginCheck, Username};
 
 /// The hash that is computed for a name, and whether a match counts.

@@ -1,21 +1,15 @@
 //! `wxmint bindings export`
 
-use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, BufWriter, Write, stdout},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use wxmint_store::{Redis, walk::Found};
 
-use super::{
-    Failure,
-    record::{Record, RecordState},
-    say,
-    tally::{People, Trailer},
-    walk_all,
-};
+use super::record::{Record, RecordState};
+use super::tally::{People, Trailer};
+use super::{Failure, say, walk_all};
 
 pub(super) async fn run(redis: &Redis, out: Option<&Path>) -> Result<(), Failure> {
     let (people, half_done) = match out {

@@ -1,18 +1,14 @@
 //! The file of an import. It is read twice: to check it, and to import it.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Seek},
-    path::PathBuf,
-};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek};
+use std::path::PathBuf;
 
 use wxmint_ids::AppId;
 
-use super::{
-    Failure,
-    record::Record,
-    tally::{People, Trailer},
-};
+use super::Failure;
+use super::record::Record;
+use super::tally::{People, Trailer};
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;

@@ -8,20 +8,14 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, Bindings, Bound, Redis, StoreError};
 
-use super::{
-    Failure, Progress,
-    file::BindingsFile,
-    patiently, print,
-    record::{Record, RecordState},
-    say,
-};
-use crate::{
-    accounts::Named,
-    cli::environment::variables,
-    clock::now,
-    login::{BindError, Binder, Link, SettledState},
-    settings::{read_one, variables::BINDINGS_PER_USER},
-};
+use super::file::BindingsFile;
+use super::record::{Record, RecordState};
+use super::{Failure, Progress, patiently, print, say};
+use crate::accounts::Named;
+use crate::cli::environment::variables;
+use crate::clock::now;
+use crate::login::{BindError, Binder, Link, SettledState};
+use crate::settings::{read_one, variables::BINDINGS_PER_USER};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;

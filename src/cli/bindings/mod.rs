@@ -12,11 +12,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use self::import::ImportArgs;
-use super::{
-    Failure,
-    at_redis::{check, open, patiently, walk_all},
-    output::{Progress, print, say},
-};
+use super::Failure;
+use super::at_redis::{check, open, patiently, walk_all};
+use super::output::{Progress, print, say};
 use crate::http::run_to_end;
 
 #[derive(Subcommand)]

@@ -3,12 +3,10 @@
 use wxmint_ids::UserId;
 use wxmint_store::AttemptId;
 
-use crate::{
-    accounts::{Accounts, AccountsError},
-    findings::Finding,
-    issuer::Issuer,
-    settings::{AccountsSource, Settings},
-};
+use crate::accounts::{Accounts, AccountsError};
+use crate::findings::Finding;
+use crate::issuer::Issuer;
+use crate::settings::{AccountsSource, Settings};
 
 const NAME: &str = "accounts";
 /// A name that no user has.

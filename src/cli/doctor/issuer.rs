@@ -6,25 +6,18 @@ use futures_util::future::join3;
 use ipnet::IpNet;
 use wxmint_store::Redis;
 
-use super::{
-    Tells, accounts, faulty,
-    published::{self, Web},
-    remarked, unusable_file, wechat,
-};
-use crate::{
-    apps::{AppsSource, IGNORED},
-    cli::{environment::variables, remarks},
-    clock::now,
-    findings::{Finding, Said, count},
-    issuer::{Issuer, IssuerStartError, door::Doors, open_redis},
-    redis_checks::{self, REDIS_CHECKS},
-    secret_files,
-    settings::{Settings, value_files},
-    telemetry::{
-        Audit, Metrics,
-        audit::{FOREIGN_LINK, folder_of, is_ours},
-    },
-};
+use super::published::{self, Web};
+use super::{Tells, accounts, faulty, remarked, unusable_file, wechat};
+use crate::apps::{AppsSource, IGNORED};
+use crate::cli::{environment::variables, remarks};
+use crate::clock::now;
+use crate::findings::{Finding, Said, count};
+use crate::issuer::{Issuer, IssuerStartError, door::Doors, open_redis};
+use crate::redis_checks::{self, REDIS_CHECKS};
+use crate::secret_files;
+use crate::settings::{Settings, value_files};
+use crate::telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
+use crate::telemetry::{Audit, Metrics};
 
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {

@@ -9,31 +9,22 @@ mod published;
 mod sidecar;
 pub(crate) mod wechat;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, TryLockError,
-        mpsc::{self, Sender},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
 
-use super::{
-    EXIT_FAULTS, EXIT_UNFINISHED, Failure,
-    language::Language,
-    output::{complete, json, print, say},
-    remarks,
-};
-use crate::{
-    findings::{Doctor, Finding, Said, Status},
-    http::run_to_end,
-    issuer::door::Doors,
-    settings::{Fault, Faults, env_file},
-};
+use super::language::Language;
+use super::output::{complete, json, print, say};
+use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
+use crate::findings::{Doctor, Finding, Said, Status};
+use crate::http::run_to_end;
+use crate::issuer::door::Doors;
+use crate::settings::{Fault, Faults, env_file};
 
 /// For all checks together. What is slower than its own limits, such as a file system that hangs, is not waited for.
 const LONGEST: Duration = Duration::from_secs(13);

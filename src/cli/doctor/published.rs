@@ -8,12 +8,10 @@ use serde::Deserialize;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
-use crate::{
-    clock::now,
-    findings::{Finding, Said},
-    issuer::Issuer,
-    settings::IssuerUrl,
-};
+use crate::clock::now;
+use crate::findings::{Finding, Said};
+use crate::issuer::Issuer;
+use crate::settings::IssuerUrl;
 
 const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";

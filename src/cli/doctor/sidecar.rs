@@ -2,24 +2,17 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;
-use wxmint_verify::{
-    PublishedKeys,
-    ends::{Feed, PageRefused},
-    peer::{Revocations, TrustedIssuer, WhenStale},
-};
+use wxmint_verify::PublishedKeys;
+use wxmint_verify::ends::{Feed, PageRefused};
+use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
-use super::{
-    Tells, faulty,
-    published::{Web, read_keys},
-    remarked,
-    wechat::clock,
-};
-use crate::{
-    cli::{environment::variables, remarks},
-    clock::now,
-    findings::{Finding, Said, count},
-    settings::SidecarSettings,
-};
+use super::published::{Web, read_keys};
+use super::wechat::clock;
+use super::{Tells, faulty, remarked};
+use crate::cli::{environment::variables, remarks};
+use crate::clock::now;
+use crate::findings::{Finding, Said, count};
+use crate::settings::SidecarSettings;
 
 pub(super) const CHECKS: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
 

@@ -7,13 +7,11 @@ use futures_util::{StreamExt, future::join, stream};
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
-use crate::{
-    apps::{self, CurrentApps},
-    clock::now,
-    findings::{Finding, Said},
-    settings::Settings,
-    telemetry::Metrics,
-};
+use crate::apps::{self, CurrentApps};
+use crate::clock::now;
+use crate::findings::{Finding, Said};
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 

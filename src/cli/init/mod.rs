@@ -2,12 +2,10 @@
 
 mod values;
 
-use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::Write,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
@@ -16,18 +14,13 @@ use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
 use self::values::Answers;
-use super::{
-    Failure,
-    keys::checked,
-    language::Language,
-    output::{ask_hidden, print, say},
-    random,
-};
-use crate::{
-    clock::now,
-    secret_files::create_private,
-    settings::env_file::{self, filled, quoted},
-};
+use super::keys::checked;
+use super::language::Language;
+use super::output::{ask_hidden, print, say};
+use super::{Failure, random};
+use crate::clock::now;
+use crate::secret_files::create_private;
+use crate::settings::env_file::{self, filled, quoted};
 
 const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";

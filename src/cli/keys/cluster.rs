@@ -4,13 +4,9 @@ use std::{error::Error as _, fmt, iter, thread, time::Duration};
 
 use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
-use kube::{
-    Api, Client, Config, Error, Resource,
-    api::{
-        PostParams,
-        entry::{CommitError, Entry},
-    },
-};
+use kube::api::PostParams;
+use kube::api::entry::{CommitError, Entry};
+use kube::{Api, Client, Config, Error, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 

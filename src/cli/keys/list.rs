@@ -2,10 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use wxmint_keys::{
-    EndedKey,
-    rotation::{self, KeyLife, KeyState},
-};
+use wxmint_keys::EndedKey;
+use wxmint_keys::rotation::{self, KeyLife, KeyState};
 
 use super::{Failure, date, place::KeysPlace, print};
 use crate::clock::now;

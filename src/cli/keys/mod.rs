@@ -10,34 +10,24 @@ mod place;
 mod retire;
 mod rotate;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 
-use self::{
-    object_name::ObjectName,
-    place::{KeysPlace, KeysPlaceArgs},
-};
+use self::object_name::ObjectName;
+use self::place::{KeysPlace, KeysPlaceArgs};
 pub(super) use self::{place::checked, rotate::short_lead};
-use super::{
-    Failure, duration,
-    environment::variables,
-    output::{date, json, print, say},
-};
-use crate::{
-    clock::now,
-    secret_files::read_private,
-    settings::{
-        Reader,
-        variables::{KEYS_LEAD, TOKEN_TTL},
-    },
-};
+use super::environment::variables;
+use super::output::{date, json, print, say};
+use super::{Failure, duration};
+use crate::clock::now;
+use crate::secret_files::read_private;
+use crate::settings::Reader;
+use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
 
 #[cfg(not(feature = "kubernetes"))]
 const WITHOUT_KUBERNETES: &str =

@@ -5,19 +5,14 @@
 //!
 //! The client's own copies of the keys are not wiped, because the process ends right after.
 
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::{ConfigMap, Secret},
-};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use wxmint_keys::StoredKeys;
 
-use super::{
-    Failure,
-    cluster::{ClusterObject, Remote},
-    object_name::ObjectName,
-    place::{KeysPlace, change_keys},
-    print, public_set,
-};
+use super::cluster::{ClusterObject, Remote};
+use super::object_name::ObjectName;
+use super::place::{KeysPlace, change_keys};
+use super::{Failure, print, public_set};
 
 impl ClusterObject for Secret {
     const KIND: &'static str = "secret";

@@ -1,9 +1,7 @@
 //! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,11 +11,9 @@ use k8s_openapi::api::core::v1::Secret;
 #[cfg(feature = "kubernetes")]
 use super::cluster::Remote;
 use super::{Failure, object_name::ObjectName, variables};
-use crate::{
-    findings::Said,
-    secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private},
-    settings::{read_one, variables::KEYS},
-};
+use crate::findings::Said;
+use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
+use crate::settings::{read_one, variables::KEYS};
 use wxmint_keys::{KeySet, StoredKeys};
 
 /// Only a set that could be used is written.

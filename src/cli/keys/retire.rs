@@ -1,9 +1,7 @@
 //! `wxmint keys retire KID --now`
 
-use wxmint_keys::{
-    PrivateJwk,
-    rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor},
-};
+use wxmint_keys::PrivateJwk;
+use wxmint_keys::rotation::{self, CLOCK_SKEW, KeyLife, KeyState, Retirement, Successor};
 use wxmint_verify::Algorithm;
 
 use super::{Failure, place::KeysPlace, print, say};

@@ -1,10 +1,8 @@
 //! `wxmint keys rotate`
 
 use chrono::TimeDelta;
-use wxmint_keys::{
-    StoredKeys,
-    rotation::{self, KeyLife, RotationPolicy, RotationStep},
-};
+use wxmint_keys::StoredKeys;
+use wxmint_keys::rotation::{self, KeyLife, RotationPolicy, RotationStep};
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
 use crate::{clock::now, findings::Finding};

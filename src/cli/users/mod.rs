@@ -9,17 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wxmint_ids::{UserId, foreign_id};
 
-use super::{
-    Failure,
-    environment::variables,
-    output::{ask_hidden, print, say},
-};
-use crate::{
-    accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user},
-    clock::now,
-    secret_files::{FileError, Held, MAKE_USERS, read_private},
-    settings::{AccountsSource, read_one, variables::ACCOUNTS},
-};
+use super::Failure;
+use super::environment::variables;
+use super::output::{ask_hidden, print, say};
+use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
+use crate::clock::now;
+use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};
+use crate::settings::{AccountsSource, read_one, variables::ACCOUNTS};
 
 const HEADING: &[u8] =
     b"# Users of wxmint: name, password hash, user id, claims. `!` before the hash: disabled. See: wxmint users --help\n";

@@ -5,21 +5,15 @@ use wxmint_ids::UserId;
 use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
 
 use super::{Failure, print, say};
-use crate::{
-    cli::{
-        at_redis::{at_first, by, open, patiently},
-        environment::variables,
-        output::confirm,
-        serve::init_log,
-    },
-    http::run_to_end,
-    login::{Erased, LoginError, Operator},
-    settings::{
-        read_one,
-        variables::{AUDIT, LOG_FORMAT},
-    },
-    telemetry::audit::{self, Activity, Event, Origin},
-};
+use crate::cli::at_redis::{at_first, by, open, patiently};
+use crate::cli::environment::variables;
+use crate::cli::output::confirm;
+use crate::cli::serve::init_log;
+use crate::http::run_to_end;
+use crate::login::{Erased, LoginError, Operator};
+use crate::settings::read_one;
+use crate::settings::variables::{AUDIT, LOG_FORMAT};
+use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;

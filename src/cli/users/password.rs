@@ -5,10 +5,8 @@ use std::io::{self, BufRead, IsTerminal};
 use zeroize::Zeroizing;
 
 use super::{Failure, ask_hidden};
-use crate::{
-    accounts::{InvalidCredential, Password, Username},
-    findings::Said,
-};
+use crate::accounts::{InvalidCredential, Password, Username};
+use crate::findings::Said;
 
 /// The longest password in bytes, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;

@@ -13,18 +13,12 @@ use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
 
 use self::receivers::Polls;
-use crate::{
-    admin::CurrentAdminTokens,
-    http::{
-        ProblemDocument,
-        described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
-    },
-    issuer::{
-        declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN},
-        door::{Door, DoorRow},
-        state::IssuerWorker,
-    },
-};
+use crate::admin::CurrentAdminTokens;
+use crate::http::ProblemDocument;
+use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
+use crate::issuer::door::{Door, DoorRow};
+use crate::issuer::state::IssuerWorker;
 
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];

@@ -1,34 +1,24 @@
 //! A poll for events (RFC 8936): what a receiver has acknowledged, and what comes after it.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
-use actix_web::{
-    HttpRequest,
-    body::{BoxBody, MessageBody},
-    web::{Bytes, Payload},
-};
+use actix_web::HttpRequest;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::web::{Bytes, Payload};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
-use wxmint_store::{
-    Ended, LimitKey, Meter, ReadEnds, StoreError,
-    limits::{Rate, TooMany},
-};
+use wxmint_store::limits::{Rate, TooMany};
+use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
 
-use super::{
-    AtDoor,
-    set::{EventClaims, event_id},
-};
-use crate::{
-    clock::now,
-    http::{Answer, Problem, ProblemCode, private, read_body},
-    issuer::state::IssuerWorker,
-    login::LoginError,
-    telemetry::bounded,
-};
+use super::AtDoor;
+use super::set::{EventClaims, event_id};
+use crate::clock::now;
+use crate::http::{Answer, Problem, ProblemCode, private, read_body};
+use crate::issuer::state::IssuerWorker;
+use crate::login::LoginError;
+use crate::telemetry::bounded;
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
 const MOST_EVENTS: usize = 250;

@@ -7,11 +7,9 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Events;
-use crate::{
-    admin::tokens::{Holder, Right},
-    http::{Problem, ProblemCode, bearer_token, no_valid_token, origin},
-    telemetry::audit::{Activity, Event},
-};
+use crate::admin::tokens::{Holder, Right};
+use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token, origin};
+use crate::telemetry::audit::{Activity, Event};
 
 impl Events {
     /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the

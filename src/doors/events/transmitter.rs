@@ -1,17 +1,12 @@
 //! A receiver reads this before it polls: where events are, and which stream it has.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header},
-    web,
-};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::{AtDoor, Events, POLL_PATH, STREAM_PATH, set::EVENTS};
-use crate::{
-    http::{Answer, Problem, pairs, private},
-    issuer::state::IssuerWorker,
-};
+use crate::http::{Answer, Problem, pairs, private};
+use crate::issuer::state::IssuerWorker;
 
 const POLLING: &str = "urn:ietf:rfc:8936";
 

@@ -1,29 +1,20 @@
 //! The route of the admin listener that finds a merchant.
 
-use actix_web::{
-    HttpRequest,
-    web::{Data, Path, Payload},
-};
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path, Payload};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use wxmint_ids::AppId;
 
 use super::known::Platform;
-use crate::{
-    admin::{
-        act::{Act, OperatingData},
-        routes::{APP, BODY, SECRET, SECURITY},
-        tokens::Right,
-        wechat::text,
-    },
-    apps::UnknownApp,
-    clock::now,
-    http::{
-        Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY,
-        described::{DescribedRoute, POST, RouteTable, Routes, routes},
-        read_body,
-    },
-};
+use crate::admin::act::{Act, OperatingData};
+use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
+use crate::admin::tokens::Right;
+use crate::admin::wechat::text;
+use crate::apps::UnknownApp;
+use crate::clock::now;
+use crate::http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use crate::http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
 
 const NO_MERCHANT: &str =
     "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.";

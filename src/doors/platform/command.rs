@@ -7,21 +7,16 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
 use super::known::{Known, MerchantState, Platform};
-use crate::{
-    cli::{
-        at_redis::{at_first, open},
-        environment::variables,
-        exit,
-        failure::Failure,
-        output::{print, say, table},
-        read as command_of, with_env_file,
-    },
-    http::run_to_end,
-    issuer::door::DoorCommand,
-    secret_files::read_private,
-    settings::Settings,
-    telemetry::Metrics,
-};
+use crate::cli::at_redis::{at_first, open};
+use crate::cli::environment::variables;
+use crate::cli::failure::Failure;
+use crate::cli::output::{print, say, table};
+use crate::cli::{exit, read as command_of, with_env_file};
+use crate::http::run_to_end;
+use crate::issuer::door::DoorCommand;
+use crate::secret_files::read_private;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
     name: "platform",

@@ -3,13 +3,11 @@
 use wxmint_store::{Platforms, Redis, walk::Place};
 
 use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
-use crate::{
-    cli::doctor::wechat::address_in,
-    clock::now,
-    findings::{Finding, Said, count},
-    issuer::Issuer,
-    redis_checks::let_user,
-};
+use crate::cli::doctor::wechat::address_in;
+use crate::clock::now;
+use crate::findings::{Finding, Said, count};
+use crate::issuer::Issuer;
+use crate::redis_checks::let_user;
 
 /// How many AppIDs a finding names.
 const MOST_NAMED: usize = 5;

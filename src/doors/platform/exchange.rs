@@ -11,10 +11,8 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Meter, Note, PlatformEntry, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
-use super::{
-    known::{COUNTED, MerchantState, Platform, REFUSAL, Refusal, Ticket, entry_of, trouble_of},
-    merchants::plainly,
-};
+use super::known::{COUNTED, MerchantState, Platform, REFUSAL, Refusal, Ticket, entry_of, trouble_of};
+use super::merchants::plainly;
 use crate::login::{
     AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
 };

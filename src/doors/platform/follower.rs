@@ -1,13 +1,11 @@
 //! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
 //! have noted.
 
-use std::{
-    cell::RefCell,
-    collections::HashSet,
-    rc::Rc,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::{Arc, atomic::AtomicU64};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -15,18 +13,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
 use wxmint_store::{Expected, LimitKey, Meter, Note, PlatformEntry, PlatformState, StoreError, limits::Rate};
 
-use super::{
-    known::{COUNTED, Known, Platform, digest_of},
-    leaving::LeavingMerchants,
-};
+use super::known::{COUNTED, Known, Platform, digest_of};
+use super::leaving::LeavingMerchants;
 use wxmint_wechat::CallError;
 
-use crate::{
-    clock::now,
-    issuer::Issuer,
-    login::{LoginError, LoginWorker},
-    telemetry::bounded,
-};
+use crate::clock::now;
+use crate::issuer::Issuer;
+use crate::login::{LoginError, LoginWorker};
+use crate::telemetry::bounded;
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);

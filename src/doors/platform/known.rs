@@ -13,10 +13,8 @@ use wxmint_store::{PlatformEntry, PlatformState, short_digest};
 use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
 use zeroize::Zeroizing;
 
-use crate::{
-    findings::Said,
-    json_places::{Step::Member, line_of},
-};
+use crate::findings::Said;
+use crate::json_places::{Step::Member, line_of};
 
 /// How the store names the ticket.
 pub(super) const TICKET: &str = "ticket";

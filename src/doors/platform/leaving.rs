@@ -1,26 +1,20 @@
 //! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
 
-use std::{
-    cell::{Cell as Flag, RefCell},
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::cell::{Cell as Flag, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::{
-    LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL,
-    limits::Rate,
-    walk::{Page, Place, Step},
-};
+use wxmint_store::limits::Rate;
+use wxmint_store::walk::{Page, Place, Step};
+use wxmint_store::{LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL};
 
-use super::{
-    follower::Follower,
-    known::{COUNTED, MerchantState, digest_of},
-};
+use super::follower::Follower;
+use super::known::{COUNTED, MerchantState, digest_of};
 use crate::{clock::now, login::LoginError, telemetry::bounded};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.

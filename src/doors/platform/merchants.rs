@@ -13,10 +13,8 @@ use wxmint_wechat::{
 use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
-use crate::{
-    login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt},
-    telemetry::bounded,
-};
+use crate::login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt};
+use crate::telemetry::bounded;
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;

@@ -11,10 +11,8 @@ mod leaving;
 mod merchants;
 mod receiver;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
@@ -22,29 +20,21 @@ use prometheus_client::registry::{Registry, Unit};
 use utoipa::OpenApi;
 use wxmint_store::Redis;
 
-use self::{
-    exchange::MerchantExchange,
-    follower::{TicketAge, follow},
-    known::Platform,
-};
-use crate::{
-    admin::CurrentAdminTokens,
-    clock::now,
-    findings::Finding,
-    http::{
-        ProblemDocument,
-        described::{DescribedRoute, POST, RouteTable, Routes, routes},
-    },
-    issuer::{
-        Issuer,
-        declared::{ANY, BODY, SECURITY},
-        door::{Door, DoorRow, Opened},
-        examine::unusable_file,
-        loaded::load,
-    },
-    login::Exchange,
-    settings::Settings,
-};
+use self::exchange::MerchantExchange;
+use self::follower::{TicketAge, follow};
+use self::known::Platform;
+use crate::admin::CurrentAdminTokens;
+use crate::clock::now;
+use crate::findings::Finding;
+use crate::http::ProblemDocument;
+use crate::http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use crate::issuer::Issuer;
+use crate::issuer::declared::{ANY, BODY, SECURITY};
+use crate::issuer::door::{Door, DoorRow, Opened};
+use crate::issuer::examine::unusable_file;
+use crate::issuer::loaded::load;
+use crate::login::Exchange;
+use crate::settings::Settings;
 
 routes! {
     #[openapi(tags((name = "platform", description = "For WeChat")))]

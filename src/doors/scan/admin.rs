@@ -1,28 +1,17 @@
 //! `GET /scans` of the admin listener, for the person on duty.
 
-use actix_web::{
-    HttpRequest,
-    web::{Data, Path},
-};
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Path};
 use utoipa::OpenApi;
 
-use super::{
-    Scan,
-    metrics::{LastScans, Scans},
-};
-use crate::{
-    admin::{
-        act::{Act, OperatingData},
-        routes::{HEAD, SECRET, SECURITY},
-        tokens::Right,
-    },
-    clock::now,
-    http::{
-        Answer, Problem, ProblemDocument,
-        described::{DescribedRoute, READ, RouteTable, Routes, routes},
-        private,
-    },
-};
+use super::Scan;
+use super::metrics::{LastScans, Scans};
+use crate::admin::act::{Act, OperatingData};
+use crate::admin::routes::{HEAD, SECRET, SECURITY};
+use crate::admin::tokens::Right;
+use crate::clock::now;
+use crate::http::described::{DescribedRoute, READ, RouteTable, Routes, routes};
+use crate::http::{Answer, Problem, ProblemDocument, private};
 
 /// Count the scans of the last hour
 ///

@@ -4,10 +4,8 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::{Approver, Decided, DeviceRequest, FoundDevice, Grant};
 
-use super::{
-    clients::{Client, Clients},
-    requests::{DeviceError, TRIES, of_request},
-};
+use super::clients::{Client, Clients};
+use super::requests::{DeviceError, TRIES, of_request};
 use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
 
 /// A phone sends this to approve a request.

@@ -1,13 +1,9 @@
 //! Finds who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1).
 
-use actix_web::{
-    HttpMessage, HttpRequest,
-    http::{
-        StatusCode,
-        header::{AUTHORIZATION, HeaderValue},
-    },
-    web::Payload,
-};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
+use actix_web::web::Payload;
+use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_ids::AppId;
 

@@ -2,23 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest::{SHA256, digest},
-};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::AppId;
 
-use crate::{
-    findings::Said,
-    json_places::{
-        Step::{Element, Member},
-        line_of,
-    },
-    login::Recipient,
-    settings::parse_duration,
-    sites::site,
-};
+use crate::findings::Said;
+use crate::json_places::Step::{Element, Member};
+use crate::json_places::line_of;
+use crate::login::Recipient;
+use crate::settings::parse_duration;
+use crate::sites::site;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {

@@ -1,9 +1,7 @@
 //! `wxmint clients`
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -11,30 +9,20 @@ use clap::{Args, Subcommand};
 use wxmint_ids::AppId;
 use wxmint_store::{Devices, Ends};
 
-use super::{
-    MAKE_CLIENTS,
-    clients::{Clients, ClientsFile, Form},
-};
-use crate::{
-    cli::{
-        at_redis::{at_first, by, open, patiently},
-        environment::variables,
-        exit,
-        failure::Failure,
-        output::{Progress, print, say, table},
-        random, read as command_of,
-        serve::init_log,
-        with_env_file,
-    },
-    http::run_to_end,
-    issuer::door::DoorCommand,
-    secret_files::{FileError, Held, read_private},
-    settings::{
-        read_one,
-        variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL},
-    },
-    telemetry::audit::{self, Activity, Event, Origin},
-};
+use super::MAKE_CLIENTS;
+use super::clients::{Clients, ClientsFile, Form};
+use crate::cli::at_redis::{at_first, by, open, patiently};
+use crate::cli::environment::variables;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Progress, print, say, table};
+use crate::cli::serve::init_log;
+use crate::cli::{exit, random, read as command_of, with_env_file};
+use crate::http::run_to_end;
+use crate::issuer::door::DoorCommand;
+use crate::secret_files::{FileError, Held, read_private};
+use crate::settings::read_one;
+use crate::settings::variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL};
+use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.

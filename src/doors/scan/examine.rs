@@ -1,10 +1,8 @@
 //! The check of the doctor.
 
 use super::{CHECK, Scan};
-use crate::{
-    findings::{Finding, count},
-    issuer::Issuer,
-};
+use crate::findings::{Finding, count};
+use crate::issuer::Issuer;
 
 impl Scan {
     /// Finds what the file of clients asks for and cannot have, or gives up.

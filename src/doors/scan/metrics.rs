@@ -1,17 +1,13 @@
 //! The outcomes of the requests of pages for a login by a phone, by client: since the start for the metrics, and of the
 //! last hour for the console. Who is not in the file of clients is not counted, so that nobody else adds a label.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Instant,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::AppId;

@@ -26,27 +26,20 @@ use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::{
-    findings::Finding,
-    http::{
-        Answer, Problem,
-        ProblemCode::{self, *},
-        ProblemDocument,
-        described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes},
-    },
-    issuer::{
-        Issuer,
-        declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT},
-        door::{Door, DoorRow, Opened},
-        examine::unusable_file,
-        loaded::load,
-        reload::{reload, watch},
-        state::IssuerWorker,
-    },
-    secret_files::WatchedFile,
-    settings::Settings,
-    telemetry::audit::Activity,
-};
+use crate::findings::Finding;
+use crate::http::ProblemCode::{self, *};
+use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use crate::http::{Answer, Problem, ProblemDocument};
+use crate::issuer::Issuer;
+use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
+use crate::issuer::door::{Door, DoorRow, Opened};
+use crate::issuer::examine::unusable_file;
+use crate::issuer::loaded::load;
+use crate::issuer::reload::{reload, watch};
+use crate::issuer::state::IssuerWorker;
+use crate::secret_files::WatchedFile;
+use crate::settings::Settings;
+use crate::telemetry::audit::Activity;
 
 const GONE: &[ProblemCode] = &[UnknownDeviceCode];
 const PHONE: &[ProblemCode] = &[Forbidden, UnknownDeviceCode];

@@ -1,29 +1,23 @@
 //! The phone's side: the person looks at what a page asks for, and says yes or no.
 
-use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
-    http::{StatusCode, header::AUTHORIZATION},
-    web::{Path, Payload},
-};
+use actix_web::http::{StatusCode, header::AUTHORIZATION};
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::FoundDevice;
 
 use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
-use crate::{
-    clock::now,
-    http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end},
-    issuer::{
-        LoginBody,
-        login_route::{LoginAttempt, app_hint},
-        session_key_routes::asking,
-        state::IssuerWorker,
-    },
-    login::{Asking, LoginRequest},
-    refusals::Refusal,
-    telemetry::audit::{Activity, Event},
-};
+use crate::clock::now;
+use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use crate::issuer::LoginBody;
+use crate::issuer::login_route::{LoginAttempt, app_hint};
+use crate::issuer::session_key_routes::asking;
+use crate::issuer::state::IssuerWorker;
+use crate::login::{Asking, LoginRequest};
+use crate::refusals::Refusal;
+use crate::telemetry::audit::{Activity, Event};
 
 /// The request of a page.
 #[derive(Serialize, ToSchema)]

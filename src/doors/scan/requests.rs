@@ -17,18 +17,15 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{DeviceCode, UserCode};
 use wxmint_keys::token::{ExtraClaims, SignedToken};
-use wxmint_store::{
-    DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState, limits::TooMany,
-};
+use wxmint_store::limits::TooMany;
+use wxmint_store::{DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState};
 use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
-use crate::{
-    apps::UnknownApp,
-    http::{Problem, ProblemCode},
-    login::{IP, LoginError, LoginWorker, new_attempt},
-    refusals::Refusal,
-};
+use crate::apps::UnknownApp;
+use crate::http::{Problem, ProblemCode};
+use crate::login::{IP, LoginError, LoginWorker, new_attempt};
+use crate::refusals::Refusal;
 
 /// The limit of open requests of an address. No variable sets it.
 const OPEN_REQUESTS: &str = "open_requests";

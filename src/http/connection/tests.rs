@@ -4,11 +4,9 @@ use std::{future::pending, net::SocketAddr, sync::LazyLock};
 
 use actix_web::{App, rt::spawn, web};
 use rustix::net::sockopt::socket_linger;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 use super::*;
 use crate::http::{ServerLimits, listen, serve};

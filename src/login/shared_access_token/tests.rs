@@ -1,13 +1,11 @@
 //! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
 
-use std::{
-    cell::Cell,
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::{Arc, LazyLock},
-    thread::{self, JoinHandle},
-    time::Instant,
-};
+use std::cell::Cell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, LazyLock};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use actix_web::HttpServer;
 use chrono::{DateTime, TimeDelta, Utc};

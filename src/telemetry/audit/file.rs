@@ -1,26 +1,19 @@
 //! The file of audit events, which a thread of its own writes.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
-    mem,
-    os::unix::fs::{FileTypeExt, MetadataExt, fchown},
-    path::{Path, PathBuf},
-    sync::{atomic::Ordering, mpsc::Receiver},
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::{atomic::Ordering, mpsc::Receiver};
+use std::time::{Duration, Instant};
+use std::{mem, thread};
 
-use rustix::{
-    fs::{Mode, OFlags, fcntl_setfl, open, openat},
-    io::Errno,
-    process::geteuid,
-};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
-use super::{
-    Activity, Event, Several,
-    output::{UNTOLD, WAITING, file_line, lost},
-};
+use super::output::{UNTOLD, WAITING, file_line, lost};
+use super::{Activity, Event, Several};
 use crate::clock::now;
 
 /// Lines that wait are written together, about so many bytes at once.

@@ -1,26 +1,20 @@
 //! Where audit events are written: into the log at once, or into a file by a thread of its own, so that no login waits
 //! for a disk.
 
-use std::{
-    io::{self, Write},
-    sync::{
-        LazyLock, OnceLock,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{SyncSender, sync_channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{LazyLock, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 
-use super::{
-    super::LogFormat,
-    Audit, Event,
-    file::{AuditFile, Message},
-    folded::FOLDED,
-};
+use super::super::LogFormat;
+use super::file::{AuditFile, Message};
+use super::folded::FOLDED;
+use super::{Audit, Event};
 use crate::clock::now;
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.

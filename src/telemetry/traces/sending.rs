@@ -1,23 +1,17 @@
 //! Says which requests are sampled, and how their spans get to the collector.
 
-use std::{
-    collections::VecDeque,
-    error::Error,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use opentelemetry::{
-    Context, Key, KeyValue,
-    trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider},
-};
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider};
+use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample},
-};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
 use parking_lot::Mutex;
 use tokio::runtime::{self, Runtime};
 use wxmint_ids::unprintable;

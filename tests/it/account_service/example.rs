@@ -6,20 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wxmint::{
-    accounts::{Accounts, LoginCheck, Named, NewUserKey},
-    clock::now,
-};
-use wxmint_keys::{
-    KeyRing, KeySet,
-    token::{Minter, OutgoingRequest, RequestSigner, new_token_id},
-};
+use wxmint::accounts::{Accounts, LoginCheck, Named, NewUserKey};
+use wxmint::clock::now;
+use wxmint_keys::token::{Minter, OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_keys::{KeyRing, KeySet};
 use wxmint_verify::TokenTyp;
 
-use super::{
-    Client,
-    logins::{alice as credentials_of_alice, log_in},
-};
+use super::Client;
+use super::logins::{alice as credentials_of_alice, log_in};
 use crate::support::{APPID, ISSUER, PATIENCE, Process, TestBed, eventually, free_port, repository, tools};
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.

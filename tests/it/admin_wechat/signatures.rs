@@ -1,20 +1,16 @@
 //! The user's signature, compared with that of another program.
 
-use std::{
-    fs,
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{SHOP, Shop, signature_path};
 use crate::support::{APPID, Answer, PATIENCE, Pace, Received, TestBed, UsersFile, password_of, until};
-use crate::user_data::{
-    vault_keys::use_vault_keys,
-    wechat::{exchange_elsewhere, session_key},
-};
+use crate::user_data::vault_keys::use_vault_keys;
+use crate::user_data::wechat::{exchange_elsewhere, session_key};
 
 const LONGEST: usize = 16 * 1024;
 

@@ -1,10 +1,8 @@
 //! `/openapi.json` of the admin listener: it names each route and no other, and each answer is as it says.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    process::Command,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 

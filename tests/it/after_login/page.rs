@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{ALL, Business, interpreter};
-use crate::{
-    readme::blocks,
-    support::{APPID, Process, free_port, repository, tools},
-};
+use crate::readme::blocks;
+use crate::support::{APPID, Process, free_port, repository, tools};
 
 /// The commands that print an answer and end, in an order in which all have something to show.
 const ASKING: [&str; 9] =

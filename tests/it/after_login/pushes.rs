@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::{
-    cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
-};
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use wxmint::clock::now;

@@ -3,14 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Business, SHOP, interpreter,
-    pushes::{AES_KEY, Push, Receiver, event},
-};
-use crate::{
-    mini_program::node,
-    support::{APP_SECRET, APPID, ISSUER, Process, repository},
-};
+use super::pushes::{AES_KEY, Push, Receiver, event};
+use super::{Business, SHOP, interpreter};
+use crate::mini_program::node;
+use crate::support::{APP_SECRET, APPID, ISSUER, Process, repository};
 
 /// The business's service and its receiver of pushes.
 const PROGRAMS: [[&str; 2]; 2] =

@@ -1,17 +1,13 @@
 //! A file that is full, torn or put aside.
 
-use std::{
-    fs,
-    io::Read,
-    os::unix::fs::{MetadataExt, chown, lchown, symlink},
-    path::Path,
-};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
+use std::path::Path;
 
-use rustix::{
-    fs::{CWD, FileType, Mode, mknodat},
-    pipe::fcntl_setpipe_size,
-    process::{Pid, Resource, Rlimit, geteuid, prlimit},
-};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Pid, Resource, Rlimit, geteuid, prlimit};
 use serde_json::Value;
 
 use super::Watched;

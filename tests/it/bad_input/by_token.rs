@@ -1,10 +1,7 @@
 //! The same for what wants a token.
 
-use super::{
-    Case, Expected,
-    Expected::{Problem, Use},
-    INVALID, JSON, LONG_HEAD, MARKED, SLOW_BODY, TOO_LARGE, head_of,
-};
+use super::Expected::{Problem, Use};
+use super::{Case, Expected, INVALID, JSON, LONG_HEAD, MARKED, SLOW_BODY, TOO_LARGE, head_of};
 
 const NO_TOKEN: Expected = Problem(401, "invalid_token");
 const UNDECRYPTABLE: Expected = Problem(422, "data_undecryptable");

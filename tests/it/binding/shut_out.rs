@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{
-    Business, OTHER_APPID, is_users,
-    tickets::{redeem, ticket_of},
-    user_of,
-};
+use super::tickets::{redeem, ticket_of};
+use super::{Business, OTHER_APPID, is_users, user_of};
 use crate::support::{BUSY, eventually, password_of};
 
 /// docs/accounts.md: "`wxmint serve` reads the file again within 5 s of a change".

@@ -1,17 +1,13 @@
 //! Stand-ins for the proxies of managed Redis products: RESP2 in front of a real Redis server, with the rules that a
 //! product documents. What a product does beyond its pages is unknown here, and so are its shards.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
 
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::resp::{ask, command, text};
 use crate::support::{Reachable, RedisServer};

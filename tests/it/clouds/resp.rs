@@ -2,10 +2,8 @@
 
 use std::{borrow::Cow, io};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 pub(crate) type Stream = BufReader<TcpStream>;
 

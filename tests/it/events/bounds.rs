@@ -3,10 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{OTHER, SECRET, bed, events, fill, ids, poll_at, receivers, users};
-use crate::{
-    revocations::who_does_not_read,
-    support::{BUSY, PATIENCE, Signal, eventually, until, wire_request},
-};
+use crate::revocations::who_does_not_read;
+use crate::support::{BUSY, PATIENCE, Signal, eventually, until, wire_request};
 
 #[tokio::test]
 async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_other_receiver_has() {

@@ -1,12 +1,10 @@
 //! The package `wxmint-miniprogram` as it is published: built and packed, its own tests, and the stories of
 //! `tests/miniprogram/client.mjs` against the real service, which have the names of the tests here.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::json;
 use tempfile::TempDir;

@@ -6,10 +6,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{NAME, Office, SECRET};
-use crate::support::{
-    APPID, Answer, OTHER_APPID, PATIENCE, TestBed, eventually,
-    scan::{Scan, two_pages},
-};
+use crate::support::scan::{Scan, two_pages};
+use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, eventually};
 
 /// The events without their times, newest first.
 async fn events(office: &Office, user: &str) -> Vec<Value> {

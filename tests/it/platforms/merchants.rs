@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::support::{
-    APP_SECRET, BUSY, apps_folder, clock_off_by,
-    scan::{Scan, two_pages},
-};
+use crate::support::scan::{Scan, two_pages};
+use crate::support::{APP_SECRET, BUSY, apps_folder, clock_off_by};
 
 const QUERY_AUTH: &str = "/cgi-bin/component/api_query_auth";
 const MERCHANT_TOKEN: &str = "/cgi-bin/component/api_authorizer_token";

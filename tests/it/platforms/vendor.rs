@@ -6,11 +6,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{APPID, OTHER_APPID, PLATFORM, let_in, push_to_first};
-use crate::{
-    scan_examples::copy,
-    support::{
-        Answer, Http, OTHER_SECRET, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tools, until,
-    },
+use crate::scan_examples::copy;
+use crate::support::{
+    Answer, Http, OTHER_SECRET, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tools, until,
 };
 
 const SECRET: &str = "planted-secret-of-the-vendor-0077a1b0";

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{
-    INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, forge::Forge, named, refused, settings_of, sidecar_of,
-    signer::now,
-};
-use crate::{
-    bad_input::no_http,
-    support::{APPID, JwksServer, TestBed, decoded},
-};
+use super::forge::Forge;
+use super::signer::now;
+use super::{INVALID_REQUEST, INVALID_TOKEN, NO_TOKEN, Signer, named, refused, settings_of, sidecar_of};
+use crate::bad_input::no_http;
+use crate::support::{APPID, JwksServer, TestBed, decoded};
 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "PROPFIND", "ANYTHING"];
 /// On `/verify` and below it, as a proxy may put its own request's path there.

@@ -1,20 +1,15 @@
 //! Tokens that the issuer's feed ends, and a feed that is gone, late or not believed.
 
-use std::{
-    fs::File,
-    time::{Duration, SystemTime},
-};
+use std::fs::File;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
-use super::{
-    INVALID_TOKEN,
-    issuer::{By, Issuer, Manner, PERSON_APP},
-    outage::Clock,
-    refused,
-    signer::now,
-    starting::files,
-};
+use super::issuer::{By, Issuer, Manner, PERSON_APP};
+use super::outage::Clock;
+use super::signer::now;
+use super::starting::files;
+use super::{INVALID_TOKEN, refused};
 use crate::support::{BUSY, PATIENCE, Received, Sidecar, SidecarSettings, eventually, until};
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{
-    Signer,
-    forge::{self, merged},
-    tell,
-};
+use super::forge::{self, merged};
+use super::{Signer, tell};
 use crate::support::{ISSUER, JwksServer, Manner, Metrics, SidecarSettings, Step, answer, eventually, until};
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5

@@ -1,12 +1,10 @@
 //! How it starts: before the issuer is there, while the issuer is away, and not at all.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use tempfile::TempDir;
 

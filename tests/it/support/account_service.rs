@@ -1,24 +1,19 @@
 //! A business's account service, in the test's own process. The users are those of the simulator's stand-in; here they
 //! get a server that keeps each call and misbehaves in what it answers.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, MutexGuard, mpsc},
-    thread,
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
+use std::{io, thread};
 
-use actix_web::{
-    App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer,
-    body::SizedStream,
-    dev::ServerHandle,
-    http::{StatusCode, header},
-    rt::{System, time::sleep},
-    web::{self, Bytes},
-};
+use actix_web::body::SizedStream;
+use actix_web::dev::ServerHandle;
+use actix_web::http::{StatusCode, header};
+use actix_web::rt::{System, time::sleep};
+use actix_web::web::{self, Bytes};
+use actix_web::{App, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer};
 use futures_util::stream;
 use serde_json::Value;
 use tokio::sync::Notify;

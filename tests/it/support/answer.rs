@@ -1,9 +1,7 @@
 //! An answer over HTTP, taken apart.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
 use serde_json::Value;

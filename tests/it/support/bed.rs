@@ -5,10 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
     RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, libfaketime,
-    movable_clock, secrets::Place, write_private,
+    movable_clock, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.

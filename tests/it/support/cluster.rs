@@ -1,20 +1,15 @@
 //! A stand-in for a Kubernetes API server: Secrets and ConfigMaps, with the real one's rules of who may write when
 //! several want to (`resourceVersion`, 409), who may do what at all (403), and what is not there (404).
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::{SocketAddr, TcpListener},
-    process::Command,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    dev::ServerHandle,
-    http::{Method, StatusCode},
-    web,
-};
+use actix_web::dev::ServerHandle;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,15 +1,11 @@
 //! A collector of OpenTelemetry in the test's own process: takes OTLP over HTTP, and keeps what arrives.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
-};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, dev::ServerHandle, web, web::Bytes};
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    trace::v1::{ResourceSpans, Span},
-};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message;
 
 use super::{PATIENCE, account_service::serve, eventually, locked};

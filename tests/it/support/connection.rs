@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,

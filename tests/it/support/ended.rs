@@ -1,9 +1,7 @@
 //! How a command of wxmint has ended, and what it has said.
 
-use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
-};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 #[derive(Debug)]
 pub(crate) struct Ended {

@@ -1,10 +1,8 @@
 //! `wxmint keys`, as an operator runs it.
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-    time::Duration,
-};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;

@@ -38,47 +38,47 @@ mod tls;
 mod users;
 mod wire;
 
-use std::{
-    ffi::OsStr,
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub(crate) use self::account_service::{AccountService, Call, Reply};
+pub(crate) use self::answer::{Answer, Http};
+pub(crate) use self::bed::{Builder, Reachable, TestBed};
 pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 #[cfg(feature = "kubernetes")]
 pub(crate) use self::cluster::Cluster;
-pub(crate) use self::{
-    account_service::{AccountService, Call, Reply},
-    answer::{Answer, Http},
-    bed::{Builder, Reachable, TestBed},
-    collector::Collector,
-    configuration::{APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private},
-    connect_proxy::{ConnectProxy, Gate},
-    connection::Connection,
-    demo::Demo,
-    ended::Ended,
-    jwks_server::{Fetch, JwksServer, Manner, Step, answer},
-    keys::{READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said},
-    load::Load,
-    process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files},
-    proxy::Breakable,
-    redis_cluster::{RedisCluster, Shape},
-    redis_server::{RedisServer, free_port, movable_clock},
-    sentinel::Sentinel,
-    service::Service,
-    sidecar::{Metrics, Sidecar, SidecarSettings},
-    simulator::Simulator,
-    terminal::Terminal,
-    tls::{Authority, Terminator},
-    users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of},
-    wire::{Impatient, Pace, Received, wire_request},
+pub(crate) use self::collector::Collector;
+pub(crate) use self::configuration::{
+    APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private,
 };
+pub(crate) use self::connect_proxy::{ConnectProxy, Gate};
+pub(crate) use self::connection::Connection;
+pub(crate) use self::demo::Demo;
+pub(crate) use self::ended::Ended;
+pub(crate) use self::jwks_server::{Fetch, JwksServer, Manner, Step, answer};
+pub(crate) use self::keys::{
+    READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said,
+};
+pub(crate) use self::load::Load;
+pub(crate) use self::process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files};
+pub(crate) use self::proxy::Breakable;
+pub(crate) use self::redis_cluster::{RedisCluster, Shape};
+pub(crate) use self::redis_server::{RedisServer, free_port, movable_clock};
+pub(crate) use self::sentinel::Sentinel;
+pub(crate) use self::service::Service;
+pub(crate) use self::sidecar::{Metrics, Sidecar, SidecarSettings};
+pub(crate) use self::simulator::Simulator;
+pub(crate) use self::terminal::Terminal;
+pub(crate) use self::tls::{Authority, Terminator};
+pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of};
+pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
 /// The tools that `make setup` has installed for the tests.
 pub(crate) fn tools(path: &str) -> PathBuf {

@@ -1,15 +1,13 @@
 //! A child process whose output is kept and that does not outlive its test.
 
-use std::{
-    fs,
-    io::{self, BufRead, BufReader, Read},
-    net::SocketAddr,
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard},
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 use serde_json::Value;

@@ -2,17 +2,14 @@
 //! anything. By its options it is a node of a Cluster, a Sentinel, or has TLS. This file imports nothing of wxmint or
 //! of the other tests, so that the tests of any crate can have it by `#[path]`.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fs::{self, File},
-    net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU16, Ordering},
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;

@@ -1,19 +1,14 @@
 //! Secrets must stand in no log, metric, audit event, span or answer, and in Redis sealed alone. Everything that passes
 //! through a test's [`Http`](super::Http) is noted here, and each service and each bed is searched for it at its end.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    sync::Mutex,
-    thread,
-};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::{fs, thread};
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked};

@@ -1,9 +1,7 @@
 //! One process of `wxmint serve`, and what a mini program, a peer and an operator ask of it.
 
-use std::{
-    net::SocketAddr,
-    ops::{Deref, DerefMut},
-};
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
 use reqwest::{Error, RequestBuilder};
 use serde_json::{Value, json};

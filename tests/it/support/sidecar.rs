@@ -1,12 +1,10 @@
 //! One process of `wxmint sidecar`, and what a proxy and an operator ask of it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    ops::{Deref, DerefMut},
-    process::Command,
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
+use std::time::Duration;
 
 use super::{Answer, BUSY, Http, ISSUER, PATIENCE, Pace, Process, Received, configuration::Outcome, until, wxmint};
 

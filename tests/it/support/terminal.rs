@@ -1,19 +1,15 @@
 //! A terminal with a command of wxmint at it.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read, Write},
-    path::Path,
-    process::{Child, Command},
-    sync::mpsc,
-    thread,
-};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc;
+use std::thread;
 
-use rustix::{
-    process::{Pid, kill_process},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{LocalModes, tcgetattr},
-};
+use rustix::process::{Pid, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use super::{PATIENCE, Signal, WXMINT, eventually};
 

@@ -3,14 +3,10 @@
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    time::{interval, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{interval, timeout};
 
 /// A client that has asked and hangs up before it is answered.
 pub(crate) struct Impatient(TcpStream);

@@ -3,10 +3,8 @@
 
 use serde_json::json;
 
-use super::{
-    NUMBER, Replicas, Session, USER_DATA, data_of, expect_undecryptable,
-    sealing::{phone_with, seal, sealed_phone, watermark},
-};
+use super::sealing::{phone_with, seal, sealed_phone, watermark};
+use super::{NUMBER, Replicas, Session, USER_DATA, data_of, expect_undecryptable};
 use crate::support::{APPID, TestBed};
 
 #[tokio::test]

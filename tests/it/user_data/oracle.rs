@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{
-    NUMBER, OTHER_APPID, Replicas, Session, USER_DATA, expect_undecryptable,
-    failures::FOREIGN_KEY,
-    key_of,
-    sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, seal, sealed_phone, sign, watermark},
-};
+use super::failures::FOREIGN_KEY;
+use super::sealing::{BLOCK, body, encrypt, padded, parts, phone, phone_with, seal, sealed_phone, sign, watermark};
+use super::{NUMBER, OTHER_APPID, Replicas, Session, USER_DATA, expect_undecryptable, key_of};
 use crate::support::{APPID, Answer, PATIENCE, eventually};
 
 /// Data that has to be refused in one way, by the name of what is wrong: each damage. See `wechat::user_data`.

@@ -1,9 +1,7 @@
 //! WeChat does this on the phone with a session key: it seals, and it signs.
 
-use aws_lc_rs::{
-    cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    digest,
-};
+use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use wxmint::clock::now;

@@ -3,10 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    OTHER_APPID, Replicas, Session, data_of,
-    sealing::{seal, watermark},
-};
+use super::sealing::{seal, watermark};
+use super::{OTHER_APPID, Replicas, Session, data_of};
 use crate::support::{APPID, redis_keys};
 
 impl Replicas {

@@ -7,10 +7,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{ACCOUNT, SITE, builder};
-use crate::{
-    scan_examples::{copy, printed},
-    support::{APPID, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tell, tools, until},
-};
+use crate::scan_examples::{copy, printed};
+use crate::support::{APPID, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tell, tools, until};
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 

@@ -1,12 +1,10 @@
 //! A sidecar that is away, silent or out of its mind.
 
 use super::Asked;
-use crate::{
-    example::Example,
-    raw::Request,
-    scene::Scene,
-    support::{Breakable, JwksServer, PATIENCE, Step, until},
-};
+use crate::example::Example;
+use crate::raw::Request;
+use crate::scene::Scene;
+use crate::support::{Breakable, JwksServer, PATIENCE, Step, until};
 
 /// A sidecar never says this.
 const ANSWERS: &[(&str, &str)] = &[

@@ -3,11 +3,9 @@
 use serde_json::json;
 
 use super::Asked;
-use crate::{
-    example::Example,
-    raw::Request,
-    scene::{Login, Scene},
-};
+use crate::example::Example;
+use crate::raw::Request;
+use crate::scene::{Login, Scene};
 
 /// As measured in docs/verify.md.
 const UNKNOWN_KIDS: u32 = 40;

@@ -8,20 +8,16 @@ mod tokens;
 
 use std::{path::Path, time::Duration};
 
-use crate::{
-    back_end::Seen,
-    example::Example,
-    raw::{Reply, Request},
-    scene::{Login, Scene},
-};
+use crate::back_end::Seen;
+use crate::example::Example;
+use crate::raw::{Reply, Request};
+use crate::scene::{Login, Scene};
 
-pub(crate) use self::{
-    fails_closed::fails_closed_faults,
-    identity_headers::identity_header_faults,
-    issuer::{issuer_faults, unknown_key_faults},
-    paths::path_faults,
-    tokens::token_faults,
-};
+pub(crate) use self::fails_closed::fails_closed_faults;
+pub(crate) use self::identity_headers::identity_header_faults;
+pub(crate) use self::issuer::{issuer_faults, unknown_key_faults};
+pub(crate) use self::paths::path_faults;
+pub(crate) use self::tokens::token_faults;
 use crate::support::{Breakable, PATIENCE, eventually, keys, kid_of, until};
 
 /// How often an example that follows the feed of ends asks for it, at most, while the bad tokens are sent.

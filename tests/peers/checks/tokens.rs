@@ -3,13 +3,11 @@
 use std::fs;
 
 use super::{Asked, Exceptions};
-use crate::{
-    example::Example,
-    forge::{BadToken, Credentials},
-    raw::Request,
-    scene::{Login, Scene},
-    support::repository,
-};
+use crate::example::Example;
+use crate::forge::{BadToken, Credentials};
+use crate::raw::Request;
+use crate::scene::{Login, Scene};
+use crate::support::repository;
 
 pub(crate) async fn token_faults(scene: &Scene, example: &Example, exceptions: Exceptions<'_>) -> Vec<String> {
     let mut faults = undocumented(example, exceptions);

@@ -5,14 +5,10 @@ use std::fs;
 use serde_json::json;
 use wxmint::clock::now;
 
-use super::{
-    ended_second,
-    issuer::{By, Issuer, Manner, PERSON_APP},
-};
-use crate::{
-    example::Started,
-    support::{PATIENCE, until},
-};
+use super::ended_second;
+use super::issuer::{By, Issuer, Manner, PERSON_APP};
+use crate::example::Started;
+use crate::support::{PATIENCE, until};
 
 /// A clock that is two days ahead for a while makes it forget nothing, and afterwards it follows as before. `start`
 /// lets the clock be ahead while the folder has a file of the name `ahead`, and looks for keys often.

@@ -10,12 +10,10 @@ use wxmint::clock::now;
 
 use self::issuer::{By, KEEP, Manner, OTHER_APP, PERSON_APP, page};
 pub(crate) use self::{clock::obeys_no_wrong_clock, issuer::Issuer};
-use crate::{
-    example::Example,
-    forge::{self, merged},
-    raw::Request,
-    support::answer,
-};
+use crate::example::Example;
+use crate::forge::{self, merged};
+use crate::raw::Request;
+use crate::support::answer;
 
 /// All that is asked of whoever follows the feed. `start` runs an example: `closed`, or not.
 pub(super) async fn obeys_the_feed<T>(start: impl Fn(&Issuer, bool) -> T, example: impl Fn(&T) -> &Example) {

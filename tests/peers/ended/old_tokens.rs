@@ -7,14 +7,12 @@ use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    example::{Example, Started},
-    forge::{joined, merged, with_signature},
-    java_spring::start_with,
-    scene::Scene,
-    services::java,
-    support::{Process, free_port, repository, tools},
-};
+use crate::example::{Example, Started};
+use crate::forge::{joined, merged, with_signature};
+use crate::java_spring::start_with;
+use crate::scene::Scene;
+use crate::services::java;
+use crate::support::{Process, free_port, repository, tools};
 
 /// Shorter than Nimbus would take it.
 const SECRET: &str = "an old secret";

@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{
-    checks::{Exceptions, LOOKS_AT_THE_FEED},
-    example::Started,
-    go::OFTEN,
-    scripts::{express, fastapi},
-};
+use crate::checks::{Exceptions, LOOKS_AT_THE_FEED};
+use crate::example::Started;
+use crate::go::OFTEN;
+use crate::scripts::{express, fastapi};
 
 pub(super) type Setting = (&'static str, &'static str);
 

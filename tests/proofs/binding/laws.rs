@@ -7,10 +7,8 @@ use wxmint_store::{BindingState, Bound, Intent};
 
 use wxmint::accounts::Named;
 
-use super::{
-    books::Books,
-    request::{Backend, Kind, Outcome, Visit, Wish},
-};
+use super::books::Books;
+use super::request::{Backend, Kind, Outcome, Visit, Wish};
 use crate::stepping::{About, LOST, Step};
 
 type Held = Result<(), String>;

@@ -4,14 +4,11 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{
-    AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError, limits::Rate,
-};
+use wxmint_store::limits::Rate;
+use wxmint_store::{AttemptId, BindingState, Bindings, Bound, ExchangeOrder, LoginRecord, Newcomer, StoreError};
 
-use wxmint::{
-    accounts::Named,
-    login::{Binder, FreePlace, Link, LoginError},
-};
+use wxmint::accounts::Named;
+use wxmint::login::{Binder, FreePlace, Link, LoginError};
 
 use crate::stepping::{About, Stepwise};
 

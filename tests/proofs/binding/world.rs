@@ -7,16 +7,12 @@ use wxmint::accounts::Named;
 use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::BindingState;
 
-use super::{
-    books::Books,
-    laws::{self, Evidence, Party},
-    request::{Backend, Kind, Outcome, Request, Visit, Wish},
-};
-use crate::{
-    Scheduled,
-    draws::Draws,
-    stepping::{About, Call, Step, Stepwise, Stores},
-};
+use super::books::Books;
+use super::laws::{self, Evidence, Party};
+use super::request::{Backend, Kind, Outcome, Request, Visit, Wish};
+use crate::Scheduled;
+use crate::draws::Draws;
+use crate::stepping::{About, Call, Step, Stepwise, Stores};
 
 const MOST_IN_FLIGHT: usize = 3;
 

@@ -2,11 +2,9 @@
 
 use wxmint_verify::{Claims, ends::Endable};
 
-use super::{
-    store::{Millis, SECOND},
-    verifiers::{ISSUER, Verifier},
-    world::{PEOPLE_OF_APP, World, user_id},
-};
+use super::store::{Millis, SECOND};
+use super::verifiers::{ISSUER, Verifier};
+use super::world::{PEOPLE_OF_APP, World, user_id};
 use chrono::{DateTime, Utc};
 
 /// A token as far as ends are concerned.

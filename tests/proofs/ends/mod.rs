@@ -11,10 +11,8 @@ mod stories;
 mod verifiers;
 mod world;
 
-use crate::{
-    draws::{self, Draws},
-    is_found, play, prove, resp, runtime,
-};
+use crate::draws::{self, Draws};
+use crate::{is_found, play, prove, resp, runtime};
 use rules::{FAULTS, Rules, UNCONFIRMED};
 use store::{Redis, Stores};
 use verifiers::Keys;

@@ -4,11 +4,9 @@ use std::fmt::Debug;
 
 use wxmint_store::{Decision, Intent, Issued, Store, StoreError, TokenState, UserState};
 
-use super::{
-    laws::{End, Scope, Token},
-    store::{Fate, SECOND, StoreCall},
-    world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id},
-};
+use super::laws::{End, Scope, Token};
+use super::store::{Fate, SECOND, StoreCall};
+use super::world::{Binding, PEOPLE_OF_APP, USERS, World, person_id, user_id};
 use crate::stepping::Answer;
 
 #[derive(Debug, Clone)]

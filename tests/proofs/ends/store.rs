@@ -1,39 +1,31 @@
 //! The store under test, in memory or in a Redis of the test's own, and what the scheduler does to it: it moves the
 //! clock, lets each step wait, loses it or its answer, and takes back what no replica has.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt::Debug,
-    fs::{self, File},
-    io,
-    net::TcpListener,
-    os::unix::fs::FileExt,
-    process::Command,
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::TcpStream,
-    sync::Mutex,
-    time::sleep,
-};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
 use wxmint::telemetry::Metrics;
 use wxmint_redis_link::{Confirm, Program, TlsFiles};
 use wxmint_store::{Memory, RedisAccess, Store, StoreError};
 
-use super::{
-    resp::{ask, command, text},
-    verifiers::at,
-};
-use crate::{
-    DAY, runtime,
-    stepping::{About, Answer, Call, Steps, Stepwise, What},
-    support::{PATIENCE, RedisServer, repository},
-};
+use super::resp::{ask, command, text};
+use super::verifiers::at;
+use crate::stepping::{About, Answer, Call, Steps, Stepwise, What};
+use crate::support::{PATIENCE, RedisServer, repository};
+use crate::{DAY, runtime};
 
 /// Milliseconds since 1970 by the true clock, unless it says whose.
 pub(crate) type Millis = i64;

@@ -2,11 +2,9 @@
 
 use wxmint_store::{Issued, ReadEnds, Store};
 
-use super::{
-    runtime,
-    store::{Fate, Millis, Redis, SECOND, Stores},
-    world::{APPS, user_id},
-};
+use super::runtime;
+use super::store::{Fate, Millis, Redis, SECOND, Stores};
+use super::world::{APPS, user_id};
 
 const NOW: Millis = 1_800_000_000 * SECOND;
 

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
-use wxmint_verify::{
-    Algorithm, PublicKeySet, PublishedKeys, TokenTyp,
-    ends::{EndsPage, Feed, PageRefused},
-};
+use wxmint_verify::ends::{EndsPage, Feed, PageRefused};
+use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
 
 use super::store::{Millis, SECOND};
 

@@ -7,14 +7,12 @@ use wxmint_ids::{Person, UserId};
 use wxmint_store::{ENDS_KEPT, Ended, ReadEnds, Store, StoreError};
 use wxmint_verify::ends::{End, EndHash, Endable, EndsPage, PAGE_LIFE, PageRefused};
 
-use super::{
-    draws::Draws,
-    laws::{Books, Token},
-    requests::Request,
-    rules::Rules,
-    store::{Fate, Millis, SECOND, Stores},
-    verifiers::{ISSUER, Keys, Verifier},
-};
+use super::draws::Draws;
+use super::laws::{Books, Token};
+use super::requests::Request;
+use super::rules::Rules;
+use super::store::{Fate, Millis, SECOND, Stores};
+use super::verifiers::{ISSUER, Keys, Verifier};
 use crate::Scheduled;
 
 pub(crate) const USERS: usize = 2;

@@ -5,10 +5,8 @@ mod rules;
 mod verifiers;
 mod world;
 
-use crate::{
-    draws::{self, Draws},
-    is_found, prove,
-};
+use crate::draws::{self, Draws};
+use crate::{is_found, prove};
 use rules::Rules;
 use verifiers::{KINDS, Kind, Verifier};
 use world::{Millis, SECOND, Token, World};

@@ -2,10 +2,8 @@
 
 use wxmint_keys::rotation::CACHE_SHARE_OF_LEAD;
 
-use super::{
-    draws::Draws,
-    world::{Millis, RELOAD, SECOND, Token, World, show},
-};
+use super::draws::Draws;
+use super::world::{Millis, RELOAD, SECOND, Token, World, show};
 
 const MINUTE: Millis = 60 * SECOND;
 const DAY: Millis = 24 * 60 * MINUTE;

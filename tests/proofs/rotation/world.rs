@@ -4,16 +4,12 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
-use super::{
-    draws::Draws,
-    rules::Rules,
-    verifiers::{self, Fetched},
-};
+use super::draws::Draws;
+use super::rules::Rules;
+use super::verifiers::{self, Fetched};
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_keys::{
-    SIGNED_WITH,
-    rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep},
-};
+use wxmint_keys::SIGNED_WITH;
+use wxmint_keys::rotation::{self, KeyLife, KeyState, Publication, RotationPolicy, RotationStep};
 use wxmint_verify::Algorithm;
 
 pub(crate) type Millis = i64;

@@ -5,10 +5,8 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
 use serde::Serialize;
-use wxmint_verify::{
-    KeyError, TokenTyp,
-    ends::{EndsPage, PAGE_TYP},
-};
+use wxmint_verify::ends::{EndsPage, PAGE_TYP};
+use wxmint_verify::{KeyError, TokenTyp};
 
 use wxmint_ids::{AppId, TokenId, UserId, unprintable};
 

@@ -12,11 +12,9 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person};
 use zeroize::{Zeroize, Zeroizing};
 
+use self::mac::MacKey;
+use self::sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT};
 pub use self::{file::with_new_key, sealed::Sealed};
-use self::{
-    mac::MacKey,
-    sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT},
-};
 
 /// Why the vault cannot be used, or a sealed value cannot be opened. Lines are counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,27 +1,23 @@
 //! Writes by redis-rs' own clients, confirmed by WAIT as well as they allow, and a watchdog that makes a client anew
 //! when the calls of a slot fail for a while.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::io::tcp::TcpSettings;
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisResult, Value,
-    aio::MultiplexedConnection,
-    cluster::ClusterClient,
-    cluster_async::ClusterConnection,
-    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
     from_redis_value,
-    io::tcp::TcpSettings,
-    sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
-use tokio::{
-    task::spawn_local,
-    time::{Instant, timeout},
-};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
 use wxmint_redis_link::{DEADLINE, member, slot_of};
 
 use super::Replicas;

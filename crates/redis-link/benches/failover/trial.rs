@@ -4,18 +4,14 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
-use tokio::{
-    runtime::LocalRuntime,
-    task::spawn_local,
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
-};
+use tokio::runtime::LocalRuntime;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use wxmint_redis_link::Link;
 
-use super::{
-    Writer,
-    redis_rs::{Place, Watched},
-    support::{RedisCluster, RedisServer, Sentinel, confirmed, link},
-};
+use super::Writer;
+use super::redis_rs::{Place, Watched};
+use super::support::{RedisCluster, RedisServer, Sentinel, confirmed, link};
 
 /// 1,000 a second.
 const PACE: Duration = Duration::from_millis(1);

@@ -3,10 +3,8 @@
 use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
 use futures_util::future::join_all;
-use wxmint_redis_link::{
-    Confirm, Link, Script,
-    scan::{Place, Slots, Step},
-};
+use wxmint_redis_link::scan::{Place, Slots, Step};
+use wxmint_redis_link::{Confirm, Link, Script};
 
 use super::support::{FAST, PATIENCE, RedisCluster, Shape, Writer, is_there, link, link_with, until, write};
 

@@ -1,11 +1,9 @@
 //! One server.
 
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 use wxmint_redis_link::{Call, Confirm, Link, Observer, Script};

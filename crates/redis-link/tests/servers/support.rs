@@ -17,27 +17,21 @@ mod sentinel;
 #[path = "../../../../tests/it/support/tls.rs"]
 mod tls;
 
-use std::{
-    cell::{Cell, RefCell},
-    fs,
-    path::Path,
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
 
-use tokio::{
-    task::{JoinHandle, spawn_local},
-    time::{Instant, interval},
-};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, interval};
 use wxmint_redis_link::{Call, Confirm, DEADLINE, Error, Link, Program, RedisAccess, TlsFiles};
 
-pub(crate) use self::{
-    proxy::Breakable,
-    redis_cluster::{RedisCluster, Shape},
-    redis_server::{EMPTY_FILE, RedisServer, free_port},
-    sentinel::Sentinel,
-    tls::Authority,
-};
+pub(crate) use self::proxy::Breakable;
+pub(crate) use self::redis_cluster::{RedisCluster, Shape};
+pub(crate) use self::redis_server::{EMPTY_FILE, RedisServer, free_port};
+pub(crate) use self::sentinel::Sentinel;
+pub(crate) use self::tls::Authority;
 
 /// For what takes milliseconds on an idle machine, and may take longer on a busy one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

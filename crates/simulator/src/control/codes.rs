@@ -1,20 +1,16 @@
 //! The codes that phones and pages are given.
 
-use actix_web::{
-    HttpResponse,
-    web::{Data, Json},
-};
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json};
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Mistake, app, check_name};
-use crate::{
-    apps::Kind,
-    now,
-    people::{Purpose, Scope},
-    world::World,
-};
+use crate::apps::Kind;
+use crate::now;
+use crate::people::{Purpose, Scope};
+use crate::world::World;
 
 const MOST_CODES: usize = 10_000;
 

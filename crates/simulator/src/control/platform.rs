@@ -2,24 +2,18 @@
 
 use std::sync::Arc;
 
-use actix_web::{
-    http::StatusCode,
-    web::{self, Data, Json, ServiceConfig},
-};
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Json, ServiceConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Mistake, Nothing, app, resource};
-use crate::{
-    access_tokens::Bad,
-    now,
-    platform::{
-        Component,
-        login_page::can_authorize,
-        pushes::{Push, Received, is_receiver},
-    },
-    world::World,
-};
+use crate::access_tokens::Bad;
+use crate::now;
+use crate::platform::Component;
+use crate::platform::login_page::can_authorize;
+use crate::platform::pushes::{Push, Received, is_receiver};
+use crate::world::World;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
     config

@@ -7,16 +7,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{
-    COMPONENT, Component, State, TICKET_LIFE,
-    merchants::{Merchant, PRE_AUTH_CODE_LIFE},
-};
-use crate::{
-    apps::Kind,
-    call::{Call, Refusal, with_raw_controls},
-    endpoints::{json_object, text},
-    world::World,
-};
+use super::merchants::{Merchant, PRE_AUTH_CODE_LIFE};
+use super::{COMPONENT, Component, State, TICKET_LIFE};
+use crate::apps::Kind;
+use crate::call::{Call, Refusal, with_raw_controls};
+use crate::endpoints::{json_object, text};
+use crate::world::World;
 
 const MOST_LISTED: u64 = 500;
 

@@ -1,9 +1,7 @@
 //! The envelope of a push: encrypted with the component's key and signed with its token.
 
-use aws_lc_rs::{
-    cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
-};
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::Platform;

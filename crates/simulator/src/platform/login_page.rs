@@ -3,20 +3,16 @@
 
 use std::sync::Arc;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    web::{self, Data, ServiceConfig},
-};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{merchants::CODE_LIFE, pushes::is_receiver};
-use crate::{
-    apps::Kind,
-    call::Params,
-    now,
-    oauth2_pages::{back_to, choice, links, mistake},
-    world::World,
-};
+use crate::apps::Kind;
+use crate::call::Params;
+use crate::now;
+use crate::oauth2_pages::{back_to, choice, links, mistake};
+use crate::world::World;
 
 const PATH: &str = "/cgi-bin/componentloginpage";
 const SPENT: &str = "pre_auth_code 无效或已过期";

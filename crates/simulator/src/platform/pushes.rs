@@ -9,10 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{
-    Component, TICKET_REMEMBERED,
-    envelope::{push_xml, seal_push},
-};
+use super::envelope::{push_xml, seal_push};
+use super::{Component, TICKET_REMEMBERED};
 use crate::{now, state::alphanumeric};
 
 const TICKET: &str = "component_verify_ticket";

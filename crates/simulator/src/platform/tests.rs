@@ -1,25 +1,17 @@
 //! WeChat's answers to a component, and its pushes.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use actix_web::{App as Server, HttpServer, http::header, rt, test as http, web};
 
-use super::{
-    envelope::{Envelope, push_xml, seal_push},
-    *,
-};
-use crate::{
-    App, Options, World,
-    call::{Call, Endpoint, Params},
-    now,
-    people::{Purpose, Scope},
-    routes,
-};
+use super::envelope::{Envelope, push_xml, seal_push};
+use super::*;
+use crate::call::{Call, Endpoint, Params};
+use crate::people::{Purpose, Scope};
+use crate::{App, Options, World, now, routes};
 
 const COMPONENT_APPID: &str = "wxc0ffee00c0ffee00";
 const SETTING: &str = "wxc0ffee00c0ffee00:c0mp0nent:plat4token:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";

@@ -1,9 +1,7 @@
 //! The steps of the binding protocol in memory. The scripts in `redis/lua` must behave the same.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 
 use super::{Memory, Shelves};
+use crate::device::{POLL_SLOWER, POLL_TOLERANCE, digest_of};
+use crate::limits::TooMany;
 use crate::{
     Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, Ended, FoundDevice, Grant,
     Issued, MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
-    device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
-    limits::TooMany,
 };
 
 pub(super) struct StoredDevice {

@@ -1,18 +1,14 @@
 //! The ends of tokens in memory. The scripts in `redis/lua` must behave the same.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, Person, TokenId, UserId};
 
 use super::Memory;
-use crate::{
-    Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-    ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept},
-};
+use crate::ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept};
+use crate::{Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 
 /// The ends of a user's tokens, in seconds since 1970.
 #[derive(Default)]

@@ -11,21 +11,19 @@ mod receivers;
 mod session;
 mod ticket;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
 use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
+use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
     AttemptId, Binding, BindingState, CLAIM_TTL, Claim, ExchangeOrder, ExchangedKey, LimitKey, LoginRecord, Meter,
     Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store, Ticket,
-    limits::{Counted, Counts, Rate, TooMany},
 };
 
 /// The kind by which logins of a person are counted.

@@ -6,12 +6,9 @@ use async_trait::async_trait;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
-use super::{
-    Call, Redis, flag, name, packed, replace, script,
-    session::change_session,
-    stored_binding::{StoredBinding, stored_binding},
-    unreadable,
-};
+use super::session::change_session;
+use super::stored_binding::{StoredBinding, stored_binding};
+use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
     AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
 };

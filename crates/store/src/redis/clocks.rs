@@ -1,12 +1,10 @@
 //! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the
 //! clocks of several primaries is ahead.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant as Moment},
-};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};

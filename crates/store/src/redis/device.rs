@@ -9,11 +9,11 @@ use wxmint_ids::{AppId, DeviceCode, UserCode, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{Call, Redis, name, packed, script, unreadable};
+use crate::device::{POLL_SLOWER, POLL_TOLERANCE, digest_of};
+use crate::limits::TooMany;
 use crate::{
     Approver, AttemptId, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, Issued,
     MOST_OPEN, MOST_PICTURES, Opened, POLL_INTERVAL, Poll, Result,
-    device::{POLL_SLOWER, POLL_TOLERANCE, digest_of},
-    limits::TooMany,
 };
 
 #[async_trait(?Send)]

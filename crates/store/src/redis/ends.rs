@@ -2,17 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{
-    Call, NotedLife, Redis,
-    clocks::{APART, too_far_ahead},
-    name, packed, script,
-    session::change_session,
-    unreadable,
-};
-use crate::{
-    Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState,
-    ends::{LIFE_HOLDS, LIFE_NOTED_EVERY},
-};
+use super::clocks::{APART, too_far_ahead};
+use super::session::change_session;
+use super::{Call, NotedLife, Redis, name, packed, script, unreadable};
+use crate::ends::{LIFE_HOLDS, LIFE_NOTED_EVERY};
+use crate::{Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;

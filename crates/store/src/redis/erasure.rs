@@ -7,12 +7,9 @@ use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
-use super::{
-    Call, Redis,
-    binding::NO_PEOPLE,
-    name, packed, replace, script, unreadable,
-    walk::{Place, Slots, Step},
-};
+use super::binding::NO_PEOPLE;
+use super::walk::{Place, Slots, Step};
+use super::{Call, Redis, name, packed, replace, script, unreadable};
 use crate::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError};
 
 #[async_trait(?Send)]

@@ -4,19 +4,15 @@
 //! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
 //! the same time: each event sees at least all that were admitted before it.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use redis::{Value, from_redis_value};
 
 use super::{Call, Redis, name, script, unreadable};
-use crate::{
-    Meter, Result, Scope,
-    limits::{Counted, Counts, Rate, TooMany},
-};
+use crate::limits::{Counted, Counts, Rate, TooMany};
+use crate::{Meter, Result, Scope};
 
 /// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter {

@@ -26,12 +26,10 @@ mod ticket;
 mod trial;
 pub mod walk;
 
-use std::{
-    cell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant as Moment},
-};
+use std::cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -40,17 +38,15 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
-use self::{
-    clocks::{Clocks, SteppedBack, not_ahead},
-    meter::EarlierParts,
-    script::{flag, replace, unreadable},
-    session_lines::usable,
-    stored_binding::stored_binding,
-    walk::{Found, found},
-};
+use self::clocks::{Clocks, SteppedBack, not_ahead};
+use self::meter::EarlierParts;
+use self::script::{flag, replace, unreadable};
+use self::session_lines::usable;
+use self::stored_binding::stored_binding;
+use self::walk::{Found, found};
+use crate::limits::{Counted, TooMany};
 use crate::{
     AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
-    limits::{Counted, TooMany},
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.

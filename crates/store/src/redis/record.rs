@@ -4,12 +4,9 @@ use std::time::{Duration, Instant as Moment};
 
 use chrono::DateTime;
 
-use super::{
-    Redis, flag, name, packed, script,
-    session_lines::{line, micros, quarter},
-    stored_binding::StoredBinding,
-    unreadable,
-};
+use super::session_lines::{line, micros, quarter};
+use super::stored_binding::StoredBinding;
+use super::{Redis, flag, name, packed, script, unreadable};
 use crate::{Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
 
 impl Redis {

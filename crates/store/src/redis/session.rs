@@ -7,11 +7,8 @@ use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
-use super::{
-    Call, Redis, flag, name, packed, script,
-    session_lines::{keys, line, usable},
-    unreadable,
-};
+use super::session_lines::{keys, line, usable};
+use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{
     AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
     Sealed, Sessions, Tried,

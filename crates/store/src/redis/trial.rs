@@ -5,10 +5,8 @@ use wxmint_ids::{AppId, OpenId, Person};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Error, Primary, slot_of};
 
-use super::{
-    Call, Redis, name, script,
-    session_lines::{line, quarter},
-};
+use super::session_lines::{line, quarter};
+use super::{Call, Redis, name, script};
 use crate::{AttemptId, ExchangeOrder};
 
 /// The written key is gone after so many microseconds.

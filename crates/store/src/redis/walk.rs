@@ -9,11 +9,8 @@ use wxmint_ids::AppId;
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
-use super::{
-    Redis, packed,
-    stored_binding::{StoredBinding, stored_binding},
-    unreadable,
-};
+use super::stored_binding::{StoredBinding, stored_binding};
+use super::{Redis, packed, unreadable};
 use crate::{Binding, Person, Result, Sealed, Store};
 
 /// In metrics.

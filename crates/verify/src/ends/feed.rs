@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    End, Ends, EndsPage, MAX_HELD, PAGE_TYP,
-    held::{CLOCKS_DIFFER, Forget},
-    table::Seconds,
-};
+use super::held::{CLOCKS_DIFFER, Forget};
+use super::table::Seconds;
+use super::{End, Ends, EndsPage, MAX_HELD, PAGE_TYP};
 use crate::{KeySource, LONGEST_LIFE, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. One of [`super::MAX_PAGE_ENDS`] has about 0.6 MB; wxmint's have a tenth.

@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    End, EndHash,
-    table::{Seconds, Table},
-};
+use super::table::{Seconds, Table};
+use super::{End, EndHash};
 use crate::{Claims, MAX_LEEWAY};
 
 /// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are

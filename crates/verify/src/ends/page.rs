@@ -2,10 +2,8 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, IgnoredAny, SeqAccess, Visitor},
-};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EndHash;
 

@@ -1,9 +1,7 @@
 //! Times by hash: a million entries in about 20 MB, which readers and the one writer use at the same time.
 
-use std::sync::{
-    PoisonError, RwLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use super::EndHash;
 

@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    Algorithm, Claims, LONGEST_LIFE, PublishedKeys, Refused, TokenTyp, Verifier, VerifierPolicy,
-    verifier::tests::{Forge, ISSUER, NOW, at, now, policy, with, without},
-};
+use crate::verifier::tests::{Forge, ISSUER, NOW, at, now, policy, with, without};
+use crate::{Algorithm, Claims, LONGEST_LIFE, PublishedKeys, Refused, TokenTyp, Verifier, VerifierPolicy};
 
 const KEEP: i64 = 86_460;
 const APP: &str = "wx0123456789abcdef";

@@ -21,15 +21,11 @@
 
 use std::{fmt, ops::Deref, pin::Pin};
 
-use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, ResponseError,
-    dev::Payload,
-    http::{
-        StatusCode,
-        header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
-    },
-    web::Data,
-};
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 
 use super::{NotVerified, Peer, clock::now};
 use crate::{Claims, NoBearer, Verified, bearer};

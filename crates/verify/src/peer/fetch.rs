@@ -2,10 +2,8 @@
 
 use std::{str, time::Duration};
 
-use reqwest::{
-    Method, Request, StatusCode, Url,
-    header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH},
-};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use reqwest::{Method, Request, StatusCode, Url};
 
 use super::http::{Fetched, Http};
 use crate::PublishedKeys;

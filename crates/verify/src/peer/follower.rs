@@ -3,26 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::{
-    Method, Request, StatusCode, Url,
-    header::{ACCEPT, HeaderValue},
-};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
-};
+use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::{Method, Request, StatusCode, Url};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{
-    Revocations, Watcher, WhenStale,
-    clock::now,
-    http::Http,
-    remote::{RemoteKeys, jitter},
-};
-use crate::{
-    Refused,
-    ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused},
-};
+use super::clock::now;
+use super::http::Http;
+use super::remote::{RemoteKeys, jitter};
+use super::{Revocations, Watcher, WhenStale};
+use crate::Refused;
+use crate::ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
 
 /// The most pages that are asked for without a pause. Pages of 1,000 ends then have twice as many as are held.
 const PAGES_AT_ONCE: usize = 20_000;

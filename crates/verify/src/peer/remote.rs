@@ -1,28 +1,22 @@
 //! The keys of one issuer, which a task of their own fetches and refreshes. A failure never removes good keys.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
-use tokio::{
-    sync::{Notify, Semaphore, watch},
-    task::{JoinHandle, spawn_blocking},
-    time::{Instant as TokioInstant, sleep_until, timeout},
-};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
-use super::{
-    FetchOutcome, TrustedIssuer, Watcher,
-    clock::now,
-    fetch::{Answer, Fetcher},
-    http::Http,
-    schedule::{Schedule, Stranger},
-    shelf::{Kept, Shelf},
-};
+use super::clock::now;
+use super::fetch::{Answer, Fetcher};
+use super::http::Http;
+use super::schedule::{Schedule, Stranger};
+use super::shelf::{Kept, Shelf};
+use super::{FetchOutcome, TrustedIssuer, Watcher};
 use crate::{KeyError, PublicKey, PublishedKeys};
 
 /// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch still runs to its end,

@@ -1,12 +1,10 @@
 //! Keeps the last good keys on disk, so that a peer that starts while its issuer cannot be reached still verifies
 //! tokens.
 
-use std::{
-    fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -103,10 +101,8 @@ fn unforeseen() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{
-        fs::{PermissionsExt, symlink},
-        net::UnixListener,
-    };
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 

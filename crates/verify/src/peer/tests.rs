@@ -1,10 +1,8 @@
 //! A peer, and an issuer on loopback that publishes what the test says.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    net::TcpListener,
-    thread,
-};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread;
 
 use chrono::TimeDelta;
 use reqwest::Url;
@@ -12,11 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::{
-    Algorithm, PublicKeySet,
-    ends::{EndHash, PAGE_TYP},
-    verifier::tests::{Forge, ISSUER, policy, with},
-};
+use crate::ends::{EndHash, PAGE_TYP};
+use crate::verifier::tests::{Forge, ISSUER, policy, with};
+use crate::{Algorithm, PublicKeySet};
 
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// For what takes milliseconds.

@@ -6,11 +6,9 @@ use chrono::{DateTime, Utc};
 
 use serde_json::{Map, Value};
 
-use crate::{
-    Refused,
-    ids::{AppId, TokenId, UserId},
-    json::Object,
-};
+use crate::Refused;
+use crate::ids::{AppId, TokenId, UserId};
+use crate::json::Object;
 
 /// The claims that have a field of their own in [`Claims`], and `iss`.
 pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];

@@ -1,12 +1,10 @@
 //! The parts of a token that can be read before it is verified.
 
 use super::MAX_TOKEN;
-use crate::{
-    Part, Refused,
-    json::Object,
-    jws::{Header, Jws},
-    token_typ::TokenTyp,
-};
+use crate::json::Object;
+use crate::jws::{Header, Jws};
+use crate::token_typ::TokenTyp;
+use crate::{Part, Refused};
 
 /// Bounds the length of a token before anything else.
 pub(super) fn parts(token: &str) -> Result<Jws<'_>, Refused> {

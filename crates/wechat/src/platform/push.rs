@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::{
-    cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey},
-    constant_time::verify_slices_are_equal,
-    digest,
-};
+use aws_lc_rs::cipher::{AES_256, DecryptingKey, DecryptionContext, UnboundCipherKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use quick_xml::{Reader, events::Event};
 use wxmint_ids::AppId;
@@ -162,10 +160,8 @@ impl PushKey {
 
 /// The bits behind the last whole byte may be anything, as in WeChat's own examples.
 pub(super) fn lenient_base64(text: &str) -> Vec<u8> {
-    use base64::{
-        alphabet,
-        engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-    };
+    use base64::alphabet;
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
     const ENGINE: GeneralPurpose = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new()

@@ -1,9 +1,7 @@
 //! Envelopes: one that wechatpy 1.8.18 has made, and what an attacker makes of others.
 
-use aws_lc_rs::{
-    cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
-    digest,
-};
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use std::str::FromStr;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::{
-    constant_time::verify_slices_are_equal,
-    digest::{Context, SHA1_FOR_LEGACY_USE_ONLY},
-};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
 use super::{LONGEST, Malformed, OpenedData, Undecryptable, members::Members, text::blank_control_characters};
 use crate::{SessionKey, session_key::hex};
