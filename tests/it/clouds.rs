@@ -4,12 +4,13 @@ mod lua;
 pub(crate) mod proxy;
 mod resp;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
 use self::proxy::{Product, Proxy};
 use crate::doctor::Report;
+use crate::map::files_of;
 use crate::support::{APPID, RedisServer, TestBed, repository};
 use crate::whole_life::{Life, alice};
 
@@ -20,7 +21,7 @@ async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {
     life.bed.redis.refused()
 }
 
-/// Each script as it is sent: the texts that its row of the table `scripts!` names, one behind the other.
+/// Each script as it is sent: the texts that its row of the table `scripts!` names, one behind the other, or a door's.
 fn scripts() -> Vec<(String, String)> {
     let folder = repository("crates/store/src/redis");
     let code = fs::read_to_string(folder.join("script.rs")).expect("UTF-8");
@@ -30,15 +31,17 @@ fn scripts() -> Vec<(String, String)> {
         let texts = texts.map(|path| fs::read_to_string(path).expect("a script"));
         (names.to_owned(), texts.collect::<String>())
     };
-    rows.map(script).collect()
+    let of_doors = files_of("lua", &repository("src/doors"));
+    let of_door = |path: PathBuf| (path.display().to_string(), fs::read_to_string(path).expect("a script"));
+    rows.map(script).chain(of_doors.into_iter().map(of_door)).collect()
 }
 
 #[test]
 fn every_script_names_its_keys_where_a_proxy_finds_them() {
     let scripts = scripts();
     let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split("\" \"")).collect();
-    let files = fs::read_dir(repository("crates/store/src/redis/lua")).expect("a folder").count();
-    assert_eq!(texts.len(), files, "each text is in a script: {texts:?}");
+    let files = ["crates/store", "src/doors"].map(|folder| files_of("lua", &repository(folder)).len());
+    assert_eq!(texts.len(), files[0] + files[1], "each text is in a script: {texts:?}");
     for (names, script) in scripts {
         assert_eq!(lua::refused(&script), Ok(()), "{names}");
     }

@@ -6,11 +6,8 @@
 
 #![warn(missing_docs)]
 
-mod device_codes;
-
 use std::str::FromStr;
 
-pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 

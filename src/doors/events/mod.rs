@@ -5,6 +5,7 @@
 mod poll;
 mod receivers;
 mod set;
+mod store;
 mod transmitter;
 
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 
 use chrono::DateTime;
 use clap::Subcommand;
-use wxmint_store::Platforms;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
 use super::known::{Known, MerchantState, Platform};
+use super::store::entries;
 use crate::cli::at_redis::{at_first, open};
 use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
@@ -52,7 +52,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
 fn list(platform: &Platform) -> Result<(), Failure> {
     let redis = open()?;
     let kept = run_to_end(async {
-        at_first(async || redis.entries(&platform.component.id, 0).await).await.map_err(Failure::unfinished)
+        at_first(async || entries(&redis, &platform.component.id, 0).await).await.map_err(Failure::unfinished)
     })?;
     let known = Known::of(kept.unwrap_or_default());
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! Whether merchants of a third-party platform can log in.
 
-use wxmint_store::{Platforms, Redis, walk::Place};
+use wxmint_store::{Redis, walk::Place};
 
 use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
+use super::store::entries;
 use crate::cli::doctor::wechat::address_in;
 use crate::clock::now;
 use crate::findings::{Finding, Said, count};
@@ -18,7 +19,7 @@ pub(super) const CHECK: &str = "wechat.platform";
 pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
     let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(redis_keeps_ticket)) };
     let start_push = said!(have_tickets_pushed);
-    let known = match redis.entries(&platform.component.id, 0).await {
+    let known = match entries(redis, &platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };

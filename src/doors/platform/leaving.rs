@@ -11,10 +11,11 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::limits::Rate;
 use wxmint_store::walk::{Page, Place, Step};
-use wxmint_store::{LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL};
+use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL};
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of};
+use super::store::PlatformEntry;
 use crate::{clock::now, login::LoginError, telemetry::bounded};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::{Expected, Note, Noted, PlatformEntry};
 use wxmint_wechat::{
     AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken, Verdict,
 };
@@ -13,6 +12,7 @@ use wxmint_wechat::{
 use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
+use super::store::{Expected, Note, Noted, PlatformEntry, note_entry};
 use crate::login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt};
 use crate::telemetry::bounded;
 
@@ -37,7 +37,7 @@ impl LoginWorker {
             News::Other => return Ok(Noted::Seen),
         };
         let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(self.store.note_entry(&platform.component.id, &note).await?)
+        Ok(note_entry(&*self.store, &platform.component.id, &note).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.
@@ -92,7 +92,7 @@ impl LoginWorker {
     ) -> Result<(), LoginError> {
         let done = done_code(pending, used);
         let note = Note { entry: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
+        note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl LoginWorker {
         let sealed = self.vault.load_full().seal(refresh_token, app)?;
         let new = MerchantState::In(kind, sealed).entry(at);
         let note = Note { entry: &entry_of(app), new: &new, expected, push: None };
-        if self.store.note_entry(&platform.component.id, &note).await? == Noted::Kept {
+        if note_entry(&*self.store, &platform.component.id, &note).await? == Noted::Kept {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -153,7 +153,7 @@ impl LoginWorker {
         let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
         let note = Note { entry: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
         if !known.is_compared {
-            self.store.note_entry(&component.id, &note).await?;
+            note_entry(&*self.store, &component.id, &note).await?;
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl LoginWorker {
     async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
         let new = MerchantState::Leaving.entry(was.entry.at);
         let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(&was.entry), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
+        note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl LoginWorker {
     ) -> Result<(), LoginError> {
         let gone = MerchantState::Gone.entry(leaving.at);
         let note = Note { entry: &entry_of(app), new: &gone, expected: Expected::This(leaving), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
+        note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }
 }

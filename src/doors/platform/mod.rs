@@ -10,6 +10,7 @@ mod known;
 mod leaving;
 mod merchants;
 mod receiver;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

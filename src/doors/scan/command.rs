@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use wxmint_ids::AppId;
-use wxmint_store::{Devices, Ends};
+use wxmint_store::{ClientTokens, Ends};
 
 use super::MAKE_CLIENTS;
 use super::clients::{Clients, ClientsFile, Form};

@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::AppId;
-use wxmint_store::DEVICE_TTL;
 
+use super::store::DEVICE_TTL;
 use crate::telemetry::recent::{Hour, first};
 
 pub(super) struct Scans {

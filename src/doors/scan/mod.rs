@@ -5,12 +5,14 @@ mod admin;
 mod approval;
 mod client_auth;
 mod clients;
+mod codes;
 mod command;
 mod examine;
 mod metrics;
 mod page;
 mod phone;
 mod requests;
+mod store;
 mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};

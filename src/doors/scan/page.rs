@@ -8,12 +8,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
-use wxmint_ids::UserCode;
-use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 
 use super::client_auth::{authenticate, read_form};
 use super::clients::{Client, is_visible};
+use super::codes::UserCode;
 use super::requests::DeviceError;
+use super::store::{DEVICE_TTL, POLL_INTERVAL};
 use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
 use crate::http::{
     Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end,

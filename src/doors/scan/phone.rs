@@ -5,9 +5,10 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::{AppId, UserCode};
-use wxmint_store::FoundDevice;
+use wxmint_ids::AppId;
 
+use super::codes::UserCode;
+use super::store::FoundDevice;
 use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
 use crate::clock::now;
 use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};

@@ -15,13 +15,14 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::{DeviceCode, UserCode};
 use wxmint_keys::token::{ExtraClaims, SignedToken};
 use wxmint_store::limits::TooMany;
-use wxmint_store::{DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState};
+use wxmint_store::{Issued, LimitKey, Meter, StoreError, TokenState};
 use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
+use super::codes::{DeviceCode, UserCode};
+use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
 use crate::apps::UnknownApp;
 use crate::http::{Problem, ProblemCode};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
@@ -119,7 +120,7 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            match self.store.open_device(&code, &request).await? {
+            match devices(&*self.store).open_device(&code, &request).await? {
                 Opened::Open => return Ok((code, request)),
                 Opened::Collides => {}
                 Opened::TooMany(refused) => return Err(LoginError::too_many(OPEN_REQUESTS)(refused)),
@@ -136,11 +137,12 @@ impl LoginWorker {
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
         self.count_by(TRIES, address).await?;
-        let Some(found) = self.store.find_device(code, None).await?.filter(|found| found.approver.is_none()) else {
+        let Some(found) = devices(&*self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
+        else {
             return Ok(None);
         };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
-        if !self.store.count_picture(code).await? {
+        if !devices(&*self.store).count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let scene = code.to_string();
@@ -150,7 +152,7 @@ impl LoginWorker {
         };
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
-            self.store.uncount_picture(code).await?;
+            devices(&*self.store).uncount_picture(code).await?;
         }
         drawn.map(Some)
     }
@@ -171,7 +173,7 @@ impl LoginWorker {
     ) -> Result<Fetched, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
-        let poll = async || self.store.poll_device(code, &client.id, &client.app, &attempt).await;
+        let poll = async || devices(&*self.store).poll_device(code, &client.id, &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
         let polled = match poll().await {
             Ok(polled) => polled,

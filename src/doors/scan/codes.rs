@@ -4,20 +4,19 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use crate::unprintable;
+use wxmint_ids::unprintable;
 
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The phone sends these eight letters. Whoever has it can look at the request, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct UserCode([u8; 8]);
+pub(super) struct UserCode([u8; 8]);
 
 /// The page asks with these 256 bits, of which 216 are random. The others are the user code, under which the request is
 /// stored.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DeviceCode(UserCode, String);
+pub(super) struct DeviceCode(UserCode, String);
 
 unprintable!(UserCode);
 unprintable!(DeviceCode);
@@ -25,12 +24,12 @@ unprintable!(DeviceCode);
 /// The text is no user code. The error does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the eight letters of a user code, such as WDJB-MJHT")]
-pub struct InvalidUserCode;
+pub(super) struct InvalidUserCode;
 
 /// The text is no device code. The error does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the 43 characters of a device_code")]
-pub struct InvalidDeviceCode;
+pub(super) struct InvalidDeviceCode;
 
 /// As it stands in a Redis key, and in the `scene` of a mini-program code.
 impl fmt::Display for UserCode {
@@ -53,7 +52,7 @@ impl FromStr for UserCode {
 
 impl UserCode {
     /// As a person reads it: `WDJB-MJHT`.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let code = self.to_string();
         [&code[..4], "-", &code[4..]].concat()
     }
@@ -61,7 +60,7 @@ impl UserCode {
 
 impl DeviceCode {
     /// A new one.
-    pub fn random() -> Result<Self, Unspecified> {
+    pub(super) fn random() -> Result<Self, Unspecified> {
         let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
         rand::fill(&mut bytes)?;
         rand::fill(&mut drawn)?;
@@ -76,12 +75,12 @@ impl DeviceCode {
     }
 
     /// Under which the request is stored.
-    pub fn user_code(&self) -> &UserCode {
+    pub(super) fn user_code(&self) -> &UserCode {
         &self.0
     }
 
     /// As the page gets it.
-    pub fn expose(&self) -> &str {
+    pub(super) fn expose(&self) -> &str {
         &self.1
     }
 }
