@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use self::said::texts_of;
+pub(crate) use self::said::{WORDS, Words, texts_of};
 pub use self::{of_crates::cure_of_vault, said::Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]

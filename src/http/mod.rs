@@ -31,7 +31,7 @@ pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
 pub(crate) use problem::ProblemDocument;
-pub use problem::{Answer, Problem, ProblemCode, not_allowed, not_found, nothing_else};
+pub use problem::{Answer, CodeOfDoor, Problem, ProblemCode, not_allowed, not_found, nothing_else};
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;

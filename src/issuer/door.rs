@@ -13,7 +13,7 @@ use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::CurrentAdminTokens;
-use crate::findings::Finding;
+use crate::findings::{Finding, Said};
 use crate::http::described::RouteTable;
 use crate::login::Exchange;
 use crate::settings::Settings;
@@ -29,6 +29,8 @@ pub struct DoorRow {
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
     /// The check of the doctor, and the variable without which it is not made.
     pub check: Option<(&'static str, &'static str)>,
+    /// Says that people log in through the door alone, if it brings apps and no other is configured.
+    pub alone: Option<fn() -> Said>,
     /// Its members of the issuer's metadata.
     pub metadata: Option<fn() -> RefOr<Schema>>,
     pub command: Option<DoorCommand>,

@@ -6,8 +6,10 @@
 
 #![warn(missing_docs)]
 
+use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 
@@ -71,6 +73,42 @@ pub struct Person {
     pub app: AppId,
     /// The person's openid in that app.
     pub openid: OpenId,
+}
+
+/// A client to which tokens are issued in place of an app, such as a page. It is public.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ClientId(AppId);
+
+impl ClientId {
+    /// The id, unchanged.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The `client_id` of its tokens, which is an AppID in tokens of an app.
+    pub fn in_tokens(&self) -> &AppId {
+        &self.0
+    }
+}
+
+impl From<AppId> for ClientId {
+    fn from(in_tokens: AppId) -> Self {
+        Self(in_tokens)
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// A phone number that WeChat has verified. It never stands in a token or a log.

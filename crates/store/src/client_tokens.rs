@@ -1,7 +1,7 @@
 //! Which users have tokens that were issued to a client in place of the app.
 
 use async_trait::async_trait;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, ClientId, UserId};
 
 use super::{Issued, Result};
 
@@ -13,5 +13,5 @@ pub trait ClientTokens {
 
     /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on
     /// and in the order of these seconds. At most `most`.
-    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
+    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }

@@ -40,6 +40,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     admin: None,
     open: |_, tokens| Ok(tokens.map(|tokens| Arc::new(Events { tokens: tokens.clone(), polls: Polls::default() }) as _)),
     check: None,
+    alone: None,
     metadata: None,
     command: None,
     in_demo: None,

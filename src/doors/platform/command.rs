@@ -5,6 +5,7 @@ use clap::Subcommand;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
+use super::VARIABLE;
 use super::known::{Known, MerchantState, Platform};
 use super::store::entries;
 use crate::cli::at_redis::{at_first, open};
@@ -38,7 +39,7 @@ enum PlatformCommand {
 
 fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
-    let Some(path) = &settings.platform_file else {
+    let Some(path) = settings.door_files.get(VARIABLE) else {
         return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));
     };
     let content = read_private(path).map_err(|error| Failure::of_file(&error, None))?;

@@ -48,14 +48,9 @@ const TOLD_AT_ONCE: usize = 32;
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
 pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
-    let follower = Rc::new(Follower {
-        login,
-        platform,
-        issuer,
-        at_work: RefCell::default(),
-        leaving: LeavingMerchants::default(),
-        ticket_age,
-    });
+    let login = Rc::new(login);
+    let leaving = LeavingMerchants::new(&login, &platform, &issuer);
+    let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving, ticket_age });
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
@@ -79,13 +74,13 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
 pub(super) type TicketAge = Gauge<f64, AtomicU64>;
 
 /// One process does this for the platform.
-pub(super) struct Follower {
-    pub(super) login: LoginWorker,
-    pub(super) platform: Arc<Platform>,
-    pub(super) issuer: Arc<Issuer>,
+struct Follower {
+    login: Rc<LoginWorker>,
+    platform: Arc<Platform>,
+    issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    pub(super) leaving: LeavingMerchants,
+    leaving: Rc<LeavingMerchants>,
     ticket_age: TicketAge,
 }
 
@@ -159,7 +154,7 @@ impl Follower {
                 });
             }
         }
-        self.end_leaving();
+        self.leaving.end();
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), LoginError> {

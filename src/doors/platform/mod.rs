@@ -26,7 +26,7 @@ use self::follower::{TicketAge, follow};
 use self::known::Platform;
 use crate::admin::CurrentAdminTokens;
 use crate::clock::now;
-use crate::findings::Finding;
+use crate::findings::{Finding, Words};
 use crate::http::ProblemDocument;
 use crate::http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
 use crate::issuer::Issuer;
@@ -43,6 +43,7 @@ routes! {
 }
 
 const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
+const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     public: RouteTable { routes: &ROUTES, described: Described::openapi },
@@ -50,6 +51,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     admin: Some(admin::TABLE),
     open,
     check: Some((examine::CHECK, VARIABLE)),
+    alone: Some(|| said!(WORDS: only_merchants_log_in)),
     metadata: None,
     command: Some(command::COMMAND),
     in_demo: None,
@@ -63,7 +65,7 @@ struct OfPlatform {
 }
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
-    let Some(path) = &settings.platform_file else { return Ok(None) };
+    let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
     let unusable = |error| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
     let (registry, ticket_age) = metric();

@@ -1,7 +1,7 @@
 //! The phone's side: the person looks at what a page asks for, and says yes or no.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::AppId;
+use wxmint_ids::ClientId;
 
 use super::clients::{Client, Clients};
 use super::codes::UserCode;
@@ -30,7 +30,7 @@ impl LoginWorker {
         &self,
         asking: &Asking,
         code: &UserCode,
-        client: &mut Option<AppId>,
+        client: &mut Option<ClientId>,
     ) -> Result<FoundDevice, DeviceError> {
         self.count_call(asking.person(), AT_DOORS).await?;
         let found = devices(&*self.store).find_device(code, Some(&asking.person().app)).await?;
@@ -43,7 +43,7 @@ impl LoginWorker {
         &self,
         asking: &Asking,
         code: &UserCode,
-        client: &mut Option<AppId>,
+        client: &mut Option<ClientId>,
     ) -> Result<(), DeviceError> {
         self.look_at(asking, code, client).await?;
         if devices(&*self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::AppId;
+use wxmint_ids::ClientId;
 
 use super::store::DEVICE_TTL;
 use crate::telemetry::recent::{Hour, first};
@@ -24,7 +24,7 @@ pub(super) struct Scans {
 
 #[derive(Default)]
 struct Known {
-    clients: BTreeMap<AppId, Client>,
+    clients: BTreeMap<ClientId, Client>,
     hour: Hour,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct LastScans {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct ScansOfClient {
     #[schema(value_type = String, example = "shop-web")]
-    client_id: AppId,
+    client_id: ClientId,
     /// The phone shows this name.
     #[schema(example = "晨光商城 网页版")]
     name: String,
@@ -80,7 +80,7 @@ impl Default for Scans {
 
 impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (ClientId, String)>) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut known.clients);
         for (id, name) in clients {
@@ -95,7 +95,7 @@ impl Scans {
 
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
-    pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
+    pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
         let mut known = self.known.lock();
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };
@@ -123,7 +123,7 @@ impl Scans {
 impl Known {
     fn until(&mut self, second: u64) -> Vec<ScansOfClient> {
         let mut counts = self.hour.sums(second / 60);
-        let of_client = |(id, Client { name, open }): (&AppId, &mut Client)| {
+        let of_client = |(id, Client { name, open }): (&ClientId, &mut Client)| {
             let mut count = |outcome| counts.remove(&(Some(id.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
                 client_id: id.clone(),
@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn id(text: &str) -> AppId {
+    fn id(text: &str) -> ClientId {
         text.parse().expect("a client_id")
     }
 

@@ -5,13 +5,13 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::AppId;
+use wxmint_ids::ClientId;
 
 use super::codes::UserCode;
 use super::store::FoundDevice;
-use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
+use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, approval::Approval, requests::DeviceError};
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
+use crate::http::{Answer, Problem, SMALL_BODY, origin, private, read_body, to_the_end};
 use crate::issuer::LoginBody;
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::session_key_routes::asking;
@@ -24,7 +24,7 @@ use crate::telemetry::audit::{Activity, Event};
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAnswer {
     #[schema(value_type = String, example = "shop-web")]
-    client_id: AppId,
+    client_id: ClientId,
     #[schema(example = "晨光商城 网页版")]
     client_name: String,
     /// The address of the browser that asks; for IPv6 its network.
@@ -167,7 +167,7 @@ pub(super) async fn approve(
         };
         let became = match &outcome {
             Ok(()) => Some("approved"),
-            Err(refusal) if refusal.problem.code() == ProblemCode::MatchWrong => Some("denied"),
+            Err(refusal) if refusal.problem.code() == MATCH_WRONG => Some("denied"),
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {

@@ -23,6 +23,7 @@ use wxmint_wechat::Scene;
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
+use super::{MATCH_WRONG, UNKNOWN_DEVICE_CODE};
 use crate::apps::UnknownApp;
 use crate::http::{Problem, ProblemCode};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
@@ -75,10 +76,10 @@ impl From<DeviceError> for Refusal {
     fn from(error: DeviceError) -> Self {
         let (code, detail) = match error {
             DeviceError::Failed(error) => return error.into(),
-            DeviceError::Gone => (ProblemCode::UnknownDeviceCode, NO_SUCH_REQUEST),
+            DeviceError::Gone => (UNKNOWN_DEVICE_CODE, NO_SUCH_REQUEST),
             DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
             DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
-            DeviceError::WrongNumber => (ProblemCode::MatchWrong, WRONG_NUMBER),
+            DeviceError::WrongNumber => (MATCH_WRONG, WRONG_NUMBER),
         };
         Problem::new(code, detail).into()
     }
@@ -104,7 +105,7 @@ impl LoginWorker {
         if !apps.choose(Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        if apps.choose(Some(&client.id), None).is_ok() {
+        if apps.choose(Some(client.id.in_tokens()), None).is_ok() {
             // Ends of the one would be ends of the other.
             return Err(UnknownApp::NotConfigured.into());
         }

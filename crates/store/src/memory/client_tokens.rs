@@ -1,7 +1,7 @@
 //! Who has tokens of clients, in memory.
 
 use async_trait::async_trait;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, ClientId, UserId};
 
 use super::{Memory, Shelves};
 use crate::{ClientTokens, Ended, Issued, Result};
@@ -17,9 +17,10 @@ impl ClientTokens for Memory {
         Ok(())
     }
 
-    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
+    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let shelves = self.shelves();
-        let of_client = shelves.client_tokens.iter().filter(|((_, of, _), until)| of == client && **until >= from);
+        let of_client =
+            shelves.client_tokens.iter().filter(|((_, of, _), until)| of == client.in_tokens() && **until >= from);
         let mut users: Vec<_> = of_client.map(|((user, ..), until)| (user.clone(), *until)).collect();
         users.sort_by_key(|(_, until)| *until);
         users.truncate(most);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::try_join;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, ClientId, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{Call, Redis, name, packed, script, unreadable};
@@ -12,7 +12,8 @@ use crate::{ClientTokens, Issued, Result};
 impl ClientTokens for Redis {
     async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
+        let of_client =
+            script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app.clone().into())]).arg(packed::user(&token.user));
         let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
         let now = (self.clock)().timestamp();
         // An end that finds no note would leave the token alive, also after a failover.
@@ -20,7 +21,7 @@ impl ClientTokens for Redis {
         Ok(try_join(note(of_client), note(of_user)).await.map(drop)?)
     }
 
-    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
+    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let asked = Call::of("ZRANGE", name::users_of_client(client));
         let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
         let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 use wxmint_store::limits::TooMany;
 use wxmint_store::{AttemptId, Memory, Result};
 
@@ -139,7 +139,13 @@ impl Devices for Memory {
         Ok(waiting.map(|held| held.state = State::Denied).is_some())
     }
 
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll> {
+    async fn poll_device(
+        &self,
+        code: &DeviceCode,
+        client: &ClientId,
+        app: &AppId,
+        attempt: &AttemptId,
+    ) -> Result<Poll> {
         let (now, mut shelf) = self.shelf::<Shelf>();
         let is_asked = |held: &&mut StoredDevice| {
             held.digest == digest_of(code) && held.request.client == *client && held.request.app == *app

@@ -8,7 +8,7 @@ mod redis;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wxmint_ids::{AppId, Person, unprintable};
+use wxmint_ids::{AppId, ClientId, Person, unprintable};
 use wxmint_store::limits::TooMany;
 use wxmint_store::{AttemptId, Issued, Result, Store, StoredIn, short_digest};
 
@@ -35,7 +35,7 @@ pub(super) const MOST_PICTURES: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeviceRequest {
-    pub(super) client: AppId,
+    pub(super) client: ClientId,
     /// The app whose users may say yes.
     pub(super) app: AppId,
     /// The page's, as the phone shows it.
@@ -156,5 +156,6 @@ pub(super) trait Devices {
 
     /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
     /// `attempt` is granted the token again.
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll>;
+    async fn poll_device(&self, code: &DeviceCode, client: &ClientId, app: &AppId, attempt: &AttemptId)
+    -> Result<Poll>;
 }

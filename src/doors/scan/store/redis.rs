@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use async_trait::async_trait;
 use redis::Value;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::limits::TooMany;
 use wxmint_store::{AttemptId, Issued, Redis, Result, unreadable};
@@ -89,7 +89,13 @@ impl Devices for Redis {
         Ok(denied)
     }
 
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll> {
+    async fn poll_device(
+        &self,
+        code: &DeviceCode,
+        client: &ClientId,
+        app: &AppId,
+        attempt: &AttemptId,
+    ) -> Result<Poll> {
         let script = device(code.user_code(), "poll");
         let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
         let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
@@ -176,11 +182,11 @@ fn found(told: Vec<String>) -> Option<FoundDevice> {
     })
 }
 
-fn granted(client: &AppId, of_token: &[String]) -> Option<Grant> {
+fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
     let [user, id, issued_at, expires_at, claims] = of_token else { return None };
     let token = Issued {
         user: user.parse().ok()?,
-        app: client.clone(),
+        app: client.in_tokens().clone(),
         id: id.parse().ok()?,
         issued_at: issued_at.parse().ok()?,
         expires_at: expires_at.parse().ok()?,
