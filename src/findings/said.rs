@@ -47,7 +47,7 @@ macro_rules! in_chinese {
 }
 
 /// Each code with its English and its Chinese.
-pub(crate) type Words = &'static [[&'static str; 3]];
+pub type Words = &'static [[&'static str; 3]];
 
 pub(crate) const WORDS: Words = &include!("texts.json");
 

@@ -8,13 +8,13 @@ use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
+use wxmint_http::described::RouteTable;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
-use crate::admin::CurrentAdminTokens;
+use crate::admin::{CurrentAdminTokens, Panel};
 use crate::findings::{Finding, Said};
-use crate::http::described::RouteTable;
 use crate::login::Exchange;
 use crate::settings::Settings;
 
@@ -25,6 +25,7 @@ pub struct DoorRow {
     pub readable: &'static [&'static str],
     /// Operators may ask for these, also while the door is shut.
     pub admin: Option<RouteTable>,
+    pub panel: Option<Panel>,
     /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
     /// The check of the doctor, and the variable without which it is not made.

@@ -39,9 +39,9 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
         let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
-        let id = minter.token_id(&mark_of_client(recipient.client.in_tokens()), now)?;
+        let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
         let life = minter.life(arrival.at);
-        let (user, app) = (bound.user.clone(), recipient.client.in_tokens().clone());
+        let (user, app) = (bound.user.clone(), recipient.client.0.clone());
         let token = Issued { user, app, id, issued_at: life.start, expires_at: life.end };
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)

@@ -81,7 +81,7 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     assert!(browser.status.success() && said.contains("all as expected"), "{said}");
 }
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "/console",
     "/console/early.js",
     "/console/look.css",
@@ -91,6 +91,8 @@ const FILES: [&str; 9] = [
     "/console/user.js",
     "/console/watch.js",
     "/console/words.js",
+    "/console/doors.js",
+    "/console/scans.js",
 ];
 
 #[tokio::test]

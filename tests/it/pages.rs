@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wxmint::doors::DOORS;
-use wxmint::http::ProblemCode;
+use wxmint_http::ProblemCode;
 
 use crate::{readme::pages, support::repository};
 

@@ -77,25 +77,10 @@ pub struct Person {
 
 /// A client to which tokens are issued in place of an app, such as a page. It is public.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ClientId(AppId);
-
-impl ClientId {
-    /// The id, unchanged.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
+pub struct ClientId(
     /// The `client_id` of its tokens, which is an AppID in tokens of an app.
-    pub fn in_tokens(&self) -> &AppId {
-        &self.0
-    }
-}
-
-impl From<AppId> for ClientId {
-    fn from(in_tokens: AppId) -> Self {
-        Self(in_tokens)
-    }
-}
+    pub AppId,
+);
 
 impl FromStr for ClientId {
     type Err = InvalidId;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, TokenId, UserId};
+use wxmint_ids::{AppId, ClientId, TokenId, UserId};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
@@ -221,6 +221,14 @@ pub trait Ends {
     /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
     /// while the store's clock is more than a minute from this machine's.
     async fn forget_ends(&self, most: usize) -> Result<usize>;
+
+    /// Notes that a user has a token of a client, which was approved through this app: so an end in the app ends it
+    /// too, and so does an end of the client.
+    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
+
+    /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on
+    /// and in the order of these seconds. At most `most`.
+    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ extern crate self as wxmint_store;
 
 mod access_token;
 mod binding;
-mod client_tokens;
 mod conformance;
 mod ends;
 mod erasure;
@@ -39,7 +38,6 @@ pub use self::access_token::{
     AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
 };
 pub use self::binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT};
-pub use self::client_tokens::ClientTokens;
 pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState};
 pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
 use self::limits::{Counted, Rate, TooMany};
@@ -259,7 +257,7 @@ pub enum StoredIn<'a> {
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
 #[async_trait(?Send)]
-pub trait Store: Bindings + ClientTokens + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
+pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
     /// For whoever keeps something of its own in the same place.
     fn place(&self) -> StoredIn<'_>;
 

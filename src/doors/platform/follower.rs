@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
 use wxmint_store::{LimitKey, Meter, StoreError, limits::Rate};
+use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use super::known::{COUNTED, Known, Platform, digest_of};
@@ -20,7 +21,6 @@ use super::store::{Expected, Note, PlatformEntry, PlatformState, entries, note_e
 use crate::clock::now;
 use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
-use crate::telemetry::bounded;
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
@@ -49,7 +49,7 @@ const TOLD_AT_ONCE: usize = 32;
 pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
     let login = Rc::new(login);
-    let leaving = LeavingMerchants::new(&login, &platform, &issuer);
+    let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform), Arc::clone(&issuer));
     let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving, ticket_age });
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());

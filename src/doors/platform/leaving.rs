@@ -13,13 +13,13 @@ use wxmint_ids::{AppId, Person};
 use wxmint_store::limits::Rate;
 use wxmint_store::walk::{Page, Place, Step};
 use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL};
+use wxmint_telemetry::bounded;
 
 use super::known::{COUNTED, MerchantState, Platform, digest_of};
 use super::store::PlatformEntry;
 use crate::clock::now;
 use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
-use crate::telemetry::bounded;
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -102,16 +102,9 @@ impl Drop for Running<'_> {
 }
 
 impl LeavingMerchants {
-    pub(super) fn new(login: &Rc<LoginWorker>, platform: &Arc<Platform>, issuer: &Arc<Issuer>) -> Rc<Self> {
-        Rc::new(Self {
-            login: Rc::clone(login),
-            platform: Arc::clone(platform),
-            issuer: Arc::clone(issuer),
-            known: RefCell::default(),
-            failed: RefCell::default(),
-            looks: Flag::default(),
-            walks: Flag::default(),
-        })
+    pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Rc<Self> {
+        let (known, failed, looks, walks) = Default::default();
+        Rc::new(Self { login, platform, issuer, known, failed, looks, walks })
     }
 
     /// Does what is to be done now about merchants that have left.

@@ -165,7 +165,7 @@ impl Form {
         let of = |member, wrong| move || Mistake::of_member(member, wrong);
         let in_list = |member, element, wrong: Said| Mistake { member, element: Some(element), wrong };
         let id: ClientId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
-        if id.in_tokens().is_usual() {
+        if id.0.is_usual() {
             return Err(Mistake::of_member("client_id", said!(WORDS: has_form_of_appid_choose_another)));
         }
         if self.secret_sha256.is_some() && !self.origins.is_empty() {

@@ -21,16 +21,6 @@ pub(super) struct DeviceCode(UserCode, String);
 unprintable!(UserCode);
 unprintable!(DeviceCode);
 
-/// The text is no user code. The error does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be the eight letters of a user code, such as WDJB-MJHT")]
-pub(super) struct InvalidUserCode;
-
-/// The text is no device code. The error does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be the 43 characters of a device_code")]
-pub(super) struct InvalidDeviceCode;
-
 /// As it stands in a Redis key, and in the `scene` of a mini-program code.
 impl fmt::Display for UserCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,14 +29,14 @@ impl fmt::Display for UserCode {
 }
 
 impl FromStr for UserCode {
-    type Err = InvalidUserCode;
+    type Err = ();
 
     /// Without regard to case, blanks and hyphens.
-    fn from_str(text: &str) -> Result<Self, InvalidUserCode> {
+    fn from_str(text: &str) -> Result<Self, ()> {
         let letters = text.bytes().filter(|byte| !b" -".contains(byte)).map(|byte| byte.to_ascii_uppercase());
         let letters: Vec<_> = letters.take(9).collect();
-        let code: [u8; 8] = letters.try_into().map_err(|_| InvalidUserCode)?;
-        code.iter().all(|letter| LETTERS.contains(letter)).then_some(Self(code)).ok_or(InvalidUserCode)
+        let code: [u8; 8] = letters.try_into().map_err(drop)?;
+        code.iter().all(|letter| LETTERS.contains(letter)).then_some(Self(code)).ok_or(())
     }
 }
 
@@ -55,6 +45,11 @@ impl UserCode {
     pub(super) fn shown(&self) -> String {
         let code = self.to_string();
         [&code[..4], "-", &code[4..]].concat()
+    }
+
+    fn number(&self) -> u64 {
+        let digit = |letter: &u8| LETTERS.iter().position(|other| other == letter).unwrap_or_default() as u64;
+        self.0.iter().fold(0, |number, letter| number * 20 + digit(letter))
     }
 }
 
@@ -85,26 +80,18 @@ impl DeviceCode {
     }
 }
 
-impl UserCode {
-    fn number(&self) -> u64 {
-        let digit = |letter: &u8| LETTERS.iter().position(|other| other == letter).unwrap_or_default() as u64;
-        self.0.iter().fold(0, |number, letter| number * 20 + digit(letter))
-    }
-}
-
 impl FromStr for DeviceCode {
-    type Err = InvalidDeviceCode;
+    type Err = ();
 
-    fn from_str(text: &str) -> Result<Self, InvalidDeviceCode> {
-        let bytes: [u8; 32] =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(InvalidDeviceCode)?;
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
         let mut number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let mut letters = [0; 8];
         for letter in letters.iter_mut().rev() {
             *letter = LETTERS[(number % 20) as usize];
             number /= 20;
         }
-        if number > 0 { Err(InvalidDeviceCode) } else { Ok(Self(UserCode(letters), text.to_owned())) }
+        if number > 0 { Err(()) } else { Ok(Self(UserCode(letters), text.to_owned())) }
     }
 }
 
@@ -120,7 +107,7 @@ mod tests {
         }
         assert_eq!((code.shown().as_str(), format!("{code:?}").as_str()), ("WDJB-MJHT", "UserCode(…)"));
         for wrong in ["", "WDJBMJH", "WDJBMJHTW", "WDJBMJHA", "WDJBMJH1", "WDJB_MJHT", "ＷDJBMJHT"] {
-            assert_eq!(wrong.parse::<UserCode>(), Err(InvalidUserCode), "{wrong}");
+            assert_eq!(wrong.parse::<UserCode>(), Err(()), "{wrong}");
         }
     }
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
+use wxmint_http::run_to_end;
 use wxmint_ids::ClientId;
-use wxmint_store::{ClientTokens, Ends};
+use wxmint_store::Ends;
+use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::clients::{Clients, ClientsFile, Form};
 use super::{MAKE_CLIENTS, VARIABLE};
@@ -17,12 +19,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, print, say, table};
 use crate::cli::serve::init_log;
 use crate::cli::{exit, random, read as command_of, with_env_file};
-use crate::http::run_to_end;
 use crate::issuer::door::DoorCommand;
 use crate::secret_files::{FileError, Held, read_private};
 use crate::settings::read_one;
 use crate::settings::variables::{AUDIT, LOG_FORMAT, TOKEN_TTL, door_file};
-use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
@@ -152,7 +152,7 @@ fn list(path: &Path) -> Result<(), Failure> {
 
 /// Ends the tokens of each user who may have one, and tells the audit.
 fn end(client: &ClientId) -> Result<(), Failure> {
-    if client.in_tokens().is_usual() {
+    if client.0.is_usual() {
         return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users end USER_ID"));
     }
     let redis = open()?;
@@ -168,7 +168,7 @@ fn end(client: &ClientId) -> Result<(), Failure> {
             let Some((_, last)) = news.last() else { return Ok::<_, Failure>(()) };
             from = *last;
             for (user, until) in news {
-                patiently(async || redis.end_in_app(&user, client.in_tokens()).await).await?;
+                patiently(async || redis.end_in_app(&user, &client.0).await).await?;
                 ended.insert((user, until));
                 progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
             }

@@ -11,9 +11,9 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::ClientId;
+use wxmint_telemetry::recent::{Hour, first};
 
 use super::store::DEVICE_TTL;
-use crate::telemetry::recent::{Hour, first};
 
 pub(super) struct Scans {
     begun: Instant,

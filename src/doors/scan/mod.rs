@@ -25,14 +25,15 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_http::ProblemCode::{self, *};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::{Answer, CodeOfDoor, Problem, ProblemDocument};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
+use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
 use crate::findings::{Finding, Words};
-use crate::http::ProblemCode::{self, *};
-use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
-use crate::http::{Answer, CodeOfDoor, Problem, ProblemDocument};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -42,7 +43,6 @@ use crate::issuer::reload::{reload, watch};
 use crate::issuer::state::IssuerWorker;
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
-use crate::telemetry::audit::Activity;
 
 /// It never was, has expired, was denied, or is used up.
 const UNKNOWN_DEVICE_CODE: ProblemCode = OfDoor(&CodeOfDoor(
@@ -83,6 +83,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
     metadata: Some(ScanMetadata::schema),
     admin: Some(admin::TABLE),
+    panel: Some(("scans", include_str!("console.js"))),
     open: |settings, _| open(settings),
     check: Some((CHECK, VARIABLE)),
     alone: None,
@@ -173,9 +174,9 @@ impl Door for Scan {
     fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
         let clients = self.clients();
         match client {
-            Some(client) => {
-                clients.get(&client.clone().into()).is_some_and(|client| client.origins.iter().any(|own| own == origin))
-            }
+            Some(client) => clients
+                .get(&ClientId(client.clone()))
+                .is_some_and(|client| client.origins.iter().any(|own| own == origin)),
             None => clients.have_origin(origin),
         }
     }

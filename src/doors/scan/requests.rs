@@ -15,6 +15,7 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use wxmint_http::{Problem, ProblemCode};
 use wxmint_keys::token::{ExtraClaims, SignedToken};
 use wxmint_store::limits::TooMany;
 use wxmint_store::{Issued, LimitKey, Meter, StoreError, TokenState};
@@ -25,7 +26,6 @@ use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
 use super::{MATCH_WRONG, UNKNOWN_DEVICE_CODE};
 use crate::apps::UnknownApp;
-use crate::http::{Problem, ProblemCode};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::refusals::Refusal;
 
@@ -105,7 +105,7 @@ impl LoginWorker {
         if !apps.choose(Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        if apps.choose(Some(client.id.in_tokens()), None).is_ok() {
+        if apps.choose(Some(&client.id.0), None).is_ok() {
             // Ends of the one would be ends of the other.
             return Err(UnknownApp::NotConfigured.into());
         }

@@ -9,7 +9,7 @@ fn page() -> ClientId {
 }
 
 fn page_token(id: &str, issued_at: i64) -> Issued {
-    Issued { app: page().in_tokens().clone(), ..token(id, issued_at) }
+    Issued { app: page().0.clone(), ..token(id, issued_at) }
 }
 
 async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<dyn Store>) {
@@ -26,7 +26,8 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     store.end_in_app(&user("user-1"), &app()).await.expect("ended");
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
     let (ends, _) = read_after(&*store, "").await;
-    let of_page = |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if app == page().in_tokens() && *before >= now);
+    let of_page =
+        |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
     assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
 
     // A step of an unbinding that comes late ends no token of the next binding.

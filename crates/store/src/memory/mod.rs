@@ -2,7 +2,6 @@
 
 mod access_token;
 mod binding;
-mod client_tokens;
 mod ends;
 mod erasure;
 mod list;

@@ -6,7 +6,6 @@
 
 mod access_token;
 mod binding;
-mod client_tokens;
 mod clocks;
 mod ends;
 mod erasure;

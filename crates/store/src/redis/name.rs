@@ -1,7 +1,7 @@
 //! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the
 //! first `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 
-use wxmint_ids::{AppId, ClientId, LoginCode, TokenId, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
 use crate::{LimitKey, Person, Scope, Ticket, short_digest};
 
@@ -43,7 +43,7 @@ names! {
     /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
     ticket(ticket: &Ticket) = format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()));
     /// The users who have tokens of a client.
-    users_of_client(client: &ClientId) = format!("wxmint:client:{{{client}}}");
+    users_of_client(client: &AppId) = format!("wxmint:client:{{{client}}}");
     /// The clients of which a user has tokens, each with the app through which it was approved.
     clients(user: &UserId) = self::user(user) + ":clients";
 }

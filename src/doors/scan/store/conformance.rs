@@ -44,8 +44,7 @@ fn of(openid: &str) -> Approver {
 
 fn grant(id: &str) -> Grant {
     let (user, id) = ("user-1".parse().expect("a user id"), id.parse().expect("a token id"));
-    let token =
-        Issued { user, app: page().in_tokens().clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
+    let token = Issued { user, app: page().0.clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
     Grant { token, claims: r#"{"roles":["审核"]}"#.into() }
 }
 
@@ -140,7 +139,7 @@ async fn a_device_code_is_of_one_client_and_whole(store: Rc<dyn Store>) {
     let store = devices(&*store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
-    for (client, app) in [(&another, &app()), (&page(), another.in_tokens())] {
+    for (client, app) in [(&another, &app()), (&page(), &another.0)] {
         assert_eq!(store.poll_device(&code, client, app, &AttemptId::new([1; 16])).await, Ok(Poll::Unknown));
     }
     assert_eq!(poll(store, &device_code()).await, Poll::Unknown);

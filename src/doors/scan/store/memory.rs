@@ -1,18 +1,11 @@
 //! The requests in memory. `device.lua` must behave the same.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, ClientId};
-use wxmint_store::limits::TooMany;
-use wxmint_store::{AttemptId, Memory, Result};
+use wxmint_store::Memory;
 
-use super::super::codes::{DeviceCode, UserCode};
-use super::{
-    Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
-    MOST_PICTURES, Opened, POLL_INTERVAL, POLL_SLOWER, POLL_TOLERANCE, Poll, digest_of,
-};
+use super::*;
 
 #[derive(Default)]
 struct Shelf(HashMap<UserCode, StoredDevice>);

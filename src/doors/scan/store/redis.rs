@@ -1,19 +1,12 @@
 //! The requests in Redis: a hash for each, and a set of those of an address that are open.
 
-use std::{sync::LazyLock, time::Duration};
+use std::sync::LazyLock;
 
-use async_trait::async_trait;
 use redis::Value;
-use wxmint_ids::{AppId, ClientId};
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::limits::TooMany;
-use wxmint_store::{AttemptId, Issued, Redis, Result, unreadable};
+use wxmint_store::{Redis, unreadable};
 
-use super::super::codes::{DeviceCode, UserCode};
-use super::{
-    Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
-    MOST_PICTURES, Opened, POLL_INTERVAL, POLL_SLOWER, POLL_TOLERANCE, Poll, digest_of,
-};
+use super::*;
 
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
@@ -186,7 +179,7 @@ fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
     let [user, id, issued_at, expires_at, claims] = of_token else { return None };
     let token = Issued {
         user: user.parse().ok()?,
-        app: client.in_tokens().clone(),
+        app: client.0.clone(),
         id: id.parse().ok()?,
         issued_at: issued_at.parse().ok()?,
         expires_at: expires_at.parse().ok()?,
