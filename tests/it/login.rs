@@ -76,21 +76,16 @@ async fn a_login_by_form_and_one_by_get_do_the_same() {
 
 #[tokio::test]
 async fn the_token_says_who_for_whom_and_until_when() {
-    for algorithm in ["ES256", "EdDSA", "RS256"] {
-        let bed = TestBed::builder().algorithm(algorithm).start().await;
-        let answer = bed.log_in("lin").await.expect_login();
-        let (header, claims) = decoded(&answer.member("access_token"));
-        let kid = bed.service().get("/.well-known/jwks.json").await.json()["keys"][0]["kid"].clone();
-        assert_eq!(header, json!({"alg": algorithm, "typ": "at+jwt", "kid": kid}));
-        assert_eq!(
-            (&claims["iss"], &claims["aud"], &claims["client_id"]),
-            (&json!(ISSUER), &json!(ISSUER), &json!(APPID))
-        );
-        assert_eq!(claims["sub"], answer.json()["user_id"]);
-        assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(86_400));
-        assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22), "128 random bits");
-        assert!(!claims.to_string().contains("openid") && !claims.to_string().contains("unionid"));
-    }
+    let bed = TestBed::builder().algorithm("EdDSA").start().await;
+    let answer = bed.log_in("lin").await.expect_login();
+    let (header, claims) = decoded(&answer.member("access_token"));
+    let kid = bed.service().get("/.well-known/jwks.json").await.json()["keys"][0]["kid"].clone();
+    assert_eq!(header, json!({"alg": "EdDSA", "typ": "at+jwt", "kid": kid}));
+    assert_eq!((&claims["iss"], &claims["aud"], &claims["client_id"]), (&json!(ISSUER), &json!(ISSUER), &json!(APPID)));
+    assert_eq!(claims["sub"], answer.json()["user_id"]);
+    assert_eq!(claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat), Some(86_400));
+    assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() >= 22), "128 random bits");
+    assert!(!claims.to_string().contains("openid") && !claims.to_string().contains("unionid"));
 }
 
 #[tokio::test]
