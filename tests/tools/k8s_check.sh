@@ -63,7 +63,7 @@ for version in "${versions[@]}"; do
     -schema-location "$kube/schemas/crds/{{.ResourceKind}}{{.KindSuffix}}.json" \
     $all/*-values.yaml k8s/rendered k8s/namespace.yaml k8s/monitoring/*.yaml
 done
-for rendered in $all/*-values.yaml; do
+for rendered in "$all"/*-values.yaml; do
   "${score[@]}" "$rendered" >$all/score || { grep -E '^.(CRITICAL|WARNING)' $all/score && die "kube-score refuses $rendered"; }
 done
 $python tests/tools/k8s_rules.py $all
