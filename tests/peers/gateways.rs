@@ -13,7 +13,7 @@ use crate::support::{Breakable, repository, tools};
 use crate::{checks, envoy};
 
 /// Its sidecar also knows what is public.
-const HIGRESS_RULES: [(&str, &str); 2] =
+pub(crate) const HIGRESS_RULES: [(&str, &str); 2] =
     [("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "path")];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::example::Started;
-use crate::gateways::{Gateway, documents, extension};
+use crate::gateways::{Gateway, HIGRESS_RULES, documents, extension};
 use crate::raw::Request;
 use crate::scene::Scene;
 use crate::support::{Breakable, repository, tools};
@@ -19,7 +19,7 @@ const IDENTITY_HEADERS: &str = "orders-wxmint-identity-headers";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mesh_that_asks_the_sidecar_lets_good_tokens_through_and_nothing_else() {
     let scene = Scene::start().await;
-    let sidecar = scene.sidecar(&[("WXMINT_SIDECAR_ANONYMOUS", "/public")]).await;
+    let sidecar = scene.sidecar(&HIGRESS_RULES).await;
     let link = Breakable::before(sidecar.address).await;
     let Started { example, .. } = &mesh(&scene, "istio-sidecar", Some(link.address()), &[]).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
