@@ -65,7 +65,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 .PHONY: cluster
 cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once; the chart, a login and the rotation in it
 	$(heading)
-	$(SETUP) cc go redis python
+	$(SETUP) cc go redis python kube
 	$(CARGO) build --locked --features kubernetes
 	tests/cluster/build.sh plane node images
 	tests/cluster/cluster.py node tests/cluster/test.py
