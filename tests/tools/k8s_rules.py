@@ -14,6 +14,7 @@ RIGHTS = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "ca
 SECTIONS = {line[4:].lower() for line in Path("docs/runbook.md").read_text().splitlines() if line.startswith("### ")}
 VARIABLES = {"$__rate_interval": "5m", "$namespace": ".*", "$peers": ".*", "$app": ".*"}
 read = lambda path: [document for document in yaml.load_all(path.read_text(), yaml.CSafeLoader) if document]
+template = lambda spec: spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
 
 
 def check_pod(pod, may_ask_the_api):
@@ -47,7 +48,7 @@ def check_object(kind, name, spec, document):
             other.get("namespaceSelector") != {} and "/0" not in other.get("ipBlock", {}).get("cidr", "") for other in rule.get("from", []))
         yield f"the admin listener is open: {rule}", "from" not in rule or not ports & {9090, "admin", "wxmint-admin"} or all(
             other.get("namespaceSelector", {}).get("matchLabels") for other in others)
-    pod = spec.get("jobTemplate", {}).get("spec", spec).get("template", {}).get("spec")
+    pod = template(spec).get("spec")
     yield from check_pod(pod, kind == "CronJob") if pod else ()
 
 
@@ -74,6 +75,10 @@ def check_monitoring():
 asked = {(file.name, document["kind"], document["metadata"]["name"]): document for file in FOLDER.glob("*-values.yaml") for document in read(file)}
 held = [(f"{' '.join(key)}: {what}", holds) for key, document in asked.items()
         for what, holds in check_object(*key[1:], document.get("spec", {}), document)]
+for file, service in ((file, document["spec"]) for (file, kind, _), document in asked.items() if kind == "Service"):
+    picked = {kind for (other, kind, _), document in asked.items() if other == file
+              and service["selector"].items() <= template(document.get("spec", {})).get("metadata", {}).get("labels", {}).items()}
+    held.append((f"{file}: a Service leads to {picked}", picked == {"Deployment"}))
 one, other = ({(kind, name) for file, kind, name in asked if file == f"{release}-values.yaml"} for release in ("one", "other"))
 held.append((f"two releases share {one & other}", one and other and not one & other))
 mounted, noted = (set(re.findall(r'"wxmint.secret" \(list . "(\w+)"', (CHART / file).read_text())) for file in ("deployment.yaml", "NOTES.txt"))
