@@ -55,7 +55,7 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     let (_issuer, sidecar) = sidecar_of(&signer).await;
     let token = signer.token();
     let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));
-    // src/http/bearer.rs has a row for each form of the header.
+    // crates/http/src/bearer.rs has a row for each form of the header.
     for headers in [&[][..], &[basic], &[&format!("Cookie: access_token={token}; Authorization={token}")]] {
         let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
         refused(&format!("{headers:?}"), &received, NO_TOKEN);
