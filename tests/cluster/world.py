@@ -1,0 +1,194 @@
+"""What the tests stand on, made when a test first asks for it: WeChat's stand-in behind TLS, Redis, issuers, a service."""
+
+import itertools
+import json
+import random
+from functools import cache
+
+from asked import CHART, HELM, ROOT, address, bearer, call, get, kubectl, new_keys, rolled_out, run, secret, service, until
+from cluster import RUN, apply, succeeds
+
+APPID, SECOND_APPID, APP_SECRET = "wxc0ffee0000000001", "wxc0ffee0000000002", "5ec2e700c0ffee005ec2e700c0ffee00"
+ISSUER, HOST = "https://login.example.com", "login.example.com"
+OPERATOR = bearer("0123456789abcdef0123456789abcdef")
+RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+AS_NOBODY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+WECHAT = "simulator.wechat.svc.cluster.local"
+NGINX = """worker_processes 1; error_log /dev/stderr warn; pid /tmp/nginx.pid; events {}
+http { access_log off; client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi; %s }
+"""
+TLS_FRONT = NGINX % """upstream simulator { server 127.0.0.1:8090; keepalive 16; }
+  server { listen 8443 ssl; ssl_certificate /etc/tls/tls.crt; ssl_certificate_key /etc/tls/tls.key;
+    location / { proxy_pass http://simulator; proxy_set_header Host 127.0.0.1; proxy_http_version 1.1; proxy_set_header Connection ""; } }"""
+# A service that says whom the request is from, as its proxy says.
+ORDERS = NGINX.replace("nginx.pid", "orders.pid") % """server { listen 127.0.0.1:3000; location / { default_type application/json;
+    return 200 '{"user":"$http_x_user_id","host":"$hostname"}'; } }"""
+# The image is here, and WeChat in the cluster: what a values file says of that. The rest is as a user writes it.
+HERE = {
+    "image": {"repository": "docker.io/library/wxmint", "pullPolicy": "Never"}, "appid": APPID, "issuer": ISSUER,
+    "settings": {"WXMINT_WECHAT_URL": f"https://{WECHAT}", "WXMINT_TRUSTED_PROXIES": "10.77.0.1/32,10.244.0.0/24", "WXMINT_LIMIT_IP": "20/5m"},
+    "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/etc/wechat/ca.crt"}],
+    "extraVolumes": [{"name": "wechat", "configMap": {"name": "wechat"}}],
+    "extraVolumeMounts": [{"name": "wechat", "mountPath": "/etc/wechat"}],
+    "networkPolicy": {"extraEgress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "wechat"}}}],
+                                       "ports": [{"port": 8443}]}]},
+    "admin": {"enabled": True},
+}
+people = itertools.count()
+
+
+def container(name, *command, image="parts", **rest):
+    """One that meets Pod Security."""
+    entry = {"command": list(command)} if image == "parts" else {"args": list(command)}
+    return {"name": name, "image": f"docker.io/library/wxmint:{image}", "imagePullPolicy": "Never", "securityContext": RESTRICTED, **entry, **rest}
+
+
+def pod(name, *containers, labels=None, volumes=(), **rest):
+    """One that meets Pod Security and has no token of the API."""
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "labels": {"app.kubernetes.io/name": name, **(labels or {})}},
+            "spec": {"containers": list(containers), "volumes": list(volumes), "automountServiceAccountToken": False,
+                     "enableServiceLinks": False, "securityContext": AS_NOBODY, **rest}}
+
+
+def front(name, port, to=None, **rest):
+    """A Service for the pods of this name."""
+    ports = [{"name": "http", "port": port, "targetPort": to or port}]
+    return {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name},
+            "spec": {"selector": {"app.kubernetes.io/name": name}, "ports": ports, **rest}}
+
+
+def config(name, **files):
+    """A ConfigMap."""
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name}, "data": {file.replace("__", "."): text for file, text in files.items()}}
+
+
+def mounted(name, where):
+    """A volume's place in a container."""
+    return {"name": name, "mountPath": where}
+
+
+def namespace(name, **labels):
+    """A namespace in which Pod Security is enforced."""
+    labels = {f"wxmint/{label.replace('_', '-')}": value for label, value in labels.items()}
+    labels["pod-security.kubernetes.io/enforce"] = "restricted"
+    apply("default", {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}})
+    until(f"{name} has an account", lambda: succeeds("kubectl", "get", "serviceaccount/default", f"--namespace={name}"))
+
+
+def runs(where, *names):
+    """Waits until pods are ready."""
+    kubectl("wait", *(f"pod/{name}" for name in names), "--for=condition=Ready", "--timeout=180s", namespace=where)
+
+
+def certificate(name, host):
+    """A certificate that signs itself, and its key."""
+    files = RUN / f"{name}.key", RUN / f"{name}.crt"
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}",
+        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", files[0], "-out", files[1], stderr=-3)
+    return files
+
+
+@cache
+def wechat():
+    """The simulator, behind TLS: wxmint calls WeChat by https only. Tests ask it for codes by plain http."""
+    namespace("wechat")
+    key, crt = certificate("wechat", WECHAT)
+    kubectl("create", "secret", "tls", "simulator", f"--cert={crt}", f"--key={key}", namespace="wechat")
+    volumes = [{"name": "tls", "secret": {"secretName": "simulator"}}, {"name": "nginx", "configMap": {"name": "front"}}, {"name": "tmp", "emptyDir": {}}]
+    simulator = container("simulator", "simulator", "--listen=0.0.0.0:8090", "--dangerous-listen-anywhere", "--no-journal",
+                          *(f"--app={app}:{APP_SECRET}" for app in (APPID, SECOND_APPID)), image="0.1.0")
+    nginx = container("front", "nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;",
+                      volumeMounts=[mounted("tls", "/etc/tls"), mounted("nginx", "/etc/nginx"), mounted("tmp", "/tmp")])
+    apply("wechat", config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443))
+    runs("wechat", "simulator")
+    return f"http://{address(get('pod/simulator', namespace='wechat'))}:8090/_simulator", crt.read_text()
+
+
+def codes(count, app=APPID):
+    """Login codes of as many new people."""
+    asked = {"person": f"person-{next(people)}", "appid": app, "count": count, "distinct_people": True}
+    return call("POST", f"{wechat()[0]}/codes", asked)[2]["codes"]
+
+
+def redis(where, *options):
+    """A Redis, and the Secret with its URL."""
+    server = container("redis", "redis-server", "--save", "", "--protected-mode", "no", "--maxmemory-policy", "noeviction", *options)
+    apply(where, pod("redis", server), front("redis", 6379))
+    secret("wxmint-redis", where, url="redis://redis:6379")
+
+
+def install(where, name, values, **settings):
+    """A release of the chart, or its next version."""
+    values = {**HERE, **values, "settings": {**HERE["settings"], **settings}}
+    (RUN / f"{where}-{name}.json").write_text(json.dumps(values))
+    run(HELM, "upgrade", "--install", name, CHART, f"--namespace={where}", "--values", RUN / f"{where}-{name}.json")
+
+
+@cache
+def issuer(where="wxmint", app=APPID, **settings):
+    """Two replicas with all that they need; where the Service is."""
+    trusted = wechat()[1]
+    if where != "wxmint":
+        namespace(where)
+    elif not succeeds("kubectl", "get", "namespace/wxmint"):
+        kubectl("apply", "--filename", ROOT / "k8s/namespace.yaml")
+    apply(where, config("wechat", ca__crt=trusted))
+    redis(where)
+    new_keys(where)
+    secret("wxmint-vault", where, vault__key=run("openssl", "rand", "-base64", "32"))
+    secret("wxmint-app", where, secret=APP_SECRET)
+    secret("wxmint-admin-tokens", where, admin__tokens=f"tests {OPERATOR['Authorization'].split()[1]} read,operate,wechat\n")
+    install(where, "wxmint", {"appid": app}, **settings)
+    rolled_out("wxmint", where)
+    return f"http://{service('wxmint', where)}"
+
+
+def log_in(at, app=APPID):
+    """A new person's token and user id, from an address of their own."""
+    person = {"X-Forwarded-For": f"198.51.{random.randrange(256)}.{random.randrange(256)}"}
+    status, _, answer = call("POST", f"{at}/login", {"code": codes(1, app)[0], "appid": app}, person)
+    assert status == 200, (status, answer)
+    return answer["access_token"], answer["user_id"]
+
+
+def sidecar_objects(where, of):
+    """The overlay's, with the images of here, and the sample service in place of `orders`."""
+    text = kubectl("kustomize", ROOT / "k8s/overlays/sidecar-in-cluster")
+    text = text.replace("namespace: orders", f"namespace: {where}").replace("wxmint.wxmint.svc", f"wxmint.{of}.svc")
+    text = text.replace("kubernetes.io/metadata.name: wxmint", f"kubernetes.io/metadata.name: {of}")
+    objects = [json.loads(kubectl("create", "--dry-run=client", "--output=json", "--filename=-", namespace=where, input=part))
+               for part in text.split("\n---\n")]
+    for each in objects:
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("wxmint-sidecar"):
+            each["data"] |= {"WXMINT_ISSUER": ISSUER, "WXMINT_AUDIENCE": ISSUER}
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("orders-nginx"):
+            each["data"]["orders.conf"] = ORDERS
+        if each["kind"] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            for one in spec["containers"] + spec["initContainers"]:
+                one |= {"image": f"docker.io/library/wxmint:{'0.1.0' if one['name'] == 'wxmint-sidecar' else 'parts'}", "imagePullPolicy": "Never"}
+            nginx, orders = spec["containers"]
+            orders["volumeMounts"] = nginx["volumeMounts"]
+            orders["command"] = ["nginx", "-e", "/dev/stderr", "-c", "/etc/wxmint/orders.conf", "-g", "daemon off;"]
+    return objects
+
+
+@cache
+def orders(where="orders", of="wxmint"):
+    """Two replicas of a service with the sidecar, for an issuer that is there; where the Service is."""
+    namespace(where, fetches_keys="allowed")
+    apply(where, *sidecar_objects(where, of))
+    rolled_out("orders", where)
+    return f"http://{service('orders', where)}/orders"
+
+
+def opens(token, url):
+    """The status of a request with this token."""
+    return call("GET", url, headers=bearer(token))[0]
+
+
+def blocked(user, where="wxmint"):
+    """An operator blocks a user."""
+    status, _, said = call("PUT", f"http://{service('wxmint-admin', where)}:9090/users/{user}/block", headers=OPERATOR)
+    assert status == 204, (status, said)
