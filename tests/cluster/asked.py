@@ -156,10 +156,10 @@ def key_ids(namespace="wxmint"):
     return [[key["kid"] for key in jwks["keys"]] for jwks in (private, public)]
 
 
-def new_keys(namespace="wxmint"):
+def new_keys():
     """A Secret with one key."""
-    kubectl("delete", "secret", "wxmint-keys", "--ignore-not-found", namespace=namespace)
-    run(PROGRAM, "keys", "generate", f"--secret={namespace}/wxmint-keys")
+    kubectl("delete", "secret", "wxmint-keys", "--ignore-not-found")
+    run(PROGRAM, "keys", "generate", "--secret=wxmint/wxmint-keys")
 
 
 def seconds_until(holds, at_most):

@@ -38,8 +38,9 @@ def made(where):
     servers = {"redis": "noeviction", "evicting": "allkeys-lru"}
     for name, policy in servers.items():
         server = container("redis", "redis-server", "--save", "", "--protected-mode", "no", "--maxmemory", "64mb", "--maxmemory-policy", policy)
-        apply(where, pod(name, server, labels={"app.kubernetes.io/name": "redis", "redis": name}), front(name, 6379))
-        kubectl("patch", f"service/{name}", "--type=merge", "--patch", json.dumps({"spec": {"selector": {"redis": name}}}), namespace=where)
+        found_at = front(name, 6379)
+        found_at["spec"]["selector"] = {"redis": name}
+        apply(where, pod(name, server, labels={"app.kubernetes.io/name": "redis", "redis": name}), found_at)
     apply(where, config("wechat", ca__crt=wechat()[1]))
     for each in get("secrets", namespace="wxmint")["items"]:
         if each["metadata"]["name"] in ("wxmint-keys", "wxmint-vault", "wxmint-admin-tokens"):

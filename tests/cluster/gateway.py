@@ -57,9 +57,7 @@ def gateway():
     node_port = front("traefik", 443, 8443, type="NodePort", externalTrafficPolicy="Local")
     node_port["spec"]["ports"][0]["nodePort"] = PORT
     apply("gateway", *rights(), config("dynamic", dynamic__yml=VERIFY), deployment(), node_port)
-    key, crt = certificate("login", HOST)
-    made = kubectl("create", "secret", "tls", "wxmint-tls", f"--cert={crt}", f"--key={key}", "--dry-run=client", "--output=json")
-    kubectl("apply", "--filename=-", input=made)
+    apply("wxmint", certificate("wxmint-tls", HOST))
     install("wxmint", "wxmint", {"ingress": {"enabled": True, "className": "traefik"}})
     rolled_out()
     rolled_out("traefik", "gateway")

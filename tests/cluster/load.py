@@ -57,9 +57,18 @@ class Load:
             break
         self.answered.append(Login(request, at, time.time() - at, status, user, retried))
 
+    def connection(self):
+        """One that is idle, and that the other side has not closed."""
+        while self.idle:
+            reader, writer, used = self.idle.pop()
+            if not reader.at_eof():
+                return reader, writer, used
+            writer.close()
+        return None
+
     async def post(self, request, code):
         """The answer's status, and the user id."""
-        reader, writer, used = self.idle.pop() if self.idle else (*await asyncio.open_connection(self.host, 80), 0)
+        reader, writer, used = self.connection() or (*await asyncio.open_connection(self.host, 80), 0)
         keep = False
         try:
             body = json.dumps({"code": code, "appid": self.appid})

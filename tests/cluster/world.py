@@ -2,15 +2,18 @@
 
 import itertools
 import json
+import os
 import random
 from functools import cache
+from subprocess import DEVNULL
 
-from asked import CHART, HELM, ROOT, address, bearer, call, get, kubectl, new_keys, rolled_out, run, secret, service, until
+from asked import CHART, HELM, PROGRAM, ROOT, address, bearer, call, get, kubectl, rolled_out, run, secret, service, until
 from cluster import RUN, apply, succeeds
 
 APPID, SECOND_APPID, APP_SECRET = "wxc0ffee0000000001", "wxc0ffee0000000002", "5ec2e700c0ffee005ec2e700c0ffee00"
 ISSUER, HOST = "https://login.example.com", "login.example.com"
-OPERATOR = bearer("0123456789abcdef0123456789abcdef")
+SECRET = "0123456789abcdef0123456789abcdef"
+OPERATOR = bearer(SECRET)
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 AS_NOBODY = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 WECHAT = "simulator.wechat.svc.cluster.local"
@@ -82,32 +85,32 @@ def runs(where, *names):
 
 
 def certificate(name, host):
-    """A certificate that signs itself, and its key."""
-    files = RUN / f"{name}.key", RUN / f"{name}.crt"
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}",
-        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", files[0], "-out", files[1], stderr=-3)
-    return files
+    """A Secret with a certificate that signs itself, and its key."""
+    key, crt = RUN / f"{name}.key", RUN / f"{name}.crt"
+    crt.exists() or run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}",
+                        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", crt, stderr=DEVNULL)
+    return {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}, "type": "kubernetes.io/tls",
+            "stringData": {"tls.key": key.read_text(), "tls.crt": crt.read_text()}}
 
 
 @cache
 def wechat():
     """The simulator, behind TLS: wxmint calls WeChat by https only. Tests ask it for codes by plain http."""
     namespace("wechat")
-    key, crt = certificate("wechat", WECHAT)
-    kubectl("create", "secret", "tls", "simulator", f"--cert={crt}", f"--key={key}", namespace="wechat")
+    tls = certificate("simulator", WECHAT)
     volumes = [{"name": "tls", "secret": {"secretName": "simulator"}}, {"name": "nginx", "configMap": {"name": "front"}}, {"name": "tmp", "emptyDir": {}}]
     simulator = container("simulator", "simulator", "--listen=0.0.0.0:8090", "--dangerous-listen-anywhere", "--no-journal",
                           *(f"--app={app}:{APP_SECRET}" for app in (APPID, SECOND_APPID)), image="0.1.0")
     nginx = container("front", "nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;",
                       volumeMounts=[mounted("tls", "/etc/tls"), mounted("nginx", "/etc/nginx"), mounted("tmp", "/tmp")])
-    apply("wechat", config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443))
+    apply("wechat", tls, config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443))
     runs("wechat", "simulator")
-    return f"http://{address(get('pod/simulator', namespace='wechat'))}:8090/_simulator", crt.read_text()
+    return f"http://{address(get('pod/simulator', namespace='wechat'))}:8090/_simulator", tls["stringData"]["tls.crt"]
 
 
 def codes(count, app=APPID):
     """Login codes of as many new people."""
-    asked = {"person": f"person-{next(people)}", "appid": app, "count": count, "distinct_people": True}
+    asked = {"person": f"person-{os.getpid()}-{next(people)}", "appid": app, "count": count, "distinct_people": True}
     return call("POST", f"{wechat()[0]}/codes", asked)[2]["codes"]
 
 
@@ -135,19 +138,24 @@ def issuer(where="wxmint", app=APPID, **settings):
         kubectl("apply", "--filename", ROOT / "k8s/namespace.yaml")
     apply(where, config("wechat", ca__crt=trusted))
     redis(where)
-    new_keys(where)
+    run(PROGRAM, "keys", "generate", "--if-missing", f"--secret={where}/wxmint-keys")
     secret("wxmint-vault", where, vault__key=run("openssl", "rand", "-base64", "32"))
     secret("wxmint-app", where, secret=APP_SECRET)
-    secret("wxmint-admin-tokens", where, admin__tokens=f"tests {OPERATOR['Authorization'].split()[1]} read,operate,wechat\n")
+    secret("wxmint-admin-tokens", where, admin__tokens=f"tests {SECRET} read,operate,wechat\n")
     install(where, "wxmint", {"appid": app}, **settings)
     rolled_out("wxmint", where)
     return f"http://{service('wxmint', where)}"
 
 
+def login(at, app=APPID):
+    """The answer to a new person's login, from an address of their own."""
+    address = {"X-Forwarded-For": f"198.51.{random.randrange(256)}.{random.randrange(256)}"}
+    return call("POST", f"{at}/login", {"code": codes(1, app)[0], "appid": app}, address)
+
+
 def log_in(at, app=APPID):
-    """A new person's token and user id, from an address of their own."""
-    person = {"X-Forwarded-For": f"198.51.{random.randrange(256)}.{random.randrange(256)}"}
-    status, _, answer = call("POST", f"{at}/login", {"code": codes(1, app)[0], "appid": app}, person)
+    """A new person's token and user id."""
+    status, _, answer = login(at, app)
     assert status == 200, (status, answer)
     return answer["access_token"], answer["user_id"]
 
