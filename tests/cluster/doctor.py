@@ -38,9 +38,7 @@ def made(where):
     servers = {"redis": "noeviction", "evicting": "allkeys-lru"}
     for name, policy in servers.items():
         server = container("redis", "redis-server", "--save", "", "--protected-mode", "no", "--maxmemory", "64mb", "--maxmemory-policy", policy)
-        found_at = front(name, 6379)
-        found_at["spec"]["selector"] = {"redis": name}
-        apply(where, pod(name, server, labels={"app.kubernetes.io/name": "redis", "redis": name}), found_at)
+        apply(where, pod(name, server, labels={"app.kubernetes.io/name": "redis", "redis": name}), front(name, 6379, selector={"redis": name}))
     apply(where, config("wechat", ca__crt=wechat()[1]))
     for each in get("secrets", namespace="wxmint")["items"]:
         if each["metadata"]["name"] in ("wxmint-keys", "wxmint-vault", "wxmint-admin-tokens"):

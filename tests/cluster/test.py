@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import chart
 import doctor
 import gateway
+import helm
 import mounted
 import network
 import peers
@@ -42,6 +43,7 @@ NODE = [
     mounted.vanished_secrets_end_nothing,
     gateway.a_login_from_outside_counts_for_the_clients_address,
     gateway.the_sidecar_in_front_lets_a_login_pass_and_obeys_a_ban,
+    helm.helm_test_logs_a_person_in,
     rollout.no_login_is_lost_while_replicas_come_and_go,
 ]
 

@@ -55,7 +55,7 @@ def pod(name, *containers, labels=None, volumes=(), **rest):
 
 
 def front(name, port, to=None, **rest):
-    """A Service for the pods of this name."""
+    """A Service for the pods of this name, or of those that `selector` names."""
     ports = [{"name": "http", "port": port, "targetPort": to or port}]
     return {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name},
             "spec": {"selector": {"app.kubernetes.io/name": name}, "ports": ports, **rest}}
@@ -103,7 +103,8 @@ def wechat():
                           *(f"--app={app}:{APP_SECRET}" for app in (APPID, SECOND_APPID)), image="0.1.0")
     nginx = container("front", "nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;",
                       volumeMounts=[mounted("tls", "/etc/tls"), mounted("nginx", "/etc/nginx"), mounted("tmp", "/tmp")])
-    apply("wechat", tls, config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443))
+    apply("wechat", tls, config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443),
+          front("codes", 8090, selector={"app.kubernetes.io/name": "simulator"}))
     runs("wechat", "simulator")
     return f"http://{address(get('pod/simulator', namespace='wechat'))}:8090/_simulator", tls["stringData"]["tls.crt"]
 
