@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 MADE = Path(__file__).resolve().parents[2] / "target/cluster"
@@ -24,6 +25,7 @@ RUN = MADE / "run"
 NODE, API, SERVICES, PODS = "10.77.0.1", "https://10.77.0.1:6443", "10.96.0.0/16", "10.244.0.0/24"
 DNS, DOOR, OUTSIDE = "10.96.0.10", "203.0.113.1", ("203.0.113.7", "203.0.113.8")  # the node and two clients, as the internet has them
 PATIENCE = 180  # seconds; the machine may be busy
+GROUPS, GROUP = Path("/sys/fs/cgroup"), f"cluster-{zlib.crc32(bytes(MADE)):08x}"  # the pods' control groups; each checkout has its own
 # Those who may come in: token, name and group, as Kubernetes' own roles know them.
 ACCOUNTS = {
     "admin": ("admin", "system:masters"),
@@ -53,7 +55,7 @@ CNI = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
 KUBELET = {
     "kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
     "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": f"{RUN}/ca.crt"}},
-    "cgroupDriver": "cgroupfs", "failCgroupV1": False, "failSwapOn": False,
+    "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{GROUP}", "failCgroupV1": False, "failSwapOn": False,
     "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
     "clusterDNS": [DNS], "clusterDomain": "cluster.local", "resolvConf": "", "podLogsDir": f"{RUN}/pods",
     "evictionHard": {"memory.available": "100Mi"}, "imageGCHighThresholdPercent": 100,
@@ -163,6 +165,8 @@ def start_node():
     (RUN / "cni/pods.conflist").write_text(json.dumps(CNI))
     (RUN / "containerd.toml").write_text(CONTAINERD)
     (RUN / "kubelet.json").write_text(json.dumps(KUBELET))
+    for controller in GROUPS.glob("*/"):
+        (controller / GROUP).mkdir(exist_ok=True)
     start("containerd", "--config", RUN / "containerd.toml")
     until("containerd answers", lambda: succeeds("ctr", "version"))
     for image in sorted((MADE / "images").glob("*.tar")):
@@ -180,10 +184,9 @@ def start_node():
 
 
 def clean():
-    """What the kernel leaves when all processes have ended: the pods' control groups, which are empty then."""
-    for group in sorted(Path("/sys/fs/cgroup").glob("*/kubepods/**/"), reverse=True):
-        until(f"{group} is empty", lambda group=group: (group / "cgroup.procs").read_text() == "")
-        group.rmdir()
+    """What the kernel leaves when all processes have ended: the control groups, each of which goes when it is empty."""
+    for group in sorted(GROUPS.glob(f"*/{GROUP}/**/"), reverse=True):
+        until(f"{group} is empty", lambda group=group: succeeds("rmdir", group))
 
 
 def main():
