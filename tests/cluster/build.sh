@@ -20,7 +20,6 @@ echo $kubernetes >"$made/version"
 
 # The published go.mod names the staging modules at v0.0.0, which `go build` follows only with a replacement for each.
 module() {
-  [ ! -e "$made/kubernetes/go.mod" ] || return 0
   local folder
   folder=$(cd / && GOFLAGS=-modcacherw go mod download -json "k8s.io/kubernetes@v1.$kubernetes" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
   cp "$folder/go.sum" "$made/kubernetes/go.sum"
@@ -34,6 +33,7 @@ module() {
 build() { # FOLDER PACKAGE...
   local started=$SECONDS folder=$1
   shift
+  [ -e "$made/kubernetes/go.mod" ] || module
   (cd "$made/$folder" && ${SLOT:-} nice -n 15 go build -p "${JOBS:-1}" -o "$made/bin/" -ldflags \
     "-s -w -X $version.gitVersion=v1.$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=${kubernetes%.*}" "$@")
   echo "cluster: $* took $((SECONDS - started)) s"
@@ -73,7 +73,7 @@ for part in "$@"; do
       ;;
     around) # with what Kubernetes requires, so that most of it is compiled already
       [ -x "$made/bin/policies" ] || {
-        module
+        [ -e "$made/kubernetes/go.mod" ] || module
         cp "$made"/kubernetes/go.{mod,sum} "$made/around"
         cp -r tests/cluster/around/. "$made/around"
         printf 'require %s\n' "github.com/coredns/coredns $coredns" "github.com/cloudnativelabs/kube-router/v2 $router" >>"$made/around/go.mod"
