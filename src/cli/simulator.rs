@@ -7,14 +7,12 @@ use clap::{Args, Subcommand};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
+use wxmint_http::{ClientConnection, ServerLimits, raise_file_limit, run_to_end, stop_signal};
 use wxmint_simulator::{SimulatorArgs, World};
 use wxmint_upstream::{Tls, Upstream};
 
-use super::{
-    Failure,
-    output::{announce, complete, print},
-};
-use crate::http::{self, ClientConnection, ServerLimits, raise_file_limit, run_to_end, stop_signal};
+use super::Failure;
+use super::output::{announce, complete, print};
 
 /// More than a load test opens, and less than would exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
@@ -96,7 +94,7 @@ fn start(args: SimulatorArgs) -> Result<(), Failure> {
 
 fn serve(args: SimulatorArgs) -> io::Result<()> {
     raise_file_limit();
-    let listener = http::listen(args.listen)?;
+    let listener = wxmint_http::listen(args.listen)?;
     let address = listener.local_addr()?;
     run_to_end(async {
         let shutdown = stop_signal()?;
@@ -114,7 +112,7 @@ pub(crate) async fn run_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let app = move || actix_web::App::new().configure(wxmint_simulator::routes(Arc::clone(&world), reset_on_close));
-    http::serve(listener, limits(workers), app, shutdown)?.await
+    wxmint_http::serve(listener, limits(workers), app, shutdown)?.await
 }
 
 pub(super) fn limits(workers: usize) -> ServerLimits {

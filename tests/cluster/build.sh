@@ -89,6 +89,10 @@ for part in "$@"; do
         image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/root" parts
         rm -r "$made/root"
       }
+      take "$made/root" /usr/sbin/nginx
+      cp tests/cluster/orders.conf "$made/root"
+      image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/root" orders
+      rm -r "$made/root"
       tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/root"
       image Dockerfile "$made/root" 0.1.0
       rm -r "$made/root"

@@ -1,6 +1,6 @@
 """Who reaches whom where the network policies are enforced, by connections from pods' own networks."""
 
-from asked import ROOT, address, connects, elsewhere, get, kubectl, network_of, pods, service
+from asked import address, connects, elsewhere, get, network_of, pods, service
 from cluster import apply, until
 from world import container, front, issuer, log_in, namespace, pod, runs
 
@@ -28,11 +28,6 @@ def neighbours():
     return {name: get("pod/neighbour", namespace=name) for name in (*NEIGHBOURS, "wxmint")}
 
 
-def denied_by_default():
-    """As for the production overlay: what no policy names is denied in wxmint's namespace."""
-    kubectl("apply", f"--filename={ROOT}/k8s/components/default-deny/networkpolicy.yaml")
-
-
 def reached(network, places):
     """The names of those that somebody connects to."""
     return {name for name, place in places.items() if elsewhere(network, "connects", *place)}
@@ -41,7 +36,6 @@ def reached(network, places):
 def only_those_whom_a_policy_names_reach_wxmint_and_redis():
     """By address and port; Redis is open to wxmint alone, and nobody but the named reaches the admin listener."""
     login = issuer()
-    denied_by_default()
     replica, server = pods("wxmint")[0], get("pod/redis")
     places = {"http": (address(replica), 8080), "admin": (address(replica), 9090), "redis": (address(server), 6379)}
     assert all(connects(*place) for place in places.values())  # from the node, which no policy keeps out
@@ -57,7 +51,6 @@ def only_those_whom_a_policy_names_reach_wxmint_and_redis():
 def wxmint_reaches_nothing_else():
     """Neither a neighbour, nor the API server."""
     issuer()
-    denied_by_default()
     namespace("neighbour")
     nginx = container("redis", "redis-server", "--port", "8443", "--save", "", "--protected-mode", "no")
     apply("neighbour", pod("listens", nginx), front("listens", 8443))

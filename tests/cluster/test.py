@@ -21,7 +21,7 @@ from cluster import succeeds
 
 # In this order: the first of them need what the earlier ones have made, and no node.
 PLANE = [
-    chart.the_overlays_are_admitted,
+    chart.the_rendered_manifests_are_admitted,
     chart.the_chart_is_admitted_where_restricted_is_enforced,
     chart.wrong_values_are_refused_with_their_names,
     rights.the_rotation_has_the_rights_that_it_uses_and_no_other,

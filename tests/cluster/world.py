@@ -24,9 +24,8 @@ http { access_log off; client_body_temp_path /tmp/body; proxy_temp_path /tmp/pro
 TLS_FRONT = NGINX % """upstream simulator { server 127.0.0.1:8090; keepalive 16; }
   server { listen 8443 ssl; ssl_certificate /etc/tls/tls.crt; ssl_certificate_key /etc/tls/tls.key;
     location / { proxy_pass http://simulator; proxy_set_header Host 127.0.0.1; proxy_http_version 1.1; proxy_set_header Connection ""; } }"""
-# A service that says whom the request is from, as its proxy says.
-ORDERS = NGINX.replace("nginx.pid", "orders.pid") % """server { listen 127.0.0.1:3000; location / { default_type application/json;
-    return 200 '{"user":"$http_x_user_id","host":"$hostname"}'; } }"""
+# The image `orders` has it: a service that says whom the request is from, as its proxy says.
+ORDERS = (ROOT / "tests/cluster/orders.conf").read_text()
 # The image is here, and WeChat in the cluster: what a values file says of that. The rest is as a user writes it.
 HERE = {
     "image": {"repository": "docker.io/library/wxmint", "pullPolicy": "Never"}, "appid": APPID, "issuer": ISSUER,
@@ -34,8 +33,8 @@ HERE = {
     "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/etc/wechat/ca.crt"}],
     "extraVolumes": [{"name": "wechat", "configMap": {"name": "wechat"}}],
     "extraVolumeMounts": [{"name": "wechat", "mountPath": "/etc/wechat"}],
-    "networkPolicy": {"extraEgress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "wechat"}}}],
-                                       "ports": [{"port": 8443}]}]},
+    "networkPolicy": {"defaultDeny": True, "extraEgress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "wechat"}}}],
+                                                            "ports": [{"port": 8443}]}]},
     "admin": {"enabled": True},
 }
 people = itertools.count()
@@ -161,33 +160,16 @@ def log_in(at, app=APPID):
     return answer["access_token"], answer["user_id"]
 
 
-def sidecar_objects(where, of):
-    """The overlay's, with the images of here, and the sample service in place of `orders`."""
-    text = kubectl("kustomize", ROOT / "k8s/overlays/sidecar-in-cluster")
-    text = text.replace("namespace: orders", f"namespace: {where}").replace("wxmint.wxmint.svc", f"wxmint.{of}.svc")
-    text = text.replace("kubernetes.io/metadata.name: wxmint", f"kubernetes.io/metadata.name: {of}")
-    objects = [json.loads(kubectl("create", "--dry-run=client", "--output=json", "--filename=-", namespace=where, input=part))
-               for part in text.split("\n---\n")]
-    for each in objects:
-        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("wxmint-sidecar"):
-            each["data"] |= {"WXMINT_ISSUER": ISSUER, "WXMINT_AUDIENCE": ISSUER}
-        if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith("orders-nginx"):
-            each["data"]["orders.conf"] = ORDERS
-        if each["kind"] == "Deployment":
-            spec = each["spec"]["template"]["spec"]
-            for one in spec["containers"] + spec["initContainers"]:
-                one |= {"image": f"docker.io/library/wxmint:{'0.1.0' if one['name'] == 'wxmint-sidecar' else 'parts'}", "imagePullPolicy": "Never"}
-            nginx, orders = spec["containers"]
-            orders["volumeMounts"] = nginx["volumeMounts"]
-            orders["command"] = ["nginx", "-e", "/dev/stderr", "-c", "/etc/wxmint/orders.conf", "-g", "daemon off;"]
-    return objects
-
-
 @cache
 def orders(where="orders", of="wxmint"):
     """Two replicas of a service with the sidecar, for an issuer that is there; where the Service is."""
     namespace(where, fetches_keys="allowed")
-    apply(where, *sidecar_objects(where, of))
+    tmp = [{"name": "scratch", "emptyDir": {}}], [mounted("scratch", "/tmp")]
+    peer = {"enabled": True, "audience": ISSUER, "image": "docker.io/library/wxmint:orders", "nginxImage": "docker.io/library/wxmint:parts",
+            "issuerInCluster": {"namespace": of}}
+    values = {"image": HERE["image"], "issuer": ISSUER, "peer": peer, "extraVolumes": tmp[0], "extraVolumeMounts": tmp[1]}
+    (RUN / f"{where}.json").write_text(json.dumps(values))
+    run(HELM, "upgrade", "--install", "orders", CHART, f"--namespace={where}", "--values", RUN / f"{where}.json")
     rolled_out("orders", where)
     return f"http://{service('orders', where)}/orders"
 
