@@ -39,7 +39,7 @@ async fn a_command_logs_a_person_in_where_there_is_no_shell() {
     let bed = TestBed::start().await;
     let log_in = |wxmint: &str, further: &[&str]| {
         let mut command = wxmint_command();
-        command.args(["simulator", "log-in", wxmint, "--simulator", &bed.simulator.url(), "--person", "mei"]);
+        command.args(["simulator", "log-in", wxmint, "--simulator", &bed.wechat.url(), "--person", "mei"]);
         command.args(further).env_clear().output().expect("wxmint runs")
     };
     let done = log_in(&bed.service().url(""), &["--appid", APPID]);
@@ -48,7 +48,7 @@ async fn a_command_logs_a_person_in_where_there_is_no_shell() {
     assert_eq!((said(&done).trim_end(), &known.json()["new_user"]), (&*known.member("user_id"), &json!(false)));
     for (wxmint, further, why) in [
         (bed.service().url(""), &["--appid", "wx0123456789abcdef"][..], "/_simulator/codes"),
-        (bed.simulator.url(), &[], "/login"),
+        (bed.wechat.url(), &[], "/login"),
         ("http://127.0.0.1:1".to_owned(), &[], "/login at http://127.0.0.1:1"),
     ] {
         let refused = log_in(&wxmint, further);
