@@ -7,7 +7,7 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{APPID, Answer, ISSUER, TestBed, decoded, repository, tools};
+use crate::support::{APPID, Answer, ISSUER, TestBed, decoded, repository, said, tools, wxmint as wxmint_command};
 
 fn assert_token_answer(answer: &Answer) {
     let body = answer.json();
@@ -32,6 +32,28 @@ async fn a_login_by_json_makes_a_user_once_and_finds_it_again() {
     let other = bed.log_in("mei").await.expect_login();
     assert_eq!(other.json()["new_user"], true);
     assert_ne!(other.member("user_id"), first.member("user_id"));
+}
+
+#[tokio::test]
+async fn a_command_logs_a_person_in_where_there_is_no_shell() {
+    let bed = TestBed::start().await;
+    let log_in = |wxmint: &str, further: &[&str]| {
+        let mut command = wxmint_command();
+        command.args(["simulator", "log-in", wxmint, "--simulator", &bed.wechat.url(), "--person", "mei"]);
+        command.args(further).env_clear().output().expect("wxmint runs")
+    };
+    let done = log_in(&bed.service().url(""), &["--appid", APPID]);
+    assert!(done.status.success(), "{done:?}");
+    let known = bed.log_in("mei").await.expect_login();
+    assert_eq!((said(&done).trim_end(), &known.json()["new_user"]), (&*known.member("user_id"), &json!(false)));
+    for (wxmint, further, why) in [
+        (bed.service().url(""), &["--appid", "wx0123456789abcdef"][..], "/_simulator/codes"),
+        (bed.wechat.url(), &[], "/login"),
+        ("http://127.0.0.1:1".to_owned(), &[], "/login at http://127.0.0.1:1"),
+    ] {
+        let refused = log_in(&wxmint, further);
+        assert!(refused.status.code() == Some(1) && said(&refused).contains(why), "{refused:?}");
+    }
 }
 
 #[tokio::test]
