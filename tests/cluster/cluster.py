@@ -167,6 +167,7 @@ def start_node():
     (RUN / "kubelet.json").write_text(json.dumps(KUBELET))
     for controller in GROUPS.glob("*/"):
         (controller / GROUP).mkdir(exist_ok=True)
+    (GROUPS / "cpu" / GROUP / "cpu.shares").write_text("4096")  # all pods together weigh as much as four processes of the machine
     start("containerd", "--config", RUN / "containerd.toml")
     until("containerd answers", lambda: succeeds("ctr", "version"))
     for image in sorted((MADE / "images").glob("*.tar")):

@@ -37,6 +37,7 @@ HERE = {
                                                             "ports": [{"port": 8443}]}]},
     "admin": {"enabled": True},
 }
+SERVED = {"resources": {"requests": {"cpu": "100m"}}}  # without a request, a pod waits for all others of the machine
 people = itertools.count()
 
 
@@ -99,9 +100,9 @@ def wechat():
     tls = certificate("simulator", WECHAT)
     volumes = [{"name": "tls", "secret": {"secretName": "simulator"}}, {"name": "nginx", "configMap": {"name": "front"}}, {"name": "tmp", "emptyDir": {}}]
     simulator = container("simulator", "simulator", "--listen=0.0.0.0:8090", "--dangerous-listen-anywhere", "--no-journal",
-                          *(f"--app={app}:{APP_SECRET}" for app in (APPID, SECOND_APPID)), image="0.1.0")
+                          *(f"--app={app}:{APP_SECRET}" for app in (APPID, SECOND_APPID)), image="0.1.0", **SERVED)
     nginx = container("front", "nginx", "-e", "/dev/stderr", "-c", "/etc/nginx/nginx.conf", "-g", "daemon off;",
-                      volumeMounts=[mounted("tls", "/etc/tls"), mounted("nginx", "/etc/nginx"), mounted("tmp", "/tmp")])
+                      volumeMounts=[mounted("tls", "/etc/tls"), mounted("nginx", "/etc/nginx"), mounted("tmp", "/tmp")], **SERVED)
     apply("wechat", tls, config("front", nginx__conf=TLS_FRONT), pod("simulator", simulator, nginx, volumes=volumes), front("simulator", 443, 8443),
           front("codes", 8090, selector={"app.kubernetes.io/name": "simulator"}))
     runs("wechat", "simulator")
@@ -116,7 +117,7 @@ def codes(count, app=APPID):
 
 def redis(where, *options):
     """A Redis, and the Secret with its URL."""
-    server = container("redis", "redis-server", "--save", "", "--protected-mode", "no", "--maxmemory-policy", "noeviction", *options)
+    server = container("redis", "redis-server", "--save", "", "--protected-mode", "no", "--maxmemory-policy", "noeviction", *options, **SERVED)
     apply(where, pod("redis", server), front("redis", 6379))
     secret("wxmint-redis", where, url="redis://redis:6379")
 
