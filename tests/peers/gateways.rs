@@ -185,7 +185,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway to which EnvoyFilters have been applied, as by Istio: one that is inserted first runs before the others.
+    /// A gateway with EnvoyFilters applied, as by Istio: one that is inserted first runs before the others.
     pub(crate) fn of<'a>(filters: impl IntoIterator<Item = &'a Value>, context: &str) -> Self {
         let mut gateway = Self::default();
         let patches =
