@@ -30,7 +30,7 @@ pub use client_address::{TrustedProxies, limit_key};
 pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};
-pub use problem::{Answer, CodeOfDoor, Problem, ProblemCode, ProblemDocument, not_allowed, not_found, nothing_else};
+pub use problem::{Answer, Problem, ProblemCode, ProblemDocument, not_allowed, not_found, nothing_else};
 pub use process::{Listeners, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ServerLimits, serve};
 pub use to_the_end::to_the_end;

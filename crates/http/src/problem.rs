@@ -15,8 +15,7 @@ use super::cors;
 use super::trace::{REQUEST_ID, request_id};
 
 /// A code, its status, and its title.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CodeOfDoor(pub &'static str, pub StatusCode, pub &'static str);
+type Row = (&'static str, StatusCode, &'static str);
 
 /// Declares the codes. Which status and title belong to one is known here and nowhere else.
 macro_rules! problem_codes {
@@ -25,16 +24,16 @@ macro_rules! problem_codes {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ProblemCode {
             $($(#[$doc])* $name,)+
-            OfDoor(&'static CodeOfDoor),
+            OfDoor(&'static Row),
         }
 
         impl ProblemCode {
             /// But for those of doors, which the tables of their routes have.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            fn row(self) -> CodeOfDoor {
+            fn row(self) -> Row {
                 match self {
-                    $(Self::$name => CodeOfDoor($code, StatusCode::$status, $title),)+
+                    $(Self::$name => ($code, StatusCode::$status, $title),)+
                     Self::OfDoor(row) => *row,
                 }
             }
@@ -238,7 +237,7 @@ impl Problem {
     }
 
     fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
-        let CodeOfDoor(code, _, title) = self.code.row();
+        let (code, _, title) = self.code.row();
         ProblemDocument {
             kind: format!("urn:wxmint:problem:{code}"),
             title,

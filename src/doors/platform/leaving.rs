@@ -251,7 +251,7 @@ impl LeavingMerchants {
         let known = self.known.borrow().clone();
         let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
         for (app, LeavingMerchant { entry, .. }) in done {
-            match self.login.note_gone(&self.platform, &app, &entry).await {
+            match self.login.note_state(&self.platform, &app, &entry, MerchantState::Gone).await {
                 Ok(()) => {
                     // Until what was noted is read, the merchant still is one that leaves.
                     let read = Stage::Elsewhere(Instant::now() + TRIED.period);

@@ -161,7 +161,9 @@ impl LoginWorker {
     async fn ask_whether_left(&self, platform: &Platform, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
         let ask = async |token: &_| self.wechat.authorizer_kind(&platform.component, token, app).await;
         match self.by_component(platform, ask).await {
-            Err(LoginError::UnknownApp(_)) => self.note_leaving(platform, app, merchant).await,
+            Err(LoginError::UnknownApp(_)) => {
+                self.note_state(platform, app, &merchant.entry, MerchantState::Leaving).await
+            }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
                 told.map(drop)
@@ -192,14 +194,7 @@ impl LoginWorker {
         };
         let entry = known.map(|merchant| &merchant.entry);
         let at = entry.map_or(0, |entry| entry.at).max(listed.since);
-        self.note_merchant(platform, listed, kind, at, entry.into()).await
-    }
-
-    async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
-        let new = MerchantState::Leaving.entry(was.entry.at);
-        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(&was.entry), push: None };
-        note_entry(&*self.store, &platform.component.id, &note).await?;
-        Ok(())
+        self.note_merchant(platform, listed, kind, at, entry.map_or(Expected::Nothing, Expected::This)).await
     }
 
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
@@ -211,15 +206,16 @@ impl LoginWorker {
         }
     }
 
-    /// Notes that nothing is left to do about a merchant that has left.
-    pub(super) async fn note_gone(
+    /// Notes that a merchant has left, or that nothing is left to do about it, unless it has changed since it `was` so.
+    pub(super) async fn note_state(
         &self,
         platform: &Platform,
         app: &AppId,
-        leaving: &PlatformEntry,
+        was: &PlatformEntry,
+        state: MerchantState,
     ) -> Result<(), LoginError> {
-        let gone = MerchantState::Gone.entry(leaving.at);
-        let note = Note { entry: &entry_of(app), new: &gone, expected: Expected::This(leaving), push: None };
+        let new = state.entry(was.at);
+        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(was), push: None };
         note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }

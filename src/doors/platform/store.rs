@@ -40,12 +40,6 @@ pub(super) enum Expected<'a> {
     This(&'a PlatformEntry),
 }
 
-impl<'a> From<Option<&'a PlatformEntry>> for Expected<'a> {
-    fn from(known: Option<&'a PlatformEntry>) -> Self {
-        known.map_or(Self::Nothing, Self::This)
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Noted {
     Kept,

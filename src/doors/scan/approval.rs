@@ -29,9 +29,10 @@ impl LoginWorker {
     pub(super) async fn look_at(
         &self,
         asking: &Asking,
-        code: &UserCode,
+        code: &str,
         client: &mut Option<ClientId>,
     ) -> Result<FoundDevice, DeviceError> {
+        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
         self.count_call(asking.person(), AT_DOORS).await?;
         let found = devices(&*self.store).find_device(code, Some(&asking.person().app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
@@ -42,10 +43,11 @@ impl LoginWorker {
     pub(super) async fn deny(
         &self,
         asking: &Asking,
-        code: &UserCode,
+        code: &str,
         client: &mut Option<ClientId>,
     ) -> Result<(), DeviceError> {
         self.look_at(asking, code, client).await?;
+        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
         if devices(&*self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
     }
 

@@ -47,9 +47,14 @@ impl UserCode {
         [&code[..4], "-", &code[4..]].concat()
     }
 
-    fn number(&self) -> u64 {
-        let digit = |letter: &u8| LETTERS.iter().position(|other| other == letter).unwrap_or_default() as u64;
-        self.0.iter().fold(0, |number, letter| number * 20 + digit(letter))
+    /// The code that stands for a number, and what is left of the number.
+    fn of(mut number: u64) -> (Self, u64) {
+        let mut letters = [0; 8];
+        for letter in letters.iter_mut().rev() {
+            *letter = LETTERS[(number % 20) as usize];
+            number /= 20;
+        }
+        (Self(letters), number)
     }
 }
 
@@ -59,13 +64,9 @@ impl DeviceCode {
         let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
         rand::fill(&mut bytes)?;
         rand::fill(&mut drawn)?;
-        let mut number = u64::from_be_bytes(drawn);
-        let code = UserCode([(); 8].map(|()| {
-            let letter = LETTERS[(number % 20) as usize];
-            number /= 20;
-            letter
-        }));
-        bytes[..5].copy_from_slice(&code.number().to_be_bytes()[3..]);
+        let number = u64::from_be_bytes(drawn) % 20_u64.pow(8);
+        let (code, _) = UserCode::of(number);
+        bytes[..5].copy_from_slice(&number.to_be_bytes()[3..]);
         Ok(Self(code, URL_SAFE_NO_PAD.encode(bytes)))
     }
 
@@ -85,13 +86,9 @@ impl FromStr for DeviceCode {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
-        let mut number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let mut letters = [0; 8];
-        for letter in letters.iter_mut().rev() {
-            *letter = LETTERS[(number % 20) as usize];
-            number /= 20;
-        }
-        if number > 0 { Err(()) } else { Ok(Self(UserCode(letters), text.to_owned())) }
+        let number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let (code, left) = UserCode::of(number);
+        if left > 0 { Err(()) } else { Ok(Self(code, text.to_owned())) }
     }
 }
 

@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
-use wxmint_http::{Answer, CodeOfDoor, Problem, ProblemDocument};
+use wxmint_http::{Answer, Problem, ProblemDocument};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
@@ -45,14 +45,11 @@ use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
 
 /// It never was, has expired, was denied, or is used up.
-const UNKNOWN_DEVICE_CODE: ProblemCode = OfDoor(&CodeOfDoor(
-    "unknown_device_code",
-    StatusCode::NOT_FOUND,
-    "There is no such request of a page, or not any more",
-));
+const UNKNOWN_DEVICE_CODE: ProblemCode =
+    OfDoor(&("unknown_device_code", StatusCode::NOT_FOUND, "There is no such request of a page, or not any more"));
 /// The request of a page is spoiled for good.
 const MATCH_WRONG: ProblemCode =
-    OfDoor(&CodeOfDoor("match_wrong", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
+    OfDoor(&("match_wrong", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
 const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
 const PHONE: &[ProblemCode] = &[Forbidden, UNKNOWN_DEVICE_CODE];
 const APPROVAL: &[ProblemCode] = &[MATCH_WRONG, CodeInvalid, CodeUsed];

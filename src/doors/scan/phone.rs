@@ -66,10 +66,7 @@ pub(super) struct ApprovalBody {
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let mut client = None;
-    let looked = match code.parse() {
-        Ok(code) => worker.login.look_at(&asking, &code, &mut client).await,
-        Err(_) => Err(DeviceError::Gone),
-    };
+    let looked = worker.login.look_at(&asking, &code, &mut client).await;
     let clients = scan.clients();
     let shown = looked.and_then(|found| {
         match clients.get(&found.request.client).filter(|client| client.app == found.request.app) {
@@ -97,10 +94,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(DENIED, &request, &worker).await?;
     let mut client = None;
-    let denied = match code.parse() {
-        Ok(code) => worker.login.deny(&asking, &code, &mut client).await,
-        Err(_) => Err(DeviceError::Gone),
-    };
+    let denied = worker.login.deny(&asking, &code, &mut client).await;
     told(&scan, Event { client, ..event }, "denied", denied)?;
     Ok(HttpResponse::NoContent().finish())
 }

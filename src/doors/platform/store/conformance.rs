@@ -38,7 +38,7 @@ async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dy
     assert_eq!(tell(Note { push: Some("p3"), ..note("ticket", &said(100, "same second")) }).await, Noted::Kept);
 
     assert_eq!(tell(note("merchant:wx1", &first)).await, Noted::Kept);
-    let this = |known| Expected::from(Some(known));
+    let this = Expected::This;
     assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx1", &later) }).await, Noted::Late);
     assert_eq!(tell(Note { expected: this(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
     assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
