@@ -92,7 +92,7 @@ impl ProblemCode {
 
 /// It binds a person once: it is sent to its owner, and not printed.
 #[derive(Clone, PartialEq, Eq)]
-struct BindTicket(String);
+struct BindTicket(Box<str>);
 
 unprintable!(BindTicket);
 
@@ -204,7 +204,7 @@ impl Problem {
     }
 
     /// The ticket that the next login sends in place of `code`.
-    pub fn bind_ticket(mut self, ticket: impl Into<String>) -> Self {
+    pub fn bind_ticket(mut self, ticket: impl Into<Box<str>>) -> Self {
         self.bind_ticket = Some(BindTicket(ticket.into()));
         self
     }
@@ -246,7 +246,7 @@ impl Problem {
             code,
             request_id,
             retry_after: self.retry_after,
-            bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| ticket.as_str()),
+            bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| &**ticket),
             error: self.oauth.map(|error| error.code),
         }
     }

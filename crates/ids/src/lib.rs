@@ -90,6 +90,13 @@ impl FromStr for ClientId {
     }
 }
 
+impl ClientId {
+    /// The `client_id` as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

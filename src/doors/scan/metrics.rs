@@ -89,7 +89,7 @@ impl Scans {
         }
         if !before.is_empty() {
             self.count.clear();
-            known.hour.forget(|client| before.contains_key(client));
+            known.hour.forget(|client| before.keys().any(|known| known.0 == *client));
         }
     }
 
@@ -105,7 +105,7 @@ impl Scans {
             "denied" | "fetched" => open.end(second),
             _ => {}
         }
-        hour.count(second / 60, Some(client.clone()), outcome);
+        hour.count(second / 60, Some(client.0.clone()), outcome);
         // Under the lock, so that a client that has just left is not counted after it.
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
@@ -124,7 +124,7 @@ impl Known {
     fn until(&mut self, second: u64) -> Vec<ScansOfClient> {
         let mut counts = self.hour.sums(second / 60);
         let of_client = |(id, Client { name, open }): (&ClientId, &mut Client)| {
-            let mut count = |outcome| counts.remove(&(Some(id.clone()), outcome)).unwrap_or_default();
+            let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
                 client_id: id.clone(),
                 name: name.clone(),

@@ -28,7 +28,7 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 

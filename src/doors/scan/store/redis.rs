@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Value;
+use ::redis::Value;
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::{Redis, unreadable};
 
