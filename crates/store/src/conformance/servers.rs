@@ -1,5 +1,5 @@
-//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three. The doors of the service
-//! have this file by `#[path]`, for the suites of what they keep.
+//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three. The doors of the
+//! service have this file by `#[path]`, for the suites of what they keep.
 
 use std::{process::Command, time::Duration};
 
