@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod doors;
 pub mod http;
+mod identities;
 pub mod issuer;
 pub mod json_places;
 pub mod login;

@@ -1,7 +1,7 @@
-//! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of
-//! each.
+//! The secrets and identities of operators and services, one of which the admin listener wants from whoever asks about
+//! users, and the rights of each.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
@@ -9,8 +9,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::findings::Said;
+use crate::findings::{Finding, Said};
 use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token};
+use crate::identities::{Issuers, MEMBERS, ServiceIdentity, examine};
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
@@ -46,10 +47,11 @@ impl Right {
     }
 }
 
-/// The holder of the secret that a request has shown.
+/// The holder of the secret or of the identity that a request has shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
     name: String,
+    identity: Option<ServiceIdentity>,
     rights: Vec<Right>,
     room: Arc<Semaphore>,
 }
@@ -58,6 +60,11 @@ impl Holder {
     /// For the audit log.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The subject of its tokens, if it has no secret.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.identity.as_ref().map(|identity| identity.subject.as_str())
     }
 
     pub(super) fn rights(&self) -> Vec<&'static str> {
@@ -69,7 +76,7 @@ impl Holder {
             return Ok(());
         }
         let detail =
-            format!("The line of this secret in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", right.word());
+            format!("The line of {} in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", self.name, right.word());
         Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
@@ -87,13 +94,14 @@ impl Holder {
     }
 }
 
-/// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
-pub struct AdminTokens(Vec<(Holder, Digest)>);
+/// The holders, and the hash of the secret of each that has one. It does not print, and does not hold the secrets
+/// themselves.
+pub struct AdminTokens(Vec<(Holder, Option<Digest>)>);
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines
-    /// and lines that begin with `#` are skipped. A name may stand in several lines, so that a secret can be replaced
-    /// without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
+    /// Reads a line `NAME SECRET [WHAT]` or `NAME issuer=… subject=… [WHAT]` for each token; without WHAT it may look
+    /// users up, and no more. Blank lines and lines that begin with `#` are skipped. A name may stand in several lines,
+    /// so that a secret can be replaced without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
     /// repeats what stands in it.
     pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.trim_ascii().is_empty() {
@@ -103,7 +111,7 @@ impl AdminTokens {
         if !content.ends_with(b"\n") {
             return Err(said!(does_not_end_with_line_break));
         }
-        let mut tokens: Vec<(Holder, Digest)> = Vec::new();
+        let mut tokens: Vec<(Holder, Option<Digest>)> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
@@ -111,27 +119,15 @@ impl AdminTokens {
             }
             let wrong = |what: Said| said!(on_line, number, what);
             let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
-            let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [name, secret] => (name, secret, Some(vec![Right::Read])),
-                [name, secret, words] => (name, secret, rights(words)),
-                _ => return Err(wrong(said!(must_be_name_blank_and_secret))),
+            let (holder, hash) = read_line(line).map_err(wrong)?;
+            let is_same = |(other, secret): &(Holder, Option<Digest>)| match (&holder.identity, &other.identity) {
+                (Some(identity), Some(other)) => identity.is(other),
+                _ => hash.is_some() && hash.as_ref().map(Digest::as_ref) == secret.as_ref().map(Digest::as_ref),
             };
-            let rights = rights.ok_or_else(|| wrong(said!(rights_are_wrong)))?;
-            if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-                return Err(wrong(said!(name_must_be_at_most_64)));
-            }
-            // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
-            if secret.len() < SHORTEST
-                || !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-            {
-                return Err(wrong(said!(secret_must_be_at_least_32)));
-            }
-            let hash = digest(&SHA256, secret.as_bytes());
-            if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
+            if tokens.iter().any(is_same) {
                 return Err(wrong(said!(secret_stands_twice)));
             }
-            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-            tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
+            tokens.push((holder, hash));
         }
         Ok(Self(tokens))
     }
@@ -144,10 +140,54 @@ impl AdminTokens {
     fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
         self.0.iter().fold(None, |found, (holder, hash)| {
-            let is_equal = verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
-            if is_equal { Some(holder) } else { found }
+            let is_equal = |hash: &Digest| verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
+            if hash.as_ref().is_some_and(is_equal) { Some(holder) } else { found }
         })
     }
+
+    fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
+        self.0.iter().filter_map(|(holder, _)| Some((holder, holder.identity.as_ref()?)))
+    }
+}
+
+/// The holder that a line names, and the hash of the secret.
+fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    let members = take_members(&mut words).ok_or_else(|| said!(must_be_name_blank_and_secret))?;
+    let (name, secret, rights) = match (&words[..], members.is_empty()) {
+        ([name, secret], true) => (*name, Some(*secret), Some(vec![Right::Read])),
+        ([name, secret, words], true) => (*name, Some(*secret), rights(words)),
+        ([name], false) => (*name, None, Some(vec![Right::Read])),
+        ([name, words], false) => (*name, None, rights(words)),
+        _ => return Err(said!(must_be_name_blank_and_secret)),
+    };
+    let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
+    if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
+        return Err(said!(name_must_be_at_most_64));
+    }
+    // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
+        return Err(said!(secret_must_be_at_least_32));
+    }
+    let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
+    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
+    let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()));
+    Ok((Holder { name: name.to_owned(), identity, rights, room }, hash))
+}
+
+/// Takes the words `MEMBER=VALUE` out of a line that names an issuer. `None` if one stands there twice.
+fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<BTreeMap<&'static str, &'a str>> {
+    let (mut members, mut is_twice) = (BTreeMap::new(), false);
+    let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
+    words.retain(|word| {
+        let (name, value) = word.split_once('=').unwrap_or_default();
+        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
+        is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
+        member.is_none()
+    });
+    (!is_twice).then_some(members)
 }
 
 /// `None` if a word names no right.
@@ -158,29 +198,53 @@ fn rights(words: &str) -> Option<Vec<Right>> {
 
 /// The tokens in use, which change when their file does.
 #[derive(Clone)]
-pub struct CurrentAdminTokens(Arc<ArcSwap<AdminTokens>>);
+pub struct CurrentAdminTokens(Arc<InUse>);
+
+struct InUse {
+    tokens: ArcSwap<AdminTokens>,
+    issuers: Issuers,
+}
 
 impl CurrentAdminTokens {
-    pub fn new(tokens: AdminTokens) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(tokens)))
+    /// `issuer` is wxmint's own. The tokens of services are for its admin listener.
+    pub fn new(tokens: AdminTokens, issuer: &str) -> Self {
+        let issuers = Issuers::new(format!("{issuer}/admin"));
+        Self(Arc::new(InUse { tokens: ArcSwap::from_pointee(tokens), issuers }))
+    }
+
+    /// Holds the keys of the services' issuers from now on, on the current runtime.
+    pub(crate) fn hold_keys(&self) {
+        self.0.issuers.hold(self.0.tokens.load().identities().map(|(_, identity)| identity));
     }
 
     pub fn swap(&self, tokens: AdminTokens) {
-        self.0.store(Arc::new(tokens));
+        self.0.issuers.hold(tokens.identities().map(|(_, identity)| identity));
+        self.0.tokens.store(Arc::new(tokens));
     }
 
-    pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
+    pub(super) async fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
-        self.of(token).ok_or_else(|| {
-            tracing::warn!("the admin listener was asked with a secret that is not in WXMINT_ADMIN_TOKENS_FILE");
-            no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
+        self.of(token).await?.ok_or_else(|| {
+            tracing::warn!(
+                "the admin listener was asked with a secret or token that is not in WXMINT_ADMIN_TOKENS_FILE"
+            );
+            no_valid_token().with_detail("This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }
 
-    /// The holder of this secret.
-    pub(crate) fn of(&self, secret: &str) -> Option<Holder> {
-        self.0.load().holder(secret).cloned()
+    /// The holder of this secret, or of the identity that this token shows.
+    pub(crate) async fn of(&self, shown: &str) -> Result<Option<Holder>, Problem> {
+        let tokens = self.0.tokens.load_full();
+        match tokens.holder(shown) {
+            Some(holder) => Ok(Some(holder.clone())),
+            None => Ok(self.0.issuers.find(shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
+        }
+    }
+
+    /// What the doctor says of the keys of the services' issuers.
+    pub(crate) async fn examine(&self) -> Vec<Finding> {
+        examine("files", self.0.tokens.load().identities().map(|(_, identity)| identity)).await
     }
 }
 

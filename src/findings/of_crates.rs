@@ -3,8 +3,8 @@
 use wxmint_ids::{InvalidForeignId, InvalidId};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
-use wxmint_verify::KeyError;
 use wxmint_verify::ends::{MAX_PAGE, PageRefused};
+use wxmint_verify::{KeyError, PublishedKeys};
 use wxmint_wechat::CallError;
 
 use super::Said;
@@ -51,6 +51,16 @@ in_chinese! {
     InvalidForeignId:
         InvalidForeignId::Filler => "应是某个用户：null、0 或表头不是用户",
         InvalidForeignId::Form(why) => "{:#}" [Self::from(*why)];
+}
+
+/// A set with a usable key.
+pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
+    let keys = set.map_err(|error| Said::from(&error))?;
+    match (keys.keys.is_empty(), keys.refused.first()) {
+        (true, Some(error)) => Err(said!(no_key_of_set_can_be, Said::from(error))),
+        (true, None) => Err(said!(set_has_no_key)),
+        (false, _) => Ok(keys),
+    }
 }
 
 /// The advice for a vault key file that cannot be used.

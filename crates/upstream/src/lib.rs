@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Client, Proxy, Request, StatusCode, Url, redirect};
 use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::ConfigVerifierExt;
 
 pub use self::breaker::{Breaker, CallOutcome, Closed};
@@ -47,15 +48,28 @@ impl Tls {
         Ok(Self(config))
     }
 
+    /// Trusts the authorities in a PEM file, and no others.
+    pub fn trusting(pem: &[u8]) -> Result<Self, HttpClientError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+        match roots.is_empty() {
+            true => Err(HttpClientError("the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())),
+            false => Ok(Self::with(roots)),
+        }
+    }
+
     /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has
     /// none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         if urls.into_iter().any(|url| url.scheme() == "https") {
             return Self::from_system();
         }
+        Ok(Self::with(RootCertStore::empty()))
+    }
+
+    fn with(roots: RootCertStore) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let nobody = RootCertStore::empty();
-        Ok(Self(rustls::ClientConfig::builder().with_root_certificates(nobody).with_no_client_auth()))
+        Self(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     }
 }
 

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use wxmint_ids::AppId;
 
 use crate::findings::Said;
+use crate::identities::ServiceIdentity;
 use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
 use crate::login::Recipient;
@@ -26,7 +28,7 @@ pub(super) struct Client {
     pub(super) page: Option<String>,
     pub(super) env_version: &'static str,
     /// A back end has one. A client without it is a page, which cannot keep a secret.
-    secret_sha256: Option<[u8; 32]>,
+    credential: Option<Credential>,
     /// The sites that may read the answers.
     pub(super) origins: Vec<String>,
     /// Empty: that of the settings.
@@ -37,18 +39,33 @@ pub(super) struct Client {
     pub(super) matches: bool,
 }
 
+#[derive(Debug, Clone)]
+enum Credential {
+    /// The SHA-256 of a secret.
+    Secret([u8; 32]),
+    Identity(ServiceIdentity),
+}
+
 impl Client {
     pub(super) fn recipient(&self) -> Recipient<'_> {
         Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
     }
 
     pub(super) fn is_back_end(&self) -> bool {
-        self.secret_sha256.is_some()
+        self.credential.is_some()
+    }
+
+    /// Its tokens, which it sends in place of a secret.
+    pub(super) fn identity(&self) -> Option<&ServiceIdentity> {
+        match &self.credential {
+            Some(Credential::Identity(identity)) => Some(identity),
+            _ => None,
+        }
     }
 
     pub(super) fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
-        self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
+        matches!(&self.credential, Some(Credential::Secret(own)) if verify_slices_are_equal(own, hash.as_ref()).is_ok())
     }
 }
 
@@ -90,6 +107,10 @@ impl Clients {
         self.0.values()
     }
 
+    pub(super) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
+        self.iter().filter_map(Client::identity)
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = (AppId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
@@ -119,6 +140,18 @@ pub(super) struct Form {
     pub(super) env_version: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub secret_sha256: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    jwks: Option<Value>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    jwks_uri: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -167,7 +200,8 @@ impl Form {
         if id.is_usual() {
             return Err(Mistake::of_member("client_id", said!(has_form_of_appid_choose_another)));
         }
-        if self.secret_sha256.is_some() && !self.origins.is_empty() {
+        let credential = self.credential()?;
+        if credential.is_some() && !self.origins.is_empty() {
             return Err(Mistake::of_member("origins", said!(are_for_page_and_client)));
         }
         if let Some(empty) = self.audience.iter().position(String::is_empty) {
@@ -180,7 +214,6 @@ impl Form {
         };
         let page =
             |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(must_be_path_of_page)));
-        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha256_of_secret)));
         let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_time_from_5m_on)));
         Ok(Client {
             id,
@@ -191,12 +224,48 @@ impl Form {
             app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
             page: self.page.as_ref().map(page).transpose()?,
             env_version: env_version.ok_or_else(of("env_version", said!(must_be_release_trial_or_develop)))?,
-            secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
+            credential,
             origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
             matches: self.matches.unwrap_or(true),
         })
+    }
+}
+
+impl Form {
+    /// A secret, an identity, or the keys of the client's own assertions.
+    fn credential(&self) -> Result<Option<Credential>, Mistake> {
+        let jwks = self.jwks.as_ref().map(Value::to_string);
+        let members = [
+            ("issuer", &self.issuer),
+            ("subject", &self.subject),
+            ("jwks", if jwks.is_some() { &jwks } else { &self.jwks_uri }),
+            ("ca", &self.ca),
+            ("token", &self.token),
+        ];
+        let mut members: BTreeMap<_, _> =
+            members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+        let of = |member, wrong| Mistake::of_member(member, wrong);
+        match &self.secret_sha256 {
+            _ if self.jwks.is_some() && self.jwks_uri.is_some() => return Err(of("jwks_uri", said!(is_beside_jwks))),
+            Some(_) if !members.is_empty() => return Err(of("secret_sha256", said!(is_beside_identity))),
+            Some(hash) => {
+                let hash = sha256(hash).ok_or_else(|| of("secret_sha256", said!(must_be_sha256_of_secret)))?;
+                return Ok(Some(Credential::Secret(hash)));
+            }
+            None if members.is_empty() => return Ok(None),
+            None => {}
+        }
+        let makes_assertions = self.issuer.is_none() && self.subject.is_none();
+        if makes_assertions {
+            members.extend([("issuer", self.client_id.as_str()), ("subject", self.client_id.as_str())]);
+        }
+        let identity = ServiceIdentity::read(&members).map_err(|(member, wrong)| match member {
+            "jwks" if self.jwks.is_none() => of("jwks_uri", wrong),
+            member => of(member, wrong),
+        })?;
+        Ok(Some(Credential::Identity(if makes_assertions { identity.making_assertions() } else { identity })))
     }
 }
 

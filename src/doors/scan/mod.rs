@@ -24,12 +24,14 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
+use wxmint_verify::Algorithm;
 
 use self::{clients::Clients, metrics::Scans};
 use crate::findings::Finding;
 use crate::http::ProblemCode::{self, *};
 use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use crate::http::{Answer, Problem, ProblemDocument};
+use crate::identities::{self, Issuers};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -47,8 +49,8 @@ const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
-    POST "/device_authorization" page::device_authorization [STORE, LIMIT], BODY;
-    POST "/token" token::token [STORE], BODY;
+    POST "/device_authorization" page::device_authorization [STORE, KEYS, LIMIT], BODY;
+    POST "/token" token::token [STORE, KEYS], BODY;
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
     GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
@@ -57,6 +59,8 @@ routes! {
 }
 
 const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
+/// Those of the issuer of a client's token.
+const KEYS: &[ProblemCode] = &[KeysUnavailable];
 
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
@@ -88,6 +92,8 @@ struct Scan {
     clients: Arc<ArcSwap<Clients>>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
+    /// For clients that show a token in place of a secret.
+    issuers: Issuers,
     scans: Scans,
 }
 
@@ -96,7 +102,7 @@ fn open(settings: &Settings) -> Opened {
     let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
     let unusable = |error| unusable_file(CHECK, "WXMINT_CLIENTS_FILE", path, error);
     let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
-    Ok(Some(Arc::new(Scan::new(clients, Some(file)))))
+    Ok(Some(Arc::new(Scan::new(clients, Some(file), settings.issuer.as_str()))))
 }
 
 /// The website on the laptop of the demo's page, whose users are those of the first app.
@@ -106,7 +112,7 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
         "origins": [address, address.replace("127.0.0.1", "localhost")],
     });
     let clients = Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), longest)?;
-    Ok(Arc::new(Scan::new(clients, None)))
+    Ok(Arc::new(Scan::new(clients, None, address)))
 }
 
 /// The members of the issuer's metadata: RFC 8628 section 4.
@@ -115,7 +121,10 @@ struct ScanMetadata {
     device_authorization_endpoint: String,
     token_endpoint: String,
     grant_types_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where a client shows a token in place of a secret.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
 }
 
 #[async_trait(?Send)]
@@ -126,12 +135,14 @@ impl Door for Scan {
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         self.scans.clients_are(self.clients().names());
+        self.issuers.hold(self.clients().identities());
         let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
         watch(issuer, "clients", "file of clients", async move || {
             let parse = |content: &[u8]| Clients::parse(content, longest);
             reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
                 tracing::info!(clients = read.iter().count(), "the file of clients was read again");
                 self.scans.clients_are(read.names());
+                self.issuers.hold(read.identities());
                 self.clients.store(Arc::new(read));
             })
         });
@@ -142,15 +153,23 @@ impl Door for Scan {
     }
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        self.findings(issuer)
+        let mut found = self.findings(issuer);
+        found.extend(identities::examine(CHECK, self.clients().identities()).await);
+        found
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
+        let (mut methods, mut algorithms) = (vec!["none", "client_secret_basic", "client_secret_post"], Vec::new());
+        if self.clients().identities().next().is_some() {
+            methods.push("private_key_jwt");
+            algorithms.extend(Algorithm::ALL.map(Algorithm::name));
+        }
         let members = serde_json::to_value(ScanMetadata {
             device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             grant_types_supported: [token::GRANT],
-            token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
+            token_endpoint_auth_methods_supported: methods,
+            token_endpoint_auth_signing_alg_values_supported: algorithms,
         });
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }
     }
@@ -169,8 +188,9 @@ impl Door for Scan {
 }
 
 impl Scan {
-    fn new(clients: Clients, file: Option<WatchedFile>) -> Self {
-        Self { clients: Arc::new(ArcSwap::from_pointee(clients)), file, scans: Scans::default() }
+    fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
+        let (clients, issuers) = (Arc::new(ArcSwap::from_pointee(clients)), Issuers::new(issuer.to_owned()));
+        Self { clients, file, issuers, scans: Scans::default() }
     }
 
     fn clients(&self) -> Arc<Clients> {
