@@ -87,7 +87,7 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 check: lint docs deny k8s-check image-check test walls-built ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test, walls-built
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the simulator, and each crate by itself
+lint: ## format and clippy, with warnings denied, with and without Kubernetes and the simulator, and the verifier by itself; sizes, versions, shell
 	$(heading)
 	$(SETUP) python
 	$(CARGO) fmt --all --check
@@ -95,10 +95,8 @@ lint: ## format and clippy, with warnings denied, with and without Kubernetes an
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
-	$(CARGO) check --locked --bin wxmint --features kubernetes
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
-	$(CARGO) package --locked --allow-dirty -p wxmint-verify
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py

@@ -12,15 +12,15 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
+use wxmint_http::{Problem, ProblemCode};
+use wxmint_telemetry::bounded;
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{Identity, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
 
 use crate::clock::now;
 use crate::findings::{Finding, Said, count, usable};
-use crate::http::{Problem, ProblemCode};
 use crate::sites::is_secure;
-use crate::telemetry::bounded;
 
 /// The longest life of a token. A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);

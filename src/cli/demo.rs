@@ -13,6 +13,7 @@ use clap::Args;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::Value;
+use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
 use wxmint_simulator::{
@@ -26,7 +27,6 @@ use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::clock::now;
-use crate::http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use crate::issuer::{self, InDemo, Issuer, Routes, door::Doors};
 use crate::login::Operator;
 use crate::settings::{AppsSource, Settings, SidecarSettings};

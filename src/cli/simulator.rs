@@ -3,10 +3,10 @@
 use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::HttpRequest;
+use wxmint_http::{ClientConnection, ServerLimits, raise_file_limit, run_to_end, stop_signal};
 use wxmint_simulator::{SimulatorArgs, World};
 
 use super::{Failure, output::announce};
-use crate::http::{self, ClientConnection, ServerLimits, raise_file_limit, run_to_end, stop_signal};
 
 /// More than a load test opens, and less than would exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
@@ -19,7 +19,7 @@ pub(super) fn run(args: SimulatorArgs) -> Result<(), Failure> {
 
 fn serve(args: SimulatorArgs) -> io::Result<()> {
     raise_file_limit();
-    let listener = http::listen(args.listen)?;
+    let listener = wxmint_http::listen(args.listen)?;
     let address = listener.local_addr()?;
     run_to_end(async {
         let shutdown = stop_signal()?;
@@ -37,7 +37,7 @@ pub(crate) async fn run_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let app = move || actix_web::App::new().configure(wxmint_simulator::routes(Arc::clone(&world), reset_on_close));
-    http::serve(listener, limits(workers), app, shutdown)?.await
+    wxmint_http::serve(listener, limits(workers), app, shutdown)?.await
 }
 
 pub(super) fn limits(workers: usize) -> ServerLimits {

@@ -30,7 +30,6 @@ pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, unknown_variables, value_files};
 use self::variables::*;
 use crate::sites::is_secure;
-use crate::telemetry::{Audit, LogFormat, TraceSettings};
 
 pub use crate::apps::AppsSource;
 
@@ -78,6 +77,7 @@ macro_rules! settings {
     };
 }
 use settings;
+use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
 
 settings! {
     Settings, |reader| {

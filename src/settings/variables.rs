@@ -8,6 +8,7 @@ use reqwest::Url;
 use wxmint_ids::AppId;
 use wxmint_redis_link::Confirm;
 use wxmint_store::limits::Rate;
+use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_upstream::ProxyUrl;
 use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
@@ -17,7 +18,6 @@ use super::variable::Variable;
 use super::{AccountsSource, StoreUrl, redis};
 use crate::findings::Said;
 use crate::path_rules::{PathSource, Prefix};
-use crate::telemetry::{Audit, LogFormat};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {

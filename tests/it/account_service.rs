@@ -17,9 +17,9 @@ use wxmint::accounts::{
     read_made,
 };
 use wxmint::clock::now;
-use wxmint::telemetry::Metrics;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys, token::RequestSigner};
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Algorithm;
 

@@ -8,6 +8,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use wxmint_http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
 use wxmint_ids::AppId;
 use wxmint_store::limits::Rate;
 use wxmint_store::{LimitKey, Meter, short_digest};
@@ -15,7 +16,6 @@ use wxmint_verify::{MAX_LEEWAY, UnverifiedIssuer};
 
 use super::AtDoor;
 use super::clients::{Client, Clients};
-use crate::http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
 use crate::identities::{LONGEST_ASSERTION, ServiceIdentity};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

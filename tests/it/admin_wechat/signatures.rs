@@ -67,7 +67,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes() {
     }
 }
 
-/// `src/http/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
+/// `crates/http/src/body_fields.rs` reads the fields; the tests of `src/issuer/login_fields.rs` hold how.
 #[tokio::test]
 async fn what_cannot_be_signed_is_refused_with_the_reason() {
     let shop = Shop::start().await;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
 use prometheus_client::registry::{Metric, Registry, Unit};
@@ -25,12 +26,16 @@ use wxmint_ids::AppId;
 pub use self::audit::Audit;
 pub use self::log::LogFormat;
 pub use self::per_minute::admit_line;
-pub(crate) use self::per_minute::bounded;
 pub use self::recent::Recent;
 use self::redis::RedisMetrics;
 pub use self::requests::RouteMetrics;
 use self::requests::{Logins, Requests};
 pub use self::traces::{Step, Trace, TraceSettings, Traces};
+
+#[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
 
 /// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {

@@ -17,7 +17,7 @@ use self::folded::FOLDED;
 pub(super) use self::output::LOST;
 pub use self::output::{close, init, is_in_log, is_on};
 use self::output::{reopen, write};
-use crate::clock::now;
+use crate::now;
 
 const SWEEP: Duration = Duration::from_secs(5);
 

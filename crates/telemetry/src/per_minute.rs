@@ -5,6 +5,8 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
+use super::now;
+
 /// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.
 const MOST_LINES: u32 = 100;
 static LINES: LazyLock<PerMinute> = LazyLock::new(PerMinute::default);
@@ -13,20 +15,19 @@ const MOST_TEXTS: usize = 10_000;
 
 /// If a line of this kind may be written: how many were not written since the last one, if any. Causes of which the
 /// operator must know each are different kinds, so that strangers who bring about one cannot hide another.
-#[expect(clippy::disallowed_methods, reason = "what decides takes the time as an argument")]
 pub fn admit_line(kind: &str) -> Option<Option<u32>> {
-    LINES.admits(kind, Utc::now()).map(|silent| (silent > 0).then_some(silent))
+    LINES.admits(kind, now()).map(|silent| (silent > 0).then_some(silent))
 }
 
 /// Writes a line to the log, if [`admit_line`] admits its kind, with the number of those that were not written.
+#[macro_export]
 macro_rules! bounded {
     ($level:ident, $kind:expr, $($line:tt)+) => {
-        if let Some(not_logged) = $crate::telemetry::admit_line($kind) {
+        if let Some(not_logged) = $crate::admit_line($kind) {
             tracing::$level!(not_logged, $($line)+);
         }
     };
 }
-pub(crate) use bounded;
 
 /// When each text's minute began, and how often the text has come since.
 #[derive(Default)]

@@ -223,7 +223,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::audit::Origin;
+    use crate::audit::Origin;
 
     fn object(event: &Event) -> serde_json::Value {
         let mut line = Vec::new();

@@ -19,9 +19,9 @@ use actix_web::{rt::net::TcpStream, web::Bytes};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown, sockopt::set_socket_linger};
+use wxmint_telemetry::admit_line;
 
 use super::{ServerLimits, client_address::subscriber};
-use crate::telemetry::admit_line;
 
 /// How long a client may take from the first byte of a connection to the end of its first head.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use super::super::LogFormat;
 use super::file::{AuditFile, Message};
 use super::folded::FOLDED;
 use super::{Audit, Event};
-use crate::clock::now;
+use crate::now;
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
 const QUEUE: usize = 8192;
@@ -23,7 +23,7 @@ const QUEUE: usize = 8192;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Events that could be written nowhere.
-pub(in super::super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
+pub(crate) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
 /// Those of them that the file has not been told of.
 pub(super) static UNTOLD: AtomicU64 = AtomicU64::new(0);
 /// Those that are sent to the file's thread, and not yet written.

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use wxmint_ids::{AppId, Person, UserId};
 
 use super::audit::Event;
-use crate::clock;
+use crate::now;
 
 const OK: &str = "ok";
 const MINUTES: u64 = 60;
@@ -146,7 +146,7 @@ impl Recent {
         let whose = event.user.clone().map_or_else(|| person.map_or(Whose::Nobody, Whose::Person), Whose::User);
         let appid = event.app.clone().or_else(|| event.client.clone());
         let by = event.by.as_deref().map(Arc::from);
-        let noted = UserEvent { at: clock::now(), event: event.activity.code(), appid, outcome, by };
+        let noted = UserEvent { at: now(), event: event.activity.code(), appid, outcome, by };
         self.keep(whose, event.origin.request_id.clone(), noted);
     }
 

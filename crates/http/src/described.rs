@@ -42,6 +42,7 @@ pub struct RouteTable {
 }
 
 /// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
+#[macro_export]
 macro_rules! routes {
     ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {
         pub(super) const ROUTES: Routes = Routes(&[$(DescribedRoute {
@@ -58,7 +59,7 @@ macro_rules! routes {
         struct Described;
     };
 }
-pub(crate) use routes;
+pub use routes;
 
 impl Routes {
     /// Each path once.

@@ -120,7 +120,7 @@ struct OAuthError {
 /// An error: the members of RFC 9457, and some of wxmint's own.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(crate) struct ProblemDocument<'a> {
+pub struct ProblemDocument<'a> {
     /// `urn:wxmint:problem:` and the code.
     #[serde(rename = "type")]
     #[schema(example = "urn:wxmint:problem:code_used")]
@@ -230,7 +230,7 @@ impl Problem {
     }
 
     /// The body, as the description of the API shows it.
-    pub(crate) fn example(&self) -> serde_json::Value {
+    pub fn example(&self) -> serde_json::Value {
         serde_json::to_value(self.document("01a1f879-6d87-7402-9d78-6fc53ed74bfc")).expect("a problem is JSON")
     }
 

@@ -11,11 +11,11 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use tracing::Span;
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use uuid::fmt::Hyphenated;
+use wxmint_telemetry::{Trace, audit::Origin};
 
 use super::client_address::{TrustedProxies, limit_key};
 use super::head::{limit_head, own_headers};
 use super::problem::Problem;
-use crate::telemetry::{Trace, audit::Origin};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -3,13 +3,15 @@
 
 use std::fmt::{self, Debug};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::now;
 
 /// The format of lines, and of the fields in them: each as `,"name":value`.
 pub(super) struct JsonLines;
@@ -20,8 +22,7 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        #[expect(clippy::disallowed_methods, reason = "a line says when it was written, and no test depends on it")]
-        let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let now = now().to_rfc3339_opts(SecondsFormat::Micros, true);
         write!(line, r#"{{"timestamp":"{now}","level":"{}""#, event.metadata().level())?;
         context.field_format().format_fields(line.by_ref(), event)?;
         for span in context.event_scope().into_iter().flatten() {

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_page_is_served() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/viewer");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/viewer");
         for entry in std::fs::read_dir(folder).expect("the page's folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
             assert!(name == "index.html" || FILES.iter().any(|(served, ..)| *served == name), "{name}");

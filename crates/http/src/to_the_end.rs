@@ -4,8 +4,7 @@ use std::{future::pending, panic::resume_unwind};
 
 use actix_web::rt::{spawn, task::JoinError};
 use tracing::Instrument;
-
-use crate::telemetry::Trace;
+use wxmint_telemetry::Trace;
 
 /// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
 /// might replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need

@@ -14,7 +14,7 @@ use rustix::process::geteuid;
 
 use super::output::{UNTOLD, WAITING, file_line, lost};
 use super::{Activity, Event, Several};
-use crate::clock::now;
+use crate::now;
 
 /// Lines that wait are written together, about so many bytes at once.
 const BATCH: usize = 64 * 1024;

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::http::{ServerLimits, listen, serve};
+use crate::{ServerLimits, listen, serve};
 
 /// A connection may be idle for this and `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use wxmint_wechat::{Observer, Outcome};
 
 use super::{Audit, KeySample, LogFormat, Metrics};
 
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last two.
 const OF_OTHERS: [&str; 5] = [
@@ -91,7 +92,7 @@ fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
 fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
     let printed = printed();
     for file in FILES {
-        let text = fs::read_to_string(format!("k8s/monitoring/{file}")).expect("a file of the repository");
+        let text = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/{file}")).expect("a file of the repository");
         let asked = asked(&text);
         assert!(asked.len() >= 3, "{file} asks for {asked:?} alone");
         for (name, label) in asked {
@@ -103,7 +104,8 @@ fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
 #[test]
 fn every_metric_that_a_page_names_is_printed() {
     let printed = printed();
-    let folders = ["docs", "k8s"].map(|folder| fs::read_dir(folder).expect("a folder of the repository"));
+    let folders = ["docs", "k8s"]
+        .map(|folder| fs::read_dir(format!("{REPOSITORY}/{folder}")).expect("a folder of the repository"));
     for path in folders.into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
         if path.extension().is_none_or(|ending| ending != "md") {
             continue;
@@ -129,7 +131,8 @@ fn what_is_not_printed_is_noticed() {
 
 #[test]
 fn every_metric_is_on_the_dashboard() {
-    let dashboard = fs::read_to_string("k8s/monitoring/dashboards/wxmint.json").expect("a file of the repository");
+    let dashboard = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/dashboards/wxmint.json"))
+        .expect("a file of the repository");
     let printed = printed();
     let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
@@ -172,7 +175,7 @@ fn a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line() {
         (0..LINES).for_each(|number| tracing::info!(number, text = "x".repeat(200), "a line"));
         process::abort();
     }
-    let name = "telemetry::tests::a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line";
+    let name = "tests::a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line";
     let mut child = Command::new(env::current_exe().expect("this program"));
     child.args(["--exact", name, "--nocapture"]).env(IN_A_CHILD, "1").env_remove("RUST_LOG");
     let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
