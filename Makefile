@@ -65,7 +65,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 .PHONY: cluster
 cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once; the chart, a login and the rotation in it
 	$(heading)
-	$(SETUP) cc go redis python
+	$(SETUP) cc go redis python kube
 	$(CARGO) build --locked --features kubernetes
 	tests/cluster/build.sh plane node images
 	tests/cluster/cluster.py node tests/cluster/test.py
@@ -121,10 +121,15 @@ advisories: ## known defects of the dependencies, and versions that their author
 	$(TOOLS)/cargo/bin/cargo-deny --locked check advisories
 
 .PHONY: k8s-check
-k8s-check: ## Kubernetes manifests: rendered, against the API's schemas and our own rules; alerts, dashboard, Istio's filter
+k8s-check: ## the chart: rendered, against schemas, kube-score's rules and a few of our own; alerts and dashboard
 	$(heading)
-	$(SETUP) kustomize promtool python node
+	$(SETUP) go kube promtool python
 	tests/tools/k8s_check.sh
+
+.PHONY: rendered
+rendered: ## k8s/rendered, what the chart renders for who has no Helm
+	$(SETUP) python
+	tests/tools/k8s_render.sh
 
 .PHONY: image-check
 image-check: ## the Dockerfile, the image (PROGRAM=target/release/wxmint for another than the debug program; at most 25 MB), the crates' files, compose.yaml; without an engine
