@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(crate) use self::said::texts_of;
-pub use self::{of_crates::cure_of_vault, of_crates::usable, said::Said};
+pub use self::{of_crates::cure_of_vault, said::Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

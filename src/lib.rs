@@ -14,7 +14,6 @@ pub mod apps;
 pub mod cli;
 pub mod clock;
 pub mod doors;
-mod identities;
 pub mod issuer;
 pub mod json_places;
 pub mod login;

@@ -1,23 +1,26 @@
 //! The secrets and identities of operators and services, one of which the admin listener wants from whoever asks about
 //! users, and the rights of each.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
+use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
+use wxmint_identities::{Issuers, ServiceIdentity, Trust};
+use wxmint_telemetry::bounded;
+use wxmint_verify::{Identity, Verified, peer::NotVerified};
 
-use crate::findings::{Finding, Said};
-use crate::identities::{Issuers, MEMBERS, ServiceIdentity, examine};
+use super::token_lines::read_line;
+use crate::clock::now;
+use crate::findings::{Finding, Said, count};
 
-/// A secret that is easier to guess is refused.
-const SHORTEST: usize = 32;
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.
-const MOST_AT_ONCE: usize = 400;
+pub(super) const MOST_AT_ONCE: usize = 400;
 
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -36,8 +39,8 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
-    fn word(self) -> &'static str {
+    pub(super) const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Operate => "operate",
@@ -50,10 +53,10 @@ impl Right {
 /// The holder of the secret or of the identity that a request has shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
-    name: String,
-    identity: Option<ServiceIdentity>,
-    rights: Vec<Right>,
-    room: Arc<Semaphore>,
+    pub(super) name: String,
+    pub(super) identity: Option<ServiceIdentity>,
+    pub(super) rights: Vec<Right>,
+    pub(super) room: Arc<Semaphore>,
 }
 
 impl Holder {
@@ -121,7 +124,7 @@ impl AdminTokens {
             let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
             let (holder, hash) = read_line(line).map_err(wrong)?;
             let is_same = |(other, secret): &(Holder, Option<Digest>)| match (&holder.identity, &other.identity) {
-                (Some(identity), Some(other)) => identity.is(other),
+                (Some(one), Some(other)) => (&one.trust.issuer, &one.subject) == (&other.trust.issuer, &other.subject),
                 _ => hash.is_some() && hash.as_ref().map(Digest::as_ref) == secret.as_ref().map(Digest::as_ref),
             };
             if tokens.iter().any(is_same) {
@@ -148,52 +151,6 @@ impl AdminTokens {
     fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
         self.0.iter().filter_map(|(holder, _)| Some((holder, holder.identity.as_ref()?)))
     }
-}
-
-/// The holder that a line names, and the hash of the secret.
-fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
-    let mut words: Vec<_> = line.split_whitespace().collect();
-    let members = take_members(&mut words).ok_or_else(|| said!(must_be_name_blank_and_secret))?;
-    let (name, secret, rights) = match (&words[..], members.is_empty()) {
-        ([name, secret], true) => (*name, Some(*secret), Some(vec![Right::Read])),
-        ([name, secret, words], true) => (*name, Some(*secret), rights(words)),
-        ([name], false) => (*name, None, Some(vec![Right::Read])),
-        ([name, words], false) => (*name, None, rights(words)),
-        _ => return Err(said!(must_be_name_blank_and_secret)),
-    };
-    let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
-    if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-        return Err(said!(name_must_be_at_most_64));
-    }
-    // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
-        return Err(said!(secret_must_be_at_least_32));
-    }
-    let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
-    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
-    let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-    let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()));
-    Ok((Holder { name: name.to_owned(), identity, rights, room }, hash))
-}
-
-/// Takes the words `MEMBER=VALUE` out of a line that names an issuer. `None` if one stands there twice.
-fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<BTreeMap<&'static str, &'a str>> {
-    let (mut members, mut is_twice) = (BTreeMap::new(), false);
-    let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
-    words.retain(|word| {
-        let (name, value) = word.split_once('=').unwrap_or_default();
-        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
-        is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
-        member.is_none()
-    });
-    (!is_twice).then_some(members)
-}
-
-/// `None` if a word names no right.
-fn rights(words: &str) -> Option<Vec<Right>> {
-    let right = |word: &str| Right::ALL.into_iter().find(|right| right.word() == word);
-    words.split(',').map(right).collect()
 }
 
 /// The tokens in use, which change when their file does.
@@ -238,7 +195,7 @@ impl CurrentAdminTokens {
         let tokens = self.0.tokens.load_full();
         match tokens.holder(shown) {
             Some(holder) => Ok(Some(holder.clone())),
-            None => Ok(self.0.issuers.find(shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
+            None => Ok(identify(&self.0.issuers, shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
         }
     }
 
@@ -246,6 +203,40 @@ impl CurrentAdminTokens {
     pub(crate) async fn examine(&self) -> Vec<Finding> {
         examine("files", self.0.tokens.load().identities().map(|(_, identity)| identity)).await
     }
+}
+
+/// Finds the service that a token is of. Only the log says what is wrong with a token.
+pub(crate) async fn identify<'a, Service>(
+    issuers: &Issuers,
+    token: &str,
+    services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
+) -> Result<Option<(Service, Verified<Identity>)>, Problem> {
+    match issuers.find(token, services, now()).await {
+        Err(NotVerified::Refused(reason)) => {
+            bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
+            Ok(None)
+        }
+        found => found.map_err(|_| {
+            let detail = "The keys of the token's issuer are not known at the moment. Try again.";
+            Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(BUSY)
+        }),
+    }
+}
+
+/// What the doctor says of the keys of services' issuers.
+pub(crate) async fn examine<'a>(
+    check: &'static str,
+    services: impl Iterator<Item = &'a ServiceIdentity>,
+) -> Vec<Finding> {
+    let mut trusts: Vec<&Trust> = services.map(|service| &service.trust).collect();
+    trusts.dedup();
+    let looks = trusts.into_iter().map(async |trust: &Trust| match trust.keys().await {
+        Ok(found) => {
+            Finding::ok(check, said!(issuer_has_keys, trust.issuer, count(found.keys.len(), ["key", "个密钥"])))
+        }
+        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, trust.issuer, why), said!(reach_issuer)),
+    });
+    join_all(looks).await
 }
 
 #[cfg(test)]
@@ -307,7 +298,23 @@ mod tests {
             (format!("al\u{ed}ce {SECRET}\n"), "line 1: a name must be"),
             (format!("alice {}\n", &SECRET[1..]), "line 1: a secret must be"),
             (format!("alice {SECRET},\n"), "line 1: a secret must be"),
-            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret stands in the file already"),
+            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret, or this issuer and subject, stands"),
+            ("a issuer=https://k8s subject=b\nc issuer=https://k8s subject=b\n".into(), "line 2: this secret, or this"),
+            ("a issuer=https://k8s\n".into(), "line 1: `subject` must be the `sub` of the tokens, such as"),
+            ("a issuer= subject=b\n".into(), "line 1: `issuer` must be the `iss`"),
+            ("a issuer=k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
+            ("a issuer=http://k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
+            ("a issuer=k8s subject=b jwks=http://k8s/keys\n".into(), "line 1: `jwks` must be an https URL or the"),
+            ("a issuer=k8s subject=b jwks=keys.json\n".into(), "line 1: `jwks` must be an https URL or the absolute"),
+            ("a issuer=https://k8s subject=b ca=ca.crt\n".into(), "line 1: `ca` must be the absolute path"),
+            ("a issuer=https://k8s subject=b token=/token\n".into(), "line 1: `token` needs a `jwks`"),
+            ("a issuer=https://k8s subject=b subject=c\n".into(), "line 1: must be a name, a blank and a secret, or"),
+            ("a isuer=https://k8s subject=b\n".into(), "line 1: rights must be"),
+            ("a issuer=https://k8s subject=b all\n".into(), "line 1: rights must be"),
+            (
+                format!("a {SECRET} issuer=https://k8s subject=b read\n"),
+                "line 1: must be a name, a blank and a secret, or",
+            ),
         ] {
             assert!(refused(&content).starts_with(said), "{}", refused(&content));
         }

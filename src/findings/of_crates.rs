@@ -1,10 +1,11 @@
 //! The Chinese of errors of wxmint's crates, which have their English themselves. What they quote stays as it is.
 
+use wxmint_identities::WrongMember;
 use wxmint_ids::{InvalidForeignId, InvalidId};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
+use wxmint_verify::KeyError;
 use wxmint_verify::ends::{MAX_PAGE, PageRefused};
-use wxmint_verify::{KeyError, PublishedKeys};
 use wxmint_wechat::CallError;
 
 use super::Said;
@@ -44,6 +45,14 @@ in_chinese! {
         CallError::Unanswered { reason } => "没有得到微信的可用响应：{reason}",
         CallError::Unusable { reason } => "微信的响应不能使用：{reason}",
         CallError::SnapshotUser => "页面以快照方式显示，微信给出的是虚拟用户";
+    WrongMember:
+        WrongMember::NoIssuer => "应是 token 的 `iss`",
+        WrongMember::NoSubject => "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
+        WrongMember::NoKeys => "应是 https URL；否则要用 `jwks` 写明公钥在哪里",
+        WrongMember::NoPlace => "应是 https URL 或文件的绝对路径",
+        WrongMember::NoPath => "应是文件的绝对路径",
+        WrongMember::NoReceiver => "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
+        WrongMember::Unusable(reason) => "里面没有可用的公钥：{reason}";
     InvalidId:
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",
@@ -51,16 +60,6 @@ in_chinese! {
     InvalidForeignId:
         InvalidForeignId::Filler => "应是某个用户：null、0 或表头不是用户",
         InvalidForeignId::Form(why) => "{:#}" [Self::from(*why)];
-}
-
-/// A set with a usable key.
-pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Said> {
-    let keys = set.map_err(|error| Said::from(&error))?;
-    match (keys.keys.is_empty(), keys.refused.first()) {
-        (true, Some(error)) => Err(said!(no_key_of_set_can_be, Said::from(error))),
-        (true, None) => Err(said!(set_has_no_key)),
-        (false, _) => Ok(keys),
-    }
 }
 
 /// The advice for a vault key file that cannot be used.

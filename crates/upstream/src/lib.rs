@@ -8,7 +8,7 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, mem, time::Duration};
+use std::{error::Error, mem, net::Ipv4Addr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
@@ -71,6 +71,14 @@ impl Tls {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Self(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
     }
+}
+
+/// Whether it is https, or http to this machine alone.
+pub fn is_secure(url: &Url) -> bool {
+    let is_loopback = |host: &str| {
+        ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+    };
+    url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
 }
 
 /// An HTTP client for one worker thread, with a deadline. A clone has the same connections.

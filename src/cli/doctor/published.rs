@@ -9,7 +9,7 @@ use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
 use crate::clock::now;
-use crate::findings::{Finding, Said, usable};
+use crate::findings::{Finding, Said};
 use crate::issuer::Issuer;
 use crate::settings::IssuerUrl;
 
@@ -60,10 +60,20 @@ pub(super) async fn examine(web: &Web, url: &IssuerUrl, issuer: Option<&Issuer>)
 }
 
 fn right_keys(body: &[u8], kid: Option<&str>) -> Result<(), Said> {
-    let keys = usable(PublishedKeys::read(body))?;
+    let keys = read_keys(body)?;
     match kid {
         Some(kid) if !keys.keys.iter().any(|key| key.kid() == kid) => Err(said!(key_that_signs_is_not_there, kid)),
         _ => Ok(()),
+    }
+}
+
+/// A set with a usable key.
+pub(super) fn read_keys(body: &[u8]) -> Result<PublishedKeys, Said> {
+    let keys = PublishedKeys::read(body).map_err(|error| Said::from(&error))?;
+    match (keys.keys.is_empty(), keys.refused.first()) {
+        (true, Some(error)) => Err(said!(no_key_of_set_can_be, Said::from(error))),
+        (true, None) => Err(said!(set_has_no_key)),
+        (false, _) => Ok(keys),
     }
 }
 

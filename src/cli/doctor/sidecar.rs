@@ -6,12 +6,12 @@ use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, PageRefused};
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
-use super::published::Web;
+use super::published::{Web, read_keys};
 use super::wechat::clock;
 use super::{Tells, faulty, remarked};
 use crate::cli::{environment::variables, remarks};
 use crate::clock::now;
-use crate::findings::{Finding, Said, count, usable};
+use crate::findings::{Finding, Said, count};
 use crate::settings::SidecarSettings;
 
 pub(super) const CHECKS: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
@@ -31,7 +31,7 @@ pub(super) async fn examine(tells: Tells) {
 async fn of_issuer(web: &Web, trusted: &TrustedIssuer) -> Vec<Finding> {
     let (issuer, fetched) = (&trusted.policy.issuer, web.fetch(trusted.jwks_url.clone()).await);
     let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
-    let keys = fetched.and_then(|fetched| usable(PublishedKeys::read(&fetched.body)));
+    let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
     let ends = match (&trusted.revocations, &keys) {
         (Some(feed), Ok(keys)) => {
             let page = web.fetch(feed.url.clone()).await.map(|fetched| fetched.body);

@@ -1,7 +1,7 @@
 //! Finds who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1), or by a token or an
 //! assertion of its own in place of the secret (RFC 7521 section 4.2, RFC 7523bis).
 
-use std::{iter, time::Duration};
+use std::iter;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
@@ -9,6 +9,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
+use wxmint_identities::{LONGEST_ASSERTION, ServiceIdentity};
 use wxmint_ids::AppId;
 use wxmint_store::limits::Rate;
 use wxmint_store::{LimitKey, Meter, short_digest};
@@ -16,18 +17,21 @@ use wxmint_verify::{MAX_LEEWAY, UnverifiedIssuer};
 
 use super::AtDoor;
 use super::clients::{Client, Clients};
-use crate::identities::{LONGEST_ASSERTION, ServiceIdentity};
+use crate::admin::tokens::identify;
+use crate::login::LoginError;
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// An assertion is valid no longer than this.
-const ONCE: Rate =
-    Rate { burst: 1, period: Duration::from_secs(LONGEST_ASSERTION.as_secs() + 2 * MAX_LEEWAY.as_secs()) };
+const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };
+/// The fields by which a client shows who it is.
+const FIELDS: [&str; 4] = ["client_id", "client_secret", "client_assertion_type", "client_assertion"];
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Reads a form with these fields, and those that show who sends it.
 pub(super) async fn read_form(
     request: &HttpRequest,
     payload: Payload,
-    names: &'static [&'static str],
+    names: &[&'static str],
 ) -> Result<Fields<'static>, Problem> {
     if !request.content_type().eq_ignore_ascii_case(FORM) {
         return Err(Problem::invalid(
@@ -35,7 +39,7 @@ pub(super) async fn read_form(
         ));
     }
     let body = read_body(payload, SMALL_BODY).await?;
-    Ok(Fields::from_form(&body, names)?)
+    Ok(Fields::from_form(&body, &[names, &FIELDS].concat())?)
 }
 
 /// Finds out who asks. Pages of the client's own origins may read whatever is answered from here on.
@@ -65,7 +69,8 @@ pub(super) async fn authenticate<'c>(
     let client = known.ok_or_else(|| unknown("No client here has this `client_id`."))?;
     cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
     if let Some(assertion) = assertion {
-        let identity = client.identity().ok_or_else(|| unknown("This client has no `jwks` and no `issuer`."))?;
+        let identity = client.identity.as_ref();
+        let identity = identity.ok_or_else(|| unknown("This client has no `jwks` and no `issuer`."))?;
         return check(client, identity, &assertion, at).await.map(|()| client);
     }
     match (client.is_back_end(), secret) {
@@ -94,7 +99,7 @@ async fn check(
     assertion: &str,
     (worker, scan): &AtDoor,
 ) -> Result<(), Problem> {
-    let shown = scan.issuers.find(assertion, iter::once(((), identity))).await?;
+    let shown = identify(&scan.issuers, assertion, iter::once(((), identity))).await?;
     let ((), shown) = shown.ok_or_else(|| unknown("The client's assertion is not valid here."))?;
     if !identity.makes_assertions() {
         return Ok(());
@@ -103,7 +108,7 @@ async fn check(
     let id = id.ok_or_else(|| unknown("The assertion needs a `jti`, and one `aud`: the issuer's URL."))?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
     let meter = Meter { key: LimitKey::new("assertions", used), rate: ONCE };
-    let counted = worker.login.store.count(&meter).await?;
+    let counted = worker.login.store.count(&meter).await.map_err(LoginError::from)?;
     counted.map(drop).map_err(|_| unknown("The client's assertion was used before: sign another."))
 }
 

@@ -6,10 +6,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use wxmint_identities::{Members, ServiceIdentity};
 use wxmint_ids::AppId;
 
 use crate::findings::Said;
-use crate::identities::ServiceIdentity;
 use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
 use crate::login::Recipient;
@@ -27,8 +27,10 @@ pub(super) struct Client {
     /// The mini program's page that its code opens, without a slash in front.
     pub(super) page: Option<String>,
     pub(super) env_version: &'static str,
-    /// A back end has one. A client without it is a page, which cannot keep a secret.
-    credential: Option<Credential>,
+    /// A back end has one, or an identity. A client without is a page, which cannot keep a secret.
+    secret_sha256: Option<[u8; 32]>,
+    /// Its tokens, which it sends in place of a secret.
+    pub(super) identity: Option<ServiceIdentity>,
     /// The sites that may read the answers.
     pub(super) origins: Vec<String>,
     /// Empty: that of the settings.
@@ -39,33 +41,18 @@ pub(super) struct Client {
     pub(super) matches: bool,
 }
 
-#[derive(Debug, Clone)]
-enum Credential {
-    /// The SHA-256 of a secret.
-    Secret([u8; 32]),
-    Identity(ServiceIdentity),
-}
-
 impl Client {
     pub(super) fn recipient(&self) -> Recipient<'_> {
         Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
     }
 
     pub(super) fn is_back_end(&self) -> bool {
-        self.credential.is_some()
-    }
-
-    /// Its tokens, which it sends in place of a secret.
-    pub(super) fn identity(&self) -> Option<&ServiceIdentity> {
-        match &self.credential {
-            Some(Credential::Identity(identity)) => Some(identity),
-            _ => None,
-        }
+        self.secret_sha256.is_some() || self.identity.is_some()
     }
 
     pub(super) fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
-        matches!(&self.credential, Some(Credential::Secret(own)) if verify_slices_are_equal(own, hash.as_ref()).is_ok())
+        self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
 
@@ -108,7 +95,7 @@ impl Clients {
     }
 
     pub(super) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
-        self.iter().filter_map(Client::identity)
+        self.iter().filter_map(|client| client.identity.as_ref())
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = (AppId, String)> {
@@ -200,8 +187,8 @@ impl Form {
         if id.is_usual() {
             return Err(Mistake::of_member("client_id", said!(has_form_of_appid_choose_another)));
         }
-        let credential = self.credential()?;
-        if credential.is_some() && !self.origins.is_empty() {
+        let identity = self.identity()?;
+        if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
             return Err(Mistake::of_member("origins", said!(are_for_page_and_client)));
         }
         if let Some(empty) = self.audience.iter().position(String::is_empty) {
@@ -214,6 +201,7 @@ impl Form {
         };
         let page =
             |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(must_be_path_of_page)));
+        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha256_of_secret)));
         let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_time_from_5m_on)));
         Ok(Client {
             id,
@@ -224,7 +212,8 @@ impl Form {
             app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
             page: self.page.as_ref().map(page).transpose()?,
             env_version: env_version.ok_or_else(of("env_version", said!(must_be_release_trial_or_develop)))?,
-            credential,
+            secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
+            identity,
             origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
@@ -234,8 +223,8 @@ impl Form {
 }
 
 impl Form {
-    /// A secret, an identity, or the keys of the client's own assertions.
-    fn credential(&self) -> Result<Option<Credential>, Mistake> {
+    /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
+    fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
         let jwks = self.jwks.as_ref().map(Value::to_string);
         let members = [
             ("issuer", &self.issuer),
@@ -244,28 +233,27 @@ impl Form {
             ("ca", &self.ca),
             ("token", &self.token),
         ];
-        let mut members: BTreeMap<_, _> =
-            members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
-        let of = |member, wrong| Mistake::of_member(member, wrong);
-        match &self.secret_sha256 {
-            _ if self.jwks.is_some() && self.jwks_uri.is_some() => return Err(of("jwks_uri", said!(is_beside_jwks))),
-            Some(_) if !members.is_empty() => return Err(of("secret_sha256", said!(is_beside_identity))),
-            Some(hash) => {
-                let hash = sha256(hash).ok_or_else(|| of("secret_sha256", said!(must_be_sha256_of_secret)))?;
-                return Ok(Some(Credential::Secret(hash)));
+        let members = members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let mut members: Members<'_> = members.collect();
+        match () {
+            () if members.is_empty() => return Ok(None),
+            () if self.secret_sha256.is_some() => {
+                return Err(Mistake::of_member("secret_sha256", said!(is_beside_identity)));
             }
-            None if members.is_empty() => return Ok(None),
-            None => {}
+            () if self.jwks.is_some() && self.jwks_uri.is_some() => {
+                return Err(Mistake::of_member("jwks_uri", said!(is_beside_jwks)));
+            }
+            () => {}
         }
         let makes_assertions = self.issuer.is_none() && self.subject.is_none();
         if makes_assertions {
             members.extend([("issuer", self.client_id.as_str()), ("subject", self.client_id.as_str())]);
         }
-        let identity = ServiceIdentity::read(&members).map_err(|(member, wrong)| match member {
-            "jwks" if self.jwks.is_none() => of("jwks_uri", wrong),
-            member => of(member, wrong),
+        let identity = ServiceIdentity::read(&members).map_err(|(member, wrong)| {
+            let is_uri = member == "jwks" && self.jwks.is_none();
+            Mistake::of_member(if is_uri { "jwks_uri" } else { member }, wrong)
         })?;
-        Ok(Some(Credential::Identity(if makes_assertions { identity.making_assertions() } else { identity })))
+        Ok(Some(if makes_assertions { identity.making_assertions() } else { identity }))
     }
 }
 
@@ -349,6 +337,16 @@ mod tests {
             (r#","audience":[""]"#, "`audience` has an empty name"),
             (r#","token_ttl":"299s""#, "`token_ttl` must be"),
             (r#","secret_sha256":null"#, "invalid type: null"),
+            (r#","jwks":{"keys":[]}"#, "`jwks` has no key that can be used"),
+            (r#","jwks":{"keys":[{"kty":"oct","k":"AQAB"}]}"#, "`jwks` has no key that can be used"),
+            (r#","jwks_uri":"http://shop/jwks""#, "`jwks_uri` must be an https URL"),
+            (r#","jwks_uri":"https://shop/jwks","jwks":{}"#, "`jwks_uri` is beside `jwks`"),
+            (r#","jwks_uri":"https://shop/jwks","secret_sha256":"ab""#, "`secret_sha256` is beside"),
+            (r#","jwks_uri":"https://shop/jwks","origins":["https://shop.example.com"]"#, "`origins` are for a page"),
+            (r#","issuer":"https://k8s""#, "`subject` must be the `sub`"),
+            (r#","subject":"a""#, "`issuer` must be the `iss`"),
+            (r#","issuer":"k8s","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
+            (r#","ca":"/ca.crt""#, "`issuer` must be an https URL, or `jwks`"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
             assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");

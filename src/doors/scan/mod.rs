@@ -25,14 +25,15 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
+use wxmint_identities::Issuers;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 use wxmint_verify::Algorithm;
 
 use self::{clients::Clients, metrics::Scans};
+use crate::admin::tokens::examine;
 use crate::findings::Finding;
-use crate::identities::{self, Issuers};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -154,7 +155,7 @@ impl Door for Scan {
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
         let mut found = self.findings(issuer);
-        found.extend(identities::examine(CHECK, self.clients().identities()).await);
+        found.extend(examine(CHECK, self.clients().identities()).await);
         found
     }
 

@@ -107,15 +107,8 @@ pub(super) async fn device_authorization(request: HttpRequest, payload: Payload,
 
 async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     let (worker, scan) = at;
-    const NAMES: &[&str] = &[
-        "client_id",
-        "client_secret",
-        "client_assertion_type",
-        "client_assertion",
-        "browser_address",
-        "browser_user_agent",
-    ];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
+    let (fields, clients) =
+        (read_form(request, payload, &["browser_address", "browser_user_agent"]).await?, scan.clients());
     let client = authenticate(request, &fields, &clients, at).await.map_err(|problem| {
         let event = Event::new(ASKED, origin(request));
         let who = event.address().to_owned();

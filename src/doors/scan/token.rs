@@ -68,9 +68,7 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 
 async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
     let (worker, scan) = at;
-    const NAMES: &[&str] =
-        &["grant_type", "device_code", "client_id", "client_secret", "client_assertion_type", "client_assertion"];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
+    let (fields, clients) = (read_form(request, payload, &["grant_type", "device_code"]).await?, scan.clients());
     let client = authenticate(request, &fields, &clients, at).await?;
     match fields.text("grant_type")?.as_deref() {
         Some(GRANT) => {}

@@ -1,0 +1,95 @@
+//! Services that show who they are by a token of an issuer of another make, in place of a secret: of a Kubernetes
+//! ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
+
+mod issuers;
+mod trust;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use reqwest::Url;
+use wxmint_upstream::is_secure;
+
+pub use self::issuers::Issuers;
+pub use self::trust::Trust;
+use self::trust::{Place, usable};
+
+/// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+/// The longest life of an assertion, which a client makes for one request.
+pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
+
+/// The words by which a file names an identity.
+pub const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
+
+/// The values of [`MEMBERS`]. `jwks` is a URL, the path of a file, or the set itself.
+pub type Members<'a> = BTreeMap<&'static str, &'a str>;
+
+/// What is wrong with a member.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongMember {
+    #[error("must be the `iss` of the tokens")]
+    NoIssuer,
+    #[error("must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME")]
+    NoSubject,
+    #[error("must be an https URL, or `jwks` must say where the keys are")]
+    NoKeys,
+    #[error("must be an https URL or the absolute path of a file")]
+    NoPlace,
+    #[error("must be the absolute path of a file")]
+    NoPath,
+    #[error("needs a `jwks` that is an https URL, because the token is sent to that URL alone")]
+    NoReceiver,
+    #[error("has no key that can be used: {0}")]
+    Unusable(String),
+}
+
+/// A service, by the tokens that show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceIdentity {
+    /// `sub`.
+    pub subject: String,
+    pub trust: Trust,
+}
+
+impl ServiceIdentity {
+    /// Reads what a file says of an identity. An error names the member that is wrong.
+    pub fn read(members: &Members<'_>) -> Result<Self, (&'static str, WrongMember)> {
+        let text = |name, wrong| members.get(name).copied().filter(|text| !text.is_empty()).ok_or((name, wrong));
+        let path = |name| match members.get(name) {
+            Some(path) if !path.starts_with('/') => Err((name, WrongMember::NoPath)),
+            path => Ok(path.map(PathBuf::from)),
+        };
+        let (issuer, subject) = (text("issuer", WrongMember::NoIssuer)?, text("subject", WrongMember::NoSubject)?);
+        let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
+        let keys = match members.get("jwks").copied() {
+            None => Place::Metadata(secure(&metadata).ok_or(("issuer", WrongMember::NoKeys))?),
+            Some(path) if path.starts_with('/') => Place::File(path.into()),
+            Some(set) if set.starts_with('{') => {
+                usable(set.as_bytes()).map_err(|reason| ("jwks", WrongMember::Unusable(reason)))?;
+                Place::Given(set.to_owned())
+            }
+            Some(url) => Place::Url(secure(url).ok_or(("jwks", WrongMember::NoPlace))?),
+        };
+        let (ca, token) = (path("ca")?, path("token")?);
+        if token.is_some() && !matches!(keys, Place::Url(_)) {
+            return Err(("token", WrongMember::NoReceiver));
+        }
+        let (issuer, audience) = (issuer.to_owned(), members.get("audience").map(|audience| audience.to_string()));
+        let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
+        Ok(Self { subject: subject.to_owned(), trust })
+    }
+
+    /// The same for assertions that a client makes itself, one for each request.
+    pub fn making_assertions(mut self) -> Self {
+        self.trust.longest_life = LONGEST_ASSERTION;
+        self
+    }
+
+    pub fn makes_assertions(&self) -> bool {
+        self.trust.longest_life == LONGEST_ASSERTION
+    }
+}
+
+fn secure(url: &str) -> Option<Url> {
+    url.parse().ok().filter(is_secure)
+}
