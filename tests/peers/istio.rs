@@ -67,7 +67,7 @@ async fn mesh(scene: &Scene, values: &str, sidecar: Option<SocketAddr>, without:
     let folder = tempfile::tempdir().expect("a folder");
     let mut helm = Command::new(tools("python/bin/helm"));
     helm.args(["template", "orders"]).arg(repository("k8s/chart"));
-    helm.arg("--values").arg(repository(&format!("k8s/chart/ci/{values}-values.yaml")));
+    helm.arg("--values").arg(repository(format!("k8s/chart/ci/{values}-values.yaml")));
     let rendered = helm.output().expect("helm runs");
     let said = String::from_utf8_lossy(&rendered.stderr);
     let mut text = String::from_utf8_lossy(&rendered.stdout).replace("https://login.example.com", &scene.issuer);

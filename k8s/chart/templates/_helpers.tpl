@@ -48,6 +48,17 @@ app.kubernetes.io/part-of: wxmint
 {{ include "wxmint.common" . }}
 {{- end }}
 
+{{- define "wxmint.testSelector" -}}
+app.kubernetes.io/name: wxmint-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "wxmint.testLabels" -}}
+app.kubernetes.io/name: wxmint-test
+app.kubernetes.io/part-of: wxmint
+{{ include "wxmint.common" . }}
+{{- end }}
+
 {{- define "wxmint.image" -}}
 {{- $repository := required "image.repository: set it to the image that you have built and pushed" .Values.image.repository -}}
 {{- with .Values.image.digest -}}
