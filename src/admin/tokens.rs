@@ -104,8 +104,8 @@ pub struct AdminTokens(Vec<(Holder, Option<Digest>)>);
 impl AdminTokens {
     /// Reads a line `NAME SECRET [WHAT]` or `NAME issuer=… subject=… [WHAT]` for each token; without WHAT it may look
     /// users up, and no more. Blank lines and lines that begin with `#` are skipped. A name may stand in several lines,
-    /// so that a secret can be replaced without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
-    /// repeats what stands in it.
+    /// so that a secret can be replaced without a gap. A file of comments alone has no secrets. The error says why the
+    /// file cannot be used, and never repeats what stands in it.
     pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.

@@ -1,5 +1,5 @@
-//! Finds who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1), or by a token or an
-//! assertion of its own in place of the secret (RFC 7521 section 4.2, RFC 7523bis).
+//! Finds who asks: a page by its `client_id`, a back end by its secret too (RFC 6749 section 2.3.1), or by a token in
+//! place of the secret (RFC 7521 section 4.2, RFC 7523bis).
 
 use std::iter;
 

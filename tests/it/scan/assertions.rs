@@ -1,4 +1,4 @@
-//! Clients that show a token in place of a secret: an assertion that they sign themselves (RFC 7523bis), or the token of
+//! Clients that show a token in place of a secret: an assertion that they sign themselves (RFC 7523bis), or that of
 //! another issuer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
