@@ -58,7 +58,7 @@ variables! {
     PLATFORM_FILE: Option<PathBuf> = |text| optional(text, path);
     VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
     // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs),
-    // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the 128 MiB in k8s/chart.
+    // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the chart's 128 MiB.
     // The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the tokens that `wxmint
     // sidecar` remembers take 32.
     MAX_CONNECTIONS: usize = |text| within(text, 1..=1_000_000);

@@ -47,7 +47,7 @@ async fn a_command_logs_a_person_in_where_there_is_no_shell() {
     let known = bed.log_in("mei").await.expect_login();
     assert_eq!((said(&done).trim_end(), &known.json()["new_user"]), (&*known.member("user_id"), &json!(false)));
     for (wxmint, further, why) in [
-        (bed.service().url(""), &["--appid", "wx0123456789abcdef"][..], "/_simulator/codes"),
+        (bed.service().url(""), &["--appid", "wxffffffffffffffff"][..], "/_simulator/codes"),
         (bed.wechat.url(), &[], "/login"),
         ("http://127.0.0.1:1".to_owned(), &[], "/login at http://127.0.0.1:1"),
     ] {

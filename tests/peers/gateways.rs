@@ -185,7 +185,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// To which EnvoyFilters have been applied, as Istio does: a filter that is inserted first runs before earlier ones.
+    /// A gateway with EnvoyFilters applied, as by Istio: one that is inserted first runs before the others.
     pub(crate) fn of<'a>(filters: impl IntoIterator<Item = &'a Value>, context: &str) -> Self {
         let mut gateway = Self::default();
         let patches =

@@ -1,5 +1,5 @@
-//! What the chart makes for a service in an Istio mesh, run in Envoy: the EnvoyFilters as they are, and as filters, which
-//! istiod would make of them, RequestAuthentication and AuthorizationPolicy. A public path is a policy of the user's own.
+//! The chart's objects for a service in an Istio mesh, run in Envoy: the EnvoyFilters as they are; and as filters, as
+//! istiod would make them, RequestAuthentication and AuthorizationPolicy. A public path is a policy of the user's own.
 
 use std::fs;
 use std::net::SocketAddr;

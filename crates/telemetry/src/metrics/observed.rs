@@ -5,7 +5,8 @@ use std::time::Duration;
 use wxmint_ids::AppId;
 use wxmint_wechat::{OnEnd, Outcome};
 
-use super::{Metrics, Step};
+use super::Metrics;
+use crate::Step;
 
 /// WeChat bills these, each number 0.03 yuan:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
