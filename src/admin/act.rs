@@ -56,10 +56,11 @@ impl<T: Target> Act<T> {
         let by = operating.tokens.holder(request).await.inspect_err(|problem| {
             because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
         })?;
-        (event.by, event.subject) = (Some(by.name().to_owned()), by.subject().map(str::to_owned));
+        (event.by, event.subject) =
+            (Some(by.name.clone()), by.identity.as_ref().map(|identity| identity.subject.clone()));
         by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
-        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
+        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name));
         let room = by.place().inspect_err(busy)?;
         Ok(Self { action, by, event, target, _room: room, operating })
     }

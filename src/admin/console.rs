@@ -57,6 +57,7 @@ pub(super) struct SecretHolder {
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = Act::<()>::begin("whoami", Right::Read, &request, Path::from(()), operating).await?;
-    let holder = SecretHolder { name: act.by.name().to_owned(), rights: act.by.rights() };
+    let holder =
+        SecretHolder { name: act.by.name.clone(), rights: act.by.rights.iter().map(|right| right.word()).collect() };
     Ok(private(act.done(Ok::<_, Problem>(holder))?))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use tokio::sync::Semaphore;
-use wxmint_identities::{MEMBERS, Members, ServiceIdentity};
+use wxmint_identities::{ServiceIdentity, take_members};
 
 use super::tokens::{Holder, MOST_AT_ONCE, Right};
 use crate::findings::Said;
@@ -17,12 +17,14 @@ pub(super) fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
     let mut words: Vec<_> = line.split_whitespace().collect();
     let members = take_members(&mut words).ok_or_else(|| said!(must_be_name_blank_and_secret))?;
     let (name, secret, rights) = match (&words[..], members.is_empty()) {
-        ([name, secret], true) => (*name, Some(*secret), Some(vec![Right::Read])),
-        ([name, secret, words], true) => (*name, Some(*secret), rights(words)),
-        ([name], false) => (*name, None, Some(vec![Right::Read])),
-        ([name, words], false) => (*name, None, rights(words)),
+        ([name, secret], true) => (*name, Some(*secret), "read"),
+        ([name, secret, words], true) => (*name, Some(*secret), *words),
+        ([name], false) => (*name, None, "read"),
+        ([name, words], false) => (*name, None, *words),
         _ => return Err(said!(must_be_name_blank_and_secret)),
     };
+    let right = |word: &str| Right::WORDS.into_iter().find(|(_, known)| *known == word).map(|(right, _)| right);
+    let rights: Option<Vec<_>> = rights.split(',').map(right).collect();
     let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
     if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
         return Err(said!(name_must_be_at_most_64));
@@ -37,23 +39,4 @@ pub(super) fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
     let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
     let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()));
     Ok((Holder { name: name.to_owned(), identity, rights, room }, hash))
-}
-
-/// Takes the words `MEMBER=VALUE` out of a line that names an issuer. `None` if one stands there twice.
-fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
-    let (mut members, mut is_twice) = (Members::new(), false);
-    let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
-    words.retain(|word| {
-        let (name, value) = word.split_once('=').unwrap_or_default();
-        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
-        is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
-        member.is_none()
-    });
-    (!is_twice).then_some(members)
-}
-
-/// `None` if a word names no right.
-fn rights(words: &str) -> Option<Vec<Right>> {
-    let right = |word: &str| Right::ALL.into_iter().find(|right| right.word() == word);
-    words.split(',').map(right).collect()
 }

@@ -21,7 +21,6 @@ use crate::findings::{Finding, Said, count};
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.
 pub(super) const MOST_AT_ONCE: usize = 400;
-
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A right of a secret, by its word in the file.
@@ -39,41 +38,26 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    pub(super) const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
+    pub(super) const WORDS: [(Self, &'static str); 4] =
+        [(Self::Read, "read"), (Self::Operate, "operate"), (Self::WeChat, "wechat"), (Self::Events, "events")];
+
     pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::WeChat => "wechat",
-            Self::Events => "events",
-        }
+        Self::WORDS.into_iter().find(|(right, _)| *right == self).map_or("", |(_, word)| word)
     }
 }
 
 /// The holder of the secret or of the identity that a request has shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Holder {
-    pub(super) name: String,
-    pub(super) identity: Option<ServiceIdentity>,
+    /// For the audit log.
+    pub(crate) name: String,
+    /// Whose tokens it shows, if it has no secret.
+    pub(crate) identity: Option<ServiceIdentity>,
     pub(super) rights: Vec<Right>,
     pub(super) room: Arc<Semaphore>,
 }
 
 impl Holder {
-    /// For the audit log.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The subject of its tokens, if it has no secret.
-    pub(crate) fn subject(&self) -> Option<&str> {
-        self.identity.as_ref().map(|identity| identity.subject.as_str())
-    }
-
-    pub(super) fn rights(&self) -> Vec<&'static str> {
-        self.rights.iter().map(|right| right.word()).collect()
-    }
-
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.has(right) {
             return Ok(());
@@ -125,7 +109,7 @@ impl AdminTokens {
             let (holder, hash) = read_line(line).map_err(wrong)?;
             let is_same = |(other, secret): &(Holder, Option<Digest>)| match (&holder.identity, &other.identity) {
                 (Some(one), Some(other)) => (&one.trust.issuer, &one.subject) == (&other.trust.issuer, &other.subject),
-                _ => hash.is_some() && hash.as_ref().map(Digest::as_ref) == secret.as_ref().map(Digest::as_ref),
+                _ => hash.as_ref().map(Digest::as_ref) == secret.as_ref().map(Digest::as_ref),
             };
             if tokens.iter().any(is_same) {
                 return Err(wrong(said!(secret_stands_twice)));
@@ -155,53 +139,45 @@ impl AdminTokens {
 
 /// The tokens in use, which change when their file does.
 #[derive(Clone)]
-pub struct CurrentAdminTokens(Arc<InUse>);
-
-struct InUse {
-    tokens: ArcSwap<AdminTokens>,
-    issuers: Issuers,
-}
+pub struct CurrentAdminTokens(Arc<(ArcSwap<AdminTokens>, Issuers)>);
 
 impl CurrentAdminTokens {
     /// `issuer` is wxmint's own. The tokens of services are for its admin listener.
     pub fn new(tokens: AdminTokens, issuer: &str) -> Self {
-        let issuers = Issuers::new(format!("{issuer}/admin"));
-        Self(Arc::new(InUse { tokens: ArcSwap::from_pointee(tokens), issuers }))
+        Self(Arc::new((ArcSwap::from_pointee(tokens), Issuers::new(format!("{issuer}/admin")))))
     }
 
     /// Holds the keys of the services' issuers from now on, on the current runtime.
     pub(crate) fn hold_keys(&self) {
-        self.0.issuers.hold(self.0.tokens.load().identities().map(|(_, identity)| identity));
+        self.0.1.hold(self.0.0.load().identities().map(|(_, identity)| identity));
     }
 
     pub fn swap(&self, tokens: AdminTokens) {
-        self.0.issuers.hold(tokens.identities().map(|(_, identity)| identity));
-        self.0.tokens.store(Arc::new(tokens));
+        self.0.0.store(Arc::new(tokens));
+        self.hold_keys();
     }
 
     pub(super) async fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
         self.of(token).await?.ok_or_else(|| {
-            tracing::warn!(
-                "the admin listener was asked with a secret or token that is not in WXMINT_ADMIN_TOKENS_FILE"
-            );
+            tracing::warn!("a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
             no_valid_token().with_detail("This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }
 
     /// The holder of this secret, or of the identity that this token shows.
     pub(crate) async fn of(&self, shown: &str) -> Result<Option<Holder>, Problem> {
-        let tokens = self.0.tokens.load_full();
+        let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
         match tokens.holder(shown) {
             Some(holder) => Ok(Some(holder.clone())),
-            None => Ok(identify(&self.0.issuers, shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
+            None => Ok(identify(issuers, shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
         }
     }
 
     /// What the doctor says of the keys of the services' issuers.
     pub(crate) async fn examine(&self) -> Vec<Finding> {
-        examine("files", self.0.tokens.load().identities().map(|(_, identity)| identity)).await
+        examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
     }
 }
 
@@ -211,16 +187,13 @@ pub(crate) async fn identify<'a, Service>(
     token: &str,
     services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
 ) -> Result<Option<(Service, Verified<Identity>)>, Problem> {
-    match issuers.find(token, services, now()).await {
-        Err(NotVerified::Refused(reason)) => {
-            bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
-            Ok(None)
-        }
-        found => found.map_err(|_| {
-            let detail = "The keys of the token's issuer are not known at the moment. Try again.";
-            Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(BUSY)
-        }),
+    let found = issuers.find(token, services, now()).await;
+    if let Err(NotVerified::Refused(reason)) = found {
+        bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
+        return Ok(None);
     }
+    let detail = "The keys of the token's issuer are not known at the moment. Try again.";
+    found.map_err(|_| Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(BUSY))
 }
 
 /// What the doctor says of the keys of services' issuers.
@@ -301,7 +274,7 @@ mod tests {
             (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret, or this issuer and subject, stands"),
             ("a issuer=https://k8s subject=b\nc issuer=https://k8s subject=b\n".into(), "line 2: this secret, or this"),
             ("a issuer=https://k8s\n".into(), "line 1: `subject` must be the `sub` of the tokens, such as"),
-            ("a issuer= subject=b\n".into(), "line 1: `issuer` must be the `iss`"),
+            ("a issuer= subject=b\n".into(), "line 1: `issuer` must be an https URL"),
             ("a issuer=k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
             ("a issuer=http://k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
             ("a issuer=k8s subject=b jwks=http://k8s/keys\n".into(), "line 1: `jwks` must be an https URL or the"),

@@ -46,7 +46,6 @@ in_chinese! {
         CallError::Unusable { reason } => "微信的响应不能使用：{reason}",
         CallError::SnapshotUser => "页面以快照方式显示，微信给出的是虚拟用户";
     WrongMember:
-        WrongMember::NoIssuer => "应是 token 的 `iss`",
         WrongMember::NoSubject => "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
         WrongMember::NoKeys => "应是 https URL；否则要用 `jwks` 写明公钥在哪里",
         WrongMember::NoPlace => "应是 https URL 或文件的绝对路径",

@@ -18,17 +18,28 @@ const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 /// The longest life of an assertion, which a client makes for one request.
 pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
 
-/// The words by which a file names an identity.
-pub const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
+const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
 
-/// The values of [`MEMBERS`]. `jwks` is a URL, the path of a file, or the set itself.
+/// What a file says of an identity, by the names `issuer`, `subject`, `audience`, `jwks` (a URL, the path of a file, or
+/// the set itself), `ca` and `token`.
 pub type Members<'a> = BTreeMap<&'static str, &'a str>;
+
+/// Takes the words `NAME=VALUE` of an identity out of a line that names an issuer. `None` if one stands there twice.
+pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
+    let (mut members, mut is_twice) = (Members::new(), false);
+    let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
+    words.retain(|word| {
+        let (name, value) = word.split_once('=').unwrap_or_default();
+        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
+        is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
+        member.is_none()
+    });
+    (!is_twice).then_some(members)
+}
 
 /// What is wrong with a member.
 #[derive(Debug, thiserror::Error)]
 pub enum WrongMember {
-    #[error("must be the `iss` of the tokens")]
-    NoIssuer,
     #[error("must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME")]
     NoSubject,
     #[error("must be an https URL, or `jwks` must say where the keys are")]
@@ -59,7 +70,7 @@ impl ServiceIdentity {
             Some(path) if !path.starts_with('/') => Err((name, WrongMember::NoPath)),
             path => Ok(path.map(PathBuf::from)),
         };
-        let (issuer, subject) = (text("issuer", WrongMember::NoIssuer)?, text("subject", WrongMember::NoSubject)?);
+        let (issuer, subject) = (text("issuer", WrongMember::NoKeys)?, text("subject", WrongMember::NoSubject)?);
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
         let keys = match members.get("jwks").copied() {
             None => Place::Metadata(secure(&metadata).ok_or(("issuer", WrongMember::NoKeys))?),

@@ -81,6 +81,12 @@ pub fn is_secure(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
 }
 
+/// A site whose pages may read answers: an origin that is secure, without a path, as a browser writes it.
+pub fn site(text: &str) -> Option<String> {
+    let url: Url = text.parse().ok()?;
+    (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
+}
+
 /// An HTTP client for one worker thread, with a deadline. A clone has the same connections.
 #[derive(Clone)]
 pub struct Upstream {

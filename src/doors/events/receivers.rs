@@ -20,7 +20,7 @@ impl Events {
             Ok(token) => self.tokens.of(token).await?,
             Err(_) => None,
         };
-        let by = holder.as_ref().map(|holder| holder.name().to_owned());
+        let by = holder.as_ref().map(|holder| holder.name.clone());
         if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);
         }

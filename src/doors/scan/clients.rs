@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wxmint_identities::{Members, ServiceIdentity};
 use wxmint_ids::AppId;
+use wxmint_upstream::site;
 
 use crate::findings::Said;
 use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
 use crate::login::Recipient;
 use crate::settings::parse_duration;
-use crate::sites::site;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -344,7 +344,7 @@ mod tests {
             (r#","jwks_uri":"https://shop/jwks","secret_sha256":"ab""#, "`secret_sha256` is beside"),
             (r#","jwks_uri":"https://shop/jwks","origins":["https://shop.example.com"]"#, "`origins` are for a page"),
             (r#","issuer":"https://k8s""#, "`subject` must be the `sub`"),
-            (r#","subject":"a""#, "`issuer` must be the `iss`"),
+            (r#","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
             (r#","issuer":"k8s","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
             (r#","ca":"/ca.crt""#, "`issuer` must be an https URL, or `jwks`"),
         ] {
