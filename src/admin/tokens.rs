@@ -51,7 +51,7 @@ impl Right {
 pub(crate) struct Holder {
     /// For the audit log.
     pub(crate) name: String,
-    /// Whose tokens it shows, if it has no secret.
+    /// The tokens that it shows, if it has no secret.
     pub(crate) identity: Option<ServiceIdentity>,
     pub(super) rights: Vec<Right>,
     pub(super) room: Arc<Semaphore>,
@@ -175,7 +175,7 @@ impl CurrentAdminTokens {
         }
     }
 
-    /// What the doctor says of the keys of the services' issuers.
+    /// The doctor's findings on the keys of the services' issuers.
     pub(crate) async fn examine(&self) -> Vec<Finding> {
         examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
     }
@@ -196,7 +196,7 @@ pub(crate) async fn identify<'a, Service>(
     found.map_err(|_| Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(BUSY))
 }
 
-/// What the doctor says of the keys of services' issuers.
+/// The doctor's findings on the keys of services' issuers.
 pub(crate) async fn examine<'a>(
     check: &'static str,
     services: impl Iterator<Item = &'a ServiceIdentity>,

@@ -20,7 +20,7 @@ pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
 
 const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
 
-/// What a file says of an identity, by the names `issuer`, `subject`, `audience`, `jwks` (a URL, the path of a file, or
+/// The words of a file that name an identity: `issuer`, `subject`, `audience`, `jwks` (a URL, the path of a file, or
 /// the set itself), `ca` and `token`.
 pub type Members<'a> = BTreeMap<&'static str, &'a str>;
 
@@ -37,7 +37,7 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
     (!is_twice).then_some(members)
 }
 
-/// What is wrong with a member.
+/// The fault of a member.
 #[derive(Debug, thiserror::Error)]
 pub enum WrongMember {
     #[error("must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME")]

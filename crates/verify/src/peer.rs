@@ -45,7 +45,7 @@ pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
 use crate::ends::{Endable, Ends};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
-/// What fetches by itself has no caller who could pass the time.
+/// A task that fetches by itself has no caller who could pass the time.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock here")]
 fn now() -> DateTime<Utc> {
     Utc::now()

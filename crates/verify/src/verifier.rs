@@ -178,7 +178,7 @@ impl Verifier {
         Ok(Verified(identity))
     }
 
-    /// What `read` finds in the claims of a token that passes all checks, and its header.
+    /// Returns the content that `read` finds in the claims of a token that passes all checks, and its header.
     fn open<T>(
         &self,
         token: &str,

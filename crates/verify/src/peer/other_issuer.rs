@@ -14,7 +14,7 @@ use crate::{Identity, PolicyError, PublishedKeys, Refused, Verified, Verifier, V
 /// returns an error for the log if there are none.
 pub type FetchKeys = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<PublishedKeys, String>> + Send>> + Send + Sync>;
 
-/// Identifies services by the tokens of one issuer. Keeps its keys fresh until it is dropped, for a day while it is away.
+/// Identifies services by the tokens of one issuer. Keeps its keys fresh until dropped, for a day while it is away.
 pub struct OtherIssuer {
     verifier: Verifier,
     keys: Arc<RemoteKeys>,

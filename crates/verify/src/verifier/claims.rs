@@ -50,7 +50,7 @@ impl Claims {
     }
 }
 
-/// What a token says that identifies a service, beside its issuer and its subject, which whoever verifies it expects.
+/// The claims of a token that identifies a service, beside its issuer and subject, which whoever verifies it expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `jti`: the token's id.
