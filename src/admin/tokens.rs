@@ -203,7 +203,7 @@ pub(crate) async fn examine<'a>(
 ) -> Vec<Finding> {
     let mut trusts: Vec<&Trust> = services.map(|service| &service.trust).collect();
     trusts.dedup();
-    let looks = trusts.into_iter().map(async |trust: &Trust| match trust.keys().await {
+    let looks = trusts.into_iter().map(async |trust| match trust.keys().await {
         Ok(found) => {
             Finding::ok(check, said!(issuer_has_keys, trust.issuer, count(found.keys.len(), ["key", "个密钥"])))
         }

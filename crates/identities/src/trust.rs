@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -86,9 +87,9 @@ impl Trust {
         let policy =
             VerifierPolicy { longest_life: self.longest_life, ..VerifierPolicy::new(&self.issuer, [audience]) };
         let trust = self.clone();
-        let fetch = move || {
+        let fetch = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
             let trust = trust.clone();
-            Box::pin(async move { trust.keys().await }) as _
+            Box::pin(async move { trust.keys().await })
         };
         OtherIssuer::start(policy, Box::new(fetch)).expect("an issuer and an audience")
     }
