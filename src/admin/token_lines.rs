@@ -35,7 +35,8 @@ pub(super) fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
         return Err(said!(secret_must_be_at_least_32));
     }
     let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
-    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, Said::from(wrong)))?;
+    let identity = identity.map_err(|(member, wrong)| (member, Said::from(wrong)));
+    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
     let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
     let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()));
     Ok((Holder { name: name.to_owned(), identity, rights, room }, hash))

@@ -48,7 +48,7 @@ pub(super) async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answ
     let pairs = pairs(request.query_string());
     match pairs.iter().find(|(name, _)| name == "stream_id") {
         None => Ok(private([stream])),
-        Some((_, id)) if id == receiver.name => Ok(private(stream)),
+        Some((_, id)) if *id == receiver.name => Ok(private(stream)),
         Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")
             .with_status(StatusCode::NOT_FOUND)),
     }

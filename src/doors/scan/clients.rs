@@ -126,19 +126,19 @@ pub(super) struct Form {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) env_version: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub secret_sha256: Option<String>,
+    pub(super) secret_sha256: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    jwks: Option<Value>,
+    pub(super) jwks: Option<Value>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    jwks_uri: Option<String>,
+    pub(super) jwks_uri: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    issuer: Option<String>,
+    pub(super) issuer: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
+    pub(super) subject: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    ca: Option<String>,
+    pub(super) ca: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
+    pub(super) token: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
