@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
 use wxmint_identities::{ServiceIdentity, take_members};
 
@@ -12,19 +12,22 @@ use crate::findings::Said;
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;
 
-/// The holder that a line names, and the hash of the secret.
-pub(super) fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
+/// Reads the holder that a line names.
+pub(super) fn read_line(line: &str) -> Result<Holder, Said> {
+    let no_words = || said!(must_be_name_blank_and_secret);
     let mut words: Vec<_> = line.split_whitespace().collect();
-    let members = take_members(&mut words).ok_or_else(|| said!(must_be_name_blank_and_secret))?;
+    let members = take_members(&mut words).ok_or_else(no_words)?;
     let (name, secret, rights) = match (&words[..], members.is_empty()) {
-        ([name, secret], true) => (*name, Some(*secret), "read"),
-        ([name, secret, words], true) => (*name, Some(*secret), *words),
-        ([name], false) => (*name, None, "read"),
-        ([name, words], false) => (*name, None, *words),
-        _ => return Err(said!(must_be_name_blank_and_secret)),
+        ([name, secret, rights @ ..], true) => (*name, Some(*secret), rights),
+        ([name, rights @ ..], false) => (*name, None, rights),
+        _ => return Err(no_words()),
     };
     let right = |word: &str| Right::WORDS.into_iter().find(|(_, known)| *known == word).map(|(right, _)| right);
-    let rights: Option<Vec<_>> = rights.split(',').map(right).collect();
+    let rights: Option<Vec<_>> = match rights {
+        [] => Some(vec![Right::Read]),
+        [words] => words.split(',').map(right).collect(),
+        _ => return Err(no_words()),
+    };
     let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
     if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
         return Err(said!(name_must_be_at_most_64));
@@ -37,7 +40,6 @@ pub(super) fn read_line(line: &str) -> Result<(Holder, Option<Digest>), Said> {
     let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
     let identity = identity.map_err(|(member, wrong)| (member, Said::from(wrong)));
     let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
-    let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-    let hash = secret.map(|secret| digest(&SHA256, secret.as_bytes()));
-    Ok((Holder { name: name.to_owned(), identity, rights, room }, hash))
+    let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
+    Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }

@@ -6,11 +6,10 @@ use std::{sync::Arc, time::Duration};
 use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
-use futures_util::future::join_all;
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
-use wxmint_identities::{Issuers, ServiceIdentity, Trust};
+use wxmint_identities::{Issuers, ServiceIdentity};
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Identity, Verified, peer::NotVerified};
 
@@ -47,10 +46,12 @@ impl Right {
 }
 
 /// The holder of the secret or of the identity that a request has shown.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Holder {
     /// For the audit log.
     pub(crate) name: String,
+    /// Its secret's.
+    pub(super) sha256: Option<[u8; 32]>,
     /// The tokens that it shows, if it has no secret.
     pub(crate) identity: Option<ServiceIdentity>,
     pub(super) rights: Vec<Right>,
@@ -58,6 +59,11 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// What no other holder may show.
+    fn shown(&self) -> (Option<[u8; 32]>, Option<[&str; 2]>) {
+        (self.sha256, self.identity.as_ref().map(ServiceIdentity::key))
+    }
+
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.has(right) {
             return Ok(());
@@ -81,9 +87,8 @@ impl Holder {
     }
 }
 
-/// The holders, and the hash of the secret of each that has one. It does not print, and does not hold the secrets
-/// themselves.
-pub struct AdminTokens(Vec<(Holder, Option<Digest>)>);
+/// The holders. It does not print, and does not hold the secrets themselves.
+pub struct AdminTokens(Vec<Holder>);
 
 impl AdminTokens {
     /// Reads a line `NAME SECRET [WHAT]` or `NAME issuer=… subject=… [WHAT]` for each token; without WHAT it may look
@@ -98,7 +103,7 @@ impl AdminTokens {
         if !content.ends_with(b"\n") {
             return Err(said!(does_not_end_with_line_break));
         }
-        let mut tokens: Vec<(Holder, Option<Digest>)> = Vec::new();
+        let mut tokens: Vec<Holder> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
@@ -106,15 +111,11 @@ impl AdminTokens {
             }
             let wrong = |what: Said| said!(on_line, number, what);
             let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
-            let (holder, hash) = read_line(line).map_err(wrong)?;
-            let is_same = |(other, secret): &(Holder, Option<Digest>)| match (&holder.identity, &other.identity) {
-                (Some(one), Some(other)) => (&one.trust.issuer, &one.subject) == (&other.trust.issuer, &other.subject),
-                _ => hash.as_ref().map(Digest::as_ref) == secret.as_ref().map(Digest::as_ref),
-            };
-            if tokens.iter().any(is_same) {
+            let holder = read_line(line).map_err(wrong)?;
+            if tokens.iter().any(|other| other.shown() == holder.shown()) {
                 return Err(wrong(said!(secret_stands_twice)));
             }
-            tokens.push((holder, hash));
+            tokens.push(holder);
         }
         Ok(Self(tokens))
     }
@@ -126,14 +127,14 @@ impl AdminTokens {
     /// Compares with every secret, and each in constant time, so that the time taken tells nothing.
     fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
-        self.0.iter().fold(None, |found, (holder, hash)| {
-            let is_equal = |hash: &Digest| verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
-            if hash.as_ref().is_some_and(is_equal) { Some(holder) } else { found }
+        self.0.iter().fold(None, |found, holder| {
+            let is_equal = |own| verify_slices_are_equal(own, shown.as_ref()).is_ok();
+            if holder.sha256.as_ref().is_some_and(|own| is_equal(own)) { Some(holder) } else { found }
         })
     }
 
     fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
-        self.0.iter().filter_map(|(holder, _)| Some((holder, holder.identity.as_ref()?)))
+        self.0.iter().filter_map(|holder| Some((holder, holder.identity.as_ref()?)))
     }
 }
 
@@ -201,15 +202,12 @@ pub(crate) async fn examine<'a>(
     check: &'static str,
     services: impl Iterator<Item = &'a ServiceIdentity>,
 ) -> Vec<Finding> {
-    let mut trusts: Vec<&Trust> = services.map(|service| &service.trust).collect();
-    trusts.dedup();
-    let looks = trusts.into_iter().map(async |trust| match trust.keys().await {
-        Ok(found) => {
-            Finding::ok(check, said!(issuer_has_keys, trust.issuer, count(found.keys.len(), ["key", "个密钥"])))
-        }
-        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, trust.issuer, why), said!(reach_issuer)),
-    });
-    join_all(looks).await
+    let found = wxmint_identities::examine(services).await.into_iter();
+    let finding = |(issuer, keys): (&String, Result<usize, String>)| match keys {
+        Ok(keys) => Finding::ok(check, said!(issuer_has_keys, issuer, count(keys, ["key", "个密钥"]))),
+        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, issuer, why), said!(reach_issuer)),
+    };
+    found.map(finding).collect()
 }
 
 #[cfg(test)]

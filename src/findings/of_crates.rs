@@ -50,6 +50,7 @@ in_chinese! {
         WrongMember::NoKeys => "应是 https URL；否则要用 `jwks` 写明公钥在哪里",
         WrongMember::NoPlace => "应是 https URL 或文件的绝对路径",
         WrongMember::NoPath => "应是文件的绝对路径",
+        WrongMember::Empty => "不能为空",
         WrongMember::NoReceiver => "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
         WrongMember::Unusable(reason) => "里面没有可用的公钥：{reason}";
     InvalidId:

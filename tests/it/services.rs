@@ -11,7 +11,7 @@ use crate::doctor::Report;
 use crate::sidecar::forge::{ForgeKey, joined, merged, with_signature};
 use crate::support::audit::is_audit;
 use crate::support::{
-    Answer, BUSY, ISSUER, JwksServer, Manner, PATIENCE, READ_AGAIN_WITHIN, Terminator, TestBed, until,
+    Answer, BUSY, ISSUER, JwksServer, Manner, PATIENCE, READ_AGAIN_WITHIN, Step, Terminator, TestBed, until,
 };
 
 pub(crate) const ACCOUNT: &str = "system:serviceaccount:shop:orders";
@@ -69,7 +69,24 @@ impl Cluster {
             |alg| joined(&self.header(json!({"alg": alg})).to_string(), &self.claims(claims.clone()).to_string());
         let hmac = hmac::Key::new(hmac::HMAC_SHA256, self.key.pem().as_bytes());
         let with = |header, members| self.token_by(&self.key, header, merged(&claims, members));
+        let audience = claims["aud"].as_str().map_or(format!("{ISSUER}/admin"), str::to_owned);
+        let twice = r#"{"alg":"ES256","kid":"first","kid":"first"}"#;
         vec![
+            ("more behind the subject", with(json!({}), json!({"sub": format!("{ACCOUNT}s")}))),
+            ("less of the subject", with(json!({}), json!({"sub": ACCOUNT.trim_end_matches('s')}))),
+            ("the subject in capitals", with(json!({}), json!({"sub": ACCOUNT.to_uppercase()}))),
+            ("the subject in a list", with(json!({}), json!({"sub": [ACCOUNT]}))),
+            ("a slash behind the issuer", with(json!({}), json!({"iss": format!("{}/", self.url())}))),
+            ("a slash behind the audience", with(json!({}), json!({"aud": format!("{audience}/")}))),
+            ("no audience", with(json!({}), json!({"aud": null}))),
+            ("no end", with(json!({}), json!({"exp": null}))),
+            ("issued in the future", with(json!({}), json!({"iat": now() + 90}))),
+            ("more than 8 KiB", with(json!({}), json!({"more": "a".repeat(8192)}))),
+            ("no kid", with(json!({"kid": null}), json!({}))),
+            ("two kids", self.key.token(twice, &self.claims(claims.clone()).to_string())),
+            ("a URL of keys", with(json!({"jku": self.server.url(KEYS)}), json!({}))),
+            ("a URL of certificates", with(json!({"x5u": self.server.url(KEYS)}), json!({}))),
+            ("EdDSA by a key of ES256", with(json!({"alg": "EdDSA"}), json!({}))),
             ("another namespace", with(json!({}), json!({"sub": "system:serviceaccount:other:orders"}))),
             ("another audience", with(json!({}), json!({"aud": ["https://kubernetes.default.svc"]}))),
             ("expired", with(json!({}), json!({"iat": now() - 200, "nbf": null, "exp": now() - 61}))),
@@ -113,9 +130,11 @@ async fn is_let_in<R>(bed: &TestBed<R>, token: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them() {
     let (cluster, stranger) = (Cluster::start().await, Cluster::start().await);
-    let lines = format!("orders issuer={} subject={ACCOUNT} read,wechat\ndesk {SECRET} operate\n", cluster.url());
+    let lines = format!("orders issuer={} subject={ACCOUNT} read,wechat\ndesk {SECRET} operate,read\n", cluster.url());
+    let lines = format!("{lines}stream issuer={} subject=spiffe://shop/stream events\n", cluster.url());
     let bed = TestBed::builder().operators(&lines).start().await;
     let token = cluster.token(json!({}));
+    bed.http.1.note("token of a service", &[], &token);
     until("the keys are fetched", PATIENCE, async || is_let_in(&bed, &token).await).await;
     assert_eq!(whoami(&bed, &token).await.json(), json!({"name": "orders", "rights": ["read", "wechat"]}));
     let refused = bed.service().operate("POST", "/users/lin/end", &token, &Value::Null).await;
@@ -130,17 +149,23 @@ async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them()
 
     let login = bed.log_in("lin").await.expect_login().member("access_token");
     let of_stranger = [
+        ("the issuer as audience", cluster.token(json!({"aud": ISSUER}))),
         ("the right subject of another issuer", stranger.token(json!({}))),
         ("another issuer in the name of this one", stranger.token(json!({"iss": cluster.url()}))),
         ("a token of a user", login),
     ];
     for (what, forged) in cluster.forged(json!({})).into_iter().chain(of_stranger) {
+        bed.http.1.note(what, &[], &forged);
         let answer = whoami(&bed, &forged).await;
         assert_eq!((answer.status, answer.member("code").as_str()), (401, "invalid_token"), "{what}");
     }
     let answer = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
     answer.expect_problem(401, "invalid_token");
-    bed.service().ask("POST", "/ssf/poll", &token, &json!({})).await.expect_problem(401, "invalid_token");
+    let poll = async |token| bed.service().ask("POST", "/ssf/poll", token, &json!({"returnImmediately": true})).await;
+    poll(&token).await.expect_problem(401, "invalid_token");
+    assert_eq!(poll(&cluster.token(json!({"sub": "spiffe://shop/stream"}))).await.status, 200);
+    let whoami = bed.http.0.get(format!("http://{}/whoami", bed.service().admin));
+    bed.http.send(whoami.bearer_auth(&token).bearer_auth(&token)).await.expect_problem(400, "invalid_request");
     assert!(is_let_in(&bed, &token).await, "nothing was spoiled");
 }
 
@@ -172,6 +197,59 @@ async fn unknown_kids_cost_the_issuer_one_fetch_and_its_keys_are_held_while_it_i
     until("no line, no right", READ_AGAIN_WITHIN, async || !is_let_in(&bed, &token).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_else() {
+    let (elsewhere, mut clusters) = (Cluster::start().await, Vec::new());
+    let good = set(&[("first", &elsewhere.key)]);
+    let metadata = |issuer: &str, keys: &str| json!({"issuer": issuer, "jwks_uri": keys}).to_string();
+    let private = merged(&elsewhere.key.jwk, json!({"d": "AQAB"}));
+    let moved = format!("Location: {}\r\n", elsewhere.server.url(KEYS));
+    for (path, manner, _) in MISBEHAVIOUR {
+        let cluster = Cluster::start().await;
+        let manner = match manner {
+            "moves" => Manner::says("302 Found", &moved, ""),
+            "is huge" => Manner::says("200 OK", "", format!("{good}{}", " ".repeat(65 << 10))),
+            "is private" => Manner::says("200 OK", "", json!({"keys": [private]}).to_string()),
+            "names another" => Manner::says("200 OK", "", metadata("https://k8s", &elsewhere.server.url(KEYS))),
+            "is insecure" => Manner::says("200 OK", "", metadata(&cluster.url(), "http://192.0.2.1/keys")),
+            "stalls" => Manner::Does(vec![Step::Stall]),
+            text => Manner::says("200 OK", "", text),
+        };
+        cluster.server.at(path, manner);
+        clusters.push(cluster);
+    }
+    let line = |cluster: &Cluster| format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());
+    let lines: String = clusters.iter().map(line).collect();
+    let bed = TestBed::builder().operators(&format!("{lines}desk {SECRET}\n")).start().await;
+    for cluster in &clusters {
+        whoami(&bed, &cluster.token(json!({}))).await.expect_problem(503, "keys_unavailable");
+    }
+    assert!(is_let_in(&bed, SECRET).await && bed.service().readyz().await.status == 200);
+    bed.log_in("lin").await.expect_login();
+    let found = Report::of(&bed.configuration).await.output;
+    for (cluster, (_, _, why)) in clusters.iter().zip(MISBEHAVIOUR) {
+        let said = format!("the keys of {} cannot be had, so its tokens are refused: {why}", cluster.url());
+        assert!(found.contains(&said), "{said}: {found}");
+    }
+    assert!(elsewhere.server.all_fetches().is_empty(), "nothing leads elsewhere");
+
+    clusters[0].publishes(&[("first", &clusters[0].key)]);
+    let token = clusters[0].token(json!({}));
+    until("it behaves again", PATIENCE * 3, async || is_let_in(&bed, &token).await).await;
+}
+
+/// Where, what, and what the doctor says of it.
+const MISBEHAVIOUR: [(&str, &str, &str); 8] = [
+    (KEYS, "moves", "the answer is 302"),
+    (METADATA, "moves", "the answer is 302"),
+    (KEYS, "is huge", "more than 64 KiB"),
+    (KEYS, "is private", "key 1 (kid"),
+    (KEYS, r#"{"keys":[]}"#, "the set is empty"),
+    (METADATA, "names another", "its metadata name another issuer"),
+    (METADATA, "is insecure", "its metadata name another issuer, or no https URL"),
+    (KEYS, "stalls", ""),
+];
+
 /// As a Kubernetes API server wants it, and where there is no network.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_from_a_file() {
@@ -192,7 +270,7 @@ async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_fro
     let orders = cluster.token(json!({"iss": "api"}));
     let svid =
         json!({"iss": "spire", "sub": "spiffe://shop/stock", "aud": "wxmint", "iat": null, "nbf": null, "jti": null});
-    let stock = cluster.token_by(&cluster.key, json!({"typ": "JOSE"}), svid);
+    let stock = cluster.token_by(&cluster.key, json!({"typ": "JOSE"}), svid.clone());
     for token in [&orders, &stock] {
         until("it is let in", PATIENCE, async || is_let_in(&bed, token).await).await;
     }
@@ -205,4 +283,11 @@ async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_fro
     let found = Report::of(&bed.configuration).await.output;
     assert!(found.contains("the keys of api cannot be had") && found.contains("no certificate in PEM"), "{found}");
     assert!(is_let_in(&bed, &orders).await, "the keys are held");
+
+    let second = key();
+    write("jwks.json", &set(&[("second", &second)]).to_string());
+    let by_second =
+        second.token(&cluster.header(json!({"kid": "second"})).to_string(), &cluster.claims(svid).to_string());
+    until("the changed file counts", PATIENCE * 2, async || is_let_in(&bed, &by_second).await).await;
+    assert!(!is_let_in(&bed, &stock).await, "and no longer the earlier key");
 }

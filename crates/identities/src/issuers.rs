@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{Identity, Refused, UnverifiedIssuer, Verified};
 
@@ -58,4 +59,18 @@ impl Issuers {
         }
         Ok(None)
     }
+}
+
+/// Looks at each issuer's keys: how many there are, or why they cannot be had.
+pub async fn examine<'a>(
+    services: impl Iterator<Item = &'a ServiceIdentity>,
+) -> Vec<(&'a String, Result<usize, String>)> {
+    let mut trusts: Vec<&Trust> = Vec::new();
+    for ServiceIdentity { trust, .. } in services {
+        if !trusts.contains(&trust) {
+            trusts.push(trust);
+        }
+    }
+    let look = async |trust: &'a Trust| (&trust.issuer, trust.keys().await.map(|found| found.keys.len()));
+    join_all(trusts.into_iter().map(look)).await
 }

@@ -9,9 +9,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use reqwest::Url;
 use wxmint_upstream::is_secure;
 
-pub use self::issuers::Issuers;
-pub use self::trust::Trust;
-use self::trust::{Place, usable};
+pub use self::issuers::{Issuers, examine};
+use self::trust::{Place, Trust, usable};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
@@ -48,6 +47,8 @@ pub enum WrongMember {
     NoPlace,
     #[error("must be the absolute path of a file")]
     NoPath,
+    #[error("must not be empty")]
+    Empty,
     #[error("needs a `jwks` that is an https URL, because the token is sent to that URL alone")]
     NoReceiver,
     #[error("has no key that can be used: {0}")]
@@ -59,7 +60,7 @@ pub enum WrongMember {
 pub struct ServiceIdentity {
     /// `sub`.
     pub subject: String,
-    pub trust: Trust,
+    trust: Trust,
 }
 
 impl ServiceIdentity {
@@ -85,9 +86,15 @@ impl ServiceIdentity {
         if token.is_some() && !matches!(keys, Place::Url(_)) {
             return Err(("token", WrongMember::NoReceiver));
         }
-        let (issuer, audience) = (issuer.to_owned(), members.get("audience").map(|audience| audience.to_string()));
+        let audience = members.get("audience").map(|_| text("audience", WrongMember::Empty)).transpose()?;
+        let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
         let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
         Ok(Self { subject: subject.to_owned(), trust })
+    }
+
+    /// Issuer and subject.
+    pub fn key(&self) -> [&str; 2] {
+        [&self.trust.issuer, &self.subject]
     }
 
     /// The same for assertions that a client makes itself, one for each request.

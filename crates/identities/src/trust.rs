@@ -22,8 +22,8 @@ const TOTAL: Duration = Duration::from_secs(5);
 
 /// The tokens of an issuer for an audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    pub issuer: String,
+pub(super) struct Trust {
+    pub(super) issuer: String,
     /// `None`: that of [`super::Issuers`].
     pub(super) audience: Option<String>,
     pub(super) longest_life: Duration,
@@ -45,7 +45,7 @@ pub(super) enum Place {
 
 impl Trust {
     /// Fetches the keys. The error says why they cannot be had.
-    pub async fn keys(&self) -> Result<PublishedKeys, String> {
+    pub(super) async fn keys(&self) -> Result<PublishedKeys, String> {
         #[derive(Deserialize)]
         struct Metadata {
             issuer: String,

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::services::{ACCOUNT, Cluster, key, now, set};
 use crate::sidecar::forge::{ForgeKey, merged};
@@ -24,6 +26,10 @@ async fn shows(bed: &TestBed, client: &str, path: &str, shown: &str) -> Answer {
     bed.form(path, &form[usize::from(client.is_empty())..]).await
 }
 
+fn both_of(shown: &str) -> [(&str, &str); 2] {
+    [("client_assertion_type", TYPE), ("client_assertion", shown)]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account() {
     let (cluster, own) = (Cluster::start().await, key());
@@ -42,12 +48,22 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
     let once = assertion(&own, json!({}));
     shows(&bed, "shop", "/token", &once).await.expect_oauth(400, "invalid_request");
     for service in &bed.services {
-        let form = [("client_assertion_type", TYPE), ("client_assertion", once.as_str())];
-        let again = bed.http.send(with_form(bed.http.0.post(service.url(DEVICE)), &form)).await;
+        let again = bed.http.send(with_form(bed.http.0.post(service.url(DEVICE)), &both_of(&once))).await;
         let again = again.expect_oauth(401, "invalid_client");
         assert!(again.member("error_description").contains("used before"), "{again:?}");
     }
+    bed.http.1.note("assertion", &[], &once);
+    let (copied, other) = (assertion(&own, json!({})), &bed.services[1]);
+    let copies = (0..20).map(async |copy| match copy % 2 {
+        0 => shows(&bed, "shop", DEVICE, &copied).await.status,
+        _ => bed.http.send(with_form(bed.http.0.post(other.url(DEVICE)), &both_of(&copied))).await.status,
+    });
+    let copies = join_all(copies).await;
+    assert!(copies.iter().filter(|status| **status == 200).count() <= 1, "{copies:?}");
     for (what, claims) in [
+        ("more than 8 KiB", json!({"more": "a".repeat(8192)})),
+        ("the admin listener as audience", json!({"aud": format!("{ISSUER}/admin")})),
+        ("issued in the future", json!({"iat": now() + 90})),
         ("the token endpoint as audience", json!({"aud": format!("{ISSUER}/token")})),
         ("two audiences", json!({"aud": [ISSUER, "https://other.example.com"]})),
         ("six minutes", json!({"exp": now() + 361})),
@@ -60,7 +76,9 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         assert_eq!((refused.status, refused.member("error").as_str()), (401, "invalid_client"), "{what}");
     }
     shows(&bed, "shop", DEVICE, &assertion(&key(), json!({}))).await.expect_oauth(401, "invalid_client");
-    shows(&bed, "desk", DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
+    for other in ["desk", "orders", "nobody"] {
+        shows(&bed, other, DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
+    }
     shows(&bed, "shop-web", DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
     bed.form(DEVICE, &[("client_id", "shop"), ("client_secret", SECRET)]).await.expect_oauth(401, "invalid_client");
     let (twice, odd) = (assertion(&own, json!({})), ("client_assertion_type", "jwt"));
@@ -71,6 +89,8 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         ("client_assertion", &twice),
     ];
     bed.form(DEVICE, &both).await.expect_oauth(400, "invalid_request");
+    let basic = bed.http.0.post(bed.service().url(DEVICE)).basic_auth("shop", Some(SECRET));
+    bed.http.send(with_form(basic, &both_of(&twice))).await.expect_oauth(400, "invalid_request");
     bed.form(DEVICE, &[("client_id", "shop"), odd, ("client_assertion", &twice)])
         .await
         .expect_oauth(400, "invalid_request");
