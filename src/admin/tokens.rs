@@ -59,7 +59,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    /// What no other holder may show.
+    /// No other holder shows the same.
     fn shown(&self) -> (Option<[u8; 32]>, Option<[&str; 2]>) {
         (self.sha256, self.identity.as_ref().map(ServiceIdentity::key))
     }

@@ -1,6 +1,5 @@
 """Services without a secret, by tokens of the API server's own. Nothing here needs a node: wxmint runs beside the API server."""
 
-import os
 import subprocess
 from contextlib import contextmanager
 
@@ -46,8 +45,9 @@ def a_service_account_opens_the_admin_listener_until_its_token_expires_and_no_ot
         kubectl("create", "namespace", namespace)
         kubectl("create", "serviceaccount", "orders", namespace=namespace)
     until("the namespace has an account", lambda: succeeds("kubectl", "get", "serviceaccount/default", "--namespace=shop"))
-    os.umask(0o077)
     FOLDER.mkdir()
+    for private in ("vault.key", "admin.tokens"):
+        (FOLDER / private).touch(0o600)
     run(PROGRAM, "keys", "generate", "--keys", FOLDER / "keys.json")
     (FOLDER / "vault.key").write_text(run("openssl", "rand", "-base64", "32"))
     (FOLDER / "pod-token").write_text(token("default", audience=KUBERNETES))
