@@ -111,3 +111,44 @@ impl ServiceIdentity {
 fn secure(url: &str) -> Option<Url> {
     url.parse().ok().filter(is_secure)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_an_identity_are_taken_once_and_only_out_of_a_line_that_names_an_issuer() {
+        let taken = |line: &'static str| {
+            let mut words: Vec<_> = line.split(' ').collect();
+            take_members(&mut words).map(|members| (words, members.len()))
+        };
+        assert_eq!(taken("orders issuer=a subject=b read"), Some((vec!["orders", "read"], 2)));
+        assert_eq!(taken("orders token=0123456789 read"), Some((vec!["orders", "token=0123456789", "read"], 0)));
+        assert_eq!(taken("orders issuer=a subject=b subject=c"), None);
+        assert_eq!(taken("orders issuer=a Subject=b"), Some((vec!["orders", "Subject=b"], 1)));
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        let refused = |more: (&'static str, &str)| {
+            let members = Members::from([("issuer", "https://k8s"), ("subject", "orders"), more]);
+            ServiceIdentity::read(&members).err().map(|(member, wrong)| format!("{member} {wrong}")).unwrap_or_default()
+        };
+        assert_eq!(refused(("jwks", "/keys.json")), "");
+        assert_eq!(refused(("issuer", "https://k8s/")), "");
+        assert_eq!(refused(("audience", "")), "audience must not be empty");
+        assert_eq!(refused(("subject", "")), format!("subject {}", WrongMember::NoSubject));
+        for (name, value) in
+            [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
+        {
+            assert!(refused((name, value)).starts_with(&format!("{name} must be an https URL")), "{value}");
+        }
+        for (name, value) in [("ca", "ca.crt"), ("token", ""), ("token", "token")] {
+            assert_eq!(refused((name, value)), format!("{name} must be the absolute path of a file"));
+        }
+        let private = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
+        assert!(refused(("jwks", private)).contains("private member `d`"));
+        // The token would be sent wherever the metadata say.
+        assert!(refused(("token", "/token")).starts_with("token needs a `jwks`"));
+    }
+}
