@@ -6,7 +6,6 @@ mod console;
 mod doctor;
 mod recent;
 pub(crate) mod routes;
-mod token_lines;
 pub(crate) mod tokens;
 mod users;
 pub(crate) mod wechat;

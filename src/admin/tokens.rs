@@ -9,17 +9,18 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
-use wxmint_identities::{Issuers, ServiceIdentity};
+use wxmint_identities::{Issuers, ServiceIdentity, take_members};
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Identity, Verified, peer::NotVerified};
 
-use super::token_lines::read_line;
 use crate::clock::now;
 use crate::findings::{Finding, Said, count};
 
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.
-pub(super) const MOST_AT_ONCE: usize = 400;
+const MOST_AT_ONCE: usize = 400;
+/// A secret that is easier to guess is refused.
+const SHORTEST: usize = 32;
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A right of a secret, by its word in the file.
@@ -37,7 +38,7 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    pub(super) const WORDS: [(Self, &'static str); 4] =
+    const WORDS: [(Self, &'static str); 4] =
         [(Self::Read, "read"), (Self::Operate, "operate"), (Self::WeChat, "wechat"), (Self::Events, "events")];
 
     pub(super) fn word(self) -> &'static str {
@@ -51,19 +52,14 @@ pub(crate) struct Holder {
     /// For the audit log.
     pub(crate) name: String,
     /// Its secret's.
-    pub(super) sha256: Option<[u8; 32]>,
+    sha256: Option<[u8; 32]>,
     /// The tokens that it shows, if it has no secret.
     pub(crate) identity: Option<ServiceIdentity>,
     pub(super) rights: Vec<Right>,
-    pub(super) room: Arc<Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 impl Holder {
-    /// No other holder shows the same.
-    fn shown(&self) -> (Option<[u8; 32]>, Option<[&str; 2]>) {
-        (self.sha256, self.identity.as_ref().map(ServiceIdentity::key))
-    }
-
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.has(right) {
             return Ok(());
@@ -112,7 +108,7 @@ impl AdminTokens {
             let wrong = |what: Said| said!(on_line, number, what);
             let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
             let holder = read_line(line).map_err(wrong)?;
-            if tokens.iter().any(|other| other.shown() == holder.shown()) {
+            if tokens.iter().any(|other| (other.sha256, &other.identity) == (holder.sha256, &holder.identity)) {
                 return Err(wrong(said!(secret_stands_twice)));
             }
             tokens.push(holder);
@@ -136,6 +132,38 @@ impl AdminTokens {
     fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
         self.0.iter().filter_map(|holder| Some((holder, holder.identity.as_ref()?)))
     }
+}
+
+/// Reads the holder that a line names.
+fn read_line(line: &str) -> Result<Holder, Said> {
+    let no_words = || said!(must_be_name_blank_and_secret);
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    let members = take_members(&mut words).ok_or_else(no_words)?;
+    let (name, secret, rights) = match (&words[..], members.is_empty()) {
+        ([name, secret, rights @ ..], true) => (*name, Some(*secret), rights),
+        ([name, rights @ ..], false) => (*name, None, rights),
+        _ => return Err(no_words()),
+    };
+    let right = |word: &str| Right::WORDS.into_iter().find(|(_, known)| *known == word).map(|(right, _)| right);
+    let rights: Option<Vec<_>> = match rights {
+        [] => Some(vec![Right::Read]),
+        [words] => words.split(',').map(right).collect(),
+        _ => return Err(no_words()),
+    };
+    let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
+    if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
+        return Err(said!(name_must_be_at_most_64));
+    }
+    // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
+        return Err(said!(secret_must_be_at_least_32));
+    }
+    let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
+    let identity = identity.map_err(|(member, wrong)| (member, Said::from(wrong)));
+    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
+    let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
+    Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }
 
 /// The tokens in use, which change when their file does.
