@@ -8,10 +8,8 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
+use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, take_members};
-use wxmint_telemetry::bounded;
-use wxmint_verify::{Identity, Verified, peer::NotVerified};
 
 use crate::clock::now;
 use crate::findings::{Finding, Said, count};
@@ -64,8 +62,7 @@ impl Holder {
         if self.has(right) {
             return Ok(());
         }
-        let detail =
-            format!("The line of {} in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", self.name, right.word());
+        let detail = format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", self.name, right.word());
         Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
@@ -87,10 +84,9 @@ impl Holder {
 pub struct AdminTokens(Vec<Holder>);
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` or `NAME issuer=… subject=… [WHAT]` for each token; without WHAT it may look
-    /// users up, and no more. Blank lines and lines that begin with `#` are skipped. A name may stand in several lines,
-    /// so that a secret can be replaced without a gap. A file of comments alone has no secrets. The error says why the
-    /// file cannot be used, and never repeats what stands in it.
+    /// Reads a line `NAME SECRET [RIGHTS]` or `NAME issuer=… subject=… [RIGHTS]` for each holder, who otherwise may
+    /// look users up. A name may stand in several lines, so that a secret can be replaced without a gap. A file of
+    /// comments alone has no secrets. The error never repeats what stands in the file.
     pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.
@@ -160,8 +156,7 @@ fn read_line(line: &str) -> Result<Holder, Said> {
         return Err(said!(secret_must_be_at_least_32));
     }
     let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
-    let identity = identity.map_err(|(member, wrong)| (member, Said::from(wrong)));
-    let identity = identity.map_err(|(member, wrong)| said!("`{}` {}", member, wrong))?;
+    let identity = identity.map_err(|wrong| said!("`{}` {}", wrong.member, wrong))?;
     let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
     Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }
@@ -200,29 +195,13 @@ impl CurrentAdminTokens {
         let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
         match tokens.holder(shown) {
             Some(holder) => Ok(Some(holder.clone())),
-            None => Ok(identify(issuers, shown, tokens.identities()).await?.map(|(holder, _)| holder.clone())),
+            None => Ok(identify(issuers, shown, tokens.identities(), now()).await?.map(|(holder, _)| holder.clone())),
         }
     }
 
-    /// The doctor's findings on the keys of the services' issuers.
     pub(crate) async fn examine(&self) -> Vec<Finding> {
         examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
     }
-}
-
-/// Finds the service that a token is of. Only the log says what is wrong with a token.
-pub(crate) async fn identify<'a, Service>(
-    issuers: &Issuers,
-    token: &str,
-    services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
-) -> Result<Option<(Service, Verified<Identity>)>, Problem> {
-    let found = issuers.find(token, services, now()).await;
-    if let Err(NotVerified::Refused(reason)) = found {
-        bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
-        return Ok(None);
-    }
-    let detail = "The keys of the token's issuer are not known at the moment. Try again.";
-    found.map_err(|_| Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(BUSY))
 }
 
 /// The doctor's findings on the keys of services' issuers.

@@ -1,6 +1,5 @@
 //! The Chinese of errors of wxmint's crates, which have their English themselves. What they quote stays as it is.
 
-use wxmint_identities::WrongMember;
 use wxmint_ids::{InvalidForeignId, InvalidId};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
@@ -45,14 +44,6 @@ in_chinese! {
         CallError::Unanswered { reason } => "没有得到微信的可用响应：{reason}",
         CallError::Unusable { reason } => "微信的响应不能使用：{reason}",
         CallError::SnapshotUser => "页面以快照方式显示，微信给出的是虚拟用户";
-    WrongMember:
-        WrongMember::NoSubject => "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
-        WrongMember::NoKeys => "应是 https URL；否则要用 `jwks` 写明公钥在哪里",
-        WrongMember::NoPlace => "应是 https URL 或文件的绝对路径",
-        WrongMember::NoPath => "应是文件的绝对路径",
-        WrongMember::Empty => "不能为空",
-        WrongMember::NoReceiver => "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
-        WrongMember::Unusable(reason) => "里面没有可用的公钥：{reason}";
     InvalidId:
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",

@@ -14,10 +14,9 @@ use reqwest::{Url, header::HeaderName};
 use wxmint_ids::AppId;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
-use wxmint_upstream::is_secure;
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
-use super::AccountsSource;
+use super::{AccountsSource, is_secure};
 use crate::findings::Said;
 use crate::path_rules::Prefix;
 

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use reqwest::Url;
 use wxmint_telemetry::LogFormat;
-use wxmint_upstream::is_secure;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, settings, variable::Variable, variables::*};
+use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
 use crate::{findings::Said, path_rules::Rules};
 
 settings! {

@@ -4,7 +4,7 @@
 mod issuers;
 mod trust;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use wxmint_upstream::is_secure;
@@ -37,22 +37,35 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
 }
 
 /// The fault of a member.
-#[derive(Debug, thiserror::Error)]
-pub enum WrongMember {
-    #[error("must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME")]
-    NoSubject,
-    #[error("must be an https URL, or `jwks` must say where the keys are")]
-    NoKeys,
-    #[error("must be an https URL or the absolute path of a file")]
-    NoPlace,
-    #[error("must be the absolute path of a file")]
-    NoPath,
-    #[error("must not be empty")]
-    Empty,
-    #[error("needs a `jwks` that is an https URL, because the token is sent to that URL alone")]
-    NoReceiver,
-    #[error("has no key that can be used: {0}")]
-    Unusable(String),
+#[derive(Debug)]
+pub struct WrongMember {
+    pub member: &'static str,
+    /// In English and Chinese.
+    fault: [&'static str; 2],
+    reason: Option<String>,
+}
+
+const NO_SUBJECT: [&str; 2] = [
+    "must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME",
+    "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
+];
+const NO_KEYS: [&str; 2] =
+    ["must be an https URL, or `jwks` must say where the keys are", "应是 https URL；否则要用 `jwks` 写明公钥在哪里"];
+const NO_PLACE: [&str; 2] = ["must be an https URL or the absolute path of a file", "应是 https URL 或文件的绝对路径"];
+const NO_PATH: [&str; 2] = ["must be the absolute path of a file", "应是文件的绝对路径"];
+const EMPTY: [&str; 2] = ["must not be empty", "不能为空"];
+const NO_RECEIVER: [&str; 2] = [
+    "needs a `jwks` that is an https URL, because the token is sent to that URL alone",
+    "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
+];
+const UNUSABLE: [&str; 2] = ["has no key that can be used", "里面没有可用的公钥"];
+
+/// `{:#}` is Chinese.
+impl fmt::Display for WrongMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.fault[usize::from(f.alternate())])?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
 }
 
 /// A service, by the tokens that show it.
@@ -65,28 +78,31 @@ pub struct ServiceIdentity {
 
 impl ServiceIdentity {
     /// Reads what a file says of an identity. An error names the member that is wrong.
-    pub fn read(members: &Members<'_>) -> Result<Self, (&'static str, WrongMember)> {
-        let text = |name, wrong| members.get(name).copied().filter(|text| !text.is_empty()).ok_or((name, wrong));
+    pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
+        let wrong = |member, fault| move || WrongMember { member, fault, reason: None };
+        let text =
+            |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, fault));
         let path = |name| match members.get(name) {
-            Some(path) if !path.starts_with('/') => Err((name, WrongMember::NoPath)),
+            Some(path) if !path.starts_with('/') => Err(wrong(name, NO_PATH)()),
             path => Ok(path.map(PathBuf::from)),
         };
-        let (issuer, subject) = (text("issuer", WrongMember::NoKeys)?, text("subject", WrongMember::NoSubject)?);
+        let (issuer, subject) = (text("issuer", NO_KEYS)?, text("subject", NO_SUBJECT)?);
         let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
         let keys = match members.get("jwks").copied() {
-            None => Place::Metadata(secure(&metadata).ok_or(("issuer", WrongMember::NoKeys))?),
+            None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", NO_KEYS))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
             Some(set) if set.starts_with('{') => {
-                usable(set.as_bytes()).map_err(|reason| ("jwks", WrongMember::Unusable(reason)))?;
+                let unusable = |reason| WrongMember { reason: Some(reason), ..wrong("jwks", UNUSABLE)() };
+                usable(set.as_bytes()).map_err(unusable)?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or(("jwks", WrongMember::NoPlace))?),
+            Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", NO_PLACE))?),
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
-            return Err(("token", WrongMember::NoReceiver));
+            return Err(wrong("token", NO_RECEIVER)());
         }
-        let audience = members.get("audience").map(|_| text("audience", WrongMember::Empty)).transpose()?;
+        let audience = members.get("audience").map(|_| text("audience", EMPTY)).transpose()?;
         let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
         let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
         Ok(Self { subject: subject.to_owned(), trust })
@@ -134,12 +150,12 @@ mod tests {
     fn a_wrong_member_is_named() {
         let refused = |more: (&'static str, &str)| {
             let members = Members::from([("issuer", "https://k8s"), ("subject", "orders"), more]);
-            ServiceIdentity::read(&members).err().map(|(member, wrong)| format!("{member} {wrong}")).unwrap_or_default()
+            ServiceIdentity::read(&members).err().map(|wrong| format!("{} {wrong}", wrong.member)).unwrap_or_default()
         };
         assert_eq!(refused(("jwks", "/keys.json")), "");
         assert_eq!(refused(("issuer", "https://k8s/")), "");
         assert_eq!(refused(("audience", "")), "audience must not be empty");
-        assert_eq!(refused(("subject", "")), format!("subject {}", WrongMember::NoSubject));
+        assert_eq!(refused(("subject", "")), format!("subject {}", NO_SUBJECT[0]));
         for (name, value) in
             [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
         {

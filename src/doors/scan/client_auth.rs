@@ -8,16 +8,16 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use wxmint_http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
-use wxmint_identities::{LONGEST_ASSERTION, ServiceIdentity};
-use wxmint_ids::AppId;
+use wxmint_http::{Fields, Problem, SMALL_BODY, cors, identify, pairs, read_body};
+use wxmint_identities::LONGEST_ASSERTION;
+use wxmint_ids::ClientId;
 use wxmint_store::limits::Rate;
 use wxmint_store::{LimitKey, Meter, short_digest};
 use wxmint_verify::{MAX_LEEWAY, UnverifiedIssuer};
 
 use super::AtDoor;
 use super::clients::{Client, Clients};
-use crate::admin::tokens::identify;
+use crate::clock::now;
 use crate::login::LoginError;
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -65,13 +65,11 @@ pub(super) async fn authenticate<'c>(
         (None, Some(id)) => (id.into_owned(), secret.map(|secret| secret.into_owned())),
         (None, None) => return Err(Problem::invalid("The field `client_id` is missing.")),
     };
-    let known = id.parse::<AppId>().ok().and_then(|id| clients.get(&id));
+    let known = id.parse::<ClientId>().ok().and_then(|id| clients.get(&id));
     let client = known.ok_or_else(|| unknown("No client here has this `client_id`."))?;
     cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
     if let Some(assertion) = assertion {
-        let identity = client.identity.as_ref();
-        let identity = identity.ok_or_else(|| unknown("This client has no `jwks` and no `issuer`."))?;
-        return check(client, identity, &assertion, at).await.map(|()| client);
+        return check(client, &assertion, at).await.map(|()| client);
     }
     match (client.is_back_end(), secret) {
         (true, Some(secret)) if client.has_secret(&secret) => Ok(client),
@@ -93,13 +91,9 @@ fn assertion(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
 }
 
 /// Checks the token of a client. One that the client has made itself is for this issuer alone, and is used once.
-async fn check(
-    client: &Client,
-    identity: &ServiceIdentity,
-    assertion: &str,
-    (worker, scan): &AtDoor,
-) -> Result<(), Problem> {
-    let shown = identify(&scan.issuers, assertion, iter::once(((), identity))).await?;
+async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Result<(), Problem> {
+    let identity = client.identity.as_ref().ok_or_else(|| unknown("This client has no `jwks` and no `issuer`."))?;
+    let shown = identify(&scan.issuers, assertion, iter::once(((), identity)), now()).await?;
     let ((), shown) = shown.ok_or_else(|| unknown("The client's assertion is not valid here."))?;
     if !identity.makes_assertions() {
         return Ok(());
