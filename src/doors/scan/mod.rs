@@ -167,9 +167,7 @@ impl Door for Scan {
     }
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        let mut found = self.findings(issuer);
-        found.extend(examine(CHECK, self.clients().identities()).await);
-        found
+        [self.findings(issuer), examine(CHECK, self.clients().identities()).await].concat()
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
