@@ -41,7 +41,7 @@ pub(crate) struct Act<T> {
 impl<T: Target> Act<T> {
     /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many
     /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         action: &'static str,
         right: Right,
         request: &HttpRequest,
@@ -53,13 +53,14 @@ impl<T: Target> Act<T> {
         event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
         let because =
             |event: &Event, problem: &Problem| Event { refused: Some(problem.code().as_str().into()), ..event.clone() };
-        let by = operating.tokens.holder(request).inspect_err(|problem| {
+        let by = operating.tokens.holder(request).await.inspect_err(|problem| {
             because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
         })?;
-        event.by = Some(by.name().to_owned());
+        (event.by, event.subject) =
+            (Some(by.name.clone()), by.identity.as_ref().map(|identity| identity.subject.clone()));
         by.must_have(right).inspect_err(|problem| because(&event, problem).tell())?;
         let target = target.inspect_err(|problem| because(&event, problem).tell())?;
-        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name()));
+        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name));
         let room = by.place().inspect_err(busy)?;
         Ok(Self { action, by, event, target, _room: room, operating })
     }

@@ -68,7 +68,8 @@ pub(super) struct SecretHolder {
 #[utoipa::path(get, path = "/whoami", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = Act::<()>::begin("whoami", Right::Read, &request, Path::from(()), operating)?;
-    let holder = SecretHolder { name: act.by.name().to_owned(), rights: act.by.rights() };
+    let act = Act::<()>::begin("whoami", Right::Read, &request, Path::from(()), operating).await?;
+    let holder =
+        SecretHolder { name: act.by.name.clone(), rights: act.by.rights.iter().map(|right| right.word()).collect() };
     Ok(private(act.done(Ok::<_, Problem>(holder))?))
 }

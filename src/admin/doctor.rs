@@ -78,6 +78,6 @@ impl LatestDiagnosis {
 #[utoipa::path(get, path = "/doctor", operation_id = "doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
-    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), operating)?;
+    let act = Act::<()>::begin("doctor", Right::Read, &request, Path::from(()), operating).await?;
     Ok(private(&*act.find(async move |_, ()| latest.diagnosis().await).await?))
 }

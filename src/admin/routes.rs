@@ -12,10 +12,12 @@ use wxmint_http::viewer::Description;
 
 use super::{console, doctor, recent, users, wechat};
 
-const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
+const ANY: &[ProblemCode] =
+    &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable, KeysUnavailable];
 
 /// The problems of a route that asks no store.
-pub(crate) const SECRET: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError];
+pub(crate) const SECRET: &[ProblemCode] =
+    &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, KeysUnavailable];
 pub(crate) const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];

@@ -1,23 +1,24 @@
-//! The secrets of operators and peers, which the admin listener wants from whoever asks about users, and the rights of
-//! each.
+//! The secrets and identities of operators and services, one of which the admin listener wants from whoever asks about
+//! users, and the rights of each.
 
 use std::{sync::Arc, time::Duration};
 
 use actix_web::HttpRequest;
 use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
+use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
+use wxmint_identities::{Issuers, ServiceIdentity, take_members};
 
-use crate::findings::Said;
+use crate::clock::now;
+use crate::findings::{Finding, Said, count};
 
-/// A secret that is easier to guess is refused.
-const SHORTEST: usize = 32;
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.
 const MOST_AT_ONCE: usize = 400;
-
+/// A secret that is easier to guess is refused.
+const SHORTEST: usize = 32;
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A right of a secret, by its word in the file.
@@ -35,41 +36,33 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    const ALL: [Self; 4] = [Self::Read, Self::Operate, Self::WeChat, Self::Events];
-    fn word(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Operate => "operate",
-            Self::WeChat => "wechat",
-            Self::Events => "events",
-        }
+    const WORDS: [(Self, &'static str); 4] =
+        [(Self::Read, "read"), (Self::Operate, "operate"), (Self::WeChat, "wechat"), (Self::Events, "events")];
+
+    pub(super) fn word(self) -> &'static str {
+        Self::WORDS.into_iter().find(|(right, _)| *right == self).map_or("", |(_, word)| word)
     }
 }
 
-/// The holder of the secret that a request has shown.
-#[derive(Debug, Clone)]
+/// The holder of the secret or of the identity that a request has shown.
+#[derive(Clone)]
 pub(crate) struct Holder {
-    name: String,
-    rights: Vec<Right>,
+    /// For the audit log.
+    pub(crate) name: String,
+    /// Its secret's.
+    sha256: Option<[u8; 32]>,
+    /// The tokens that it shows, if it has no secret.
+    pub(crate) identity: Option<ServiceIdentity>,
+    pub(super) rights: Vec<Right>,
     room: Arc<Semaphore>,
 }
 
 impl Holder {
-    /// For the audit log.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn rights(&self) -> Vec<&'static str> {
-        self.rights.iter().map(|right| right.word()).collect()
-    }
-
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
         if self.has(right) {
             return Ok(());
         }
-        let detail =
-            format!("The line of this secret in the file of WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", right.word());
+        let detail = format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{}`.", self.name, right.word());
         Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
@@ -87,14 +80,13 @@ impl Holder {
     }
 }
 
-/// The holders and the hashes of their secrets. It does not print, and does not hold the secrets themselves.
-pub struct AdminTokens(Vec<(Holder, Digest)>);
+/// The holders. It does not print, and does not hold the secrets themselves.
+pub struct AdminTokens(Vec<Holder>);
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [WHAT]` for each token; without WHAT it may look users up, and no more. Blank lines
-    /// and lines that begin with `#` are skipped. A name may stand in several lines, so that a secret can be replaced
-    /// without a gap. A file of comments alone has no secrets. The error says why the file cannot be used, and never
-    /// repeats what stands in it.
+    /// Reads a line `NAME SECRET [RIGHTS]` or `NAME issuer=… subject=… [RIGHTS]` for each holder, who otherwise may
+    /// look users up. A name may stand in several lines, so that a secret can be replaced without a gap. A file of
+    /// comments alone has no secrets. The error never repeats what stands in the file.
     pub fn parse(content: &[u8]) -> Result<Self, Said> {
         if content.trim_ascii().is_empty() {
             // An editor may leave a file empty for a moment. A comment alone is meant.
@@ -103,7 +95,7 @@ impl AdminTokens {
         if !content.ends_with(b"\n") {
             return Err(said!(does_not_end_with_line_break));
         }
-        let mut tokens: Vec<(Holder, Digest)> = Vec::new();
+        let mut tokens: Vec<Holder> = Vec::new();
         for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
@@ -111,27 +103,11 @@ impl AdminTokens {
             }
             let wrong = |what: Said| said!(on_line, number, what);
             let line = str::from_utf8(line).map_err(|_| wrong(said!(must_be_name_blank_and_secret)))?;
-            let (name, secret, rights) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-                [name, secret] => (name, secret, Some(vec![Right::Read])),
-                [name, secret, words] => (name, secret, rights(words)),
-                _ => return Err(wrong(said!(must_be_name_blank_and_secret))),
-            };
-            let rights = rights.ok_or_else(|| wrong(said!(rights_are_wrong)))?;
-            if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
-                return Err(wrong(said!(name_must_be_at_most_64)));
-            }
-            // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
-            if secret.len() < SHORTEST
-                || !secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-            {
-                return Err(wrong(said!(secret_must_be_at_least_32)));
-            }
-            let hash = digest(&SHA256, secret.as_bytes());
-            if tokens.iter().any(|(_, other)| other.as_ref() == hash.as_ref()) {
+            let holder = read_line(line).map_err(wrong)?;
+            if tokens.iter().any(|other| (other.sha256, &other.identity) == (holder.sha256, &holder.identity)) {
                 return Err(wrong(said!(secret_stands_twice)));
             }
-            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
-            tokens.push((Holder { name: name.to_owned(), rights, room }, hash));
+            tokens.push(holder);
         }
         Ok(Self(tokens))
     }
@@ -143,45 +119,102 @@ impl AdminTokens {
     /// Compares with every secret, and each in constant time, so that the time taken tells nothing.
     fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
-        self.0.iter().fold(None, |found, (holder, hash)| {
-            let is_equal = verify_slices_are_equal(hash.as_ref(), shown.as_ref()).is_ok();
-            if is_equal { Some(holder) } else { found }
+        self.0.iter().fold(None, |found, holder| {
+            let is_equal = |own| verify_slices_are_equal(own, shown.as_ref()).is_ok();
+            if holder.sha256.as_ref().is_some_and(|own| is_equal(own)) { Some(holder) } else { found }
         })
+    }
+
+    fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
+        self.0.iter().filter_map(|holder| Some((holder, holder.identity.as_ref()?)))
     }
 }
 
-/// `None` if a word names no right.
-fn rights(words: &str) -> Option<Vec<Right>> {
-    let right = |word: &str| Right::ALL.into_iter().find(|right| right.word() == word);
-    words.split(',').map(right).collect()
+/// Reads the holder that a line names.
+fn read_line(line: &str) -> Result<Holder, Said> {
+    let no_words = || said!(must_be_name_blank_and_secret);
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    let members = take_members(&mut words).ok_or_else(no_words)?;
+    let (name, secret, rights) = match (&words[..], members.is_empty()) {
+        ([name, secret, rights @ ..], true) => (*name, Some(*secret), rights),
+        ([name, rights @ ..], false) => (*name, None, rights),
+        _ => return Err(no_words()),
+    };
+    let right = |word: &str| Right::WORDS.into_iter().find(|(_, known)| *known == word).map(|(right, _)| right);
+    let rights: Option<Vec<_>> = match rights {
+        [] => Some(vec![Right::Read]),
+        [words] => words.split(',').map(right).collect(),
+        _ => return Err(no_words()),
+    };
+    let rights = rights.ok_or_else(|| said!(rights_are_wrong))?;
+    if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
+        return Err(said!(name_must_be_at_most_64));
+    }
+    // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
+        return Err(said!(secret_must_be_at_least_32));
+    }
+    let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
+    let identity = identity.map_err(|wrong| said!("`{}` {}", wrong.member, wrong))?;
+    let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
+    Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }
 
 /// The tokens in use, which change when their file does.
 #[derive(Clone)]
-pub struct CurrentAdminTokens(Arc<ArcSwap<AdminTokens>>);
+pub struct CurrentAdminTokens(Arc<(ArcSwap<AdminTokens>, Issuers)>);
 
 impl CurrentAdminTokens {
-    pub fn new(tokens: AdminTokens) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(tokens)))
+    /// `issuer` is wxmint's own. The tokens of services are for its admin listener.
+    pub fn new(tokens: AdminTokens, issuer: &str) -> Self {
+        Self(Arc::new((ArcSwap::from_pointee(tokens), Issuers::new(format!("{issuer}/admin")))))
+    }
+
+    /// Holds the keys of the services' issuers from now on, on the current runtime.
+    pub(crate) fn hold_keys(&self) {
+        self.0.1.hold(self.0.0.load().identities().map(|(_, identity)| identity));
     }
 
     pub fn swap(&self, tokens: AdminTokens) {
-        self.0.store(Arc::new(tokens));
+        self.0.0.store(Arc::new(tokens));
+        self.hold_keys();
     }
 
-    pub(super) fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
+    pub(super) async fn holder(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let detail = "Send the secret of an operator, as `Authorization: Bearer …`.";
         let token = bearer_token(request).map_err(|problem| problem.with_detail(detail))?;
-        self.of(token).ok_or_else(|| {
-            tracing::warn!("the admin listener was asked with a secret that is not in WXMINT_ADMIN_TOKENS_FILE");
-            no_valid_token().with_detail("This secret is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
+        self.of(token).await?.ok_or_else(|| {
+            tracing::warn!("a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
+            no_valid_token().with_detail("This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE.")
         })
     }
 
-    /// The holder of this secret.
-    pub(crate) fn of(&self, secret: &str) -> Option<Holder> {
-        self.0.load().holder(secret).cloned()
+    /// The holder of this secret, or of the identity that this token shows.
+    pub(crate) async fn of(&self, shown: &str) -> Result<Option<Holder>, Problem> {
+        let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
+        match tokens.holder(shown) {
+            Some(holder) => Ok(Some(holder.clone())),
+            None => Ok(identify(issuers, shown, tokens.identities(), now()).await?.map(|(holder, _)| holder.clone())),
+        }
     }
+
+    pub(crate) async fn examine(&self) -> Vec<Finding> {
+        examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
+    }
+}
+
+/// The doctor's findings on the keys of services' issuers.
+pub(crate) async fn examine<'a>(
+    check: &'static str,
+    services: impl Iterator<Item = &'a ServiceIdentity>,
+) -> Vec<Finding> {
+    let found = wxmint_identities::examine(services).await.into_iter();
+    let finding = |(issuer, keys): (&String, Result<usize, String>)| match keys {
+        Ok(keys) => Finding::ok(check, said!(issuer_has_keys, issuer, count(keys, ["key", "个密钥"]))),
+        Err(why) => Finding::warning(check, said!(issuers_keys_are_not_had, issuer, why), said!(reach_issuer)),
+    };
+    found.map(finding).collect()
 }
 
 #[cfg(test)]
@@ -210,7 +243,7 @@ mod tests {
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
         let rights = |shown: &str| {
             let holder = tokens.holder(shown).expect("a holder");
-            Right::ALL.map(|right| holder.must_have(right).is_ok())
+            Right::WORDS.map(|(right, _)| holder.must_have(right).is_ok())
         };
         assert_eq!(rights(SECRET), [true, false, false, false]);
         assert_eq!(rights(OTHER), [true, false, true, false]);
@@ -243,7 +276,18 @@ mod tests {
             (format!("al\u{ed}ce {SECRET}\n"), "line 1: a name must be"),
             (format!("alice {}\n", &SECRET[1..]), "line 1: a secret must be"),
             (format!("alice {SECRET},\n"), "line 1: a secret must be"),
-            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret stands in the file already"),
+            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret, or this issuer and subject, stands"),
+            ("a issuer=https://k8s subject=b\nc issuer=https://k8s subject=b\n".into(), "line 2: this secret, or this"),
+            ("a issuer=https://k8s\n".into(), "line 1: `subject` must be the `sub` of the tokens, such as"),
+            ("a issuer=k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
+            ("a issuer=https://k8s subject=b token=/token\n".into(), "line 1: `token` needs a `jwks`"),
+            ("a issuer=https://k8s subject=b subject=c\n".into(), "line 1: must be a name, a blank and a secret, or"),
+            ("a isuer=https://k8s subject=b\n".into(), "line 1: rights must be"),
+            ("a issuer=https://k8s subject=b all\n".into(), "line 1: rights must be"),
+            (
+                format!("a {SECRET} issuer=https://k8s subject=b read\n"),
+                "line 1: must be a name, a blank and a secret, or",
+            ),
         ] {
             assert!(refused(&content).starts_with(said), "{}", refused(&content));
         }

@@ -30,7 +30,7 @@ pub(super) type PairPath = web::Path<(String, String)>;
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up", Right::Read, &request, user, operating)?;
+    let act = Act::begin("look_up", Right::Read, &request, user, operating).await?;
     act.show(async |operating, user: &UserId| {
         let wechat = operating.operator().bindings_of(user).await?;
         Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
@@ -42,7 +42,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>
 #[utoipa::path(get, path = "/users/{user_id}", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("show", Right::Read, &request, user, operating)?;
+    let act = Act::begin("show", Right::Read, &request, user, operating).await?;
     act.show(async |operating, user: &UserId| operating.operator().show(user).await.map_err(LoginError::from)).await
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operatin
 #[utoipa::path(delete, path = "/users/{user_id}/wechat/{appid}", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("dissolve", Right::Operate, &request, path, operating)?;
+    let act = Act::begin("dissolve", Right::Operate, &request, path, operating).await?;
     act.change(async |operating, (user, app): &(UserId, AppId)| {
         let dissolved = operating.operator().dissolve(user, app).await?;
         operating.worker.check_app(app, dissolved > 0)
@@ -64,7 +64,7 @@ pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: Op
 #[utoipa::path(post, path = "/users/{user_id}/end", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("end", Right::Operate, &request, user, operating)?;
+    let act = Act::begin("end", Right::Operate, &request, user, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating
 #[utoipa::path(put, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("block", Right::Operate, &request, user, operating)?;
+    let act = Act::begin("block", Right::Operate, &request, user, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operati
 #[utoipa::path(delete, path = "/users/{user_id}/block", tag = "users", security(("bearer" = ["operate"])),
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::begin("unblock", Right::Operate, &request, user, operating)?;
+    let act = Act::begin("unblock", Right::Operate, &request, user, operating).await?;
     act.change(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from))
         .await
 }
@@ -95,7 +95,7 @@ pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, opera
     params(("appid" = String, Path), ("openid" = String, Path)),
     responses((status = 200, description = "The person", body = ShownPerson)))]
 pub(super) async fn look_up_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("look_up_person", Right::Read, &request, path, operating)?;
+    let act = Act::begin("look_up_person", Right::Read, &request, path, operating).await?;
     act.show(async |operating, person: &Person| {
         let found = operating.operator().look_up(person).await?;
         operating.worker.check_app(&person.app, found.is_some())?;
@@ -111,7 +111,7 @@ pub(super) async fn look_up_person(request: HttpRequest, path: PairPath, operati
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("end_person", Right::Operate, &request, path, operating)?;
+    let act = Act::begin("end_person", Right::Operate, &request, path, operating).await?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().end_person(person).await?;
         operating.worker.check_app(&person.app, is_known)
@@ -126,7 +126,7 @@ pub(super) async fn end_person(request: HttpRequest, path: PairPath, operating: 
     tag = "people", security(("bearer" = ["operate"])),
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::begin("erase_person", Right::Operate, &request, path, operating)?;
+    let act = Act::begin("erase_person", Right::Operate, &request, path, operating).await?;
     act.change(async |operating, person: &Person| {
         let is_known = operating.operator().erase(person).await?;
         operating.worker.check_app(&person.app, is_known)

@@ -57,7 +57,7 @@ pub(super) struct RenewalBody {
     params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
     responses((status = 200, description = "The signature", body = UserSignature)))]
 pub(super) async fn sign(request: HttpRequest, path: PairPath, payload: Payload, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, operating)?;
+    let act = Act::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, path, operating).await?;
     let data = act.may_go_on(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
     act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
 }
@@ -67,7 +67,7 @@ pub(super) async fn sign(request: HttpRequest, path: PairPath, payload: Payload,
     params(("user_id" = String, Path), ("appid" = String, Path)),
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
 pub(super) async fn encrypt_keys(request: HttpRequest, path: PairPath, operating: OperatingData) -> Answer {
-    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, operating)?;
+    let act = Act::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, path, operating).await?;
     let keys = act.find(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
     Ok(private(EncryptKeys { keys }))
 }
@@ -78,7 +78,7 @@ pub(super) async fn encrypt_keys(request: HttpRequest, path: PairPath, operating
 #[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
 pub(super) async fn access_token(request: HttpRequest, path: Path<String>, operating: OperatingData) -> Answer {
-    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, operating)?;
+    let act = Act::<AppId>::begin("access_token", Right::WeChat, &request, path, operating).await?;
     Ok(shared(&act.find(async |operating, app| operating.worker.access_token(app, None).await).await?))
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn replace_access_token(
     payload: Payload,
     operating: OperatingData,
 ) -> Answer {
-    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, operating)?;
+    let act = Act::<AppId>::begin("replace_access_token", Right::WeChat, &request, path, operating).await?;
     let refused = act.may_go_on(read_body(payload, RENEWAL_BODY).await.and_then(|body| invalid_token(&body)))?;
     let replacing =
         async move |operating: &Operating, app: &_| operating.worker.access_token(app, Some(&refused)).await;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use wxmint_ids::AppId;
+use wxmint_upstream::site;
 use wxmint_wechat::{App, AppKind, AppSecret, Credential};
 use zeroize::Zeroizing;
 
@@ -15,7 +16,6 @@ use super::{Apps, Configured};
 use crate::findings::Said;
 use crate::json_places::Step::{self, Element, Member};
 use crate::json_places::line_of;
-use crate::sites::site;
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.

@@ -65,6 +65,9 @@ impl Issuer {
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
+        if let Some((_, tokens)) = &self.admin_tokens {
+            found.extend(tokens.examine().await);
+        }
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
         }

@@ -61,7 +61,7 @@ fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, Current
     let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
     let unusable = |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
-    Ok(Some((file, CurrentAdminTokens::new(tokens))))
+    Ok(Some((file, CurrentAdminTokens::new(tokens, settings.issuer.as_str()))))
 }
 
 fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {

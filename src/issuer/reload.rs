@@ -39,6 +39,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
         watch(issuer, "vault", "vault key file", async move || reload_vault(&vault, &mut file, now()));
     }
     if let Some((mut file, tokens)) = issuer.admin_tokens.clone() {
+        tokens.hold_keys();
         let reload = async move || reload_admin_tokens(&tokens, &mut file);
         watch(issuer, "admin_tokens", "file of admin tokens", reload);
     }

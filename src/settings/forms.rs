@@ -16,10 +16,9 @@ use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
-use super::AccountsSource;
+use super::{AccountsSource, is_secure};
 use crate::findings::Said;
 use crate::path_rules::Prefix;
-use crate::sites::is_secure;
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {

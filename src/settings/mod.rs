@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_store::limits::LoginLimits;
-use wxmint_upstream::ProxyUrl;
+use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
@@ -29,7 +29,6 @@ pub use self::redis::{StoreSettings, StoreUrl};
 pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, unknown_variables, value_files};
 use self::{variable::ENTRIES, variables::*};
-use crate::sites::is_secure;
 
 pub use crate::apps::AppsSource;
 

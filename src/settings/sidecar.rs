@@ -7,8 +7,8 @@ use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
-use super::{Faults, IssuerUrl, Reader, forms, settings, variable::Variable, variables::*};
-use crate::{findings::Said, path_rules::Rules, sites::is_secure};
+use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
+use crate::{findings::Said, path_rules::Rules};
 
 settings! {
     SidecarSettings, |reader| {

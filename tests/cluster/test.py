@@ -10,6 +10,7 @@ import chart
 import doctor
 import gateway
 import helm
+import identity
 import mounted
 import network
 import peers
@@ -28,6 +29,7 @@ PLANE = [
     rights.the_rotation_reads_and_writes_its_secret_and_no_other,
     rights.two_rotations_at_once_change_the_secret_once,
     rights.a_conflicting_write_is_repeated,
+    identity.a_service_account_opens_the_admin_listener_until_its_token_expires_and_no_other_does,
 ]
 # It mostly waits, so the others go on meanwhile, in other namespaces.
 BESIDE = [rotation.three_rotations_refuse_no_token_and_restart_nothing]

@@ -60,6 +60,7 @@ mod revocations;
 mod scan;
 mod scan_examples;
 mod secrets;
+mod services;
 mod settings;
 mod sidecar;
 mod stopping;

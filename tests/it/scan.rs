@@ -1,5 +1,6 @@
 //! Scan to log in: a page asks, the phone says yes, the page has a token of the same user (RFC 8628, RFC 10027).
 
+mod assertions;
 mod attacks;
 mod command;
 mod ends;

@@ -21,7 +21,7 @@ def check_pod(pod, may_ask_the_api):
     """The rest is Pod Security's, kube-score's and the schemas'."""
     yield "a service-account token", pod.get("automountServiceAccountToken") is may_ask_the_api and pod["enableServiceLinks"] is False
     for volume in pod.get("volumes", []):
-        sources = volume.get("projected", {}).get("sources", [])
+        sources = [source for source in volume.get("projected", {}).get("sources", []) if "secret" in source]
         yield f"a Secret as a whole, or for all to read: {volume}", "secret" not in volume and all(
             (source["secret"].get("items") or volume["name"] == "apps") and volume["projected"]["defaultMode"] == 0o440 for source in sources)
     for container in pod["containers"] + pod.get("initContainers", []):

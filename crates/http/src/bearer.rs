@@ -1,8 +1,14 @@
 //! The one bearer token of a request (RFC 6750).
 
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
-use wxmint_verify::{NoBearer, bearer};
+use chrono::{DateTime, Utc};
+use wxmint_identities::{Issuers, ServiceIdentity};
+use wxmint_telemetry::bounded;
+use wxmint_verify::peer::NotVerified;
+use wxmint_verify::{Identity, NoBearer, Verified, bearer};
 
 use super::{Problem, ProblemCode, pairs};
 
@@ -23,6 +29,22 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
         NoBearer::None => no_token(),
         NoBearer::Several | NoBearer::Malformed => unreadable_token(),
     })
+}
+
+/// Finds the service that a token of another issuer is of. Only the log says what is wrong with a token.
+pub async fn identify<'a, Service>(
+    issuers: &Issuers,
+    token: &str,
+    services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
+    now: DateTime<Utc>,
+) -> Result<Option<(Service, Verified<Identity>)>, Problem> {
+    let found = issuers.find(token, services, now).await;
+    if let Err(NotVerified::Refused(reason)) = found {
+        bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
+        return Ok(None);
+    }
+    let detail = "The keys of the token's issuer are not known at the moment. Try again.";
+    found.map_err(|_| Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(Duration::from_secs(1)))
 }
 
 /// The answer to a token that was refused, the same for every reason.

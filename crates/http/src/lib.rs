@@ -23,7 +23,7 @@ pub mod viewer;
 use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
 
-pub use bearer::{bearer_token, no_token, no_valid_token, unreadable_token};
+pub use bearer::{bearer_token, identify, no_token, no_valid_token, unreadable_token};
 pub use body::{SMALL_BODY, read_body};
 pub use body_fields::{Fields, RefusedBody, malformed};
 pub use client_address::{TrustedProxies, limit_key};

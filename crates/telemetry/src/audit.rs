@@ -99,6 +99,8 @@ pub struct Event {
     /// The name of the secret's holder, or the command's user. `None` if nobody is known, or persons act for
     /// themselves.
     pub by: Option<String>,
+    /// `sub` of the token that the holder has shown in place of a secret.
+    pub subject: Option<String>,
     pub user: Option<UserId>,
     pub app: Option<AppId>,
     /// The kind of the app, if it is configured and no mini program.

@@ -8,12 +8,13 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
-use std::{error::Error, mem, time::Duration};
+use std::{error::Error, mem, net::Ipv4Addr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{DATE, HeaderMap};
 use reqwest::{Client, Proxy, Request, StatusCode, Url, redirect};
 use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::ConfigVerifierExt;
 
 pub use self::breaker::{Breaker, CallOutcome, Closed};
@@ -47,16 +48,43 @@ impl Tls {
         Ok(Self(config))
     }
 
+    /// Trusts the authorities in a PEM file, and no others.
+    pub fn trusting(pem: &[u8]) -> Result<Self, HttpClientError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
+        match roots.is_empty() {
+            true => Err(HttpClientError("the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".into())),
+            false => Ok(Self::with(roots)),
+        }
+    }
+
     /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has
     /// none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         if urls.into_iter().any(|url| url.scheme() == "https") {
             return Self::from_system();
         }
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let nobody = RootCertStore::empty();
-        Ok(Self(rustls::ClientConfig::builder().with_root_certificates(nobody).with_no_client_auth()))
+        Ok(Self::with(RootCertStore::empty()))
     }
+
+    fn with(roots: RootCertStore) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// Whether it is https, or http to this machine alone.
+pub fn is_secure(url: &Url) -> bool {
+    let is_loopback = |host: &str| {
+        ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+    };
+    url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
+}
+
+/// A site whose pages may read answers: an origin that is secure, without a path, as a browser writes it.
+pub fn site(text: &str) -> Option<String> {
+    let url: Url = text.parse().ok()?;
+    (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
 }
 
 /// An HTTP client for one worker thread, with a deadline. A clone has the same connections.

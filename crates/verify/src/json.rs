@@ -74,6 +74,10 @@ impl<'de> Deserialize<'de> for Unrepeated {
 
 struct AnyValue;
 
+macro_rules! plain {
+    ($($visit:ident: $type:ty),+) => { $(fn $visit<E>(self, value: $type) -> Result<Value, E> { Ok(value.into()) })+ };
+}
+
 impl<'de> Visitor<'de> for AnyValue {
     type Value = Value;
 
@@ -81,25 +85,7 @@ impl<'de> Visitor<'de> for AnyValue {
         f.write_str("JSON")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
+    plain! { visit_str: &str, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_bool: bool }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)

@@ -23,7 +23,7 @@ pub(super) struct Jws<'a> {
 pub(super) struct Header {
     pub(super) kid: Box<str>,
     pub(super) algorithm: Algorithm,
-    pub(super) typ: Box<str>,
+    pub(super) typ: Option<Box<str>>,
 }
 
 impl<'a> Jws<'a> {
@@ -45,7 +45,7 @@ impl<'a> Jws<'a> {
         }
         Ok(Header {
             algorithm: header.text("alg")?.parse().map_err(|_| Refused::Algorithm)?,
-            typ: header.text("typ")?.into(),
+            typ: header.member("typ").map(|_| header.text("typ").map(Into::into)).transpose()?,
             kid: header.text("kid")?.into(),
         })
     }

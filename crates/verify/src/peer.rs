@@ -18,10 +18,10 @@
 
 #[cfg(feature = "actix")]
 pub mod actix;
-mod clock;
 mod fetch;
 mod follower;
 mod http;
+mod other_issuer;
 mod remote;
 mod schedule;
 mod shelf;
@@ -34,14 +34,22 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use self::clock::now;
+use self::fetch::Place;
 use self::follower::RemoteEnds;
 use self::http::Http;
 pub use self::http::StartError;
-use self::remote::{Edition, RemoteKeys};
+pub use self::other_issuer::{FetchKeys, OtherIssuer};
+use self::remote::RemoteKeys;
+use self::shelf::Shelf;
 pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
 use crate::ends::{Endable, Ends};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
+
+/// A task that fetches by itself has no caller who could pass the time.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock here")]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
 
 /// Why a [`Peer`] cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -124,16 +132,13 @@ impl Trusted {
     fn start(trusted: &TrustedIssuer, http: &Http, watcher: &Arc<dyn Watcher>) -> Result<Self, PeerError> {
         let issuer = trusted.policy.issuer.clone();
         let verifier = Verifier::new(trusted.policy.clone())?;
-        let keys = Arc::new(RemoteKeys::start(trusted, http.clone(), Arc::clone(watcher)));
+        let (url, max_age) = (&trusted.jwks_url, trusted.keys_max_age);
+        let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, &issuer, url.as_str())));
+        let keys =
+            RemoteKeys::start(&issuer, Place::At(http.clone(), url.clone()), max_age, shelf, Arc::clone(watcher));
         let follow = |feed| RemoteEnds::start(&issuer, feed, Arc::clone(&keys), http.clone(), Arc::clone(watcher));
         let ends = trusted.revocations.as_ref().map(follow);
-        Ok(Self { issuer, verifier, keys, keys_max_age: trusted.keys_max_age, ends })
-    }
-
-    /// The keys, while they may be believed.
-    fn edition(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
-        let edition = self.keys.edition().ok_or(NotVerified::NoKeys)?;
-        if edition.age(now) > self.keys_max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
+        Ok(Self { issuer, verifier, keys, keys_max_age: max_age, ends })
     }
 
     /// Asks the ends about a token whose signature is good.
@@ -242,7 +247,7 @@ impl Peer {
     /// [`Peer::prove`] says why.
     pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
         self.trusted.get(proof.issuer).is_some_and(|trusted| {
-            trusted.edition(now).is_ok_and(|edition| edition.number == proof.edition)
+            trusted.keys.believed(trusted.keys_max_age, now).is_ok_and(|edition| edition.number == proof.edition)
                 && trusted.ask_ends(&proof.token, now).is_ok()
         })
     }
@@ -276,7 +281,7 @@ impl Peer {
 
     fn judge(&self, issuer: usize, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let trusted = &self.trusted[issuer];
-        let edition = trusted.edition(now)?;
+        let edition = trusted.keys.believed(trusted.keys_max_age, now)?;
         let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
         trusted.ask_ends(&token, now)?;
         Ok((claims, Proof { issuer, edition: edition.number, token }))

@@ -74,6 +74,11 @@ impl PublicKey {
         Self { alg: algorithm.name(), algorithm, ..self }
     }
 
+    /// The same key under the `kid` that an issuer of another make gives it.
+    pub(super) fn named(self, kid: &str) -> Self {
+        Self { kid: kid.to_owned(), ..self }
+    }
+
     fn new(algorithm: Algorithm, material: Material, parsed: ParsedPublicKey) -> Self {
         let kid = thumbprint(&material);
         Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm, parsed }
@@ -95,10 +100,9 @@ impl PublicKey {
     }
 }
 
-/// Comparing `kid` is enough, because the thumbprint covers all of the key.
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
-        self.kid == other.kid
+        (&self.kid, &self.material) == (&other.kid, &other.material)
     }
 }
 

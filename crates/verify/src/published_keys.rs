@@ -32,11 +32,20 @@ impl PublishedKeys {
     /// not a JWK, is private, has an unknown type, is not on its curve, is not for verifying, or repeats the `kid` of
     /// another key.
     pub fn read(json: &[u8]) -> Result<Self, KeyError> {
+        Self::read_as(json, false)
+    }
+
+    /// Reads the JWK Set of an issuer of another make, whose `kid`s may be any texts, and which may leave `alg` out.
+    pub fn read_of_others(json: &[u8]) -> Result<Self, KeyError> {
+        Self::read_as(json, true)
+    }
+
+    fn read_as(json: &[u8], of_others: bool) -> Result<Self, KeyError> {
         let set: Set<'_> = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
         let mut read = Self { keys: Vec::new(), refused: Vec::new() };
         for (index, jwk) in set.keys.iter().enumerate() {
-            match read.key(jwk, index + 1) {
+            match read.key(jwk, index + 1, of_others) {
                 Ok(key) => read.keys.push(key),
                 Err(error) => read.refused.push(error),
             }
@@ -44,8 +53,8 @@ impl PublishedKeys {
         Ok(read)
     }
 
-    fn key(&self, jwk: &RawValue, place: usize) -> Result<PublicKey, KeyError> {
-        let members = serde_json::from_str(jwk.get()).map(|jwk| Members { jwk, place });
+    fn key(&self, jwk: &RawValue, place: usize, of_others: bool) -> Result<PublicKey, KeyError> {
+        let members = serde_json::from_str(jwk.get()).map(|jwk| Members { jwk, place, of_others });
         let members = members.map_err(|_| KeyError::Unusable {
             key: place.to_string(),
             reason: "it must be a JSON object, and is not one that can be read".into(),
@@ -67,6 +76,7 @@ impl KeySource for PublishedKeys {
 struct Members {
     jwk: Map<String, Value>,
     place: usize,
+    of_others: bool,
 }
 
 impl Members {
@@ -74,23 +84,24 @@ impl Members {
         if let Some(private) = PRIVATE.iter().find(|member| self.jwk.contains_key(**member)) {
             return Err(self.unusable(format!("it has the private member `{private}`: whoever has read it can sign")));
         }
-        let key = match (self.text("kty"), self.text("crv"), self.text("alg")) {
-            (Some("EC"), Some("P-256"), Some("ES256")) => self.p256()?,
-            (Some("OKP"), Some("Ed25519"), Some("EdDSA")) => self.ed25519()?,
-            (Some("OKP"), Some("Ed25519"), Some("Ed25519")) => self.ed25519()?.fully_specified(),
-            (Some("RSA"), None, Some("RS256")) => self.rsa()?,
+        let is = |alg| self.text("alg") == Some(alg) || self.of_others && !self.jwk.contains_key("alg");
+        let key = match (self.text("kty"), self.text("crv")) {
+            (Some("EC"), Some("P-256")) if is("ES256") => self.p256()?,
+            (Some("OKP"), Some("Ed25519")) if is("EdDSA") => self.ed25519()?,
+            (Some("OKP"), Some("Ed25519")) if is("Ed25519") => self.ed25519()?.fully_specified(),
+            (Some("RSA"), None) if is("RS256") => self.rsa()?,
             _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA, Ed25519 or RS256")),
         };
-        if self.jwk.get("use").is_some_and(|usage| usage != "sig") {
+        // SPIFFE's bundles have a `use` of their own.
+        if self.jwk.get("use").is_some_and(|usage| usage != "sig" && !(self.of_others && usage == "jwt-svid")) {
             return Err(self.unusable("`use` must be \"sig\""));
         }
         if self.jwk.get("key_ops").is_some_and(|operations| !includes_verify(operations)) {
             return Err(self.unusable("`key_ops` must be an array that includes \"verify\""));
         }
-        if self.text("kid") != Some(key.kid()) {
-            return Err(self.unusable("`kid` must be the key's RFC 7638 thumbprint"));
-        }
-        Ok(key)
+        let kid = self.text("kid").filter(|kid| self.of_others || *kid == key.kid());
+        let kid = kid.ok_or_else(|| self.unusable("`kid` must be the key's RFC 7638 thumbprint"))?;
+        Ok(key.named(kid))
     }
 
     fn p256(&self) -> Result<PublicKey, KeyError> {

@@ -71,6 +71,9 @@ pub enum Refused {
     /// `iss` is not the expected issuer.
     #[error("its `iss` names another issuer")]
     Issuer,
+    /// `sub` is not the expected subject.
+    #[error("its `sub` names another subject")]
+    Subject,
     /// `aud` contains none of the expected audiences.
     #[error("its `aud` names another audience")]
     Audience,

@@ -14,12 +14,13 @@ use std::{ops::Deref, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub use claims::{Claims, REGISTERED_CLAIMS};
+pub use claims::{Claims, Identity, REGISTERED_CLAIMS};
 pub use header::{UnverifiedHeader, UnverifiedIssuer};
 
-use self::header::parts;
+use self::header::{parts, typ};
 use super::ends::{Endable, Ends};
 use super::json::Object;
+use super::jws::Header;
 use super::{KeySource, Part, Refused, TokenTyp};
 
 /// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
@@ -75,7 +76,7 @@ pub enum PolicyError {
     Leeway,
 }
 
-/// The content of a token whose signature and claims have been verified. Only [`Verifier::verify`] makes such a value.
+/// The content of a token whose signature and claims have been verified. Only a [`Verifier`] makes such a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -113,14 +114,11 @@ impl Verifier {
     /// Fails if the policy could accept no token, or if its leeway is too long.
     pub fn new(policy: VerifierPolicy) -> Result<Self, PolicyError> {
         let VerifierPolicy { issuer, audiences, typ, longest_life, leeway } = policy;
-        if issuer.is_empty() {
-            return Err(PolicyError::NoIssuer);
-        }
-        if audiences.is_empty() {
-            return Err(PolicyError::NoAudience);
-        }
-        if leeway > MAX_LEEWAY {
-            return Err(PolicyError::Leeway);
+        match () {
+            () if issuer.is_empty() => return Err(PolicyError::NoIssuer),
+            () if audiences.is_empty() => return Err(PolicyError::NoAudience),
+            () if leeway > MAX_LEEWAY => return Err(PolicyError::Leeway),
+            () => {}
         }
         let [longest_life, leeway] =
             [longest_life, leeway].map(|time| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX));
@@ -157,45 +155,70 @@ impl Verifier {
         keys: &(impl KeySource + ?Sized),
         now: DateTime<Utc>,
     ) -> Result<(Verified<Claims>, Endable), Refused> {
-        let jws = parts(token)?;
-        let UnverifiedHeader { header, typ } = UnverifiedHeader::read(&jws)?;
-        if !self.takes(typ) {
-            return Err(Refused::Typ);
-        }
-        let (json, signature) = (jws.claims()?, jws.signature()?);
-        let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
-        let claims = self.judge(&claims, now)?;
-        jws.check(&header, &signature, keys, now)?;
+        let takes = |header: &Header| typ(header).map(|typ| typ == TokenTyp::AccessToken || typ == self.typ);
+        let (claims, header) = self.open(token, keys, now, takes, Claims::read)?;
         let endable = Endable::of(&self.issuer, &claims, &header.kid);
         Ok((Verified(claims), endable))
     }
 
-    fn takes(&self, typ: TokenTyp) -> bool {
-        typ == TokenTyp::AccessToken || typ == self.typ
+    /// Verifies a token that is no access token, by which a service shows that it is `subject`: of a Kubernetes
+    /// ServiceAccount, a SPIFFE JWT-SVID, or a client's assertion (RFC 7523bis). It may lack `typ`, `jti` and `iat`;
+    /// without `iat` its life counts from `now`.
+    pub fn identify(
+        &self,
+        token: &str,
+        subject: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Identity>, Refused> {
+        let known = ["JWT", "JOSE", "client-authentication+jwt"];
+        let is_known = |typ: &str| known.iter().any(|known| known.eq_ignore_ascii_case(typ));
+        let takes = |header: &Header| Ok(header.typ.as_deref().is_none_or(is_known));
+        let identity = self.open(token, keys, now, takes, |claims| Identity::read(claims, subject))?.0;
+        Ok(Verified(identity))
+    }
+
+    /// Returns the content that `read` finds in the claims of a token that passes all checks, and its header.
+    fn open<T>(
+        &self,
+        token: &str,
+        keys: &(impl KeySource + ?Sized),
+        now: DateTime<Utc>,
+        takes: impl FnOnce(&Header) -> Result<bool, Refused>,
+        read: impl FnOnce(&Object) -> Result<T, Refused>,
+    ) -> Result<(T, Header), Refused> {
+        let jws = parts(token)?;
+        let header = jws.header()?;
+        if !takes(&header)? {
+            return Err(Refused::Typ);
+        }
+        let (json, signature) = (jws.claims()?, jws.signature()?);
+        let claims = Object::read(&json).map_err(|malformed| malformed.in_the(Part::Claims))?;
+        if claims.text("iss")? != self.issuer {
+            return Err(Refused::Issuer);
+        }
+        let content = read(&claims)?;
+        self.judge(&claims, now)?;
+        jws.check(&header, &signature, keys, now)?;
+        Ok((content, header))
     }
 
     /// Checks the claims before the signature, so that a token that would be refused anyway costs neither a key lookup
     /// nor a signature check.
-    fn judge(&self, claims: &Object, now: DateTime<Utc>) -> Result<Claims, Refused> {
-        if claims.text("iss")? != self.issuer {
-            return Err(Refused::Issuer);
-        }
-        let claims = Claims::read(claims)?;
-        if !claims.audience.iter().any(|audience| self.audiences.contains(audience)) {
+    ///
+    /// Compares differences of dates, because a sum of a date and a duration could overflow.
+    fn judge(&self, claims: &Object, now: DateTime<Utc>) -> Result<(), Refused> {
+        if !claims.audience()?.iter().any(|audience| self.audiences.contains(audience)) {
             return Err(Refused::Audience);
         }
-        self.judge_times(&claims, now)?;
-        Ok(claims)
-    }
-
-    /// Compares differences of dates, because a sum of a date and a duration could overflow.
-    fn judge_times(&self, claims: &Claims, now: DateTime<Utc>) -> Result<(), Refused> {
+        let expires_at = claims.time("exp")?.ok_or(Refused::Missing("exp"))?;
+        let (issued_at, not_before) = (claims.time("iat")?.unwrap_or(now), claims.time("nbf")?);
         let is_ahead = |time: DateTime<Utc>| time - now > self.leeway;
-        let life = claims.expires_at - claims.issued_at;
+        let life = expires_at - issued_at;
         match () {
-            () if now - claims.expires_at >= self.leeway => Err(Refused::Expired),
-            () if is_ahead(claims.issued_at) => Err(Refused::IssuedInFuture),
-            () if claims.not_before.is_some_and(is_ahead) => Err(Refused::NotYetValid),
+            () if now - expires_at >= self.leeway => Err(Refused::Expired),
+            () if is_ahead(issued_at) => Err(Refused::IssuedInFuture),
+            () if not_before.is_some_and(is_ahead) => Err(Refused::NotYetValid),
             () if life <= TimeDelta::zero() || life > self.longest_life => Err(Refused::Life),
             () => Ok(()),
         }

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
-use wxmint_http::ProblemDocument;
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::{ProblemCode, ProblemDocument};
 
 use self::receivers::Polls;
 use crate::admin::CurrentAdminTokens;
@@ -21,6 +21,8 @@ use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::state::IssuerWorker;
 
+/// Those of the issuer of a receiver's token.
+const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];
 const POLL_PATH: &str = "/ssf/poll";
@@ -29,9 +31,9 @@ const STREAM_PATH: &str = "/ssf/stream";
 routes! {
     #[openapi(tags((name = "events", description = "For receivers of the Shared Signals Framework")))]
     READ "/.well-known/ssf-configuration" transmitter::transmitter [], HEAD;
-    GET "/ssf/stream" transmitter::stream [ANY, TOKEN], NO_STREAM;
-    POST "/ssf/stream" transmitter::create [ANY, TOKEN], ONE_STREAM;
-    POST "/ssf/poll" poll::poll [ANY, TOKEN, LIMIT], BODY;
+    GET "/ssf/stream" transmitter::stream [ANY, TOKEN, KEYS], NO_STREAM;
+    POST "/ssf/stream" transmitter::create [ANY, TOKEN, KEYS], ONE_STREAM;
+    POST "/ssf/poll" poll::poll [ANY, TOKEN, KEYS, LIMIT], BODY;
 }
 
 pub(super) const DOOR: DoorRow = DoorRow {

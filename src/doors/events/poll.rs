@@ -70,8 +70,8 @@ struct Events {
     request_body(content = Poll, example = json!({"maxEvents": 100, "returnImmediately": true, "ack": []})),
     responses((status = 200, description = "Events", body = Events)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
-    let receiver = door.receiver(&request)?;
-    let (name, place) = (receiver.name(), door.polls.place(receiver.name())?);
+    let receiver = door.receiver(&request).await?;
+    let (name, place) = (&*receiver.name, door.polls.place(&receiver.name)?);
     let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
     worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
@@ -91,7 +91,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
     loop {
         // A secret that was taken away while its poll waited gets nothing more.
-        door.receiver(&request)?;
+        door.receiver(&request).await?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
             return Ok(private(events).map_body(|_, body| until_it_is_read(body, place)));

@@ -14,10 +14,13 @@ use crate::admin::tokens::{Holder, Right};
 impl Events {
     /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the
     /// secret is an operator's, and refusals are audited as counts.
-    pub(super) fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
+    pub(super) async fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
-        let holder = shown.as_ref().ok().and_then(|token| self.tokens.of(token));
-        let by = holder.as_ref().map(|holder| holder.name().to_owned());
+        let holder = match &shown {
+            Ok(token) => self.tokens.of(token).await?,
+            Err(_) => None,
+        };
+        let by = holder.as_ref().map(|holder| holder.name.clone());
         if let Some(receiver) = holder.filter(|holder| holder.has(Right::Events)) {
             return Ok(receiver);
         }

@@ -35,11 +35,11 @@ pub(super) async fn transmitter(worker: web::Data<IssuerWorker>) -> HttpResponse
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
 pub(super) async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
-    let (receiver, issuer) = (door.receiver(&request)?, worker.issuer.settings.issuer.as_str());
+    let (receiver, issuer) = (door.receiver(&request).await?, worker.issuer.settings.issuer.as_str());
     let stream = json!({
-        "stream_id": receiver.name(),
+        "stream_id": receiver.name,
         "iss": issuer,
-        "aud": receiver.name(),
+        "aud": receiver.name,
         "events_supported": EVENTS,
         "events_requested": EVENTS,
         "events_delivered": EVENTS,
@@ -48,7 +48,7 @@ pub(super) async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answ
     let pairs = pairs(request.query_string());
     match pairs.iter().find(|(name, _)| name == "stream_id") {
         None => Ok(private([stream])),
-        Some((_, id)) if id == receiver.name() => Ok(private(stream)),
+        Some((_, id)) if *id == receiver.name => Ok(private(stream)),
         Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")
             .with_status(StatusCode::NOT_FOUND)),
     }
@@ -59,6 +59,6 @@ pub(super) async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answ
 /// Each receiver has its one stream already, so this is always 409. The receiver then reads the stream with GET.
 #[utoipa::path(post, path = "/ssf/stream", tag = "events", security(("bearer" = [])), responses())]
 pub(super) async fn create(request: HttpRequest, door: web::Data<Events>) -> Answer {
-    door.receiver(&request)?;
+    door.receiver(&request).await?;
     Err(Problem::invalid("This secret has its stream already. Read it with GET.").with_status(StatusCode::CONFLICT))
 }

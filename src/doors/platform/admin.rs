@@ -48,7 +48,7 @@ async fn merchant(
     operating: OperatingData,
     platform: Option<Data<Platform>>,
 ) -> Answer {
-    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating)?;
+    let act = Act::<AppId>::begin("find_merchant", Right::WeChat, &request, path, operating).await?;
     let code = act.may_go_on(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());

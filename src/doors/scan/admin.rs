@@ -20,7 +20,7 @@ use crate::clock::now;
 #[utoipa::path(get, path = "/scans", operation_id = "scans", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "The scans", body = LastScans)))]
 async fn scans(request: HttpRequest, operating: OperatingData, scan: Option<Data<Scan>>) -> Answer {
-    let act = Act::<()>::begin("scans", Right::Read, &request, Path::from(()), operating)?;
+    let act = Act::<()>::begin("scans", Right::Read, &request, Path::from(()), operating).await?;
     let counted = scan.map_or_else(|| Scans::default().of_last_hour(now()), |scan| scan.scans.of_last_hour(now()));
     Ok(private(act.done(Ok::<_, Problem>(counted))?))
 }

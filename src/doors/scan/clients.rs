@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use wxmint_identities::{Members, ServiceIdentity};
 use wxmint_ids::{AppId, ClientId};
+use wxmint_upstream::site;
 
 use super::WORDS;
 use crate::findings::Said;
@@ -13,7 +16,6 @@ use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
 use crate::login::Recipient;
 use crate::settings::parse_duration;
-use crate::sites::site;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -26,8 +28,10 @@ pub(super) struct Client {
     /// The mini program's page that its code opens, without a slash in front.
     pub(super) page: Option<String>,
     pub(super) env_version: &'static str,
-    /// A back end has one. A client without it is a page, which cannot keep a secret.
+    /// A back end has one, or an identity. A client without is a page, which cannot keep a secret.
     secret_sha256: Option<[u8; 32]>,
+    /// Its tokens, which it sends in place of a secret.
+    pub(super) identity: Option<ServiceIdentity>,
     /// The sites that may read the answers.
     pub(super) origins: Vec<String>,
     /// Empty: that of the settings.
@@ -44,7 +48,7 @@ impl Client {
     }
 
     pub(super) fn is_back_end(&self) -> bool {
-        self.secret_sha256.is_some()
+        self.secret_sha256.is_some() || self.identity.is_some()
     }
 
     pub(super) fn has_secret(&self, secret: &str) -> bool {
@@ -91,6 +95,10 @@ impl Clients {
         self.0.values()
     }
 
+    pub(super) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
+        self.iter().filter_map(|client| client.identity.as_ref())
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = (ClientId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
@@ -119,7 +127,19 @@ pub(super) struct Form {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) env_version: Option<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub secret_sha256: Option<String>,
+    pub(super) secret_sha256: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) jwks: Option<Value>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) jwks_uri: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) subject: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) ca: Option<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) token: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) origins: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -168,7 +188,8 @@ impl Form {
         if id.0.is_usual() {
             return Err(Mistake::of_member("client_id", said!(WORDS: has_form_of_appid_choose_another)));
         }
-        if self.secret_sha256.is_some() && !self.origins.is_empty() {
+        let identity = self.identity()?;
+        if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
             return Err(Mistake::of_member("origins", said!(WORDS: are_for_page_and_client)));
         }
         if let Some(empty) = self.audience.iter().position(String::is_empty) {
@@ -194,11 +215,47 @@ impl Form {
             page: self.page.as_ref().map(page).transpose()?,
             env_version: env_version.ok_or_else(of("env_version", said!(WORDS: must_be_release_trial_or_develop)))?,
             secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
+            identity,
             origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
             matches: self.matches.unwrap_or(true),
         })
+    }
+}
+
+impl Form {
+    /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
+    fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
+        let jwks = self.jwks.as_ref().map(Value::to_string);
+        let members = [
+            ("issuer", &self.issuer),
+            ("subject", &self.subject),
+            ("jwks", if jwks.is_some() { &jwks } else { &self.jwks_uri }),
+            ("ca", &self.ca),
+            ("token", &self.token),
+        ];
+        let members = members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let mut members: Members<'_> = members.collect();
+        match () {
+            () if members.is_empty() => return Ok(None),
+            () if self.secret_sha256.is_some() => {
+                return Err(Mistake::of_member("secret_sha256", said!(WORDS: is_beside_identity)));
+            }
+            () if self.jwks.is_some() && self.jwks_uri.is_some() => {
+                return Err(Mistake::of_member("jwks_uri", said!(WORDS: is_beside_jwks)));
+            }
+            () => {}
+        }
+        let makes_assertions = self.issuer.is_none() && self.subject.is_none();
+        if makes_assertions {
+            members.extend([("issuer", self.client_id.as_str()), ("subject", self.client_id.as_str())]);
+        }
+        let identity = ServiceIdentity::read(&members).map_err(|wrong| {
+            let is_uri = wrong.member == "jwks" && self.jwks.is_none();
+            Mistake::of_member(if is_uri { "jwks_uri" } else { wrong.member }, said!("{}", wrong))
+        })?;
+        Ok(Some(if makes_assertions { identity.making_assertions() } else { identity }))
     }
 }
 
@@ -282,6 +339,16 @@ mod tests {
             (r#","audience":[""]"#, "`audience` has an empty name"),
             (r#","token_ttl":"299s""#, "`token_ttl` must be"),
             (r#","secret_sha256":null"#, "invalid type: null"),
+            (r#","jwks":{"keys":[]}"#, "`jwks` has no key that can be used"),
+            (r#","jwks":{"keys":[{"kty":"oct","k":"AQAB"}]}"#, "`jwks` has no key that can be used"),
+            (r#","jwks_uri":"http://shop/jwks""#, "`jwks_uri` must be an https URL"),
+            (r#","jwks_uri":"https://shop/jwks","jwks":{}"#, "`jwks_uri` is beside `jwks`"),
+            (r#","jwks_uri":"https://shop/jwks","secret_sha256":"ab""#, "`secret_sha256` is beside"),
+            (r#","jwks_uri":"https://shop/jwks","origins":["https://shop.example.com"]"#, "`origins` are for a page"),
+            (r#","issuer":"https://k8s""#, "`subject` must be the `sub`"),
+            (r#","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
+            (r#","issuer":"k8s","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
+            (r#","ca":"/ca.crt""#, "`issuer` must be an https URL, or `jwks`"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
             assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");

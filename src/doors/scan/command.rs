@@ -140,6 +140,7 @@ fn list(path: &Path) -> Result<(), Failure> {
     let (_, clients) = read(path, &read_private(path).map_err(unusable)?)?;
     let rows = clients.iter().map(|client| {
         let kind = match (client.is_back_end(), &client.origins[..]) {
+            (true, _) if client.identity.is_some() => "back end, with tokens".to_owned(),
             (true, _) => "back end, with a secret".to_owned(),
             (false, []) => "none: a device without a secret".to_owned(),
             (false, origins) => origins.join(" "),

@@ -28,11 +28,14 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
+use wxmint_identities::Issuers;
 use wxmint_ids::{AppId, ClientId};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
+use wxmint_verify::Algorithm;
 
 use self::{clients::Clients, metrics::Scans};
+use crate::admin::tokens::examine;
 use crate::findings::{Finding, Words};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
@@ -56,8 +59,8 @@ const APPROVAL: &[ProblemCode] = &[MATCH_WRONG, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
-    POST "/device_authorization" page::device_authorization [STORE, LIMIT], BODY;
-    POST "/token" token::token [STORE], BODY;
+    POST "/device_authorization" page::device_authorization [STORE, KEYS, LIMIT], BODY;
+    POST "/token" token::token [STORE, KEYS], BODY;
     READ "/device" page::show [], HEAD;
     GET "/device/{user_code}/code.jpg" page::picture [ANY, GONE, LIMIT, UNAVAILABLE], HEAD;
     GET "/device/{user_code}" phone::look [ANY, TOKEN, PHONE, LIMIT], HEAD;
@@ -66,6 +69,8 @@ routes! {
 }
 
 const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
+/// Those of the issuer of a client's token.
+const KEYS: &[ProblemCode] = &[KeysUnavailable];
 
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
@@ -101,6 +106,8 @@ struct Scan {
     clients: Arc<ArcSwap<Clients>>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
+    /// For clients that show a token in place of a secret.
+    issuers: Issuers,
     scans: Scans,
 }
 
@@ -109,7 +116,7 @@ fn open(settings: &Settings) -> Opened {
     let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
     let unusable = |error| unusable_file(CHECK, VARIABLE, path, error);
     let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, unusable)?;
-    Ok(Some(Arc::new(Scan::new(clients, Some(file)))))
+    Ok(Some(Arc::new(Scan::new(clients, Some(file), settings.issuer.as_str()))))
 }
 
 /// The website on the laptop of the demo's page, whose users are those of the first app.
@@ -119,7 +126,7 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
         "origins": [address, address.replace("127.0.0.1", "localhost")],
     });
     let clients = Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), longest)?;
-    Ok(Arc::new(Scan::new(clients, None)))
+    Ok(Arc::new(Scan::new(clients, None, address)))
 }
 
 /// The members of the issuer's metadata: RFC 8628 section 4.
@@ -128,7 +135,10 @@ struct ScanMetadata {
     device_authorization_endpoint: String,
     token_endpoint: String,
     grant_types_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Where a client shows a token in place of a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
 }
 
 #[async_trait(?Send)]
@@ -139,12 +149,14 @@ impl Door for Scan {
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         self.scans.clients_are(self.clients().names());
+        self.issuers.hold(self.clients().identities());
         let (Some(mut file), longest) = (self.file.clone(), issuer.settings.token_ttl) else { return };
         watch(issuer, "clients", "file of clients", async move || {
             let parse = |content: &[u8]| Clients::parse(content, longest);
             reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
                 tracing::info!(clients = read.iter().count(), "the file of clients was read again");
                 self.scans.clients_are(read.names());
+                self.issuers.hold(read.identities());
                 self.clients.store(Arc::new(read));
             })
         });
@@ -155,15 +167,18 @@ impl Door for Scan {
     }
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        self.findings(issuer)
+        [self.findings(issuer), examine(CHECK, self.clients().identities()).await].concat()
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
+        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let tokens = self.clients().identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
         let members = serde_json::to_value(ScanMetadata {
             device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             grant_types_supported: [token::GRANT],
-            token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
+            token_endpoint_auth_methods_supported: methods[..3 + usize::from(tokens.is_some())].into(),
+            token_endpoint_auth_signing_alg_values_supported: tokens,
         });
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }
     }
@@ -184,8 +199,9 @@ impl Door for Scan {
 }
 
 impl Scan {
-    fn new(clients: Clients, file: Option<WatchedFile>) -> Self {
-        Self { clients: Arc::new(ArcSwap::from_pointee(clients)), file, scans: Scans::default() }
+    fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
+        let (clients, issuers) = (Arc::new(ArcSwap::from_pointee(clients)), Issuers::new(issuer.to_owned()));
+        Self { clients, file, issuers, scans: Scans::default() }
     }
 
     fn clients(&self) -> Arc<Clients> {

@@ -19,7 +19,7 @@ use super::clients::{Client, is_visible};
 use super::codes::UserCode;
 use super::requests::DeviceError;
 use super::store::{DEVICE_TTL, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
+use super::{ASKED, AtDoor, of_oauth, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
 use crate::refusals::Refusal;
@@ -40,6 +40,11 @@ pub(super) struct DeviceAuthorizationForm {
     /// A back end sends it, unless it is in the header Authorization (Basic).
     #[schema(format = Password)]
     client_secret: Option<String>,
+    /// With an assertion: urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+    client_assertion_type: Option<String>,
+    /// A back end with `jwks` or `issuer` sends it in place of a secret (RFC 7523).
+    #[schema(format = Password)]
+    client_assertion: Option<String>,
     /// From a back end: the address of the browser that asks.
     browser_address: Option<String>,
     /// From a back end: the header User-Agent of the browser that asks.
@@ -96,14 +101,15 @@ pub(super) struct DeviceAuthorization {
     responses((status = 200, description = "Show this", body = DeviceAuthorization),
         (status = 400, description = "Another form of request, or a client of a mini program that is not configured", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
-pub(super) async fn device_authorization(request: HttpRequest, payload: Payload, (worker, scan): AtDoor) -> Answer {
-    to_oauth(open(&request, payload, &worker, &scan).await)
+pub(super) async fn device_authorization(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+    to_oauth(open(&request, payload, &at).await)
 }
 
-async fn open(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, scan: &Scan) -> Answer {
-    const NAMES: &[&str] = &["client_id", "client_secret", "browser_address", "browser_user_agent"];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
-    let client = authenticate(request, &fields, &clients).map_err(|problem| {
+async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
+    let (worker, scan) = at;
+    let (fields, clients) =
+        (read_form(request, payload, &["browser_address", "browser_user_agent"]).await?, scan.clients());
+    let client = authenticate(request, &fields, &clients, at).await.map_err(|problem| {
         let event = Event::new(ASKED, origin(request));
         let who = event.address().to_owned();
         let refusal = Refusal::from(problem);

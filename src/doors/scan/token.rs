@@ -30,6 +30,11 @@ pub(super) struct TokenForm {
     /// A back end sends it, unless it is in the header Authorization (Basic).
     #[schema(format = Password)]
     client_secret: Option<String>,
+    /// With an assertion: urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+    client_assertion_type: Option<String>,
+    /// A back end with `jwks` or `issuer` sends it in place of a secret (RFC 7523).
+    #[schema(format = Password)]
+    client_assertion: Option<String>,
 }
 
 /// The page's token.
@@ -62,10 +67,10 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
     to_oauth(fetch(&request, payload, &at, now()).await)
 }
 
-async fn fetch(request: &HttpRequest, payload: Payload, (worker, scan): &AtDoor, now: DateTime<Utc>) -> Answer {
-    const NAMES: &[&str] = &["grant_type", "device_code", "client_id", "client_secret"];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
-    let client = authenticate(request, &fields, &clients)?;
+async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
+    let (worker, scan) = at;
+    let (fields, clients) = (read_form(request, payload, &["grant_type", "device_code"]).await?, scan.clients());
+    let client = authenticate(request, &fields, &clients, at).await?;
     match fields.text("grant_type")?.as_deref() {
         Some(GRANT) => {}
         Some(_) => {

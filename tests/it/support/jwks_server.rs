@@ -40,6 +40,7 @@ pub(crate) struct Fetch {
     pub(crate) at: Instant,
     /// The value of `If-None-Match`.
     pub(crate) has: Option<String>,
+    pub(crate) authorization: Option<String>,
     /// How many bytes were sent until the connection ended.
     pub(crate) sent: usize,
 }
@@ -135,10 +136,10 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let mut stream = BufReader::new(stream);
-    let Some((path, has)) = request(&mut stream).await else { return };
+    let Some((path, [has, authorization])) = request(&mut stream).await else { return };
     let place = {
         let mut fetches = locked(&shared.fetches);
-        fetches.push(Fetch { path: path.clone(), at: Instant::now(), has: has.clone(), sent: 0 });
+        fetches.push(Fetch { path: path.clone(), at: Instant::now(), has: has.clone(), authorization, sent: 0 });
         fetches.len() - 1
     };
     let manner = locked(&shared.manners).get(&path).cloned();
@@ -156,8 +157,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Path and `If-None-Match`.
-async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<String>)> {
+/// Path, `If-None-Match` and `Authorization`.
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, [Option<String>; 2])> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -167,11 +168,14 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Option<St
             line => lines.push(line.to_owned()),
         }
     }
-    let has = lines.iter().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("if-none-match").then(|| value.to_owned())
-    });
-    Some((lines.first()?.split(' ').nth(1)?.to_owned(), has))
+    let value = |wanted| {
+        lines.iter().find_map(|line: &String| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.to_owned())
+        })
+    };
+    let values = ["if-none-match", "authorization"].map(value);
+    Some((lines.first()?.split(' ').nth(1)?.to_owned(), values))
 }
 
 fn steps(manner: Manner, has: Option<String>) -> Vec<Step> {

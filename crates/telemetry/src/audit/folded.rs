@@ -80,6 +80,7 @@ fn only_common(earlier: Event, event: Event) -> Event {
     let address = common(earlier.origin.address, event.origin.address);
     Event {
         origin: Origin { address, ..event.origin },
+        subject: common(earlier.subject, event.subject),
         user: common(earlier.user, event.user),
         app: common(earlier.app, event.app),
         client: common(earlier.client, event.client),

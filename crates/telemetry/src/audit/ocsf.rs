@@ -133,7 +133,8 @@ impl Event {
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Whoever has no name changes the own account, or has shown a secret that is nobody's.
-        let actor = user(user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none()), self.by.as_deref());
+        let own = user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none());
+        let actor = user(own.or(self.subject.as_deref()), self.by.as_deref());
         let resource = [("type", Text("user")), ("uid", text(user_id))];
         serde_json::to_writer(
             line,

@@ -125,7 +125,7 @@ impl Feed {
         }
         let jws = Jws::of(page)?;
         let header = jws.header()?;
-        if &*header.typ != PAGE_TYP {
+        if header.typ.as_deref() != Some(PAGE_TYP) {
             return Err(Refused::Typ.into());
         }
         jws.check(&header, &jws.signature()?, keys, now)?;

@@ -45,14 +45,7 @@ impl EndHash {
 
     /// No part contains NUL: `iss` is a URL, and ids are visible ASCII.
     fn of_parts(parts: &[&str]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                context.update(&[0]);
-            }
-            context.update(part.as_bytes());
-        }
-        let digest = context.finish();
+        let digest = digest::digest(&digest::SHA256, parts.join("\0").as_bytes());
         let mut hash = [0; 12];
         hash.copy_from_slice(&digest.as_ref()[..12]);
         Self(hash)

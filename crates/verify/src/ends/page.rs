@@ -84,23 +84,8 @@ impl Serialize for End {
 /// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new
 /// kinds before its verifiers do; an end of a known kind must have the right form.
 fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<End>, D::Error> {
-    struct Ends;
-    impl<'de> Visitor<'de> for Ends {
-        type Value = Vec<End>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array of ends")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<End>, A::Error> {
-            let mut ends = Vec::new();
-            while let Some(KnownEnd(end)) = items.next_element()? {
-                ends.extend(end);
-            }
-            Ok(ends)
-        }
-    }
-    deserializer.deserialize_seq(Ends)
+    let ends = Vec::<KnownEnd>::deserialize(deserializer)?;
+    Ok(ends.into_iter().filter_map(|KnownEnd(end)| end).collect())
 }
 
 /// `None` if the kind is not known.

@@ -27,7 +27,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHE
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 
-use super::{NotVerified, Peer, clock::now};
+use super::{NotVerified, Peer, now};
 use crate::{Claims, NoBearer, Verified, bearer};
 
 /// The caller of a request: the claims of its valid token. Without a valid token the handler is not called; the client
@@ -74,41 +74,39 @@ impl FromRequest for Caller {
 }
 
 impl Rejection {
-    /// The value of `WWW-Authenticate`. It has no `error` if no token was sent (RFC 6750 section 3).
-    fn challenge(self) -> Option<&'static str> {
+    /// The status, the value of `WWW-Authenticate` and the text. There is no `error` if no token was sent (RFC 6750
+    /// section 3).
+    fn row(self) -> (StatusCode, Option<&'static str>, &'static str) {
+        const SEND: &str = "send one access token, as `Authorization: Bearer …`";
         match self {
-            Self::NoToken(NoBearer::None) => Some("Bearer"),
-            Self::NoToken(NoBearer::Several | NoBearer::Malformed) => Some(r#"Bearer error="invalid_request""#),
-            Self::NotVerified(NotVerified::Refused(_)) => Some(r#"Bearer error="invalid_token""#),
-            Self::NotVerified(_) | Self::NoPeer => None,
+            Self::NoToken(NoBearer::None) => (StatusCode::UNAUTHORIZED, Some("Bearer"), SEND),
+            Self::NoToken(_) => (StatusCode::BAD_REQUEST, Some(r#"Bearer error="invalid_request""#), SEND),
+            Self::NotVerified(NotVerified::Refused(_)) => {
+                let challenge = r#"Bearer error="invalid_token""#;
+                (StatusCode::UNAUTHORIZED, Some(challenge), "the access token is not valid here: log in again")
+            }
+            Self::NotVerified(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, None, "tokens cannot be verified at the moment: try again")
+            }
+            Self::NoPeer => (StatusCode::INTERNAL_SERVER_ERROR, None, "this service has made a mistake"),
         }
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoToken(_) => "send one access token, as `Authorization: Bearer …`",
-            Self::NotVerified(NotVerified::Refused(_)) => "the access token is not valid here: log in again",
-            Self::NotVerified(_) => "tokens cannot be verified at the moment: try again",
-            Self::NoPeer => "this service has made a mistake",
-        })
+        f.write_str(self.row().2)
     }
 }
 
 impl ResponseError for Rejection {
     fn status_code(&self) -> StatusCode {
-        match self {
-            Self::NoToken(NoBearer::Several | NoBearer::Malformed) => StatusCode::BAD_REQUEST,
-            Self::NoToken(NoBearer::None) | Self::NotVerified(NotVerified::Refused(_)) => StatusCode::UNAUTHORIZED,
-            Self::NotVerified(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoPeer => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.row().0
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if let Some(challenge) = self.challenge() {
+        if let Some(challenge) = self.row().1 {
             response.insert_header((WWW_AUTHENTICATE, challenge));
         }
         if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {

@@ -6,6 +6,7 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NO
 use reqwest::{Method, Request, StatusCode, Url};
 
 use super::http::{Fetched, Http};
+use super::other_issuer::FetchKeys;
 use crate::PublishedKeys;
 
 /// The largest set that is read, in bytes. Real ones have a few hundred.
@@ -13,10 +14,15 @@ const MAX_SET: usize = 64 * 1024;
 
 /// Fetches the keys of one issuer.
 pub(super) struct Fetcher {
-    http: Http,
-    url: Url,
+    place: Place,
     /// The ETag of the keys in use. It is sent along, so that the issuer does not send an unchanged set again.
     etag: Option<HeaderValue>,
+}
+
+/// Where the keys are.
+pub(super) enum Place {
+    At(Http, Url),
+    OfOthers(FetchKeys),
 }
 
 /// The result of a successful fetch.
@@ -28,18 +34,23 @@ pub(super) struct Answer {
 }
 
 impl Fetcher {
-    pub(super) fn new(http: Http, url: Url) -> Self {
-        Self { http, url, etag: None }
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, etag: None }
     }
 
     /// Fetches once. The error says what was wrong, without the URL and without quoting the response.
     pub(super) async fn fetch(&mut self) -> Result<Answer, String> {
-        let mut request = Request::new(Method::GET, self.url.clone());
+        let (http, url) = match &self.place {
+            Place::At(http, url) => (http, url.clone()),
+            Place::OfOthers(fetch) => return Ok(Answer { changed: Some((fetch().await?, Vec::new())), max_age: None }),
+        };
+        let mut request = Request::new(Method::GET, url);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
         if let Some(etag) = &self.etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
         }
-        self.read(self.http.fetch(MAX_SET, request).await?)
+        let fetched = http.fetch(MAX_SET, request).await?;
+        self.read(fetched)
     }
 
     fn read(&mut self, Fetched { status, headers, body }: Fetched) -> Result<Answer, String> {

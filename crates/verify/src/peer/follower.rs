@@ -9,10 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::clock::now;
 use super::http::Http;
 use super::remote::{RemoteKeys, jitter};
-use super::{Revocations, Watcher, WhenStale};
+use super::{Revocations, Watcher, WhenStale, now};
 use crate::Refused;
 use crate::ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
 

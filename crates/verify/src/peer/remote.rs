@@ -11,12 +11,10 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 
-use super::clock::now;
-use super::fetch::{Answer, Fetcher};
-use super::http::Http;
+use super::fetch::{Answer, Fetcher, Place};
 use super::schedule::{Schedule, Stranger};
 use super::shelf::{Kept, Shelf};
-use super::{FetchOutcome, TrustedIssuer, Watcher};
+use super::{FetchOutcome, NotVerified, Watcher, now};
 use crate::{KeyError, PublicKey, PublishedKeys};
 
 /// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch still runs to its end,
@@ -62,10 +60,14 @@ struct Shared {
 
 impl RemoteKeys {
     /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at once.
-    pub(crate) fn start(trusted: &TrustedIssuer, http: Http, watcher: Arc<dyn Watcher>) -> Self {
-        let (issuer, url) = (&trusted.policy.issuer, &trusted.jwks_url);
-        let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, issuer, url.as_str())));
-        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, trusted.keys_max_age));
+    pub(crate) fn start(
+        issuer: &str,
+        place: Place,
+        max_age: Duration,
+        shelf: Option<Arc<Shelf>>,
+        watcher: Arc<dyn Watcher>,
+    ) -> Arc<Self> {
+        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, max_age));
         let shared = Arc::new(Shared {
             edition: ArcSwapOption::from_pointee(kept),
             schedule: Mutex::new(Schedule::starting(Instant::now())),
@@ -73,21 +75,26 @@ impl RemoteKeys {
             ended: watch::Sender::new(0),
             waiting: Semaphore::new(STRANGERS_WAITING),
         });
-        let fetcher = Fetcher::new(http, url.clone());
         let refresh = Refresh {
-            issuer: issuer.clone(),
+            issuer: issuer.to_owned(),
             shared: Arc::clone(&shared),
-            fetcher,
+            fetcher: Fetcher::new(place),
             shelf,
             body: Arc::default(),
             watcher,
         };
-        Self { shared, task: tokio::spawn(refresh.run()) }
+        Arc::new(Self { shared, task: tokio::spawn(refresh.run()) })
     }
 
     /// The current keys; `None` before any were found.
     pub(crate) fn edition(&self) -> Option<Arc<Edition>> {
         self.shared.edition.load_full()
+    }
+
+    /// The keys, while they may be believed.
+    pub(crate) fn believed(&self, max_age: Duration, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
+        let edition = self.edition().ok_or(NotVerified::NoKeys)?;
+        if edition.age(now) > max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
     }
 
     /// The time since the last successful fetch; `None` before the first.
@@ -130,14 +137,10 @@ impl Shared {
     fn publish(&self, keys: Option<PublishedKeys>, confirmed: DateTime<Utc>) {
         let before = self.edition.load_full();
         let number = before.as_ref().map_or(0, |before| before.number);
-        let next = match (keys, before) {
-            (Some(keys), Some(before)) if keys.keys == before.keys.keys => Some((keys, number)),
-            (Some(keys), _) => Some((keys, number + 1)),
-            (None, Some(before)) => Some((before.keys.clone(), number)),
-            (None, None) => None,
-        };
-        let next = next.map(|(keys, number)| Arc::new(Edition { keys, number, confirmed, is_fetched: true }));
-        self.edition.store(next);
+        let Some(keys) = keys.or_else(|| before.as_ref().map(|before| before.keys.clone())) else { return };
+        let is_new = before.is_none_or(|before| before.keys.keys != keys.keys);
+        let next = Edition { keys, number: number + u64::from(is_new), confirmed, is_fetched: true };
+        self.edition.store(Some(Arc::new(next)));
     }
 }
 

@@ -12,7 +12,7 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path at which wxmint publishes what has been ended.
 const REVOCATIONS_PATH: &str = "/revocations";
 /// The default of [`TrustedIssuer::keys_max_age`].
-const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
+pub(super) const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// An issuer whose tokens are accepted, and the URL of its keys.
 #[derive(Debug, Clone)]

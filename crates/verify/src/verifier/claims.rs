@@ -50,20 +50,38 @@ impl Claims {
     }
 }
 
+/// The claims of a token that identifies a service, beside its issuer and subject, which whoever verifies it expects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `jti`: the token's id.
+    pub id: Option<TokenId>,
+    /// `aud`: one audience or several.
+    pub audience: Vec<String>,
+}
+
+impl Identity {
+    pub(super) fn read(claims: &Object, subject: &str) -> Result<Self, Refused> {
+        if claims.text("sub")? != subject {
+            return Err(Refused::Subject);
+        }
+        Ok(Self { id: claims.member("jti").map(|_| claims.id("jti")).transpose()?, audience: claims.audience()? })
+    }
+}
+
 impl Object {
     fn id<T: FromStr>(&self, name: &'static str) -> Result<T, Refused> {
         self.text(name)?.parse().map_err(|_| Refused::Malformed(name))
     }
 
     /// Reads a NumericDate of whole seconds. RFC 7519 section 2 also allows fractions, which wxmint never writes.
-    fn time(&self, name: &'static str) -> Result<Option<DateTime<Utc>>, Refused> {
+    pub(super) fn time(&self, name: &'static str) -> Result<Option<DateTime<Utc>>, Refused> {
         let Some(value) = self.member(name) else { return Ok(None) };
         let seconds = value.as_i64().ok_or(Refused::Malformed(name))?;
         DateTime::from_timestamp(seconds, 0).map(Some).ok_or(Refused::Malformed(name))
     }
 
     /// Reads `aud`, which is a string or an array of strings (RFC 7519 section 4.1.3).
-    fn audience(&self) -> Result<Vec<String>, Refused> {
+    pub(super) fn audience(&self) -> Result<Vec<String>, Refused> {
         let text = |value: &Value| value.as_str().map(Into::into).ok_or(Refused::Malformed("aud"));
         match self.member("aud") {
             None => Err(Refused::Missing("aud")),

@@ -11,29 +11,26 @@ pub(super) fn parts(token: &str) -> Result<Jws<'_>, Refused> {
     if token.len() > MAX_TOKEN { Err(Refused::TooLong) } else { Jws::of(token) }
 }
 
+/// The `typ` of an access token.
+pub(super) fn typ(header: &Header) -> Result<TokenTyp, Refused> {
+    TokenTyp::of_header(header.typ.as_deref().ok_or(Refused::Missing("typ"))?).ok_or(Refused::Typ)
+}
+
 /// The header of a token that has not been verified. Use it only to find out which key the token claims to be signed
 /// with.
 #[derive(Debug)]
-pub struct UnverifiedHeader {
-    pub(super) header: Header,
-    pub(super) typ: TokenTyp,
-}
+pub struct UnverifiedHeader(Header);
 
 impl UnverifiedHeader {
     /// Reads the header of a token in its compact form. Refuses a header that no token of wxmint can have.
     pub fn of(token: &str) -> Result<Self, Refused> {
-        Self::read(&parts(token)?)
-    }
-
-    pub(super) fn read(token: &Jws<'_>) -> Result<Self, Refused> {
-        let header = token.header()?;
-        let typ = TokenTyp::of_header(&header.typ).ok_or(Refused::Typ)?;
-        Ok(Self { header, typ })
+        let header = parts(token)?.header()?;
+        typ(&header).map(|_| Self(header))
     }
 
     /// The `kid` that the sender of the token has written.
     pub fn kid(&self) -> &str {
-        &self.header.kid
+        &self.0.kid
     }
 }
 

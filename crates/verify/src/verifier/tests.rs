@@ -3,6 +3,7 @@
 mod before_cryptography;
 mod ed25519;
 mod header;
+mod identity;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -293,7 +294,7 @@ fn each_example_token_of_the_rfcs_is_refused_for_its_own_reason() {
                 "eyJhbGciOiJFUzI1NiJ9.{joe}.\
                  DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
             ),
-            Refused::Missing("typ"),
+            Refused::Missing("kid"),
         ),
         ("RFC 7515 A.5, RFC 7519 6.1: none", format!("eyJhbGciOiJub25lIn0.{joe}."), Refused::Algorithm),
         (

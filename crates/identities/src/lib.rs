@@ -1,0 +1,172 @@
+//! Services that show who they are by a token of an issuer of another make, in place of a secret: of a Kubernetes
+//! ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
+
+mod issuers;
+mod trust;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use reqwest::Url;
+use wxmint_upstream::is_secure;
+
+pub use self::issuers::{Issuers, examine};
+use self::trust::{Place, Trust, usable};
+
+/// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+/// The longest life of an assertion, which a client makes for one request.
+pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
+
+const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
+
+/// The words of a file that name an identity: `issuer`, `subject`, `audience`, `jwks` (a URL, the path of a file, or
+/// the set itself), `ca` and `token`.
+pub type Members<'a> = BTreeMap<&'static str, &'a str>;
+
+/// Takes the words `NAME=VALUE` of an identity out of a line that names an issuer. `None` if one stands there twice.
+pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
+    let (mut members, mut is_twice) = (Members::new(), false);
+    let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
+    words.retain(|word| {
+        let (name, value) = word.split_once('=').unwrap_or_default();
+        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
+        is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
+        member.is_none()
+    });
+    (!is_twice).then_some(members)
+}
+
+/// The fault of a member.
+#[derive(Debug)]
+pub struct WrongMember {
+    pub member: &'static str,
+    /// In English and Chinese.
+    fault: [&'static str; 2],
+    reason: Option<String>,
+}
+
+const NO_SUBJECT: [&str; 2] = [
+    "must be the `sub` of the tokens, such as system:serviceaccount:NAMESPACE:NAME",
+    "应是 token 的 `sub`，例如 system:serviceaccount:命名空间:名称",
+];
+const NO_KEYS: [&str; 2] =
+    ["must be an https URL, or `jwks` must say where the keys are", "应是 https URL；否则要用 `jwks` 写明公钥在哪里"];
+const NO_PLACE: [&str; 2] = ["must be an https URL or the absolute path of a file", "应是 https URL 或文件的绝对路径"];
+const NO_PATH: [&str; 2] = ["must be the absolute path of a file", "应是文件的绝对路径"];
+const EMPTY: [&str; 2] = ["must not be empty", "不能为空"];
+const NO_RECEIVER: [&str; 2] = [
+    "needs a `jwks` that is an https URL, because the token is sent to that URL alone",
+    "需要 `jwks` 是 https URL，因为它只发送到这个 URL",
+];
+const UNUSABLE: [&str; 2] = ["has no key that can be used", "里面没有可用的公钥"];
+
+/// `{:#}` is Chinese.
+impl fmt::Display for WrongMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.fault[usize::from(f.alternate())])?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
+}
+
+/// A service, by the tokens that show it.
+#[derive(Debug, Clone)]
+pub struct ServiceIdentity {
+    /// `sub`.
+    pub subject: String,
+    trust: Trust,
+}
+
+impl ServiceIdentity {
+    /// Reads what a file says of an identity. An error names the member that is wrong.
+    pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
+        let wrong = |member, fault| move || WrongMember { member, fault, reason: None };
+        let text =
+            |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or_else(wrong(name, fault));
+        let path = |name| match members.get(name) {
+            Some(path) if !path.starts_with('/') => Err(wrong(name, NO_PATH)()),
+            path => Ok(path.map(PathBuf::from)),
+        };
+        let (issuer, subject) = (text("issuer", NO_KEYS)?, text("subject", NO_SUBJECT)?);
+        let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
+        let keys = match members.get("jwks").copied() {
+            None => Place::Metadata(secure(&metadata).ok_or_else(wrong("issuer", NO_KEYS))?),
+            Some(path) if path.starts_with('/') => Place::File(path.into()),
+            Some(set) if set.starts_with('{') => {
+                let unusable = |reason| WrongMember { reason: Some(reason), ..wrong("jwks", UNUSABLE)() };
+                usable(set.as_bytes()).map_err(unusable)?;
+                Place::Given(set.to_owned())
+            }
+            Some(url) => Place::Url(secure(url).ok_or_else(wrong("jwks", NO_PLACE))?),
+        };
+        let (ca, token) = (path("ca")?, path("token")?);
+        if token.is_some() && !matches!(keys, Place::Url(_)) {
+            return Err(wrong("token", NO_RECEIVER)());
+        }
+        let audience = members.get("audience").map(|_| text("audience", EMPTY)).transpose()?;
+        let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
+        let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
+        Ok(Self { subject: subject.to_owned(), trust })
+    }
+
+    /// The same for assertions that a client makes itself, one for each request.
+    pub fn making_assertions(mut self) -> Self {
+        self.trust.longest_life = LONGEST_ASSERTION;
+        self
+    }
+
+    pub fn makes_assertions(&self) -> bool {
+        self.trust.longest_life == LONGEST_ASSERTION
+    }
+}
+
+/// Wherever the keys are.
+impl PartialEq for ServiceIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.trust.issuer, &self.subject) == (&other.trust.issuer, &other.subject)
+    }
+}
+
+fn secure(url: &str) -> Option<Url> {
+    url.parse().ok().filter(is_secure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_an_identity_are_taken_once_and_only_out_of_a_line_that_names_an_issuer() {
+        let taken = |line: &'static str| {
+            let mut words: Vec<_> = line.split(' ').collect();
+            take_members(&mut words).map(|members| (words, members.len()))
+        };
+        assert_eq!(taken("orders issuer=a subject=b read"), Some((vec!["orders", "read"], 2)));
+        assert_eq!(taken("orders token=0123456789 read"), Some((vec!["orders", "token=0123456789", "read"], 0)));
+        assert_eq!(taken("orders issuer=a subject=b subject=c"), None);
+        assert_eq!(taken("orders issuer=a Subject=b"), Some((vec!["orders", "Subject=b"], 1)));
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        let refused = |more: (&'static str, &str)| {
+            let members = Members::from([("issuer", "https://k8s"), ("subject", "orders"), more]);
+            ServiceIdentity::read(&members).err().map(|wrong| format!("{} {wrong}", wrong.member)).unwrap_or_default()
+        };
+        assert_eq!(refused(("jwks", "/keys.json")), "");
+        assert_eq!(refused(("issuer", "https://k8s/")), "");
+        assert_eq!(refused(("audience", "")), "audience must not be empty");
+        assert_eq!(refused(("subject", "")), format!("subject {}", NO_SUBJECT[0]));
+        for (name, value) in
+            [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
+        {
+            assert!(refused((name, value)).starts_with(&format!("{name} must be an https URL")), "{value}");
+        }
+        for (name, value) in [("ca", "ca.crt"), ("token", ""), ("token", "token")] {
+            assert_eq!(refused((name, value)), format!("{name} must be the absolute path of a file"));
+        }
+        let private = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
+        assert!(refused(("jwks", private)).contains("private member `d`"));
+        // The token would be sent wherever the metadata say.
+        assert!(refused(("token", "/token")).starts_with("token needs a `jwks`"));
+    }
+}

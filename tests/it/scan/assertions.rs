@@ -1,0 +1,113 @@
+//! Clients that show a token in place of a secret: an assertion that they sign themselves (RFC 7523bis), or that of
+//! another issuer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::services::{ACCOUNT, Cluster, key, now, set};
+use crate::sidecar::forge::{ForgeKey, merged};
+
+const DEVICE: &str = "/device_authorization";
+const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A new one each time.
+fn assertion(key: &ForgeKey, claims: Value) -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let jti = format!("jti-{}", MADE.fetch_add(1, Ordering::Relaxed));
+    let own = json!({"iss": "shop", "sub": "shop", "aud": ISSUER, "exp": now() + 60, "jti": jti});
+    let header = json!({"alg": "ES256", "kid": "own", "typ": "client-authentication+jwt"});
+    key.token(&header.to_string(), &merged(&own, claims).to_string())
+}
+
+async fn shows(bed: &TestBed, client: &str, path: &str, shown: &str) -> Answer {
+    let form = [("client_id", client), ("client_assertion_type", TYPE), ("client_assertion", shown)];
+    bed.form(path, &form[usize::from(client.is_empty())..]).await
+}
+
+fn both_of(shown: &str) -> [(&str, &str); 2] {
+    [("client_assertion_type", TYPE), ("client_assertion", shown)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account() {
+    let (cluster, own) = (Cluster::start().await, key());
+    let mut clients = clients();
+    let client = |id: &str, members: Value| merged(&json!({"client_id": id, "name": id, "appid": APPID}), members);
+    clients[1] = client("shop", json!({"jwks": set(&[("own", &own)])}));
+    let clients = clients.as_array_mut().expect("clients");
+    clients.push(client("orders", json!({"issuer": cluster.url(), "subject": ACCOUNT})));
+    clients.push(client("desk", json!({"secret_sha256": sha256(SECRET)})));
+    let bed = TestBed::builder().services(2).clients(&json!(clients)).start().await;
+
+    until("the keys are read", PATIENCE, async || {
+        shows(&bed, "", DEVICE, &assertion(&own, json!({}))).await.status == 200
+    })
+    .await;
+    let once = assertion(&own, json!({}));
+    shows(&bed, "shop", "/token", &once).await.expect_oauth(400, "invalid_request");
+    for service in &bed.services {
+        let again = bed.http.send(with_form(bed.http.0.post(service.url(DEVICE)), &both_of(&once))).await;
+        let again = again.expect_oauth(401, "invalid_client");
+        assert!(again.member("error_description").contains("used before"), "{again:?}");
+    }
+    bed.http.1.note("assertion", &[], &once);
+    let (copied, other) = (assertion(&own, json!({})), &bed.services[1]);
+    let copies = (0..20).map(async |copy| match copy % 2 {
+        0 => shows(&bed, "shop", DEVICE, &copied).await.status,
+        _ => bed.http.send(with_form(bed.http.0.post(other.url(DEVICE)), &both_of(&copied))).await.status,
+    });
+    let copies = join_all(copies).await;
+    assert!(copies.iter().filter(|status| **status == 200).count() <= 1, "{copies:?}");
+    for (what, claims) in [
+        ("more than 8 KiB", json!({"more": "a".repeat(8192)})),
+        ("the admin listener as audience", json!({"aud": format!("{ISSUER}/admin")})),
+        ("issued in the future", json!({"iat": now() + 90})),
+        ("the token endpoint as audience", json!({"aud": format!("{ISSUER}/token")})),
+        ("two audiences", json!({"aud": [ISSUER, "https://other.example.com"]})),
+        ("six minutes", json!({"exp": now() + 361})),
+        ("expired", json!({"iat": now() - 200, "exp": now() - 61})),
+        ("no jti", json!({"jti": null})),
+        ("another client", json!({"iss": "orders", "sub": "orders"})),
+        ("another subject", json!({"sub": "orders"})),
+    ] {
+        let refused = shows(&bed, "shop", DEVICE, &assertion(&own, claims)).await;
+        assert_eq!((refused.status, refused.member("error").as_str()), (401, "invalid_client"), "{what}");
+    }
+    shows(&bed, "shop", DEVICE, &assertion(&key(), json!({}))).await.expect_oauth(401, "invalid_client");
+    for other in ["desk", "orders", "nobody"] {
+        shows(&bed, other, DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
+    }
+    shows(&bed, "shop-web", DEVICE, &assertion(&own, json!({}))).await.expect_oauth(401, "invalid_client");
+    bed.form(DEVICE, &[("client_id", "shop"), ("client_secret", SECRET)]).await.expect_oauth(401, "invalid_client");
+    let (twice, odd) = (assertion(&own, json!({})), ("client_assertion_type", "jwt"));
+    let both = [
+        ("client_id", "shop"),
+        ("client_secret", SECRET),
+        ("client_assertion_type", TYPE),
+        ("client_assertion", &twice),
+    ];
+    bed.form(DEVICE, &both).await.expect_oauth(400, "invalid_request");
+    let basic = bed.http.0.post(bed.service().url(DEVICE)).basic_auth("shop", Some(SECRET));
+    bed.http.send(with_form(basic, &both_of(&twice))).await.expect_oauth(400, "invalid_request");
+    bed.form(DEVICE, &[("client_id", "shop"), odd, ("client_assertion", &twice)])
+        .await
+        .expect_oauth(400, "invalid_request");
+
+    let claims = json!({"aud": ISSUER});
+    let token = cluster.token(claims.clone());
+    for _ in 0..2 {
+        assert_eq!(shows(&bed, "orders", DEVICE, &token).await.status, 200, "as often as it likes");
+    }
+    let for_admin = ("for the admin listener", cluster.token(json!({})));
+    for (what, forged) in cluster.forged(claims).into_iter().chain([for_admin]) {
+        let refused = shows(&bed, "orders", DEVICE, &forged).await;
+        assert_eq!((refused.status, refused.member("error").as_str()), (401, "invalid_client"), "{what}");
+    }
+    let metadata = bed.service().get("/.well-known/openid-configuration").await.json();
+    let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
+    assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
+    let algorithms = json!(["ES256", "EdDSA", "Ed25519", "RS256"]);
+    assert_eq!(metadata["token_endpoint_auth_signing_alg_values_supported"], algorithms);
+}

@@ -1,0 +1,293 @@
+//! Services that show a token of another issuer in place of a secret: who gets in by it, and who does not.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::hmac;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::doctor::Report;
+use crate::sidecar::forge::{ForgeKey, joined, merged, with_signature};
+use crate::support::audit::is_audit;
+use crate::support::{
+    Answer, BUSY, ISSUER, JwksServer, Manner, PATIENCE, READ_AGAIN_WITHIN, Step, Terminator, TestBed, until,
+};
+
+pub(crate) const ACCOUNT: &str = "system:serviceaccount:shop:orders";
+const SECRET: &str = "planted-secret-of-an-operator-5c2eab";
+const METADATA: &str = "/.well-known/openid-configuration";
+const KEYS: &str = "/openid/v1/jwks";
+
+/// An issuer whose tokens are made as the API server of Kubernetes makes them.
+pub(crate) struct Cluster {
+    pub(crate) server: JwksServer,
+    key: ForgeKey,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let cluster = Self { server: JwksServer::start().await, key: key() };
+        let metadata = json!({"issuer": cluster.url(), "jwks_uri": cluster.server.url(KEYS)}).to_string();
+        cluster.server.at(METADATA, Manner::says("200 OK", "", metadata));
+        cluster.publishes(&[("first", &cluster.key)]);
+        cluster
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url("")
+    }
+
+    fn publishes(&self, keys: &[(&str, &ForgeKey)]) {
+        self.server.at(KEYS, Manner::says("200 OK", "", set(keys).to_string()));
+    }
+
+    /// A token for the admin listener, with members of its claims replaced; `null` removes one.
+    pub(crate) fn token(&self, claims: Value) -> String {
+        self.token_by(&self.key, json!({}), claims)
+    }
+
+    fn token_by(&self, key: &ForgeKey, header: Value, claims: Value) -> String {
+        key.token(&self.header(header).to_string(), &self.claims(claims).to_string())
+    }
+
+    fn header(&self, members: Value) -> Value {
+        merged(&json!({"alg": "ES256", "kid": "first"}), members)
+    }
+
+    fn claims(&self, members: Value) -> Value {
+        let claims = json!({
+            "iss": self.url(), "sub": ACCOUNT, "aud": [format!("{ISSUER}/admin")], "iat": now(), "nbf": now(),
+            "exp": now() + 3600, "jti": "6f4e0d1c", "kubernetes.io": {"namespace": "shop"},
+        });
+        merged(&claims, members)
+    }
+
+    /// Tokens that are like a good one with these claims, but for one thing that makes them nobody's.
+    pub(crate) fn forged(&self, claims: Value) -> Vec<(&'static str, String)> {
+        let claimed = self.claims(claims.clone());
+        let unsigned = |alg| joined(&self.header(json!({"alg": alg})).to_string(), &claimed.to_string());
+        let hmac = hmac::Key::new(hmac::HMAC_SHA256, self.key.pem().as_bytes());
+        let with =
+            |header, members| self.key.token(&self.header(header).to_string(), &merged(&claimed, members).to_string());
+        let audience = claims["aud"].as_str().map_or(format!("{ISSUER}/admin"), str::to_owned);
+        let twice = r#"{"alg":"ES256","kid":"first","kid":"first"}"#;
+        vec![
+            ("more behind the subject", with(json!({}), json!({"sub": format!("{ACCOUNT}s")}))),
+            ("less of the subject", with(json!({}), json!({"sub": ACCOUNT.trim_end_matches('s')}))),
+            ("the subject in capitals", with(json!({}), json!({"sub": ACCOUNT.to_uppercase()}))),
+            ("the subject in a list", with(json!({}), json!({"sub": [ACCOUNT]}))),
+            ("a slash behind the issuer", with(json!({}), json!({"iss": format!("{}/", self.url())}))),
+            ("a slash behind the audience", with(json!({}), json!({"aud": format!("{audience}/")}))),
+            ("no audience", with(json!({}), json!({"aud": null}))),
+            ("no end", with(json!({}), json!({"exp": null}))),
+            ("issued in the future", with(json!({}), json!({"iat": now() + 90}))),
+            ("no kid", with(json!({"kid": null}), json!({}))),
+            ("two kids", self.key.token(twice, &claimed.to_string())),
+            ("a URL of keys", with(json!({"jku": self.server.url(KEYS)}), json!({}))),
+            ("a URL of certificates", with(json!({"x5u": self.server.url(KEYS)}), json!({}))),
+            ("EdDSA by a key of ES256", with(json!({"alg": "EdDSA"}), json!({}))),
+            ("another namespace", with(json!({}), json!({"sub": "system:serviceaccount:other:orders"}))),
+            ("another audience", with(json!({}), json!({"aud": ["https://kubernetes.default.svc"]}))),
+            ("expired", with(json!({}), json!({"iat": now() - 200, "nbf": null, "exp": now() - 61}))),
+            ("not yet valid", with(json!({}), json!({"nbf": now() + 90}))),
+            ("a life of more than a day", with(json!({}), json!({"exp": now() + 86_401}))),
+            ("an access token", with(json!({"typ": "at+jwt"}), json!({}))),
+            ("alg none", with_signature(&unsigned("none"), b"")),
+            ("HS256 with the public key", {
+                let signed = unsigned("HS256");
+                with_signature(&signed, hmac::sign(&hmac, signed.as_bytes()).as_ref())
+            }),
+            ("another key", self.token_by(&key(), json!({}), claims.clone())),
+            ("an unknown kid", with(json!({"kid": "second"}), json!({}))),
+            ("a key of its own", self.token_by(&key(), json!({"jwk": key().jwk}), claims.clone())),
+        ]
+    }
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+pub(crate) fn key() -> ForgeKey {
+    ForgeKey::of_pkcs8(&rcgen::KeyPair::generate().expect("a P-256 key").serialize_der())
+}
+
+/// With names of their own, which are no thumbprints.
+pub(crate) fn set(keys: &[(&str, &ForgeKey)]) -> Value {
+    let named = keys.iter().map(|(kid, key)| merged(&key.jwk, json!({"kid": kid}))).collect::<Vec<_>>();
+    json!({"keys": named})
+}
+
+async fn whoami<R>(bed: &TestBed<R>, token: &str) -> Answer {
+    bed.service().operate("GET", "/whoami", token, &Value::Null).await
+}
+
+async fn is_let_in<R>(bed: &TestBed<R>, token: &str) -> bool {
+    whoami(bed, token).await.status == 200
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them() {
+    let (cluster, stranger) = (Cluster::start().await, Cluster::start().await);
+    let lines = format!("orders issuer={} subject={ACCOUNT} read,wechat\ndesk {SECRET} operate,read\n", cluster.url());
+    let lines = format!("{lines}stream issuer={} subject=spiffe://shop/stream events\n", cluster.url());
+    let bed = TestBed::builder().operators(&lines).start().await;
+    let token = cluster.token(json!({}));
+    bed.http.1.note("token of a service", &[], &token);
+    until("the keys are fetched", PATIENCE, async || is_let_in(&bed, &token).await).await;
+    assert_eq!(whoami(&bed, &token).await.json(), json!({"name": "orders", "rights": ["read", "wechat"]}));
+    let refused = bed.service().operate("POST", "/users/lin/end", &token, &Value::Null).await;
+    assert!(refused.expect_problem(403, "forbidden").member("detail").contains("`operate`"));
+    assert!(is_let_in(&bed, SECRET).await, "secrets count beside it");
+    until("the audit names it", BUSY, async || {
+        let events = bed.service().events();
+        let mut actors = events.iter().filter(|event| is_audit(event)).map(|event| &event["actor"]["user"]);
+        actors.any(|actor| *actor == json!({"uid": ACCOUNT, "name": "orders"}))
+    })
+    .await;
+
+    let login = bed.log_in("lin").await.expect_login().member("access_token");
+    whoami(&bed, &login).await.expect_problem(401, "invalid_token");
+    let of_stranger = [
+        ("the issuer as audience", cluster.token(json!({"aud": ISSUER}))),
+        ("the right subject of another issuer", stranger.token(json!({}))),
+        ("another issuer in the name of this one", stranger.token(json!({"iss": cluster.url()}))),
+    ];
+    for (what, forged) in cluster.forged(json!({})).into_iter().chain(of_stranger) {
+        bed.http.1.note(what, &[], &forged);
+        let answer = whoami(&bed, &forged).await;
+        assert_eq!((answer.status, answer.member("code").as_str()), (401, "invalid_token"), "{what}");
+    }
+    let answer = bed.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+    answer.expect_problem(401, "invalid_token");
+    let poll = async |token| bed.service().ask("POST", "/ssf/poll", token, &json!({"returnImmediately": true})).await;
+    poll(&token).await.expect_problem(401, "invalid_token");
+    assert_eq!(poll(&cluster.token(json!({"sub": "spiffe://shop/stream"}))).await.status, 200);
+    let whoami = bed.http.0.get(format!("http://{}/whoami", bed.service().admin));
+    bed.http.send(whoami.bearer_auth(&token).bearer_auth(&token)).await.expect_problem(400, "invalid_request");
+    assert!(is_let_in(&bed, &token).await, "nothing was spoiled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_kids_cost_the_issuer_one_fetch_and_its_keys_are_held_while_it_is_away() {
+    let cluster = Cluster::start().await;
+    let line = format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());
+    let bed = TestBed::builder().operators(&line).start().await;
+    let token = cluster.token(json!({}));
+    until("the keys are fetched", PATIENCE, async || is_let_in(&bed, &token).await).await;
+    let flood = (0..200).map(|kid| cluster.token_by(&cluster.key, json!({"kid": format!("{kid}")}), json!({})));
+    let answers = join_all(flood.map(async |token| whoami(&bed, &token).await.status)).await;
+    assert!(answers.iter().all(|status| *status == 401), "{answers:?}");
+    assert!(cluster.server.fetches(KEYS).len() <= 2, "{:?}", cluster.server.fetches(KEYS));
+
+    let second = key();
+    cluster.publishes(&[("first", &cluster.key), ("second", &second)]);
+    let by_second = cluster.token_by(&second, json!({"kid": "second"}), json!({}));
+    until("a new key counts", PATIENCE * 2, async || is_let_in(&bed, &by_second).await).await;
+
+    let (url, other) = (cluster.url(), cluster.token(json!({"sub": "system:serviceaccount:shop:stock"})));
+    assert!(!is_let_in(&bed, &other).await);
+    drop(cluster.server);
+    let file = bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE");
+    fs::write(file, format!("{line}stock issuer={url} subject=system:serviceaccount:shop:stock\n")).expect("written");
+    until("the changed file counts", READ_AGAIN_WITHIN, async || is_let_in(&bed, &other).await).await;
+    assert!(is_let_in(&bed, &token).await && is_let_in(&bed, &by_second).await);
+    fs::write(file, "# nobody\n").expect("written");
+    until("no line, no right", READ_AGAIN_WITHIN, async || !is_let_in(&bed, &token).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_else() {
+    let (elsewhere, mut clusters) = (Cluster::start().await, Vec::new());
+    let good = set(&[("first", &elsewhere.key)]);
+    let metadata = |issuer: &str, keys: &str| json!({"issuer": issuer, "jwks_uri": keys}).to_string();
+    let private = merged(&elsewhere.key.jwk, json!({"d": "AQAB"}));
+    let moved = format!("Location: {}\r\n", elsewhere.server.url(KEYS));
+    for (path, manner, _) in MISBEHAVIOUR {
+        let cluster = Cluster::start().await;
+        let manner = match manner {
+            "moves" => Manner::says("302 Found", &moved, ""),
+            "is huge" => Manner::says("200 OK", "", format!("{good}{}", " ".repeat(65 << 10))),
+            "is private" => Manner::says("200 OK", "", json!({"keys": [private]}).to_string()),
+            "names another" => Manner::says("200 OK", "", metadata("https://k8s", &elsewhere.server.url(KEYS))),
+            "is insecure" => Manner::says("200 OK", "", metadata(&cluster.url(), "http://192.0.2.1/keys")),
+            "stalls" => Manner::Does(vec![Step::Stall]),
+            text => Manner::says("200 OK", "", text),
+        };
+        cluster.server.at(path, manner);
+        clusters.push(cluster);
+    }
+    let line = |cluster: &Cluster| format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());
+    let lines: String = clusters.iter().map(line).collect();
+    let bed = TestBed::builder().operators(&format!("{lines}desk {SECRET}\n")).start().await;
+    for cluster in &clusters {
+        whoami(&bed, &cluster.token(json!({}))).await.expect_problem(503, "keys_unavailable");
+    }
+    assert!(is_let_in(&bed, SECRET).await && bed.service().readyz().await.status == 200);
+    bed.log_in("lin").await.expect_login();
+    let found = Report::of(&bed.configuration).await.output;
+    for (cluster, (_, _, why)) in clusters.iter().zip(MISBEHAVIOUR) {
+        let said = format!("the keys of {} cannot be had, so its tokens are refused: {why}", cluster.url());
+        assert!(found.contains(&said), "{said}: {found}");
+    }
+    assert!(elsewhere.server.all_fetches().is_empty(), "nothing leads elsewhere");
+
+    clusters[0].publishes(&[("first", &clusters[0].key)]);
+    let token = clusters[0].token(json!({}));
+    until("it behaves again", PATIENCE * 3, async || is_let_in(&bed, &token).await).await;
+}
+
+/// Where, what, and what the doctor says of it.
+const MISBEHAVIOUR: [(&str, &str, &str); 8] = [
+    (KEYS, "moves", "the answer is 302"),
+    (METADATA, "moves", "the answer is 302"),
+    (KEYS, "is huge", "more than 64 KiB"),
+    (KEYS, "is private", "key 1 (kid"),
+    (KEYS, r#"{"keys":[]}"#, "the set is empty"),
+    (METADATA, "names another", "its metadata name another issuer"),
+    (METADATA, "is insecure", "its metadata name another issuer, or no https URL"),
+    (KEYS, "stalls", ""),
+];
+
+/// As a Kubernetes API server wants it, and where there is no network.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_from_a_file() {
+    let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().expect("a folder"));
+    let tls = Terminator::before(cluster.server.address()).await;
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("written");
+        path.display().to_string()
+    };
+    let (ca, pod) = (write("ca.crt", &tls.certificate), write("token", "planted-token-of-a-pod\n"));
+    let jwks = write("jwks.json", &set(&[("first", &cluster.key)]).to_string());
+    let server = format!("issuer=api subject={ACCOUNT} jwks=https://{}{KEYS} ca={ca} token={pod}", tls.address);
+    let lines =
+        format!("orders {server}\nstock issuer=spire subject=spiffe://shop/stock audience=wxmint jwks={jwks}\n");
+    let bed = TestBed::builder().operators(&lines).start().await;
+    bed.http.1.note("token of the pod", &[], "planted-token-of-a-pod");
+    let orders = cluster.token(json!({"iss": "api"}));
+    let svid =
+        json!({"iss": "spire", "sub": "spiffe://shop/stock", "aud": "wxmint", "iat": null, "nbf": null, "jti": null});
+    let stock = cluster.token_by(&cluster.key, json!({"typ": "JOSE"}), svid.clone());
+    for token in [&orders, &stock] {
+        until("it is let in", PATIENCE, async || is_let_in(&bed, token).await).await;
+    }
+    let fetches = cluster.server.fetches(KEYS);
+    assert_eq!(fetches[0].authorization.as_deref(), Some("Bearer planted-token-of-a-pod"));
+
+    let found = Report::of(&bed.configuration).await.output;
+    assert!(found.contains("api: 1 key") && found.contains("spire: 1 key"), "{found}");
+    fs::write(&ca, "-----BEGIN CERTIFICATE-----\n").expect("written");
+    let found = Report::of(&bed.configuration).await.output;
+    assert!(found.contains("the keys of api cannot be had") && found.contains("no certificate in PEM"), "{found}");
+    assert!(is_let_in(&bed, &orders).await, "the keys are held");
+
+    let second = key();
+    write("jwks.json", &set(&[("second", &second)]).to_string());
+    let by_second =
+        second.token(&cluster.header(json!({"kid": "second"})).to_string(), &cluster.claims(svid).to_string());
+    until("the changed file counts", PATIENCE * 2, async || is_let_in(&bed, &by_second).await).await;
+    assert!(!is_let_in(&bed, &stock).await, "and no longer the earlier key");
+}
