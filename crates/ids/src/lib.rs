@@ -7,10 +7,12 @@
 #![warn(missing_docs)]
 
 mod device_codes;
+mod user_ids;
 
 use std::str::FromStr;
 
 pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
+pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 
