@@ -65,6 +65,7 @@ impl Issuer {
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
+        found.push(self.examine_user_ids(redis).await);
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
         }
@@ -106,6 +107,26 @@ impl Issuer {
                 said!(session_keys_do_not_open, closed, tried),
                 said!(put_earlier_vault_key_into, file),
             ),
+        }
+    }
+
+    /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
+    async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
+        let (mut fault, mut people) = (None, Default::default());
+        if let Some(redis) = redis {
+            fault = self.ids.compare(redis, false).await.unwrap_or_default();
+            people = redis.some_people().await.unwrap_or_default();
+        }
+        let ((computed, bound), own) = (people, self.ids.own());
+        match (fault, own.as_deref().and_then(|own| own.split_once(' '))) {
+            (Some(fault), _) if fault.advice != said!(wait_for_id_key) => {
+                Finding { found: said!(people_keep_user_ids, fault.found, computed, bound), ..fault }
+            }
+            (_, None) => Finding::ok("user_ids", said!(user_ids_are_drawn)),
+            (_, Some((kind, key))) => {
+                let people = count(computed + bound, ["person", "人"]);
+                Finding::ok("user_ids", said!(user_ids_are_computed, kind, key, people, computed, bound))
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, IdKind};
 use wxmint_store::limits::Rate;
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
@@ -139,6 +139,17 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
 /// The AppSecret is sent in the URL.
 pub(super) fn wechat_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
+}
+
+/// `random`, or what user ids are computed from.
+pub(super) fn user_ids(text: &str) -> Option<Option<IdKind>> {
+    let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.name() == text);
+    (text == "random" || computed.is_some()).then_some(computed)
+}
+
+/// https, or http on loopback.
+pub(super) fn secure_url(text: &str) -> Option<Url> {
+    web_url(text).filter(is_secure)
 }
 
 /// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.

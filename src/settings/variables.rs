@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::Confirm;
 use wxmint_store::limits::Rate;
 use wxmint_upstream::ProxyUrl;
@@ -64,6 +64,7 @@ variables! {
     MAX_CONNECTIONS: usize = |text| within(text, 1..=1_000_000);
     // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long
     // after its user was removed.
+    JWKS_PEERS: Vec<Url> = |text| list(text, forms::secure_url);
     TOKEN_TTL: Duration = |text| time_within(text, "1m", "30d");
     TOKEN_TYP: TokenTyp = parsed;
     // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
@@ -73,6 +74,9 @@ variables! {
     DANGEROUS_ACCOUNTS_OVER_HTTP: bool = parsed;
     AUTO_PROVISION: bool = parsed;
     ACCOUNTS_CHECK: bool = parsed;
+    USER_IDS: Option<IdKind> = forms::user_ids;
+    ID_KEY_FILE: Option<PathBuf> = |text| optional(text, path);
+    USER_INDEX: bool = parsed;
     BINDINGS_PER_USER: u32 = |text| within(text, 1..=1000);
     ONE_LOGIN: bool = parsed;
     LOGIN_PATHS: Vec<String> = forms::login_paths;

@@ -117,6 +117,21 @@ pub struct Intent {
     pub by_unionid: bool,
 }
 
+/// The generation of a person without a binding, whose user id was computed.
+pub const COMPUTED: u64 = 0;
+
+/// The user of a person, as far as it is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Computed {
+    pub user: UserId,
+    /// Whether the person is noted on the user's list, so that the user's people can be found.
+    pub listed: bool,
+    /// Whether people may be bound to other users. Whoever is bound keeps the user.
+    pub beside_bindings: bool,
+    /// Answers [`Recorded::Newcomer`](super::Recorded::Newcomer) for who has neither a session nor ever had a binding.
+    pub told: bool,
+}
+
 /// A binding, as far as a login needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -137,6 +152,14 @@ pub struct Bound {
     pub blocked: bool,
 }
 
+impl Bound {
+    /// To a computed user.
+    pub fn computed(user: UserId) -> Self {
+        let (unionid, others, conflict, shared, new_for, blocked) = Default::default();
+        Self { generation: COMPUTED, user, unionid, others, conflict, shared, new_for, blocked }
+    }
+}
+
 /// All that is stored of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
@@ -148,7 +171,7 @@ pub struct Binding {
     pub others: Vec<UnionId>,
     /// The other user whom the unionid was linked to then.
     pub conflict: Option<UserId>,
-    /// To the second.
+    /// To the second. Of a computed user: when the person logged in last.
     pub bound_at: DateTime<Utc>,
 }
 

@@ -36,7 +36,9 @@ use wxmint_keys::vault::Sealed;
 pub use self::access_token::{
     AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
 };
-pub use self::binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT};
+pub use self::binding::{
+    Binding, BindingState, Bindings, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
+};
 pub use self::device::{
     Approver, DEVICE_END_KEPT, DEVICE_TTL, Decided, DeviceRequest, Devices, FoundDevice, Grant, MOST_OPEN,
     MOST_PICTURES, Opened, POLL_INTERVAL, Poll,
@@ -52,6 +54,9 @@ pub use self::receivers::Receivers;
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, walk};
 pub use self::session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
 pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
+
+/// Stands behind the id key of a store in which nobody has a binding: [`Store::id_key`].
+pub const ALONE: &str = " alone";
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
@@ -229,6 +234,8 @@ pub enum Newcomer {
     /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or
     /// arrives late must not undo it.
     Intended(Intent),
+    /// Counts the login, and answers the computed user, unless the person has a binding.
+    Computed(Computed),
 }
 
 /// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat
@@ -267,6 +274,10 @@ pub trait Store:
     /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
     /// stored one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
+
+    /// What the store holds of the id key with which user ids are computed: `own` from now on, if it held nothing.
+    /// Behind it stands ` alone` if nobody had a binding then.
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
 
     /// `None` for a person who is not bound, or not yet.
     async fn binding(&self, person: &Person) -> Result<Option<Binding>>;

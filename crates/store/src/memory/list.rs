@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Decision, Person};
+use crate::{COMPUTED, Decision, Person};
 
 #[derive(Default)]
 pub(super) struct StoredList {
@@ -36,6 +36,9 @@ impl StoredList {
     }
 
     pub(super) fn strike_off(&mut self, person: &Person) {
+        if self.decided.get(person).is_some_and(|(generation, _)| *generation == COMPUTED) {
+            self.decided.remove(person);
+        }
         if self.admitted().any(|admitted| admitted == person) {
             return;
         }

@@ -22,8 +22,9 @@ use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
-    AttemptId, Binding, BindingState, CLAIM_TTL, Claim, ExchangeOrder, ExchangedKey, LimitKey, LoginRecord, Meter,
-    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store, Ticket,
+    ALONE, AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
+    ExchangedKey, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store,
+    Ticket,
 };
 
 /// The kind by which logins of a person are counted.
@@ -58,6 +59,7 @@ struct Shelves {
     receivers: HashMap<String, String>,
     access_tokens: HashMap<AppId, access_token::Slot>,
     platforms: HashMap<AppId, platform::Stored>,
+    id_key: Option<String>,
     last_micros: u64,
 }
 
@@ -125,10 +127,12 @@ impl Store for Memory {
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let (now, mut shelves) = self.open();
         let is_newcomer = shelves.bindings.get(&record.person).is_none_or(binding::StoredBinding::is_newcomer);
-        if is_newcomer && record.newcomer == Newcomer::Told {
+        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
+        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
+        let is_told = record.newcomer == Newcomer::Told || !has_session && computed.is_some_and(|own| own.told);
+        if is_newcomer && is_told {
             return Ok(Recorded::Newcomer);
         }
-        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
         let counted = shelves.count(LimitKey::of_person(&record.person, LOGINS, ""), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
         let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
@@ -138,8 +142,10 @@ impl Store for Memory {
         {
             binding.intend(0, intent);
         }
-        let state = binding.binding_state();
-        let keeps_key = has_session
+        let mut state = binding.binding_state();
+        let owner = computed.filter(|_| matches!(state, BindingState::Free { .. }));
+        let keeps_key = owner.is_some()
+            || has_session
             || match &state {
                 BindingState::Bound(bound) => !bound.blocked,
                 BindingState::Intended { intent: held, .. } => intent.is_some_and(|own| own.user == held.user),
@@ -149,12 +155,47 @@ impl Store for Memory {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now, self.session_ttl);
         }
+        if let Some(Computed { user, listed, .. }) = owner {
+            let list = shelves.users.entry(user.clone()).or_default();
+            let blocked = list.is_blocked();
+            let is_new = if *listed { !list.decided.contains_key(&record.person) } else { !has_session };
+            if *listed && !blocked && counted.is_ok() {
+                list.decided.insert(record.person.clone(), (COMPUTED, Decision::Admitted { first: false }));
+            }
+            let new_for = is_new.then(|| record.order.attempt.mark());
+            state = BindingState::Bound(Bound { new_for, blocked, ..Bound::computed(user.clone()) });
+        }
+        let is_free = matches!(shelves.bindings[&record.person].binding_state(), BindingState::Free { .. });
+        if let Some(session) = shelves.sessions.get_mut(&record.person)
+            && (owner.is_some() || !is_free)
+        {
+            session.owner = owner.map(|owner| owner.user.clone());
+        }
         let recorded = Recorded::Counted { state, at: record.order.began_at(), may_be_ended: true, keeps_key };
         Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
+        let (now, shelves) = self.open();
+        let bound = shelves.bindings.get(person).and_then(|stored| stored.whole(person));
+        let computed = |user: &UserId| Binding {
+            person: person.clone(),
+            user: user.clone(),
+            unionid: None,
+            others: Vec::new(),
+            conflict: None,
+            bound_at: shelves.last_login(person, now).unwrap_or_default(),
+        };
+        Ok(bound.or_else(|| shelves.owner(person, now).map(computed)))
+    }
+
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
+        let mut shelves = self.shelves();
+        if let (None, Some(own)) = (&shelves.id_key, own) {
+            let is_empty = shelves.bindings.is_empty();
+            shelves.id_key = Some([own, if is_empty { ALONE } else { "" }].concat());
+        }
+        Ok(shelves.id_key.clone())
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
@@ -184,11 +225,22 @@ impl Shelves {
         self.sessions
             .entry(person.clone())
             .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
-            .or_insert(session::StoredSession { current: exchange, previous: None, until });
+            .or_insert(session::StoredSession { current: exchange, previous: None, until, owner: None });
     }
 
-    /// If the person is bound, the time of the last login stays with the binding.
+    /// The user of a person without a binding, whose user id was computed.
+    fn owner(&self, person: &Person, now: DateTime<Utc>) -> Option<&UserId> {
+        let is_free = |binding: &binding::StoredBinding| matches!(binding.binding_state(), BindingState::Free { .. });
+        let session = self.sessions.get(person).filter(|session| session.until > now)?;
+        session.owner.as_ref().filter(|_| self.bindings.get(person).is_none_or(is_free))
+    }
+
+    /// If the person is bound, the time of the last login stays with the binding. A session with an owner stays.
     fn drop_keys(&mut self, person: &Person) {
+        if let Some(session) = self.sessions.get_mut(person).filter(|session| session.owner.is_some()) {
+            (session.current.1, session.previous) = (Sealed::nothing(), None);
+            return;
+        }
         if let (Some(session), Some(binding)) = (self.sessions.remove(person), self.bindings.get_mut(person)) {
             binding.note_login(session.exchanged_at());
         }
@@ -199,9 +251,9 @@ impl Shelves {
     }
 
     fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let binding = self.bindings.get(person).filter(|binding| binding.is_bound())?;
+        let noted = self.bindings.get(person).and_then(|binding| binding.last_login);
         let session = self.sessions.get(person).filter(|session| session.until > now);
-        session.map(|session| session.exchanged_at()).max(binding.last_login)
+        session.map(|session| session.exchanged_at()).max(noted)
     }
 
     /// The present second, or the last login of one of the user's people, if the clock has stepped back since.

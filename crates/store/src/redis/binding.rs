@@ -7,10 +7,12 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::session::change_session;
+use super::session_lines::owner;
 use super::stored_binding::{StoredBinding, stored_binding};
 use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+    AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Ends, Erasure, Intent, IntentOutcome, Person,
+    Result, UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.
@@ -19,7 +21,12 @@ pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
 #[async_trait(?Send)]
 impl Bindings for Redis {
     async fn binding_state(&self, person: &Person) -> Result<BindingState> {
-        self.certain(person, self.link.run("binding_state", stored_binding(person)).await?).await
+        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
+        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
+        match (self.certain(person, stored).await?, session.as_deref().and_then(owner)) {
+            (BindingState::Free { .. }, Some(user)) => Ok(BindingState::Bound(Bound::computed(user))),
+            (state, _) => Ok(state),
+        }
     }
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
@@ -68,6 +75,13 @@ impl Bindings for Redis {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
+        if bound.generation == COMPUTED {
+            // First, because the phone cannot repeat what has ended its own token.
+            self.end_in_app(&bound.user, &person.app).await?;
+            self.strike_off(&bound.user, person).await?;
+            self.link.run_confirmed::<Value>("leave", Call::of("DEL", name::session(person))).await?;
+            return Ok(BindingState::Free { generation: COMPUTED, dissolved: false });
+        }
         let script = change(person, "leave", bound.generation);
         let script = script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()

@@ -41,12 +41,14 @@ pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::clocks::{Clocks, SteppedBack, not_ahead};
 use self::meter::EarlierParts;
 use self::script::{flag, replace, unreadable};
-use self::session_lines::usable;
-use self::stored_binding::stored_binding;
-use self::walk::{Found, found};
+use self::session::exchanged;
+use self::session_lines::{owner, usable};
+use self::stored_binding::{StoredBinding, stored_binding};
+use self::walk::{Found, Page, Place, Step, found};
 use crate::limits::{Counted, TooMany};
 use crate::{
-    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
+    ALONE, AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed,
+    Store,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
@@ -162,10 +164,25 @@ impl Store for Redis {
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        match found(person.clone(), &self.link.run("binding", stored_binding(person)).await?)? {
+        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
+        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
+        match found(person.clone(), &stored)? {
             Some(Found::Bound(binding)) => Ok(Some(binding)),
-            _ => Ok(None),
+            Some(Found::HalfDone) => Ok(None),
+            _ => Ok(session.and_then(|session| computed_binding(person, &session))),
         }
+    }
+
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
+        let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
+        let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
+        // Bindings are looked for in an empty Redis only, because reading all keys of a full one takes long.
+        let first = self.walk_people(None, &Place::default()).await;
+        let is_empty = matches!(first, Ok(Step::Page(Page { found, next: None, .. })) if found.is_empty());
+        let text = [own, if is_empty { ALONE } else { "" }].concat();
+        let asked = Call::of("SET", name::ID_KEY).arg(text).arg("NX").cmd("GET").arg(name::ID_KEY);
+        let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
+        Ok(held)
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
@@ -184,4 +201,11 @@ impl Store for Redis {
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
         self.take_back(&self.counter(meter), counted).await
     }
+}
+
+/// Stands for the binding of a person whose user was computed.
+fn computed_binding(person: &Person, session: &[u8]) -> Option<Binding> {
+    let bound_at = exchanged(session).and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default();
+    let (unionid, others, conflict) = Default::default();
+    Some(Binding { person: person.clone(), user: owner(session)?, unionid, others, conflict, bound_at })
 }

@@ -2,6 +2,10 @@
 
 use std::{ops::Range, time::Duration};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
+use uuid::Uuid;
+use wxmint_ids::UserId;
+
 use crate::{ExchangeOrder, PREVIOUS_KEY_TTL, Sealed};
 
 /// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
@@ -11,6 +15,25 @@ const ORDER: Range<usize> = 0..7;
 const TILL: Range<usize> = 7..11;
 const QUARTER: u64 = 250_000;
 const SINCE_2020: u64 = 1_577_836_800 * 4;
+
+/// The mark of a session's owner, and its length with the owner.
+const OWNER: &[u8] = b" u";
+const OWNER_LEN: usize = 24;
+
+/// The owner of a session, as it stands behind the lines. A user id that is no UUID was not computed, and owns none.
+pub(super) fn owner_text(user: &UserId) -> Vec<u8> {
+    let uuid = Uuid::try_parse(user.as_str()).map(|uuid| URL_SAFE_NO_PAD.encode(uuid.as_bytes()));
+    [OWNER, uuid.unwrap_or_default().as_bytes()].concat()
+}
+
+/// The user of a person without a binding, whose user id was computed.
+pub(super) fn owner(mut session: &[u8]) -> Option<UserId> {
+    while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
+        session = rest.get(u16::from_be_bytes([*high, *low]).into()..)?;
+    }
+    let uuid = URL_SAFE_NO_PAD.decode(session.get(..OWNER_LEN)?.strip_prefix(OWNER)?).ok()?;
+    Uuid::from_slice(&uuid).ok()?.to_string().parse().ok()
+}
 
 /// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
 pub(super) fn keys(mut session: &[u8]) -> Vec<(u64, Sealed)> {

@@ -3,15 +3,17 @@
 //!
 //! [`wxmint_redis_link::scan`] says what a walk finds.
 
+use std::collections::HashSet;
+
 use chrono::DateTime;
 use futures_util::future::try_join_all;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, UserId};
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored_binding::{StoredBinding, stored_binding};
-use super::{Redis, packed, unreadable};
-use crate::{Binding, Person, Result, Sealed, Store};
+use super::{Redis, name, packed, unreadable};
+use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 
 /// In metrics.
 const WALK: &str = "walk";
@@ -47,6 +49,28 @@ impl Redis {
         let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;
         let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
+    }
+
+    /// The blocked users of the page that begins at `from`.
+    pub async fn walk_blocked(&self, from: &Place) -> Result<Step<UserId>> {
+        let keys = self.link.keys_like(WALK, "wxmint:user:{*}", from, Slots::MayBeMoving).await?;
+        let Step::Page(Page { found, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
+        let users = found.iter().filter_map(|key| name::user_of(key)).collect::<Vec<_>>();
+        let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
+        let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
+        Ok(Step::Page(Page { found: blocked.collect(), keys, of, next }))
+    }
+
+    /// How many people there are on the first page of all: with computed user ids, and bound.
+    pub async fn some_people(&self) -> Result<(usize, usize)> {
+        let page = self.link.keys_like(WALK, "wxmint:{*}:*", &Place::default(), Slots::MayBeMoving).await?;
+        let Step::Page(page) = page else { return Ok((0, 0)) };
+        let people = page.found.iter().filter_map(|key| owner(key, "session").or(owner(key, "binding")).ok());
+        let people: HashSet<Person> = people.collect();
+        let bindings = try_join_all(people.iter().map(|person| self.binding_state(person))).await?;
+        let bound: Vec<_> = bindings.iter().filter(|state| matches!(state, BindingState::Bound(_))).collect();
+        let computed = bound.iter().filter(|state| state.generation() == COMPUTED).count();
+        Ok((computed, bound.len() - computed))
     }
 
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.

@@ -1,0 +1,67 @@
+//! `wxmint users export-blocks` and `import-blocks`: who is blocked, as NDJSON.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use wxmint_ids::UserId;
+use wxmint_store::walk::{Page, Place, Step};
+
+use super::{Failure, print, say};
+use crate::cli::at_redis::{open, patiently};
+use crate::http::run_to_end;
+use crate::login::Operator;
+
+#[derive(Serialize, Deserialize)]
+struct Blocked {
+    user_id: String,
+}
+
+pub(super) fn export() -> Result<(), Failure> {
+    let redis = open()?;
+    let blocked = run_to_end(async {
+        let (mut place, mut blocked) = (Some(Place::default()), BTreeSet::new());
+        while let Some(from) = place {
+            let Step::Page(Page { found, next, .. }) = patiently(async || redis.walk_blocked(&from).await).await?
+            else {
+                return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
+            };
+            blocked.extend(found);
+            place = next;
+        }
+        Ok::<_, Failure>(blocked)
+    })?;
+    for user in &blocked {
+        let line = Blocked { user_id: user.as_str().to_owned() };
+        print(serde_json::to_string(&line).expect("plain data is JSON"));
+    }
+    say(format_args!("exported {} blocked users", blocked.len()));
+    Ok(())
+}
+
+/// Whoever is blocked already stays so, and nobody is unblocked. May be run again.
+pub(super) fn import(path: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let users = lines.map(|(line, number)| read(line).ok_or(number)).collect::<Result<Vec<_>, i32>>();
+    let users = users.map_err(|number| {
+        let form = r#"must be {"user_id":"…"}; nobody was blocked"#;
+        Failure::usage(format_args!("{}: line {number} {form}", path.display()))
+    })?;
+    let redis = open()?;
+    let operator = Operator { store: &redis };
+    run_to_end(async {
+        for user in &users {
+            patiently(async || operator.block(user).await).await?;
+        }
+        Ok::<_, Failure>(())
+    })?;
+    print(format_args!("blocked {} users", users.len()));
+    Ok(())
+}
+
+fn read(line: &str) -> Option<UserId> {
+    let Blocked { user_id } = serde_json::from_str(line).ok()?;
+    user_id.parse().ok()
+}
