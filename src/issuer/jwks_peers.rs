@@ -2,7 +2,7 @@
 //! tokens of all of them. Nothing is signed or accepted here because of them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use reqwest::{Method, Request, Url};
@@ -14,8 +14,6 @@ use super::Issuer;
 /// Less than any lead of keys that is of use, so that a new key is here before it signs there.
 const INTERVAL: Duration = Duration::from_secs(30);
 const WITHIN: Duration = Duration::from_secs(5);
-/// A set that was not confirmed for so long is warned about.
-const OLD: Duration = Duration::from_secs(5 * 60);
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub(super) const OWN: &str = "own";
 
@@ -63,27 +61,17 @@ impl Issuer {
     /// Reads the sets again and again. One that cannot be read stays as it was.
     pub(super) async fn follow_peers(self: Arc<Self>) {
         let Ok(http) = Upstream::new(&self.tls, WITHIN, WITHIN) else { return };
-        let mut read: Vec<Instant> = self.peers.iter().map(|_| Instant::now()).collect();
         let mut interval = actix_web::rt::time::interval(INTERVAL);
         loop {
             interval.tick().await;
-            let mut warning = None;
-            for (peer, read) in self.peers.iter().zip(&mut read) {
-                match peer.fetch(&http).await {
-                    Ok(()) => *read = Instant::now(),
-                    Err(reason) if peer.keys.load().is_none() || read.elapsed() > OLD => {
-                        let host = peer.url.host_str().unwrap_or_default();
-                        warning =
-                            Some(format!("WXMINT_JWKS_PEERS: {host}: {reason}; its keys are not or no longer sure"));
-                    }
-                    Err(_) => {}
-                }
+            let mut faults = Vec::new();
+            for peer in &self.peers {
+                let fault = peer.fetch(&http).await.err();
+                faults.extend(fault.map(|reason| format!("{}: {reason}", peer.url.host_str().unwrap_or_default())));
             }
-            if self.readiness.warns("jwks_peers", warning.as_deref()) {
-                match warning {
-                    Some(reason) => tracing::warn!(reason, "the keys of a peer cannot be read"),
-                    None => tracing::info!("the keys of all peers are read"),
-                }
+            let warning = format!("WXMINT_JWKS_PEERS: keys are published as they were: {}", faults.join("; "));
+            if self.readiness.warns("jwks_peers", (!faults.is_empty()).then_some(&*warning)) && !faults.is_empty() {
+                tracing::warn!("{warning}");
             }
         }
     }

@@ -7,18 +7,22 @@ use super::Issuer;
 
 /// A store that was emptied is told the key again within this time by who had agreed before.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// So long a process waits for others before it tells an empty store its own key.
+/// So long an empty store must have answered before a process tells it its own key, because others may have agreed.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
 /// A process whose key is another one than the store's is not ready, and logs nobody in.
 pub(super) async fn follow(issuer: Arc<Issuer>) {
-    let (store, begun) = (issuer.store(), Instant::now());
+    let (store, mut begun) = (issuer.store(), None);
     let wait = if issuer.redis.is_some() { OTHERS_FIRST } else { Duration::ZERO };
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     loop {
         interval.tick().await;
-        // Calls that fail have said why.
-        let Ok(found) = issuer.ids.compare(&*store, begun.elapsed() >= wait).await else { continue };
+        let has_waited = begun.get_or_insert_with(Instant::now).elapsed() >= wait;
+        let Ok(found) = issuer.ids.compare(&*store, has_waited).await else {
+            // The call has said why. The store may have been emptied meanwhile.
+            begun = None;
+            continue;
+        };
         let found = found.map(|finding| finding.to_string());
         if issuer.readiness.unfit("user_ids", found.as_deref()) {
             match found {

@@ -76,7 +76,7 @@ impl UserIds {
     }
 
     /// What to do with somebody who has no binding.
-    pub(super) fn newcomer(
+    pub fn newcomer(
         &self,
         person: &Person,
         unionid: Option<&UnionId>,

@@ -39,6 +39,7 @@ macro_rules! conformance {
 }
 
 mod access_token;
+mod computed;
 mod device;
 mod platform;
 

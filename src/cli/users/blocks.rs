@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use wxmint_ids::UserId;
 use wxmint_store::walk::{Page, Place, Step};
 
@@ -12,11 +12,6 @@ use super::{Failure, print, say};
 use crate::cli::at_redis::{open, patiently};
 use crate::http::run_to_end;
 use crate::login::Operator;
-
-#[derive(Serialize, Deserialize)]
-struct Blocked {
-    user_id: String,
-}
 
 pub(super) fn export() -> Result<(), Failure> {
     let redis = open()?;
@@ -33,8 +28,7 @@ pub(super) fn export() -> Result<(), Failure> {
         Ok::<_, Failure>(blocked)
     })?;
     for user in &blocked {
-        let line = Blocked { user_id: user.as_str().to_owned() };
-        print(serde_json::to_string(&line).expect("plain data is JSON"));
+        print(json!({"user_id": user}));
     }
     say(format_args!("exported {} blocked users", blocked.len()));
     Ok(())
@@ -62,6 +56,5 @@ pub(super) fn import(path: &Path) -> Result<(), Failure> {
 }
 
 fn read(line: &str) -> Option<UserId> {
-    let Blocked { user_id } = serde_json::from_str(line).ok()?;
-    user_id.parse().ok()
+    serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok()
 }

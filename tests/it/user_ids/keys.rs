@@ -72,7 +72,10 @@ async fn a_file_that_is_no_key_and_settings_that_do_not_fit_are_refused_with_the
     let bed = computed("openid").start().await;
     for (content, says) in [
         ("", "holds no key"),
-        ("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", "must be one line"),
+        (
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+            "must be one line",
+        ),
         ("AAECAwQ=\n", "must be base64 of 32 bytes"),
     ] {
         fs::write(bed.configuration.value("WXMINT_ID_KEY_FILE"), content).expect("written");
