@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
 use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
@@ -59,8 +59,7 @@ pub async fn run(
     actix_web::rt::spawn(old_ends::forget(Arc::clone(&issuer)));
     actix_web::rt::spawn(redis_health::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
-    actix_web::rt::spawn(user_ids::follow(Arc::clone(&issuer)));
-    actix_web::rt::spawn(Arc::clone(&issuer).follow_peers());
+    actix_web::rt::spawn(join(user_ids::follow(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
     issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));

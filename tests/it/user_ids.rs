@@ -1,10 +1,12 @@
 //! User ids that are computed: the same after a loss of Redis and in another region, and nobody else's.
 
+mod emptied;
 mod keys;
+mod lost_ends;
 mod regions;
 
 use std::process::{Command, Output};
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -105,6 +107,14 @@ async fn a_lost_redis_changes_nobodys_user_id_and_refuses_nobody() {
         })
         .await;
         assert_eq!(bed.service().readyz().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_refused_or_another_user_while_redis_is_emptied_under_load() {
+    for kind in KINDS {
+        let bed = TestBed::builder().user_ids(kind, ID_KEY).start().await;
+        emptied::empty_under_load(&bed, 3, Duration::from_secs(2)).await;
     }
 }
 

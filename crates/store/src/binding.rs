@@ -175,6 +175,14 @@ pub struct Binding {
     pub bound_at: DateTime<Utc>,
 }
 
+impl Binding {
+    /// Stands for the binding of a person who has none, and has logged in last then.
+    pub(crate) fn computed(person: &Person, user: UserId, at: Option<DateTime<Utc>>) -> Self {
+        let (unionid, others, conflict) = Default::default();
+        Self { person: person.clone(), user, unionid, others, conflict, bound_at: at.unwrap_or_default() }
+    }
+}
+
 /// The decision of a user's list about one generation of a person. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

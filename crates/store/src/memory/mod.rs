@@ -155,21 +155,8 @@ impl Store for Memory {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now, self.session_ttl);
         }
-        if let Some(Computed { user, listed, .. }) = owner {
-            let list = shelves.users.entry(user.clone()).or_default();
-            let blocked = list.is_blocked();
-            let is_new = if *listed { !list.decided.contains_key(&record.person) } else { !has_session };
-            if *listed && !blocked && counted.is_ok() {
-                list.decided.insert(record.person.clone(), (COMPUTED, Decision::Admitted { first: false }));
-            }
-            let new_for = is_new.then(|| record.order.attempt.mark());
-            state = BindingState::Bound(Bound { new_for, blocked, ..Bound::computed(user.clone()) });
-        }
-        let is_free = matches!(shelves.bindings[&record.person].binding_state(), BindingState::Free { .. });
-        if let Some(session) = shelves.sessions.get_mut(&record.person)
-            && (owner.is_some() || !is_free)
-        {
-            session.owner = owner.map(|owner| owner.user.clone());
+        if let Some(computed) = owner {
+            state = BindingState::Bound(shelves.see(record, computed, !has_session));
         }
         let recorded = Recorded::Counted { state, at: record.order.began_at(), may_be_ended: true, keeps_key };
         Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
@@ -178,15 +165,8 @@ impl Store for Memory {
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
         let (now, shelves) = self.open();
         let bound = shelves.bindings.get(person).and_then(|stored| stored.whole(person));
-        let computed = |user: &UserId| Binding {
-            person: person.clone(),
-            user: user.clone(),
-            unionid: None,
-            others: Vec::new(),
-            conflict: None,
-            bound_at: shelves.last_login(person, now).unwrap_or_default(),
-        };
-        Ok(bound.or_else(|| shelves.owner(person, now).map(computed)))
+        let at = shelves.last_login(person, now);
+        Ok(bound.or_else(|| Some(Binding::computed(person, shelves.owner(person, now)?.clone(), at))))
     }
 
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
@@ -226,6 +206,18 @@ impl Shelves {
             .entry(person.clone())
             .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
             .or_insert(session::StoredSession { current: exchange, previous: None, until, owner: None });
+    }
+
+    fn see(&mut self, record: &LoginRecord, computed: &Computed, begins: bool) -> Bound {
+        let (LoginRecord { person, order, .. }, Computed { user, listed, .. }) = (record, computed);
+        self.sessions.entry(person.clone()).and_modify(|session| session.owner = Some(user.clone()));
+        let list = self.users.entry(user.clone()).or_default();
+        let (blocked, seen) = (list.is_blocked(), list.decided.contains_key(person));
+        if *listed && !blocked {
+            list.decided.insert(person.clone(), (COMPUTED, Decision::Admitted { first: false }));
+        }
+        let is_new = if *listed { !seen } else { begins };
+        Bound { new_for: is_new.then(|| order.attempt.mark()), blocked, ..Bound::computed(user.clone()) }
     }
 
     /// The user of a person without a binding, whose user id was computed.

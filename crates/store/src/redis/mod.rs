@@ -169,7 +169,10 @@ impl Store for Redis {
         match found(person.clone(), &stored)? {
             Some(Found::Bound(binding)) => Ok(Some(binding)),
             Some(Found::HalfDone) => Ok(None),
-            _ => Ok(session.and_then(|session| computed_binding(person, &session))),
+            _ => Ok(session.and_then(|session| {
+                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
+                Some(Binding::computed(person, owner(&session)?, at))
+            })),
         }
     }
 
@@ -201,11 +204,4 @@ impl Store for Redis {
     async fn uncount(&self, meter: &Meter, counted: Counted) -> Result<()> {
         self.take_back(&self.counter(meter), counted).await
     }
-}
-
-/// Stands for the binding of a person whose user was computed.
-fn computed_binding(person: &Person, session: &[u8]) -> Option<Binding> {
-    let bound_at = exchanged(session).and_then(|second| DateTime::from_timestamp(second, 0)).unwrap_or_default();
-    let (unionid, others, conflict) = Default::default();
-    Some(Binding { person: person.clone(), user: owner(session)?, unionid, others, conflict, bound_at })
 }
