@@ -44,7 +44,7 @@ use self::script::{flag, replace, unreadable};
 use self::session::exchanged;
 use self::session_lines::{owner, usable};
 use self::stored_binding::{StoredBinding, stored_binding};
-use self::walk::{Found, Page, Place, Step, found};
+use self::walk::{Found, found};
 use crate::limits::{Counted, TooMany};
 use crate::{
     ALONE, AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed,
@@ -179,10 +179,7 @@ impl Store for Redis {
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
         let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
-        // Bindings are looked for in an empty Redis only, because reading all keys of a full one takes long.
-        let first = self.walk_people(None, &Place::default()).await;
-        let is_empty = matches!(first, Ok(Step::Page(Page { found, next: None, .. })) if found.is_empty());
-        let text = [own, if is_empty { ALONE } else { "" }].concat();
+        let text = [own, if self.has_no_bindings().await { ALONE } else { "" }].concat();
         let asked = Call::of("SET", name::ID_KEY).arg(text).arg("NX").cmd("GET").arg(name::ID_KEY);
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
         Ok(held)

@@ -12,8 +12,8 @@ pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored_binding::{StoredBinding, stored_binding};
-use super::{Redis, name, packed, unreadable};
-use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
+use super::{Redis, name, packed, replace, unreadable};
+use crate::{ALONE, Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 
 /// In metrics.
 const WALK: &str = "walk";
@@ -31,11 +31,13 @@ pub enum Found {
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
-        let pattern = app.map_or_else(|| EVERYBODY.to_owned(), |app| format!("wxmint:{{{app}:*}}:binding"));
+        // Of people whose user ids are computed there is the session alone.
+        let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
         Ok(match self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await? {
             Step::Page(Page { found, keys, of, next }) => {
-                let people = found.iter().filter_map(|key| owner(key, "binding").ok());
-                Step::Page(Page { found: people.collect(), keys, of, next })
+                let people = found.iter().filter_map(|key| owner(key, "binding").or(owner(key, "session")).ok());
+                let people: HashSet<Person> = people.collect();
+                Step::Page(Page { found: people.into_iter().collect(), keys, of, next })
             }
             Step::Elsewhere => Step::Elsewhere,
         })
@@ -51,6 +53,21 @@ impl Redis {
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
     }
 
+    /// Whether nobody has a binding. Says so of a Redis with few keys only, because reading all of them takes long.
+    pub(super) async fn has_no_bindings(&self) -> bool {
+        let first = self.link.keys_like(WALK, EVERYBODY, &Place::default(), Slots::MayBeMoving).await;
+        matches!(first, Ok(Step::Page(Page { found, next: None, .. })) if found.is_empty())
+    }
+
+    /// Notes that people may have bindings from now on, so that logins look for them.
+    pub async fn note_bindings(&self) -> Result<()> {
+        let held = self.id_key(None).await?.unwrap_or_default();
+        match held.strip_suffix(ALONE) {
+            Some(own) => Ok(self.link.run("id_key", replace(name::ID_KEY, held.as_bytes(), own.as_bytes())).await?),
+            None => Ok(()),
+        }
+    }
+
     /// The blocked users of the page that begins at `from`.
     pub async fn walk_blocked(&self, from: &Place) -> Result<Step<UserId>> {
         let keys = self.link.keys_like(WALK, "wxmint:user:{*}", from, Slots::MayBeMoving).await?;
@@ -63,11 +80,8 @@ impl Redis {
 
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
-        let page = self.link.keys_like(WALK, "wxmint:{*}:*", &Place::default(), Slots::MayBeMoving).await?;
-        let Step::Page(page) = page else { return Ok((0, 0)) };
-        let people = page.found.iter().filter_map(|key| owner(key, "session").or(owner(key, "binding")).ok());
-        let people: HashSet<Person> = people.collect();
-        let bindings = try_join_all(people.iter().map(|person| self.binding_state(person))).await?;
+        let Step::Page(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
+        let bindings = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
         let bound: Vec<_> = bindings.iter().filter(|state| matches!(state, BindingState::Bound(_))).collect();
         let computed = bound.iter().filter(|state| state.generation() == COMPUTED).count();
         Ok((computed, bound.len() - computed))

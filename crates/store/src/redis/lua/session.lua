@@ -185,14 +185,14 @@ end
 -- in lately goes on in a cell of its own, so that a logout gives nobody more logins.
 local function drop_keys()
   local lines, counts = session()
-  if owner ~= '' and lines[1] then
-    count_all(counts, lines)
-    return write({uncounted(string.sub(lines[1], 1, 11))}, counts, 'KEEPTTL')
-  elseif redis.call('HEXISTS', KEYS[1], 'u') == 1 then
+  if redis.call('HEXISTS', KEYS[1], 'u') == 1 then
     redis.call('HSET', KEYS[1], 'd', time[1])
     if lines[1] then
       note_login(math.floor(micros_of(lines[1]) / 1000000))
     end
+  elseif owner ~= '' and lines[1] then
+    count_all(counts, lines)
+    return write({uncounted(string.sub(lines[1], 1, 11))}, counts, 'KEEPTTL')
   end
   if lines[1] then
     count_all(counts, lines)
