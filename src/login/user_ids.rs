@@ -1,5 +1,5 @@
-//! Which user a person is where user ids are computed: of who the person is and the id key, so that nothing has to be
-//! remembered. A binding from before wins, because its user keeps the id.
+//! Computes the user of a person from who the person is and the id key, so that nothing has to be remembered. A binding
+//! from before wins, because its user keeps the id.
 //!
 //! All processes must compute with one key. They compare its fingerprint through the store, and a process that finds
 //! another one there logs nobody in.
@@ -21,7 +21,7 @@ pub struct UserIds {
     agreement: Mutex<Agreement>,
 }
 
-/// What the store has said of the id key.
+/// The store has said this of the id key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Agreement {
     /// Whether it has once named this process's key.
@@ -75,7 +75,7 @@ impl UserIds {
         Ok(found.filter(|_| !matches!(state, State::Own { .. })))
     }
 
-    /// What to do with somebody who has no binding.
+    /// The way to record somebody who may have no binding.
     pub fn newcomer(
         &self,
         person: &Person,

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::{Person, UnionId, UserId, unprintable};
 
-/// What a user id is computed from.
+/// A user id is computed from one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdKind {
     /// From AppID and openid.

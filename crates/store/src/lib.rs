@@ -275,7 +275,7 @@ pub trait Store:
     /// stored one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
 
-    /// What the store holds of the id key with which user ids are computed: `own` from now on, if it held nothing.
+    /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
     /// Behind it stands ` alone` if nobody had a binding then.
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
 

@@ -9,7 +9,7 @@ use super::stored_binding::StoredBinding;
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
 
-/// What a user's records say to a login: the block, the day on which the person was seen, and the ends of the user's
+/// A user's records say this to a login: the block, the day on which the person was seen, and the ends of the user's
 /// tokens, as `change_ends.lua` writes them.
 type SeenUser = ([Option<Vec<u8>>; 2], [Option<i64>; 2]);
 

@@ -31,7 +31,7 @@ pub enum Found {
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
-        // Of people whose user ids are computed there is the session alone.
+        // People whose user ids are computed have the session alone.
         let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
         Ok(match self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await? {
             Step::Page(Page { found, keys, of, next }) => {

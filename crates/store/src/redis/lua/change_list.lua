@@ -3,8 +3,8 @@
 --   'expire': lets the list expire if it admits nobody any more, unless the user is blocked.
 --   'see': notes a person whose user id was computed. The list expires if it has no others, nor a block. Person, day
 --     with its sign.
---   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number of
---     who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself keeps
+--   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number
+--     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself keeps
 --     the greatest number, and a block stays. Person.
 local person, number, floor, block, others = ARGV[3], 0, 0, false, false
 if ARGV[1] == 'see' then
