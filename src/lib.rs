@@ -14,7 +14,6 @@ pub mod apps;
 pub mod cli;
 pub mod clock;
 pub mod doors;
-pub mod http;
 pub mod issuer;
 pub mod json_places;
 pub mod login;
@@ -25,7 +24,6 @@ pub mod secret_files;
 pub mod settings;
 pub mod sidecar;
 pub mod sites;
-pub mod telemetry;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;

@@ -33,6 +33,7 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Recorded};
+use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
 pub use self::binder::{BindError, Binder, FreePlace, Link, SettledState};
@@ -49,7 +50,6 @@ pub use self::with_token::Asking;
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
 pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
-use crate::telemetry::Step;
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by

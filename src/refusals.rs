@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use wxmint_store::StoreError;
+use wxmint_http::{Problem, ProblemCode, no_valid_token};
+use wxmint_telemetry::{audit::Event, bounded};
 use wxmint_wechat::CallError;
 
 use crate::apps::UnknownApp;
 use crate::clock::now;
-use crate::http::{Problem, ProblemCode, no_valid_token};
 use crate::login::{LoginError, SessionError};
-use crate::telemetry::{audit::Event, bounded};
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {
@@ -119,12 +118,6 @@ impl From<LoginError> for Problem {
             Some(wait) => problem.retry_after(wait),
             None => problem,
         }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        LoginError::from(error).into()
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::http::{TrustedProxies, limit_key};
+use wxmint_http::{TrustedProxies, limit_key};
 
 type Lines = Vec<Vec<u8>>;
 

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint::http::RefusedBody;
 use wxmint::issuer::{LoginBody, RefusedLogin};
 use wxmint_fuzz::{check_login, is_the_same};
+use wxmint_http::RefusedBody;
 
 fuzz_target!(|text: &str| {
     let by_form = LoginBody::from_form(text.as_bytes());

@@ -13,12 +13,12 @@ use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id};
+use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, Tls, Upstream};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
 use crate::findings::Said;
-use crate::telemetry::{Metrics, Step};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.

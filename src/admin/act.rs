@@ -6,13 +6,13 @@ use std::str::FromStr;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use wxmint_http::{Answer, Problem, origin, private, to_the_end};
 use wxmint_ids::{AppId, InvalidId, Person, UserId};
 use wxmint_keys::vault::Vault;
+use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
-use crate::http::{Answer, Problem, origin, private, to_the_end};
 use crate::login::{LoginWorker, Operator};
-use crate::telemetry::audit::{Activity, Event};
 
 /// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
 pub(crate) struct Operating {

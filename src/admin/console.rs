@@ -8,11 +8,11 @@ use actix_web::web::{Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
+use wxmint_http::{Answer, Problem, private, readable};
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
-use crate::http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};
-use crate::http::{Answer, Problem, private, readable};
 
 const FILES: [(&str, &str, &str); 9] = [
     ("/console", HTML, include_str!("console/index.html")),

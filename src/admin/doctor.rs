@@ -9,12 +9,12 @@ use actix_web::web::{Data, Path};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, ProblemCode, private};
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
 use crate::findings::{Doctor, Finding};
-use crate::http::{Answer, Problem, ProblemCode, private};
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
 const KEPT: Duration = Duration::from_secs(10);

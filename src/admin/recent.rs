@@ -3,14 +3,14 @@
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Fields, Problem, private, to_the_end};
 use wxmint_ids::{AppId, UserId};
+use wxmint_telemetry::recent::{LastHour, UserEvent, UserEvents, Whose};
 
 use super::act::{Act, Operating, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
-use crate::http::{Answer, Fields, Problem, private, to_the_end};
 use crate::login::{FoundUser, LoginError, LoginWorker};
-use crate::telemetry::recent::{LastHour, UserEvent, UserEvents, Whose};
 
 /// Count the logins of the last hour
 ///

@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
+use wxmint_http::ProblemCode::{self, *};
+use wxmint_http::ProblemDocument;
+use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes};
+use wxmint_http::viewer::Description;
 
 use super::{console, doctor, recent, users, wechat};
-use crate::http::ProblemCode::{self, *};
-use crate::http::ProblemDocument;
-use crate::http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes};
-use crate::http::viewer::Description;
 
 const ANY: &[ProblemCode] = &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable];
 

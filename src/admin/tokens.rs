@@ -8,9 +8,9 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token};
 
 use crate::findings::Said;
-use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token};
 
 /// A secret that is easier to guess is refused.
 const SHORTEST: usize = 32;

@@ -4,11 +4,11 @@
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::Answer;
 use wxmint_ids::{AppId, Person, UserId};
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
-use crate::http::Answer;
 use crate::login::{LoginError, ShownBinding, ShownPerson, ShownUser};
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
@@ -43,7 +43,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, user: web::Path<String>
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("show", Right::Read, &request, user, operating)?;
-    act.show(async |operating, user: &UserId| operating.operator().show(user).await).await
+    act.show(async |operating, user: &UserId| operating.operator().show(user).await.map_err(LoginError::from)).await
 }
 
 /// Dissolve a user's binding in one mini program
@@ -65,7 +65,7 @@ pub(super) async fn dissolve(request: HttpRequest, path: PairPath, operating: Op
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("end", Right::Operate, &request, user, operating)?;
-    act.change(async |operating, user: &UserId| operating.operator().end(user).await).await
+    act.change(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
 }
 
 /// Block a user
@@ -75,7 +75,7 @@ pub(super) async fn end(request: HttpRequest, user: web::Path<String>, operating
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("block", Right::Operate, &request, user, operating)?;
-    act.change(async |operating, user: &UserId| operating.operator().block(user).await).await
+    act.change(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
 }
 
 /// Lift the block of a user
@@ -85,7 +85,8 @@ pub(super) async fn block(request: HttpRequest, user: web::Path<String>, operati
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, user: web::Path<String>, operating: OperatingData) -> Answer {
     let act = Act::begin("unblock", Right::Operate, &request, user, operating)?;
-    act.change(async |operating, user: &UserId| operating.operator().unblock(user).await).await
+    act.change(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from))
+        .await
 }
 
 /// Find the user of an openid

@@ -4,13 +4,13 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body};
 use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
 use super::act::{Act, Operating, OperatingData};
 use super::tokens::Right;
 use super::users::PairPath;
-use crate::http::{Answer, Fields, Problem, RefusedBody, malformed, private, read_body};
 use crate::login::{Usable, UserSignature};
 
 /// The longest data that is signed, in bytes of UTF-8.

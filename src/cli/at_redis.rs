@@ -4,11 +4,12 @@ use std::{fs, time::Duration};
 
 use wxmint_store::walk::{Found, Page, Place, Step};
 use wxmint_store::{Redis, RedisAccess};
+use wxmint_telemetry::Metrics;
 
 use super::Failure;
 use super::environment::variables;
 use super::output::{Progress, say};
-use crate::{clock::now, findings::Status, redis_checks::fitness, settings::StoreSettings, telemetry::Metrics};
+use crate::{clock::now, findings::Status, redis_checks::fitness, settings::StoreSettings};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
 /// is away for a few seconds.

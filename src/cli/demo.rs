@@ -10,9 +10,9 @@ use std::{env, io};
 use actix_web::web;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::Url;
 use serde_json::Value;
+use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_ids::Person;
 use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
 use wxmint_simulator::{
@@ -20,13 +20,11 @@ use wxmint_simulator::{
     control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Bindings, Ends, Memory};
-use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
 use crate::clock::now;
-use crate::http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use crate::issuer::{self, InDemo, Issuer, Routes, door::Doors};
 use crate::login::Operator;
 use crate::settings::{AppsSource, Settings, SidecarSettings};
@@ -35,8 +33,6 @@ use crate::sidecar;
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);
 const ALGORITHM: Algorithm = Algorithm::Es256;
-/// Far more than a request to this same process takes.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct DemoArgs {
@@ -100,17 +96,10 @@ fn start(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
 }
 
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
-    let url: Url = format!("{address}/login").parse().map_err(|_| format!("{address} is no URL"))?;
-    let http = Tls::reaching([&url]).and_then(|tls| Upstream::new(&tls, PATIENCE, PATIENCE));
-    let http = http.map_err(|error| error.to_string())?;
+    let wxmint: Url = address.parse().map_err(|_| format!("{address} is no URL"))?;
+    let http = simulator::client([&wxmint])?;
     for login in logins {
-        let mut request = Request::new(Method::POST, url.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(login.to_string().into());
-        let answer = http.fetch(request).await.map_err(|error| format!("a login of the demo: {error}"))?;
-        if !answer.status.is_success() {
-            return Err(format!("a login of the demo was answered {}", answer.status));
-        }
+        simulator::post(&http, &wxmint, "/login", &login).await?;
     }
     Ok(())
 }

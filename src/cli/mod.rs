@@ -84,7 +84,7 @@ enum Further {
     Vault(vault::VaultCommand),
     /// A stand-in for WeChat's server, for your own tests
     #[cfg(feature = "simulator")]
-    Simulator(wxmint_simulator::SimulatorArgs),
+    Simulator(Box<simulator::SimulatorCommand>),
     /// Print what completes wxmint's commands and options in a shell
     Completions { shell: clap_complete::Shell },
     /// Print a page for man(1): that of wxmint, or of one of its commands
@@ -162,7 +162,7 @@ fn run_further(command: Further, doors: Doors) -> Result<(), Failure> {
         Further::Completions { shell } => manual::print_completions(shell, command_line(doors)),
         Further::Man { command } => manual::print_page(&command, command_line(doors)),
         #[cfg(feature = "simulator")]
-        Further::Simulator(args) => simulator::run(args),
+        Further::Simulator(command) => simulator::run(*command),
     }
 }
 

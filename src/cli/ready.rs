@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use reqwest::{Method, Request, Url};
+use wxmint_http::run_to_end;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 
 use super::{Failure, environment::variables, with_env_file};
-use crate::http::run_to_end;
 use crate::settings::{read_one, variables::ADMIN_LISTEN};
 
 const PATIENCE: Duration = Duration::from_secs(2);

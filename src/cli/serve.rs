@@ -4,16 +4,16 @@ use std::{error::Error, io};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
+use wxmint_telemetry::{Audit, LogFormat, Traces};
 
 use super::doctor::{self, DoctorArgs};
 use super::environment::variables;
 use super::{Failure, load_env_file, remarks};
 use crate::findings::{Finding, Said};
-use crate::http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
 use crate::settings::{Settings, SidecarSettings};
 use crate::sidecar;
-use crate::telemetry::{self, Audit, LogFormat, Traces};
 
 const SETTINGS: &str = "\
 Settings, from the environment or from a file .env in the working directory, over which the environment wins:
@@ -51,7 +51,7 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Begins to log. Fails if the file of audit events cannot be opened.
 pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), Failure> {
-    telemetry::init(format, audit).map_err(|error| Failure::unfinished(format_args!("WXMINT_AUDIT: {error}")))
+    wxmint_telemetry::init(format, audit).map_err(|error| Failure::unfinished(format_args!("WXMINT_AUDIT: {error}")))
 }
 
 impl From<IssuerStartError> for Failure {

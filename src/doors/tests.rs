@@ -1,9 +1,9 @@
 //! The description of the public listener with all doors, against its tables of routes.
 
 use serde_json::Value;
+use wxmint_http::{Problem, ProblemCode};
 
 use super::DOORS;
-use crate::http::{Problem, ProblemCode};
 use crate::issuer::{LoginBody, openapi_json};
 
 fn document() -> Value {

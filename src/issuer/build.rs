@@ -4,10 +4,12 @@ use std::{sync::Arc, thread};
 
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
+use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_keys::token::{Minter, RequestSigner};
 use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet};
 use wxmint_store::{Memory, Redis, Store};
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
 
@@ -21,10 +23,8 @@ use super::start_error::IssuerStartError;
 use super::state::Issuer;
 use crate::accounts::{Accounts, Auto, ServiceAccounts};
 use crate::clock::now;
-use crate::http::{Readiness, TrustedProxies};
 use crate::login::{LoginPolicy, LoginWorker};
 use crate::settings::{AccountsSource, Settings};
-use crate::telemetry::Metrics;
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.

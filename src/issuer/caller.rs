@@ -4,16 +4,16 @@ use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use wxmint_http::{Problem, bearer_token, no_valid_token};
 use wxmint_keys::KeySet;
+use wxmint_telemetry::bounded;
 use wxmint_verify::{
     Claims, KeySource, LONGEST_LIFE, MAX_LEEWAY, PublicKey, Refused, Verified, Verifier, VerifierPolicy,
 };
 
 use super::Issuer;
-use crate::http::{Problem, bearer_token, no_valid_token};
 use crate::login::is_of_client;
 use crate::settings::Settings;
-use crate::telemetry::bounded;
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been

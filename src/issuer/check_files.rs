@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use wxmint_http::{Answer, not_found, readable};
 
 use super::declared::PLACE;
-use crate::http::{Answer, not_found, readable};
 
 /// WeChat's have a few bytes.
 const MOST_BYTES: u64 = 4096;

@@ -2,13 +2,13 @@
 //! knows, may read more.
 
 use actix_web::{HttpRequest, Resource, http::Method, web};
+use wxmint_http::cors;
 use wxmint_ids::AppId;
 
 use super::Issuer;
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
 use super::door::OpenDoor;
 use super::state::IssuerWorker;
-use crate::http::cors;
 
 /// Every page may read these.
 const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];

@@ -1,7 +1,7 @@
 //! Paths, problems and statuses that several files declare for their routes.
 
-use crate::http::ProblemCode::{self, *};
-use crate::http::described::BearerSecurity;
+use wxmint_http::ProblemCode::{self, *};
+use wxmint_http::described::BearerSecurity;
 
 pub(crate) const LOGIN: &str = "/login";
 pub(crate) const LOGOUT: &str = "/logout";

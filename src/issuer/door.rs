@@ -8,13 +8,13 @@ use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
+use wxmint_http::described::RouteTable;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::CurrentAdminTokens;
 use crate::findings::Finding;
-use crate::http::described::RouteTable;
 use crate::login::Exchange;
 use crate::settings::Settings;
 

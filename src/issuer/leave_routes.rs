@@ -3,15 +3,15 @@
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end};
 use wxmint_ids::Person;
+use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
 use crate::clock::now;
-use crate::http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end};
 use crate::login::{LoginWorker, SessionError, is_of_client};
 use crate::refusals::Refusal;
-use crate::telemetry::audit::{Activity, Event};
 
 /// The body of `POST /logout`, which may be left out.
 #[derive(ToSchema)]

@@ -1,8 +1,8 @@
 //! The fields of a login, in JSON, in a form or in a query.
 
 use utoipa::ToSchema;
+use wxmint_http::{Fields, Problem, ProblemCode, RefusedBody};
 
-use crate::http::{Fields, Problem, ProblemCode, RefusedBody};
 use crate::login::{Identity, LoginProof, LoginRequest};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
@@ -241,7 +241,7 @@ mod tests {
     fn depth_costs_no_stack() {
         let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
-        let refused = crate::http::malformed("appid", "must be a string, not an array");
+        let refused = wxmint_http::malformed("appid", "must be a string, not an array");
         assert_eq!(json(&deep("appid")).expect_err("refused"), RefusedLogin::Body(refused));
     }
 

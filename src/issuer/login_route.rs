@@ -8,18 +8,18 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::token::SignedToken;
+use wxmint_telemetry::LoginInFlight;
+use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 use wxmint_wechat::AppKind;
 
 use super::{LoginBody, RefusedLogin, cross_origin, state::IssuerWorker};
 use crate::apps::app_of_referer;
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end};
 use crate::login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
 use crate::refusals::Refusal;
-use crate::telemetry::LoginInFlight;
-use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 /// The answer to a login.
 #[derive(Serialize, ToSchema)]

@@ -34,5 +34,4 @@ pub use routes::openapi_json;
 pub use run::{Routes, run};
 pub use start_error::IssuerStartError;
 pub use state::Issuer;
-
-pub use crate::http::viewer::InDemo;
+pub use wxmint_http::viewer::InDemo;

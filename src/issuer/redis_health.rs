@@ -3,11 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Error, RedisUrl};
 use wxmint_store::{CLOCKS_APART, Ends, Redis};
 
 use super::Issuer;
-use crate::{findings::Status, http::Readiness, redis_checks::own_clock};
+use crate::{findings::Status, redis_checks::own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 

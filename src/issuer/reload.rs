@@ -5,8 +5,11 @@ use std::{fmt::Display, path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
+use wxmint_http::Readiness;
 use wxmint_keys::{KeyRing, StoredKeys, vault::Vault};
 use wxmint_redis_link::RedisAccess;
+use wxmint_telemetry::Metrics;
+use wxmint_telemetry::audit::{Activity, Event};
 
 use super::Issuer;
 use super::ended_keys::{NotedEnds, check_replacement};
@@ -14,11 +17,8 @@ use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::apps::Apps;
 use crate::clock::now;
-use crate::http::Readiness;
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::settings::StoreSettings;
-use crate::telemetry::Metrics;
-use crate::telemetry::audit::{Activity, Event};
 
 /// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use tokio::time::timeout;
+use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
 use wxmint_store::{Ended, ReadEnds, StoreError};
+use wxmint_telemetry::bounded;
 use wxmint_verify::ends::{End, EndHash, EndsPage, PAGE_LIFE, PAGE_MEDIA_TYPE};
 
 use super::feed_pages::{CACHED, Lane, Made, cursor};
 use super::state::IssuerWorker;
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, limit_key, pairs, to_the_end};
-use crate::telemetry::bounded;
 
 /// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;

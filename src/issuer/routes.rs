@@ -8,6 +8,11 @@ use actix_web::web::ServiceConfig;
 use actix_web::{HttpResponse, Resource};
 use utoipa::OpenApi;
 use utoipa::openapi::{self, RefOr, schema::Schema};
+use wxmint_http::ProblemCode::{self, *};
+use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
+use wxmint_http::viewer::{self, Description};
+use wxmint_http::{Problem, ProblemDocument, readable};
+use wxmint_telemetry::Metrics;
 
 use super::check_files::check_files;
 use super::declared::{
@@ -19,12 +24,7 @@ use super::{
     session_key_routes as session_key,
 };
 use crate::findings::Finding;
-use crate::http::ProblemCode::{self, *};
-use crate::http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
-use crate::http::viewer::{self, Description};
-use crate::http::{Problem, ProblemDocument, readable};
 use crate::settings::Settings;
-use crate::telemetry::Metrics;
 
 const ROOT: &str = "/";
 

@@ -11,9 +11,11 @@ use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
+use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
 use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
 use wxmint_store::{Redis, Store, StoreError};
+use wxmint_telemetry::{KeySample, audit};
 
 use super::declared::PLACE;
 use super::reload::watch_files;
@@ -23,9 +25,7 @@ use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health, user_id
 use crate::admin::{self, AtDoors};
 use crate::clock::now;
 use crate::findings::{Doctor, Finding, Status};
-use crate::http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
 use crate::redis_checks;
-use crate::telemetry::{KeySample, audit};
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);

@@ -5,12 +5,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::{EncryptedData, RawData};
 
 use super::state::IssuerWorker;
 use crate::clock::now;
-use crate::http::{Answer, Fields, Problem, ProblemCode, RefusedBody, SMALL_BODY, private, read_body, to_the_end};
 use crate::login::{Asking, SessionError, UserDataRequest};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.

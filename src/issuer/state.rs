@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
 use wxmint_store::{Memory, RedisAccess};
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
@@ -16,11 +18,9 @@ use super::start_error::IssuerStartError;
 use crate::accounts::FileAccounts;
 use crate::admin::CurrentAdminTokens;
 use crate::apps::CurrentApps;
-use crate::http::{Readiness, TrustedProxies};
 use crate::login::{LoginWorker, UserIds};
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
-use crate::telemetry::Metrics;
 
 pub struct Issuer {
     pub(crate) settings: Settings,

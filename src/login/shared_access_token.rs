@@ -13,11 +13,11 @@ use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{
     AttemptId, FAILED_PAUSE, Fingerprint, KeptToken, Lent, LimitKey, Meter, Store, StoreError, TokenLife,
 };
+use wxmint_telemetry::bounded;
 use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 pub use self::held::HeldToken;
 use super::Exchange;
-use crate::telemetry::bounded;
 
 /// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
 /// refused.

@@ -9,13 +9,13 @@ use wxmint_store::limits::Rate;
 use wxmint_store::{
     Admission, AttemptId, Binding, ExchangeOrder, Issued, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
 };
+use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
 use super::counted::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::worker::new_attempt;
 use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client};
-use crate::telemetry::bounded;
 
 /// `Retry-After` while as many tries are in progress as may fail.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_secs(1);

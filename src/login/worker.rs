@@ -9,12 +9,12 @@ use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_keys::vault::Vault;
 use wxmint_store::limits::LoginLimits;
 use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter, Store, StoreError, Ticket};
+use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
 use super::{AccessTokens, Binder, Exchange, IP, LoginError, UserIds};
 use crate::accounts::{Accounts, Password, Username};
 use crate::apps::{CurrentApps, UnknownApp};
-use crate::telemetry::Metrics;
 
 #[derive(Debug)]
 pub struct LoginRequest {

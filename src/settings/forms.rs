@@ -13,13 +13,13 @@ use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
 use wxmint_ids::{AppId, IdKind};
 use wxmint_store::limits::Rate;
+use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
 use crate::findings::Said;
 use crate::path_rules::Prefix;
 use crate::sites::is_secure;
-use crate::telemetry::{Audit, LogFormat};
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {

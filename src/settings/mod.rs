@@ -31,7 +31,6 @@ pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, unknown_variables, value_files};
 use self::variables::*;
 use crate::sites::is_secure;
-use crate::telemetry::{Audit, LogFormat, TraceSettings};
 
 pub use crate::apps::AppsSource;
 
@@ -79,6 +78,7 @@ macro_rules! settings {
     };
 }
 use settings;
+use wxmint_telemetry::{Audit, LogFormat, TraceSettings};
 
 settings! {
     Settings, |reader| {

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
+use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
 use super::{Faults, IssuerUrl, Reader, forms, settings, variable::Variable, variables::*};
-use crate::{findings::Said, path_rules::Rules, sites::is_secure, telemetry::LogFormat};
+use crate::{findings::Said, path_rules::Rules, sites::is_secure};
 
 settings! {
     SidecarSettings, |reader| {

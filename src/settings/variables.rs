@@ -8,6 +8,7 @@ use reqwest::Url;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::Confirm;
 use wxmint_store::limits::Rate;
+use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_upstream::ProxyUrl;
 use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
@@ -17,7 +18,6 @@ use super::variable::Variable;
 use super::{AccountsSource, StoreUrl, redis};
 use crate::findings::Said;
 use crate::path_rules::{PathSource, Prefix};
-use crate::telemetry::{Audit, LogFormat};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
@@ -58,7 +58,7 @@ variables! {
     PLATFORM_FILE: Option<PathBuf> = |text| optional(text, path);
     VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
     // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs),
-    // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the 128 MiB in k8s/base.
+    // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the chart's 128 MiB.
     // The process of `wxmint serve` takes 25 and two passwords that are being hashed take 38; the tokens that `wxmint
     // sidecar` remembers take 32.
     MAX_CONNECTIONS: usize = |text| within(text, 1..=1_000_000);

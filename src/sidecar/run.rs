@@ -5,6 +5,7 @@ use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, t
 use actix_web::App;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
+use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use wxmint_verify::{KeyError, peer::Peer};
 
 use super::Sidecar;
@@ -12,7 +13,6 @@ use super::claims::ClaimHeaders;
 use super::metrics::SidecarMetrics;
 use super::remembered::Remembered;
 use super::verify::{PATH, verify};
-use crate::http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use crate::settings::SidecarSettings;
 
 /// An answer takes at most 2 s, if keys must be fetched for it.

@@ -9,11 +9,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use wxmint_http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
 use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
 use crate::path_rules::{Demand, PathSource};
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use wxmint_verify::peer::{NotVerified, Peer};
@@ -11,7 +11,6 @@ use crate::books::Books;
 use crate::client::{Client, Received};
 use crate::model::{Identity, Judged, Life, Model, Said, Standing, Token, Way};
 use crate::plan::Plan;
-use crate::secrets::Secrets;
 use crate::support::{APPID, AccountService, OTHER_APPID, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -30,7 +29,6 @@ pub(crate) struct Campaign {
     pub(crate) client: Client,
     pub(crate) wechat: Simulator,
     pub(crate) accounts: AccountService,
-    pub(crate) secrets: Arc<Secrets>,
     pub(crate) peer: Peer,
     /// While WeChat answers -1, wxmint may send a code twice.
     pub(crate) codes_may_repeat: AtomicBool,
@@ -54,17 +52,10 @@ pub(crate) enum Action {
 }
 
 impl Campaign {
-    pub(crate) fn new(
-        plan: &Plan,
-        client: Client,
-        wechat: Simulator,
-        accounts: AccountService,
-        secrets: Arc<Secrets>,
-        peer: Peer,
-    ) -> Self {
+    pub(crate) fn new(plan: &Plan, client: Client, wechat: Simulator, accounts: AccountService, peer: Peer) -> Self {
         let (plan, books, model) = (plan.clone(), Books::open(plan), Mutex::default());
         let (codes_may_repeat, repeatable) = (AtomicBool::new(false), Mutex::default());
-        Self { plan, books, client, wechat, accounts, secrets, peer, codes_may_repeat, model, repeatable }
+        Self { plan, books, client, wechat, accounts, peer, codes_may_repeat, model, repeatable }
     }
 
     pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
@@ -80,8 +71,6 @@ impl Campaign {
         let known = self.wechat.person(&name).await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let openids = APP_IDS.map(|app| text(&known["apps"][app]["openid"]));
-        let unionid = text(&known["apps"][APPID]["unionid"]);
-        openids.iter().chain([&unionid]).for_each(|id| self.secrets.add_word(id));
         self.model().people[who].identity = Identity { name, openids, phone: text(&known["phone"]) };
         who
     }
@@ -247,7 +236,6 @@ impl Campaign {
     async fn code(&self, who: usize, app: usize) -> String {
         let name = self.with_identity(who, |identity| identity.name.clone());
         let code = self.wechat.mint_code_in(APP_IDS[app], &name).await;
-        self.secrets.add_word(&code);
         self.allow_repetition(code.clone());
         code
     }

@@ -9,8 +9,7 @@ use reqwest::{Method, redirect::Policy};
 use serde_json::Value;
 
 use crate::model::Said;
-use crate::secrets::Secrets;
-use crate::support::{Http, decoded, secrets::Secrets as Noted};
+use crate::support::{Http, decoded};
 
 /// docs/operation.md: the time limit of the proxy in front.
 const PROXY_LIMIT: Duration = Duration::from_secs(20);
@@ -49,13 +48,12 @@ pub(crate) fn http() -> Http {
     // Installs the cryptography that reqwest asks for.
     drop(Http::new());
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
-    Http(client.timeout(LONGEST).build().expect("a client"), Arc::new(Noted::off()))
+    Http(client.timeout(LONGEST).build().expect("a client"), Arc::default())
 }
 
 pub(crate) struct Client {
     http: Http,
     rotation: Arc<Rotation>,
-    secrets: Arc<Secrets>,
 }
 
 /// An answer, and what is wrong with it by itself.
@@ -66,8 +64,8 @@ pub(crate) struct Received {
 }
 
 impl Client {
-    pub(crate) fn new(http: Http, rotation: Arc<Rotation>, secrets: Arc<Secrets>) -> Self {
-        Self { http, rotation, secrets }
+    pub(crate) fn new(http: Http, rotation: Arc<Rotation>) -> Self {
+        Self { http, rotation }
     }
 
     /// Asks one replica, and another one only if the first did not take the connection.
@@ -86,7 +84,7 @@ impl Client {
                 // The connection waited too long for its first request, and this one was not read.
                 Ok(answer) if answer.status == 408 && answer.body.is_empty() => continue,
                 Ok(answer) => {
-                    let (said, fault) = self.read(answer.status, &answer.body);
+                    let (said, fault) = read(answer.status, &answer.body);
                     Received { said, sent, fault }
                 }
                 Err(error) if error.is_connect() => continue,
@@ -99,42 +97,30 @@ impl Client {
         }
         Received { said: Said::Nothing("no replica takes a connection".into()), sent, fault: None }
     }
+}
 
-    fn read(&self, status: u16, body: &str) -> (Said, Option<String>) {
-        let secret = self.secrets.in_answer(body).map(|name| format!("an answer contains {name}: {body}"));
-        let json: Value = serde_json::from_str(body).unwrap_or_default();
-        let text = |member: &str| json[member].as_str().map(str::to_owned);
-        let said = match (status, text("access_token")) {
-            (200, Some(token)) => {
-                let claims = decoded(&token).1;
-                let second = |claim: &str| claims[claim].as_i64().unwrap_or_default();
-                let leaks = self.secrets.in_answer(&claims.to_string());
-                let user = text("user_id").unwrap_or_default();
-                let fault = match leaks {
-                    Some(name) => Some(format!("a token contains {name}")),
-                    None if claims["sub"] != user => Some(format!("sub is not user_id: {claims} {user}")),
-                    None => None,
-                };
-                let (issued_at, expires_at) = (second("iat"), second("exp"));
-                let is_new = json["new_user"].as_bool().unwrap_or_default();
-                return (Said::Login { user, is_new, token, issued_at, expires_at }, fault.or(secret));
-            }
-            (200 | 204, _) => Said::Done,
-            _ => match text("code") {
-                Some(code) => Said::Problem { status, code },
-                None => {
-                    let fault = Some(format!("{status} is no problem of the contract: {body}"));
-                    return (Said::Nothing(format!("status {status}")), fault);
-                }
-            },
-        };
-        let fault = match &said {
-            Said::Problem { status: 500, .. } => Some(format!("a 500: {body}")),
-            Said::Problem { status: 503, .. } if json["retry_after"].is_null() => {
-                Some(format!("a 503 without retry_after: {body}"))
-            }
-            _ => None,
-        };
-        (said, fault.or(secret))
+fn read(status: u16, body: &str) -> (Said, Option<String>) {
+    let json: Value = serde_json::from_str(body).unwrap_or_default();
+    let text = |member: &str| json[member].as_str().map(str::to_owned);
+    if let (200, Some(token)) = (status, text("access_token")) {
+        let claims = decoded(&token).1;
+        let second = |claim: &str| claims[claim].as_i64().unwrap_or_default();
+        let user = text("user_id").unwrap_or_default();
+        let fault = (claims["sub"] != user).then(|| format!("sub is not user_id: {claims} {user}"));
+        let (issued_at, expires_at) = (second("iat"), second("exp"));
+        let is_new = json["new_user"].as_bool().unwrap_or_default();
+        return (Said::Login { user, is_new, token, issued_at, expires_at }, fault);
+    }
+    match (status, text("code")) {
+        (200 | 204, _) => (Said::Done, None),
+        (500, Some(code)) => (Said::Problem { status, code }, Some(format!("a 500: {body}"))),
+        (503, Some(code)) if json["retry_after"].is_null() => {
+            (Said::Problem { status, code }, Some(format!("a 503 without retry_after: {body}")))
+        }
+        (_, Some(code)) => (Said::Problem { status, code }, None),
+        (_, None) => {
+            let fault = Some(format!("{status} is no problem of the contract: {body}"));
+            (Said::Nothing(format!("status {status}")), fault)
+        }
     }
 }

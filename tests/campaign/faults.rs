@@ -81,7 +81,6 @@ pub(crate) async fn play_redis(campaign: &Campaign, world: &World, cluster: &mut
     rounds(campaign, &mut store::FAULTS.clone(), seed, until, async |(fault, name)| {
         passwords += 1;
         let password = format!("campaign-password-{passwords}-{seed}");
-        world.secrets.add("a password of Redis", &password);
         let suffering = async || {
             store::suffer(cluster, *fault, &password).await;
             if *fault == RedisFault::PasswordChanged {
@@ -189,14 +188,13 @@ async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
 }
 
 async fn read_last_lines(campaign: &Campaign, world: &World, replica: usize) {
-    let found = world.replica(replica).await.read_log(&world.secrets);
+    let found = world.replica(replica).await.read_log();
     found.into_iter().for_each(|found| campaign.books.find(found));
 }
 
 async fn rotate(campaign: &Campaign, world: &World, name: &'static str, words: &[&str]) {
     let number = campaign.books.begin(name, Part::Nothing);
     world.run(words).await;
-    world.learn_secrets().await;
     sleep(RELOAD).await;
     campaign.books.end(number);
 }

@@ -14,7 +14,6 @@ mod model;
 mod plan;
 mod planted;
 mod report;
-mod secrets;
 mod store;
 #[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the campaign needs a part")]
 #[path = "../it/support/mod.rs"]
@@ -60,10 +59,9 @@ async fn campaign(plan: &Plan) -> Arc<Campaign> {
     let wechat = Simulator::start(http.clone(), &[format!("{OTHER_APPID}:{OTHER_SECRET}")], &[]).await;
     let accounts = AccountService::start();
     let world = Arc::new(World::start(&store.url(), &wechat, accounts.address, http.clone()).await);
-    world.secrets.add("a password of Redis", &password);
-    let client = Client::new(http, Arc::clone(&world.rotation), Arc::clone(&world.secrets));
+    let client = Client::new(http, Arc::clone(&world.rotation));
     let peer = world.verifier().await;
-    let campaign = Arc::new(Campaign::new(plan, client, wechat, accounts, Arc::clone(&world.secrets), peer));
+    let campaign = Arc::new(Campaign::new(plan, client, wechat, accounts, peer));
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (stop_watching, watched) = tokio::sync::watch::channel(false);

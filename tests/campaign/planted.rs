@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::books::{Books, Part};
 use crate::model::{Identity, Life, Model, Said, Standing, Token, Way};
 use crate::plan::Plan;
-use crate::secrets::Secrets;
 
 const SILENT: Way = Way::Silent;
 /// The second in which everything happens that is planted here.
@@ -122,24 +121,6 @@ fn a_login_by_phone_without_an_answer_may_bind_to_a_user_who_is_made_later() {
     model.login(who, 0, &Way::Phone(None), &Said::Nothing("cut".into()), true).expect("no answer");
     model.login(who, 0, &SILENT, &login("user-2", false), true).expect("it was carried out");
     assert_eq!(model.people[who].standings[0], [Standing::Bound("user-2".into())]);
-}
-
-#[test]
-fn secrets_are_found_in_answers_and_logs() {
-    let secrets = Secrets::default();
-    secrets.add("an AppSecret", "00112233445566778899aabbccddeeff");
-    secrets.add_word("oGZUI0egBJY1zhBYw2KhdUfwVJJE");
-    for (text, name) in [
-        (r#"{"detail":"https://api/?secret=00112233445566778899aabbccddeeff&x"}"#, Some("an AppSecret")),
-        (r#"{"k":"BWscL+vSFsp\/1ICDgpD9uw=="}"#, Some("a session key")),
-        ("key=BWscL%2BvSFspA1ICDgpD9uw%3D%3D", None),
-        ("key=BWscLAvSFspA1ICDgpD9uw%3D%3D", Some("a session key")),
-        ("person oGZUI0egBJY1zhBYw2KhdUfwVJJE is bound", Some("an openid, a unionid or a code")),
-        (r#"{"user_id":"user-1","expires_in":300}"#, None),
-    ] {
-        assert_eq!(secrets.in_answer(text), name, "{text}");
-    }
-    assert_eq!(secrets.in_log("token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"), Some("a token"));
 }
 
 #[test]

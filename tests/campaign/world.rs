@@ -11,10 +11,9 @@ use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Peer, TrustedIssuer};
 
 use crate::client::Rotation;
-use crate::secrets::Secrets;
 use crate::support::{
     APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
-    apps_folder, free_port, private_parts, repository, write_private,
+    apps_folder, free_port, repository, write_private,
 };
 use reqwest::Url;
 use tempfile::TempDir;
@@ -30,7 +29,6 @@ pub(crate) struct World {
     pub(crate) rotation: Arc<Rotation>,
     /// Verifiers call it. It leads to a replica that runs.
     pub(crate) front: Breakable,
-    pub(crate) secrets: Arc<Secrets>,
     http: Http,
     configuration: Mutex<Configuration>,
     _apps: TempDir,
@@ -52,7 +50,6 @@ impl World {
         let exports = tempfile::tempdir().expect("a folder");
         let configuration = configuration(redis_url, wechat, accounts, &apps, &exports);
         let configuration = Mutex::new(configuration);
-        let secrets = Arc::<Secrets>::default();
         let mut replicas = Vec::new();
         fs::create_dir_all(repository("target/campaign")).expect("a folder");
         for number in 1..=REPLICAS {
@@ -64,9 +61,7 @@ impl World {
         let rotation = Arc::new(Rotation::of(replicas.iter().map(|replica| replica.public).collect()));
         let front = Breakable::before(replicas[0].public).await;
         let replicas = replicas.into_iter().map(Mutex::new).collect();
-        let world = Self { replicas, rotation, front, secrets, http, configuration, _apps: apps, exports };
-        world.learn_secrets().await;
-        world
+        Self { replicas, rotation, front, http, configuration, _apps: apps, exports }
     }
 
     /// A verifier that follows keys and ends through [`Self::front`].
@@ -121,20 +116,6 @@ impl World {
         said
     }
 
-    /// Learns what no output may contain; again after each rotation.
-    pub(crate) async fn learn_secrets(&self) {
-        let read = async |variable| fs::read(self.path(variable).await).expect("a file");
-        for part in private_parts(&read("WXMINT_KEYS").await) {
-            self.secrets.add("a private key", &part);
-        }
-        for line in String::from_utf8_lossy(&read("WXMINT_VAULT_KEY_FILE").await).lines() {
-            self.secrets.add("a vault key", line.split_whitespace().next().unwrap_or_default());
-        }
-        for secret in [APP_SECRET, OTHER_SECRET] {
-            self.secrets.add("an AppSecret", secret);
-        }
-    }
-
     /// `GET /users/{user_id}` of the admin listener.
     pub(crate) async fn show_user(&self, user: &str, token: &str) -> serde_json::Value {
         let admin = self.replica(0).await.admin;
@@ -146,14 +127,14 @@ impl World {
     pub(crate) async fn read_logs(&self) -> Vec<String> {
         let mut found = Vec::new();
         for number in 0..REPLICAS {
-            found.extend(self.replica(number).await.read_log(&self.secrets));
+            found.extend(self.replica(number).await.read_log());
         }
         found
     }
 }
 
 impl Replica {
-    pub(crate) fn read_log(&mut self, secrets: &Secrets) -> Vec<String> {
+    pub(crate) fn read_log(&mut self) -> Vec<String> {
         let lines = self.service.stderr_from(self.lines_read);
         self.lines_read += lines.len();
         for line in
@@ -161,12 +142,8 @@ impl Replica {
         {
             writeln!(self.warnings, "{line}").expect("a file");
         }
-        let fault = |line: &String| match secrets.in_log(line) {
-            Some(name) => Some(format!("a log contains {name}: {line}")),
-            None if line.contains("panicked") || line.contains("internal_error") => Some(format!("a log says: {line}")),
-            None => None,
-        };
-        lines.iter().filter_map(fault).collect()
+        let is_fault = |line: &&String| line.contains("panicked") || line.contains("internal_error");
+        lines.iter().filter(is_fault).map(|line| format!("a log says: {line}")).collect()
     }
 }
 

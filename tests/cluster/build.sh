@@ -2,23 +2,24 @@
 # Fetches and builds what a one-node Kubernetes is made of, below target/cluster, from the Go module proxy and Debian's
 # packages alone. What is there stays, but for the images.
 #
-#   build.sh plane|node|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores
+#   build.sh plane|node|around|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # The oldest Kubernetes that is supported, and the last that runs with containerd 1.6. It still takes cgroup v1.
 readonly kubernetes=35.4
+# What kubeadm of that Kubernetes installs, and the newest release of kube-router that the module proxy has.
+readonly coredns=v1.13.1 router=v2.1.0
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
 
 # Nothing of another version is kept.
 [ "$(cat "$made/version" 2>/dev/null)" = "$kubernetes" ] || rm -rf "$made"
-mkdir -p "$made/bin" "$made/kubernetes"
+mkdir -p "$made/bin" "$made/kubernetes" "$made/around"
 echo $kubernetes >"$made/version"
 
 # The published go.mod names the staging modules at v0.0.0, which `go build` follows only with a replacement for each.
 module() {
-  [ ! -e "$made/kubernetes/go.mod" ] || return 0
   local folder
   folder=$(cd / && GOFLAGS=-modcacherw go mod download -json "k8s.io/kubernetes@v1.$kubernetes" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
   cp "$folder/go.sum" "$made/kubernetes/go.sum"
@@ -29,10 +30,11 @@ module() {
   } >"$made/kubernetes/go.mod"
 }
 
-build() { # PACKAGE...
-  local started=$SECONDS
-  module
-  (cd "$made/kubernetes" && ${SLOT:-} nice -n 15 go build -p "${JOBS:-1}" -o "$made/bin/" -ldflags \
+build() { # FOLDER PACKAGE...
+  local started=$SECONDS folder=$1
+  shift
+  [ -e "$made/kubernetes/go.mod" ] || module
+  (cd "$made/$folder" && ${SLOT:-} nice -n 15 go build -p "${JOBS:-1}" -o "$made/bin/" -ldflags \
     "-s -w -X $version.gitVersion=v1.$kubernetes -X $version.gitMajor=1 -X $version.gitMinor=${kubernetes%.*}" "$@")
   echo "cluster: $* took $((SECONDS - started)) s"
 }
@@ -41,33 +43,59 @@ image() { # DOCKERFILE ROOT VERSION
   rm -rf "$made/layout"
   python3 tests/tools/oci_image.py "$1" "$2" "$made/layout" "$3" "$(uname -m)" >/dev/null
   tar -C "$made/layout" -cf "$made/images/$3.tar" .
+  rm -r "$made/layout"
+}
+
+# Puts commands, and the libraries that they load, into an image's root.
+take() { # ROOT COMMAND...
+  local command root=$1
+  mkdir -p "$root/bin"
+  for command in "${@:2}"; do
+    cp -L "$command" "$root/bin"
+    { ldd "$command" 2>/dev/null | grep -o '/[^ ]*' || :; } | sort -u | xargs -r cp -L --parents -t "$root"
+  done
 }
 
 for part in "$@"; do
   case $part in
     plane)
-      [ -x "$made/bin/kube-apiserver" ] || build k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl} \
+      [ -x "$made/bin/kube-apiserver" ] || build kubernetes k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubectl} \
         go.etcd.io/etcd/server/v3
       [ ! -e "$made/bin/server" ] || mv "$made/bin/server" "$made/bin/etcd"
       ;;
     node)
-      [ -x "$made/bin/kubelet" ] || build k8s.io/kubernetes/cmd/{kubelet,kube-proxy}
-      [ -x "$made/debian/usr/bin/containerd" ] || (
+      [ -x "$made/bin/kubelet" ] || build kubernetes k8s.io/kubernetes/cmd/{kubelet,kube-proxy}
+      [ -x "$made/debian/usr/sbin/ipset" ] || (
         mkdir -p "$made/debian" && cd "$made/debian"
-        apt-get download containerd runc containernetworking-plugins 2>/dev/null
+        apt-get download containerd runc containernetworking-plugins ipset libipset13 libmnl0 2>/dev/null
         for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
       )
+      ;;
+    around) # with what Kubernetes requires, so that most of it is compiled already
+      [ -x "$made/bin/policies" ] || {
+        [ -e "$made/kubernetes/go.mod" ] || module
+        cp "$made"/kubernetes/go.{mod,sum} "$made/around"
+        cp -r tests/cluster/around/. "$made/around"
+        printf 'require %s\n' "github.com/coredns/coredns $coredns" "github.com/cloudnativelabs/kube-router/v2 $router" >>"$made/around/go.mod"
+        build around ./coredns ./policies ./peer
+      }
       rm -rf "$made/go" # gigabytes that only building needs
       ;;
     images)
-      rm -rf "$made"/{images,parts,wxmint} && mkdir -p "$made"/{images,parts}
-      cc -static -O2 -x c -o "$made/parts/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
-      cp "$(command -v redis-server)" "$made/parts"
-      ldd "$made/parts/redis-server" | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t "$made/parts"
-      image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/parts" parts
-      tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/wxmint"
-      image Dockerfile "$made/wxmint" 0.1.0
-      rm -r "$made"/{layout,parts,wxmint}
+      rm -rf "$made/root" && mkdir -p "$made"/{images,root}
+      [ -e "$made/images/parts.tar" ] || {
+        cc -static -O2 -x c -o "$made/root/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
+        take "$made/root" "$(command -v redis-server)" /usr/sbin/nginx target/tools/python/bin/traefik "$made"/bin/{coredns,peer}
+        image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/root" parts
+        rm -r "$made/root"
+      }
+      take "$made/root" /usr/sbin/nginx
+      cp tests/cluster/orders.conf "$made/root"
+      image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/root" orders
+      rm -r "$made/root"
+      tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/root"
+      image Dockerfile "$made/root" 0.1.0
+      rm -r "$made/root"
       ;;
     *) echo "cluster: it has no part $part" >&2 && exit 64 ;;
   esac

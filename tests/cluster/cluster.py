@@ -4,8 +4,10 @@
     cluster.py plane|node COMMAND...
 
 COMMAND has KUBECONFIG, and kubectl on its PATH. `plane` has no node: pods stay Pending, and all that decides about objects is
-there. Everything is in namespaces of its own, for network, mounts and processes: it reaches nothing, nothing reaches it, and
-the kernel ends all of it with this script, however that ends. Logs are in target/cluster/run.
+there. `node` has one, with names (CoreDNS), network policies (kube-router's), and the network namespace `outside`, whose clients
+come to the node as those from the internet do. Everything is in namespaces of its own, for network, mounts and processes: it
+reaches nothing, nothing reaches it, and the kernel ends all of it with this script, however that ends. Logs are in
+target/cluster/run.
 """
 
 import json
@@ -15,12 +17,15 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 MADE = Path(__file__).resolve().parents[2] / "target/cluster"
 RUN = MADE / "run"
 NODE, API, SERVICES, PODS = "10.77.0.1", "https://10.77.0.1:6443", "10.96.0.0/16", "10.244.0.0/24"
+DNS, DOOR, OUTSIDE = "10.96.0.10", "203.0.113.1", ("203.0.113.7", "203.0.113.8")  # the node and two clients, as the internet has them
 PATIENCE = 180  # seconds; the machine may be busy
+GROUPS, GROUP = Path("/sys/fs/cgroup"), f"cluster-{zlib.crc32(bytes(MADE)):08x}"  # the pods' control groups; each checkout has its own
 # Those who may come in: token, name and group, as Kubernetes' own roles know them.
 ACCOUNTS = {
     "admin": ("admin", "system:masters"),
@@ -50,11 +55,29 @@ CNI = {"cniVersion": "0.4.0", "name": "pods", "plugins": [
 KUBELET = {
     "kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
     "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": f"{RUN}/ca.crt"}},
-    "cgroupDriver": "cgroupfs", "failCgroupV1": False, "failSwapOn": False,
+    "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{GROUP}", "failCgroupV1": False, "failSwapOn": False,
     "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-    "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local", "resolvConf": "", "podLogsDir": f"{RUN}/pods",
+    "clusterDNS": [DNS], "clusterDomain": "cluster.local", "resolvConf": "", "podLogsDir": f"{RUN}/pods",
     "evictionHard": {"memory.available": "100Mi"}, "imageGCHighThresholdPercent": 100,
+    # A mounted Secret that changes is in its pods within 8 s, in place of a minute and a half. The logs of a load are not cut.
+    "syncFrequency": "5s", "containerLogMaxSize": "500Mi",
 }
+CALLED_DNS = {"k8s-app": "kube-dns"}
+LOOKS = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+NAMES = [
+    {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "coredns"}},
+    {"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "coredns"}, "roleRef": LOOKS,
+     "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}]},
+    {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "coredns"},
+     "data": {"Corefile": ".:53 {\n  errors\n  kubernetes cluster.local\n}\n"}},
+    {"kind": "Service", "apiVersion": "v1", "metadata": {"name": "kube-dns"},
+     "spec": {"clusterIP": DNS, "selector": CALLED_DNS, "ports": [{"name": name, "port": 53, "protocol": name.upper()} for name in ("udp", "tcp")]}},
+    {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "coredns", "labels": CALLED_DNS},
+     "spec": {"serviceAccountName": "coredns", "dnsPolicy": "Default", "volumes": [{"name": "corefile", "configMap": {"name": "coredns"}}],
+              "containers": [{"name": "coredns", "image": "docker.io/library/wxmint:parts", "imagePullPolicy": "Never",
+                              "command": ["coredns", "-conf", "/etc/coredns/Corefile"], "securityContext": {"runAsUser": 0},
+                              "volumeMounts": [{"name": "corefile", "mountPath": "/etc/coredns"}]}]}},
+]
 
 
 def run(*words, **options):
@@ -66,6 +89,12 @@ def start(program, *options):
     """A program of the cluster, with its log."""
     with (RUN / f"{program}.log").open("w") as log:
         return subprocess.Popen([program, *map(str, options)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def apply(namespace, *objects):
+    """Makes objects, or changes them."""
+    items = json.dumps({"kind": "List", "apiVersion": "v1", "items": objects})
+    return run("kubectl", "apply", f"--namespace={namespace}", "--filename=-", input=items)
 
 
 def until(what, holds):
@@ -99,6 +128,9 @@ def prepare():
         run("ip", *words.split())
     for place in ("/run", "/var/log"):
         run("mount", "-t", "tmpfs", "tmpfs", place)
+    for words in ("netns add outside", "link add door type veth peer name street netns outside", f"addr add {DOOR}/24 dev door", "link set door up",
+                  *(f"-n outside addr add {address}/24 dev street" for address in OUTSIDE), "-n outside link set street up"):
+        run("ip", *words.split())
     for name, value in SYSCTLS.items():
         (RUN / name.replace("/", ".")).write_text(f"{value}\n")
         run("mount", "--bind", RUN / name.replace("/", "."), f"/proc/sys/{name}")
@@ -133,6 +165,9 @@ def start_node():
     (RUN / "cni/pods.conflist").write_text(json.dumps(CNI))
     (RUN / "containerd.toml").write_text(CONTAINERD)
     (RUN / "kubelet.json").write_text(json.dumps(KUBELET))
+    for controller in GROUPS.glob("*/"):
+        (controller / GROUP).mkdir(exist_ok=True)
+    (GROUPS / "cpu" / GROUP / "cpu.shares").write_text("4096")  # all pods together weigh as much as four processes of the machine
     start("containerd", "--config", RUN / "containerd.toml")
     until("containerd answers", lambda: succeeds("ctr", "version"))
     for image in sorted((MADE / "images").glob("*.tar")):
@@ -143,19 +178,36 @@ def start_node():
           "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s")
     ready = ("kubectl", "wait", "node/node", "--for=condition=Ready", "--timeout=1s")
     until("the node is ready", lambda: succeeds(*ready))
+    start("policies", RUN / "admin.conf", "node", SERVICES)
+    apply("kube-system", *NAMES)
+    named = ("kubectl", "wait", "pod/coredns", "--namespace=kube-system", "--for=condition=Ready", "--timeout=1s")
+    until("names are known", lambda: succeeds(*named))
+
+
+def clean():
+    """What the kernel leaves when all processes have ended: the control groups, each of which goes when it is empty."""
+    for group in sorted(GROUPS.glob(f"*/{GROUP}/**/"), reverse=True):
+        until(f"{group} is empty", lambda group=group: succeeds("rmdir", group))
 
 
 def main():
     """As process 1 of the namespaces, which unshare has made."""
     part, *command = sys.argv[1:]
     if os.getpid() != 1:
+        watched, alive = os.pipe()
+        if not os.fork():  # a process that outlives this one, whatever ends it
+            os.setsid()
+            os.close(alive)
+            os.read(watched, 1)
+            clean()
+            os._exit(0)
         unshare = "setpriv --pdeathsig KILL unshare --net --mount --pid --fork --mount-proc --kill-child".split()
         ended = subprocess.Popen([*unshare, sys.executable, *sys.argv])
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # process 1 gets it too, and ends by it
         signal.signal(signal.SIGTERM, lambda *_: ended.kill())
         code = ended.wait()
-        for group in sorted(Path("/sys/fs/cgroup").glob("*/kubepods/**/"), reverse=True):
-            group.rmdir()
+        os.close(alive)
+        os.wait()
         sys.exit(code)
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, lambda *_: sys.exit(130))
@@ -164,6 +216,7 @@ def main():
     RUN.mkdir(parents=True)
     os.environ["KUBECONFIG"] = f"{RUN}/admin.conf"
     os.environ["PATH"] = f"{MADE}/bin:{MADE}/debian/usr/bin:{MADE}/debian/usr/sbin:{os.environ['PATH']}"
+    os.environ["LD_LIBRARY_PATH"] = ":".join(map(str, (MADE / "debian/usr/lib").glob("*-linux-gnu")))  # ipset's
     prepare()
     start_plane()
     if part == "node":

@@ -35,9 +35,7 @@ impl Shop {
 
     /// A request to the admin listener of one of the services, without a body where that is null.
     async fn ask_at(&self, service: usize, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
-        let url = format!("http://{}{path}", self.bed.services[service].admin);
-        let request = self.bed.http.0.request(method.parse().expect("a method"), url).bearer_auth(secret);
-        self.bed.http.send(if body.is_null() { request } else { request.json(body) }).await
+        self.bed.services[service].operate(method, path, secret, body).await
     }
 
     async fn ask(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {

@@ -8,6 +8,8 @@ mod stories;
 
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::{APPID, Answer, Process, TestBed, audit, free_port, repository, tools};
 
 /// The secrets of the receiver of pushes, of the shop, and of the one who looks from outside.
@@ -42,8 +44,7 @@ impl Business {
     }
 
     async fn ask(&self, path: &str) -> Answer {
-        let request = self.bed.http.0.get(format!("http://{}{path}", self.bed.service().admin));
-        self.bed.http.send(request.bearer_auth(WITNESS)).await
+        self.bed.service().operate("GET", path, WITNESS, &Value::Null).await
     }
 
     /// How many audit events so far have this name.

@@ -1,6 +1,6 @@
-//! Everything that k8s/monitoring asks for is printed: here by the programs as they run, in src/telemetry/tests.rs by
-//! serve when everything that it counts has happened, labels included. And the runbook: it has a section for each
-//! alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
+//! Everything that k8s/monitoring asks for is printed: here by the programs as they run, in
+//! crates/telemetry/src/tests.rs by serve when everything that it counts has happened, labels included. And the
+//! runbook: it has a section for each alert, and its commands run. tests/nightly/alerts.rs makes each alert fire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};

@@ -5,8 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
-    password_of, until,
+    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually, until,
 };
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
@@ -103,19 +102,6 @@ async fn an_app_comes_and_goes_within_5_s_while_the_other_goes_on() {
     assert_eq!(bed.service().reasons("ERROR"), [""; 0], "an app that goes is no fault");
     let metrics = bed.service().metrics().await;
     assert!(!metrics.contains(OTHER_APPID), "and leaves no series behind: {metrics}");
-}
-
-#[tokio::test]
-async fn a_ticket_of_an_app_that_is_gone_binds_nobody() {
-    let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
-    let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
-    let bed = builder.users(&["alice"]).start().await;
-    let log_in = async || bed.log_in_at(OTHER_APPID, "lin", json!({})).await;
-    let mut by_ticket = password_of("alice");
-    by_ticket["bind_ticket"] = log_in().await.expect_problem(403, "binding_required").member("bind_ticket").into();
-    fs::remove_file(folder.path().join(OTHER_APPID)).expect("removed");
-    until("the app's end", WITHIN, async || log_in().await.status == 400).await;
-    ask(&bed, &by_ticket, None).await.expect_problem(400, "unknown_app");
 }
 
 /// The AppSecret in use changes without a failed login: WeChat takes both for a while, then the new one alone.

@@ -9,9 +9,7 @@ mod tickets;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    APPID, Answer, Breakable, OTHER_APPID, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of,
-};
+use crate::support::{APPID, Answer, OTHER_APPID, PATIENCE, TestBed, WRONG_PASSWORD, eventually, password_of};
 
 /// A service with two mini programs of one owner, and the users alice and bob.
 struct Business {
@@ -164,24 +162,4 @@ async fn what_the_backend_does_not_take_is_refused_by_name_before_wechat_is_aske
         }
         assert_eq!(business.bed.wechat.exchanges().await, 0);
     }
-}
-
-#[tokio::test]
-async fn who_did_not_hear_that_they_are_bound_comes_again_with_a_new_code_and_is() {
-    let business = Business::start().await;
-    let phone = Breakable::before(business.bed.service().public).await;
-    let ticket = business.silent("mei").await.expect_problem(403, "binding_required").member("bind_ticket");
-    let (mut by_code, mut by_ticket) = (password_of("alice"), password_of("bob"));
-    by_code["code"] = business.bed.mint_code("lin").await.into();
-    by_code["appid"] = APPID.into();
-    by_ticket["bind_ticket"] = ticket.into();
-    for body in [&by_code, &by_ticket] {
-        phone.lose_next_answer();
-        let sent = business.bed.http.0.post(format!("{}/login", phone.url())).json(body);
-        business.bed.http.try_send(sent).await.expect_err("the answer is lost");
-        assert!(!phone.will_lose_answer());
-        business.post(body).await.expect_problem(400, "code_used");
-    }
-    is_users(&business.log_in("lin", &password_of("alice")).await, "alice");
-    is_users(&business.log_in("mei", &json!({})).await, "bob");
 }

@@ -170,16 +170,12 @@ async fn a_file_with_anything_wrong_is_refused_before_anything_is_written() {
     let good = fs::read_to_string(folder.path("good.ndjson")).expect("an export");
     let lines: Vec<&str> = good.lines().collect();
     let secret = format!(r#"{{"appid":"{APPID}","openid":"secret!","user_id":"u"}}"#);
-    let twice = format!(r#"{{"appid":"{APPID}","openid":"o2","user_id":"secret"}}"#);
     for (content, sentence) in [
         (lines[..3].join("\n"), "it ends without a trailer"),
         (good[..good.len() - 5].to_owned(), "line 4 is a trailer of another form"),
         ([lines[0], lines[1], lines[3]].join("\n"), "it has 2 people, but had 3 when it was exported"),
         (good.replace(lines[1], &secret), "line 2 `openid` must consist of"),
-        (good.replace(lines[0], "secret"), "line 1 is not a JSON object"),
         (format!("{good}{secret}\n"), "line 5 follows the trailer"),
-        (good.replace(lines[2], &twice.replace("secret", "NULL")), "line 3 `user_id` must name somebody"),
-        (lines[..3].join("\n") + "\n" + &twice, "line 4 is about a person who has a line already"),
         ("secret\n".repeat(100), "and 80 more lines"),
         (String::new(), "it ends without a trailer"),
     ] {

@@ -206,21 +206,6 @@ async fn a_receiver_finds_its_stream_and_without_operators_there_is_none() {
     }
 }
 
-/// A receiver whose line is removed while a poll waits gets none of what is revoked afterwards.
-#[tokio::test]
-async fn a_receiver_whose_line_is_removed_gets_nothing_more() {
-    let bed = bed().await;
-    let login = bed.log_in("lin").await;
-    let file = bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE").to_owned();
-    let removed = eventually("the file is read again", BUSY, async || {
-        std::fs::write(&file, "# nobody\n").expect("the file");
-        Some(poll_at(&bed, 0, SECRET, json!({})).await).filter(|answer| answer.status != 200)
-    });
-    removed.await.expect_problem(401, "invalid_token");
-    bed.log_out(&login, true).await;
-    poll_at(&bed, 0, SECRET, json!({"returnImmediately": true})).await.expect_problem(401, "invalid_token");
-}
-
 /// Answers that are not read have the same room as the pages of the feed.
 #[tokio::test]
 async fn keys_and_what_this_version_cannot_read_are_no_events_and_a_place_that_is_lost_costs_none() {

@@ -190,7 +190,7 @@ async fn a_second_mini_program_is_one_more_file_and_needs_no_restart() {
 /// A password of characters that a URL takes as they are, and that shells and readers of `.env` do not.
 #[tokio::test]
 async fn a_password_of_odd_characters_is_read_as_it_was_written_by_wxmint_and_by_a_shell() {
-    for password in ["a$b${HOME}$$", "it's", "'", "a!b&c;d(e)*", "=+,~`|{}^", "back\\slash\\", "\"quoted\"\\'\\"] {
+    for password in ["a$b${HOME}$$'=+,~`|{}^", "a!b&c;d(e)*", "\"quoted\"\\'\\"] {
         let redis = RedisServer::start(&[], password).await;
         let url = format!("redis://:{password}@127.0.0.1:{}", redis.port());
         let place = folder();

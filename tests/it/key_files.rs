@@ -26,9 +26,9 @@ fn kids(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn sixteen_rotators_at_once_publish_one_key() {
+fn six_rotators_at_once_publish_one_key() {
     let (_folder, path) = key_file();
-    let rotators: Vec<_> = (0..16)
+    let rotators: Vec<_> = (0..6)
         .map(|_| {
             thread::spawn({
                 let path = path.clone();
@@ -38,7 +38,7 @@ fn sixteen_rotators_at_once_publish_one_key() {
         .collect();
     let said: Vec<_> = rotators.into_iter().map(|rotator| rotator.join().expect("it succeeds")).collect();
     assert_eq!(said.iter().filter(|said| said.contains("published a new EdDSA key")).count(), 1, "{said:?}");
-    assert_eq!(said.iter().filter(|said| said.contains("nothing to do")).count(), 15, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains("nothing to do")).count(), 5, "{said:?}");
     assert_eq!(kids(&path).len(), 2);
 }
 

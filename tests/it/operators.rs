@@ -38,9 +38,7 @@ impl Office {
     }
 
     async fn ask(&self, method: &str, path: &str) -> Answer {
-        let url = format!("http://{}{path}", self.bed.service().admin);
-        let request = self.bed.http.0.request(method.parse().expect("a method"), url);
-        self.bed.http.send(request.bearer_auth(SECRET)).await
+        self.bed.service().operate(method, path, SECRET, &Value::Null).await
     }
 
     async fn done(&self, method: &str, path: &str) {
@@ -150,20 +148,6 @@ async fn an_operator_dissolves_a_binding_as_its_owner_can() {
     assert_ne!(again.member("user_id"), user, "a new user, as after DELETE /binding");
     let [refused, done] = ["unknown_app", "ok"].map(|outcome| ("dissolve", user.as_str(), outcome));
     office.expect_audited(&[refused, done, done]).await;
-}
-
-#[tokio::test]
-async fn without_redis_an_act_is_refused_for_now_and_noted() {
-    let office = Office::start().await;
-    let user = office.bed.log_in("lin").await.expect_login().member("user_id");
-    office.bed.redis_link().cut().await;
-    let paths = [("GET", ""), ("GET", "/wechat"), ("POST", "/end"), ("PUT", "/block"), ("DELETE", "/block")];
-    for (method, path) in paths {
-        let answer = office.ask(method, &format!("/users/{user}{path}")).await;
-        answer.expect_problem(503, "store_unavailable");
-    }
-    let acts = ["show", "look_up", "end", "block", "unblock"];
-    office.expect_audited(&acts.map(|act| (act, user.as_str(), "store_unavailable"))).await;
 }
 
 /// The keys that name one of these ids in their name or value: as text, in base64, or as what the text is base64url of.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wxmint::http::ProblemCode;
+use wxmint_http::ProblemCode;
 
 use crate::{readme::pages, support::repository};
 

@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
@@ -10,9 +9,7 @@ use serde_json::{Value, json};
 use wxmint::clock::now;
 use wxmint_verify::{PublishedKeys, ends::EndHash};
 
-use crate::support::{
-    APPID, Answer, BUSY, Service, TestBed, decoded, eventually, keys, kid_of, redis_keys, wire_request,
-};
+use crate::support::{APPID, Answer, BUSY, Service, TestBed, decoded, eventually, redis_keys, wire_request};
 
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;
@@ -123,26 +120,6 @@ async fn every_replica_has_the_same_feed_and_a_broken_store_says_so() {
         Some(ask(&bed, &format!("?after={cursor}")).await).filter(|answer| answer.status != 200)
     });
     broken.await.expect_problem(503, "store_unavailable");
-}
-
-/// Nobody has seen the key go: no service was running.
-#[tokio::test]
-async fn a_key_that_is_retired_while_no_service_runs_is_in_the_feed_once() {
-    let mut bed = TestBed::start().await;
-    let path = PathBuf::from(bed.configuration.value("WXMINT_KEYS"));
-    let kid = kid_of(&bed.log_in("lin").await.member("access_token"));
-    bed.services.clear();
-    keys(&path, &["retire", &kid, "--now", "--yes"]);
-    for _ in 0..2 {
-        bed.services.clear();
-        bed.services.push(Service::start(&bed.configuration, bed.http.clone()).await);
-        bed.service().ready().await;
-        ends_after(&bed, "", 1).await;
-    }
-    bed.log_out(&bed.log_in("lin").await, false).await;
-    let page = ends_after(&bed, "", 2).await;
-    assert_eq!(page.ended()[0], json!(["kid", kid]));
-    assert_eq!(page.ended().iter().filter(|end| end[0] == "kid").count(), 1, "{}", page.claims);
 }
 
 /// Puts ends into the stream.

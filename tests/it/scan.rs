@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::support::scan::{GRANT, with_form};
-use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, RedisCluster, Sidecar, TestBed, until};
+use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, Sidecar, TestBed, until};
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
@@ -98,21 +98,6 @@ async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user(
     let metrics = bed.service().metrics().await;
     assert!(OF_THE_DOOR.iter().all(|name| metrics.contains(name)), "{metrics}");
     bed.service().expect_no_faults().await;
-}
-
-/// Requests of phones and pages go to other slots, and to any replica.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_and_two_replicas_serve_a_scan() {
-    let mut bed = builder().services(2).start_on(RedisCluster::start().await).await;
-    let phone = bed.log_in("lin").await.expect_login();
-    let request = bed.ask().await;
-    bed.services.swap(0, 1);
-    assert_eq!(bed.look(&phone, &request.user_code()).await.status, 200);
-    let number = request.number();
-    assert_eq!(bed.approve(Some(&phone), "lin", &request.user_code(), number.as_deref()).await.status, 204);
-    bed.services.swap(0, 1);
-    let page = bed.poll(&request).await.expect_login();
-    bed.log_out(&page, false).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{BUSY, PATIENCE, Signal, TestBed, until};
 
-const IN_FLIGHT: usize = 200;
+const IN_FLIGHT: usize = 80;
 /// How many of them may be refused: a busy machine is too slow for Redis' deadline where all go on at once.
 const REFUSED: usize = if BUSY.as_secs() < PATIENCE.as_secs() { IN_FLIGHT / 10 } else { IN_FLIGHT - 1 };
 /// Kubernetes kills after 30 s unless told otherwise.

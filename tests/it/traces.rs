@@ -139,13 +139,13 @@ fn threads(bed: &TestBed) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_requests_that_ask_to_be_sampled_25_a_second_are_and_none_crowds_out_those_without_a_trace() {
+async fn of_many_requests_that_ask_to_be_sampled_25_a_second_are_and_none_crowds_out_those_without_a_trace() {
     let collector = Collector::start();
     let own = [("OTEL_TRACES_SAMPLER", "always_on"), ("OTEL_SERVICE_NAME", "logins of the north")];
     let mut bed = bed(&collector, &own).await;
     bed.service().admin("/livez").await;
     let started = Instant::now();
-    for _ in 0..20 {
+    for _ in 0..5 {
         let request = || with_trace(bed.http.0.get(bed.service().url("/.well-known/jwks.json")));
         let mut answers = join_all((0..50).map(|_| bed.http.send(request()))).await;
         answers.push(bed.service().get("/.well-known/jwks.json").await);
@@ -157,7 +157,7 @@ async fn of_a_thousand_requests_that_ask_to_be_sampled_25_a_second_are_and_none_
     let (spans, most) = (collector.spans(), 25 * (started.elapsed().as_secs() as usize + 1));
     let own = spans.iter().filter(|(_, span)| span.parent_span_id.is_empty()).count();
     let of_callers = spans.len() - own;
-    assert!(own == 20 && (25..=most).contains(&of_callers), "{own} and {of_callers}, at most {most}");
+    assert!(own == 5 && (25..=most).contains(&of_callers), "{own} and {of_callers}, at most {most}");
     let is_ours = |(service, span): &(String, Span)| service == "logins of the north" && !span.name.contains("livez");
     assert!(spans.iter().all(is_ours), "the probes have none");
 }

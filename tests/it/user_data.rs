@@ -7,8 +7,6 @@ mod hanging_up;
 mod kinds;
 mod logout;
 mod oracle;
-mod outages;
-mod race;
 mod sealing;
 mod unionid;
 pub(crate) mod vault_keys;

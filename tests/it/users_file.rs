@@ -53,7 +53,7 @@ async fn a_token_has_the_claims_that_the_file_has_now() {
     let good = fs::read_to_string(&path).expect("a file");
     fs::write(&path, good.replace("roles=editor", "sub=id-of-bob")).expect("written");
     eventually("a registered name", WITHIN, async || has(&bed, REFUSED).await).await;
-    bed.service().says("users: line 2: has the claim `sub`").await;
+    bed.service().says("users: line 1: has the claim `sub`").await;
     let claims = bed.log_in("lin").await.claims();
     assert_eq!((&claims["sub"], &claims["roles"]), (&json!("id-of-alice"), &json!(["editor"])));
 }

@@ -98,7 +98,6 @@ async fn a_proxy_that_opens_no_tunnel_is_named_and_has_taken_no_code() {
     let named = format!("through the proxy {}: ", world.proxy.address);
     for (number, (gate, reason)) in (1..).zip([
         (Gate::Refuses("407 Proxy Authentication Required"), "proxy authorization required"),
-        (Gate::Refuses("403 Forbidden"), "unsuccessful"),
         (Gate::Closes, "unexpected end of file"),
         (Gate::Hangs, "timed out"),
     ]) {

@@ -84,7 +84,7 @@ pub(crate) async fn leaves_nothing_to_interpretation(scene: &Scene, example: &Ex
 pub(crate) async fn asks_again_and_blames_no_token(scene: &Scene, example: &Example, sidecar: &Breakable) {
     let refused = Request::get("/orders").send(example.address).await.expect("an answer");
     assert_eq!(refused.header("content-type"), ["application/problem+json"], "the sidecar's answer: {refused:?}");
-    sidecar.lose_next_answer();
+    sidecar.lose_answer(1);
     assert_eq!(scene.is_let_in(example).await, Some(()), "asked again");
     assert!(sidecar.has_lost_answer());
     blames_no_token(scene, example, sidecar).await;

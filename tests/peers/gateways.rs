@@ -1,7 +1,6 @@
 //! The gateways of examples/peers that cannot be had from a registry. Higress is Envoy: the filters of its example run
 //! in the Envoy that the other tests have, and so do its plugins where somebody has them. APISIX' files are only
-//! compared with the settings of its plugins, and with each other; tests/tools/gateway_schemas.py compares with
-//! published ones.
+//! compared with the settings of its plugins, and with each other.
 
 use std::{env, fs, net::SocketAddr, path::Path, process::Command};
 
@@ -14,7 +13,7 @@ use crate::support::{Breakable, repository, tools};
 use crate::{checks, envoy};
 
 /// Its sidecar also knows what is public.
-const HIGRESS_RULES: [(&str, &str); 2] =
+pub(crate) const HIGRESS_RULES: [(&str, &str); 2] =
     [("WXMINT_SIDECAR_ANONYMOUS", "/public"), ("WXMINT_SIDECAR_PATH_HEADER", "path")];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,8 +140,8 @@ async fn higress(scene: &Scene, sidecar: SocketAddr) -> Started {
     let service = "wxmint-sidecar.wxmint.svc.cluster.local";
     let addresses = [(format!("http://{service}:8181"), url), (format!("{service}, port_value: 8181 }}"), port)];
     let folder = example_folder("higress", &addresses.each_ref().map(|(old, new)| (&**old, &**new)));
-    let filter = &documents(&folder.path().join("envoyfilter.yaml"))[0];
-    let configuration = Gateway::of(filter).before(scene.back_end.address);
+    let filters = documents(&folder.path().join("envoyfilter.yaml"));
+    let configuration = Gateway::of(&filters, "GATEWAY").before(scene.back_end.address);
     fs::write(folder.path().join("envoy.json"), configuration.to_string()).expect("written");
     envoy::run("higress", folder, "envoy.json").await
 }
@@ -180,18 +179,19 @@ fn plugins() -> Vec<Value> {
 /// The addition to the bootstrap of a gateway. It leaves paths as they are, though Istio's normalize them by default:
 /// the sidecar must not need that.
 #[derive(Default)]
-struct Gateway {
-    filters: Vec<Value>,
+pub(crate) struct Gateway {
+    pub(crate) filters: Vec<Value>,
     clusters: Vec<Value>,
 }
 
 impl Gateway {
-    /// To which an EnvoyFilter has been applied, as Istio does: a filter that is inserted first runs before earlier
-    /// ones.
-    fn of(filter: &Value) -> Self {
+    /// A gateway with EnvoyFilters applied, as by Istio: one that is inserted first runs before the others.
+    pub(crate) fn of<'a>(filters: impl IntoIterator<Item = &'a Value>, context: &str) -> Self {
         let mut gateway = Self::default();
-        for patch in filter["spec"]["configPatches"].as_array().expect("patches") {
-            assert_eq!(patch["match"]["context"], "GATEWAY");
+        let patches =
+            filters.into_iter().flat_map(|filter| filter["spec"]["configPatches"].as_array().expect("patches"));
+        for patch in patches {
+            assert_eq!(patch["match"]["context"], context);
             let value = patch["patch"]["value"].clone();
             match (patch["applyTo"].as_str(), patch["patch"]["operation"].as_str()) {
                 (Some("CLUSTER"), Some("ADD")) => gateway.clusters.push(value),
@@ -202,7 +202,7 @@ impl Gateway {
         gateway
     }
 
-    fn before(self, back_end: SocketAddr) -> Value {
+    pub(crate) fn before(self, back_end: SocketAddr) -> Value {
         let filters = [&self.filters[..], &[extension("router.v3.Router", "envoy.filters.http.router")]].concat();
         let clusters = [&self.clusters[..], &[cluster("back-end", back_end)]].concat();
         let all = json!({"match": {"prefix": "/"}, "route": {"cluster": "back-end"}});
@@ -228,12 +228,12 @@ fn cluster(name: &str, at: SocketAddr) -> Value {
     json!({"name": name, "type": "STATIC", "load_assignment": endpoints})
 }
 
-fn extension(kind: &str, name: &str) -> Value {
+pub(crate) fn extension(kind: &str, name: &str) -> Value {
     json!({"name": name, "typed_config": {"@type": format!("type.googleapis.com/envoy.extensions.filters.http.{kind}")}})
 }
 
 /// The documents of a YAML file.
-fn documents(file: &Path) -> Vec<Value> {
+pub(crate) fn documents(file: &Path) -> Vec<Value> {
     const READ: &str = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
     let read = Command::new(tools("python/bin/python")).args(["-c", READ]).arg(file).output().expect("Python runs");
     assert!(read.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&read.stderr));

@@ -16,6 +16,7 @@ pub(crate) mod forge;
 pub(crate) mod forward_auth;
 mod gateways;
 pub(crate) mod go;
+mod istio;
 mod java_spring;
 mod java_users;
 pub(crate) mod key_source;

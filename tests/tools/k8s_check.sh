@@ -1,63 +1,72 @@
 #!/usr/bin/env bash
-# Renders the base, every overlay and the chart, holds them to the schemas and to our own rules, lets the alerts show when
-# they fire and when not, and runs Istio's filter in Envoy. No cluster is needed. The oldest Kubernetes that has all the
-# fields we use in its default configuration is 1.30.
+# Renders the chart with each file of values, holds what comes out to the schemas of Kubernetes and of others, to kube-score's rules and
+# to a few of our own, and lets the alerts show when they fire and when not. No cluster is needed: `make cluster` asks a real one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly python=target/tools/python/bin/python envoy=target/tools/python/bin/envoy
-readonly all=target/k8s core=target/k8s/core custom=target/k8s/custom alerts=target/k8s/alerts
-readonly versions=(1.30 1.31 1.37)
+readonly python=target/tools/python/bin/python helm=target/tools/python/bin/helm kube=target/tools/kube all=target/k8s
+# The oldest Kubernetes that has all the fields we use in its default configuration, and the newest with schemas.
+readonly versions=(1.30.0 1.37.0)
+# The rest of kube-score's rules hold. CPU has no limit; nothing writes to disk; nodes are spread over by constraints; policies may
+# be for pods that are somebody else's.
+readonly but=container-ephemeral-storage-request-and-limit,container-image-pull-policy,deployment-has-host-podantiaffinity,deployment-replicas
+readonly score=("$kube/kube-score" score --output-format ci --kubernetes-version v1.30 --ignore-container-cpu-limit
+  --enable-optional-test container-seccomp-profile --enable-optional-test container-ports-check
+  --ignore-test "$but,networkpolicy-targets-pod")
+readonly needed=(--set 'image.repository=registry.example.com/wxmint,issuer=https://login.example.com,appid=wx0123456789abcdef')
 
-# Debian 12's kubectl (1.20) cannot build an overlay from a base in another directory, hence kustomize.
-render() {
-  if [ -x target/tools/kustomize/usr/bin/kustomize ]; then
-    target/tools/kustomize/usr/bin/kustomize build "$1"
-  elif command -v kustomize >/dev/null; then
-    kustomize build "$1"
-  elif command -v kubectl >/dev/null; then
-    kubectl kustomize "$1"
-  else
-    echo "k8s: there is no kustomize; run: make setup" >&2
-    return 1
-  fi
+die() { echo "k8s: $*" >&2 && exit 1; }
+
+# refused WORDS VALUE...: helm must refuse these values, and say this.
+refused() {
+  local said
+  if said=$($helm template wxmint k8s/chart "${@:2}" 2>&1); then die "helm does not refuse ${*:2}"; fi
+  grep -qF "$1" <<<"$said" || die "helm refuses ${*:2}, and says: $said"
 }
 
-# The sample peer's nginx is the one that tests/peers runs, but for where it listens. (kustomize takes no file from outside.)
-sed 's/listen 127.0.0.1:8000;/listen 8080;/' examples/peers/nginx/wxmint.conf | diff - k8s/overlays/sidecar/wxmint.conf
+# The sample's nginx is the one that tests/peers runs, but for where it listens.
+sed 's/listen 127.0.0.1:8000;/listen 8080;/' examples/peers/nginx/wxmint.conf | diff - k8s/chart/files/wxmint.conf
 
 rm -rf $all
-mkdir -p $core $custom $alerts
-cp k8s/namespace.yaml $all/namespace.yaml
-for place in k8s/base k8s/monitoring k8s/overlays/*/; do
-  render "$place" >"$all/$(basename "$place").yaml"
+mkdir -p $all
+# Each rule's `spec` is a file of rules. The tests take longest, and a core of their own.
+{ echo groups: && sed -s '1,/^  groups:/d; s/^  //' k8s/monitoring/alerts-*.yaml; } >$all/rules.yaml
+cp tests/tools/alerts_test.yaml $all/
+promtool test rules $all/alerts_test.yaml >$all/alerts 2>&1 &
+readonly alerts=$!
+
+tests/tools/k8s_render.sh $all/rendered
+diff -r k8s/rendered $all/rendered || die "k8s/rendered is not what the chart renders: make rendered"
+
+for values in k8s/chart/ci/*-values.yaml; do
+  $helm template wxmint k8s/chart --namespace wxmint --values "$values" >"$all/${values##*/}"
 done
-# A component is in no overlay unless it is named: these belong to whoever needs them.
-render tests/tools/k8s_with_admin_lookup >$all/admin-lookup.yaml
-render tests/tools/k8s_with_accounts_in_cluster >$all/accounts-in-cluster.yaml
-render tests/tools/k8s_with_redis_tls >$all/redis-tls.yaml
+# Two releases in one namespace, one with the longest name that there can be.
+for release in one:shop other:$(printf 'y%.0s' {1..53}); do
+  $helm template "${release#*:}" k8s/chart --namespace wxmint --values k8s/chart/ci/everything-values.yaml \
+    --set fullnameOverride=null >"$all/${release%:*}-values.yaml"
+done
+$helm lint --strict --quiet k8s/chart --values k8s/chart/ci/everything-values.yaml
+for value in image.repository issuer appid; do refused "$value: set it to" "${needed[@]}" --set "$value=null"; done
+refused 'gateway.className: set it to' "${needed[@]}" --set gateway.enabled=true
+refused 'peer.audience: set it to' "${needed[@]}" --set peer.enabled=true
+refused 'Additional property replcas is not allowed' "${needed[@]}" --set replcas=3
+refused 'Expected: integer, given: string' "${needed[@]}" --set replicas=many
+refused 'issuer: Does not match pattern' "${needed[@]}" --set issuer=http://login.example.com
+refused 'WXMINT_APP_SECRET' "${needed[@]}" --set settings.WXMINT_APP_SECRET=x
+refused 'accountsInCluster.url: Does not match pattern' "${needed[@]}" --set accountsInCluster.url=http://accounts.example.com
 
-# The chart makes the same objects; with the values of k8s/chart/ci, it is checked as the overlays are.
-render tests/tools/k8s_like_the_chart >$all/like-the-chart.yaml
-$python tests/tools/k8s_chart.py target/tools/python/bin/helm k8s/chart $all
-
-# What comes with Kubernetes, and what a cluster gets from others.
-$python tests/tools/k8s_split.py $all $core $custom
 for version in "${versions[@]}"; do
-  target/tools/python/bin/kubernetes-validate --strict --quiet -k "$version" $core/*.yaml
-  echo "k8s: valid for Kubernetes $version"
+  # What is refused stands in kubeconform's answer; a field that no schema knows is refused.
+  $kube/kubeconform -n 1 -strict -summary -kubernetes-version "$version" \
+    -schema-location "$kube/schemas/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json" \
+    -schema-location "$kube/schemas/crds/{{.ResourceKind}}{{.KindSuffix}}.json" \
+    $all/*-values.yaml k8s/rendered k8s/namespace.yaml k8s/monitoring/*.yaml
 done
-node tests/tools/k8s_kinds.mjs $custom/*.json
-
-$python tests/tools/k8s_faults.py $all
-$python tests/tools/k8s_policy.py --env-example .env.example $all/*.yaml
-
-cp tests/tools/alerts_test.yaml $alerts/
-$python tests/tools/k8s_monitoring.py $all/monitoring.yaml tests/tools/alerts_test.yaml $alerts
-promtool check rules $alerts/rules.yaml $alerts/panels.yaml
-promtool test rules $alerts/alerts_test.yaml
-
-for overlay in istio istio-revocations; do
-  $python tests/tools/istio_filter_check.py --self-test $envoy $all/$overlay.yaml
-  $python tests/tools/istio_filter_check.py $envoy $all/$overlay.yaml
+for rendered in "$all"/*-values.yaml; do
+  "${score[@]}" "$rendered" >$all/score || { grep -E '^.(CRITICAL|WARNING)' $all/score && die "kube-score refuses $rendered"; }
 done
+$python tests/tools/k8s_rules.py $all
+
+promtool check rules $all/rules.yaml $all/panels.yaml
+wait $alerts || { cat $all/alerts && die "an alert does not fire, or is not silent, as tests/tools/alerts_test.yaml says"; }

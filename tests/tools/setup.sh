@@ -2,10 +2,10 @@
 # Installs what the tests and checks need and this machine lacks. Quick when nothing is missing.
 #   setup.sh test    compilers, redis-server, chromium, a JDK with Maven and JUnit, Node with npm's packages, a Python environment, nginx,
 #                    libfaketime, jq, qrencode; Go must be there
-#   setup.sh check   the same, cargo-deny, kustomize, promtool, and what reads and runs container images
+#   setup.sh check   the same, cargo-deny, promtool, linters of Kubernetes manifests, and what reads and runs container images
 #   setup.sh TOOL... some of those that `known` names
 #
-# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, valkey/), never outside of the
+# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, valkey/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from. Maven and Go keep libraries where they always do.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,7 +14,7 @@ readonly tools=target/tools
 readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kustomize promtool oci cargo-deny php cross '
+readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kube promtool oci cargo-deny php cross '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq'
@@ -38,8 +38,6 @@ missing_packages() {
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;; # /usr/sbin is not in everybody's PATH
     faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
-    kustomize) # of Debian 13 on; for 12, see kustomize_for_old_debian
-      can_render || ! apt-cache show kustomize >/dev/null 2>&1 || echo kustomize ;;
     php) php -m 2>/dev/null | grep -q pdo_sqlite || printf '%s\n' php-curl php-sqlite3 ;;
   esac
 }
@@ -88,12 +86,6 @@ node_packages() {
   stamp "$to" "${from[@]}"
 }
 
-# kubectl renders overlays from 1.21 on.
-can_render() {
-  have kustomize || [ -x $tools/kustomize/usr/bin/kustomize ] ||
-    [ "$(kubectl version --client --output=yaml 2>/dev/null | sed -n 's/^ *minor: *"\{0,1\}\([0-9]*\).*/\1/p')" -ge 21 ] 2>/dev/null
-}
-
 # unpacked DIR SUITE PACKAGE...: Debian's packages of SUITE, unpacked below target/: for this once, and in folders of its
 # own, apt looks at SUITE in the archive that it uses anyway.
 unpacked() {
@@ -114,9 +106,6 @@ unpacked() {
   rm -r "$apt"
 }
 
-# Debian 13's kustomize needs no more than the C library of Debian 12.
-kustomize_for_old_debian() { can_render || unpacked $tools/kustomize trixie kustomize; }
-
 # Debian 13 has it, 12 among its backports. Unpacked on both, so that no service starts.
 valkey_server() {
   [ -x $valkey ] || unpacked $tools/valkey "$(suite | sed s/bookworm/bookworm-backports/)" valkey-server valkey-tools
@@ -130,6 +119,15 @@ suite() (. /etc/os-release && echo "${VERSION_CODENAME:-}")
 libraries_for_aarch64() {
   rustup target add aarch64-unknown-linux-gnu
   [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(suite)" libc6-dev
+}
+
+linters_of_manifests() {
+  local files=(tests/tools/k8s_tools.sh tests/tools/requirements.txt)
+  stamped $tools/kube "${files[@]}" && return
+  say "building kubeconform and kube-score in $tools/kube"
+  python_environment
+  tests/tools/k8s_tools.sh $tools/kube $tools/python
+  stamp $tools/kube "${files[@]}"
 }
 
 # Unoptimised: it runs for a second, and is built in three quarters of a minute rather than several.
@@ -147,7 +145,7 @@ main() {
   for tool in "$@"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
-      check) wanted+=("${for_tests[@]}" kustomize promtool oci cargo-deny) ;;
+      check) wanted+=("${for_tests[@]}" kube promtool oci cargo-deny) ;;
       *) [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"; wanted+=("$tool") ;;
     esac
   done
@@ -160,7 +158,7 @@ main() {
       node) node_packages $tools/node tests/tools; node_packages $tools/client clients/miniprogram ;;
       go) new_go ;;
       valkey) valkey_server ;;
-      kustomize) kustomize_for_old_debian ;;
+      kube) linters_of_manifests ;;
       cargo-deny) cargo_deny ;;
       cross) libraries_for_aarch64 ;;
     esac

@@ -27,7 +27,7 @@ OF_PAGES = {"JavaScript", "CSS", "HTML"}
 # and words; bytes of CONTRIBUTING.md; 90 % of the files and the longest; functions.
 BOUNDS = {
     "src": 16_000, "door events": 2_600, "door platform": 2_600, "door scan": 2_600, "crates/store": 4_500,
-    "crates/simulator": 4_200, "crates/verify": 3_400, "service": 33_000, "tests": 29_000, "tools": 4_200, "pages": 4_400,
+    "crates/simulator": 4_200, "crates/verify": 3_400, "service": 33_000, "tests": 29_000, "tools": 3_300, "pages": 4_400,
     "scripts": 26, "docs": 24, "docs words": 42_000, "CONTRIBUTING": 14_000, "file p90": 226, "file longest": 326,
     "function median": 6, "function p90": 18, "function longest": 50,
 }
@@ -40,9 +40,7 @@ OF_A_CRATE = 4_500
 # Crates that are not the service.
 APART = {"crates/verify", "crates/simulator"}
 # Bounds that were not reached, and the size that such a one may not grow beyond. Each run prints by how much it was missed.
-NOT_REACHED = {
-    "src": 20_739, "service": 37_802, "crates/simulator": 4_375, "tests": 33_372, "tools": 4_624, "file p90": 240,
-}
+NOT_REACHED = {"service": 37_087, "tests": 31_754}
 
 # A raw string, a string, a character, a comment: nothing in them is a brace of the program.
 NOT_CODE = re.compile(

@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CARGO = r'^(version = "|wxmint-\w+ = \{ version = ")([^"]+)'
 LOCK = r'(name = "wxmint(?:-simulator|-verify)?"\nversion = ")([^"]+)'
-IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:|/wxmint\n +newTag: )(\S+)"
+IMAGE = r"(image: wxmint:|IMAGE \?= wxmint:)(\S+)"
+RENDERED = r'(image: registry\.example\.com/wxmint:|app\.kubernetes\.io/version: ")([^"\s]+)'
 PAGE = r"((?:wxmint(?:-(?:image|miniprogram|simulator|spring|verify|web))?|CHANGELOG)[:-])(\d+\.\d+\.\d+(?:-rc\.\d+)?)"
 MAVEN = r"(<artifactId>wxmint-spring</artifactId>\n\t*<version>)([^<]+)"
 # Where: what stands before it, and the version.
@@ -26,7 +27,7 @@ PLACES = {
     "clients/java/pom.xml": MAVEN,
     "examples/peers/java-spring/pom.xml": MAVEN,
     "k8s/chart/Chart.yaml": r"^((?:version|appVersion): )(\S+)",
-    "k8s/**/*.yaml": IMAGE,
+    "k8s/rendered/*.yaml": RENDERED,
     "CITATION.cff": r"^(version: )(\S+)",
     "compose.yaml": IMAGE,
     "Makefile": IMAGE,

@@ -1,7 +1,7 @@
 //! The apps of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
 //! unionids are returned, of which Open Platform account they are, and which pages are published.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -66,21 +66,22 @@ impl FromStr for App {
 }
 
 /// The terms that hold for each app now, in the order of the apps.
-pub(super) struct Terms(Mutex<Vec<Term>>);
+pub(super) struct Terms(Mutex<Vec<Arc<Term>>>);
 
-struct Term {
+#[derive(Clone)]
+pub(super) struct Term {
     /// The newest last; never empty.
-    secrets: Vec<String>,
-    unionid: bool,
+    pub(super) secrets: Vec<String>,
+    pub(super) gives_unionid: bool,
     /// The Open Platform account that the app was moved to.
     platform: Option<String>,
     /// Whether the exchange of an OAuth2 code leaves the unionid out, so that userinfo must be asked.
-    unionid_by_userinfo: bool,
-    repeats_session_keys: bool,
+    pub(super) unionid_by_userinfo: bool,
+    pub(super) repeats_session_keys: bool,
     /// To whose pages OAuth2 leads back (网页授权域名).
-    domains: Vec<String>,
+    pub(super) domains: Vec<String>,
     /// Those of the published version, the home page first; none if the app has not been published.
-    pages: Vec<String>,
+    pub(super) pages: Vec<String>,
 }
 
 /// A change of one app, of the first one if none is named.
@@ -107,60 +108,28 @@ pub(super) struct AppChange {
 }
 
 impl Terms {
-    pub(super) fn of(apps: &[App]) -> Self {
+    pub(super) fn new(apps: &[App]) -> Self {
         let term = |app: &App| Term {
             secrets: vec![app.secret.clone()],
-            unionid: app.unionid,
+            gives_unionid: app.unionid,
             platform: None,
             unionid_by_userinfo: false,
             repeats_session_keys: false,
             domains: DOMAINS.map(str::to_owned).into(),
             pages: PAGES.map(str::to_owned).into(),
         };
-        Self(Mutex::new(apps.iter().map(term).collect()))
+        Self(Mutex::new(apps.iter().map(term).map(Arc::new).collect()))
     }
 
-    pub(super) fn takes(&self, app: usize, secret: &str) -> bool {
-        self.0.lock()[app].secrets.iter().any(|taken| taken == secret)
-    }
-
-    pub(super) fn gives_unionid(&self, app: usize) -> bool {
-        self.0.lock()[app].unionid
-    }
-
-    /// The unionid that the person has in the app, who has `unionid` in apps that were not moved.
-    pub(super) fn unionid(&self, app: usize, unionid: &str) -> String {
-        match &self.0.lock()[app].platform {
-            Some(platform) => identifier(&format!("{platform}\0{unionid}")),
-            None => unionid.to_owned(),
-        }
-    }
-
-    pub(super) fn tells_unionid_at_once(&self, app: usize) -> bool {
-        !self.0.lock()[app].unionid_by_userinfo
-    }
-
-    pub(super) fn repeats_session_keys(&self, app: usize) -> bool {
-        self.0.lock()[app].repeats_session_keys
-    }
-
-    pub(super) fn has_domain(&self, app: usize, host: &str) -> bool {
-        self.0.lock()[app].domains.iter().any(|domain| domain == host)
-    }
-
-    pub(super) fn has_published(&self, app: usize, page: &str) -> bool {
-        self.0.lock()[app].pages.iter().any(|published| published == page)
-    }
-
-    /// `None` if the app has not been published.
-    pub(super) fn home_page(&self, app: usize) -> Option<String> {
-        self.0.lock()[app].pages.first().cloned()
+    /// Those of one app.
+    pub(super) fn of(&self, app: usize) -> Arc<Term> {
+        Arc::clone(&self.0.lock()[app])
     }
 
     /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
     pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
         let mut terms = self.0.lock();
-        let term = &mut terms[app];
+        let term = Arc::make_mut(&mut terms[app]);
         if let Some(secret) = change.secret {
             term.secrets.retain(|taken| *taken != secret);
             term.secrets.push(secret);
@@ -168,19 +137,30 @@ impl Terms {
         if change.drop_old_secrets {
             term.secrets.drain(..term.secrets.len() - 1);
         }
-        term.unionid = change.unionid.unwrap_or(term.unionid);
+        term.gives_unionid = change.unionid.unwrap_or(term.gives_unionid);
         if let Some(platform) = change.platform {
             term.platform = Some(platform).filter(|platform| !platform.is_empty());
         }
         term.unionid_by_userinfo = change.unionid_by_userinfo.unwrap_or(term.unionid_by_userinfo);
         term.repeats_session_keys = change.repeats_session_keys.unwrap_or(term.repeats_session_keys);
-        if let Some(domains) = change.domains {
-            term.domains = domains;
+        change.domains.into_iter().for_each(|domains| term.domains = domains);
+        change.pages.into_iter().for_each(|pages| term.pages = pages);
+        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.gives_unionid, "pages": term.pages})
+    }
+}
+
+impl Term {
+    /// The unionid that the person has in the app, who has `unionid` in apps that were not moved.
+    pub(super) fn unionid(&self, unionid: &str) -> String {
+        match &self.platform {
+            Some(platform) => identifier(&format!("{platform}\0{unionid}")),
+            None => unionid.to_owned(),
         }
-        if let Some(pages) = change.pages {
-            term.pages = pages;
-        }
-        json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.unionid, "pages": term.pages})
+    }
+
+    /// The same, if WeChat gives it.
+    pub(super) fn given_unionid(&self, unionid: &str) -> Option<String> {
+        self.gives_unionid.then(|| self.unionid(unionid))
     }
 }
 

@@ -4,9 +4,11 @@ use actix_web::http::Method;
 use actix_web::web::{self, Bytes};
 use chrono::{DateTime, Utc};
 
-/// Each endpoint with its path at `api.weixin.qq.com`.
+use super::world::World;
+
+/// Each endpoint with its path at `api.weixin.qq.com`, and what answers it.
 macro_rules! endpoints {
-    ($($name:ident $path:literal,)*) => {
+    ($($name:ident $path:literal $answer:ident,)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(super) enum Endpoint {
             $($name,)*
@@ -20,30 +22,37 @@ macro_rules! endpoints {
                     $(Self::$name => $path,)*
                 }
             }
+
+            /// The body of the answer of `world`.
+            pub(super) fn body(self, world: &World, call: &Call<'_>) -> Result<Bytes, Refusal> {
+                match self {
+                    $(Self::$name => world.$answer(call).map(Bytes::from),)*
+                }
+            }
         }
     };
 }
 
 endpoints! {
-    Code2Session "/sns/jscode2session",
-    StableToken "/cgi-bin/stable_token",
-    CheckSession "/wxa/checksession",
-    ResetSessionKey "/wxa/resetusersessionkey",
-    PhoneNumber "/wxa/business/getuserphonenumber",
-    EncryptKeys "/wxa/business/getuserencryptkey",
-    MiniProgramCode "/wxa/getwxacodeunlimit",
-    UserBalance "/xpay/query_user_balance",
-    Oauth2 "/sns/oauth2/access_token",
-    UserInfo "/sns/userinfo",
-    ComponentToken "/cgi-bin/component/api_component_token",
-    StartPushTicket "/cgi-bin/component/api_start_push_ticket",
-    PreAuthCode "/cgi-bin/component/api_create_preauthcode",
-    QueryAuth "/cgi-bin/component/api_query_auth",
-    AuthorizerToken "/cgi-bin/component/api_authorizer_token",
-    AuthorizerList "/cgi-bin/component/api_get_authorizer_list",
-    AuthorizerInfo "/cgi-bin/component/api_get_authorizer_info",
-    ComponentCode2Session "/sns/component/jscode2session",
-    ComponentOauth2 "/sns/oauth2/component/access_token",
+    Code2Session "/sns/jscode2session" code2session,
+    StableToken "/cgi-bin/stable_token" stable_token,
+    CheckSession "/wxa/checksession" check_session,
+    ResetSessionKey "/wxa/resetusersessionkey" reset_session_key,
+    PhoneNumber "/wxa/business/getuserphonenumber" user_phone_number,
+    EncryptKeys "/wxa/business/getuserencryptkey" encrypt_keys,
+    MiniProgramCode "/wxa/getwxacodeunlimit" mini_program_code,
+    UserBalance "/xpay/query_user_balance" user_balance,
+    Oauth2 "/sns/oauth2/access_token" oauth2,
+    UserInfo "/sns/userinfo" user_info,
+    ComponentToken "/cgi-bin/component/api_component_token" component_token,
+    StartPushTicket "/cgi-bin/component/api_start_push_ticket" start_push_ticket,
+    PreAuthCode "/cgi-bin/component/api_create_preauthcode" pre_auth_code,
+    QueryAuth "/cgi-bin/component/api_query_auth" query_auth,
+    AuthorizerToken "/cgi-bin/component/api_authorizer_token" authorizer_token,
+    AuthorizerList "/cgi-bin/component/api_get_authorizer_list" authorizer_list,
+    AuthorizerInfo "/cgi-bin/component/api_get_authorizer_info" authorizer_info,
+    ComponentCode2Session "/sns/component/jscode2session" component_code2session,
+    ComponentOauth2 "/sns/oauth2/component/access_token" component_oauth2,
 }
 
 impl Endpoint {

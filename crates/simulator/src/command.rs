@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 
-use crate::{App, Options, Platform, World, platform::pushes::is_receiver};
+use crate::{App, Platform, World, platform::pushes::is_receiver};
 
 /// Where the simulator listens unless `--listen` says otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8090";
@@ -37,27 +37,42 @@ pub struct SimulatorArgs {
     /// A mini program; may be repeated
     #[arg(long = "app", value_name = "APPID:SECRET[:KIND]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
-    /// Seed that decides when faults with a probability occur
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Delay of each of WeChat's answers, for example 50ms
-    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
-    latency: Duration,
-    /// Life of an access token, for example 7200s
-    #[arg(long, value_name = "DURATION", default_value = "7200s", value_parser = duration)]
-    access_token_ttl: Duration,
     /// Threads that serve
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
+    #[command(flatten)]
+    options: Options,
+}
+
+// The options of a world. (As a docstring, this would be the help of the command.)
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    // Codes and keys do not depend on it: a code that came again after a restart would be refused as used.
+    /// Seed that decides when faults with a probability occur
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Delay of each of WeChat's answers, for example 50ms
+    #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = duration)]
+    pub latency: Duration,
+    /// Life of an access token, for example 7200s
+    #[arg(long, value_name = "DURATION", default_value = "7200s", value_parser = duration)]
+    pub access_token_ttl: Duration,
     /// Keep no journal, for load tests
     #[arg(long)]
-    no_journal: bool,
+    pub no_journal: bool,
     /// Play a third-party platform, which any of the apps can authorise
     #[arg(long, value_name = "COMPONENT_APPID:COMPONENT_APPSECRET:TOKEN:ENCODING_AES_KEY")]
-    platform: Option<Platform>,
+    pub platform: Option<Platform>,
     /// Where the platform's pushes go; one with a ticket at once and every ten minutes
     #[arg(long, value_name = "URL", requires = "platform", value_parser = receiver)]
-    push_to: Option<String>,
+    pub push_to: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let (latency, access_token_ttl) = (Duration::ZERO, Duration::from_secs(7200));
+        Self { seed: 0, latency, access_token_ttl, no_journal: false, platform: None, push_to: None }
+    }
 }
 
 impl SimulatorArgs {
@@ -81,7 +96,7 @@ impl SimulatorArgs {
         let mut lines = vec![format!("The stand-in WeChat listens on http://{address}")];
         lines.extend(self.apps.iter().map(app));
         let platform = |platform: &Platform| format!("  Third-party platform {}", platform.component_appid);
-        lines.extend(self.platform.iter().map(platform));
+        lines.extend(self.options.platform.iter().map(platform));
         lines.push("A login code for a person named lin:".into());
         lines.push(format!(
             "  curl -H 'Content-Type: application/json' -d '{{\"person\":\"lin\"}}' http://{address}/_simulator/codes"
@@ -90,15 +105,7 @@ impl SimulatorArgs {
     }
 
     pub fn into_world(self) -> Arc<World> {
-        let options = Options {
-            seed: self.seed,
-            access_token_ttl: self.access_token_ttl,
-            latency: self.latency,
-            journal: !self.no_journal,
-            platform: self.platform,
-            push_to: self.push_to,
-        };
-        World::with_options(self.apps, options)
+        World::with_options(self.apps, self.options)
     }
 }
 

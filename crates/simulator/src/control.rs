@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use actix_web::error::JsonPayloadError;
 use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{self, Data, Json, JsonConfig, PathConfig, QueryConfig, ServiceConfig};
+use actix_web::web::{self, Data, Json, JsonConfig, Path, PathConfig, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,6 +39,9 @@ impl Mistake {
     }
 }
 
+/// The answer of a call.
+type Shown = Result<Json<Value>, Mistake>;
+
 impl ResponseError for Mistake {
     fn status_code(&self) -> StatusCode {
         self.status
@@ -52,6 +55,8 @@ impl ResponseError for Mistake {
 /// The routes of the control API.
 pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
+        let all_faults = [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)];
+        let people = async |world: Data<World>| Json(json!({"people": world.people()}));
         let scope = web::scope("/_simulator")
             .app_data(Data::from(world))
             .app_data(JsonConfig::default().limit(64 * 1024).error_handler(|error, _| bad_json(&error).into()))
@@ -66,13 +71,9 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
             .service(resource("/access-tokens", "POST", [web::post().to(end_access_tokens)]))
-            .service(resource(
-                "/faults",
-                "GET, PUT, DELETE",
-                [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)],
-            ))
+            .service(resource("/faults", "GET, PUT, DELETE", all_faults))
             .service(resource("/journal", "GET", [web::get().to(journal)]))
-            .service(resource("/stats", "GET", [web::get().to(stats)]))
+            .service(resource("/stats", "GET", [web::get().to(async |world: Data<World>| Json(world.stats()))]))
             .service(resource("/reset", "POST", [web::post().to(reset)]))
             .configure(platform::routes)
             .default_service(web::to(no_such_path));
@@ -115,8 +116,7 @@ fn bad_json(error: &JsonPayloadError) -> Mistake {
 }
 
 async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Result<Json<Handed>, Mistake> {
-    check_name(&wanted.person)?;
-    let app = app(&world, wanted.appid.as_deref())?;
+    let app = app_of(&world, &wanted.person, wanted.appid.as_deref())?;
     world.user_data(app, &wanted, now()).map(Json).map_err(Mistake::new)
 }
 
@@ -129,13 +129,12 @@ struct UserKey {
     renew: bool,
 }
 
-async fn user_key(world: Data<World>, Json(wanted): Json<UserKey>) -> Result<Json<Value>, Mistake> {
-    check_name(&wanted.person)?;
-    let app = app(&world, wanted.appid.as_deref())?;
+async fn user_key(world: Data<World>, Json(wanted): Json<UserKey>) -> Shown {
+    let app = app_of(&world, &wanted.person, wanted.appid.as_deref())?;
     Ok(Json(world.latest_user_key(&wanted.person, app, wanted.renew, now())))
 }
 
-async fn pay(world: Data<World>, Json(payment): Json<Payment>) -> Result<Json<Value>, Mistake> {
+async fn pay(world: Data<World>, Json(payment): Json<Payment>) -> Shown {
     let app = app(&world, payment.appid.as_deref())?;
     Ok(Json(world.virtual_payment(app, &payment)))
 }
@@ -159,7 +158,13 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     })
 }
 
-async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Result<Json<Value>, Mistake> {
+/// The same, for a person.
+fn app_of(world: &World, person: &str, appid: Option<&str>) -> Result<usize, Mistake> {
+    check_name(person)?;
+    app(world, appid)
+}
+
+async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Shown {
     let app = app(&world, wanted.appid.as_deref())?;
     let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if !wanted.secret.as_ref().is_none_or(fits) {
@@ -174,10 +179,6 @@ async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Result
     Ok(Json(world.change_app(app, wanted)))
 }
 
-async fn people(world: Data<World>) -> Json<Value> {
-    Json(json!({"people": world.people()}))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PersonChange {
@@ -185,11 +186,7 @@ struct PersonChange {
     phone: Option<String>,
 }
 
-async fn change_person(
-    world: Data<World>,
-    name: web::Path<String>,
-    Json(change): Json<PersonChange>,
-) -> Result<Json<Value>, Mistake> {
+async fn change_person(world: Data<World>, name: Path<String>, Json(change): Json<PersonChange>) -> Shown {
     check_name(&name)?;
     if let Some(phone) = &change.phone
         && !(phone.len() == 11 && phone.bytes().all(|byte| byte.is_ascii_digit()))
@@ -209,7 +206,7 @@ struct TokensEnd {
     expire: bool,
 }
 
-async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) -> Result<HttpResponse, Mistake> {
+async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) -> Shown {
     let bad = match (wanted.revoke, wanted.expire) {
         (true, false) => Bad::Unknown,
         (false, true) => Bad::Expired,
@@ -217,7 +214,7 @@ async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) ->
     };
     let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
     let ended = world.access_tokens.lock().end(app, bad, now());
-    Ok(HttpResponse::Ok().json(json!({"ended": ended})))
+    Ok(Json(json!({"ended": ended})))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -252,10 +249,6 @@ struct Since {
 
 async fn journal(world: Data<World>, from: web::Query<Since>) -> Json<Value> {
     Json(world.journal.read(from.since))
-}
-
-async fn stats(world: Data<World>) -> Json<Value> {
-    Json(world.stats())
 }
 
 /// The body `{}`. It is required because a page of another origin can send a POST, but not one with

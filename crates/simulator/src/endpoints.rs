@@ -11,41 +11,23 @@ use super::call::{Answer, Call, Endpoint, Refusal};
 use super::state::{hex, random};
 use super::world::World;
 
+const JPEG: &str = "image/jpeg";
+
 impl World {
     pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
         self.outcome(call).unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
     }
 
     fn outcome(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
-        let expected = call.endpoint.method();
+        let (endpoint, expected) = (call.endpoint, call.endpoint.method());
         if *call.method != expected {
             return Err(Refusal(if expected == Method::GET { 43001 } else { 43002 }));
         }
-        let json = match call.endpoint {
-            Endpoint::Code2Session => self.code2session(call),
-            Endpoint::StableToken => self.stable_token(call),
-            Endpoint::CheckSession => self.check_session(call),
-            Endpoint::ResetSessionKey => self.reset_session_key(call),
-            Endpoint::PhoneNumber => self.user_phone_number(call),
-            Endpoint::EncryptKeys => self.encrypt_keys(call),
-            Endpoint::MiniProgramCode => return self.mini_program_code(call),
-            Endpoint::UserBalance => self.user_balance(call),
-            Endpoint::Oauth2 => self.oauth2(call),
-            Endpoint::UserInfo => self.user_info(call),
-            Endpoint::ComponentToken => self.component_token(call),
-            Endpoint::StartPushTicket => self.start_push_ticket(call),
-            Endpoint::PreAuthCode => self.pre_auth_code(call),
-            Endpoint::QueryAuth => self.query_auth(call),
-            Endpoint::AuthorizerToken => self.authorizer_token(call),
-            Endpoint::AuthorizerList => self.authorizer_list(call),
-            Endpoint::AuthorizerInfo => self.authorizer_info(call),
-            Endpoint::ComponentCode2Session => self.component_code2session(call),
-            Endpoint::ComponentOauth2 => self.component_oauth2(call),
-        };
-        json.map(|body| Answer::json(call.endpoint, body))
+        let content_type = if endpoint == Endpoint::MiniProgramCode { JPEG } else { endpoint.content_type() };
+        Ok(Answer { content_type, body: endpoint.body(self, call)? })
     }
 
-    fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (app, code) = self.code_of_app(call, "js_code")?;
         self.session_of(code, app, call.now)
     }
@@ -70,7 +52,7 @@ impl World {
         Ok(answer)
     }
 
-    fn stable_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn stable_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let members = json_object(call.body)?;
         if text(&members, "grant_type") != Some("client_credential") {
             return Err(Refusal(40002));
@@ -84,19 +66,19 @@ impl World {
         Ok(format!(r#"{{"access_token":"{access_token}","expires_in":{expires_in}}}"#))
     }
 
-    fn check_session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn check_session(&self, call: &Call<'_>) -> Result<String, Refusal> {
         self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
         Ok(json!({"errcode": 0, "errmsg": "ok"}).to_string())
     }
 
-    fn reset_session_key(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn reset_session_key(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (openid, old) = self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
         let key = self.renew_session_key(openid, &old).ok_or(Refusal(87009))?;
         let key = escaped(&key);
         Ok(format!(r#"{{"errcode":0,"errmsg":"ok","openid":"{openid}","session_key":"{key}"}}"#))
     }
 
-    fn user_phone_number(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn user_phone_number(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let app = self.app_of_token(call)?;
         let members = json_object(call.body)?;
         let code = text(&members, "code").ok_or(Refusal(41008))?;
@@ -108,7 +90,7 @@ impl World {
         Ok(json!({"errcode": 0, "errmsg": "ok", "phone_info": info}).to_string())
     }
 
-    fn encrypt_keys(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(super) fn encrypt_keys(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let app = self.app_of_token(call)?;
         let members = json_object(call.body)?;
         let (openid, _) = self.signed_session(app, |name| text(&members, name))?;
@@ -117,7 +99,7 @@ impl World {
 
     pub(super) fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
         let app = self.app(appid).ok_or(Refusal(40013))?;
-        if self.terms.takes(app, secret) { Ok(app) } else { Err(Refusal(40125)) }
+        if self.terms.of(app).secrets.iter().any(|taken| taken == secret) { Ok(app) } else { Err(Refusal(40125)) }
     }
 
     /// The AppID of the app that a request is for.

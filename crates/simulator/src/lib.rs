@@ -55,14 +55,14 @@ pub use accounts::{
     Account, AccountBook, Block, Credentials, Known, KnownOf, Link, account_page_routes, account_routes,
 };
 pub use apps::{App, InvalidApp, Kind};
-pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, SimulatorArgs};
+pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, Options, SimulatorArgs};
 pub use control::control_routes;
 pub use page::{PageFile, page_files};
 pub use peer::peer_routes;
 pub use platform::envelope::{Envelope, push_xml, seal_push};
 pub use platform::{InvalidPlatform, Platform};
 pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
-pub use world::{Options, World};
+pub use world::World;
 
 /// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the
 /// system close a request's connection by a TCP RST.

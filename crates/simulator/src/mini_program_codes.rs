@@ -13,7 +13,7 @@ use qrcode::{Color, QrCode};
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
-use super::call::{Answer, Call, Refusal};
+use super::call::{Call, Refusal};
 use super::endpoints::text;
 use super::world::World;
 
@@ -117,7 +117,7 @@ pub(super) fn is_page_path(page: &str) -> bool {
 }
 
 impl World {
-    pub(super) fn mini_program_code(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
+    pub(super) fn mini_program_code(&self, call: &Call<'_>) -> Result<Vec<u8>, Refusal> {
         let app = self.app_of_token(call)?;
         if !self.code_calls.lock().count(app, call.now) {
             return Err(TOO_MANY);
@@ -136,17 +136,16 @@ impl World {
         let [page, scene] = [&page, &scene].map(|value| utf8_percent_encode(value, ENCODED));
         let (appid, version) = (&self.apps[app].id, &wanted.env_version);
         let opened = format!("https://wxa.simulated/{appid}?page={page}&scene={scene}&env_version={version}");
-        let body = drawn(&opened, wanted.width(), wanted.color()).ok_or(BAD_PAGE)?;
-        Ok(Answer { content_type: "image/jpeg", body: body.into() })
+        drawn(&opened, wanted.width(), wanted.color()).ok_or(BAD_PAGE)
     }
 
     fn opened_page(&self, app: usize, wanted: &Wanted) -> Option<String> {
         let page = &wanted.page;
+        let published = &self.terms.of(app).pages;
         if page.is_empty() {
-            return self.terms.home_page(app);
+            return published.first().cloned();
         }
-        let opens = is_page_path(page) && (!wanted.check_path || self.terms.has_published(app, page));
-        opens.then(|| page.clone())
+        (is_page_path(page) && (!wanted.check_path || published.contains(page))).then(|| page.clone())
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::access_tokens::Bad;
-    use super::super::call::{Endpoint, Params};
+    use super::super::call::{Answer, Endpoint, Params};
     use super::*;
     use crate::{App, now};
 

@@ -65,11 +65,12 @@ impl World {
         let account = &person.accounts[app];
         answer["openid"] = account.openid.as_str().into();
         let mut info = info_of(person, account);
-        if self.terms.gives_unionid(app) && scope != Scope::Base {
-            info["unionid"] = self.terms.unionid(app, &account.unionid).into();
-            if self.terms.tells_unionid_at_once(app) {
-                answer["unionid"] = info["unionid"].clone();
+        let term = self.terms.of(app);
+        if let Some(unionid) = term.given_unionid(&account.unionid).filter(|_| scope != Scope::Base) {
+            if !term.unionid_by_userinfo {
+                answer["unionid"] = unionid.as_str().into();
             }
+            info["unionid"] = unionid.into();
         }
         let mut grants = self.grants.lock();
         if grants.0.len() >= MANY_TOKENS {

@@ -36,8 +36,9 @@ fn page(request: &HttpRequest, world: &World, kind: Kind) -> HttpResponse {
     let scope = params.first("scope").and_then(|scope| Scope::of(kind, Some(scope)));
     let Some(scope) = scope else { return mistake("Scope 参数错误或没有 Scope 权限", 10005) };
     let back = given("redirect_uri");
-    let is_own = back.parse().is_ok_and(|back: Uri| back.host().is_some_and(|host| world.terms.has_domain(app, host)));
-    if !is_own {
+    let term = world.terms.of(app);
+    let is_own = |back: Uri| back.host().is_some_and(|host| term.domains.iter().any(|own| own == host));
+    if !back.parse().is_ok_and(is_own) {
         return mistake("redirect_uri 域名与后台配置不一致", 10003);
     }
     if given("response_type") != "code" {

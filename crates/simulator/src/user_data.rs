@@ -82,8 +82,8 @@ impl World {
         wanted.check()?;
         let (phone, account) = self.phone(&wanted.person, app);
         let session_key = wanted.session_key(&account)?;
-        let gives = wanted.unionid.unwrap_or(self.terms.gives_unionid(app));
-        let unionid = gives.then(|| self.terms.unionid(app, &account.unionid));
+        let term = self.terms.of(app);
+        let unionid = wanted.unionid.unwrap_or(term.gives_unionid).then(|| term.unionid(&account.unionid));
         let at = now - TimeDelta::seconds(wanted.age_seconds.into());
         let mut members = match wanted.kind {
             Kind::UserInfo => user_info(&account.openid, unionid.as_deref()),

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -12,44 +11,14 @@ use serde_json::{Value, json};
 use super::access_tokens::AccessTokens;
 use super::apps::{App, AppChange, Terms};
 use super::call::{Endpoint, Refusal};
+use super::command::Options;
 use super::faults::Faults;
 use super::journal::Journal;
 use super::mini_program_codes::CallsInMinute;
 use super::now;
 use super::oauth2::Grants;
 use super::people::{Account, People, Person, Purpose};
-use super::platform::{Component, Platform};
-
-/// The options of a [`World`].
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Seed of the draws that decide whether a fault with a probability occurs. Codes and keys do not depend on it: a
-    /// code that came again after a restart would be refused as used.
-    pub seed: u64,
-    /// How long an access token is valid.
-    pub access_token_ttl: Duration,
-    /// Delay of each answer of WeChat's.
-    pub latency: Duration,
-    /// Whether requests are journalled.
-    pub journal: bool,
-    /// The third-party platform, if one is played.
-    pub platform: Option<Platform>,
-    /// Where the platform's pushes go.
-    pub push_to: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            access_token_ttl: Duration::from_secs(7200),
-            latency: Duration::ZERO,
-            journal: true,
-            platform: None,
-            push_to: None,
-        }
-    }
-}
+use super::platform::Component;
 
 /// All state of the simulator, shared by its listeners and their threads.
 pub struct World {
@@ -83,10 +52,10 @@ impl World {
     pub fn with_options(apps: Vec<App>, options: Options) -> Arc<Self> {
         let life = TimeDelta::from_std(options.access_token_ttl).unwrap_or(TimeDelta::days(1));
         Arc::new(Self {
-            terms: Terms::of(&apps),
+            terms: Terms::new(&apps),
             apps,
             faults: Faults::new(options.seed, options.latency),
-            journal: Journal::new(options.journal),
+            journal: Journal::new(!options.no_journal),
             access_tokens: Mutex::new(AccessTokens::new(life)),
             code_calls: Mutex::default(),
             people: Mutex::default(),
@@ -140,10 +109,10 @@ impl World {
         let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
-        let held = account.session_key.clone().filter(|_| self.terms.repeats_session_keys(app));
+        let term = self.terms.of(app);
+        let held = account.session_key.clone().filter(|_| term.repeats_session_keys);
         let session_key = held.unwrap_or_else(|| account.renew_session_key());
-        let unionid = self.terms.gives_unionid(app).then(|| self.terms.unionid(app, &account.unionid));
-        Ok(Session { session_key, openid: account.openid.clone(), unionid })
+        Ok(Session { session_key, openid: account.openid.clone(), unionid: term.given_unionid(&account.unionid) })
     }
 
     /// Exchanges a phone code for the phone number. An `openid` must be that of the person who pressed the button.
@@ -202,7 +171,7 @@ impl World {
     fn show(&self, person: &Person) -> Value {
         let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
             let Account { openid, unionid, session_key, .. } = account;
-            let unionid = self.terms.gives_unionid(number).then(|| self.terms.unionid(number, unionid));
+            let unionid = self.terms.of(number).given_unionid(unionid);
             (app.id.as_str(), json!({"openid": openid, "unionid": unionid, "session_key": session_key}))
         });
         let apps: BTreeMap<&str, Value> = accounts.collect();

@@ -33,6 +33,32 @@ app.kubernetes.io/part-of: wxmint
 {{ include "wxmint.common" . }}
 {{- end }}
 
+{{/* A peer's pods may be somebody else's Deployment, which has this label and not the release's. */}}
+{{- define "wxmint.peer" -}}
+{{- .Values.fullnameOverride | default .Release.Name | trunc 39 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "wxmint.peerSelector" -}}
+app.kubernetes.io/name: {{ include "wxmint.peer" . }}
+{{- end }}
+
+{{- define "wxmint.peerLabels" -}}
+{{ include "wxmint.peerSelector" . }}
+app.kubernetes.io/part-of: wxmint
+{{ include "wxmint.common" . }}
+{{- end }}
+
+{{- define "wxmint.testSelector" -}}
+app.kubernetes.io/name: wxmint-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "wxmint.testLabels" -}}
+app.kubernetes.io/name: wxmint-test
+app.kubernetes.io/part-of: wxmint
+{{ include "wxmint.common" . }}
+{{- end }}
+
 {{- define "wxmint.image" -}}
 {{- $repository := required "image.repository: set it to the image that you have built and pushed" .Values.image.repository -}}
 {{- with .Values.image.digest -}}
@@ -42,13 +68,17 @@ app.kubernetes.io/part-of: wxmint
 {{- end -}}
 {{- end }}
 
+{{- define "wxmint.issuer" -}}
+{{ required "issuer: set it to the https URL at which mini programs reach wxmint" .Values.issuer }}
+{{- end }}
+
 {{/* The name of a Secret: (list $ "vault" "vault") is .Values.secrets.vault.name, or the release's name and -vault. */}}
 {{- define "wxmint.secret" -}}
 {{- $root := index . 0 -}}
 {{- (index $root.Values.secrets (index . 1)).name | default (printf "%s-%s" (include "wxmint.fullname" $root) (index . 2)) -}}
 {{- end }}
 
-{{/* For the pods of wxmint and those of the rotator. */}}
+{{/* For all pods. */}}
 {{- define "wxmint.scheduling" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -62,4 +92,92 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end }}
+
+{{/* For the pods of a Deployment: (list $ "wxmint.selector"). */}}
+{{- define "wxmint.spread" -}}
+{{- $root := index . 0 }}
+{{- $selector := index . 1 }}
+{{- with $root.Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{ toYaml . | nindent 4 | trim }}
+    labelSelector:
+      matchLabels: {{- include $selector $root | nindent 8 }}
+    # Counts the pods of one release alone, or a rolling update would be placed around the old ones.
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- include "wxmint.scheduling" $root }}
+{{- with $root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What Pod Security calls restricted, and no more. */}}
+{{- define "wxmint.podRights" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "wxmint.rights" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Of a server of wxmint; the argument is the port. Liveness touches neither Redis nor WeChat: a restart mends neither. */}}
+{{- define "wxmint.probes" -}}
+startupProbe:
+  httpGet:
+    path: /livez
+    port: {{ . }}
+  periodSeconds: 1
+  failureThreshold: 30
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: {{ . }}
+  periodSeconds: 10
+  timeoutSeconds: 2
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: {{ . }}
+  periodSeconds: 3
+  timeoutSeconds: 2
+  failureThreshold: 2
+{{- end }}
+
+{{/* A way out that all pods but the rotator's have. */}}
+{{- define "wxmint.dns" -}}
+# DNS.
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: kube-system
+    {{- range .Values.networkPolicy.dnsAddresses }}
+    - ipBlock:
+        cidr: {{ . }}
+    {{- end }}
+  ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+{{- end }}
+
+{{/* A way in for Prometheus; the argument is (list $ PORT). */}}
+{{- define "wxmint.metrics" -}}
+# Metrics.
+- from:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ (index . 0).Values.networkPolicy.monitoringNamespace }}
+  ports:
+    - port: {{ index . 1 }}
 {{- end }}

@@ -10,12 +10,12 @@ mod tally;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use wxmint_http::run_to_end;
 
 use self::import::ImportArgs;
 use super::Failure;
 use super::at_redis::{check, open, patiently, walk_all};
 use super::output::{Progress, print, say};
-use crate::http::run_to_end;
 
 #[derive(Subcommand)]
 pub(super) enum BindingsCommand {

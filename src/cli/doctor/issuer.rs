@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use futures_util::future::join3;
 use ipnet::IpNet;
 use wxmint_store::Redis;
+use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
+use wxmint_telemetry::{Audit, Metrics};
 
 use super::published::{self, Web};
 use super::{Tells, accounts, faulty, remarked, unusable_file, wechat};
@@ -16,8 +18,6 @@ use crate::issuer::{Issuer, IssuerStartError, door::Doors, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::secret_files;
 use crate::settings::{Settings, value_files};
-use crate::telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
-use crate::telemetry::{Audit, Metrics};
 
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
+use wxmint_http::run_to_end;
 
 use super::language::Language;
 use super::output::{complete, json, print, say};
 use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
 use crate::findings::{Doctor, Finding, Said, Status};
-use crate::http::run_to_end;
 use crate::issuer::door::Doors;
 use crate::settings::{Fault, Faults, env_file};
 

@@ -4,6 +4,7 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
@@ -11,7 +12,6 @@ use crate::apps::{self, CurrentApps};
 use crate::clock::now;
 use crate::findings::{Finding, Said};
 use crate::settings::Settings;
-use crate::telemetry::Metrics;
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 

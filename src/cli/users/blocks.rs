@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
 use wxmint_store::walk::{Page, Place, Step};
 
 use super::{Failure, print, say};
 use crate::cli::at_redis::{open, patiently};
-use crate::http::run_to_end;
 use crate::login::Operator;
 
 pub(super) fn export() -> Result<(), Failure> {

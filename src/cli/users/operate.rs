@@ -1,19 +1,19 @@
 //! `wxmint users end|block|unblock|show|forget USER_ID`: what an operator can do to a user, in the Redis of `wxmint
 //! serve`.
 
+use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
 use wxmint_store::{NUMBERS_KEPT, StoreError, TICKET_TTL};
+use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::{Failure, print, say};
 use crate::cli::at_redis::{at_first, by, open, patiently};
 use crate::cli::environment::variables;
 use crate::cli::output::confirm;
 use crate::cli::serve::init_log;
-use crate::http::run_to_end;
 use crate::login::{Erased, LoginError, Operator};
 use crate::settings::read_one;
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
-use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;

@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
+use wxmint_http::ProblemDocument;
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 
 use self::receivers::Polls;
 use crate::admin::CurrentAdminTokens;
-use crate::http::ProblemDocument;
-use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::state::IssuerWorker;

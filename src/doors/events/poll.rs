@@ -9,16 +9,16 @@ use actix_web::web::{Bytes, Payload};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
 use wxmint_store::{Ended, LimitKey, Meter, ReadEnds, StoreError};
+use wxmint_telemetry::bounded;
 
 use super::AtDoor;
 use super::set::{EventClaims, event_id};
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, private, read_body};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
-use crate::telemetry::bounded;
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
 const MOST_EVENTS: usize = 250;
@@ -72,7 +72,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     let receiver = door.receiver(&request)?;
     let (name, place) = (receiver.name(), door.polls.place(receiver.name())?);
     let meter = Meter { key: LimitKey::new("polls", name), rate: RATE };
-    worker.login.store.count(&meter).await?.map_err(|TooMany { retry_after }| {
+    worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
         Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
     })?;
     let body = read_body(payload, LONGEST_POLL).await?;

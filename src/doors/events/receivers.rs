@@ -5,11 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use actix_web::HttpRequest;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wxmint_http::{Problem, ProblemCode, bearer_token, no_valid_token, origin};
+use wxmint_telemetry::audit::{Activity, Event};
 
 use super::Events;
 use crate::admin::tokens::{Holder, Right};
-use crate::http::{Problem, ProblemCode, bearer_token, no_valid_token, origin};
-use crate::telemetry::audit::{Activity, Event};
 
 impl Events {
     /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the

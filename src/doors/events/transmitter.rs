@@ -3,9 +3,9 @@
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
+use wxmint_http::{Answer, Problem, pairs, private};
 
 use super::{AtDoor, Events, POLL_PATH, STREAM_PATH, set::EVENTS};
-use crate::http::{Answer, Problem, pairs, private};
 use crate::issuer::state::IssuerWorker;
 
 const POLLING: &str = "urn:ietf:rfc:8936";

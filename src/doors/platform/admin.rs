@@ -4,6 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Path, Payload};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
+use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
+use wxmint_http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
 use wxmint_ids::AppId;
 
 use super::known::Platform;
@@ -13,8 +15,6 @@ use crate::admin::tokens::Right;
 use crate::admin::wechat::text;
 use crate::apps::UnknownApp;
 use crate::clock::now;
-use crate::http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
-use crate::http::{Answer, Problem, ProblemCode, ProblemDocument, SMALL_BODY, read_body};
 
 const NO_MERCHANT: &str =
     "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.";

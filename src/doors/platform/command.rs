@@ -2,7 +2,9 @@
 
 use chrono::DateTime;
 use clap::Subcommand;
+use wxmint_http::run_to_end;
 use wxmint_store::Platforms;
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
@@ -12,11 +14,9 @@ use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
 use crate::cli::output::{print, say, table};
 use crate::cli::{exit, read as command_of, with_env_file};
-use crate::http::run_to_end;
 use crate::issuer::door::DoorCommand;
 use crate::secret_files::read_private;
 use crate::settings::Settings;
-use crate::telemetry::Metrics;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
     name: "platform",

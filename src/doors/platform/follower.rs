@@ -15,12 +15,12 @@ use wxmint_store::{Expected, LimitKey, Meter, Note, PlatformEntry, PlatformState
 
 use super::known::{COUNTED, Known, Platform, digest_of};
 use super::leaving::LeavingMerchants;
+use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
 use crate::clock::now;
 use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
-use crate::telemetry::bounded;
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);

@@ -12,10 +12,11 @@ use wxmint_ids::{AppId, Person};
 use wxmint_store::limits::Rate;
 use wxmint_store::walk::{Page, Place, Step};
 use wxmint_store::{LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL};
+use wxmint_telemetry::bounded;
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of};
-use crate::{clock::now, login::LoginError, telemetry::bounded};
+use crate::{clock::now, login::LoginError};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::{Expected, Note, Noted, PlatformEntry};
+use wxmint_telemetry::bounded;
 use wxmint_wechat::{
     AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken, Verdict,
 };
@@ -14,7 +15,6 @@ use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
 use crate::login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt};
-use crate::telemetry::bounded;
 
 /// How many merchants of the list WeChat is asked about at the same time.
 const COMPARED_AT_ONCE: usize = 8;

@@ -18,6 +18,8 @@ use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
 use prometheus_client::registry::{Registry, Unit};
 use utoipa::OpenApi;
+use wxmint_http::ProblemDocument;
+use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
 use wxmint_store::Redis;
 
 use self::exchange::MerchantExchange;
@@ -26,8 +28,6 @@ use self::known::Platform;
 use crate::admin::CurrentAdminTokens;
 use crate::clock::now;
 use crate::findings::Finding;
-use crate::http::ProblemDocument;
-use crate::http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -112,7 +112,7 @@ impl Door for OfPlatform {
 mod tests {
     use std::fs;
 
-    use crate::telemetry::Metrics;
+    use wxmint_telemetry::Metrics;
 
     #[test]
     fn the_alerts_and_the_dashboard_ask_for_the_metric_that_is_printed() {

@@ -4,15 +4,15 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
+use wxmint_http::{Answer, Problem, read_body};
 use wxmint_store::{PUSH_BELIEVED, short_digest};
+use wxmint_telemetry::bounded;
 use wxmint_wechat::{BadPush, News, PushQuery};
 
 use super::known::Platform;
 use crate::clock::now;
-use crate::http::{Answer, Problem, read_body};
 use crate::issuer::state::IssuerWorker;
 use crate::refusals::Refusal;
-use crate::telemetry::bounded;
 
 /// The largest push that is read.
 const LARGEST: usize = 64 * 1024;

@@ -3,6 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use utoipa::OpenApi;
+use wxmint_http::described::{DescribedRoute, READ, RouteTable, Routes, routes};
+use wxmint_http::{Answer, Problem, ProblemDocument, private};
 
 use super::Scan;
 use super::metrics::{LastScans, Scans};
@@ -10,8 +12,6 @@ use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{HEAD, SECRET, SECURITY};
 use crate::admin::tokens::Right;
 use crate::clock::now;
-use crate::http::described::{DescribedRoute, READ, RouteTable, Routes, routes};
-use crate::http::{Answer, Problem, ProblemDocument, private};
 
 /// Count the scans of the last hour
 ///

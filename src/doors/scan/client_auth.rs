@@ -5,10 +5,10 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use wxmint_http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
 use wxmint_ids::AppId;
 
 use super::clients::{Client, Clients};
-use crate::http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
+use wxmint_http::run_to_end;
 use wxmint_ids::AppId;
 use wxmint_store::{Devices, Ends};
+use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::MAKE_CLIENTS;
 use super::clients::{Clients, ClientsFile, Form};
@@ -17,12 +19,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Progress, print, say, table};
 use crate::cli::serve::init_log;
 use crate::cli::{exit, random, read as command_of, with_env_file};
-use crate::http::run_to_end;
 use crate::issuer::door::DoorCommand;
 use crate::secret_files::{FileError, Held, read_private};
 use crate::settings::read_one;
 use crate::settings::variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL};
-use crate::telemetry::audit::{self, Activity, Event, Origin};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.

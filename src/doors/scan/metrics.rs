@@ -12,8 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_ids::AppId;
 use wxmint_store::DEVICE_TTL;
-
-use crate::telemetry::recent::{Hour, first};
+use wxmint_telemetry::recent::{Hour, first};
 
 pub(super) struct Scans {
     begun: Instant,

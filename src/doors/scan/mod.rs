@@ -22,14 +22,15 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_http::ProblemCode::{self, *};
+use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
+use wxmint_http::{Answer, Problem, ProblemDocument};
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
+use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
 use crate::findings::Finding;
-use crate::http::ProblemCode::{self, *};
-use crate::http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
-use crate::http::{Answer, Problem, ProblemDocument};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -39,7 +40,6 @@ use crate::issuer::reload::{reload, watch};
 use crate::issuer::state::IssuerWorker;
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
-use crate::telemetry::audit::Activity;
 
 const GONE: &[ProblemCode] = &[UnknownDeviceCode];
 const PHONE: &[ProblemCode] = &[Forbidden, UnknownDeviceCode];

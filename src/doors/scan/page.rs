@@ -8,21 +8,21 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
+use wxmint_http::{
+    Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end,
+};
 use wxmint_ids::UserCode;
 use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
+use wxmint_telemetry::audit::{Event, Origin};
+use wxmint_telemetry::bounded;
 
 use super::client_auth::{authenticate, read_form};
 use super::clients::{Client, is_visible};
 use super::requests::DeviceError;
 use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
-use crate::http::{
-    Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end,
-};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
 use crate::refusals::Refusal;
-use crate::telemetry::audit::{Event, Origin};
-use crate::telemetry::bounded;
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);

@@ -5,19 +5,19 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::{AppId, UserCode};
 use wxmint_store::FoundDevice;
+use wxmint_telemetry::audit::{Activity, Event};
 
 use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
 use crate::clock::now;
-use crate::http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use crate::issuer::LoginBody;
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::session_key_routes::asking;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{Asking, LoginRequest};
 use crate::refusals::Refusal;
-use crate::telemetry::audit::{Activity, Event};
 
 /// The request of a page.
 #[derive(Serialize, ToSchema)]

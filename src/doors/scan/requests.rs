@@ -15,6 +15,7 @@
 use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
+use wxmint_http::{Problem, ProblemCode};
 use wxmint_ids::{DeviceCode, UserCode};
 use wxmint_keys::token::{ExtraClaims, SignedToken};
 use wxmint_store::limits::TooMany;
@@ -23,7 +24,6 @@ use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
 use crate::apps::UnknownApp;
-use crate::http::{Problem, ProblemCode};
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::refusals::Refusal;
 

@@ -4,17 +4,17 @@ use actix_web::{HttpRequest, http::header, web::Payload};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+use wxmint_http::{Answer, Problem, RefusedBody, cors, origin, private};
 use wxmint_ids::{DeviceCode, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_store::Poll;
+use wxmint_telemetry::audit::{Activity, Event};
 
 use super::client_auth::{authenticate, read_form};
 use super::page::{OAuthError, in_own_words};
 use super::requests::Fetched;
 use super::{AtDoor, of_oauth, to_oauth};
 use crate::clock::now;
-use crate::http::{Answer, Problem, RefusedBody, cors, origin, private};
-use crate::telemetry::audit::{Activity, Event};
 
 pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 

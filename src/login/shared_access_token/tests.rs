@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
 use wxmint_store::{AccessTokenShelf, Memory};
+use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
 
 use super::*;
-use crate::{telemetry::Metrics, test_limit};
+use crate::test_limit;
 
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "00112233445566778899aabbccddeeff";

@@ -85,25 +85,3 @@ async fn without_redis_or_with_a_wrong_secret_the_answer_says_so() {
     shop.lent(0).await.expect_problem(503, "store_unavailable");
     shop.refused(0, "a token").await.expect_problem(503, "store_unavailable");
 }
-
-#[tokio::test]
-async fn a_body_that_names_no_token_is_refused_with_the_reason() {
-    let shop = Shop::start().await;
-    let long = json!({"invalid": "a".repeat(16 * 1024)}).to_string();
-    for (body, status, reason) in [
-        ("{}", 400, "`invalid` is missing"),
-        (r#"{"invalid":""}"#, 400, "must not be empty"),
-        (&long, 413, "larger than 16 KiB"),
-    ] {
-        let request = shop.bed.http.0.post(format!("http://{}{PATH}", shop.bed.service().admin)).bearer_auth(SHOP);
-        let refused = shop.bed.http.send(request.body(body.to_owned())).await.expect_problem(status, "invalid_request");
-        assert!(refused.member("detail").contains(reason), "{refused:?}");
-    }
-    assert_eq!(shop.asked().await, 0);
-    for method in ["PUT", "DELETE", "PATCH"] {
-        let refused = shop.ask(method, PATH, SHOP, &Value::Null).await.expect_problem(405, "invalid_request");
-        assert_eq!(refused.header("allow"), "GET, HEAD, POST");
-    }
-    let head = shop.ask("HEAD", PATH, SHOP, &Value::Null).await;
-    assert_eq!((head.status, head.body.as_str()), (200, ""));
-}

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{ALL, Business, RECEIVER, SHOP, WITNESS};
-use crate::support::{APPID, Answer, Http, TestBed, openapi_check, repository, tools};
+use crate::support::{APPID, Answer, TestBed, openapi_check, repository, tools};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
 
@@ -20,13 +20,8 @@ fn filled(path: &str, user: &str, openid: &str) -> String {
     path.replace("{user_id}", user).replace("{appid}", APPID).replace("{openid}", openid)
 }
 
-fn url(bed: &TestBed, path: &str) -> String {
-    format!("http://{}{path}", bed.service().admin)
-}
-
-async fn ask(http: &Http, method: &str, url: &str, secret: &str, body: &Value) -> Answer {
-    let request = http.0.request(method.to_uppercase().parse().expect("a method"), url).bearer_auth(secret);
-    http.send(if body.is_null() { request } else { request.json(body) }).await
+async fn ask(bed: &TestBed, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
+    bed.service().operate(&method.to_uppercase(), path, secret, body).await
 }
 
 #[tokio::test]
@@ -36,18 +31,16 @@ async fn the_description_names_the_methods_of_every_route_and_no_other() {
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 10, "{paths:?}");
     for (path, item) in paths {
-        let url = url(&business.bed, &filled(path, "nobody", "oNobody"));
         for method in METHODS {
             // Without a secret: nothing is done.
-            let answer = ask(&business.bed.http, method, &url, "", &Value::Null).await;
+            let answer = ask(&business.bed, method, &filled(path, "nobody", "oNobody"), "", &Value::Null).await;
             let wanted = if item.get(method).is_some() { 401 } else { 405 };
             assert!(answer.status == wanted || (wanted == 401 && answer.status == 400), "{method} {path}: {answer:?}");
         }
     }
     let without = TestBed::start().await;
     for path in paths.keys() {
-        let gone =
-            ask(&business.bed.http, "get", &url(&without, &filled(path, "lin", "oLin")), ALL, &Value::Null).await;
+        let gone = ask(&without, "get", &filled(path, "lin", "oLin"), ALL, &Value::Null).await;
         gone.expect_problem(404, "invalid_request");
     }
     assert_eq!(without.service().admin("/openapi.json").await.status, 404, "it describes what is not there");
@@ -64,9 +57,8 @@ async fn the_description_names_the_right_that_each_route_wants() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             let wanted = operation["security"][0]["bearer"][0].as_str().expect("a right");
-            let url = url(&business.bed, &filled(path, "nobody", "oNobody"));
             for (right, secret) in HOLDERS {
-                let answer = ask(&business.bed.http, method, &url, secret, &Value::Null).await;
+                let answer = ask(&business.bed, method, &filled(path, "nobody", "oNobody"), secret, &Value::Null).await;
                 // The receiver may read, too.
                 let has = right == wanted || (right, wanted) == ("operate", "read");
                 assert_eq!(answer.status != 403, has, "{right}: {method} {path}: {answer:?}");
@@ -156,7 +148,7 @@ async fn every_answer_is_as_the_description_says() {
     let described: Value = serde_json::from_str(&document).expect("JSON");
     let (mut messages, mut seen) = (Vec::new(), BTreeMap::new());
     for (method, path, place, secret, body) in requests(&user, &openid) {
-        let answer = ask(&business.bed.http, method, &url(&business.bed, &place), secret, &body).await;
+        let answer = ask(&business.bed, method, &place, secret, &body).await;
         let path = path.split('?').next().expect("a path");
         let response = &described["paths"][path][method]["responses"][answer.status.to_string()];
         assert!(response.is_object(), "{method} {path}: {answer:?}");
@@ -216,7 +208,10 @@ async fn a_generated_client_speaks_to_the_service() {
     fs::copy(repository("tests/tools/admin_client.ts"), folder.path().join("client.ts")).expect("our own file");
     let run = |program: &str, words: &[&str]| {
         let mut command = Command::new(program);
-        command.args(words).current_dir(&folder).envs([("ADMIN", &url(&business.bed, "")), ("OPENID", &openid)]);
+        command
+            .args(words)
+            .current_dir(&folder)
+            .envs([("ADMIN", &format!("http://{}", business.bed.service().admin)), ("OPENID", &openid)]);
         command.envs([("SECRET", ALL), ("APPID", APPID), ("USER_ID", &login.member("user_id"))]);
         let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}; run: make setup"));
         assert!(output.status.success(), "{words:?}: {output:?}");

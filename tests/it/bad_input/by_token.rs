@@ -63,7 +63,7 @@ fn methods() -> Vec<Case> {
     cases
 }
 
-/// Nothing that is wrong with a token lets its body be read. src/http/bearer.rs has each form of the header.
+/// Nothing that is wrong with a token lets its body be read. crates/http/src/bearer.rs has each form of the header.
 fn tokens(token: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for (method, path) in ENDPOINTS {

@@ -10,20 +10,6 @@ async fn conflicts(business: &Business) -> f64 {
 }
 
 #[tokio::test]
-async fn who_has_dissolved_a_binding_is_asked_though_the_other_app_knows_who_it_is() {
-    let business = Business::start().await;
-    let here = business.log_in_at(APPID, "lin", &password_of("alice")).await;
-    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
-    business.dissolve(&here).await;
-    for _ in 0..2 {
-        business.log_in_at(APPID, "lin", &json!({})).await.expect_problem(403, "binding_required");
-    }
-    is_users(&business.log_in_at(OTHER_APPID, "lin", &json!({})).await, "alice");
-    is_users(&business.log_in_at(APPID, "lin", &password_of("alice")).await, "alice");
-    is_users(&business.log_in_at(APPID, "lin", &json!({})).await, "alice");
-}
-
-#[tokio::test]
 async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once() {
     let business = Business::start().await;
     let users = [(APPID, "alice"), (OTHER_APPID, "bob")];

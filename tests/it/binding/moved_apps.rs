@@ -73,27 +73,6 @@ async fn a_unionid_that_changes_to_one_of_another_user_merges_nobody_and_is_repo
     assert_eq!(business.holder(&after).as_deref(), Some("id-of-bob"));
 }
 
-/// Where wxmint makes the users, it erases the links of the last person who leaves: the old one too.
-#[tokio::test]
-async fn neither_unionid_leads_to_a_user_whom_everybody_has_left() {
-    let business = Business::with(&[("WXMINT_ACCOUNTS", "auto")]).await;
-    let first = business.silent("lin").await.expect_login();
-    let before = business.unionid_in(APPID, "lin").await;
-    business.moved(APPID).await;
-    let second = business.silent("lin").await;
-    assert_eq!(second.member("user_id"), first.member("user_id"));
-    let after = business.unionid_in(APPID, "lin").await;
-    business.dissolve(&second).await;
-    for unionid in [before, after] {
-        assert_eq!(business.holder(&unionid), None);
-    }
-    let elsewhere = business.log_in_at(OTHER_APPID, "lin", &json!({})).await.expect_login();
-    assert_eq!(
-        (elsewhere.member("user_id") == first.member("user_id"), &elsewhere.json()["new_user"]),
-        (false, &json!(true))
-    );
-}
-
 /// A process dies before it has noted that the new unionid is linked.
 #[tokio::test]
 async fn a_change_that_was_interrupted_is_finished_by_the_next_login() {

@@ -4,7 +4,6 @@ use wxmint_verify::ends::EndHash;
 
 use super::Office;
 use crate::support::{Answer, BUSY, Service, TestBed, decoded, password_of, until};
-use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use serde_json::{Value, json};
 
 /// Blocks the user of these two people, and lets them in again.
@@ -67,51 +66,4 @@ async fn a_user_of_the_users_file_can_be_blocked_also_against_a_right_password()
     office.bed.log_in_with("lin", password_of("alice")).await.expect_problem(403, "user_blocked");
     office.done("DELETE", "/users/id-of-alice/block").await;
     newcomer().await.expect_login();
-}
-
-/// Whoever logs in while the block is on its way: once it is answered, no token works and nobody gets another. The
-/// block is sent when one login is answered, and in each round when one more is.
-#[tokio::test]
-#[ignore = "slow; make nightly runs it"]
-async fn once_a_block_is_answered_no_token_works_however_many_log_in_meanwhile() {
-    const ROUNDS: usize = 8;
-    const PEOPLE: usize = 12;
-    let office =
-        Office::of(TestBed::builder().services(2).users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000")).await;
-    let (mut let_in, mut kept_out) = (0, 0);
-    for round in 0..ROUNDS {
-        let people: Vec<_> = (0..PEOPLE).map(|person| format!("person-{round}-{person}")).collect();
-        // Some are bound already, and log in by their code alone.
-        let (bound, new) = people.split_at(PEOPLE / 2);
-        for person in bound {
-            office.bed.log_in_with(person, password_of("alice")).await.expect_login();
-        }
-        let old = bound.iter().map(|person| office.bed.log_in(person).boxed_local());
-        let new = new.iter().map(|person| office.bed.log_in_with(person, password_of("alice")).boxed_local());
-        let mut logins: FuturesUnordered<_> = old.chain(new).collect();
-        let mut answers: Vec<_> = logins.by_ref().take(1 + round).collect().await;
-        let block = office.done("PUT", "/users/id-of-alice/block");
-        let (others, ()) = tokio::join!(logins.collect::<Vec<_>>(), block);
-        answers.extend(others);
-        for answer in &answers {
-            match answer.status {
-                200 => {
-                    let_in += 1;
-                    assert!(!office.accepts(answer).await, "round {round}: {answer:?}");
-                }
-                // On a busy machine a password waits for too long.
-                503 => _ = answer.clone().expect_problem(503, "accounts_unavailable"),
-                _ => {
-                    kept_out += 1;
-                    answer.clone().expect_problem(403, "user_blocked");
-                }
-            }
-        }
-        for person in &people {
-            let answer = office.bed.log_in(person).await;
-            assert_eq!(answer.status, 403, "{person}: {answer:?}");
-        }
-        office.done("DELETE", "/users/id-of-alice/block").await;
-    }
-    assert!(let_in >= ROUNDS && kept_out > 0, "{let_in} were let in, and {kept_out} were kept out");
 }

@@ -88,13 +88,9 @@ async fn without_redis_a_command_says_so_at_once() {
     let [table, out] = ["table.ndjson", "out.ndjson"].map(|name| folder.path().join(name));
     std::fs::write(&table, r#"{"appid":"wx0","openid":"o1","user_id":"u"}"#).expect("written");
     let [table, exported] = [&table, &out].map(|path| path.to_str().expect("UTF-8"));
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 4] = [
         &["users", "show", "user-1"],
-        &["users", "end", "user-1"],
-        &["users", "block", "user-1"],
-        &["users", "unblock", "user-1"],
         &["users", "forget", "user-1", "--yes"],
-        &["bindings", "conflicts"],
         &["bindings", "export", "--out", exported],
         &["bindings", "import", table, "--no-trailer"],
     ];

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Office, keys_that_name};
-use crate::support::{APPID, Answer, PATIENCE, TestBed, WRONG_PASSWORD, command_on, password_of, said, until};
+use crate::support::{APPID, Answer, TestBed, WRONG_PASSWORD, password_of};
 
 struct Leaver {
     office: Office,
@@ -118,28 +118,4 @@ async fn no_refused_login_brings_a_session_key_of_a_forgotten_person() {
     ticket["bind_ticket"] = asked.member("bind_ticket").into();
     bed.service().log_in_with(&ticket).await.expect_login();
     assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]).len(), 1);
-}
-
-#[tokio::test]
-async fn a_reset_in_flight_brings_no_session_key_of_a_forgotten_person() {
-    let bed = TestBed::builder().breakable_wechat().start().await;
-    let login = bed.log_in("lin").await.expect_login();
-    let key = async || bed.wechat.account("lin").await["session_key"].clone();
-    let before = key().await;
-    let token = login.member("access_token");
-    let session = bed.http.0.get(bed.service().url("/wechat/session")).bearer_auth(&token);
-    assert_eq!(bed.http.send(session).await.json()["valid"], true, "by an access token, which is kept");
-    bed.wechat_link().withhold_answers().await;
-    let reset = bed.http.0.post(bed.service().url("/wechat/session/reset")).bearer_auth(token);
-    let forget = async {
-        until("WeChat has another key", PATIENCE, async || key().await != before).await;
-        let mut command = command_on(&bed.redis.url(), &["users", "forget", &login.member("user_id"), "--yes"]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("ends").expect("wxmint runs");
-        assert!(output.status.success(), "{}", said(&output));
-        bed.wechat_link().restore().await;
-    };
-    let (reset, ()) = tokio::join!(bed.http.send(reset), forget);
-    assert_eq!(reset.status, 204, "WeChat has replaced the key: {reset:?}");
-    assert_eq!(bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]), [""; 0]);
-    assert_eq!(bed.log_in("lin").await.expect_login().json()["new_user"], true);
 }

@@ -89,7 +89,7 @@ async fn an_end_by_openid_ends_the_tokens_of_this_app_and_of_this_very_second() 
     let elsewhere = office.bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_login();
     let keys = || office.bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:*:session"]);
     let of_elsewhere = keys();
-    for round in 0..5 {
+    for round in 0..2 {
         let login = office.bed.for_good(log_in).await;
         let lin = Somebody::named(&office.bed, "lin").await;
         office.done("POST", &format!("{}/end", lin.path())).await;
@@ -188,8 +188,10 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
     assert_eq!((back.member("user_id"), &back.json()["new_user"]), ("id-of-alice".into(), &json!(false)));
 }
 
-/// From whichever answer on Redis does not answer, a repetition finishes it. `redis_refusals` loses single answers.
+/// From whichever answer on Redis does not answer, a repetition finishes it. In the gate `redis_refusals` loses and
+/// refuses single answers.
 #[tokio::test]
+#[ignore = "slow; make nightly runs it"]
 async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_repetition() {
     let limits = [("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")];
     let office = office_with(&["alice", "bob"], &limits).await;
@@ -221,7 +223,7 @@ async fn an_erasure_by_openid_that_is_interrupted_at_any_step_is_finished_by_a_r
 async fn a_login_that_races_an_erasure_leaves_nothing_half_done() {
     let office = Office::with(&[("WXMINT_LIMIT_IP", "10000/5m"), ("WXMINT_LIMIT_OPENID", "10000/5m")]).await;
     let bed = &office.bed;
-    for round in 0..20 {
+    for round in 0..8 {
         let old = bed.log_in("lin").await.expect_login();
         let lin = Somebody::named(bed, "lin").await;
         let codes = [bed.mint_code("lin").await, bed.mint_code("lin").await, bed.mint_code("lin").await];

@@ -45,6 +45,7 @@ async fn apps_listed(bed: &TestBed) -> String {
 
 /// WeChat told of them in no push. Its list comes in pages.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow; make nightly runs it"]
 async fn six_hundred_merchants_are_found_in_wechats_list() {
     let merchants: Vec<String> = (0..600).map(|number| format!("wx{number:016x}")).collect();
     let mut builder = TestBed::builder();
@@ -181,10 +182,10 @@ async fn a_merchants_official_account_logs_in_by_the_same_token() {
     session.expect_problem(409, "session_key_missing");
 }
 
-/// One walk ends all tokens, a second one those of meanwhile. A walk for each would read more than 200 pages.
+/// One walk ends all tokens, a second one those of meanwhile. A walk for each would read more than 60 pages.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
-    let merchants: Vec<String> = (0..100).map(|number| format!("wx{number:016x}")).collect();
+async fn thirty_merchants_that_leave_at_once_are_few_walks_over_redis() {
+    let merchants: Vec<String> = (0..30).map(|number| format!("wx{number:016x}")).collect();
     let builder = merchants.iter().fold(TestBed::builder(), |builder, id| builder.app(id, OTHER_SECRET));
     let bed = push_to_first(builder.platform().start().await).await;
     for id in &merchants {
@@ -202,7 +203,6 @@ async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
         );
     }
     let before = bed.redis.calls();
-    let began = Instant::now();
     for id in &merchants {
         let left = bed.wechat.control(&format!("platform/merchants/{id}"), "DELETE", &Value::Null).await;
         assert_eq!(left.status, 200, "{left:?}");
@@ -212,11 +212,10 @@ async fn a_hundred_merchants_that_leave_at_once_are_few_walks_over_redis() {
         join_all(asked).await.into_iter().all(|is_out| is_out)
     };
     until("all tokens are revoked", TEN_SECONDS + BUSY, all_are_out).await;
-    println!("a hundred merchants are out after {:?}", began.elapsed());
     let gone = async || apps_listed(&bed).await.matches("has left ").count() == merchants.len();
     until("nothing is left to do", TEN_SECONDS * 4, gone).await;
     let scans = bed.redis.calls_since(&before).get("scan").copied().unwrap_or_default();
-    assert!(scans <= 60, "{scans} pages for a hundred merchants");
+    assert!(scans <= 30, "{scans} pages for thirty merchants");
 }
 
 /// A token that a peer reports to be refused, again and again, is not taken from what wxmint itself may replace.
@@ -239,21 +238,10 @@ async fn a_service_that_reports_every_token_costs_no_login() {
     log_in(&bed, bed.service(), APPID, "lin").await.expect_login();
 }
 
-/// A ticket of half an hour ago, by the doctor's clock; and a platform whose console has another address.
+/// By the doctor's clock. `alerts` holds a platform whose console has another address.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_ticket_and_a_wrong_address_are_found_by_their_names() {
-    let bed = platform(1).await;
-    let elsewhere = bed.service().url("/wechat/platform/wxc0ffee00000000fe");
-    bed.wechat.control("platform", "PUT", &json!({"push_to": elsewhere})).await;
-    let pushed = bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
-    assert_eq!(pushed["status"], 404, "{pushed}");
-    bed.service().says("its address names another platform").await;
-    let report = Report::of(&bed.configuration).await;
-    assert!(report.advice("wechat.platform", "fault", "no ticket").contains("/wechat/platform/"));
-    let bed = push_to_first(bed).await;
-    bed.wechat.control("platform/ticket", "POST", &json!({})).await;
-    until("the ticket is kept", PATIENCE, async || !bed.service().admin("/readyz").await.body.contains("no ticket"))
-        .await;
+async fn an_old_ticket_is_found_by_its_name() {
+    let bed = with_ticket(1).await;
     let mut late = bed.configuration.command_of(&["doctor", "--json"]);
     late.envs(clock_off_by("+45m"));
     let mut doctor = Process::spawn("wxmint doctor", &mut late);

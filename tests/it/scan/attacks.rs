@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
 use reqwest::header::HeaderValue;
 
 use super::*;
@@ -100,26 +99,6 @@ async fn what_is_approved_cannot_be_denied_and_what_is_denied_not_approved() {
     assert_eq!(page.claims()["sub"], phone.claims()["sub"]);
     let after = bed.approve(Some(&phone), "lin", &approved.user_code(), approved.number().as_deref()).await;
     assert_eq!(after.status, 204, "also after the page has fetched its token");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_racing_approvals_one_person_wins_and_the_page_has_one_token() {
-    let bed = builder().services(2).start().await;
-    for person in ["lin", "mei"] {
-        bed.log_in(person).await.expect_login();
-    }
-    let request = bed.ask().await;
-    let (code, number) = (request.user_code(), request.number());
-    let approvals = (0..10).map(|turn| {
-        let person = if turn % 2 == 0 { "lin" } else { "mei" };
-        bed.approve(None, person, &code, number.as_deref())
-    });
-    let answers: Vec<_> = join_all(approvals).await.into_iter().map(|answer| answer.status).collect();
-    let winners: BTreeSet<_> =
-        answers.iter().enumerate().filter(|(_, status)| **status == 204).map(|(turn, _)| turn % 2).collect();
-    assert!(winners.len() == 1 && answers.iter().all(|status| [204, 404].contains(status)), "{answers:?}");
-    bed.poll(&request).await.expect_login();
-    bed.poll(&request).await.expect_oauth(400, "invalid_grant");
 }
 
 /// A code may never have been there, was denied, was used, or is none. Each takes as long to refuse.

@@ -55,15 +55,8 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     let (_issuer, sidecar) = sidecar_of(&signer).await;
     let token = signer.token();
     let (one, basic, two) = (bearer(&token), "Authorization: Basic bGluOnNlY3JldA==", bearer(&signer.token()));
-    for headers in [
-        &[][..],
-        &["Authorization:"],
-        &["Authorization: Bearer "],
-        &[basic],
-        &[&format!("Authorization: BearerX {token}")],
-        &[&format!("X-Authorization: Bearer {token}")],
-        &[&format!("Cookie: access_token={token}; Authorization={token}")],
-    ] {
+    // crates/http/src/bearer.rs has a row for each form of the header.
+    for headers in [&[][..], &[basic], &[&format!("Cookie: access_token={token}; Authorization={token}")]] {
         let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
         refused(&format!("{headers:?}"), &received, NO_TOKEN);
     }
@@ -74,17 +67,7 @@ async fn who_shows_no_token_is_asked_for_one_and_who_shows_two_is_told_so() {
     let form = format!("Content-Length: {}\r\nContent-Type: application/x-www-form-urlencoded", body.len());
     refused("in the body", &sidecar.raw("POST /verify HTTP/1.1", &[&form], &body).await, NO_TOKEN);
 
-    for headers in [
-        &[&*one, &one][..],
-        &[&one, &two],
-        &[basic, &one],
-        &[&one, "authorization: x"],
-        &[&format!("{one}, Bearer {token}")],
-        &[&format!("{one} {token}")],
-        &[&format!("Authorization: Bearer \"{token}\"")],
-        &[&format!("{one}\t")[..], &one],
-        &[&format!("{one}é")],
-    ] {
+    for headers in [&[&*one, &one][..], &[&one, &two], &[basic, &one], &[&format!("{one}é")]] {
         let received = sidecar.raw("GET /verify HTTP/1.1", headers, "").await;
         refused(&format!("{headers:?}"), &received, INVALID_REQUEST);
     }

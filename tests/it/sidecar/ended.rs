@@ -94,26 +94,6 @@ async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itsel
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_feed_is_read_page_by_page_and_goes_on_where_it_ended() {
-    let issuer = issuer().await;
-    (0..19).for_each(|number| issuer.end_token(&number.to_string(), now() + 3600));
-    let sidecar = follower(&issuer).ready().await;
-    assert_eq!(held(&sidecar).await, 19.0, "all of it, before the sidecar is ready");
-    let asked = || -> Vec<_> {
-        let fetches = issuer.requests().into_iter();
-        fetches
-            .map(|fetch| fetch.path.split_once("?after=").map_or(String::new(), |(_, cursor)| cursor.into()))
-            .collect()
-    };
-    let pages = ["", "0-2", "0-4", "0-6", "0-8", "0-10", "0-12", "0-14", "0-16", "0-18"];
-    assert_eq!(asked()[..10], pages);
-    issuer.end_user("lin", now() + 60);
-    let lin = token_of(&issuer, "lin");
-    until("the next end is known", NEXT_PAGE, async || sidecar.verify(&lin).await.status == 401).await;
-    assert!(asked()[10..].iter().all(|cursor| ["0-19", "0-20"].contains(&cursor.as_str())), "{:?}", asked());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the_sidecar_is_closed() {
     let issuer = issuer().await;
     issuer.says(Manner::body("404 Not Found", b""));

@@ -36,6 +36,7 @@ pub(crate) enum Step {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetch {
     pub(crate) path: String,
+    #[allow(dead_code, reason = "of tests/nightly")]
     pub(crate) at: Instant,
     /// The value of `If-None-Match`.
     pub(crate) has: Option<String>,

@@ -105,19 +105,9 @@ impl Breakable {
         self.target.send_replace(target);
     }
 
-    /// The next answer does not arrive, and its connection is closed.
-    pub(crate) fn lose_next_answer(&self) {
-        self.lose_answer(1);
-    }
-
-    /// The same with the answer after so many others; 1 is the next.
+    /// This answer does not arrive, counted from 1, the next, and its connection is closed.
     pub(crate) fn lose_answer(&self, number: u64) {
         self.route.answers_until_loss.store(number, Ordering::Relaxed);
-    }
-
-    /// Whether an answer is still to be lost.
-    pub(crate) fn will_lose_answer(&self) -> bool {
-        self.route.answers_until_loss.load(Ordering::Relaxed) > 0
     }
 
     /// Whether the answer that was to be lost is lost. If there was none, none will be.

@@ -1,7 +1,7 @@
 //! Secrets must stand in no log, metric, audit event, span or answer, and in Redis sealed alone. Everything that passes
 //! through a test's [`Http`](super::Http) is noted here, and each service and each bed is searched for it at its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use super::{Configuration, PASSWORD, PATIENCE, WRONG_PASSWORD, locked};
 
 /// A shorter form would be found by chance.
 const TELLING: usize = 8;
-/// So many are kept of each name. To search for the thousands of codes of a load would take minutes.
+/// So many are kept of each name: to make the forms of the thousands of codes of a load would take long.
 const MOST: usize = 50;
 /// So many bytes of answers are kept.
 const KEPT: usize = 1 << 20;
@@ -58,14 +58,12 @@ pub(crate) struct Secrets(Mutex<Noted>);
 
 #[derive(Default)]
 struct Noted {
-    /// Nothing is noted, and nothing searched for.
-    is_off: bool,
     secrets: Vec<Secret>,
-    answers: String,
+    answers: Vec<u8>,
 }
 
-/// A form in which a secret could be, a character for each of its bytes: what searches text is quick.
-type Form = (&'static str, String);
+/// A form in which a secret could be.
+type Form = (&'static str, Vec<u8>);
 
 struct Secret {
     name: &'static str,
@@ -73,30 +71,26 @@ struct Secret {
     forms: Vec<Form>,
 }
 
-fn text(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|&byte| char::from(byte)).collect()
-}
-
 impl Secret {
     fn new(name: &'static str, may_be_in: &'static [Place], secret: &[u8]) -> Self {
         let json = serde_json::to_string(&String::from_utf8_lossy(secret)).expect("text");
         let json = json.trim_matches('"');
         let escaped =
-            |escape: fn(u8) -> String| secret.iter().map(|&byte| url_encoded(byte, escape)).collect::<String>();
+            |escape: fn(u8) -> String| secret.iter().map(|&byte| url_encoded(byte, escape)).collect::<String>().into();
         let mut forms: Vec<Form> = vec![
-            ("itself", text(secret)),
+            ("itself", secret.into()),
             ("URL-encoded", escaped(|byte| format!("%{byte:02X}"))),
             ("URL-encoded in lower case", escaped(|byte| format!("%{byte:02x}"))),
-            ("JSON-escaped", text(json)),
-            ("JSON-escaped with its slashes", text(json.replace('/', "\\/"))),
-            ("in hexadecimal", secret.iter().map(|byte| format!("{byte:02x}")).collect()),
+            ("JSON-escaped", json.into()),
+            ("JSON-escaped with its slashes", json.replace('/', "\\/").into()),
+            ("in hexadecimal", secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()),
             ("as an array of bytes", format!("{secret:?}").trim_matches(['[', ']']).into()),
         ];
         for padding in 0..3 {
-            forms.push(("in base64", in_base64(&STANDARD_NO_PAD, secret, padding)));
-            forms.push(("in base64url", in_base64(&URL_SAFE_NO_PAD, secret, padding)));
+            forms.push(("in base64", in_base64(&STANDARD_NO_PAD, secret, padding).into()));
+            forms.push(("in base64url", in_base64(&URL_SAFE_NO_PAD, secret, padding).into()));
         }
-        forms.extend(STANDARD.decode(secret).map(|bytes| ("as what it is the base64 of", text(bytes))));
+        forms.extend(STANDARD.decode(secret).map(|bytes| ("as what it is the base64 of", bytes)));
         forms.retain(|(_, form)| form.len() >= TELLING);
         forms.dedup_by(|one, other| one.1 == other.1);
         Self { name, may_be_in, forms }
@@ -119,26 +113,18 @@ fn in_base64(engine: &impl Engine, secret: &[u8], padding: usize) -> String {
 }
 
 impl Secrets {
-    /// For the campaign, which searches by itself. To search here for what a long load has logged takes seconds, in
-    /// which no answer could be noted.
-    #[allow(dead_code, reason = "of the campaign")]
-    pub(crate) fn off() -> Self {
-        Self(Mutex::new(Noted { is_off: true, ..Noted::default() }))
-    }
-
     pub(crate) fn note(&self, name: &'static str, may_be_in: &'static [Place], secret: impl AsRef<[u8]>) {
         let (secret, mut noted) = (secret.as_ref(), locked(&self.0));
-        let itself = text(secret);
-        let is_known = noted.secrets.iter().any(|known| known.forms[0].1 == itself);
+        let is_known = noted.secrets.iter().any(|known| known.forms[0].1 == secret);
         let of_its_name = noted.secrets.iter().filter(|known| known.name == name).count();
-        if !noted.is_off && secret.len() >= TELLING && !is_known && of_its_name < MOST {
+        if secret.len() >= TELLING && !is_known && of_its_name < MOST {
             noted.secrets.push(Secret::new(name, may_be_in, secret));
         }
     }
 
     /// A text that the test makes known to everybody.
     pub(crate) fn publish(&self, secret: &str) {
-        locked(&self.0).secrets.retain(|known| known.forms[0].1 != secret);
+        locked(&self.0).secrets.retain(|known| known.forms[0].1 != secret.as_bytes());
         self.note("no secret", &[Log, Audit, Metrics, Place::Spans, Answer, Redis], secret);
     }
 
@@ -177,15 +163,12 @@ impl Secrets {
     pub(crate) fn note_answer(&self, path: &str, headers: &str, body: &str) {
         let of_wechat = ["/_simulator/", "/cgi-bin/", "/sns/", "/wxa/"].iter().any(|of_it| path.starts_with(of_it));
         // A problem gives nothing away, and its `code` is another.
-        if locked(&self.0).is_off {
-            return;
-        }
         if let Some(json) = serde_json::from_str::<Value>(body).ok().filter(|json| json["detail"].is_null()) {
             self.note_members(if of_wechat { &OF_WECHAT } else { &OF_WXMINT }, "", &json);
         }
         let mut noted = locked(&self.0);
         if !of_wechat && noted.answers.len() < KEPT {
-            noted.answers += &text(format!("{headers}\n{body}\n"));
+            noted.answers.extend(format!("{headers}\n{body}\n").bytes());
         }
     }
 
@@ -214,12 +197,29 @@ impl Secrets {
 
     /// THE search: what of the secrets is where.
     pub(crate) fn found_in(&self, place: Place, bytes: impl AsRef<[u8]>) -> BTreeSet<String> {
-        let noted = locked(&self.0);
-        let bytes = if noted.is_off { String::new() } else { text(bytes) };
-        let secrets = noted.secrets.iter().filter(|secret| !secret.may_be_in.contains(&place));
-        let forms = secrets.flat_map(|secret| secret.forms.iter().map(move |(form, text)| (secret.name, form, text)));
-        let found = forms.filter(|(_, _, text)| bytes.contains(*text));
-        found.map(|(name, form, _)| format!("{name} {form}: {place:?}")).collect()
+        let (bytes, mut found) = (bytes.as_ref(), BTreeSet::new());
+        // Thousands of forms, in one pass: each place is looked up by what begins there.
+        let mut by_beginning = HashMap::<_, Vec<_>>::new();
+        // A hash takes a debug build long, and a product tells most places apart.
+        let product =
+            |beginning: [u8; TELLING]| u64::from_ne_bytes(beginning).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+        let mut begins = vec![false; 1 << 16];
+        for secret in locked(&self.0).secrets.iter().filter(|secret| !secret.may_be_in.contains(&place)) {
+            for (form, bytes) in secret.forms.clone() {
+                let beginning: [u8; TELLING] = *bytes.first_chunk().expect("a form is longer");
+                begins[product(beginning) as usize] = true;
+                by_beginning.entry(beginning).or_default().push((secret.name, form, bytes));
+            }
+        }
+        for (at, window) in bytes.windows(TELLING).enumerate() {
+            let Some(beginning) = window.first_chunk().filter(|chunk| begins[product(**chunk) as usize]) else {
+                continue;
+            };
+            let begin = by_beginning.get(beginning).into_iter().flatten();
+            let are_there = begin.filter(|(_, _, form)| bytes[at..].starts_with(form));
+            found.extend(are_there.map(|(name, form, _)| format!("{name} {form}: {place:?}")));
+        }
+        found
     }
 
     /// Nothing where a test fails already.
@@ -232,8 +232,7 @@ impl Secrets {
 
     pub(super) fn expect_none_in_answers(&self) {
         let answers = std::mem::take(&mut locked(&self.0).answers);
-        // They are kept as text, a character for each byte.
-        self.expect_none_in(Answer, answers.chars().map(|byte| byte as u8).collect::<Vec<_>>());
+        self.expect_none_in(Answer, answers);
     }
 
     /// At the end of a service: what it has written, and what it counts if it still runs.

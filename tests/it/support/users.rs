@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::wxmint;
+use super::{write_private, wxmint};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// As `wxmint users add` has once hashed it, which takes long.
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$kZxt+G/yRlvSTinARHQ53Q$OvnXyLXEzcrG/F40FhJqvRM+qEa0ZpBSU9nnXkf7XaY";
 pub(crate) const WRONG_PASSWORD: &str = "incorrect horse battery staple";
 
 pub(crate) struct UsersFile(TempDir);
@@ -18,7 +20,8 @@ impl UsersFile {
     /// Each with [`PASSWORD`] and the user id `id-of-NAME`.
     pub(crate) fn of(names: &[&str]) -> Self {
         let file = Self(tempfile::tempdir().expect("a folder"));
-        names.iter().for_each(|name| file.add(name, &format!("id-of-{name}")));
+        let lines: String = names.iter().map(|name| format!("{name}\t{HASH}\tid-of-{name}\n")).collect();
+        write_private(&file.path(), &lines);
         file
     }
 

@@ -1,6 +1,5 @@
 //! The eighth failure within ten minutes drops the session key: counted for a person, over all replicas, and exactly.
 
-use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{NUMBER, Replicas, Session, data_of, expect_undecryptable, sealing::sealed_phone};
@@ -54,25 +53,4 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_and_a_logi
         replicas.fail(number % 2, &again).await;
     }
     assert!(replicas.opens_now(&again).await, "counted from the start");
-}
-
-/// Redis tells how many have failed: its scripts add to a number for each, and for nothing else.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_fifty_at_once_at_two_replicas_exactly_eight_are_tried() {
-    let replicas = Replicas::start().await;
-    for round in 0..3 {
-        let lin = replicas.log_in(&format!("lin-{round}")).await;
-        replicas.0.redis.command::<()>(&["CONFIG", "RESETSTAT"]);
-        let sealed: Vec<_> = (0..50).map(|_| sealed_phone(FOREIGN_KEY, NUMBER)).collect();
-        let tries = sealed.iter().enumerate().map(|(number, sealed)| replicas.decrypt(number % 2, &lin, sealed));
-        let (busy, refused): (Vec<_>, Vec<_>) = join_all(tries).await.into_iter().partition(|it| it.status == 429);
-        for answer in busy {
-            answer.expect_problem(429, "rate_limited");
-        }
-        let let_through = refused.into_iter().map(expect_undecryptable).count() as u64;
-        assert_eq!(replicas.0.redis.calls()["hincrby"], 8, "of {let_through} that were let through");
-        assert!(replicas.kept(&lin).is_empty() && !replicas.opens_now(&lin).await);
-        assert!(replicas.opens_now(&replicas.log_in(&format!("lin-{round}")).await).await);
-    }
-    until("each drop is told once", PATIENCE, async || replicas.drops() == 3).await;
 }

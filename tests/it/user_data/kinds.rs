@@ -53,20 +53,6 @@ async fn what_a_phone_hands_over_is_opened_under_the_current_key_and_the_one_bef
     expect_undecryptable(replicas.decrypt(0, &lin, &anothers).await);
 }
 
-/// WeChat writes them as they are into what it seals and signs.
-#[tokio::test]
-async fn control_characters_in_a_nickname_become_spaces() {
-    let replicas = Replicas::start().await;
-    let lin = replicas.log_in("lin").await;
-    let wanted = json!({"person": "lin", "kind": "user_info", "members": {"nickName": "a\u{14}b\nc\u{0}"}});
-    let handed = replicas.0.wechat.hand_over(wanted).await;
-    let sealed = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
-    let signed = json!({"rawData": handed["rawData"], "signature": handed["signature"]});
-    for data in [sealed, signed] {
-        assert_eq!(data_of(&replicas.decrypt(0, &lin, &data).await)["nickName"], "a b c ", "{data}");
-    }
-}
-
 /// benches/README.md says so.
 #[tokio::test]
 async fn data_is_opened_in_three_round_trips_to_redis() {

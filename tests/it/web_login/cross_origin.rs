@@ -143,9 +143,4 @@ async fn what_leaves_an_apps_file_reads_nothing_any_more_and_what_comes_reads_at
         let left = of_page(&bed, Method::POST, "/logout", origin, Some(&login.member("access_token")), "").await;
         assert_eq!(reader(&left), may, "/logout {origin}");
     }
-    fs::remove_file(folder.path().join(SITE)).expect("removed");
-    until("the app is gone", PATIENCE, async || may_ask(&bed, newer).await == [false; 3]).await;
-    let gone = json!({"code": "never", "appid": SITE}).to_string();
-    let refused = of_page(&bed, Method::POST, "/login", newer, None, &gone).await;
-    assert_eq!(reader(&refused.expect_problem(400, "unknown_app")), None);
 }

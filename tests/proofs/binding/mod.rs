@@ -10,8 +10,8 @@ mod world;
 use std::rc::Rc;
 
 use chrono::{DateTime, Utc};
-use wxmint::telemetry::Metrics;
 use wxmint_store::{Memory, Store};
+use wxmint_telemetry::Metrics;
 
 use crate::{DAY, play, prove, runtime, stepping::Stores, support::RedisServer};
 use world::World;

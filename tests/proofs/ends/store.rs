@@ -17,9 +17,9 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
-use wxmint::telemetry::Metrics;
 use wxmint_redis_link::{Confirm, Program, TlsFiles};
 use wxmint_store::{Memory, RedisAccess, Store, StoreError};
+use wxmint_telemetry::Metrics;
 
 use super::resp::{ask, command, text};
 use super::verifiers::at;

@@ -79,7 +79,7 @@ async fn a_server_that_is_killed_frozen_or_cut_off_fails_calls_within_their_dead
     write(&link, "a").await.expect("answered");
     proxy.hang_up().await;
     write(&link, "a").await.expect("a broken connection costs no call");
-    proxy.lose_next_answer();
+    proxy.lose_answer(1);
     write(&link, "a").await.expect("a lost answer costs no call");
     proxy.stall().await;
     comes_back(&link, async || proxy.restore().await).await;

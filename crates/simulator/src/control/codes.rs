@@ -1,12 +1,11 @@
 //! The codes that phones and pages are given.
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Mistake, app, check_name};
+use super::{Mistake, Shown, app_of};
 use crate::apps::Kind;
 use crate::now;
 use crate::people::{Purpose, Scope};
@@ -19,8 +18,8 @@ const MOST_CODES: usize = 10_000;
 pub(super) struct LoginCodes {
     person: String,
     appid: Option<String>,
-    #[serde(default = "one")]
-    count: usize,
+    /// One by default.
+    count: Option<usize>,
     #[serde(default)]
     age_seconds: u32,
     #[serde(default)]
@@ -42,30 +41,21 @@ impl LoginCodes {
     }
 }
 
-fn one() -> usize {
-    1
-}
-
-pub(super) async fn mint_login_codes(
-    world: Data<World>,
-    Json(wanted): Json<LoginCodes>,
-) -> Result<HttpResponse, Mistake> {
-    check_name(&wanted.person)?;
-    if !(1..=MOST_CODES).contains(&wanted.count) {
+pub(super) async fn mint_login_codes(world: Data<World>, Json(wanted): Json<LoginCodes>) -> Shown {
+    let (app, count) = (app_of(&world, &wanted.person, wanted.appid.as_deref())?, wanted.count.unwrap_or(1));
+    if !(1..=MOST_CODES).contains(&count) {
         return Err(Mistake::new(format!("count must be from 1 to {MOST_CODES}")));
     }
-    let app = app(&world, wanted.appid.as_deref())?;
     let name = |number| match wanted.distinct_people {
         true => format!("{}-{number}", wanted.person),
         false => wanted.person.clone(),
     };
-    let names: Vec<String> = (0..wanted.count).map(name).collect();
+    let names: Vec<String> = (0..count).map(name).collect();
     let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
-    let purpose = wanted.purpose(world.apps[app].kind);
-    let purpose =
-        purpose.ok_or_else(|| Mistake::new("the app is of a kind that has no such scope, or no snapshots"))?;
+    let misplaced = || Mistake::new("the app is of a kind that has no such scope, or no snapshots");
+    let purpose = wanted.purpose(world.apps[app].kind).ok_or_else(misplaced)?;
     let codes = world.mint_codes(purpose, &names, app, minted);
-    Ok(HttpResponse::Ok().json(json!({"codes": codes})))
+    Ok(Json(json!({"codes": codes})))
 }
 
 #[derive(Deserialize)]
@@ -77,13 +67,9 @@ pub(super) struct PhoneCode {
     age_seconds: u32,
 }
 
-pub(super) async fn mint_phone_code(
-    world: Data<World>,
-    Json(wanted): Json<PhoneCode>,
-) -> Result<HttpResponse, Mistake> {
-    check_name(&wanted.person)?;
-    let app = app(&world, wanted.appid.as_deref())?;
+pub(super) async fn mint_phone_code(world: Data<World>, Json(wanted): Json<PhoneCode>) -> Shown {
+    let app = app_of(&world, &wanted.person, wanted.appid.as_deref())?;
     let minted = now() - TimeDelta::seconds(wanted.age_seconds.into());
     let codes = world.mint_codes(Purpose::Phone, &[wanted.person], app, minted);
-    Ok(HttpResponse::Ok().json(json!({"code": codes.first()})))
+    Ok(Json(json!({"code": codes.first()})))
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Data, Json, ServiceConfig};
+use actix_web::web::{self, Data, Json, Path, Query, ServiceConfig};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Mistake, Nothing, app, resource};
+use super::{Mistake, Nothing, Shown, app, resource};
 use crate::access_tokens::Bad;
 use crate::now;
 use crate::platform::Component;
@@ -33,7 +33,7 @@ fn not_found(said: &str) -> Mistake {
     Mistake { status: StatusCode::NOT_FOUND, said: said.into() }
 }
 
-async fn show(world: Data<World>) -> Result<Json<Value>, Mistake> {
+async fn show(world: Data<World>) -> Shown {
     Ok(Json(component(&world)?.show()))
 }
 
@@ -45,7 +45,7 @@ struct Change {
     pushing: Option<bool>,
 }
 
-async fn change(world: Data<World>, Json(wanted): Json<Change>) -> Result<Json<Value>, Mistake> {
+async fn change(world: Data<World>, Json(wanted): Json<Change>) -> Shown {
     if !wanted.push_to.as_deref().is_none_or(|url| url.is_empty() || is_receiver(url)) {
         return Err(Mistake::new("push_to must be a URL with http or https, or empty"));
     }
@@ -61,27 +61,21 @@ async fn push_ticket(world: Data<World>, _: Json<Nothing>) -> Result<Json<Receiv
 #[serde(deny_unknown_fields)]
 struct Authorize {
     appid: String,
-    #[serde(default = "yes")]
-    push: bool,
+    push: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Leave {
-    #[serde(default = "yes")]
-    push: bool,
-}
-
-fn yes() -> bool {
-    true
+    push: Option<bool>,
 }
 
 /// Sends a push that is not lost, and returns the receiver's answer.
-async fn sent(component: &Component, wanted: bool, push: Push) -> Option<Received> {
-    if wanted { Some(component.push(push).await) } else { None }
+async fn sent(component: &Component, wanted: Option<bool>, push: Push) -> Option<Received> {
+    if wanted.unwrap_or(true) { Some(component.push(push).await) } else { None }
 }
 
-async fn authorize(world: Data<World>, Json(wanted): Json<Authorize>) -> Result<Json<Value>, Mistake> {
+async fn authorize(world: Data<World>, Json(wanted): Json<Authorize>) -> Shown {
     let (component, app) = (component(&world)?, app(&world, Some(&wanted.appid))?);
     if !can_authorize(world.apps[app].kind, "") {
         return Err(Mistake::new("only mini programs and official accounts can authorise a platform"));
@@ -91,11 +85,7 @@ async fn authorize(world: Data<World>, Json(wanted): Json<Authorize>) -> Result<
     Ok(Json(json!({"authorization_code": code, "push": pushed})))
 }
 
-async fn leave(
-    world: Data<World>,
-    appid: web::Path<String>,
-    wanted: web::Query<Leave>,
-) -> Result<Json<Value>, Mistake> {
+async fn leave(world: Data<World>, appid: Path<String>, wanted: Query<Leave>) -> Shown {
     let (component, app) = (component(&world)?, app(&world, Some(&appid))?);
     let push = component.leave(app, now()).ok_or_else(|| not_found("the app has not authorised the platform"))?;
     Ok(Json(json!({"push": sent(component, wanted.push, push).await})))
@@ -115,7 +105,7 @@ enum What {
     Merchants,
 }
 
-async fn end_tokens(world: Data<World>, Json(wanted): Json<End>) -> Result<Json<Value>, Mistake> {
+async fn end_tokens(world: Data<World>, Json(wanted): Json<End>) -> Shown {
     let ended = component(&world)?.end_tokens(wanted.what == What::Merchants, wanted.how, now());
     Ok(Json(json!({"ended": ended})))
 }

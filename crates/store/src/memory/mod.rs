@@ -103,10 +103,8 @@ impl Store for Memory {
             return Ok(Claim::Limited(refused));
         }
         shelves.codes.retain(|_, claimed| claimed.until > now);
-        let claimed = shelves
-            .codes
-            .entry((app.clone(), code.clone()))
-            .or_insert_with(|| ClaimedCode { by: attempt.clone(), until: now + CLAIM_TTL });
+        let claim = ClaimedCode { by: attempt.clone(), until: now + CLAIM_TTL };
+        let claimed = shelves.codes.entry((app.clone(), code.clone())).or_insert(claim);
         if claimed.by != *attempt {
             return Ok(Claim::Taken);
         }
@@ -136,10 +134,7 @@ impl Store for Memory {
         let counted = shelves.count(LimitKey::of_person(&record.person, LOGINS, ""), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
         let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
-        if let Some(intent) = intent
-            && is_newcomer
-            && counted.is_ok()
-        {
+        if let Some(intent) = intent.filter(|_| is_newcomer && counted.is_ok()) {
             binding.intend(0, intent);
         }
         let mut state = binding.binding_state();

@@ -1,0 +1,161 @@
+//! The table of a listener's routes: each row serves a method of a path and describes its problems.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::{Resource, Route, web};
+use utoipa::Modify;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Response, ResponseBuilder};
+
+use super::not_allowed;
+use super::problem::Problem;
+use super::problem::ProblemCode::{self, *};
+
+pub struct DescribedRoute {
+    pub methods: &'static [Method],
+    pub path: &'static str,
+    /// Makes the route; each worker has one of its own.
+    pub route: fn() -> Route,
+    pub codes: &'static [&'static [ProblemCode]],
+    /// Statuses of `invalid_request` beside 400.
+    pub statuses: &'static [u16],
+}
+
+/// The methods of a resource that is not changed by being asked for, so that it may also be asked for by HEAD.
+pub const READ: &[Method] = &[Method::GET, Method::HEAD];
+pub const GET: &[Method] = &[Method::GET];
+pub const POST: &[Method] = &[Method::POST];
+pub const PUT: &[Method] = &[Method::PUT];
+pub const DELETE: &[Method] = &[Method::DELETE];
+
+/// The routes of a listener that its description names. `routes!` declares them.
+pub struct Routes(pub &'static [DescribedRoute]);
+
+/// The routes with their description.
+#[derive(Clone, Copy)]
+pub struct RouteTable {
+    pub routes: &'static Routes,
+    pub described: fn() -> OpenApi,
+}
+
+/// Declares `ROUTES` and `Described`, to which each handler's `utoipa::path` adds its operation.
+#[macro_export]
+macro_rules! routes {
+    ($(#[$about:meta])+ $($methods:ident $path:literal $module:ident::$handler:ident $codes:expr, $statuses:ident;)+) => {
+        pub(super) const ROUTES: Routes = Routes(&[$(DescribedRoute {
+            methods: $methods,
+            path: $path,
+            route: || actix_web::web::to($module::$handler),
+            codes: &$codes,
+            statuses: $statuses,
+        }),+]);
+
+        #[derive(OpenApi)]
+        #[openapi(paths($($module::$handler),+), components(schemas(ProblemDocument)), modifiers(&SECURITY, &ROUTES))]
+        $(#[$about])+
+        struct Described;
+    };
+}
+pub use routes;
+
+impl Routes {
+    /// Each path once.
+    pub fn paths(&self) -> impl Iterator<Item = &'static str> {
+        let is_first = |number: usize| self.0[..number].iter().all(|before| before.path != self.0[number].path);
+        (0..self.0.len()).filter(move |number| is_first(*number)).map(|number| self.0[number].path)
+    }
+
+    /// The routes of the path `of`, at the path `at`. Other methods get 405.
+    pub fn resource(&self, of: &str, at: &str) -> Resource {
+        let mut resource = web::resource(at);
+        let mut allowed = Vec::new();
+        for row in self.0.iter().filter(|row| row.path == of) {
+            for method in row.methods {
+                resource = resource.route((row.route)().method(method.clone()));
+                allowed.push(method.as_str());
+            }
+        }
+        allowed.sort_by_key(|method| ["GET", "HEAD", "POST"].iter().position(|first| first == method).unwrap_or(3));
+        resource.default_service(not_allowed(allowed.join(", ")))
+    }
+}
+
+impl Modify for Routes {
+    fn modify(&self, api: &mut OpenApi) {
+        for row in self.0 {
+            let item = api.paths.paths.get_mut(row.path);
+            let operation = item.and_then(|item| operation(item, &row.methods[0]));
+            let operation = operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods[0], row.path));
+            for (status, problems) in by_status(row.codes, row.statuses) {
+                operation.responses.responses.insert(status.to_string(), response(&problems).into());
+            }
+        }
+    }
+}
+
+fn operation<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Operation> {
+    match *method {
+        Method::GET => item.get.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        _ => item.delete.as_mut(),
+    }
+}
+
+/// Describes how a request shows its token or secret, and which requests need none.
+pub struct BearerSecurity {
+    pub format: &'static str,
+    /// The viewer of the API says this beside the field for it.
+    pub description: &'static str,
+}
+
+impl Modify for BearerSecurity {
+    fn modify(&self, api: &mut OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(self.format);
+        let scheme = scheme.description(Some(self.description)).build();
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        for item in api.paths.paths.values_mut() {
+            for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+                operation(item, &method).map(|operation| operation.security.get_or_insert_default());
+            }
+        }
+    }
+}
+
+fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
+    let further = further.iter().map(|&status| {
+        let status = StatusCode::from_u16(status).expect("a status of the table");
+        problem(InvalidRequest).with_status(status)
+    });
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
+    for problem in ProblemCode::ALL.iter().filter(has).copied().map(problem).chain(further) {
+        found.entry(problem.status().as_u16()).or_default().push(problem);
+    }
+    found
+}
+
+fn problem(code: ProblemCode) -> Problem {
+    let problem = Problem::new(code, "What was wrong, and what to do.");
+    match problem.status().as_u16() {
+        429 | 503 => problem.retry_after(std::time::Duration::from_secs(2)),
+        _ if code == BindingRequired => problem.bind_ticket("3q2-7wAAAAAAAAAAAAAAAA"),
+        _ => problem,
+    }
+}
+
+fn response(problems: &[Problem]) -> Response {
+    let examples = problems.iter().map(|problem| {
+        let example = ExampleBuilder::new().value(Some(problem.example()));
+        (problem.code().as_str(), example)
+    });
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples).build();
+    let codes: Vec<_> =
+        problems.iter().map(|problem| format!("`{}`: {}", problem.code().as_str(), problem.title())).collect();
+    ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content).build()
+}

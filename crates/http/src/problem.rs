@@ -1,0 +1,356 @@
+//! Errors as `application/problem+json` (RFC 9457), from one table.
+
+use std::{future::ready, time::Duration};
+
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use wxmint_ids::unprintable;
+
+use super::cors;
+use super::trace::{REQUEST_ID, request_id};
+
+/// Declares the codes. Which status and title belong to one is known here and nowhere else.
+macro_rules! problem_codes {
+    ($($(#[$doc:meta])* $name:ident, $code:literal, $status:ident, $title:literal;)+) => {
+        /// Stable codes for clients.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum ProblemCode {
+            $($(#[$doc])* #[serde(rename = $code)] $name,)+
+        }
+
+        impl ProblemCode {
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            fn row(self) -> (&'static str, StatusCode, &'static str) {
+                match self {
+                    $(Self::$name => ($code, StatusCode::$status, $title),)+
+                }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// `detail` names the field.
+    InvalidRequest, "invalid_request", BAD_REQUEST, "The request is not valid";
+    /// A password in a query string ends up in logs and histories.
+    CredentialsInQuery, "credentials_in_query", BAD_REQUEST, "A password does not belong in a URL";
+    UnknownApp, "unknown_app", BAD_REQUEST, "This app is not configured here";
+    /// Neither the request nor its Referer names one.
+    AppRequired, "app_required", BAD_REQUEST, "Several apps are configured here, and none is named";
+    CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
+    CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
+    InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
+    /// The secret lacks a right that `detail` names.
+    Forbidden, "forbidden", FORBIDDEN, "This secret or token has no right to this";
+    /// The request of a page is spoiled for good.
+    MatchWrong, "match_wrong", FORBIDDEN, "The number is not the one that the page shows";
+    /// It never was, has expired, was denied, or is used up.
+    UnknownDeviceCode, "unknown_device_code", NOT_FOUND, "There is no such request of a page, or not any more";
+    UnknownPerson, "unknown_person", NOT_FOUND, "This person is bound to no user";
+    /// Or WeChat no longer accepts the session key, or the app is no mini program.
+    SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
+    BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
+    InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
+    /// WeChat or the business refuses this person.
+    UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
+    /// WeChat shows a page of an official account as a snapshot, with a virtual person.
+    SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
+    /// WeChat has never named a unionid of the person, and the app's file wants one.
+    UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
+    /// A merchant of a third-party platform decides that at WeChat.
+    PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
+    /// WeChat bills each verified phone number, and the operator has to buy more.
+    PhoneNumbersSpent, "phone_numbers_spent", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
+    /// Another user has this WeChat identity, or this user has another one.
+    AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
+    DataUndecryptable, "data_undecryptable", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many attempts";
+    /// The operator must correct the configuration.
+    WechatMisconfigured, "wechat_misconfigured", BAD_GATEWAY, "WeChat refuses this service's configuration";
+    WechatUnavailable, "wechat_unavailable", SERVICE_UNAVAILABLE, "WeChat does not answer at the moment";
+    StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer at the moment";
+    AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
+    KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment";
+    /// It is not known which tokens have been ended.
+    RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "The revocations are not known at the moment";
+    InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
+}
+
+impl ProblemCode {
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+}
+
+/// It binds a person once: it is sent to its owner, and not printed.
+#[derive(Clone, PartialEq, Eq)]
+struct BindTicket(String);
+
+unprintable!(BindTicket);
+
+/// An answer that says what was wrong and what to do. A handler returns it as its error, and the server's outermost
+/// layer writes it, with the id of the request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .code.as_str())]
+pub struct Problem {
+    code: ProblemCode,
+    status: StatusCode,
+    detail: String,
+    retry_after: Option<u64>,
+    bind_ticket: Option<BindTicket>,
+    oauth: Option<OAuthError>,
+    /// A header that the status demands.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
+}
+
+/// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OAuthError {
+    code: &'static str,
+    /// A further member, which is true.
+    member: Option<&'static str>,
+}
+
+/// An error: the members of RFC 9457, and some of wxmint's own.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument<'a> {
+    /// `urn:wxmint:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:wxmint:problem:code_used")]
+    kind: String,
+    /// The code in words, always the same.
+    #[schema(example = "The code or ticket has been used")]
+    title: &'a str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    status: u16,
+    /// Says what was wrong here, and what to do.
+    #[schema(example = "What was wrong, and what to do.")]
+    detail: &'a str,
+    /// Stable, for programs.
+    #[schema(value_type = String, example = "code_used")]
+    code: ProblemCode,
+    /// Also in `X-Request-Id` and in the log.
+    #[schema(example = "01a1f879-6d87-7402-9d78-6fc53ed74bfc")]
+    request_id: &'a str,
+    /// Seconds to wait; also in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// With `binding_required`: in place of `code` in the login that says who it is. One use, 5 minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bind_ticket: Option<&'a str>,
+    /// At the endpoints of OAuth, its error code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    error: Option<&'static str>,
+}
+
+impl Problem {
+    /// With the code's own status.
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        let (status, detail) = (code.row().1, detail.into());
+        Self { code, status, detail, retry_after: None, bind_ticket: None, oauth: None, header: None }
+    }
+
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(ProblemCode::InvalidRequest, detail)
+    }
+
+    /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
+    pub fn oauth(self, code: &'static str) -> Self {
+        Self { oauth: Some(OAuthError { code, member: None }), ..self }
+    }
+
+    pub fn is_oauth(&self) -> bool {
+        self.oauth.is_some()
+    }
+
+    /// Adds a member to an error of OAuth: `"NAME": true`.
+    pub fn with_true(mut self, name: &'static str) -> Self {
+        self.oauth = self.oauth.map(|error| OAuthError { member: Some(name), ..error });
+        self
+    }
+
+    /// The name of it in metrics.
+    pub fn label(&self) -> &'static str {
+        self.oauth.map_or(self.code.as_str(), |error| error.code)
+    }
+
+    /// Replaces the status, if HTTP has a more exact one.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// How long to wait, in whole seconds. Rounded up, because a client that comes a moment too early is refused again.
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(wait.as_secs().saturating_add(begun).max(1));
+        self
+    }
+
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// The ticket that the next login sends in place of `code`.
+    pub fn bind_ticket(mut self, ticket: impl Into<String>) -> Self {
+        self.bind_ticket = Some(BindTicket(ticket.into()));
+        self
+    }
+
+    /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
+    pub fn challenge(mut self, challenge: &'static str) -> Self {
+        self.header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
+        self
+    }
+
+    pub fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn title(&self) -> &'static str {
+        self.code.row().2
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body, as the description of the API shows it.
+    pub fn example(&self) -> serde_json::Value {
+        serde_json::to_value(self.document("01a1f879-6d87-7402-9d78-6fc53ed74bfc")).expect("a problem is JSON")
+    }
+
+    fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
+        let (code, _, title) = self.code.row();
+        ProblemDocument {
+            kind: format!("urn:wxmint:problem:{code}"),
+            title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            retry_after: self.retry_after,
+            bind_ticket: self.bind_ticket.as_ref().map(|BindTicket(ticket)| ticket.as_str()),
+            error: self.oauth.map(|error| error.code),
+        }
+    }
+
+    /// The problem that a handler or a layer has returned in place of an answer.
+    pub fn of<B>(answer: &HttpResponse<B>) -> Option<&Self> {
+        answer.error()?.as_error()
+    }
+
+    /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.
+    pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let known = request_id(request);
+        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known };
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((REQUEST_ID, request_id.as_str()));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if let Some(header) = self.header.as_deref() {
+            response.insert_header(header.clone());
+        }
+        let body = match self.oauth {
+            Some(OAuthError { code, member })
+                if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
+            {
+                response.content_type("application/json");
+                let mut document = json!({"error": code, "error_description": self.detail});
+                member.into_iter().for_each(|name| document[name] = true.into());
+                serde_json::to_vec(&document)
+            }
+            _ => {
+                response.content_type("application/problem+json");
+                serde_json::to_vec(&self.document(&request_id))
+            }
+        };
+        cors::readable(request, response.body(body.unwrap_or_default()))
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status)
+    }
+}
+
+pub type Answer = Result<HttpResponse, Problem>;
+
+/// 404 for an unknown path. `has` names the paths that exist; the unknown path is not repeated.
+pub fn not_found(has: &str) -> Problem {
+    Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
+}
+
+pub fn nothing_else(has: &'static str) -> Route {
+    web::to(move || ready(Answer::Err(not_found(has))))
+}
+
+/// Answers 405 to the methods that a resource does not have. `allow` names those that it has (`GET, HEAD`).
+pub fn not_allowed(allow: String) -> Route {
+    let header = HeaderValue::from_str(&allow).expect("names of methods");
+    web::to(move |request: HttpRequest| {
+        let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
+        let problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
+        let header = Some(Box::new((header::ALLOW, header.clone())));
+        ready(Answer::Err(Problem { header, ..problem.with_status(StatusCode::METHOD_NOT_ALLOWED) }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{body::to_bytes, test::TestRequest};
+
+    use super::*;
+
+    #[test]
+    fn the_serialized_code_is_the_one_of_the_table() {
+        for code in ProblemCode::ALL {
+            assert_eq!(serde_json::to_value(code).expect("a code"), code.as_str());
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_bind_ticket_is_in_the_answer_and_in_no_debug_text() {
+        let problem = Problem::new(ProblemCode::BindingRequired, "Say who you are.").bind_ticket("ticket-1");
+        let answer = problem.respond(&TestRequest::default().to_http_request());
+        let body = to_bytes(answer.into_body()).await.expect("a body");
+        let document: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&document["bind_ticket"], &document["status"]), (&"ticket-1".into(), &403.into()));
+        assert!(!format!("{problem:?}").contains("ticket-1"));
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_rounded_up_and_never_as_none() {
+        for (wait, told) in [
+            (Duration::ZERO, 1),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_micros(1_000_001), 2),
+            (Duration::from_millis(719_999), 720),
+            (Duration::from_secs(720), 720),
+            (Duration::MAX, u64::MAX),
+        ] {
+            assert_eq!(Problem::invalid("too soon").retry_after(wait).retry_after, Some(told), "{wait:?}");
+        }
+    }
+}

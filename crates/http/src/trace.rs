@@ -1,0 +1,134 @@
+//! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts
+//! the id into the answer. Audit events have both, too.
+
+use std::net::Ipv4Addr;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest};
+use tracing::Span;
+use tracing_actix_web::{RequestId, RootSpanBuilder};
+use uuid::fmt::Hyphenated;
+use wxmint_telemetry::{Trace, audit::Origin};
+
+use super::client_address::{TrustedProxies, limit_key};
+use super::head::{limit_head, own_headers};
+use super::problem::Problem;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// tracing-actix-web's own span records path and query, in which codes and passwords stand, and the Debug of errors.
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    // An error span, so that a warning has its request id even if RUST_LOG=warn.
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let proxy_id = proxy_id(request);
+        if let Some(id) = proxy_id {
+            request.extensions_mut().insert(ProxyId(id));
+        }
+        let trace = trace_of(request);
+        let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
+        let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
+        let client = is_named.then(|| address(request.request()));
+        let span =
+            with_id_of(request.request(), |request_id| tracing::error_span!("request", request_id, trace_id, client));
+        if let Some(trace) = trace {
+            request.extensions_mut().insert(trace);
+        }
+        span
+    }
+
+    fn on_request_end<B: MessageBody>(_: Span, outcome: &Result<ServiceResponse<B>, Error>) {
+        if let Ok(response) = outcome {
+            let status = response.status().as_u16();
+            tracing::debug!(status, "answered");
+            if let Some(trace) = response.request().extensions().get::<Trace>() {
+                let error = Problem::of(response.response()).map(|problem| problem.code().as_str());
+                trace.answered(|| name(response.request()), status, error);
+            }
+        }
+    }
+}
+
+/// Probes come every few seconds and tell nothing, so that none is sampled.
+fn trace_of(request: &ServiceRequest) -> Option<Trace> {
+    let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()))
+}
+
+/// The method and the route, without what a client has invented.
+fn name(request: &HttpRequest) -> String {
+    let mut known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"].into_iter();
+    let method = known.find(|known| request.method() == known).unwrap_or("_OTHER");
+    [method, &request.match_pattern().unwrap_or_default()].join(" ").trim_end().to_owned()
+}
+
+/// Whether log lines name the client (`WXMINT_LOG_ADDRESSES`).
+#[derive(Clone, Copy)]
+pub struct LogAddresses(pub bool);
+
+/// The request's client, as limits count it. Where no proxies are trusted, it is the peer.
+fn address(request: &HttpRequest) -> String {
+    limit_key(match request.app_data::<TrustedProxies>() {
+        Some(proxies) => proxies.client_of(request),
+        None => request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip()),
+    })
+}
+
+pub fn origin(request: &HttpRequest) -> Origin {
+    let trace_id = request.extensions().get::<Trace>().map(|trace| trace.id().to_string());
+    Origin { request_id: Some(request_id(request)), trace_id, address: Some(address(request)) }
+}
+
+struct ProxyId(String);
+
+/// An id has at most 64 visible characters, so that it can stand in any log. If no proxy is trusted, no id is accepted.
+fn proxy_id(request: &ServiceRequest) -> Option<String> {
+    let mut ids = request.headers().get_all(REQUEST_ID);
+    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
+    let is_id = (1..=64).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    let is_from_proxy = || request.app_data::<TrustedProxies>().is_some_and(|proxies| proxies.sent(request.request()));
+    (is_id && is_from_proxy()).then(|| String::from_utf8_lossy(id).into_owned())
+}
+
+pub fn request_id(request: &HttpRequest) -> String {
+    with_id_of(request, str::to_owned)
+}
+
+fn with_id_of<T>(request: &HttpRequest, use_id: impl FnOnce(&str) -> T) -> T {
+    let extensions = request.extensions();
+    match (extensions.get::<ProxyId>(), extensions.get::<RequestId>()) {
+        (Some(ProxyId(id)), _) => use_id(id),
+        (None, Some(id)) => use_id(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH])),
+        (None, None) => use_id(""),
+    }
+}
+
+/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the
+/// answer. Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
+pub async fn with_request_id<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Err(problem) = limit_head(&request) {
+        return Ok(request.error_response(problem).map_into_right_body());
+    }
+    own_headers(&mut request);
+    let trace = request.extensions().get::<Trace>().cloned();
+    let answering = next.call(request);
+    let answer = match trace {
+        Some(trace) => trace.around(answering).await,
+        None => answering.await,
+    };
+    answer.map(|response| add_request_id(response.map_into_left_body()))
+}
+
+fn add_request_id<B>(mut response: ServiceResponse<B>) -> ServiceResponse<B> {
+    if let Ok(id) = with_id_of(response.request(), HeaderValue::from_str) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}

@@ -1,0 +1,114 @@
+//! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which
+//! shows the document that lies beside its folder.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use utoipa::openapi::{OpenApi, Server};
+use utoipa_swagger_ui::Config;
+
+use super::page::{self, CSS, HTML, JS};
+use super::{Answer, not_found, readable};
+
+const PAGE: &str = include_str!("viewer/index.html");
+
+const FILES: [(&str, &str, &str); 5] = [
+    ("early.js", JS, page::EARLY),
+    ("look.css", CSS, page::LOOK),
+    ("theme.js", JS, page::THEME),
+    ("viewer.css", CSS, include_str!("viewer/viewer.css")),
+    ("viewer.js", JS, include_str!("viewer/viewer.js")),
+];
+
+pub struct Description {
+    pub api: Box<dyn Fn() -> OpenApi + Send + Sync>,
+    /// The URL below which the paths are.
+    pub server: String,
+    /// The place whose viewer it is: `issuer`, or `admin`.
+    pub place: &'static str,
+    /// The words about a path that is not here.
+    pub paths: &'static str,
+    /// The JSON, once somebody has asked.
+    pub document: OnceLock<Bytes>,
+}
+
+impl Description {
+    pub fn json(&self) -> String {
+        let mut api = (self.api)();
+        api.servers = Some(vec![Server::new(&self.server)]);
+        api.to_json().expect("a description that is known when compiling serializes")
+    }
+
+    fn answer(&self) -> HttpResponse {
+        let document = self.document.get_or_init(|| self.json().into());
+        HttpResponse::Ok().content_type("application/json").body(document.clone())
+    }
+}
+
+/// Marks the demo, in whose viewer one can get codes that work. It is data of the app.
+pub struct InDemo;
+
+const DOCUMENT: &str = "/openapi.json";
+const FOLDER: &str = "/docs";
+const FILE: &str = "/docs/{file:.*}";
+pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
+
+/// The routes of an app whose data has a [`Description`].
+pub fn routes(config: &mut ServiceConfig) {
+    let document = async |description: Data<Description>| description.answer();
+    config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
+}
+
+/// `GET /docs`: redirects to `/docs/`, below which the viewer's files lie. The location is relative, so that it also
+/// holds behind a proxy that adds a path prefix.
+async fn folder() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
+}
+
+/// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.
+async fn file(request: HttpRequest, name: Path<String>, description: Data<Description>) -> Answer {
+    Ok(match name.as_str() {
+        "" | "index.html" => {
+            let place = if request.app_data::<InDemo>().is_some() { "demo" } else { description.place };
+            page::answer(HTML, PAGE.replace("{place}", place))
+        }
+        "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&name)),
+        "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&name)),
+        name => {
+            let (_, kind, content) =
+                FILES.iter().find(|(file, ..)| *file == name).ok_or_else(|| not_found(description.paths))?;
+            page::answer(kind, *content)
+        }
+    })
+}
+
+/// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
+fn of_swagger_ui(name: &str) -> Bytes {
+    match utoipa_swagger_ui::serve(name, Arc::new(Config::default())) {
+        Ok(Some(file)) => match file.bytes {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        },
+        _ => Bytes::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/viewer");
+        for entry in std::fs::read_dir(folder).expect("the page's folder") {
+            let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
+            assert!(name == "index.html" || FILES.iter().any(|(served, ..)| *served == name), "{name}");
+        }
+        for name in ["swagger-ui.css", "swagger-ui-bundle.js"] {
+            assert!(of_swagger_ui(name).len() > 100_000, "{name}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The file of audit events, which a thread of its own writes.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::{atomic::Ordering, mpsc::Receiver};
+use std::time::{Duration, Instant};
+use std::{mem, thread};
+
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::output::{UNTOLD, WAITING, file_line, lost};
+use super::{Activity, Event, Several};
+use crate::now;
+
+/// Lines that wait are written together, about so many bytes at once.
+const BATCH: usize = 64 * 1024;
+/// How long lines gather before they are written: an event that must wake this thread costs its login 20 µs.
+const GATHER: Duration = Duration::from_millis(2);
+const WARN_AGAIN: Duration = Duration::from_secs(60);
+
+pub(super) enum Message {
+    Line(Vec<u8>),
+    Reopen,
+}
+
+pub(super) struct AuditFile {
+    path: PathBuf,
+    file: File,
+    /// Whether the last line has no end.
+    is_torn: bool,
+    warned: Option<Instant>,
+}
+
+impl AuditFile {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = opened(path)?;
+        Ok(Self { path: path.into(), is_torn: ends_torn(path), file, warned: None })
+    }
+
+    pub(super) fn write_all_of(mut self, queue: &Receiver<Message>) {
+        let (mut lines, mut next) = (Vec::with_capacity(BATCH + 4096), None);
+        while let Some(message) = next.take().or_else(|| queue.recv().ok()) {
+            match message {
+                Message::Line(line) => {
+                    thread::sleep(GATHER);
+                    lines.extend(line);
+                    while lines.len() < BATCH && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Message::Line(line)) => lines.extend(line),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(&lines);
+                    WAITING.fetch_sub(ends(&lines), Ordering::Relaxed);
+                    lines.clear();
+                }
+                Message::Reopen => self.reopen(),
+            }
+        }
+    }
+
+    /// Writes these lines, and before them how many were lost.
+    fn write(&mut self, lines: &[u8]) {
+        if let Err(error) = self.replace_deleted() {
+            return self.lose(ends(lines), &error);
+        }
+        // Nobody else takes from it: until the line is written, they count as untold.
+        let untold = UNTOLD.load(Ordering::Relaxed);
+        if untold > 0 {
+            let count = untold.try_into().unwrap_or(u32::MAX);
+            let several = Some(Several { count, first: now(), last: now() });
+            let loss = Event { several, ..Event::of_process(Activity::Loss, None) };
+            if file_line(&loss, now()).and_then(|line| self.append(&line).map_err(|(_, error)| error)).is_ok() {
+                UNTOLD.fetch_sub(untold, Ordering::Relaxed);
+                tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");
+            }
+        }
+        if let Err((events, error)) = self.append(lines) {
+            self.lose(events, &error);
+        }
+    }
+
+    /// Nobody can read what is written to a file that was deleted, and no error would tell.
+    fn replace_deleted(&mut self) -> io::Result<()> {
+        let is_deleted = |file: &File| file.metadata().is_ok_and(|file| file.nlink() == 0);
+        if !is_deleted(&self.file) {
+            return Ok(());
+        }
+        let opened = Self::open(&self.path)?;
+        // A link such as /dev/stdout leads to the deleted file again.
+        if is_deleted(&opened.file) {
+            return Err(io::Error::other("is deleted"));
+        }
+        self.take(opened);
+        Ok(())
+    }
+
+    fn lose(&mut self, events: u64, error: &io::Error) {
+        lost(events);
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(%error, file = %self.path.display(), "audit events are lost, because their file cannot be written");
+        }
+    }
+
+    /// Says how many of the lines are not there or not whole. No line hangs on a torn one.
+    fn append(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+        let begin: &[u8] = if mem::take(&mut self.is_torn) { b"\n" } else { b"" };
+        let bytes = [begin, lines].concat();
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let error = match self.file.write(left) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(count) => {
+                    left = &left[count..];
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            let written = &bytes[..bytes.len() - left.len()];
+            self.is_torn = written.last().map_or(!begin.is_empty(), |last| *last != b'\n');
+            let unwritten = &left[left.len().saturating_sub(lines.len())..];
+            return Err((ends(unwritten), error));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, opened: Self) {
+        *self = opened;
+        tracing::info!(file = %self.path.display(), "the file of audit events was opened again");
+    }
+
+    fn reopen(&mut self) {
+        match Self::open(&self.path) {
+            Ok(opened) => self.take(opened),
+            Err(error) => {
+                tracing::error!(%error, file = %self.path.display(), "the file of audit events cannot be opened again; the previous one stays in use");
+            }
+        }
+    }
+}
+
+fn ends(lines: &[u8]) -> u64 {
+    lines.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has
+/// made. A link is followed only if link and folder belong to root or to this user: another one could lead root's lines
+/// to any file.
+fn opened(path: &Path) -> io::Result<File> {
+    // Everything that is opened below lies in this folder, whatever the path leads to by then.
+    let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = File::from(folder);
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let append = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let open_file = |flags| openat(&folder, name, append | flags, Mode::RUSR | Mode::WUSR).map(File::from);
+    match open_file(OFlags::EXCL) {
+        Err(Errno::EXIST) => {}
+        made => {
+            let (made, owner) = (made?, folder.metadata()?);
+            // Nobody but root may. If root's own right to it was taken away, the file stays as any other would be.
+            _ = geteuid().is_root().then(|| fchown(&made, Some(owner.uid()), Some(owner.gid())));
+            return Ok(made);
+        }
+    }
+    // Without waiting: to open a pipe that nobody reads would last until somebody does.
+    let follow = if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let file = open_file(follow | OFlags::NONBLOCK).map_err(|error| match error {
+        Errno::LOOP => io::Error::other(FOREIGN_LINK),
+        Errno::NXIO => io::Error::other(UNREAD),
+        error => error.into(),
+    })?;
+    if file.metadata()?.file_type().is_block_device() {
+        return Err(io::Error::other(DISK));
+    }
+    // To write waits for a reader that is slow, in the file's own thread.
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
+}
+
+const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
+const DISK: &str = "is a disk; name a file on it";
+
+pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
+
+/// Whether what stands there, and its folder, belong to root or to this user.
+pub fn is_ours(path: &Path) -> io::Result<bool> {
+    let owners = [fs::metadata(folder_of(path))?.uid(), fs::symlink_metadata(path)?.uid()];
+    Ok(owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)))
+}
+
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."))
+}
+
+/// Whether a file ends within a line, because a process ended there.
+fn ends_torn(path: &Path) -> bool {
+    let last_byte = || {
+        let mut file = File::open(path).ok()?;
+        file.seek(SeekFrom::End(-1)).ok()?;
+        let mut last = [0];
+        file.read_exact(&mut last).ok().map(|()| last[0])
+    };
+    // Opened only if it is a file: a pipe would wait for its writer.
+    path.is_file() && last_byte().is_some_and(|last| last != b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_once_before_the_next_event() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("audit");
+        let mut file = AuditFile::open(&path).expect("a file");
+        lost(3);
+        (0..2).for_each(|_| file.write(b"{}\n"));
+        let text = fs::read_to_string(&path).expect("readable");
+        let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"), "{loss}");
+    }
+}

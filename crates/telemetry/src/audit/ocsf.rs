@@ -1,0 +1,263 @@
+//! An event as an object of OCSF 1.8.
+
+use std::{io, sync::LazyLock};
+
+use chrono::{DateTime, Utc};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use wxmint_ids::{AppId, UserId};
+
+use super::{Activity, Event};
+
+/// The name of this machine or pod at Redis, Kubernetes and in the log.
+static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+
+const ACCOUNT_CHANGE: i64 = 3001;
+const AUTHENTICATION: i64 = 3002;
+const API_ACTIVITY: i64 = 6003;
+const PROCESS_ACTIVITY: i64 = 1007;
+/// The activity that `activity_name` names alone.
+const OTHER: i64 = 99;
+const SERVER: i64 = 1;
+const PRODUCT: Members<'static, 3> =
+    [("name", Text("wxmint")), ("vendor_name", Text("wxmint")), ("version", Text(env!("CARGO_PKG_VERSION")))];
+
+/// A member's value. Written into the buffer as it is, because each login is an event.
+enum Json<'a> {
+    Absent,
+    Number(i64),
+    Text(&'a str),
+    Yes,
+    Object(&'a [(&'static str, Json<'a>)]),
+    List(&'a [Json<'a>]),
+}
+use Json::{Absent, List, Number, Object, Text, Yes};
+
+impl Json<'_> {
+    /// Objects and lists without content are left out.
+    fn is_absent(&self) -> bool {
+        match self {
+            Absent => true,
+            Object(members) => members.iter().all(|(_, value)| value.is_absent()),
+            List(values) => values.iter().all(Json::is_absent),
+            Number(_) | Text(_) | Yes => false,
+        }
+    }
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Absent => serializer.serialize_unit(),
+            Number(number) => serializer.serialize_i64(*number),
+            Text(text) => serializer.serialize_str(text),
+            Yes => serializer.serialize_bool(true),
+            Object(members) => {
+                let mut map = serializer.serialize_map(None)?;
+                for (name, value) in members.iter().filter(|(_, value)| !value.is_absent()) {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+            List(values) => serializer.collect_seq(values.iter().filter(|value| !value.is_absent())),
+        }
+    }
+}
+
+impl Activity {
+    /// Class, activity, its name, and our own name of the event.
+    pub(super) fn row(self) -> (i64, i64, &'static str, &'static str) {
+        match self {
+            Self::Login => (AUTHENTICATION, 1, "Logon", "login"),
+            Self::Logout => (AUTHENTICATION, 2, "Logoff", "logout"),
+            Self::AtDoor(activity, code) => (AUTHENTICATION, OTHER, activity, code),
+            Self::Bind => (ACCOUNT_CHANGE, OTHER, "Bind", "bind"),
+            Self::Unbind => (ACCOUNT_CHANGE, OTHER, "Unbind", "unbind"),
+            Self::Block => (ACCOUNT_CHANGE, 9, "Lock", "block"),
+            Self::Unblock => (ACCOUNT_CHANGE, 12, "Unlock", "unblock"),
+            Self::End => (ACCOUNT_CHANGE, OTHER, "End Tokens", "end"),
+            Self::Forget => (ACCOUNT_CHANGE, 6, "Delete", "forget"),
+            Self::Request(operation) => match operation {
+                "dissolve" | "erase_person" => (API_ACTIVITY, 4, "Delete", operation),
+                "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => {
+                    (API_ACTIVITY, 3, "Update", operation)
+                }
+                _ => (API_ACTIVITY, 2, "Read", operation),
+            },
+            Self::Reload(_) => (PROCESS_ACTIVITY, OTHER, "Reload", "reload"),
+            Self::KeyChange => (PROCESS_ACTIVITY, OTHER, "Key Change", "key_change"),
+            Self::Loss => (PROCESS_ACTIVITY, OTHER, "Loss", "loss"),
+        }
+    }
+}
+
+type Members<'a, const N: usize> = [(&'static str, Json<'a>); N];
+
+fn text(value: Option<&str>) -> Json<'_> {
+    value.map_or(Absent, Text)
+}
+
+fn milliseconds(time: Option<DateTime<Utc>>) -> Json<'static> {
+    time.map_or(Absent, |time| Number(time.timestamp_millis()))
+}
+
+/// A user must have an id or a name.
+fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
+    [("uid", text(id)), ("name", text(name.or(id.is_none().then_some("unknown"))))]
+}
+
+fn process() -> Members<'static, 2> {
+    [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]
+}
+
+impl Event {
+    /// In a few words, for a person.
+    pub(super) fn message(&self) -> String {
+        let mut message = match self.activity {
+            Activity::Reload(what) => format!("reload of {what}"),
+            Activity::Request(operation) => format!("request {operation}"),
+            activity => activity.row().3.replace('_', " "),
+        };
+        match (&self.refused, self.limit) {
+            (Some(_), Some(limit)) => message += &format!(" refused by the limit {limit}"),
+            (Some(reason), None) => message += &format!(" refused: {reason}"),
+            (None, _) => {}
+        }
+        self.several.iter().for_each(|several| message += &format!(", {} times", several.count));
+        self.note.iter().for_each(|note| message += &format!(": {note}"));
+        message
+    }
+
+    /// Writes the object, without a line break.
+    pub(super) fn write_ocsf(&self, message: &str, now: DateTime<Utc>, line: &mut Vec<u8>) -> io::Result<()> {
+        let (class, activity, activity_name, code) = self.activity.row();
+        let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
+        let user_id = self.user.as_ref().map(UserId::as_str);
+        // Whoever has no name changes the own account, or has shown a secret that is nobody's.
+        let actor = user(user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none()), self.by.as_deref());
+        let resource = [("type", Text("user")), ("uid", text(user_id))];
+        serde_json::to_writer(
+            line,
+            &Object(&[
+                ("class_uid", Number(class)),
+                ("category_uid", Number(class / 1000)),
+                ("activity_id", Number(activity)),
+                ("activity_name", Text(activity_name)),
+                ("type_uid", Number(class * 100 + activity)),
+                ("severity_id", Number(self.severity(class))),
+                ("time", milliseconds(Some(self.several.map_or(now, |several| several.first)))),
+                ("message", Text(message)),
+                ("status_id", Number(if self.refused.is_some() { 2 } else { 1 })),
+                ("status_detail", text(self.refused.as_deref())),
+                ("count", self.several.map_or(Absent, |several| Number(several.count.into()))),
+                ("start_time", milliseconds(self.several.map(|several| several.first))),
+                ("end_time", milliseconds(self.several.map(|several| several.last))),
+                ("user", only(&[AUTHENTICATION, ACCOUNT_CHANGE], Object(&user(user_id, None)))),
+                (
+                    "actor",
+                    Object(&[
+                        ("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&actor))),
+                        ("process", only(&[PROCESS_ACTIVITY], Object(&process()))),
+                    ]),
+                ),
+                ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
+                (
+                    "resources",
+                    only(&[API_ACTIVITY], List(&[if user_id.is_some() { Object(&resource) } else { Absent }])),
+                ),
+                ("src_endpoint", Object(&self.source(class))),
+                ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
+                ("process", only(&[PROCESS_ACTIVITY], Object(&process()))),
+                (
+                    "device",
+                    only(&[PROCESS_ACTIVITY], Object(&[("hostname", Text(&HOST)), ("type_id", Number(SERVER))])),
+                ),
+                ("metadata", Object(&self.metadata(&PRODUCT))),
+                ("unmapped", Object(&self.unmapped())),
+            ]),
+        )
+        .map_err(io::Error::from)
+    }
+
+    fn metadata<'a>(&'a self, product: &'a [(&'static str, Json<'a>)]) -> Members<'a, 4> {
+        [
+            ("version", Text("1.8.0")),
+            ("product", Object(product)),
+            ("event_code", Text(self.activity.row().3)),
+            ("correlation_uid", text(self.origin.request_id.as_deref())),
+        ]
+    }
+
+    fn severity(&self, class: i64) -> i64 {
+        match (&self.refused, class) {
+            (_, _) if self.activity == Activity::Loss => 4,
+            (None, _) => 1,
+            (Some(_), API_ACTIVITY | PROCESS_ACTIVITY) => 3,
+            (Some(_), _) => 2,
+        }
+    }
+
+    /// A command has no address.
+    fn source(&self, class: i64) -> Members<'_, 2> {
+        let address = self.origin.address.as_deref().map(|address| address.trim_end_matches("/64"));
+        let is_command = address.is_none() && class == API_ACTIVITY;
+        [("ip", text(address)), ("hostname", if is_command { Text(&HOST) } else { Absent })]
+    }
+
+    fn unmapped(&self) -> Members<'_, 9> {
+        let what = if let Activity::Reload(what) = self.activity { Text(what) } else { Absent };
+        [
+            ("app", text(self.app.as_ref().map(AppId::as_str))),
+            ("app_kind", text(self.app_kind)),
+            ("client", text(self.client.as_ref().map(AppId::as_str))),
+            ("person", text(self.person.as_deref())),
+            ("new_user", if self.new_user { Yes } else { Absent }),
+            ("limit", text(self.limit)),
+            ("until", milliseconds(self.until)),
+            ("trace_id", text(self.origin.trace_id.as_deref())),
+            ("what", what),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Origin;
+
+    fn object(event: &Event) -> serde_json::Value {
+        let mut line = Vec::new();
+        event.write_ocsf("", DateTime::UNIX_EPOCH, &mut line).expect("written");
+        serde_json::from_slice(&line).expect("JSON")
+    }
+
+    #[test]
+    fn a_refusal_is_as_severe_as_what_was_refused() {
+        let severity = |activity, refused: Option<&'static str>| {
+            let event = Event { refused: refused.map(Into::into), ..Event::new(activity, Origin::default()) };
+            object(&event)["severity_id"].as_i64()
+        };
+        for (activity, refused) in
+            [(Activity::Login, 2), (Activity::Block, 2), (Activity::Request("show"), 3), (Activity::Reload("keys"), 3)]
+        {
+            assert_eq!(
+                [severity(activity, None), severity(activity, Some("x"))],
+                [Some(1), Some(refused)],
+                "{activity:?}"
+            );
+        }
+        assert_eq!(severity(Activity::Loss, None), Some(4));
+    }
+
+    #[test]
+    fn who_acts_is_the_operator_or_the_user_of_the_account_or_unknown() {
+        let actor = |activity, by: Option<&str>| {
+            let (user, by) = ("u1".parse().ok(), by.map(str::to_owned));
+            object(&Event { user, by, ..Event::new(activity, Origin::default()) })["actor"]["user"].clone()
+        };
+        let named = |name: &str| serde_json::json!({"name": name});
+        assert_eq!(actor(Activity::Unbind, None), serde_json::json!({"uid": "u1"}));
+        assert_eq!(actor(Activity::Unbind, Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::Request("show"), Some("on-call")), named("on-call"));
+        assert_eq!(actor(Activity::Request("show"), None), named("unknown"));
+    }
+}

@@ -1,0 +1,216 @@
+//! The metrics of a process.
+
+mod observed;
+mod redis;
+mod registering;
+mod requests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info};
+use prometheus_client::registry::Registry;
+use wxmint_ids::AppId;
+
+use self::redis::RedisMetrics;
+use self::registering::{Durations, Labels, Registering};
+pub use self::requests::RouteMetrics;
+use self::requests::{Logins, Requests};
+use super::{Recent, audit};
+
+pub struct KeySample {
+    pub kid: String,
+    pub algorithm: &'static str,
+    pub state: &'static str,
+    /// Seconds since its first signature; negative before it.
+    pub age: f64,
+    /// Seconds until it leaves the JWKS, if it was replaced.
+    pub leaves_in: Option<f64>,
+}
+
+/// The metrics of one process. Labels take a bounded set of values, and no value comes from a client.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Inner>);
+
+/// With more apps than this no metric names one.
+const MANY_APPS: usize = 200;
+
+struct Inner {
+    requests: Requests,
+    redis: RedisMetrics,
+    logins: Logins,
+    apps: Family<Labels<2, String>, Gauge<i64, AtomicI64>>,
+    /// Then no metric names an app.
+    has_many_apps: AtomicBool,
+    recent: Recent,
+    logins_in_flight: Gauge<i64, AtomicI64>,
+    wechat_errcodes: Family<Labels<3, String>, Counter>,
+    wechat_billed: Family<Labels<2, String>, Counter>,
+    wechat_failures: Family<Labels<2>, Counter>,
+    wechat_duration: Durations<1>,
+    redis_duration: Durations<2>,
+    unionid_conflicts: Counter,
+    distant_clocks: Counter,
+    lost_revocations: Gauge<i64, AtomicI64>,
+    accounts_duration: Durations<2>,
+    key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
+    key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
+    next_key: Gauge<f64, AtomicU64>,
+    reloads: Family<Labels<2>, Counter>,
+    reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>>,
+    registry: Registry,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let mut new = Registering(Registry::with_prefix("wxmint"));
+        new.0.register("audit_lost", "Audit events that could not be written", audit::LOST.clone());
+        let reload_refused: Family<Labels<1>, Gauge<i64, AtomicI64>> =
+            new.metric("reload_refused", "1 while a changed file cannot be used and its previous content stays in use");
+        // There from the start, because an alert asks for it.
+        drop(reload_refused.get_or_create(&[("what", "keys")]));
+        new.0.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        Self {
+            requests: Requests::registered(&mut new),
+            redis: RedisMetrics::registered(&mut new),
+            logins: Logins::registered(&mut new),
+            has_many_apps: AtomicBool::default(),
+            apps: new.metric("app_info", "1 for each app that is configured, by kind"),
+            recent: Recent::default(),
+            logins_in_flight: new.metric("logins_in_flight", "Logins under way"),
+            wechat_errcodes: new.metric("wechat_errcodes", "Answers of WeChat with an errcode other than 0"),
+            wechat_billed: new.metric("wechat_billed_calls", "Calls that WeChat has answered and bills"),
+            wechat_failures: new.metric("wechat_failures", "Requests to WeChat that were not sent, or not answered"),
+            wechat_duration: new.durations("wechat_request_duration", "A request to WeChat"),
+            redis_duration: new.durations("redis_operation_duration", "An operation of the store in Redis"),
+            unionid_conflicts: new
+                .metric("unionid_conflicts", "Unionids that were found to belong to two users; both were kept"),
+            distant_clocks: new.metric(
+                "distant_clocks",
+                "Logins that found this process's clock more than 5 s from the clock of Redis",
+            ),
+            lost_revocations: new
+                .metric("lost_revocations", "1 while Redis may have lost revocations that no process holds"),
+            accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
+            key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
+            key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
+            next_key: new.seconds("next_key_signs_in", "Time until the next key signs; NaN if none is published"),
+            reloads: new.metric("reloads", "Readings of a changed file, by content and outcome"),
+            reload_refused,
+            registry: new.0,
+        }
+    }
+}
+
+impl Metrics {
+    pub fn route(&self, route: &'static str) -> RouteMetrics {
+        RouteMetrics::new(route, self.0.requests.clone())
+    }
+
+    /// Counts a login from here until it is dropped.
+    pub fn login_begins(&self) -> LoginInFlight {
+        let others = self.0.logins_in_flight.inc().max(0) as usize;
+        LoginInFlight { others, metrics: self.clone() }
+    }
+
+    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
+    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+        let app = app.filter(|_| !self.has_many_apps());
+        self.0.recent.count(app.clone(), outcome);
+        self.0.logins.ended(app, outcome, took);
+    }
+
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
+    }
+
+    pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
+        self.0.apps.clear();
+        let apps: Vec<_> = apps.into_iter().collect();
+        self.0.has_many_apps.store(apps.len() > MANY_APPS, Ordering::Relaxed);
+        for (app, kind) in apps.into_iter().filter(|_| !self.has_many_apps()) {
+            self.0.apps.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
+        }
+    }
+
+    /// Empty where there are many.
+    fn label_of(&self, app: &AppId) -> String {
+        if self.has_many_apps() { String::new() } else { app.to_string() }
+    }
+
+    fn has_many_apps(&self) -> bool {
+        self.0.has_many_apps.load(Ordering::Relaxed)
+    }
+
+    /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
+    pub fn app_is_gone(&self) {
+        self.0.logins.begin_anew();
+        self.0.wechat_errcodes.clear();
+        self.0.wechat_billed.clear();
+    }
+
+    pub fn redis_is(&self, state: &wxmint_redis_link::State) {
+        self.0.redis.set(state);
+    }
+
+    pub fn unionid_in_conflict(&self) {
+        self.0.unionid_conflicts.inc();
+    }
+
+    pub fn revocations_may_be_lost(&self, are_lost: bool) {
+        self.0.lost_revocations.set(are_lost.into());
+    }
+
+    /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.
+    pub fn accounts_answered(&self, call: &'static str, outcome: &'static str, took: Duration) {
+        let labels = [("call", call), ("outcome", outcome)];
+        self.0.accounts_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is
+    /// `ok`, or `refused` if the file cannot be used.
+    pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
+        self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
+        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != "ok"));
+    }
+
+    /// The signing keys as they are now, in place of those before.
+    pub fn keys_are(&self, keys: Vec<KeySample>) {
+        self.0.key_age.clear();
+        self.0.key_leaves.clear();
+        let until_signing = keys.iter().map(|key| -key.age).filter(|seconds| *seconds > 0.0);
+        self.0.next_key.set(until_signing.fold(f64::NAN, f64::min));
+        for KeySample { kid, algorithm, state, age, leaves_in } in keys {
+            if let Some(seconds) = leaves_in {
+                self.0.key_leaves.get_or_create(&[("kid", kid.clone())]).set(seconds);
+            }
+            let labels = [("kid", kid), ("alg", algorithm.to_owned()), ("state", state.to_owned())];
+            self.0.key_age.get_or_create(&labels).set(age);
+        }
+    }
+
+    /// The text exposition (OpenMetrics), with the metrics of `others`.
+    pub fn exposition<'a>(&'a self, others: impl IntoIterator<Item = &'a Registry>) -> String {
+        let mut text = String::new();
+        let mut registries = [&self.0.registry].into_iter().chain(others);
+        let complete = registries.try_for_each(|registry| encode_registry(&mut text, registry));
+        let complete = complete.and_then(|()| encode_eof(&mut text));
+        debug_assert!(complete.is_ok(), "writing to a String does not fail");
+        text
+    }
+}
+
+/// Counts a login in `wxmint_logins_in_flight` until it is dropped.
+pub struct LoginInFlight {
+    /// How many others were under way when it began.
+    pub others: usize,
+    metrics: Metrics,
+}
+
+impl Drop for LoginInFlight {
+    fn drop(&mut self) {
+        self.metrics.0.logins_in_flight.dec();
+    }
+}

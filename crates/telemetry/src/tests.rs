@@ -1,0 +1,190 @@
+//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that
+//! there are.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::process::{self, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use wxmint_ids::AppId;
+use wxmint_redis_link::State;
+use wxmint_wechat::{Observer, Outcome};
+
+use super::{Audit, KeySample, LogFormat, Metrics};
+
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
+/// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last two.
+const OF_OTHERS: [&str; 5] = [
+    "wxmint_sidecar_",
+    "wxmint_jwks_",
+    "wxmint_revocations_",
+    "wxmint_device_requests_total",
+    "wxmint_platform_ticket_age_seconds",
+];
+/// Labels that Prometheus adds.
+const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
+
+/// Each metric with a label that is asked of it, and each with none.
+fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
+    let name_ends = |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let mut found = BTreeSet::new();
+    // Behind another letter stands the rest of another name: of a test's.
+    let is_whole =
+        |start: &usize| !text[..*start].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    for start in text.match_indices("wxmint_").map(|(start, _)| start).filter(is_whole) {
+        let rest = &text[start..];
+        let (name, after) = rest.split_at(name_ends(rest).unwrap_or(rest.len()));
+        found.insert((name, None));
+        let Some((selector, _)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) else { continue };
+        let labels = selector.split(',').filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
+        found.extend(labels.filter(|label| !label.is_empty()).map(|label| (name, Some(label))));
+    }
+    found.retain(|(name, _)| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
+    found
+}
+
+/// The text that serve prints when everything that it counts has happened.
+fn printed() -> String {
+    let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
+    let took = Duration::from_millis(3);
+    metrics.route("/logout").timed().answered("ok", Instant::now());
+    drop(metrics.login_begins());
+    metrics.login_ended(Some(app.clone()), "ok", took);
+    metrics.call_ended("code2session", &app, Outcome::Errcode("-1".into()), took);
+    metrics.call_ended("getuserphonenumber", &app, Outcome::Succeeded, took);
+    metrics.call_ended("code2session", &app, Outcome::Failed("timeout"), took);
+    wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
+    let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
+    let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
+    metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
+    metrics.apps_are([(app.clone(), "website")]);
+    metrics.unionid_in_conflict();
+    metrics.accounts_answered("password", "ok", took);
+    metrics.reloaded("keys", "ok");
+    metrics.reloaded("users", "refused");
+    let (kid, algorithm, state) = ("key-1".to_owned(), "ES256", "signing");
+    metrics.keys_are(vec![KeySample { kid, algorithm, state, age: 0.0, leaves_in: Some(1.0) }]);
+    metrics.exposition([])
+}
+
+/// Whether a sample has the name, and the label where one is asked for.
+fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
+    let label = label.filter(|label| !OF_THE_TARGET.contains(label));
+    printed.lines().filter_map(|line| line.strip_prefix(name)).any(|rest| match label {
+        None => rest.starts_with(['{', ' ']),
+        Some(label) => ['{', ','].iter().any(|before| rest.contains(&format!("{before}{label}=\""))),
+    })
+}
+
+#[test]
+fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
+    for text in ["info", "off", "debug", "info,wxmint_store=trace", "wxmint=debug", "hyper=warn,info"] {
+        assert!(super::log::levels(text).is_some(), "{text}");
+    }
+    for text in ["banana=xx", "warning", "hyper=debug", "info=wxmint=debug"] {
+        assert!(super::log::levels(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
+    let printed = printed();
+    for file in FILES {
+        let text = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/{file}")).expect("a file of the repository");
+        let asked = asked(&text);
+        assert!(asked.len() >= 3, "{file} asks for {asked:?} alone");
+        for (name, label) in asked {
+            assert!(has(&printed, name, label), "{file}: {name} {label:?} is not in\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn every_metric_that_a_page_names_is_printed() {
+    let printed = printed();
+    let folders = ["docs", "k8s"]
+        .map(|folder| fs::read_dir(format!("{REPOSITORY}/{folder}")).expect("a folder of the repository"));
+    for path in folders.into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+        if path.extension().is_none_or(|ending| ending != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(&path).expect("a page");
+        // A histogram is named without the endings of its samples. `wxmint_bindings` is a member of an export.
+        for (name, label) in asked(&page).into_iter().filter(|(name, _)| *name != "wxmint_bindings") {
+            let is_printed = printed.contains(&format!("# TYPE {name} ")) || has(&printed, name, label);
+            assert!(is_printed, "{}: {name} {label:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_printed_is_noticed() {
+    let printed = printed();
+    let asked = asked(
+        r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{person="x"} + wxmint_nothing"#,
+    );
+    let missing: Vec<_> = asked.iter().filter(|(name, label)| !has(&printed, name, *label)).collect();
+    assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("person")), &("wxmint_nothing", None)]);
+}
+
+#[test]
+fn every_metric_is_on_the_dashboard() {
+    let dashboard = fs::read_to_string(format!("{REPOSITORY}/k8s/monitoring/dashboards/wxmint.json"))
+        .expect("a file of the repository");
+    let printed = printed();
+    let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
+    assert!(undrawn.is_empty(), "{undrawn:?}");
+}
+
+/// The size of what is printed for 1,000 mini programs, each with all outcomes that are usual.
+#[test]
+fn a_thousand_apps_are_few_series_and_those_that_are_gone_are_none() {
+    let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
+    let size = |metrics: &Metrics| metrics.exposition([]).len();
+    let none = size(&metrics);
+    for number in 0..1000 {
+        let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
+        for outcome in ["ok", "code_invalid", "code_used", "rate_limited", "wechat_unavailable"] {
+            metrics.login_ended(Some(app.clone()), outcome, took);
+        }
+        metrics.call_ended("code2session", &app, Outcome::Errcode("40029".into()), took);
+    }
+    let started = Instant::now();
+    let text = metrics.exposition([]);
+    println!("{} bytes in {:?}", text.len(), started.elapsed());
+    let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
+    assert_eq!(of_apps, 6000);
+    assert!(text.len() - none < 100 * of_apps, "{} bytes", text.len());
+    metrics.app_is_gone();
+    assert!(size(&metrics) < none + 12_000, "the durations stay: they are not by app");
+}
+
+const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";
+/// About 700 KB, while a pipe holds 64 KiB by default.
+const LINES: usize = 2500;
+
+/// Nobody reads a line before the child has ended, and it aborts after its last line.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line() {
+    if env::var_os(IN_A_CHILD).is_some() {
+        super::init(LogFormat::Json, &Audit::Log).expect("standard error");
+        (0..LINES).for_each(|number| tracing::info!(number, text = "x".repeat(200), "a line"));
+        process::abort();
+    }
+    let name = "tests::a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line";
+    let mut child = Command::new(env::current_exe().expect("this program"));
+    child.args(["--exact", name, "--nocapture"]).env(IN_A_CHILD, "1").env_remove("RUST_LOG");
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let started = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it waits for a reader");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut written = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut written).expect("text");
+    assert_eq!(written.lines().filter(|line| line.contains(r#""message":"a line""#)).count(), LINES);
+}

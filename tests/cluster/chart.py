@@ -1,0 +1,50 @@
+"""The chart and what it renders, as a real API server judges them. Nothing here needs a node."""
+
+import json
+
+from asked import CHART, HELM, ROOT, get, kubectl, pods, refused, run, until
+from cluster import MADE
+from world import APPID, ISSUER
+
+VALUES = ["--namespace=wxmint", "--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", f"--set=appid={APPID}",
+          f"--set=issuer={ISSUER}"]
+WRONG = {"replcas=3": "replcas", "replicas=many": "replicas", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
+
+
+def the_rendered_manifests_are_admitted():
+    """With no warning, the monitoring too, and the sidecar's pods where restricted is enforced."""
+    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    run("kubectl", "apply", "--server-side", "--filename", MADE.parent / "tools/kube/crds")
+    run("kubectl", "wait", "--for=condition=Established", "crd", "--all")
+    run("kubectl", "create", "namespace", "orders")
+    run("kubectl", "label", "namespace", "orders", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    for place in ("rendered/small.yaml", "rendered/production.yaml", "monitoring"):
+        kubectl("apply", "--filename", ROOT / "k8s" / place, "--dry-run=server", "--warnings-as-errors")
+    kubectl("apply", "--filename", ROOT / "k8s/rendered/sidecar.yaml", "--warnings-as-errors", namespace="orders")
+    until("the sidecar's pods are admitted", lambda: len(get("pods", namespace="orders")["items"]) == 2)
+    run("kubectl", "delete", "namespace", "orders")
+
+
+def the_chart_is_admitted_where_restricted_is_enforced():
+    """Also as upgraded, and as rolled back; Pods, not only what makes them."""
+    refused('violates PodSecurity "restricted', "kubectl", "run", "--namespace=wxmint", "bad", "--image=bad", "--privileged")
+    for values in sorted((CHART / "ci").glob("*.yaml")):
+        objects = run(HELM, "template", "wxmint", CHART, "--namespace=wxmint", "--values", values, "--no-hooks")
+        kubectl("apply", "--dry-run=server", "--warnings-as-errors", "--filename=-", input=objects)
+    run(HELM, "install", "wxmint", CHART, *VALUES)
+    until("two pods are admitted", lambda: len(pods("wxmint")) == 2)
+    kubectl("create", "job", "--from=cronjob/wxmint-keys-rotate", "once")
+    until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) >= 1)
+    run(HELM, "upgrade", "wxmint", CHART, *VALUES, "--set=replicas=3")
+    until("three pods are admitted", lambda: len(pods("wxmint")) == 3)
+    run(HELM, "rollback", "wxmint", "1", "--namespace=wxmint")
+    until("two pods are left", lambda: len(pods("wxmint")) == 2)
+    assert "serviceAccountToken" not in json.dumps(pods("wxmint")), "serve has a token of the API"
+    assert "serviceAccountToken" in json.dumps(pods("wxmint-keys-rotate"))
+    kubectl("delete", "job", "once")
+
+
+def wrong_values_are_refused_with_their_names():
+    """By the schema, before anything is sent."""
+    for value, name in WRONG.items():
+        refused(name, HELM, "upgrade", "wxmint", CHART, *VALUES, f"--set={value}")
