@@ -117,7 +117,7 @@ impl Issuer {
             fault = self.ids.compare(redis, false).await.unwrap_or_default();
             people = redis.some_people().await.unwrap_or_default();
         }
-        let ((computed, bound), own) = (people, self.ids.own());
+        let ((computed, bound), own) = (people, self.ids.word());
         match (fault, own.as_deref().and_then(|own| own.split_once(' '))) {
             (Some(fault), _) if fault.advice != said!(wait_for_id_key) => {
                 Finding { found: said!(people_keep_user_ids, fault.found, computed, bound), ..fault }

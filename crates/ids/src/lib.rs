@@ -6,11 +6,13 @@
 
 #![warn(missing_docs)]
 
+mod agreed_key;
 mod device_codes;
 mod user_ids;
 
 use std::str::FromStr;
 
+pub use agreed_key::{ALONE, AgreedKey, Disagreement};
 pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;

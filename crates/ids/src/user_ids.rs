@@ -55,8 +55,11 @@ impl IdKey {
             return Err(InvalidIdKey::SeveralLines);
         }
         let bytes = Zeroizing::new(STANDARD.decode(line).map_err(|_| InvalidIdKey::Form)?);
-        let is_long = bytes.len() == 32;
-        is_long.then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))).ok_or(InvalidIdKey::Form)
+        Ok(Self::of(bytes.as_slice().try_into().map_err(|_| InvalidIdKey::Form)?))
+    }
+
+    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
     /// The user id of a person: one for each app in which a human is known.

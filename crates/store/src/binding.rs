@@ -126,8 +126,6 @@ pub struct Computed {
     pub user: UserId,
     /// Whether the person is noted on the user's list, so that the user's people can be found.
     pub listed: bool,
-    /// Whether people may be bound to other users. Whoever is bound keeps the user.
-    pub beside_bindings: bool,
     /// Answers [`Recorded::Newcomer`](super::Recorded::Newcomer) for who has neither a session nor ever had a binding.
     pub told: bool,
 }

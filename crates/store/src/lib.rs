@@ -55,9 +55,6 @@ pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, 
 pub use self::session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
 pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
 
-/// Stands behind the id key of a store in which nobody has a binding: [`Store::id_key`].
-pub const ALONE: &str = " alone";
-
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
 
@@ -276,7 +273,7 @@ pub trait Store:
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
 
     /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
-    /// Behind it stands ` alone` if nobody had a binding then.
+    /// Behind it stands [`ALONE`](wxmint_ids::ALONE) if nobody had a binding then.
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
 
     /// `None` for a person who is not bound, or not yet.

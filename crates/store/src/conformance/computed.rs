@@ -5,7 +5,7 @@ use super::*;
 const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
 
 fn computed(told: bool) -> Computed {
-    Computed { user: user(USER), listed: true, beside_bindings: true, told }
+    Computed { user: user(USER), listed: true, told }
 }
 
 fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {

@@ -18,11 +18,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
-use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
+use wxmint_ids::{ALONE, AppId, LoginCode, UnionId, UserCode, UserId};
 
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
-    ALONE, AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
+    AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
     ExchangedKey, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store,
     Ticket,
 };
@@ -167,8 +167,8 @@ impl Store for Memory {
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let mut shelves = self.shelves();
         if let (None, Some(own)) = (&shelves.id_key, own) {
-            let is_empty = shelves.bindings.is_empty();
-            shelves.id_key = Some([own, if is_empty { ALONE } else { "" }].concat());
+            let has_none = shelves.bindings.values().all(binding::StoredBinding::is_newcomer);
+            shelves.id_key = Some([own, if has_none { ALONE } else { "" }].concat());
         }
         Ok(shelves.id_key.clone())
     }
@@ -238,9 +238,10 @@ impl Shelves {
     }
 
     fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let noted = self.bindings.get(person).and_then(|binding| binding.last_login);
+        let noted = self.bindings.get(person).filter(|binding| binding.is_bound()).map(|binding| binding.last_login);
         let session = self.sessions.get(person).filter(|session| session.until > now);
-        session.map(|session| session.exchanged_at()).max(noted)
+        let is_somebodys = noted.is_some() || self.owner(person, now).is_some();
+        session.map(|session| session.exchanged_at()).max(noted.flatten()).filter(|_| is_somebodys)
     }
 
     /// The present second, or the last login of one of the user's people, if the clock has stepped back since.

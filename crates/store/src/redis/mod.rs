@@ -34,7 +34,7 @@ use std::time::{Duration, Instant as Moment};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::{ALONE, AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
@@ -47,8 +47,7 @@ use self::stored_binding::{StoredBinding, stored_binding};
 use self::walk::{Found, found};
 use crate::limits::{Counted, TooMany};
 use crate::{
-    ALONE, AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed,
-    Store,
+    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.

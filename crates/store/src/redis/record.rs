@@ -5,9 +5,10 @@ use std::time::{Duration, Instant as Moment};
 use chrono::DateTime;
 
 use super::session_lines::{line, micros, owner_text, quarter};
-use super::stored_binding::StoredBinding;
+use super::stored_binding::{StoredBinding, stored_binding};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
-use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
+use crate::limits::TooMany;
+use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
 
 /// A user's records say this to a login: the block, the day on which the person was seen, and the ends of the user's
 /// tokens, as `change_ends.lua` writes them.
@@ -17,52 +18,50 @@ const A_DAY: u64 = 86_400;
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
-        let (sent, newcomer) = (Moment::now(), &record.newcomer);
-        let computed = if let Newcomer::Computed(computed) = newcomer { Some(computed) } else { None };
-        let (answer, stored, seen) = self.run_record(record, computed).await?;
+        let (sent, person) = (Moment::now(), &record.person);
+        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
+        let script = self.recording(record, computed);
+        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
+        // time has been told in the state that is read after it.
+        let (answer, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
+            None => {
+                let script = script.cmd("HGETALL").arg(name::binding(person));
+                let (answer, stored) = self.link.run("record_login", script).await?;
+                (answer, stored, None)
+            }
+            Some(Computed { user, .. }) => {
+                let seen = Call::of("HMGET", name::user(user)).arg("block").arg(packed::person(person));
+                let seen = seen.cmd("HMGET").arg(name::ends(user)).arg("before").arg(format!("app:{}", person.app));
+                let (answer, seen) = self.link.run_both("record_login", script, seen).await?;
+                (answer, StoredBinding::default(), Some(seen))
+            }
+        };
         let (seconds, micros_of_second, recorded) = parts(&answer).ok_or_else(|| unreadable("a login"))?;
         let now = self.clocks.told(sent, (seconds, micros_of_second));
-        if recorded == "newcomer" {
-            return Ok(Recorded::Newcomer);
+        match recorded {
+            "newcomer" => return Ok(Recorded::Newcomer),
+            "other" => return Err(StoreError { reason: "the person has another user id, by another id key".into() }),
+            _ => {}
         }
-        let (sign, full_until) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        let (sign, rest) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        let beside_binding = rest.strip_prefix('b');
+        let full_until = beside_binding.unwrap_or(rest);
         if !full_until.is_empty() {
             let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
             return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
         }
+        if beside_binding.is_some() {
+            stored = self.link.run("record_login", stored_binding(person)).await?;
+        }
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
         let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
         self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
-        let (mut state, at) = (self.certain(&record.person, stored).await?, record.order.began_at());
-        if let (Some(computed), Some(seen), BindingState::Free { .. }) = (computed, seen, &state) {
+        let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
+        if let (Some(computed), Some(seen), None) = (computed, seen, beside_binding) {
             may_be_ended = has_stepped_back || names(&seen, at.timestamp());
             state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
         }
         Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
-    }
-
-    /// With what is stored of the binding, and of the computed user.
-    async fn run_record(
-        &self,
-        record: &LoginRecord,
-        computed: Option<&Computed>,
-    ) -> Result<(String, StoredBinding, Option<SeenUser>)> {
-        let (script, person) = (self.recording(record, computed), &record.person);
-        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
-        // time has been told in the state that is read after it.
-        let with_binding = |script: Call| script.cmd("HGETALL").arg(name::binding(person));
-        let Some(Computed { user, beside_bindings, .. }) = computed else {
-            let (answer, stored) = self.link.run("record_login", with_binding(script)).await?;
-            return Ok((answer, stored, None));
-        };
-        let seen = Call::of("HMGET", name::user(user)).arg("block").arg(packed::person(person));
-        let seen = seen.cmd("HMGET").arg(name::ends(user)).arg("before").arg(format!("app:{}", person.app));
-        if *beside_bindings {
-            let ((answer, stored), seen) = self.link.run_both("record_login", with_binding(script), seen).await?;
-            return Ok((answer, stored, Some(seen)));
-        }
-        let (answer, seen) = self.link.run_both("record_login", script, seen).await?;
-        Ok((answer, StoredBinding::default(), Some(seen)))
     }
 
     fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {

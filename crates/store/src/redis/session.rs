@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
-use super::session_lines::{keys, line, owner_text, usable};
+use super::session_lines::{keys, line, owner, owner_text, usable};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{
     AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
@@ -57,9 +57,12 @@ impl Sessions for Redis {
     }
 
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        let asked = Call::of("GET", name::session(person)).cmd("HGET").arg(name::binding(person)).arg("l");
-        let (session, noted): (Option<Vec<u8>>, Option<i64>) = self.link.run("last_login", asked).await?;
-        let second = exchanged(&session.unwrap_or_default()).max(noted);
+        let asked = Call::of("GET", name::session(person)).cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
+        type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
+        let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
+        let session = session.unwrap_or_default();
+        let is_somebodys = user.is_some() || owner(&session).is_some();
+        let second = exchanged(&session).max(noted).filter(|_| is_somebodys);
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
 }

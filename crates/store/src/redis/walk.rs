@@ -7,13 +7,13 @@ use std::collections::HashSet;
 
 use chrono::DateTime;
 use futures_util::future::try_join_all;
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{ALONE, AppId, UserId};
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored_binding::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, replace, unreadable};
-use crate::{ALONE, Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
+use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 
 /// In metrics.
 const WALK: &str = "walk";
@@ -55,8 +55,18 @@ impl Redis {
 
     /// Whether nobody has a binding. Says so of a Redis with few keys only, because reading all of them takes long.
     pub(super) async fn has_no_bindings(&self) -> bool {
-        let first = self.link.keys_like(WALK, EVERYBODY, &Place::default(), Slots::MayBeMoving).await;
-        matches!(first, Ok(Step::Page(Page { found, next: None, .. })) if found.is_empty())
+        const FEW: usize = 32;
+        let mut place = Place::default();
+        for _ in 0..FEW {
+            match self.link.keys_like(WALK, EVERYBODY, &place, Slots::MayBeMoving).await {
+                Ok(Step::Page(Page { found, next, .. })) if found.is_empty() => match next {
+                    Some(next) => place = next,
+                    None => return true,
+                },
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Notes that people may have bindings from now on, so that logins look for them.
