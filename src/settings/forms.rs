@@ -18,8 +18,8 @@ use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
 use crate::findings::Said;
-use crate::path_rules::Prefix;
 use crate::sites::is_secure;
+use wxmint_http::path_rules::Prefix;
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {

@@ -17,7 +17,7 @@ use super::forms::{self, IssuerUrl, list, optional, parsed, path, time_within, w
 use super::variable::Variable;
 use super::{AccountsSource, StoreUrl, redis};
 use crate::findings::Said;
-use crate::path_rules::{PathSource, Prefix};
+use wxmint_http::path_rules::{PathSource, Prefix};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {

@@ -1,4 +1,5 @@
-//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`.
+//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`. Each text is in
+//! English and in Chinese.
 
 #[macro_use]
 mod said;
@@ -10,7 +11,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use self::said::texts_of;
+#[doc(hidden)]
+pub use self::said::texts_of;
 pub use self::{of_crates::cure_of_vault, said::Said};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
