@@ -184,11 +184,7 @@ impl LoginWorker {
             order,
             rate: self.policy.limits.openid,
         };
-        let mut recorded = self.store.record_login(&record).await?;
-        if recorded == Recorded::Newcomer {
-            record.newcomer = self.meet(&record, session.unionid.as_ref(), attempt, now).await?;
-            recorded = self.store.record_login(&record).await?;
-        }
+        let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt, now).await?;
         let (state, at, may_be_ended, keeps_key) = match recorded {
             Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),

@@ -2,8 +2,11 @@
 //! from before wins, because its user keeps the id.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AgreedKey, AppId, Disagreement, IdKey, IdKind, Person, UnionId};
-use wxmint_store::{AttemptId, Computed, Intent, LoginRecord, Newcomer, Store, StoreError};
+use futures_util::future::join;
+use wxmint_ids::{AgreedKey, AppId, Disagreement, IdKey, IdKind, Person, UnionId, UserId};
+use wxmint_store::{
+    AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Store, StoreError,
+};
 
 use super::{BindError, LoginError, LoginWorker};
 use crate::accounts::{Named, NewUserKey};
@@ -63,10 +66,7 @@ impl UserIds {
             return Err(StoreError { reason }.into());
         }
         Ok(match self.key.user(person, unionid) {
-            Some(user) => {
-                let told = !self.key.is_alone() && !self.are_of_openids();
-                Newcomer::Computed(Computed { user, listed: self.listed, told })
-            }
+            Some(user) => Newcomer::Computed(Computed { user, listed: self.listed }),
             // Who lacks a unionid is counted, and then refused, unless there is a binding.
             None if has_credentials || self.are_computed() => Newcomer::Counted,
             None => Newcomer::Told,
@@ -93,28 +93,56 @@ impl LoginWorker {
         !self.ids.are_of_openids() && self.apps.all().need_unionid(app)
     }
 
+    /// Records a login. That of a newcomer is recorded once more, with the intent to bind the newcomer or to whom the same
+    /// human is bound in another app.
+    pub(super) async fn record_login(
+        &self,
+        record: &mut LoginRecord,
+        unionid: Option<&UnionId>,
+        attempt: &AttemptId,
+        now: DateTime<Utc>,
+    ) -> Result<Recorded, LoginError> {
+        let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
+        let (recorded, holder) = (recorded?, holder?);
+        record.newcomer = match (&recorded, holder) {
+            (Recorded::Newcomer, _) => self.meet(&record.person, unionid, attempt, now).await?,
+            (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
+                if bound.generation == COMPUTED && self.has_people(&user).await? =>
+            {
+                match self.store.leave(&record.person, bound).await? {
+                    BindingState::Free { dissolved: false, .. } => {
+                        Newcomer::Intended(Intent { user, made: true, by_unionid: true })
+                    }
+                    // Who has left the bound user stays apart.
+                    _ => record.newcomer.clone(),
+                }
+            }
+            _ => return Ok(recorded),
+        };
+        Ok(self.store.record_login(record).await?)
+    }
+
+    /// The user to whom the unionid stands, where the same unionid computes users.
+    async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
+        match unionid.filter(|_| self.ids.key.kind() == Some(IdKind::UnionId)) {
+            Some(unionid) => self.store.claim_unionid(unionid, None).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn has_people(&self, user: &UserId) -> Result<bool, StoreError> {
+        Ok(self.store.people_of(user).await?.is_some_and(|people| !people.is_empty()))
+    }
+
     /// How to record somebody of whom the store knows nothing. Nobody needs to be asked: the login is recorded together
     /// with the intent to bind the newcomer.
-    pub(super) async fn meet(
+    async fn meet(
         &self,
-        LoginRecord { person, newcomer, .. }: &LoginRecord,
+        person: &Person,
         unionid: Option<&UnionId>,
         attempt: &AttemptId,
         now: DateTime<Utc>,
     ) -> Result<Newcomer, LoginError> {
-        if let Newcomer::Computed(computed) = newcomer {
-            let bound = match unionid {
-                Some(unionid) => self.store.claim_unionid(unionid, None).await?,
-                None => None,
-            };
-            // The same human is bound in another app.
-            return match bound {
-                Some(user) if self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) => {
-                    Ok(Newcomer::Intended(Intent { user, made: true, by_unionid: true }))
-                }
-                _ => Ok(Newcomer::Computed(Computed { told: false, ..computed.clone() })),
-            };
-        }
         // A newcomer who will be refused is counted first.
         if unionid.is_none() && self.need_unionid(&person.app) {
             return Ok(Newcomer::Counted);

@@ -5,9 +5,6 @@ use parking_lot::Mutex;
 
 use crate::{IdKey, IdKind, Person, UnionId, UserId};
 
-/// Stands behind the word of a store in which nobody had a binding when it was written.
-pub const ALONE: &str = " alone";
-
 /// What user ids are computed with, unless they are drawn.
 pub struct AgreedKey {
     own: Option<(IdKind, IdKey)>,
@@ -25,9 +22,7 @@ struct Agreement {
 enum State {
     #[default]
     Unknown,
-    Own {
-        alone: bool,
-    },
+    Own,
     Other,
 }
 
@@ -73,9 +68,9 @@ impl AgreedKey {
         if held.is_some() {
             agreement.state = state;
         }
-        agreement.was_own |= matches!(state, State::Own { .. });
+        agreement.was_own |= state == State::Own;
         match agreement.state {
-            State::Own { .. } => None,
+            State::Own => None,
             State::Unknown => disagreement,
             State::Other => Some(disagreement.unwrap_or(Disagreement::Kind)),
         }
@@ -83,12 +78,7 @@ impl AgreedKey {
 
     /// Whether the store's word is this process's, or neither has one.
     pub fn is_agreed(&self) -> bool {
-        matches!((&self.own, self.agreement.lock().state), (Some(_), State::Own { .. }) | (None, State::Unknown))
-    }
-
-    /// Whether nobody had a binding when the store was told the key.
-    pub fn is_alone(&self) -> bool {
-        self.agreement.lock().state == State::Own { alone: true }
+        matches!((&self.own, self.agreement.lock().state), (Some(_), State::Own) | (None, State::Unknown))
     }
 
     /// `None` if user ids are drawn, or if it would be computed from the unionid that is missing.
@@ -102,11 +92,10 @@ impl AgreedKey {
 
 fn judge(own: Option<&str>, held: Option<&str>) -> (State, Option<Disagreement>) {
     let Some(held) = held else { return (State::Unknown, own.map(|_| Disagreement::NotCompared)) };
-    let word = held.strip_suffix(ALONE).unwrap_or(held);
     let kind = |text: &str| text.split(' ').next().map(str::to_owned);
     match own {
-        Some(own) if own == word => (State::Own { alone: word != held }, None),
-        Some(own) if kind(own) == kind(word) => (State::Other, Some(Disagreement::Key)),
+        Some(own) if own == held => (State::Own, None),
+        Some(own) if kind(own) == kind(held) => (State::Other, Some(Disagreement::Key)),
         _ => (State::Other, Some(Disagreement::Kind)),
     }
 }
@@ -117,11 +106,10 @@ mod tests {
 
     #[test]
     fn a_process_goes_on_only_beside_its_own_key_and_kind() {
-        let [own, mixed, other, kind] = ["openid 1 alone", "openid 1", "openid 2 alone", "unionid 1"];
+        let [own, other, kind] = ["openid 1", "openid 2", "unionid 1"];
         for (settings, held, state, disagreement) in [
             (Some("openid 1"), None, State::Unknown, Some(Disagreement::NotCompared)),
-            (Some("openid 1"), Some(own), State::Own { alone: true }, None),
-            (Some("openid 1"), Some(mixed), State::Own { alone: false }, None),
+            (Some("openid 1"), Some(own), State::Own, None),
             (Some("openid 1"), Some(other), State::Other, Some(Disagreement::Key)),
             (Some("openid 1"), Some(kind), State::Other, Some(Disagreement::Kind)),
             (None, Some(own), State::Other, Some(Disagreement::Kind)),

@@ -12,7 +12,7 @@ mod user_ids;
 
 use std::str::FromStr;
 
-pub use agreed_key::{ALONE, AgreedKey, Disagreement};
+pub use agreed_key::{AgreedKey, Disagreement};
 pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;

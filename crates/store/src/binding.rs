@@ -29,7 +29,8 @@ pub trait Bindings {
     /// that is about to be linked, as [`note_unionid`](Self::note_unionid) does.
     async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState>;
 
-    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
+    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
+    /// user nothing is left but the ends of the tokens.
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState>;
 
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
@@ -126,8 +127,6 @@ pub struct Computed {
     pub user: UserId,
     /// Whether the person is noted on the user's list, so that the user's people can be found.
     pub listed: bool,
-    /// Answers [`Recorded::Newcomer`](super::Recorded::Newcomer) for who has neither a session nor ever had a binding.
-    pub told: bool,
 }
 
 /// A binding, as far as a login needs it.

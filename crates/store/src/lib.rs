@@ -273,7 +273,6 @@ pub trait Store:
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
 
     /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
-    /// Behind it stands [`ALONE`](wxmint_ids::ALONE) if nobody had a binding then.
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
 
     /// `None` for a person who is not bound, or not yet.

@@ -47,7 +47,6 @@ pub(super) async fn run(redis: &Redis, args: &ImportArgs) -> Result<(), Failure>
     let attempt = AttemptId::random().map_err(|_| Failure::unfinished("the system gave no random bits"))?;
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
     let import = Import { redis, attempt, per_user, now: now() };
-    patiently(async || redis.note_bindings().await).await?;
     import.all(&file, people).await
 }
 

@@ -4,12 +4,11 @@ use super::*;
 
 const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
 
-fn computed(told: bool) -> Computed {
-    Computed { user: user(USER), listed: true, told }
-}
-
 fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
-    LoginRecord { newcomer: Newcomer::Computed(computed(false)), ..record(openid, order, key, "nobody") }
+    LoginRecord {
+        newcomer: Newcomer::Computed(Computed { user: user(USER), listed: true }),
+        ..record(openid, order, key, "nobody")
+    }
 }
 
 async fn logged_in(store: &dyn Store, login: &LoginRecord) -> (Bound, bool) {
@@ -58,7 +57,8 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     store.keep_session_key(&lin, COMPUTED, &key, KeyOf::Reset).await.expect("not kept, because a logout has come");
     assert_eq!(store.session_keys(&lin).await, Ok(vec![]));
 
-    store.leave(&lin, &bound).await.expect("left");
+    let free = BindingState::Free { generation: 0, dissolved: false };
+    assert_eq!(store.leave(&lin, &bound).await, Ok(free));
     assert_eq!(store.binding(&lin).await, Ok(None));
     assert_eq!(store.people_of(&user(USER)).await.map(Option::unwrap_or_default), Ok(vec![]));
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
@@ -78,14 +78,9 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<dyn
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }
 
-async fn who_is_to_be_told_of_is_so_until_there_is_a_session(store: Rc<dyn Store>) {
+async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<dyn Store>) {
     let [first, second, _] = orders(&*store, [0, 1, 2]).await;
-    let told =
-        |order| LoginRecord { newcomer: Newcomer::Computed(computed(true)), ..record("o1", order, "k1", "nobody") };
-    assert_eq!(store.record_login(&told(&first)).await, Ok(Recorded::Newcomer));
     logged_in(&*store, &login("o1", &first, "k1")).await;
-    assert_eq!(logged_in(&*store, &told(&second)).await.0.user, user(USER));
-    // A login without a unionid computes nobody, and takes nobody away.
     let unnamed = LoginRecord { newcomer: Newcomer::Counted, ..record("o1", &second, "k2", "nobody") };
     assert_eq!(recorded(&*store, &unnamed).await, FREE);
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
@@ -104,36 +99,30 @@ async fn ends_and_blocks_reach_a_computed_user(store: Rc<dyn Store>) {
     assert!(logged_in(&*store, &login("o1", &third, "k3")).await.0.blocked);
 }
 
-async fn a_logout_gives_a_computed_user_no_more_logins(store: Rc<dyn Store>) {
+async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<dyn Store>) {
     let [first, second, third] = orders(&*store, [0, 1, 2]).await;
     let rate = Rate { burst: 2, period: Duration::from_secs(300) };
     let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
     logged_in(&*store, &twice(&first)).await;
     store.forget(&person("o1")).await.expect("forgotten");
     logged_in(&*store, &twice(&second)).await;
-    store.forget(&person("o1")).await.expect("forgotten");
+    store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");
     assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));
 }
 
 async fn the_first_id_key_stays(store: Rc<dyn Store>) {
     assert_eq!(store.id_key(None).await, Ok(None));
-    let first = Ok(Some("openid 1 alone".to_owned()));
+    let first = Ok(Some("openid 1".to_owned()));
     for own in [Some("openid 1"), None, Some("openid 2")] {
         assert_eq!(store.id_key(own).await, first);
     }
 }
 
-async fn an_id_key_beside_bindings_says_so(store: Rc<dyn Store>) {
-    bind(&*store, "o1", "user-1", 1).await;
-    assert_eq!(store.id_key(Some("openid 1")).await, Ok(Some("openid 1".to_owned())));
-}
-
 conformance! {
     a_computed_user_is_found_by_the_person_and_the_person_by_the_user
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
-    who_is_to_be_told_of_is_so_until_there_is_a_session
+    a_login_that_computes_nobody_takes_nobody_away
     ends_and_blocks_reach_a_computed_user
-    a_logout_gives_a_computed_user_no_more_logins
+    who_logs_out_or_leaves_gets_no_more_logins
     the_first_id_key_stays
-    an_id_key_beside_bindings_says_so
 }

@@ -189,7 +189,7 @@ impl Bindings for Memory {
             self.end_in_app(&bound.user, &person.app).await?;
             self.strike_off(&bound.user, person).await?;
             self.shelves().sessions.remove(person);
-            return Ok(BindingState::Free { generation: COMPUTED, dissolved: false });
+            return self.binding_state(person).await;
         }
         let now = (self.clock)();
         let shelves = &mut *self.shelves();

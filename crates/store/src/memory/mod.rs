@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, MutexGuard};
-use wxmint_ids::{ALONE, AppId, LoginCode, UnionId, UserCode, UserId};
+use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
 
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
@@ -125,12 +125,11 @@ impl Store for Memory {
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let (now, mut shelves) = self.open();
         let is_newcomer = shelves.bindings.get(&record.person).is_none_or(binding::StoredBinding::is_newcomer);
-        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
-        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
-        let is_told = record.newcomer == Newcomer::Told || !has_session && computed.is_some_and(|own| own.told);
-        if is_newcomer && is_told {
+        if is_newcomer && record.newcomer == Newcomer::Told {
             return Ok(Recorded::Newcomer);
         }
+        let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
+        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
         let counted = shelves.count(LimitKey::of_person(&record.person, LOGINS, ""), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
         let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
@@ -165,12 +164,9 @@ impl Store for Memory {
     }
 
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
-        let mut shelves = self.shelves();
-        if let (None, Some(own)) = (&shelves.id_key, own) {
-            let has_none = shelves.bindings.values().all(binding::StoredBinding::is_newcomer);
-            shelves.id_key = Some([own, if has_none { ALONE } else { "" }].concat());
-        }
-        Ok(shelves.id_key.clone())
+        let held = &mut self.shelves().id_key;
+        *held = held.take().or(own.map(str::to_owned));
+        Ok(held.clone())
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {

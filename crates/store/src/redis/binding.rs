@@ -79,8 +79,8 @@ impl Bindings for Redis {
             // First, because the phone cannot repeat what has ended its own token.
             self.end_in_app(&bound.user, &person.app).await?;
             self.strike_off(&bound.user, person).await?;
-            self.link.run_confirmed::<Value>("leave", Call::of("DEL", name::session(person))).await?;
-            return Ok(BindingState::Free { generation: COMPUTED, dissolved: false });
+            self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
+            return self.binding_state(person).await;
         }
         let script = change(person, "leave", bound.generation);
         let script = script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant as Moment};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::{ALONE, AppId, LoginCode};
+use wxmint_ids::{AppId, LoginCode};
 use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
@@ -178,8 +178,7 @@ impl Store for Redis {
     async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
         let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
-        let text = [own, if self.has_no_bindings().await { ALONE } else { "" }].concat();
-        let asked = Call::of("SET", name::ID_KEY).arg(text).arg("NX").cmd("GET").arg(name::ID_KEY);
+        let asked = Call::of("SET", name::ID_KEY).arg(own).arg("NX").cmd("GET").arg(name::ID_KEY);
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
         Ok(held)
     }

@@ -72,9 +72,8 @@ impl Redis {
         let line = line(order, quarter(rate.until(part)), session_key);
         let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
-        let is_told = *newcomer == Newcomer::Told || computed.is_some_and(|computed| computed.told);
         let owner = computed.map(|computed| owner_text(&computed.user)).unwrap_or_default();
-        let script = script.arg(flag(is_told)).arg(owner);
+        let script = script.arg(flag(*newcomer == Newcomer::Told)).arg(owner);
         match newcomer {
             Newcomer::Intended(Intent { user, made, by_unionid }) => {
                 script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 
 use chrono::DateTime;
 use futures_util::future::try_join_all;
-use wxmint_ids::{ALONE, AppId, UserId};
+use wxmint_ids::{AppId, UserId};
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored_binding::{StoredBinding, stored_binding};
-use super::{Redis, name, packed, replace, unreadable};
+use super::{Redis, name, packed, unreadable};
 use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 
 /// In metrics.
@@ -33,14 +33,9 @@ impl Redis {
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
         // People whose user ids are computed have the session alone.
         let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
-        Ok(match self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await? {
-            Step::Page(Page { found, keys, of, next }) => {
-                let people = found.iter().filter_map(|key| owner(key, "binding").or(owner(key, "session")).ok());
-                let people: HashSet<Person> = people.collect();
-                Step::Page(Page { found: people.into_iter().collect(), keys, of, next })
-            }
-            Step::Elsewhere => Step::Elsewhere,
-        })
+        let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
+        let keys = self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await?;
+        Ok(keys.map(|keys| keys.iter().filter_map(person).collect::<HashSet<_>>().into_iter().collect()))
     }
 
     /// Reads the page of bindings that begins at `from`.
@@ -51,31 +46,6 @@ impl Redis {
         let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;
         let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
-    }
-
-    /// Whether nobody has a binding. Says so of a Redis with few keys only, because reading all of them takes long.
-    pub(super) async fn has_no_bindings(&self) -> bool {
-        const FEW: usize = 32;
-        let mut place = Place::default();
-        for _ in 0..FEW {
-            match self.link.keys_like(WALK, EVERYBODY, &place, Slots::MayBeMoving).await {
-                Ok(Step::Page(Page { found, next, .. })) if found.is_empty() => match next {
-                    Some(next) => place = next,
-                    None => return true,
-                },
-                _ => return false,
-            }
-        }
-        false
-    }
-
-    /// Notes that people may have bindings from now on, so that logins look for them.
-    pub async fn note_bindings(&self) -> Result<()> {
-        let held = self.id_key(None).await?.unwrap_or_default();
-        match held.strip_suffix(ALONE) {
-            Some(own) => Ok(self.link.run("id_key", replace(name::ID_KEY, held.as_bytes(), own.as_bytes())).await?),
-            None => Ok(()),
-        }
     }
 
     /// The blocked users of the page that begins at `from`.

@@ -1,6 +1,6 @@
 -- Changes the session keys of a person, or what decides whether the person may have any. KEYS: binding, session, cell
 -- of logins (one hash slot). ARGV: step, and what the step needs. Needs session.lua.
---   'forget': drops them.
+--   'forget': drops them. 'leave': the owner too.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
 --     session has an owner. Generation, line of the session, session's seconds, '1' if there must be a session still:
@@ -10,8 +10,8 @@
 --     no session keys. User, number of the change, 'on' or 'off'.
 --   'share': notes that a unionid of the person may be another user's too. User.
 local step = ARGV[1]
-if step == 'forget' then
-  drop_keys()
+if step == 'forget' or step == 'leave' then
+  drop_keys(step == 'leave')
 elseif step == 'reseal' then
   local lines, counts = session()
   for at, line in ipairs(lines) do
