@@ -1,12 +1,11 @@
 //! The public keys of issuers in other regions, which are published beside this one's, so that a verifier accepts the
 //! tokens of all of them. Nothing is signed or accepted here because of them.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use reqwest::{Method, Request, Url};
-use wxmint_upstream::{FetchError, Fetched, Upstream};
+use wxmint_upstream::Upstream;
 use wxmint_verify::{PublicKey, PublicKeySet, PublishedKeys};
 
 use super::Issuer;
@@ -31,17 +30,14 @@ impl PeerKeys {
     }
 
     async fn fetch(&self, http: &Upstream) -> Result<(), String> {
-        let fetched = http.fetch(Request::new(Method::GET, self.url.clone())).await;
-        let Fetched { status, body, .. } = fetched.map_err(|error: FetchError| error.to_string())?;
-        if !status.is_success() {
-            return Err(format!("the answer is {status}"));
+        let fetched =
+            http.fetch(Request::new(Method::GET, self.url.clone())).await.map_err(|error| error.to_string())?;
+        if !fetched.status.is_success() {
+            return Err(format!("the answer is {}", fetched.status));
         }
-        let PublishedKeys { keys, refused } = PublishedKeys::read(&body).map_err(|error| error.to_string())?;
-        if let Some(error) = refused.first() {
-            tracing::warn!(peer = self.url.host_str(), %error, "a key of a peer is not published");
-        }
+        let PublishedKeys { keys, refused } = PublishedKeys::read(&fetched.body).map_err(|error| error.to_string())?;
         self.keys.store(Some(Arc::new(keys)));
-        Ok(())
+        refused.first().map_or(Ok(()), |error| Err(error.to_string()))
     }
 }
 
@@ -49,12 +45,9 @@ impl Issuer {
     /// The JWKS with the keys of peers behind `own`. A key id that is taken keeps its key.
     pub(super) fn with_peers<'a>(&self, own: impl Iterator<Item = &'a PublicKey>) -> Vec<u8> {
         let peers: Vec<_> = self.peers.iter().filter_map(|peer| peer.keys.load_full()).collect();
-        let mut keys: Vec<&PublicKey> = own.collect();
-        for key in peers.iter().flat_map(|keys| keys.iter()) {
-            if keys.iter().all(|other| other.kid() != key.kid()) {
-                keys.push(key);
-            }
-        }
+        let (mut keys, mut kids): (Vec<&PublicKey>, _) = (own.collect(), HashSet::new());
+        keys.extend(peers.iter().flat_map(|keys| keys.iter()));
+        keys.retain(|key| kids.insert(key.kid()));
         serde_json::to_vec(&keys.into_iter().collect::<PublicKeySet<'_>>()).expect("strings serialize")
     }
 
@@ -69,9 +62,10 @@ impl Issuer {
                 let fault = peer.fetch(&http).await.err();
                 faults.extend(fault.map(|reason| format!("{}: {reason}", peer.url.host_str().unwrap_or_default())));
             }
-            let warning = format!("WXMINT_JWKS_PEERS: keys are published as they were: {}", faults.join("; "));
-            if self.readiness.warns("jwks_peers", (!faults.is_empty()).then_some(&*warning)) && !faults.is_empty() {
-                tracing::warn!("{warning}");
+            let warning = format!("WXMINT_JWKS_PEERS: keys are not published, or as they were: {}", faults.join("; "));
+            let warning = (!faults.is_empty()).then_some(warning);
+            if self.readiness.warns("jwks_peers", warning.as_deref()) {
+                tracing::warn!(warning, "keys of peers");
             }
         }
     }

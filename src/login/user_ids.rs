@@ -77,13 +77,11 @@ impl UserIds {
         self.key.kind() == Some(IdKind::OpenId)
     }
 
-    /// Why somebody without a binding has no computed user.
+    /// Why somebody without a binding has no computed user: otherwise a binding that was half made or half dissolved is
+    /// finished now.
     pub(super) fn refusal(&self, unionid: Option<&UnionId>) -> LoginError {
-        match unionid {
-            None if !self.are_of_openids() => LoginError::UnionIdMissing,
-            // A binding that was half made or half dissolved is finished now.
-            _ => BindError::Contended.into(),
-        }
+        let is_unnamed = unionid.is_none() && !self.are_of_openids();
+        if is_unnamed { LoginError::UnionIdMissing } else { BindError::Contended.into() }
     }
 }
 
@@ -124,7 +122,7 @@ impl LoginWorker {
 
     /// The user to whom the unionid stands, where the same unionid computes users.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
-        match unionid.filter(|_| self.ids.key.kind() == Some(IdKind::UnionId)) {
+        match unionid.filter(|_| self.ids.are_computed() && !self.ids.are_of_openids()) {
             Some(unionid) => self.store.claim_unionid(unionid, None).await,
             None => Ok(None),
         }

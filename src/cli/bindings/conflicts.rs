@@ -41,7 +41,7 @@ async fn find(redis: &Redis) -> Result<BTreeSet<Conflict>, Failure> {
         }
         Ok(())
     };
-    walk_all(redis, add).await?;
+    walk_all(async |from| redis.walk(from).await, add).await?;
     Ok(conflicts)
 }
 

@@ -7,26 +7,18 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wxmint_http::run_to_end;
 use wxmint_ids::UserId;
-use wxmint_store::walk::{Page, Place, Step};
 
 use super::{Failure, print, say};
-use crate::cli::at_redis::{open, patiently};
+use crate::cli::at_redis::{open, patiently, walk_all};
 use crate::login::Operator;
 
 pub(super) fn export() -> Result<(), Failure> {
-    let redis = open()?;
-    let blocked = run_to_end(async {
-        let (mut place, mut blocked) = (Some(Place::default()), BTreeSet::new());
-        while let Some(from) = place {
-            let Step::Page(Page { found, next, .. }) = patiently(async || redis.walk_blocked(&from).await).await?
-            else {
-                return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
-            };
-            blocked.extend(found);
-            place = next;
-        }
-        Ok::<_, Failure>(blocked)
-    })?;
+    let (redis, mut blocked) = (open()?, BTreeSet::new());
+    let add = async |user| {
+        blocked.insert(user);
+        Ok(())
+    };
+    run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
     for user in &blocked {
         print(json!({"user_id": user}));
     }
@@ -44,10 +36,9 @@ pub(super) fn import(path: &Path) -> Result<(), Failure> {
         Failure::usage(format_args!("{}: line {number} {form}", path.display()))
     })?;
     let redis = open()?;
-    let operator = Operator { store: &redis };
     run_to_end(async {
         for user in &users {
-            patiently(async || operator.block(user).await).await?;
+            patiently(async || Operator { store: &redis }.block(user).await).await?;
         }
         Ok::<_, Failure>(())
     })?;

@@ -36,9 +36,7 @@ impl StoredList {
     }
 
     pub(super) fn strike_off(&mut self, person: &Person) {
-        if self.decided.get(person).is_some_and(|(generation, _)| *generation == COMPUTED) {
-            self.decided.remove(person);
-        }
+        self.decided.retain(|other, (generation, _)| other != person || *generation != COMPUTED);
         if self.admitted().any(|admitted| admitted == person) {
             return;
         }

@@ -236,8 +236,8 @@ impl Shelves {
     fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let noted = self.bindings.get(person).filter(|binding| binding.is_bound()).map(|binding| binding.last_login);
         let session = self.sessions.get(person).filter(|session| session.until > now);
-        let is_somebodys = noted.is_some() || self.owner(person, now).is_some();
-        session.map(|session| session.exchanged_at()).max(noted.flatten()).filter(|_| is_somebodys)
+        let second = session.map(|session| session.exchanged_at()).max(noted.flatten());
+        second.filter(|_| noted.is_some() || self.owner(person, now).is_some())
     }
 
     /// The present second, or the last login of one of the user's people, if the clock has stepped back since.

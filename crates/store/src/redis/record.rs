@@ -10,8 +10,7 @@ use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::limits::TooMany;
 use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
 
-/// A user's records say this to a login: the block, the day on which the person was seen, and the ends of the user's
-/// tokens, as `change_ends.lua` writes them.
+/// The block, the day on which the person was seen, and the ends of the user's tokens, as `change_ends.lua` writes them.
 type SeenUser = ([Option<Vec<u8>>; 2], [Option<i64>; 2]);
 
 const A_DAY: u64 = 86_400;
@@ -44,20 +43,19 @@ impl Redis {
             _ => {}
         }
         let (sign, rest) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
-        let beside_binding = rest.strip_prefix('b');
-        let full_until = beside_binding.unwrap_or(rest);
+        let (full_until, has_binding) = (rest.trim_start_matches('b'), rest.starts_with('b'));
         if !full_until.is_empty() {
             let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
             return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
         }
-        if beside_binding.is_some() {
+        if has_binding {
             stored = self.link.run("record_login", stored_binding(person)).await?;
         }
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
         let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
         self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
-        if let (Some(computed), Some(seen), None) = (computed, seen, beside_binding) {
+        if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended = has_stepped_back || names(&seen, at.timestamp());
             state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
         }
@@ -85,8 +83,7 @@ impl Redis {
     /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
     /// the next login.
     fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, begins: bool) -> Bound {
-        let LoginRecord { person, order, .. } = record;
-        let ([block, seen], _) = seen;
+        let (LoginRecord { person, order, .. }, ([block, seen], _)) = (record, seen);
         let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
         let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);

@@ -61,8 +61,7 @@ impl Sessions for Redis {
         type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
         let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
         let session = session.unwrap_or_default();
-        let is_somebodys = user.is_some() || owner(&session).is_some();
-        let second = exchanged(&session).max(noted).filter(|_| is_somebodys);
+        let second = exchanged(&session).max(noted).filter(|_| user.is_some() || owner(&session).is_some());
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
 }

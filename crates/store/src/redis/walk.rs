@@ -61,10 +61,10 @@ impl Redis {
     /// How many people there are on the first page of all: with computed user ids, and bound.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
         let Step::Page(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
-        let bindings = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
-        let bound: Vec<_> = bindings.iter().filter(|state| matches!(state, BindingState::Bound(_))).collect();
-        let computed = bound.iter().filter(|state| state.generation() == COMPUTED).count();
-        Ok((computed, bound.len() - computed))
+        let states = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
+        let users = states.iter().filter(|state| matches!(state, BindingState::Bound(_)));
+        let (computed, bound): (Vec<_>, Vec<_>) = users.partition(|state| state.generation() == COMPUTED);
+        Ok((computed.len(), bound.len()))
     }
 
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
