@@ -67,7 +67,7 @@ impl UserIds {
         }
         Ok(match self.key.user(person, unionid) {
             Some(user) => Newcomer::Computed(Computed { user, listed: self.listed }),
-            // Who lacks a unionid is counted, and then refused, unless there is a binding.
+            // A person without a unionid is counted, and then refused, unless there is a binding.
             None if has_credentials || self.are_computed() => Newcomer::Counted,
             None => Newcomer::Told,
         })
@@ -91,8 +91,8 @@ impl LoginWorker {
         !self.ids.are_of_openids() && self.apps.all().need_unionid(app)
     }
 
-    /// Records a login. That of a newcomer is recorded once more, with the intent to bind the newcomer or to whom the same
-    /// human is bound in another app.
+    /// Records a login. It is recorded once more for a newcomer, with the intent to bind the person, and for a person
+    /// who has a computed user while the same human is bound in another app.
     pub(super) async fn record_login(
         &self,
         record: &mut LoginRecord,
@@ -111,7 +111,7 @@ impl LoginWorker {
                     BindingState::Free { dissolved: false, .. } => {
                         Newcomer::Intended(Intent { user, made: true, by_unionid: true })
                     }
-                    // Who has left the bound user stays apart.
+                    // A person who has left the bound user stays apart.
                     _ => record.newcomer.clone(),
                 }
             }

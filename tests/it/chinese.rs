@@ -11,7 +11,8 @@ fn every_text_is_there_once_is_used_and_is_chinese() {
     let texts = fs::read_to_string(repository("crates/findings/src/texts.json")).expect("the texts");
     let texts: Vec<[String; 3]> = serde_json::from_str(&texts).expect("a code, English and Chinese each");
     let read = |path| fs::read_to_string(path).expect("a source").split_whitespace().collect();
-    let sources: Vec<String> = files_of("rs", &repository("src")).into_iter().map(read).collect();
+    let sources = ["src", "crates/findings/src"].into_iter().flat_map(|folder| files_of("rs", &repository(folder)));
+    let sources: Vec<String> = sources.map(read).collect();
     assert!(texts.is_sorted_by(|[one, ..], [other, ..]| one < other), "sort crates/findings/src/texts.json by code");
     for [code, english, chinese] in texts {
         let is_used = [")", ","].map(|end| format!("said!({code}{end}"));

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use crate::{IdKey, IdKind, Person, UnionId, UserId};
 
-/// What user ids are computed with, unless they are drawn.
+/// The key with which user ids are computed, unless they are drawn.
 pub struct AgreedKey {
     own: Option<(IdKind, IdKey)>,
     agreement: Mutex<Agreement>,

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ID_KEY, KINDS, computed, user_of};
 use crate::support::{APPID, BUSY, Configuration, Service, TestBed, until, write_private};
 
-const OTHER_KEY: &str = "/////////////////////////////////////////////w==\n";
+const OTHER_KEY: &str = "//////////////////////////////////////////8=\n";
 
 /// A further process beside those of the bed.
 async fn beside(bed: &TestBed, variable: &str, value: &str) -> Service {

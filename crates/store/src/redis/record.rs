@@ -10,7 +10,7 @@ use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::limits::TooMany;
 use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
 
-/// The block, the day on which the person was seen, and the ends of the user's tokens, as `change_ends.lua` writes them.
+/// The block, the day on which the person was seen, and the ends of the user's tokens by `change_ends.lua`.
 type SeenUser = ([Option<Vec<u8>>; 2], [Option<i64>; 2]);
 
 const A_DAY: u64 = 86_400;

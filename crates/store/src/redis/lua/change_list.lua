@@ -4,8 +4,8 @@
 --   'see': notes a person whose user id was computed. The list expires if it has no others, nor a block. Person, day
 --     with its sign.
 --   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number
---     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself keeps
---     the greatest number, and a block stays. Person.
+--     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself
+--     keeps the greatest number, and a block stays. Person.
 local person, number, floor, block, others = ARGV[3], 0, 0, false, false
 if ARGV[1] == 'see' then
   redis.call('HSET', KEYS[1], person, ARGV[4])

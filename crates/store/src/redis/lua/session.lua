@@ -46,8 +46,8 @@ end
 
 -- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes,
 -- behind them perhaps its owner, and how many logins count besides, as as_text writes it. The owner is the user of a
--- person without a binding, whose user id was computed: 'u', and the user's 17 bytes. A line is the order of an exchange (7
--- bytes), until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+-- person without a binding, whose user id was computed: 'u', and the user's 17 bytes. A line is the order of an
+-- exchange (7 bytes), until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
 local owner = ''
 local function session()
   local kept, lines, counts, at = redis.call('GET', KEYS[2]) or '', {}, {}, 1
@@ -179,10 +179,10 @@ local function note_login(second)
   redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.max(noted, second)))
 end
 
--- Drops the session keys. An owner stays unless it leaves, with the order of the last exchange. If the person is bound,
--- the binding has this second, because the user's tokens may be ended with the keys (note_not_ended.lua removes it),
--- and the second of the last exchange. How often the person has logged in lately goes on in a cell of its own, so that a
--- logout gives nobody more logins.
+-- Drops the session keys. Unless the person `leaves`, a session with an owner stays, with the order of the last
+-- exchange. If the person is bound, the binding has this second, because the user's tokens may be ended with the keys
+-- (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes
+-- on in a cell of its own, so that a logout gives nobody more logins.
 local function drop_keys(leaves)
   local lines, counts = session()
   if redis.call('HEXISTS', KEYS[1], 'u') == 1 then

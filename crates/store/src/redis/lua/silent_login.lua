@@ -1,6 +1,6 @@
 -- The short way of record_login.lua, in front of it: a person with a session logs in within the limit, and nothing else
--- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew; so
--- does a session with another owner than the login's, or with none, which a bound person has.
+-- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew;
+-- so does a session with another owner than the login's, or with none, which a bound person has.
 local time, kept, line = redis.call('TIME'), redis.call('GET', KEYS[2]), ARGV[1]
 local owner = ARGV[6]
 if kept and not ARGV[7] and (owner == '' or string.sub(kept, -#owner) == owner) then
