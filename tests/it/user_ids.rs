@@ -251,6 +251,6 @@ async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
             assert!(calls.get(unwanted).is_none_or(|calls| *calls <= 5), "{unwanted}: {calls:?}");
         }
         // The script reads the binding, because logins come one upon the other; nobody else does.
-        assert!(calls["hgetall"] <= 22 && calls["hmget"] == 40 && calls["evalsha"] <= 42, "{calls:?}");
+        assert!(calls["hgetall"] < 40 && calls["hmget"] == 40 && calls["evalsha"] < 30, "{calls:?}");
     }
 }

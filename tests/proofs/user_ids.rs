@@ -1,14 +1,16 @@
-//! Computed user ids under a scheduler: processes come and go, some of them with a wrong id key, and the store is lost
-//! at any step. While one process that had agreed lives on, nobody gets two ids.
+//! Computed user ids under a scheduler: processes come and go, some of them with a wrong id key, people are bound by an
+//! import, and the store is lost at any step. While one process that had agreed lives on, nobody gets two ids, but for
+//! who was bound before the store was lost.
 
 use std::collections::BTreeMap;
 
 use actix_web::rt::Runtime;
-use wxmint::login::UserIds;
+use wxmint::accounts::Named;
+use wxmint::login::{BindError, Binder, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, ExchangeOrder, LoginRecord, Memory, Recorded, Store};
+use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Memory, Recorded, Store};
 
 use crate::binding::clock;
 use crate::draws::Draws;
@@ -56,7 +58,8 @@ impl Scheduled for World<'_> {
                 self.trace.push(format!("{at} ends"));
                 self.processes.swap_remove(at);
             }
-            7..9 => self.wait(),
+            7 => self.wait(),
+            8 => return self.import(),
             _ => self.lose(),
         }
         // Whoever had agreed is gone: nobody can tell which key was the right one.
@@ -91,6 +94,10 @@ fn unionid(human: usize) -> Option<UnionId> {
     Some(format!("u{human}").parse().expect("a unionid"))
 }
 
+fn bound(human: usize) -> UserId {
+    format!("bound-{human}").parse().expect("a user id")
+}
+
 impl World<'_> {
     fn start(&mut self) {
         let is_right = !self.draws.once_in(3);
@@ -121,6 +128,32 @@ impl World<'_> {
     fn lose(&mut self) {
         self.trace.push("the store is lost".into());
         self.store = store();
+        self.books.retain(|human, user| *user != bound(*human));
+    }
+
+    /// Binds a person to a user of before, unless the person is somebody already.
+    fn import(&mut self) -> Result<(), String> {
+        let human = self.draws.index(PEOPLE);
+        let (person, attempt, user) = (person(human), AttemptId::new([255; 16]), bound(human));
+        let binder = Binder { store: &self.store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
+        let import = async {
+            let settled = binder.settle(self.store.binding_state(&person).await?).await?;
+            let is_news = matches!(settled, SettledState::Free { .. });
+            binder.bind(&Named { user: user.clone(), made: false }, settled).await.map(|_| is_news)
+        };
+        match self.runtime.block_on(import) {
+            Ok(is_news) => {
+                self.trace.push(format!("{human} is bound, news: {is_news}"));
+                match self.books.get(&human) {
+                    // The store had forgotten the person.
+                    Some(held) if *held != user && !is_news => return Err(format!("{human} was {held} and is bound")),
+                    _ => self.books.insert(human, user),
+                };
+                Ok(())
+            }
+            Err(BindError::AlreadyBound) => Ok(()),
+            Err(other) => Err(format!("an import fails: {other:?}")),
+        }
     }
 
     fn log_in(&mut self) -> Result<(), String> {
