@@ -5,6 +5,9 @@ mod events;
 mod platform;
 mod scan;
 #[cfg(test)]
+#[path = "../crates/store/src/conformance/servers.rs"]
+pub mod servers;
+#[cfg(test)]
 mod tests;
 
 use crate::issuer::door::Doors;

@@ -3,6 +3,7 @@
 
 use std::future::ready;
 
+use actix_web::body::MessageBody;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::web::{Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -29,14 +30,25 @@ const FILES: [(&str, &str, &str); 9] = [
 /// Beside the policy of every page: no script makes markup or code of a text.
 const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
 
-pub(super) fn pages(config: &mut ServiceConfig) {
+/// The name of a script with a panel of the console, and the script.
+pub type Panel = (&'static str, &'static str);
+
+pub(super) fn pages(config: &mut ServiceConfig, panels: &[Panel]) {
     for (path, kind, content) in FILES {
         config.service(readable(path, move || ready(page(kind, content))));
     }
+    let (mut imports, mut names) = (String::new(), Vec::new());
+    for &(name, script) in panels {
+        config.service(readable(&format!("/console/{name}.js"), move || ready(page(JS, script))));
+        imports += &format!("import * as {name} from \"./{name}.js\";\n");
+        names.push(name);
+    }
+    let doors = format!("{imports}export const doors = [{}];\n", names.join(", "));
+    config.service(readable("/console/doors.js", move || ready(page(JS, doors.clone()))));
 }
 
 /// No cache keeps it, so that a browser does not bring it back as it was left, with what it showed.
-fn page(kind: &'static str, content: &'static str) -> HttpResponse {
+fn page(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse {
     let mut page = answer(kind, content);
     page.headers_mut().append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(TRUSTED_TYPES));
     page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

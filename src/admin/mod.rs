@@ -16,6 +16,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::web::{Data, ServiceConfig};
 use wxmint_http::{Readiness, described::RouteTable, serve_admin, viewer};
 
+pub use self::console::Panel;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::LatestDiagnosis};
 use crate::findings::Doctor;
@@ -24,10 +25,11 @@ use crate::login::LoginWorker;
 const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \
                      console at /console and what /docs describes.";
 
-/// The routes of the doors, and what gives their handlers their state.
+/// The routes of the doors, their panels of the console, and what gives their handlers their state.
 #[derive(Clone)]
 pub struct AtDoors {
     pub tables: Vec<RouteTable>,
+    pub panels: Vec<Panel>,
     pub configure: Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>,
 }
 
@@ -53,7 +55,7 @@ pub fn start(
                 .configure(|config| (doors.configure)(config))
                 .configure(|config| routes::routes(config, &doors.tables))
                 .configure(viewer::routes)
-                .configure(console::pages);
+                .configure(|config| console::pages(config, &doors.panels));
         }
     };
     serve_admin(listener, readiness, metrics, users, PATHS)

@@ -13,8 +13,8 @@ use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
-use crate::admin::CurrentAdminTokens;
-use crate::findings::Finding;
+use crate::admin::{CurrentAdminTokens, Panel};
+use crate::findings::{Finding, Said};
 use crate::login::Exchange;
 use crate::settings::Settings;
 
@@ -25,10 +25,13 @@ pub struct DoorRow {
     pub readable: &'static [&'static str],
     /// Operators may ask for these, also while the door is shut.
     pub admin: Option<RouteTable>,
+    pub panel: Option<Panel>,
     /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
     /// The check of the doctor, and the variable without which it is not made.
     pub check: Option<(&'static str, &'static str)>,
+    /// Says that people log in through the door alone, if it brings apps and no other is configured.
+    pub alone: Option<fn() -> Said>,
     /// Its members of the issuer's metadata.
     pub metadata: Option<fn() -> RefOr<Schema>>,
     pub command: Option<DoorCommand>,

@@ -4,7 +4,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end};
-use wxmint_ids::Person;
+use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
@@ -51,8 +51,9 @@ fn begin(
     let event = Event::new(activity, origin(request));
     let token = worker.issuer.verify(request, now()).map_err(|problem| refused(worker, &event, problem))?;
     cross_origin::readable_by_pages_of(request, worker, &token.app);
-    let (user, of) = (Some(token.user.clone()), Some(token.app.clone()));
-    let (app, client) = if is_of_client(&worker.issuer.minter, &token) { (None, of) } else { (of, None) };
+    let (user, of) = (Some(token.user.clone()), token.app.clone());
+    let (app, client) =
+        if is_of_client(&worker.issuer.minter, &token) { (None, Some(ClientId(of))) } else { (Some(of), None) };
     let app_kind = app.as_ref().and_then(|app| worker.issuer.apps.all().kind_told(app));
     Ok((Event { user, app, app_kind, client, ..event }, token))
 }

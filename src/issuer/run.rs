@@ -116,7 +116,8 @@ fn start_admin(issuer: &Arc<Issuer>, listener: TcpListener, doctor: Doctor) -> R
     let worker = move || worker_of.login_worker().expect(MADE_ONCE);
     let (of_doors, tables) = (Arc::clone(issuer), issuer.rows.iter().filter_map(|row| row.admin).collect());
     let configure = move |config: &mut ServiceConfig| of_doors.configure(config);
-    let doors = AtDoors { tables, configure: Arc::new(configure) };
+    let panels = issuer.rows.iter().filter_map(|row| row.panel).collect();
+    let doors = AtDoors { tables, panels, configure: Arc::new(configure) };
     Ok(admin::start(listener, readiness, metrics, tokens, worker, doctor, doors)?)
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, Person};
+use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_store::{Admission, BindingState, COMPUTED, Issued, TokenState};
 use wxmint_verify::{Claims, Verified};
@@ -13,7 +13,7 @@ use super::{Admitted, BindError, LoginError, LoginWorker};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
-    pub client: &'a AppId,
+    pub client: &'a ClientId,
     /// Empty: that of the settings.
     pub audience: &'a [String],
     /// `None`: that of the settings.
@@ -39,9 +39,9 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
         let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
-        let id = minter.token_id(&mark_of_client(recipient.client), now)?;
+        let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
         let life = minter.life(arrival.at);
-        let (user, app) = (bound.user.clone(), recipient.client.clone());
+        let (user, app) = (bound.user.clone(), recipient.client.0.clone());
         let token = Issued { user, app, id, issued_at: life.start, expires_at: life.end };
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, UnionId, UserId};
+use wxmint_ids::{AppId, ClientId, LoginCode, Person, PhoneCode, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_keys::vault::Vault;
 use wxmint_store::limits::LoginLimits;
@@ -61,7 +61,7 @@ pub struct LoginTrail {
     pub app: Option<AppId>,
     pub person: Option<Person>,
     /// The client that gets the token in place of the app.
-    pub client: Option<AppId>,
+    pub client: Option<ClientId>,
     /// The user to whom the person is bound.
     pub user: Option<UserId>,
     /// Says of a login that has bound the person whether the user was made.

@@ -14,7 +14,7 @@ mod tests;
 mod variable;
 pub mod variables;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
@@ -29,7 +29,7 @@ pub use self::reader::{Fault, Faults, Reader};
 pub use self::redis::{StoreSettings, StoreUrl};
 pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, unknown_variables, value_files};
-use self::variables::*;
+use self::{variable::ENTRIES, variables::*};
 use crate::sites::is_secure;
 
 pub use crate::apps::AppsSource;
@@ -51,6 +51,9 @@ impl AccountsSource {
         if let Self::Service(url) = self { Some(url) } else { None }
     }
 }
+
+/// The files by which doors are opened, each by its variable.
+pub type DoorFiles = BTreeMap<&'static str, PathBuf>;
 
 /// Declares a struct of settings, and how each field is read. Every field is read, so that no fault hides another.
 macro_rules! settings {
@@ -84,15 +87,14 @@ settings! {
     Settings, |reader| {
         issuer: IssuerUrl = reader.read_checked(&ISSUER),
         audience: Vec<String> = reader.read(&AUDIENCE).and_then(|names| names_or(names, issuer.as_ref()?)),
-        platform_file: Option<PathBuf> = reader.read(&PLATFORM_FILE),
-        apps: AppsSource = read_apps(reader, platform_file.as_ref().is_some_and(Option::is_some)),
+        door_files: DoorFiles = read_door_files(reader),
+        apps: AppsSource = read_apps(reader, door_files.as_ref().is_some_and(bring_apps)),
         store: StoreSettings = StoreSettings::read(reader),
         keys: PathBuf = reader.read(&KEYS),
         vault_key_file: PathBuf = reader.read(&VAULT_KEY_FILE),
         listen: SocketAddr = reader.read(&LISTEN),
         admin_listen: SocketAddr = reader.read(&ADMIN_LISTEN),
         admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
-        clients_file: Option<PathBuf> = reader.read(&CLIENTS_FILE),
         verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
         jwks_peers: Vec<Url> = reader.read(&JWKS_PEERS),
@@ -163,15 +165,26 @@ fn read_accounts_check(reader: &mut Reader, accounts: Option<&AccountsSource>) -
     }
 }
 
-/// Beside a platform, no app of one's own is needed.
-fn read_apps(reader: &mut Reader, has_platform: bool) -> Option<AppsSource> {
+/// Each by its variable: those that no other setting has.
+fn read_door_files(reader: &mut Reader) -> Option<DoorFiles> {
+    let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !NAMES.contains(name));
+    let read: Vec<_> = names.map(|name| (name, reader.read(&door_file(name)))).collect();
+    let read: Option<Vec<_>> = read.into_iter().map(|(name, path)| Some((name, path?))).collect();
+    Some(read?.into_iter().filter_map(|(name, path)| Some((name, path?))).collect())
+}
+
+fn bring_apps(files: &DoorFiles) -> bool {
+    ENTRIES.iter().any(|entry| entry.brings_apps && files.contains_key(entry.name))
+}
+
+fn read_apps(reader: &mut Reader, others_bring_some: bool) -> Option<AppsSource> {
     if let Some(folder) = reader.read(&APPS_DIR)? {
         return match reader.is_set(&APPID) || reader.is_set(&APP_SECRET) {
             true => reader.fault(&APPS_DIR, said!(is_set_beside_one_app)),
             false => Some(AppsSource::Folder(folder)),
         };
     }
-    if has_platform && !reader.is_set(&APPID) && !reader.is_set(&APP_SECRET) {
+    if others_bring_some && !reader.is_set(&APPID) && !reader.is_set(&APP_SECRET) {
         return Some(AppsSource::Given(Vec::new()));
     }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));

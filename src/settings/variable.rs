@@ -23,6 +23,8 @@ pub(super) struct VariableEntry {
     pub(super) default: Option<&'static str>,
     /// Whether the value may also stand in a file that `NAME_FILE` names.
     pub(super) may_be_in_file: bool,
+    /// Whether people can log in though no app is configured.
+    pub(super) brings_apps: bool,
 }
 
 pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
@@ -30,6 +32,7 @@ pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
 
 const FORM: &str = "# Form: ";
 pub(super) const EXAMPLE: &str = "# For example: ";
+const BRINGS_APPS: &str = "Beside it no app of your own is required.";
 pub(super) const IN_FILE: &str = "# Instead, the path of a file with the value:";
 
 impl VariableEntry {
@@ -47,7 +50,8 @@ impl VariableEntry {
         let words: Vec<_> =
             lines[form..].iter().map(|line| line.trim_start_matches(FORM).trim_start_matches("# ")).collect();
         let default = line.starts_with('#').then_some(value);
-        Some(Self { name, form: words.join(" "), example: example.unwrap_or(value), default, may_be_in_file })
+        let (form, example, brings_apps) = (words.join(" "), example.unwrap_or(value), paragraph.contains(BRINGS_APPS));
+        Some(Self { name, form, example, default, may_be_in_file, brings_apps })
     }
 
     pub(super) fn file_variable(&self) -> Option<String> {

@@ -32,10 +32,14 @@ macro_rules! variables {
             pub const $name: Variable<$type> =
                 Variable::named(full_name(stringify!($name), concat!("WXMINT_", stringify!($name))), $parse);
         )+
-        /// In the order of `.env.example`.
-        #[cfg(test)]
+        /// In the order of `.env.example`, which has those of doors beside them.
         pub(super) const NAMES: &[&str] = &[$($name.name),+];
     };
+}
+
+/// The file by which a door is opened.
+pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {
+    Variable::named(name, |text| optional(text, path))
 }
 
 variables! {
@@ -54,8 +58,6 @@ variables! {
     LISTEN: SocketAddr = parsed;
     ADMIN_LISTEN: SocketAddr = parsed;
     ADMIN_TOKENS_FILE: Option<PathBuf> = |text| optional(text, path);
-    CLIENTS_FILE: Option<PathBuf> = |text| optional(text, path);
-    PLATFORM_FILE: Option<PathBuf> = |text| optional(text, path);
     VERIFY_FILES_DIR: Option<PathBuf> = |text| optional(text, path);
     // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers (tests/it/connections.rs),
     // though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most 63 of the chart's 128 MiB.

@@ -4,12 +4,13 @@ mod lua;
 pub(crate) mod proxy;
 mod resp;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
 use self::proxy::{Product, Proxy};
 use crate::doctor::Report;
+use crate::map::files_of;
 use crate::support::{APPID, RedisServer, TestBed, repository};
 use crate::whole_life::{Life, alice};
 
@@ -20,27 +21,17 @@ async fn refused_in_a_whole_life(product: Product) -> BTreeSet<String> {
     life.bed.redis.refused()
 }
 
-/// Each script as it is sent: the texts that its row of the table `scripts!` names, one behind the other.
-fn scripts() -> Vec<(String, String)> {
-    let folder = repository("crates/store/src/redis");
-    let code = fs::read_to_string(folder.join("script.rs")).expect("UTF-8");
-    let rows = code.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(" = \"")?.1.strip_suffix("\";"));
-    let script = |names: &str| {
-        let texts = names.split("\" \"").map(|name| folder.join(format!("lua/{name}.lua")));
-        let texts = texts.map(|path| fs::read_to_string(path).expect("a script"));
-        (names.to_owned(), texts.collect::<String>())
-    };
-    rows.map(script).collect()
-}
-
+/// A script is one text, or several, one behind the other.
 #[test]
 fn every_script_names_its_keys_where_a_proxy_finds_them() {
-    let scripts = scripts();
-    let texts: BTreeSet<_> = scripts.iter().flat_map(|(names, _)| names.split("\" \"")).collect();
-    let files = fs::read_dir(repository("crates/store/src/redis/lua")).expect("a folder").count();
-    assert_eq!(texts.len(), files, "each text is in a script: {texts:?}");
-    for (names, script) in scripts {
-        assert_eq!(lua::refused(&script), Ok(()), "{names}");
+    let read = |path: &PathBuf| fs::read_to_string(path).expect("UTF-8");
+    for folder in ["crates/store/src", "src/doors"].map(repository) {
+        let code: String = files_of("rs", &folder).iter().map(read).collect();
+        for path in files_of("lua", &folder) {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            assert!(["", ".lua"].iter().any(|end| code.contains(&format!("{name}{end}\""))), "{name} is in no script");
+            assert_eq!(lua::refused(&read(&path)), Ok(()), "{name}");
+        }
     }
 }
 

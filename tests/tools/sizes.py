@@ -21,8 +21,7 @@ LANGUAGES = {
     ".py": "Python", ".sh": "shell",
 }
 OF_PAGES = {"JavaScript", "CSS", "HTML"}
-# At most: lines of Rust for `src` without its doors, each door with its part of the store, the store without these parts, the
-# simulator, and `service`, which is all of src and the crates but verify and simulator; lines of Rust of `tests` without those of
+# At most: lines of Rust for `src` without its doors, each door with its part of the store, the store, the simulator, and `service`, which is all of src and the crates but verify and simulator; lines of Rust of `tests` without those of
 # examples and pages; `tools`, which are tests/tools without lock files; all lines for `pages`; files of Lua; English `docs`: pages
 # and words; bytes of CONTRIBUTING.md; 90 % of the files and the longest; functions.
 BOUNDS = {
@@ -31,8 +30,6 @@ BOUNDS = {
     "scripts": 26, "docs": 24, "docs words": 42_000, "CONTRIBUTING": 14_000, "file p90": 226, "file longest": 326,
     "function median": 6, "function p90": 18, "function longest": 50,
 }
-# The files of the store that are a door's part, by the first word of their names.
-OF_DOORS = {"events": "receivers", "platform": "platform", "scan": "device"}
 # Tests of examples and pages.
 OF_EXAMPLES = re.compile(r"tests/(peers|verifiers|browser)/|tests/it/(demo_page|console|mini_program|phone|pages|readme|old_pages|scan_examples|examples)")
 # Any other crate.
@@ -165,12 +162,10 @@ def measure(root: Path) -> dict[str, int]:
     print("  longest files:    ", ", ".join(f"{path.relative_to(root)} {count}" for path, count in longest))
     counts = list(files.values())
     lines["service"] = sum(lines[tree] for tree in lines if tree not in APART and (tree == "src" or tree.startswith("crates/")))
-    for door, part in OF_DOORS.items():
-        own = sum(count for path, count in files.items() if path.is_relative_to(root / "src/doors" / door))
-        in_store = sum(count for path, count in files.items() if path.is_relative_to(root / "crates/store") and path.stem == part)
-        lines[f"door {door}"] = own + in_store
-        lines["src"] -= own
-        lines["crates/store"] -= in_store
+    for path, count in files.items():
+        if path.is_relative_to(root / "src/doors") and path.parent != root / "src/doors":
+            lines[f"door {path.relative_to(root / 'src/doors').parts[0]}"] += count
+            lines["src"] -= count
     english = [path for path in (root / "docs").glob("*.md") if ".zh-CN." not in path.name]
     lines["docs words"] = sum(len(path.read_text().split()) for path in english)
     return dict(lines) | {

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub use self::of_crates::cure_of_vault;
+pub use self::said::{Said, Words};
 #[doc(hidden)]
-pub use self::said::texts_of;
-pub use self::{of_crates::cure_of_vault, said::Said};
+pub use self::said::{WORDS, texts_of};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -1,5 +1,5 @@
 //! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
-//! their arguments.
+//! their arguments. A door has a file of its own.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -16,12 +16,14 @@ pub struct Said {
 }
 
 /// The texts of a code: `said!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
-/// number of arguments. Words that are the same in both languages need no code: `said!("{}: {}", path, error)`.
+/// number of arguments. The texts of a door stand before the code: `said!(WORDS: may_ask, client)`. Words that are the
+/// same in both languages need no code: `said!("{}: {}", path, error)`.
 #[macro_export]
 macro_rules! said {
-    ($code:ident $(, $argument:expr)* $(,)?) => {{
+    ($code:ident $(, $argument:expr)* $(,)?) => { $crate::said!($crate::WORDS: $code $(, $argument)*) };
+    ($words:path: $code:ident $(, $argument:expr)* $(,)?) => {{
         const TEXTS: [&str; 2] =
-            $crate::texts_of(stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
+            $crate::texts_of($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
         $crate::Said::filled(TEXTS, &[$(&$argument),*])
     }};
     ($words:literal $(, $argument:expr)+) => {
@@ -46,13 +48,17 @@ macro_rules! in_chinese {
     )+ };
 }
 
-const TEXTS: &[[&str; 3]] = &include!("texts.json");
+/// Each code with its English and its Chinese.
+pub type Words = &'static [[&'static str; 3]];
+
+/// Those of the core.
+pub const WORDS: Words = &include!("texts.json");
 
 /// English and Chinese of a code with so many arguments.
-pub const fn texts_of(code: &str, arguments: usize) -> [&'static str; 2] {
+pub const fn texts_of(words: Words, code: &str, arguments: usize) -> [&'static str; 2] {
     let (mut at, code) = (0, code.as_bytes());
-    while at < TEXTS.len() {
-        let ([known, english, chinese], mut same) = (TEXTS[at], 0);
+    while at < words.len() {
+        let ([known, english, chinese], mut same) = (words[at], 0);
         while same < code.len() && same < known.len() && code[same] == known.as_bytes()[same] {
             same += 1;
         }

@@ -133,7 +133,9 @@ fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Pro
     });
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
-    for problem in ProblemCode::ALL.iter().filter(has).copied().map(problem).chain(further) {
+    let of_doors = codes.iter().copied().flatten().filter(|code| matches!(code, OfDoor(_)));
+    let all = ProblemCode::ALL.iter().filter(has).chain(of_doors);
+    for problem in all.copied().map(problem).chain(further) {
         found.entry(problem.status().as_u16()).or_default().push(problem);
     }
     found

@@ -7,13 +7,13 @@
 #![warn(missing_docs)]
 
 mod agreed_key;
-mod device_codes;
 mod user_ids;
 
+use std::fmt;
 use std::str::FromStr;
 
 pub use agreed_key::{AgreedKey, Disagreement};
-pub use device_codes::{DeviceCode, InvalidDeviceCode, InvalidUserCode, UserCode};
+use serde::Serialize;
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -78,6 +78,34 @@ pub struct Person {
     pub app: AppId,
     /// The person's openid in that app.
     pub openid: OpenId,
+}
+
+/// A client to which tokens are issued in place of an app, such as a page. It is public.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ClientId(
+    /// The `client_id` of its tokens, which is an AppID in tokens of an app.
+    pub AppId,
+);
+
+impl FromStr for ClientId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.parse().map(Self)
+    }
+}
+
+impl ClientId {
+    /// The `client_id` as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// A phone number that WeChat has verified. It never stands in a token or a log.

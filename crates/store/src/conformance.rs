@@ -2,54 +2,19 @@
 //! `redis-server` on the PATH.
 #![cfg(test)]
 
-macro_rules! conformance {
-    ($($case:ident)*) => {
-        mod memory_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                super::$case(Rc::new(Memory::new(crate::conformance::now, super::DAY))).await;
-            })*
-            use super::*;
-        }
-
-        mod redis_store {
-            $(#[tokio::test(flavor = "local")]
-            async fn $case() {
-                let server = super::redis_server::RedisServer::start().await;
-                super::$case(Rc::new(server.store())).await;
-            })*
-            use super::*;
-        }
-
-        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
-        mod redis_cluster {
-            /// One after the other, because a Cluster takes two seconds to form.
-            #[tokio::test(flavor = "local")]
-            async fn every_case() {
-                let cluster = super::redis_server::Cluster::start().await;
-                $(
-                    cluster.forget_all();
-                    eprintln!("{}", stringify!($case));
-                    super::$case(Rc::new(cluster.store())).await;
-                )*
-            }
-            use super::*;
-        }
-    };
-}
-
 mod access_token;
+mod client_tokens;
 mod computed;
-mod device;
-mod platform;
+mod servers;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta};
 
 use wxmint_ids::{UnionId, UserId};
 use wxmint_keys::vault::Vault;
 
+use self::servers::{Cluster, DAY, RedisServer};
 use super::{ends::LIFE_NOTED_EVERY, *};
 
 fn attempt_id(byte: u8) -> AttemptId {
@@ -68,14 +33,9 @@ fn person(openid: &str) -> Person {
     Person { app: app(), openid: openid.parse().expect("an openid") }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the border, in these tests")]
-pub(crate) fn now() -> DateTime<Utc> {
-    Utc::now()
-}
-
 /// This one.
 fn second() -> i64 {
-    now().timestamp()
+    servers::now().timestamp()
 }
 
 fn user(name: &str) -> UserId {
@@ -413,10 +373,10 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<dyn Sto
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
-    let before = crate::conformance::now().trunc_subsecs(0);
+    let before = servers::now().trunc_subsecs(0);
     let (_, BindingState::Bound(made)) = bind(&*store, "o1", "user-1", 1).await else { panic!("bound") };
     let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
-    assert!(before <= binding.bound_at && binding.bound_at <= crate::conformance::now(), "{binding:?}");
+    assert!(before <= binding.bound_at && binding.bound_at <= servers::now(), "{binding:?}");
     let plain =
         Binding { person: person("o1"), user: user("user-1"), unionid: None, conflict: None, ..binding.clone() };
     assert_eq!((&binding, &binding.others), (&plain, &vec![]));
@@ -440,7 +400,7 @@ async fn a_ticket_is_spent_once(store: Rc<dyn Store>) {
         let taken =
             store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer").expect("repeated by its claim");
         assert_eq!(taken.holder, holder);
-        assert!((crate::conformance::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
+        assert!((servers::now() - taken.at).num_seconds().abs() <= 5, "dated by the store's clock");
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
     let plain = TicketHolder { unionid: None, ..holder };
@@ -714,7 +674,7 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
     let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
@@ -728,7 +688,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<dyn Store>
 /// Whatever became of the ends of a blocked user's tokens.
 async fn no_token_of_a_blocked_user_is_good(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     store.set_blocked(&user("user-1"), true).await.expect("blocked");
     assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::EndedWithUser { told: true }));
     let latest = now + 60;
@@ -741,7 +701,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<dyn Store>) {
 /// A person has logged in by a clock that has stepped back since.
 async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<dyn Store>) {
     let store = &*store;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     let ahead = |seconds: i64, byte| ExchangeOrder::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
     for (number, end) in ["of a user", "of an app", "of a person"].into_iter().enumerate() {
         let (openid, name) = (format!("o{number}"), format!("u{number}"));
@@ -768,7 +728,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<dyn Store>) {
     let store = &*store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
-    let (now, generation) = (crate::conformance::now(), state.generation());
+    let (now, generation) = (servers::now(), state.generation());
     let key = (ExchangeOrder::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
     store.keep_session_key(&owner, generation, &key, KeyOf::Login(at)).await.expect("kept");
@@ -783,7 +743,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<dyn Store>) {
 async fn ends_that_are_needed_are_not_forgotten(store: Rc<dyn Store>) {
     let store = &*store;
     with_session(store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     store.end_token(&token("a", now)).await.expect("ended");
     store.end_key("a-kid").await.expect("ended");
     assert_eq!(store.forget_ends(100).await, Ok(0));
@@ -793,7 +753,7 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<dyn Store>) {
 
 async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store.end_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
     for old in [&asking, &token("c", now - 1)] {
@@ -812,7 +772,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
 
 async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
         store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
@@ -828,14 +788,14 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<dyn Store>) 
 /// The ends that the stream holds after `cursor`, and where it goes on.
 async fn read_after(store: &dyn Store, cursor: &str) -> (Vec<Ended>, String) {
     let read = store.ends_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
-    assert!(!read.more && (crate::conformance::now() - read.at).num_seconds().abs() <= 5);
+    assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
 
 async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
     let store = &*store;
     let owner = with_session(store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     assert_eq!(read_after(store, "").await, (vec![], String::new()));
     let (one, user) = (token("a", now), user("user-1"));
     for _ in 0..2 {
@@ -876,7 +836,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<dyn Store>) {
 
 async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::conformance::now().timestamp());
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
@@ -897,7 +857,7 @@ fn dated(date: Result<Option<i64>>) -> i64 {
 
 async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     assert_eq!(logged_in(&*store, "b", now).await, now);
     assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Ended { told: false }));
     assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
@@ -908,7 +868,7 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<dyn Store
 /// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, now) = (with_session(store, "o1").await, crate::conformance::now().timestamp());
+    let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
     let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
     for id in ["a", "b", "c", "b", "a"] {
         assert_eq!(logged_in(store, id, now).await, now);
@@ -938,7 +898,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<dyn Store
 /// The clock of the store has stepped back since the ends were made.
 async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<dyn Store>) {
     let store = &*store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), crate::conformance::now().timestamp());
+    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
     let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
     assert_eq!(date(60).await, 0, "nothing was revoked");
@@ -1173,7 +1133,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
 
 async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<dyn Store>) {
     let owner = with_session(&*store, "o1").await;
-    let now = crate::conformance::now().timestamp();
+    let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
         store.end_in_app(&user("user-1"), &owner.app).await.expect("ended");
@@ -1222,18 +1182,6 @@ async fn the_stream_is_read_in_parts(store: Rc<dyn Store>) {
         let read = store.ends_after(cursor, most).await.expect("read").expect("a cursor of the stream");
         assert_eq!((read.ends.len(), read.more), (most, false), "just full");
     }
-}
-
-async fn a_receivers_place_is_the_last_that_it_has_acknowledged(store: Rc<dyn Store>) {
-    let (store, hour) = (&*store, Duration::from_secs(3600));
-    store.acknowledge("other", "7-0.other", hour).await.expect("noted");
-    for place in ["", "1-0.first", "2-0.second"] {
-        if !place.is_empty() {
-            store.acknowledge("sso", place, hour).await.expect("noted");
-        }
-        assert_eq!(store.acknowledged("sso").await.as_deref(), Ok(place));
-    }
-    assert_eq!(store.acknowledged("other").await.as_deref(), Ok("7-0.other"));
 }
 
 /// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
@@ -1331,9 +1279,7 @@ async fn a_stranger_has_no_session_key(store: Rc<dyn Store>) {
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
-
-conformance! {
+crate::conformance! {
     a_code_is_claimed_once
     a_later_claim_has_a_later_place
     only_its_claimant_gives_a_code_back
@@ -1378,7 +1324,6 @@ conformance! {
     a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
     ends_are_kept_as_long_as_the_longest_life_that_was_noted_requires
     the_stream_is_read_in_parts
-    a_receivers_place_is_the_last_that_it_has_acknowledged
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
     what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back
@@ -1396,7 +1341,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         store.end_key("one").await.expect("ended");
         server.cli(&["XADD", "wxmint:ended", "*", "end", "device 1 abc"]);
@@ -1430,7 +1375,7 @@ mod redis_only {
     /// Whoever logs in again and again pays nothing for it.
     #[tokio::test(flavor = "local")]
     async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let asks = async |key: &str| {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
@@ -1439,7 +1384,7 @@ mod redis_only {
                 other => panic!("{other:?}"),
             }
         };
-        let now = crate::conformance::now().timestamp();
+        let now = servers::now().timestamp();
         let date = async |second| dated(store.date_token(&person("o1"), &token("a", second), i64::MAX).await);
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", 1).await;
@@ -1457,7 +1402,7 @@ mod redis_only {
         let binding = format!("wxmint:{{{}:o1}}:binding", app());
         server.cli(&["HDEL", &binding, "d"]);
         assert!(!asks("k8").await);
-        store.had_told(crate::conformance::now().timestamp() as u64 + 60);
+        store.had_told(servers::now().timestamp() as u64 + 60);
         assert!(asks("k9").await, "so have ends that were made before");
         let last = store.last_login(&person("o1")).await.expect("an answer").expect("a login");
         for (seconds, later) in [(-60, 0), (60, 60)] {
@@ -1473,8 +1418,8 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_login_after_the_clock_has_stepped_back_counts_once() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::conformance::now().timestamp_micros() as u64);
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
         for (number, micros) in [(1, now + 300_000_000), (2, now)] {
             let order = ExchangeOrder::new(micros, &attempt_id(number));
             recorded(&store, &record("o1", &order, &number.to_string(), "user-1")).await;
@@ -1486,7 +1431,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_record_that_is_sent_again_brings_no_key_back() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let [first, second, _] = orders(&store, [0, 1, 2]).await;
         recorded(&store, &record("o1", &first, "k1", "user-1")).await;
@@ -1508,7 +1453,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_refused_login_that_is_sent_again_and_admitted_counts() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let rate = Rate { burst: 1, period: Duration::from_secs(1) };
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
@@ -1522,7 +1467,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn the_life_of_a_session_begins_anew_at_each_login() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let session = format!("wxmint:{{{}:o1}}:session", app());
         for (order, key) in orders(&store, [0, 1, 2]).await.iter().zip(["k1", "k2", "k3"]) {
@@ -1534,7 +1479,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_session_stays_short_however_often_a_person_logs_in() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, session) = (server.store(), format!("wxmint:{{{}:o1}}:session", app()));
         let rate = Rate { burst: 40, period: Duration::from_secs(3600) };
         let (mut admitted, mut before) = (0, None);
@@ -1564,8 +1509,8 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn an_end_that_did_not_reach_the_stream_is_untold_until_a_repetition_puts_it_there() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp());
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
         server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
         assert_eq!(store.token_state(&own).await, Ok(TokenState::Ended { told: false }));
@@ -1593,8 +1538,8 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp());
         bind(&store, "owner", "user-1", 1).await;
         for number in 0..20 {
             store.end_token(&token(&format!("t{number}"), now)).await.expect("ended");
@@ -1612,13 +1557,13 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_life_that_was_shortened_counts_until_its_tokens_have_expired() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         // Two replicas, of which one still has the old setting.
         let (old, new) = (server.store(), server.store());
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
         new.note_life(Duration::from_secs(600)).await.expect("noted");
         let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:ended}:lives", "86400"]).parse().expect("a second");
-        let since = until - crate::conformance::now().timestamp() - 86_400;
+        let since = until - servers::now().timestamp() - 86_400;
         assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
         let keep = async || new.ends_after("", 1).await.expect("read").expect("the oldest").keep.as_secs();
         assert_eq!(keep().await, 86_460);
@@ -1632,7 +1577,7 @@ mod redis_only {
     /// Neither the expiry of keys nor a policy that evicts what expires can bring ended tokens back.
     #[tokio::test(flavor = "local")]
     async fn nothing_that_ends_tokens_expires_by_the_clock_of_redis() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let owner = with_session(&store, "o1").await;
         store.note_life(Duration::from_secs(600)).await.expect("noted");
@@ -1655,7 +1600,7 @@ mod redis_only {
     /// The entries are as old as they would be after a week.
     #[tokio::test(flavor = "local")]
     async fn ends_of_which_no_token_can_be_left_are_forgotten() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let [old, horizon, newer] = [now - 9_000, now - 3600 - 120 - 5, now - 100];
         store.note_life(Duration::from_secs(3600)).await.expect("noted");
@@ -1688,8 +1633,8 @@ mod redis_only {
             server.cli(&["XADD", "wxmint:ended", &format!("{}-*", second * 1000), "end", &end]);
         }
         for far in [
-            server.store_at(|| crate::conformance::now() + TimeDelta::minutes(2)),
-            server.store_at(|| crate::conformance::now() - TimeDelta::minutes(2)),
+            server.store_at(|| servers::now() + TimeDelta::minutes(2)),
+            server.store_at(|| servers::now() - TimeDelta::minutes(2)),
         ] {
             assert_eq!(far.forget_ends(100).await, Ok(0), "by one clock alone");
             assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
@@ -1710,10 +1655,10 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn no_end_is_made_by_a_clock_that_is_far_ahead() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, owner) = (server.store(), with_session(&server.store(), "o1").await);
         let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
-        let far = server.store_at(|| crate::conformance::now() - TimeDelta::hours(8));
+        let far = server.store_at(|| servers::now() - TimeDelta::hours(8));
         assert!(far.end_user(&bound.user, None).await.is_err());
         assert!(far.end_in_app(&bound.user, &app()).await.is_err());
         assert!(far.end_token(&token("a", second())).await.is_err());
@@ -1729,8 +1674,8 @@ mod redis_only {
     /// An entry is deleted by its age.
     #[tokio::test(flavor = "local")]
     async fn an_end_is_as_old_as_the_later_clock_says() {
-        let server = redis_server::RedisServer::start().await;
-        let later = server.store_at(|| crate::conformance::now() + TimeDelta::hours(8));
+        let server = RedisServer::start().await;
+        let later = server.store_at(|| servers::now() + TimeDelta::hours(8));
         for kid in ["one", "other"] {
             later.end_key(kid).await.expect("ended");
         }
@@ -1746,8 +1691,8 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn the_life_of_tokens_is_noted_again_before_it_is_forgotten() {
-        let server = redis_server::RedisServer::start().await;
-        let store = server.store_at(|| crate::conformance::now() + AHEAD.get());
+        let server = RedisServer::start().await;
+        let store = server.store_at(|| servers::now() + AHEAD.get());
         let lives = "wxmint:{wxmint:ended}:lives";
         for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
         {
@@ -1761,8 +1706,8 @@ mod redis_only {
     /// The clock has stepped back since they were made.
     #[tokio::test(flavor = "local")]
     async fn an_end_is_not_moved_back() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, user, later) = (server.store(), user("user-1"), crate::conformance::now().timestamp() + 100);
+        let server = RedisServer::start().await;
+        let (store, user, later) = (server.store(), user("user-1"), servers::now().timestamp() + 100);
         let [first, untold] = ["app", "untold:app"].map(|field| format!("{field}:{}", app()));
         let [until, next] = [later, later + 1].map(|second| second.to_string());
         let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
@@ -1779,8 +1724,8 @@ mod redis_only {
     /// With `WXMINT_ONE_LOGIN` a login ends tokens of its second without waiting for replicas. A logout waits for them.
     #[tokio::test(flavor = "local")]
     async fn a_logout_makes_certain_what_a_login_has_ended() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp());
         for id in ["a", "b"] {
             logged_in(&store, id, now).await;
         }
@@ -1796,8 +1741,8 @@ mod redis_only {
     /// A token is dated ahead of the clock only once that is noted, so that later ends name it too.
     #[tokio::test(flavor = "local")]
     async fn a_date_that_a_failover_has_taken_back_is_refused() {
-        let server = redis_server::RedisServer::start().await;
-        let (store, now) = (server.store(), crate::conformance::now().timestamp());
+        let server = RedisServer::start().await;
+        let (store, now) = (server.store(), servers::now().timestamp());
         let confirmed = async |date| store.confirm_date(&token("a", now), date, now + 60).await.is_ok();
         assert!(confirmed(now).await && confirmed(now + 61).await, "neither is ahead and used");
         assert!(!confirmed(now + 20).await);
@@ -1809,7 +1754,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn an_emptied_list_expires_unless_somebody_comes_or_its_user_is_blocked() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, user) = (server.store(), user("user-1"));
         let ttl = || ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"].map(|key| server.cli(&["TTL", key]));
         bind(&store, "o1", "user-1", 1).await;
@@ -1835,7 +1780,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn keys_have_the_names_and_lives_of_the_design() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         recorded(&store, &record("o1", &order, "k1", "user-1")).await;
@@ -1853,15 +1798,12 @@ mod redis_only {
         store.keep_ticket(&Ticket::random().expect("a ticket"), &holder).await.expect("kept");
         let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
         assert!((290..=300).contains(&ttl), "{ttl}");
-        store.acknowledge("sso", "1-0.first", Duration::from_secs(300)).await.expect("noted");
-        let ttl: u64 = server.cli(&["TTL", "wxmint:receiver:sso"]).parse().expect("seconds");
-        assert!((290..=300).contains(&ttl), "{ttl}");
     }
 
     /// Tries that are under way, and then those that have failed, for ten minutes.
     #[tokio::test(flavor = "local")]
     async fn the_window_of_failures_begins_with_the_first() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let owner = with_session(&store, "o1").await;
         let tries = "wxmint:{wx0123456789abcdef:o1}:limit:tries";
@@ -1879,8 +1821,8 @@ mod redis_only {
     /// The clock of another primary may be ahead, and that of any one may have stepped back.
     #[tokio::test(flavor = "local")]
     async fn an_end_covers_what_any_clock_has_dated() {
-        let cluster = redis_server::Cluster::start().await;
-        let (store, user, now) = (cluster.store(), user("user-1"), crate::conformance::now().timestamp());
+        let cluster = Cluster::start().await;
+        let (store, user, now) = (cluster.store(), user("user-1"), servers::now().timestamp());
         let owner = with_session(&store, "o1").await;
         let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
         store.had_told(now as u64 + 50);
@@ -1899,7 +1841,7 @@ mod redis_only {
     /// A cell that Redis has lost is one without a life, until an event gives it one.
     #[tokio::test(flavor = "local")]
     async fn a_count_that_was_lost_begins_anew_and_expires() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         for _ in 0..3 {
             store.count(&often()).await.expect("an answer").expect("within the limit");
@@ -1911,9 +1853,9 @@ mod redis_only {
     /// The clock has stepped back since the other events were counted. They would count again when it has caught up.
     #[tokio::test(flavor = "local")]
     async fn what_was_counted_far_ahead_is_deleted() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
-        let ahead = OFTEN.part_at(crate::conformance::now().timestamp_micros() as u64) + 8;
+        let ahead = OFTEN.part_at(servers::now().timestamp_micros() as u64) + 8;
         server.cli(&["HSET", key, &ahead.to_string(), "99999"]);
         store.count(&often()).await.expect("an answer").expect("the first");
         assert_eq!(server.cli(&["HLEN", key]), "1");
@@ -1921,7 +1863,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         bind(&store, "o1", "user-1", 1).await;
         unbind(&store, "o1", "user-1", 1).await;
@@ -1936,7 +1878,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_link_to_a_user_without_people_expires_unless_it_is_confirmed() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let (store, unionid) = (server.store(), "n1".parse().expect("a unionid"));
         store.claim_unionid(&unionid, Some(&user("user-1"))).await.expect("claimed");
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
@@ -1948,7 +1890,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn failed_passwords_for_many_names_do_not_pile_up() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let meter = |name: &str| {
             let key = LimitKey::of_person(&person("o1"), NAMES, name);
@@ -1978,7 +1920,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         assert_eq!(walked(&store, walk::Place::default()).await.0, []);
         for number in 0..1500 {
@@ -2013,7 +1955,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_place_holds_for_one_process_of_redis() {
-        let (server, other) = (redis_server::RedisServer::start().await, redis_server::RedisServer::start().await);
+        let (server, other) = (RedisServer::start().await, RedisServer::start().await);
         for number in 0..3000 {
             server.store().intend(&person(&format!("o{number}")), 0, &intent("u")).await.expect("intended");
         }
@@ -2025,7 +1967,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn scripts_survive_a_flush() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         granted(store.claim_code(&app(), &code("before"), &attempt_id(1), &often()).await.expect("claimed"));
         server.cli(&["SCRIPT", "FLUSH"]);
@@ -2034,7 +1976,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let once = Rate { burst: 1, period: Duration::from_secs(3600) };
         store.count(&visit("192.0.2.7", once)).await.expect("an answer").expect("the first");
@@ -2044,7 +1986,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_sealed_key_of_any_bytes_comes_back_as_it_was() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let vault = vault();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
@@ -2053,87 +1995,5 @@ mod redis_only {
         recorded(&store, &login).await;
         let kept = store.session_keys(&person("o1")).await.expect("an answer");
         assert_eq!(vault.open(&kept[0], &person("o1")).expect("opens").as_str(), "HyVFkGl5F5OQWJZZaNzBBg==");
-    }
-}
-
-/// The starter of redis-server that all tests have.
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
-#[path = "../../../tests/it/support/redis_server.rs"]
-mod starter;
-
-/// A real redis-server of the test's own, ended with it.
-mod redis_server {
-    use std::process::Command;
-
-    use super::{starter::RedisServer as Started, *};
-    use crate::test_limit;
-
-    pub(super) struct RedisServer(Started);
-
-    impl RedisServer {
-        pub(super) async fn start() -> Self {
-            Self::start_with(&[]).await
-        }
-
-        async fn start_with(options: &[&str]) -> Self {
-            test_limit::at_most(Duration::from_secs(120));
-            let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-            Self(Started::start(&options, "").await)
-        }
-
-        pub(super) fn store(&self) -> Redis {
-            self.store_at(crate::conformance::now)
-        }
-
-        pub(super) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
-            store(&self.0.url(), clock)
-        }
-
-        pub(super) fn cli(&self, arguments: &[&str]) -> String {
-            let port = self.0.port().to_string();
-            let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
-            String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-        }
-    }
-
-    fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
-        let access = RedisAccess::fixed(url.parse().expect("a URL"));
-        Redis::new(&access, DAY, clock, ())
-    }
-
-    /// Three primaries, and no replica.
-    pub(super) struct Cluster(pub(super) [RedisServer; 3]);
-
-    impl Cluster {
-        pub(super) async fn start() -> Self {
-            let servers = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
-            let [one, two, three] = servers;
-            let cluster = Self([one.await, two.await, three.await]);
-            for (server, (first, last)) in cluster.0.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
-            {
-                server.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
-                server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].0.port().to_string()]);
-            }
-            let is_up = |server: &RedisServer| {
-                let info = server.cli(&["CLUSTER", "INFO"]);
-                info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
-            };
-            let up = async {
-                while !cluster.0.iter().all(is_up) {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(10), up).await.expect("the cluster is ok within 10 s");
-            cluster
-        }
-
-        pub(super) fn forget_all(&self) {
-            self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
-        }
-
-        /// That knows one of them.
-        pub(super) fn store(&self) -> Redis {
-            store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), crate::conformance::now)
-        }
     }
 }

@@ -1,11 +1,10 @@
-//! The owner of a token, how tokens are ended before they expire, the stream from which verifiers learn it, and who is
-//! blocked.
+//! The owner of a token, how tokens end before they expire, the stream that tells verifiers, and who is blocked.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, TokenId, UserId};
+use wxmint_ids::{AppId, ClientId, TokenId, UserId};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
@@ -36,16 +35,12 @@ pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Dur
 pub enum TokenState {
     /// The token has not been ended. These are the people of its user in its app; it was issued to one of them.
     People(Vec<Admission>),
-    /// All tokens of its user were ended, and this one with them.
-    EndedWithUser {
-        /// Whether the end is in the stream, so that a repetition has nothing left to do.
-        told: bool,
-    },
-    /// The token itself was ended, or all tokens of its user in its app.
-    Ended {
-        /// Whether the end of the token itself is in the stream.
-        told: bool,
-    },
+    /// All tokens of its user were ended, and this one with them. `told`: whether the end is in the stream, so that a
+    /// repetition has nothing left to do.
+    EndedWithUser { told: bool },
+    /// The token itself was ended, or all tokens of its user in its app. `told`: whether the end of the token itself is
+    /// in the stream.
+    Ended { told: bool },
 }
 
 /// A person on a user's list.
@@ -118,8 +113,7 @@ impl FromStr for Ended {
 }
 
 impl Ended {
-    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key:
-    /// unknown.
+    /// The second from which no token can be left that it names. `keep`: see [`ReadEnds::keep`]. `None` for a key.
     pub fn needed_until(&self, keep: Duration) -> Option<i64> {
         match self {
             Self::User { before, .. } | Self::UserInApp { before, .. } => Some(before + keep.as_secs() as i64),
@@ -221,6 +215,13 @@ pub trait Ends {
     /// Forgets at most so many of the oldest ends, of which no token can be left. Returns how many there were; none
     /// while the store's clock is more than a minute from this machine's.
     async fn forget_ends(&self, most: usize) -> Result<usize>;
+
+    /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
+    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
+
+    /// At most so many users who may have a token of a client, each with the last second of it, `from` such a second
+    /// on and in the order of these.
+    async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::signal::unix::{SignalKind, signal};
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, ClientId, UserId};
 
 pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
 use self::folded::FOLDED;
@@ -104,7 +104,7 @@ pub struct Event {
     /// The kind of the app, if it is configured and no mini program.
     pub app_kind: Option<&'static str>,
     /// The page whose token it is about.
-    pub client: Option<AppId>,
+    pub client: Option<ClientId>,
     /// A keyed hash of the openid.
     pub person: Option<String>,
     /// Why it was refused or failed: a problem's code, where there is one.

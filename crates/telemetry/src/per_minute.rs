@@ -13,9 +13,12 @@ static LINES: LazyLock<PerMinute> = LazyLock::new(PerMinute::default);
 /// More texts than this are forgotten, all at once. They take about 1 MB.
 const MOST_TEXTS: usize = 10_000;
 
+/// The number of lines that were not written, where there are any.
+pub type NotWritten = Option<u32>;
+
 /// If a line of this kind may be written: how many were not written since the last one, if any. Causes of which the
 /// operator must know each are different kinds, so that strangers who bring about one cannot hide another.
-pub fn admit_line(kind: &str) -> Option<Option<u32>> {
+pub fn admit_line(kind: &str) -> Option<NotWritten> {
     LINES.admits(kind, now()).map(|silent| (silent > 0).then_some(silent))
 }
 

@@ -119,7 +119,7 @@ impl Recent {
     /// Notes what became of a request, for whoever looks up the user, the person or the request.
     pub fn note(&self, event: &Event, person: Option<Person>, outcome: &'static str) {
         let whose = event.user.clone().map_or_else(|| person.map_or(Whose::Nobody, Whose::Person), Whose::User);
-        let appid = event.app.clone().or_else(|| event.client.clone());
+        let appid = event.app.clone().or_else(|| event.client.as_ref().map(|client| client.0.clone()));
         let by = event.by.as_deref().map(Arc::from);
         let noted = UserEvent { at: now(), event: event.activity.code(), appid, outcome, by };
         self.keep(whose, event.origin.request_id.clone(), noted);

@@ -1,13 +1,15 @@
-// What goes on in this process: readiness, the logins and scans of the last hour, the keys, and what the doctor says. Readiness
-// and keys are read from /readyz and /metrics, which need no secret, and so is whether there was another login or scan: each
+// What goes on in this process: readiness, the logins of the last hour, the keys, the panels of doors, and what the doctor says.
+// Readiness and keys are read from /readyz and /metrics, which need no secret, and so is whether there was another login: each
 // look with the secret is an audit event.
 
+import { doors } from "./doors.js";
 import { appName, appsAre, clock, el, span, told, words } from "./words.js";
 
 const EVERY = 5_000; // ms between two looks
 const LOGINS_EVERY = 15_000; // ms between two looks at the logins, if there were any
 const BARS = 60; // minutes
-const READ = /^wxmint_(logins_total|device_requests_total|key_age_seconds|key_leaves_in_seconds|app_info|build_info)\{(.*)\} (\S+)$/gm;
+const NAMES = ["logins_total", "key_age_seconds", "key_leaves_in_seconds", "app_info", "build_info", ...doors.map(({ METRIC }) => METRIC)];
+const READ = new RegExp(`^wxmint_(${NAMES.join("|")})\\{(.*)\\} (\\S+)$`, "gm");
 const byId = (id) => document.getElementById(id);
 
 /** The lines that the page needs of a text of metrics. */
@@ -20,8 +22,7 @@ export function watch({ ask, session }) {
   let logins = null; // as GET /activity has them
   let app = ""; // whose logins, or all
   let [total, seen, lookedAt] = [0, 0, 0]; // how many logins there were since the start, by now and when they were read, and when that was
-  let scans = null; // as GET /scans has them
-  let [scansTotal, scansSeen, scansLookedAt] = [0, 0, 0];
+  const panels = doors.map(({ METRIC, panel }) => ({ total: 0, name: METRIC, ...panel(ask) }));
   let [ready, version, keys, checks, checksZh, examinedAt, trouble, busy] = [null, "", null, null, null, 0, null, false];
 
   async function look() {
@@ -34,19 +35,18 @@ export function watch({ ask, session }) {
       version = found.find(({ name }) => name === "build_info")?.version ?? "";
       appsAre(found.filter(({ name }) => name === "app_info"));
       const sum = (wanted) => found.filter(({ name }) => name === wanted).reduce((all, { value }) => all + value, 0);
-      [total, scansTotal] = ["logins_total", "device_requests_total"].map(sum);
+      total = sum("logins_total");
+      for (const panel of panels) panel.total = sum(panel.name);
       const leaves = found.filter(({ name }) => name === "key_leaves_in_seconds");
       keys = found.filter(({ name }) => name === "key_age_seconds").map(({ kid, alg, state, value: age }) => ({ kid, alg, state, age, leaves: leaves.find((key) => key.kid === kid)?.value }));
     } catch {
       ready = null;
     }
     if (ready !== null && (!logins || total !== seen) && Date.now() - lookedAt >= LOGINS_EVERY) await count();
-    // What is open becomes less with time alone.
-    const isOpen = scans?.clients.some(({ open }) => open);
-    if (ready !== null && (!scans || scansTotal !== scansSeen || isOpen) && Date.now() - scansLookedAt >= LOGINS_EVERY) await countScans();
+    for (const panel of ready === null ? [] : panels) await panel.look(panel.total, LOGINS_EVERY);
     if (session.gone.signal.aborted) return;
     // What somebody is about to copy or to choose stays.
-    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawScans, drawKeys].forEach((draw) => draw());
+    if (getSelection().isCollapsed && document.activeElement?.id !== "app") [drawStanding, drawLogins, drawKeys, ...panels.map(({ draw }) => draw)].forEach((draw) => draw());
     setTimeout(look, EVERY);
   }
 
@@ -57,11 +57,6 @@ export function watch({ ask, session }) {
     const answer = await ask("GET", asked ? `/activity?appid=${encodeURIComponent(asked)}` : "/activity").catch(() => null);
     // The list of apps stays that of all.
     if (answer && asked === app) logins = { ...answer, apps: asked ? logins.apps : answer.apps };
-  }
-
-  async function countScans() {
-    [scansSeen, scansLookedAt] = [scansTotal, Date.now()];
-    scans = (await ask("GET", "/scans").catch(() => null)) ?? scans;
   }
 
   function drawStanding() {
@@ -105,18 +100,6 @@ export function watch({ ask, session }) {
     const [refused, ok] = [0, 1].map((n) => sums.reduce((all, parts) => all + parts[n], 0));
     const part = (value, n) => el("i", { className: n ? "ok" : "refused", style: `height: ${(value / most) * 100}%` });
     return el("div", { className: "chart", role: "img", "aria-label": words().chart(ok, refused) }, sums.map((parts) => el("span", {}, parts.map(part))));
-  }
-
-  /** Nothing where no clients are configured. */
-  function drawScans() {
-    if (!scans) return;
-    const text = words();
-    const row = (client) => el("li", { "data-client": client.client_id },
-      el("div", { className: "row" }, el("h3", {}, client.name), el("code", {}, client.client_id), el("span", { className: `pill ${client.open ? "published" : ""}` }, text.open(text.number(client.open)))),
-      el("dl", { className: "facts" }, Object.entries(text.scans).map(([name, said]) => el("div", { "data-outcome": name }, el("dt", {}, said), el("dd", {}, text.number(client[name]))))));
-    byId("scans").hidden = !scans.clients.length;
-    byId("clients").replaceChildren(...scans.clients.map(row));
-    byId("scans-counted").textContent = text.scansCounted(clock(scans.since * 1000));
   }
 
   function drawKeys() {
@@ -177,8 +160,9 @@ export function watch({ ask, session }) {
     byId("doctor").replaceChildren(...parts.filter(Boolean));
   }
 
+  byId("doctor").closest("section").before(...panels.map(({ section }) => section));
   byId("examine").addEventListener("click", examine);
   look();
   examine();
-  return { draw: () => [drawStanding, drawLogins, drawScans, drawKeys, drawDoctor].forEach((draw) => draw()) };
+  return { draw: () => [drawStanding, drawLogins, drawKeys, ...panels.map(({ draw }) => draw), drawDoctor].forEach((draw) => draw()) };
 }

@@ -70,7 +70,9 @@ pub(super) async fn examine(tells: Tells, public: bool, doors: Doors) {
                 tell(published::examine(&Web::new(), &settings.issuer, issuer.as_ref().ok()).await);
             }
         };
-        let wechat = async { tell(wechat::examine(&settings).await) };
+        let alone = doors.iter().filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
+        let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
+        let wechat = async { tell(wechat::examine(&settings, alone).await) };
         join3(accounts, published, wechat).await;
     };
     join3(files, redis_checked, web).await;

@@ -20,7 +20,7 @@ const FAR: f64 = 30.0;
 /// How many apps are asked for at a time; the client allows 64.
 const AT_A_TIME: usize = 50;
 
-pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
+pub(super) async fn examine(settings: &Settings, alone: Option<Said>) -> Vec<Finding> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
     let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
     let wechat = match made {
@@ -33,11 +33,9 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let tokens = stream::iter(&apps).map(ask).buffered(AT_A_TIME).collect::<Vec<_>>();
     let (date, mut found) = join(wechat.date(), tokens).await;
     let clock = clock("wechat.clock", said!(wechat), date.as_ref().ok().copied().flatten(), now());
-    if found.is_empty() && settings.platform_file.is_some() {
-        let none = said!(only_merchants_log_in);
-        found.push(Finding::ok("wechat.credentials", none));
-    } else if found.is_empty() {
-        found.push(Finding::unchecked("wechat.credentials", said!(no_appsecret_can_be_read)));
+    if found.is_empty() {
+        let none = || Finding::unchecked("wechat.credentials", said!(no_appsecret_can_be_read));
+        found.push(alone.map_or_else(none, |alone| Finding::ok("wechat.credentials", alone)));
     }
     found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
     found

@@ -5,6 +5,7 @@
 mod poll;
 mod receivers;
 mod set;
+mod store;
 mod transmitter;
 
 use std::sync::Arc;
@@ -37,8 +38,10 @@ pub(super) const DOOR: DoorRow = DoorRow {
     public: RouteTable { routes: &ROUTES, described: Described::openapi },
     readable: &[],
     admin: None,
+    panel: None,
     open: |_, tokens| Ok(tokens.map(|tokens| Arc::new(Events { tokens: tokens.clone(), polls: Polls::default() }) as _)),
     check: None,
+    alone: None,
     metadata: None,
     command: None,
     in_demo: None,

@@ -16,6 +16,7 @@ use wxmint_telemetry::bounded;
 
 use super::AtDoor;
 use super::set::{EventClaims, event_id};
+use super::store::{acknowledge, acknowledged};
 use crate::clock::now;
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
@@ -123,8 +124,8 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Takes note of what is done with, and returns the events after it.
     async fn events(&self) -> Result<Events, LoginError> {
-        let store = &self.worker.login.store;
-        let (mut place, mut unseen) = (store.acknowledged(self.receiver).await?, self.done.len());
+        let store = &*self.worker.login.store;
+        let (mut place, mut unseen) = (acknowledged(store, self.receiver).await?, self.done.len());
         loop {
             let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
             let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
@@ -133,7 +134,7 @@ impl Asked<'_> {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            store.acknowledge(self.receiver, &noted.cursor, noted.keep).await?;
+            acknowledge(store, self.receiver, &noted.cursor, noted.keep).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }

@@ -3,12 +3,13 @@
 use chrono::DateTime;
 use clap::Subcommand;
 use wxmint_http::run_to_end;
-use wxmint_store::Platforms;
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
+use super::VARIABLE;
 use super::known::{Known, MerchantState, Platform};
+use super::store::entries;
 use crate::cli::at_redis::{at_first, open};
 use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
@@ -38,7 +39,7 @@ enum PlatformCommand {
 
 fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
-    let Some(path) = &settings.platform_file else {
+    let Some(path) = settings.door_files.get(VARIABLE) else {
         return Err(Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"));
     };
     let content = read_private(path).map_err(|error| Failure::of_file(&error, None))?;
@@ -52,7 +53,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
 fn list(platform: &Platform) -> Result<(), Failure> {
     let redis = open()?;
     let kept = run_to_end(async {
-        at_first(async || redis.entries(&platform.component.id, 0).await).await.map_err(Failure::unfinished)
+        at_first(async || entries(&redis, &platform.component.id, 0).await).await.map_err(Failure::unfinished)
     })?;
     let known = Known::of(kept.unwrap_or_default());
     let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();

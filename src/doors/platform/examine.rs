@@ -1,8 +1,10 @@
 //! Whether merchants of a third-party platform can log in.
 
-use wxmint_store::{Platforms, Redis, walk::Place};
+use wxmint_store::{Redis, walk::Place};
 
+use super::WORDS;
 use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
+use super::store::entries;
 use crate::cli::doctor::wechat::address_in;
 use crate::clock::now;
 use crate::findings::{Finding, Said, count};
@@ -16,9 +18,9 @@ pub(super) const CHECK: &str = "wechat.platform";
 
 /// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
 pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Redis>) -> Finding {
-    let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(redis_keeps_ticket)) };
-    let start_push = said!(have_tickets_pushed);
-    let known = match redis.entries(&platform.component.id, 0).await {
+    let Some(redis) = redis else { return Finding::unchecked(CHECK, said!(WORDS: redis_keeps_ticket)) };
+    let start_push = said!(WORDS: have_tickets_pushed);
+    let known = match entries(redis, &platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };
@@ -27,18 +29,18 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     let in_use = known.apps().count();
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     let came = match age {
-        Some(age) => said!(last_ticket_came_minutes_ago, age),
-        None => said!(no_ticket_has_come),
+        Some(age) => said!(WORDS: last_ticket_came_minutes_ago, age),
+        None => said!(WORDS: no_ticket_has_come),
     };
     if let Some(refusal) = &known.refusal {
-        return Finding::fault(CHECK, said!(platform_has_no_token, came, refusal), cure(refusal));
+        return Finding::fault(CHECK, said!(WORDS: platform_has_no_token, came, refusal), cure(refusal));
     }
     match age {
-        None => Finding::fault(CHECK, said!(no_merchant_can_log_in, came), start_push),
-        Some(age) if age > 30 => Finding::warning(CHECK, said!(wechat_sends_one_every_ten, came), start_push),
+        None => Finding::fault(CHECK, said!(WORDS: no_merchant_can_log_in, came), start_push),
+        Some(age) if age > 30 => Finding::warning(CHECK, said!(WORDS: wechat_sends_one_every_ten, came), start_push),
         Some(_) => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
             let merchants = count(in_use, ["merchant", "个商家"]);
-            Finding::ok(CHECK, said!(acts_for_merchants, came, merchants))
+            Finding::ok(CHECK, said!(WORDS: acts_for_merchants, came, merchants))
         }),
     }
 }
@@ -50,7 +52,7 @@ async fn rights(redis: &Redis) -> Option<Finding> {
     refused
         .to_string()
         .contains("NOPERM")
-        .then(|| Finding::warning(CHECK, said!(user_may_not_look_for_people), let_user(&user, "+scan +dbsize")))
+        .then(|| Finding::warning(CHECK, said!(WORDS: user_may_not_look_for_people), let_user(&user, "+scan +dbsize")))
 }
 
 /// The merchants for which WeChat refuses calls until something changes.
@@ -61,28 +63,28 @@ fn troubled(known: &Known) -> Option<Finding> {
         merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()
     };
     let told = |apps: &[&str]| match apps {
-        [few @ .., _] if few.len() >= MOST_NAMED => said!(and_others, few[..MOST_NAMED].join(", ")),
+        [few @ .., _] if few.len() >= MOST_NAMED => said!(WORDS: and_others, few[..MOST_NAMED].join(", ")),
         apps => apps.join(", ").into(),
     };
     let (stale, unpermitted) = (of(61023), of(61007));
     if !stale.is_empty() {
-        let found = said!(refresh_token_is_stale, told(&stale));
-        return Some(Finding::warning(CHECK, found, said!(wait_for_wechat_list)));
+        let found = said!(WORDS: refresh_token_is_stale, told(&stale));
+        return Some(Finding::warning(CHECK, found, said!(WORDS: wait_for_wechat_list)));
     }
-    let found = said!(permission_is_missing, told(&unpermitted));
-    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(have_merchant_give_it)))
+    let found = said!(WORDS: permission_is_missing, told(&unpermitted));
+    (!unpermitted.is_empty()).then(|| Finding::warning(CHECK, found, said!(WORDS: have_merchant_give_it)))
 }
 
 /// The advice about the answer that the service last got when it asked for the platform's token.
 fn cure(refusal: &Refusal) -> Said {
     match refusal.errcode {
         61004 => {
-            let own = || said!(address_of_wxmint);
+            let own = || said!(WORDS: address_of_wxmint);
             let address = address_in(&refusal.errmsg).map_or_else(own, Said::from);
-            said!(put_on_whitelist_of_platform, address)
+            said!(WORDS: put_on_whitelist_of_platform, address)
         }
-        61005 | 61006 => said!(run_wxmint_platform_start_push),
-        45009 => said!(see_that_nobody_else_fetches),
-        _ => said!(put_component_appid),
+        61005 | 61006 => said!(WORDS: run_wxmint_platform_start_push),
+        45009 => said!(WORDS: see_that_nobody_else_fetches),
+        _ => said!(WORDS: put_component_appid),
     }
 }

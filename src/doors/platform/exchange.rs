@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, Expected, Fingerprint, LimitKey, Meter, Note, PlatformEntry, limits::Rate};
+use wxmint_store::{AttemptId, Claim, Fingerprint, LimitKey, Meter, limits::Rate};
 use wxmint_wechat::{App, CallError, FetchedAccessToken, RefreshToken, Verdict};
 
 use super::known::{COUNTED, MerchantState, Platform, REFUSAL, Refusal, Ticket, entry_of, trouble_of};
 use super::merchants::plainly;
+use super::store::{Expected, Note, PlatformEntry, note_entry};
 use crate::login::{
     AccessTokenError, AccessTokens, Exchange, Exchanged, Forcer, HeldToken, IP, LoginError, LoginWorker, Wanted,
 };
@@ -244,7 +245,7 @@ impl AccessTokens<'_> {
 
     /// Whether the store has answered.
     async fn note(&self, platform: &Platform, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> bool {
-        let noted = self.store.note_entry(&platform.component.id, &Note { entry, new, expected, push: None }).await;
+        let noted = note_entry(self.store, &platform.component.id, &Note { entry, new, expected, push: None }).await;
         noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
     }
 

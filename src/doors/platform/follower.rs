@@ -11,13 +11,13 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use prometheus_client::metrics::gauge::Gauge;
 use wxmint_ids::AppId;
-use wxmint_store::{Expected, LimitKey, Meter, Note, PlatformEntry, PlatformState, StoreError, limits::Rate};
-
-use super::known::{COUNTED, Known, Platform, digest_of};
-use super::leaving::LeavingMerchants;
+use wxmint_store::{LimitKey, Meter, StoreError, limits::Rate};
 use wxmint_telemetry::bounded;
 use wxmint_wechat::CallError;
 
+use super::known::{COUNTED, Known, Platform, digest_of};
+use super::leaving::LeavingMerchants;
+use super::store::{Expected, Note, PlatformEntry, PlatformState, entries, note_entry};
 use crate::clock::now;
 use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
@@ -48,14 +48,9 @@ const TOLD_AT_ONCE: usize = 32;
 /// Follows what the store keeps of the platform, and does what is to be done about merchants.
 pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
-    let follower = Rc::new(Follower {
-        login,
-        platform,
-        issuer,
-        at_work: RefCell::default(),
-        leaving: LeavingMerchants::default(),
-        ticket_age,
-    });
+    let login = Rc::new(login);
+    let leaving = LeavingMerchants::new(Rc::clone(&login), Arc::clone(&platform), Arc::clone(&issuer));
+    let follower = Rc::new(Follower { login, platform, issuer, at_work: RefCell::default(), leaving, ticket_age });
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
     let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
@@ -79,13 +74,13 @@ pub(super) async fn follow(platform: Arc<Platform>, ticket_age: TicketAge, issue
 pub(super) type TicketAge = Gauge<f64, AtomicU64>;
 
 /// One process does this for the platform.
-pub(super) struct Follower {
-    pub(super) login: LoginWorker,
-    pub(super) platform: Arc<Platform>,
-    pub(super) issuer: Arc<Issuer>,
+struct Follower {
+    login: Rc<LoginWorker>,
+    platform: Arc<Platform>,
+    issuer: Arc<Issuer>,
     /// The codes about which something is being done.
     at_work: RefCell<HashSet<String>>,
-    pub(super) leaving: LeavingMerchants,
+    leaving: Rc<LeavingMerchants>,
     ticket_age: TicketAge,
 }
 
@@ -93,7 +88,7 @@ impl Follower {
     /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
     async fn read(&self) -> Result<(), StoreError> {
         let known = self.platform.known();
-        let news = self.login.store.entries(&self.platform.component.id, known.version).await?;
+        let news = entries(&*self.login.store, &self.platform.component.id, known.version).await?;
         let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
         let lost = known.lost(&state);
         state.entries.extend(lost.iter().cloned());
@@ -106,7 +101,7 @@ impl Follower {
             bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
             let told = lost.iter().map(async |(entry, new)| {
                 let note = Note { entry, new, expected: Expected::NotLater, push: None };
-                self.login.store.note_entry(&self.platform.component.id, &note).await.map(drop)
+                note_entry(&*self.login.store, &self.platform.component.id, &note).await.map(drop)
             });
             let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
             told.into_iter().collect::<Result<(), _>>()?;
@@ -159,7 +154,7 @@ impl Follower {
                 });
             }
         }
-        self.end_leaving();
+        self.leaving.end();
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), LoginError> {

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{PlatformEntry, PlatformState, short_digest};
+use wxmint_store::short_digest;
 use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Verdict, WrongPushKey};
 use zeroize::Zeroizing;
 
+use super::store::{PlatformEntry, PlatformState};
 use crate::findings::Said;
 use crate::json_places::{Step::Member, line_of};
 

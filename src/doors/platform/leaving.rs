@@ -3,6 +3,7 @@
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::rt::{spawn, time::sleep};
@@ -11,12 +12,14 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
 use wxmint_store::limits::Rate;
 use wxmint_store::walk::{Page, Place, Step};
-use wxmint_store::{LimitKey, Meter, PlatformEntry, Redis, TICKET_TTL};
+use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL};
 use wxmint_telemetry::bounded;
 
-use super::follower::Follower;
-use super::known::{COUNTED, MerchantState, digest_of};
-use crate::{clock::now, login::LoginError};
+use super::known::{COUNTED, MerchantState, Platform, digest_of};
+use super::store::PlatformEntry;
+use crate::clock::now;
+use crate::issuer::Issuer;
+use crate::login::{LoginError, LoginWorker};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
@@ -33,9 +36,11 @@ const MOST_FAILED: usize = 1000;
 /// Between two tries where the store does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The merchants that have left.
-#[derive(Default)]
+/// The merchants that have left, and all that it takes to end their people's tokens.
 pub(super) struct LeavingMerchants {
+    login: Rc<LoginWorker>,
+    platform: Arc<Platform>,
+    issuer: Arc<Issuer>,
     known: RefCell<BTreeMap<AppId, LeavingMerchant>>,
     /// The people whose tokens could not be revoked yet.
     failed: RefCell<Vec<Due>>,
@@ -97,6 +102,38 @@ impl Drop for Running<'_> {
 }
 
 impl LeavingMerchants {
+    pub(super) fn new(login: Rc<LoginWorker>, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Rc<Self> {
+        let (known, failed, looks, walks) = Default::default();
+        Rc::new(Self { login, platform, issuer, known, failed, looks, walks })
+    }
+
+    /// Does what is to be done now about merchants that have left.
+    pub(super) fn end(self: &Rc<Self>) {
+        let is_leaving = self.platform.known().merchants.values().any(|it| it.state == MerchantState::Leaving);
+        if !is_leaving && self.known.borrow().is_empty() {
+            return;
+        }
+        let leaving = Rc::clone(self);
+        spawn(async move {
+            let Some(_one) = Running::of(&leaving.looks, 1) else { return };
+            if let Err(error) = leaving.take_on().await {
+                bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
+            }
+            leaving.note_gone().await;
+        });
+        let leaving = Rc::clone(self);
+        spawn(async move {
+            let Some(_one) = Running::of(&leaving.walks, MOST_WALKS) else { return };
+            let (due, began) = (leaving.take_due(), now() - CLOCKS_DIFFER);
+            if !due.is_empty()
+                && let Some(redis) = leaving.issuer.redis()
+            {
+                leaving.walk(&redis, &due).await;
+                leaving.walked(&due, began);
+            }
+        });
+    }
+
     /// The stages whose time has come, which are being walked from now on.
     fn take_due(&self) -> BTreeMap<AppId, Walk> {
         let mut due = BTreeMap::new();
@@ -114,35 +151,6 @@ impl LeavingMerchants {
     fn has_left(&self, app: &AppId) -> bool {
         self.known.borrow().contains_key(app)
     }
-}
-
-impl Follower {
-    /// Does what is to be done now about merchants that have left.
-    pub(super) fn end_leaving(self: &Rc<Self>) {
-        let is_leaving = self.platform.known().merchants.values().any(|it| it.state == MerchantState::Leaving);
-        if !is_leaving && self.leaving.known.borrow().is_empty() {
-            return;
-        }
-        let follower = Rc::clone(self);
-        spawn(async move {
-            let Some(_one) = Running::of(&follower.leaving.looks, 1) else { return };
-            if let Err(error) = follower.take_on().await {
-                bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
-            }
-            follower.note_gone().await;
-        });
-        let follower = Rc::clone(self);
-        spawn(async move {
-            let Some(_one) = Running::of(&follower.leaving.walks, MOST_WALKS) else { return };
-            let (due, began) = (follower.leaving.take_due(), now() - CLOCKS_DIFFER);
-            if !due.is_empty()
-                && let Some(redis) = follower.issuer.redis()
-            {
-                follower.walk(&redis, &due).await;
-                follower.leaving.walked(&due, began);
-            }
-        });
-    }
 
     /// Takes on the merchants that have left since, unless another replica has.
     async fn take_on(&self) -> Result<(), LoginError> {
@@ -150,12 +158,12 @@ impl Follower {
         let is_left = |app: &AppId, entry: &PlatformEntry| {
             known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && it.entry == *entry)
         };
-        let leaving = &self.leaving.known;
+        let leaving = &self.known;
         leaving.borrow_mut().retain(|app, LeavingMerchant { entry, stage }| {
             is_left(app, entry) && !matches!(stage, Stage::Elsewhere(until) if *until <= Instant::now())
         });
         let merchants = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
-        let new: Vec<_> = merchants.filter(|(app, _)| !self.leaving.has_left(app)).collect();
+        let new: Vec<_> = merchants.filter(|(app, _)| !self.has_left(app)).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -214,7 +222,7 @@ impl Follower {
                 None => break,
             }
         }
-        self.leaving.failed.borrow_mut().extend(failed);
+        self.failed.borrow_mut().extend(failed);
     }
 
     /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
@@ -231,7 +239,7 @@ impl Follower {
 
     /// Notes which merchants nothing is left to do about. Who has failed is tried once more before.
     async fn note_gone(&self) {
-        let failed = self.leaving.failed.take();
+        let failed = self.failed.take();
         let failed = self.end_each(failed).await;
         if let Some((_, person)) = failed.first() {
             let (app, people) = (&person.app, failed.len());
@@ -239,24 +247,22 @@ impl Follower {
             sleep(PAUSE).await;
         }
         let of_failed: BTreeSet<AppId> = failed.iter().map(|(_, person)| person.app.clone()).collect();
-        self.leaving.failed.borrow_mut().extend(failed);
-        let known = self.leaving.known.borrow().clone();
+        self.failed.borrow_mut().extend(failed);
+        let known = self.known.borrow().clone();
         let done = known.into_iter().filter(|(app, it)| it.stage == Stage::Walked && !of_failed.contains(app));
         for (app, LeavingMerchant { entry, .. }) in done {
-            match self.login.note_gone(&self.platform, &app, &entry).await {
+            match self.login.note_state(&self.platform, &app, &entry, MerchantState::Gone).await {
                 Ok(()) => {
                     // Until what was noted is read, the merchant still is one that leaves.
                     let read = Stage::Elsewhere(Instant::now() + TRIED.period);
-                    self.leaving.known.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage: read });
+                    self.known.borrow_mut().insert(app.clone(), LeavingMerchant { entry, stage: read });
                     tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
                 }
                 Err(error) => tracing::warn!(app = %app, %error, "a merchant has left: that is not noted yet"),
             }
         }
     }
-}
 
-impl LeavingMerchants {
     /// After a walk that `began` then. A ticket binds a person by a code of up to five minutes before.
     fn walked(&self, due: &BTreeMap<AppId, Walk>, began: DateTime<Utc>) {
         let (from, since) = (Instant::now() + LOGINS_END, began - TICKET_TTL);

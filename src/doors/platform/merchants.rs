@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::{Expected, Note, Noted, PlatformEntry};
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{
     AppAccessToken, AppKind, AuthorizationCode, Authorizer, Authorizers, CallError, News, Push, RefreshToken, Verdict,
@@ -14,6 +13,7 @@ use wxmint_wechat::{
 use super::known::{
     COMPARED, Merchant, MerchantState, Platform, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
 };
+use super::store::{Expected, Note, Noted, PlatformEntry, note_entry};
 use crate::login::{AccessTokenError, LoginError, LoginWorker, Operator, new_attempt};
 
 /// How many merchants of the list WeChat is asked about at the same time.
@@ -37,7 +37,7 @@ impl LoginWorker {
             News::Other => return Ok(Noted::Seen),
         };
         let note = Note { entry: &entry, new: &new, expected: Expected::NotLater, push: Some(digest) };
-        Ok(self.store.note_entry(&platform.component.id, &note).await?)
+        Ok(note_entry(&*self.store, &platform.component.id, &note).await?)
     }
 
     /// Notes anew whether WeChat gives the platform a token.
@@ -92,7 +92,7 @@ impl LoginWorker {
     ) -> Result<(), LoginError> {
         let done = done_code(pending, used);
         let note = Note { entry: &code_of(app), new: &done, expected: Expected::This(pending), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
+        note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl LoginWorker {
         let sealed = self.vault.load_full().seal(refresh_token, app)?;
         let new = MerchantState::In(kind, sealed).entry(at);
         let note = Note { entry: &entry_of(app), new: &new, expected, push: None };
-        if self.store.note_entry(&platform.component.id, &note).await? == Noted::Kept {
+        if note_entry(&*self.store, &platform.component.id, &note).await? == Noted::Kept {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -153,7 +153,7 @@ impl LoginWorker {
         let compared = PlatformEntry { at: 0, value: b"1".to_vec() };
         let note = Note { entry: COMPARED, new: &compared, expected: Expected::Nothing, push: None };
         if !known.is_compared {
-            self.store.note_entry(&component.id, &note).await?;
+            note_entry(&*self.store, &component.id, &note).await?;
         }
         Ok(())
     }
@@ -161,7 +161,9 @@ impl LoginWorker {
     async fn ask_whether_left(&self, platform: &Platform, app: &AppId, merchant: &Merchant) -> Result<(), LoginError> {
         let ask = async |token: &_| self.wechat.authorizer_kind(&platform.component, token, app).await;
         match self.by_component(platform, ask).await {
-            Err(LoginError::UnknownApp(_)) => self.note_leaving(platform, app, merchant).await,
+            Err(LoginError::UnknownApp(_)) => {
+                self.note_state(platform, app, &merchant.entry, MerchantState::Leaving).await
+            }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
                 told.map(drop)
@@ -192,14 +194,7 @@ impl LoginWorker {
         };
         let entry = known.map(|merchant| &merchant.entry);
         let at = entry.map_or(0, |entry| entry.at).max(listed.since);
-        self.note_merchant(platform, listed, kind, at, entry.into()).await
-    }
-
-    async fn note_leaving(&self, platform: &Platform, app: &AppId, was: &Merchant) -> Result<(), LoginError> {
-        let new = MerchantState::Leaving.entry(was.entry.at);
-        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(&was.entry), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
-        Ok(())
+        self.note_merchant(platform, listed, kind, at, entry.map_or(Expected::Nothing, Expected::This)).await
     }
 
     /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
@@ -211,16 +206,17 @@ impl LoginWorker {
         }
     }
 
-    /// Notes that nothing is left to do about a merchant that has left.
-    pub(super) async fn note_gone(
+    /// Notes that a merchant has left, or that nothing is left to do about it, unless it has changed since it `was` so.
+    pub(super) async fn note_state(
         &self,
         platform: &Platform,
         app: &AppId,
-        leaving: &PlatformEntry,
+        was: &PlatformEntry,
+        state: MerchantState,
     ) -> Result<(), LoginError> {
-        let gone = MerchantState::Gone.entry(leaving.at);
-        let note = Note { entry: &entry_of(app), new: &gone, expected: Expected::This(leaving), push: None };
-        self.store.note_entry(&platform.component.id, &note).await?;
+        let new = state.entry(was.at);
+        let note = Note { entry: &entry_of(app), new: &new, expected: Expected::This(was), push: None };
+        note_entry(&*self.store, &platform.component.id, &note).await?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod known;
 mod leaving;
 mod merchants;
 mod receiver;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use self::follower::{TicketAge, follow};
 use self::known::Platform;
 use crate::admin::CurrentAdminTokens;
 use crate::clock::now;
-use crate::findings::Finding;
+use crate::findings::{Finding, Words};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -42,13 +43,16 @@ routes! {
 }
 
 const VARIABLE: &str = "WXMINT_PLATFORM_FILE";
+const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     public: RouteTable { routes: &ROUTES, described: Described::openapi },
     readable: &[],
     admin: Some(admin::TABLE),
+    panel: None,
     open,
     check: Some((examine::CHECK, VARIABLE)),
+    alone: Some(|| said!(WORDS: only_merchants_log_in)),
     metadata: None,
     command: Some(command::COMMAND),
     in_demo: None,
@@ -62,7 +66,7 @@ struct OfPlatform {
 }
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
-    let Some(path) = &settings.platform_file else { return Ok(None) };
+    let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
     let unusable = |error| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
     let (registry, ticket_age) = metric();

@@ -5,11 +5,12 @@ use actix_web::web::{self, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use wxmint_http::{Answer, Problem, read_body};
-use wxmint_store::{PUSH_BELIEVED, short_digest};
+use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{BadPush, News, PushQuery};
 
 use super::known::Platform;
+use super::store::PUSH_BELIEVED;
 use crate::clock::now;
 use crate::issuer::state::IssuerWorker;
 use crate::refusals::Refusal;

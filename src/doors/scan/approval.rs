@@ -1,11 +1,12 @@
 //! The phone's side: the person looks at what a page asks for, and says yes or no.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, UserCode};
-use wxmint_store::{Approver, Decided, DeviceRequest, FoundDevice, Grant};
+use wxmint_ids::ClientId;
 
 use super::clients::{Client, Clients};
+use super::codes::UserCode;
 use super::requests::{DeviceError, TRIES, of_request};
+use super::store::{Approver, Decided, DeviceRequest, FoundDevice, Grant, devices};
 use crate::login::{AT_DOORS, Admitted, Asking, LoginError, LoginRequest, LoginTrail, LoginWorker, new_attempt};
 
 /// A phone sends this to approve a request.
@@ -28,11 +29,12 @@ impl LoginWorker {
     pub(super) async fn look_at(
         &self,
         asking: &Asking,
-        code: &UserCode,
-        client: &mut Option<AppId>,
+        code: &str,
+        client: &mut Option<ClientId>,
     ) -> Result<FoundDevice, DeviceError> {
+        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
         self.count_call(asking.person(), AT_DOORS).await?;
-        let found = self.store.find_device(code, Some(&asking.person().app)).await?;
+        let found = devices(&*self.store).find_device(code, Some(&asking.person().app)).await?;
         let found = found.filter(|found| found.approver.is_none()).ok_or(DeviceError::Gone)?;
         *client = Some(found.request.client.clone());
         if found.request.app == asking.person().app { Ok(found) } else { Err(DeviceError::NotYours) }
@@ -41,11 +43,12 @@ impl LoginWorker {
     pub(super) async fn deny(
         &self,
         asking: &Asking,
-        code: &UserCode,
-        client: &mut Option<AppId>,
+        code: &str,
+        client: &mut Option<ClientId>,
     ) -> Result<(), DeviceError> {
         self.look_at(asking, code, client).await?;
-        if self.store.deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
+        let code: &UserCode = &code.parse().map_err(|()| DeviceError::Gone)?;
+        if devices(&*self.store).deny_device(code).await? { Ok(()) } else { Err(DeviceError::Gone) }
     }
 
     /// Logs the person in, and grants the token to the page. A person who has approved a request may repeat it, because
@@ -59,7 +62,7 @@ impl LoginWorker {
     ) -> Result<(), DeviceError> {
         let Approval { code, login, number, asking, address } = approval;
         self.count_approval(asking, address, trail).await?;
-        let found = self.store.find_device(code, None).await?.ok_or(DeviceError::Gone)?;
+        let found = devices(&*self.store).find_device(code, None).await?.ok_or(DeviceError::Gone)?;
         trail.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or(DeviceError::Gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
@@ -81,17 +84,18 @@ impl LoginWorker {
             return Err(DeviceError::NotYours);
         }
         let person = Approver::of(admitted.person());
-        match self.store.claim_device(code, &person, number.as_deref()).await? {
+        match devices(&*self.store).claim_device(code, &person, number.as_deref()).await? {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(DeviceError::WrongNumber),
             Decided::Gone => return Err(DeviceError::Gone),
         }
         let grant = self.grant(client, &admitted, now).await?;
-        let approved = self.store.approve_device(code, &person, &grant).await?;
+        let approved = devices(&*self.store).approve_device(code, &person, &grant).await?;
         // Otherwise the page has just fetched the token of the same person's approval before this one, or somebody has
         // denied.
-        let is_done = approved || self.store.claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+        let is_done = approved
+            || devices(&*self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(DeviceError::Gone) }
     }
 

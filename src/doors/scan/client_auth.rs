@@ -6,7 +6,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpMessage, HttpRequest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_http::{Fields, Problem, SMALL_BODY, cors, pairs, read_body};
-use wxmint_ids::AppId;
+use wxmint_ids::ClientId;
 
 use super::clients::{Client, Clients};
 
@@ -45,7 +45,7 @@ pub(super) fn authenticate<'c>(
         (None, Some(id)) => (id.into_owned(), secret.map(|secret| secret.into_owned())),
         (None, None) => return Err(Problem::invalid("The field `client_id` is missing.")),
     };
-    let known = id.parse::<AppId>().ok().and_then(|id| clients.get(&id));
+    let known = id.parse::<ClientId>().ok().and_then(|id| clients.get(&id));
     let client = known.ok_or_else(|| unknown("No client here has this `client_id`."))?;
     cors::allow(request, |origin| client.origins.iter().any(|own| own == origin));
     match (client.is_back_end(), secret) {

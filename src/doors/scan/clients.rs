@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 
+use super::WORDS;
 use crate::findings::Said;
 use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
@@ -17,7 +18,7 @@ use crate::sites::site;
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     /// The `client_id` of its tokens.
-    pub(super) id: AppId,
+    pub(super) id: ClientId,
     /// The phone shows this name.
     pub(super) name: String,
     /// The app whose users may approve.
@@ -53,7 +54,7 @@ impl Client {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Clients(BTreeMap<AppId, Client>);
+pub(super) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
@@ -73,16 +74,16 @@ impl Clients {
             };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(at_its_line(Mistake::of_member("token_ttl", said!(is_longer_than_token_ttl))));
+                return Err(at_its_line(Mistake::of_member("token_ttl", said!(WORDS: is_longer_than_token_ttl))));
             }
             if clients.insert(client.id.clone(), client).is_some() {
-                return Err(at_its_line(Mistake::of_member("client_id", said!(is_that_of_earlier_client))));
+                return Err(at_its_line(Mistake::of_member("client_id", said!(WORDS: is_that_of_earlier_client))));
             }
         }
         Ok(Self(clients))
     }
 
-    pub(super) fn get(&self, id: &AppId) -> Option<&Client> {
+    pub(super) fn get(&self, id: &ClientId) -> Option<&Client> {
         self.0.get(id)
     }
 
@@ -90,7 +91,7 @@ impl Clients {
         self.0.values()
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = (AppId, String)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (ClientId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
 
@@ -149,7 +150,7 @@ impl Mistake {
 
     fn of(self, client_id: &str) -> Said {
         let Self { member, wrong, .. } = self;
-        said!(member_of_client, client_id, member, wrong)
+        said!(WORDS: member_of_client, client_id, member, wrong)
     }
 }
 
@@ -163,34 +164,35 @@ impl Form {
     fn checked(&self) -> Result<Client, Mistake> {
         let of = |member, wrong| move || Mistake::of_member(member, wrong);
         let in_list = |member, element, wrong: Said| Mistake { member, element: Some(element), wrong };
-        let id: AppId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
-        if id.is_usual() {
-            return Err(Mistake::of_member("client_id", said!(has_form_of_appid_choose_another)));
+        let id: ClientId = self.client_id.parse().map_err(|error| Mistake::of_member("client_id", error))?;
+        if id.0.is_usual() {
+            return Err(Mistake::of_member("client_id", said!(WORDS: has_form_of_appid_choose_another)));
         }
         if self.secret_sha256.is_some() && !self.origins.is_empty() {
-            return Err(Mistake::of_member("origins", said!(are_for_page_and_client)));
+            return Err(Mistake::of_member("origins", said!(WORDS: are_for_page_and_client)));
         }
         if let Some(empty) = self.audience.iter().position(String::is_empty) {
-            return Err(in_list("audience", empty, said!(has_empty_name)));
+            return Err(in_list("audience", empty, said!(WORDS: has_empty_name)));
         }
         let env_version = self.env_version.as_deref().unwrap_or("release");
         let env_version = ENV_VERSIONS.into_iter().find(|known| *known == env_version);
         let origin = |(number, text): (usize, &String)| {
-            site(text).ok_or_else(|| in_list("origins", number, said!(must_be_https_origins_without_path)))
+            site(text).ok_or_else(|| in_list("origins", number, said!(WORDS: must_be_https_origins_without_path)))
         };
-        let page =
-            |page: &String| is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(must_be_path_of_page)));
-        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(must_be_sha256_of_secret)));
-        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(must_be_time_from_5m_on)));
+        let page = |page: &String| {
+            is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(WORDS: must_be_path_of_page)))
+        };
+        let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(WORDS: must_be_sha256_of_secret)));
+        let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(WORDS: must_be_time_from_5m_on)));
         Ok(Client {
             id,
             name: Some(self.name.trim())
                 .filter(|name| is_name(name))
-                .ok_or_else(of("name", said!(must_be_1_to_64_characters)))?
+                .ok_or_else(of("name", said!(WORDS: must_be_1_to_64_characters)))?
                 .to_owned(),
             app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
             page: self.page.as_ref().map(page).transpose()?,
-            env_version: env_version.ok_or_else(of("env_version", said!(must_be_release_trial_or_develop)))?,
+            env_version: env_version.ok_or_else(of("env_version", said!(WORDS: must_be_release_trial_or_develop)))?,
             secret_sha256: self.secret_sha256.as_ref().map(hash).transpose()?,
             origins: self.origins.iter().enumerate().map(origin).collect::<Result<_, _>>()?,
             audience: self.audience.clone(),

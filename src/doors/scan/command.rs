@@ -7,12 +7,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use wxmint_http::run_to_end;
-use wxmint_ids::AppId;
-use wxmint_store::{Devices, Ends};
+use wxmint_ids::ClientId;
+use wxmint_store::Ends;
 use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
-use super::MAKE_CLIENTS;
 use super::clients::{Clients, ClientsFile, Form};
+use super::{MAKE_CLIENTS, VARIABLE};
 use crate::cli::at_redis::{at_first, by, open, patiently};
 use crate::cli::environment::variables;
 use crate::cli::failure::Failure;
@@ -22,7 +22,7 @@ use crate::cli::{exit, random, read as command_of, with_env_file};
 use crate::issuer::door::DoorCommand;
 use crate::secret_files::{FileError, Held, read_private};
 use crate::settings::read_one;
-use crate::settings::variables::{AUDIT, CLIENTS_FILE, LOG_FORMAT, TOKEN_TTL};
+use crate::settings::variables::{AUDIT, LOG_FORMAT, TOKEN_TTL, door_file};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once whose tokens are to be ended.
@@ -68,7 +68,7 @@ enum ClientsCommand {
     /// End all tokens of a client, in the Redis of WXMINT_REDIS_URL; take it out of the file first
     End {
         /// The client_id of the tokens
-        client_id: AppId,
+        client_id: ClientId,
     },
 }
 
@@ -81,7 +81,7 @@ struct ClientsFileArgs {
 
 impl ClientsFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let from_settings = || read_one(&CLIENTS_FILE, variables()).ok().flatten();
+        let from_settings = || read_one(&door_file(VARIABLE), variables()).ok().flatten();
         self.file
             .or_else(from_settings)
             .ok_or_else(|| Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE"))
@@ -151,8 +151,8 @@ fn list(path: &Path) -> Result<(), Failure> {
 }
 
 /// Ends the tokens of each user who may have one, and tells the audit.
-fn end(client: &AppId) -> Result<(), Failure> {
-    if client.is_usual() {
+fn end(client: &ClientId) -> Result<(), Failure> {
+    if client.0.is_usual() {
         return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users end USER_ID"));
     }
     let redis = open()?;
@@ -168,7 +168,7 @@ fn end(client: &AppId) -> Result<(), Failure> {
             let Some((_, last)) = news.last() else { return Ok::<_, Failure>(()) };
             from = *last;
             for (user, until) in news {
-                patiently(async || redis.end_in_app(&user, client).await).await?;
+                patiently(async || redis.end_in_app(&user, &client.0).await).await?;
                 ended.insert((user, until));
                 progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
             }

@@ -10,9 +10,10 @@ use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_ids::AppId;
-use wxmint_store::DEVICE_TTL;
+use wxmint_ids::ClientId;
 use wxmint_telemetry::recent::{Hour, first};
+
+use super::store::DEVICE_TTL;
 
 pub(super) struct Scans {
     begun: Instant,
@@ -23,7 +24,7 @@ pub(super) struct Scans {
 
 #[derive(Default)]
 struct Known {
-    clients: BTreeMap<AppId, Client>,
+    clients: BTreeMap<ClientId, Client>,
     hour: Hour,
 }
 
@@ -49,7 +50,7 @@ pub(super) struct LastScans {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct ScansOfClient {
     #[schema(value_type = String, example = "shop-web")]
-    client_id: AppId,
+    client_id: ClientId,
     /// The phone shows this name.
     #[schema(example = "晨光商城 网页版")]
     name: String,
@@ -79,7 +80,7 @@ impl Default for Scans {
 
 impl Scans {
     /// The clients that the file has now, with their names. If one has left, all counters of clients begin at 0.
-    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (AppId, String)>) {
+    pub(super) fn clients_are(&self, clients: impl IntoIterator<Item = (ClientId, String)>) {
         let mut known = self.known.lock();
         let mut before = std::mem::take(&mut known.clients);
         for (id, name) in clients {
@@ -88,13 +89,13 @@ impl Scans {
         }
         if !before.is_empty() {
             self.count.clear();
-            known.hour.forget(|client| before.contains_key(client));
+            known.hour.forget(|client| before.keys().any(|known| known.0 == *client));
         }
     }
 
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
-    pub(super) fn count(&self, client: &AppId, outcome: &'static str) {
+    pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
         let mut known = self.known.lock();
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };
@@ -104,7 +105,7 @@ impl Scans {
             "denied" | "fetched" => open.end(second),
             _ => {}
         }
-        hour.count(second / 60, Some(client.clone()), outcome);
+        hour.count(second / 60, Some(client.0.clone()), outcome);
         // Under the lock, so that a client that has just left is not counted after it.
         self.count.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
@@ -122,8 +123,8 @@ impl Scans {
 impl Known {
     fn until(&mut self, second: u64) -> Vec<ScansOfClient> {
         let mut counts = self.hour.sums(second / 60);
-        let of_client = |(id, Client { name, open }): (&AppId, &mut Client)| {
-            let mut count = |outcome| counts.remove(&(Some(id.clone()), outcome)).unwrap_or_default();
+        let of_client = |(id, Client { name, open }): (&ClientId, &mut Client)| {
+            let mut count = |outcome| counts.remove(&(Some(id.0.clone()), outcome)).unwrap_or_default();
             ScansOfClient {
                 client_id: id.clone(),
                 name: name.clone(),
@@ -173,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn id(text: &str) -> AppId {
+    fn id(text: &str) -> ClientId {
         text.parse().expect("a client_id")
     }
 

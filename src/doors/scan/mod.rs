@@ -5,16 +5,19 @@ mod admin;
 mod approval;
 mod client_auth;
 mod clients;
+mod codes;
 mod command;
 mod examine;
 mod metrics;
 mod page;
 mod phone;
 mod requests;
+mod store;
 mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -25,12 +28,12 @@ use utoipa::{OpenApi, PartialSchema, ToSchema};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, ClientId};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::findings::Finding;
+use crate::findings::{Finding, Words};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
@@ -41,9 +44,15 @@ use crate::issuer::state::IssuerWorker;
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
 
-const GONE: &[ProblemCode] = &[UnknownDeviceCode];
-const PHONE: &[ProblemCode] = &[Forbidden, UnknownDeviceCode];
-const APPROVAL: &[ProblemCode] = &[MatchWrong, CodeInvalid, CodeUsed];
+/// It never was, has expired, was denied, or is used up.
+const UNKNOWN_DEVICE_CODE: ProblemCode =
+    OfDoor(&("unknown_device_code", StatusCode::NOT_FOUND, "There is no such request of a page, or not any more"));
+/// The request of a page is spoiled for good.
+const MATCH_WRONG: ProblemCode =
+    OfDoor(&("match_wrong", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
+const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
+const PHONE: &[ProblemCode] = &[Forbidden, UNKNOWN_DEVICE_CODE];
+const APPROVAL: &[ProblemCode] = &[MATCH_WRONG, CodeInvalid, CodeUsed];
 
 routes! {
     #[openapi(tags((name = "scan", description = "To log a page in by the mini program")))]
@@ -61,6 +70,8 @@ const UNAVAILABLE: &[ProblemCode] = &[WechatUnavailable];
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 const CHECK: &str = "clients";
+const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
+const WORDS: Words = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";
 const TOKEN_PATH: &str = "/token";
 
@@ -69,8 +80,10 @@ pub(super) const DOOR: DoorRow = DoorRow {
     readable: &[LOGOUT, AUTHORIZATION, TOKEN_PATH],
     metadata: Some(ScanMetadata::schema),
     admin: Some(admin::TABLE),
+    panel: Some(("scans", include_str!("console.js"))),
     open: |settings, _| open(settings),
-    check: Some((CHECK, "WXMINT_CLIENTS_FILE")),
+    check: Some((CHECK, VARIABLE)),
+    alone: None,
     command: Some(command::COMMAND),
     in_demo: Some(in_demo),
 };
@@ -92,10 +105,10 @@ struct Scan {
 }
 
 fn open(settings: &Settings) -> Opened {
-    let Some(path) = &settings.clients_file else { return Ok(None) };
+    let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
     let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl);
-    let unusable = |error| unusable_file(CHECK, "WXMINT_CLIENTS_FILE", path, error);
-    let (file, clients) = load("WXMINT_CLIENTS_FILE", path, Some(MAKE_CLIENTS), parse, unusable)?;
+    let unusable = |error| unusable_file(CHECK, VARIABLE, path, error);
+    let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, unusable)?;
     Ok(Some(Arc::new(Scan::new(clients, Some(file)))))
 }
 
@@ -158,7 +171,9 @@ impl Door for Scan {
     fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
         let clients = self.clients();
         match client {
-            Some(client) => clients.get(client).is_some_and(|client| client.origins.iter().any(|own| own == origin)),
+            Some(client) => clients
+                .get(&ClientId(client.clone()))
+                .is_some_and(|client| client.origins.iter().any(|own| own == origin)),
             None => clients.have_origin(origin),
         }
     }

@@ -11,14 +11,14 @@ use utoipa::ToSchema;
 use wxmint_http::{
     Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end,
 };
-use wxmint_ids::UserCode;
-use wxmint_store::{DEVICE_TTL, POLL_INTERVAL};
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_telemetry::bounded;
 
 use super::client_auth::{authenticate, read_form};
 use super::clients::{Client, is_visible};
+use super::codes::UserCode;
 use super::requests::DeviceError;
+use super::store::{DEVICE_TTL, POLL_INTERVAL};
 use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;

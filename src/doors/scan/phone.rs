@@ -5,12 +5,13 @@ use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
-use wxmint_ids::{AppId, UserCode};
-use wxmint_store::FoundDevice;
+use wxmint_http::{Answer, Problem, SMALL_BODY, origin, private, read_body, to_the_end};
+use wxmint_ids::ClientId;
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::{APPROVED, AtDoor, DENIED, LOOKED, Scan, approval::Approval, requests::DeviceError};
+use super::codes::UserCode;
+use super::store::FoundDevice;
+use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, approval::Approval, requests::DeviceError};
 use crate::clock::now;
 use crate::issuer::LoginBody;
 use crate::issuer::login_route::{LoginAttempt, app_hint};
@@ -23,7 +24,7 @@ use crate::refusals::Refusal;
 #[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAnswer {
     #[schema(value_type = String, example = "shop-web")]
-    client_id: AppId,
+    client_id: ClientId,
     #[schema(example = "晨光商城 网页版")]
     client_name: String,
     /// The address of the browser that asks; for IPv6 its network.
@@ -65,10 +66,7 @@ pub(super) struct ApprovalBody {
 pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(LOOKED, &request, &worker).await?;
     let mut client = None;
-    let looked = match code.parse() {
-        Ok(code) => worker.login.look_at(&asking, &code, &mut client).await,
-        Err(_) => Err(DeviceError::Gone),
-    };
+    let looked = worker.login.look_at(&asking, &code, &mut client).await;
     let clients = scan.clients();
     let shown = looked.and_then(|found| {
         match clients.get(&found.request.client).filter(|client| client.app == found.request.app) {
@@ -96,10 +94,7 @@ pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan
 pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let (asking, event) = begin(DENIED, &request, &worker).await?;
     let mut client = None;
-    let denied = match code.parse() {
-        Ok(code) => worker.login.deny(&asking, &code, &mut client).await,
-        Err(_) => Err(DeviceError::Gone),
-    };
+    let denied = worker.login.deny(&asking, &code, &mut client).await;
     told(&scan, Event { client, ..event }, "denied", denied)?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -166,7 +161,7 @@ pub(super) async fn approve(
         };
         let became = match &outcome {
             Ok(()) => Some("approved"),
-            Err(refusal) if refusal.problem.code() == ProblemCode::MatchWrong => Some("denied"),
+            Err(refusal) if refusal.problem.code() == MATCH_WRONG => Some("denied"),
             Err(_) => None,
         };
         if let (Some(became), Some(client)) = (became, &attempt.trail.client) {

@@ -16,13 +16,15 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_http::{Problem, ProblemCode};
-use wxmint_ids::{DeviceCode, UserCode};
 use wxmint_keys::token::{ExtraClaims, SignedToken};
 use wxmint_store::limits::TooMany;
-use wxmint_store::{DeviceRequest, Grant, Issued, LimitKey, Meter, Opened, Poll, StoreError, TokenState};
+use wxmint_store::{Issued, LimitKey, Meter, StoreError, TokenState};
 use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
+use super::codes::{DeviceCode, UserCode};
+use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
+use super::{MATCH_WRONG, UNKNOWN_DEVICE_CODE};
 use crate::apps::UnknownApp;
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
 use crate::refusals::Refusal;
@@ -74,10 +76,10 @@ impl From<DeviceError> for Refusal {
     fn from(error: DeviceError) -> Self {
         let (code, detail) = match error {
             DeviceError::Failed(error) => return error.into(),
-            DeviceError::Gone => (ProblemCode::UnknownDeviceCode, NO_SUCH_REQUEST),
+            DeviceError::Gone => (UNKNOWN_DEVICE_CODE, NO_SUCH_REQUEST),
             DeviceError::NotYours => (ProblemCode::Forbidden, NOT_YOUR_REQUEST),
             DeviceError::NoNumber => (ProblemCode::InvalidRequest, NO_NUMBER),
-            DeviceError::WrongNumber => (ProblemCode::MatchWrong, WRONG_NUMBER),
+            DeviceError::WrongNumber => (MATCH_WRONG, WRONG_NUMBER),
         };
         Problem::new(code, detail).into()
     }
@@ -103,7 +105,7 @@ impl LoginWorker {
         if !apps.choose(Some(&client.app), None)?.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        if apps.choose(Some(&client.id), None).is_ok() {
+        if apps.choose(Some(&client.id.0), None).is_ok() {
             // Ends of the one would be ends of the other.
             return Err(UnknownApp::NotConfigured.into());
         }
@@ -119,7 +121,7 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random().map_err(|_| LoginError::NoRandomness)?;
-            match self.store.open_device(&code, &request).await? {
+            match devices(&*self.store).open_device(&code, &request).await? {
                 Opened::Open => return Ok((code, request)),
                 Opened::Collides => {}
                 Opened::TooMany(refused) => return Err(LoginError::too_many(OPEN_REQUESTS)(refused)),
@@ -136,11 +138,12 @@ impl LoginWorker {
         address: &str,
     ) -> Result<Option<Vec<u8>>, LoginError> {
         self.count_by(TRIES, address).await?;
-        let Some(found) = self.store.find_device(code, None).await?.filter(|found| found.approver.is_none()) else {
+        let Some(found) = devices(&*self.store).find_device(code, None).await?.filter(|found| found.approver.is_none())
+        else {
             return Ok(None);
         };
         let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
-        if !self.store.count_picture(code).await? {
+        if !devices(&*self.store).count_picture(code).await? {
             return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
         }
         let scene = code.to_string();
@@ -150,7 +153,7 @@ impl LoginWorker {
         };
         let drawn = self.by_access_token(&client.app, &new_attempt()?, draw).await;
         if drawn.is_err() {
-            self.store.uncount_picture(code).await?;
+            devices(&*self.store).uncount_picture(code).await?;
         }
         drawn.map(Some)
     }
@@ -171,7 +174,7 @@ impl LoginWorker {
     ) -> Result<Fetched, LoginError> {
         self.apps.all().choose(Some(&client.app), None)?;
         let attempt = new_attempt()?;
-        let poll = async || self.store.poll_device(code, &client.id, &client.app, &attempt).await;
+        let poll = async || devices(&*self.store).poll_device(code, &client.id, &client.app, &attempt).await;
         // An answer that was lost must not cost the page its token.
         let polled = match poll().await {
             Ok(polled) => polled,

@@ -5,14 +5,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, RefusedBody, cors, origin, private};
-use wxmint_ids::{DeviceCode, UserId};
+use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
-use wxmint_store::Poll;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::client_auth::{authenticate, read_form};
+use super::codes::DeviceCode;
 use super::page::{OAuthError, in_own_words};
 use super::requests::Fetched;
+use super::store::Poll;
 use super::{AtDoor, of_oauth, to_oauth};
 use crate::clock::now;
 

@@ -166,7 +166,7 @@ async fn an_expired_token_is_not_lent(store: Rc<dyn Store>) {
     assert_eq!(after(Lent::Token(token("t1"), Duration::ZERO), async || lend(&*store, 1).await).await, Lent::Fetch);
 }
 
-conformance! {
+crate::conformance! {
     one_fetches_and_the_others_wait_and_share
     apps_have_their_own
     a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it
@@ -185,13 +185,13 @@ mod redis_only {
 
     const KEY: &str = "wxmint:{wx0123456789abcdef}:access-token";
 
-    fn lives_for(server: &redis_server::RedisServer) -> u64 {
+    fn lives_for(server: &RedisServer) -> u64 {
         server.cli(&["PTTL", KEY]).parse().expect("milliseconds, and not for ever")
     }
 
     #[tokio::test(flavor = "local")]
     async fn a_slot_lives_as_long_as_what_it_holds() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         assert_eq!(lend(&store, 1).await, Lent::Fetch);
         assert!((4_000..=6_000).contains(&lives_for(&server)), "a lease's");
@@ -206,7 +206,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_slot_without_its_token_counts_as_empty() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         shelve(&store, &token("t1"), AN_HOUR).await;
         server.cli(&["HDEL", KEY, "sealed"]);

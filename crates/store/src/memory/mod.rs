@@ -2,29 +2,27 @@
 
 mod access_token;
 mod binding;
-mod device;
 mod ends;
 mod erasure;
 mod list;
-mod platform;
-mod receivers;
 mod session;
 mod ticket;
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use parking_lot::{Mutex, MutexGuard};
-use wxmint_ids::{AppId, LoginCode, UnionId, UserCode, UserId};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
 
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
     AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
     ExchangedKey, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store,
-    Ticket,
+    StoredIn, Ticket,
 };
 
 /// The kind by which logins of a person are counted.
@@ -48,18 +46,16 @@ struct Shelves {
     /// The users in conflict.
     shared: HashMap<UnionId, BTreeSet<UserId>>,
     tickets: HashMap<Ticket, ticket::StoredTicket>,
-    devices: HashMap<UserCode, device::StoredDevice>,
     /// Until when a user may have a token: the user, the client, and the app through which it was approved.
     client_tokens: HashMap<(UserId, AppId, AppId), i64>,
     cells: HashMap<LimitKey, CountedEvents>,
     tries: HashMap<Person, session::StoredTries>,
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
-    /// The cursor up to which each receiver of events has acknowledged.
-    receivers: HashMap<String, String>,
     access_tokens: HashMap<AppId, access_token::Slot>,
-    platforms: HashMap<AppId, platform::Stored>,
     id_key: Option<String>,
+    /// Doors keep this here, by its type.
+    of_others: HashMap<TypeId, Box<dyn Any + Send>>,
     last_micros: u64,
 }
 
@@ -85,6 +81,16 @@ impl Memory {
         Self { shelves: Arc::default(), clock, session_ttl }
     }
 
+    /// The time, and a value of a door, which is empty at first.
+    pub fn shelf<T: Default + Send + 'static>(&self) -> (DateTime<Utc>, MappedMutexGuard<'_, T>) {
+        let (now, shelves) = self.open();
+        let own = MutexGuard::map(shelves, |shelves| {
+            let shelf = shelves.of_others.entry(TypeId::of::<T>()).or_insert_with(|| Box::<T>::default());
+            shelf.downcast_mut().expect("it is found by its type")
+        });
+        (now, own)
+    }
+
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
         self.shelves.lock()
     }
@@ -97,6 +103,10 @@ impl Memory {
 
 #[async_trait(?Send)]
 impl Store for Memory {
+    fn place(&self) -> StoredIn<'_> {
+        StoredIn::Memory(self)
+    }
+
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let (now, mut shelves) = self.open();
         if let Err(refused) = shelves.count(meter.key.clone(), meter.rate, now) {

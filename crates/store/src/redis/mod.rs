@@ -7,15 +7,12 @@
 mod access_token;
 mod binding;
 mod clocks;
-mod device;
 mod ends;
 mod erasure;
 mod forgetting;
 mod meter;
 mod name;
 mod packed;
-mod platform;
-mod receivers;
 mod record;
 mod script;
 mod session;
@@ -40,7 +37,8 @@ use wxmint_redis_link::{Call, Link, RedisUrl};
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::clocks::{Clocks, SteppedBack, not_ahead};
 use self::meter::EarlierParts;
-use self::script::{flag, replace, unreadable};
+pub use self::script::unreadable;
+use self::script::{flag, replace};
 use self::session::exchanged;
 use self::session_lines::{owner, usable};
 use self::stored_binding::{StoredBinding, stored_binding};
@@ -48,6 +46,7 @@ use self::walk::{Found, found};
 use crate::limits::{Counted, TooMany};
 use crate::{
     AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
+    StoredIn,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
@@ -105,9 +104,14 @@ impl Redis {
         }
     }
 
-    /// The way to Redis, for checks of Redis itself.
+    /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
     pub fn link(&self) -> &Rc<Link> {
         &self.link
+    }
+
+    /// By the clock of this machine.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.clock)()
     }
 
     /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
@@ -124,6 +128,10 @@ impl Redis {
 
 #[async_trait(?Send)]
 impl Store for Redis {
+    fn place(&self) -> StoredIn<'_> {
+        StoredIn::Redis(self)
+    }
+
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {
         let counter = self.counter(meter);
         let key = name::code(app, code);

@@ -1,7 +1,7 @@
 //! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the
 //! first `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
 
-use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserCode, UserId};
+use wxmint_ids::{AppId, LoginCode, TokenId, UnionId, UserId};
 
 use crate::{LimitKey, Person, Scope, Ticket, short_digest};
 
@@ -24,9 +24,6 @@ names! {
     /// The code is stored hashed, because it is a credential for some minutes.
     code(app: &AppId, code: &LoginCode) =
         format!("wxmint:code:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")));
-    platform(component: &AppId) = ["wxmint:{platform:", component.as_str(), "}"].concat();
-    /// A push to a platform that was noted, by a digest.
-    push(component: &AppId, digest: &str) = [&platform(component), ":push:", digest].concat();
     access_token(app: &AppId) = format!("wxmint:{{{app}}}:access-token");
     /// The people who have left the user's list, or were not admitted. Apart from the list, so that a token check does
     /// not read them.
@@ -40,20 +37,14 @@ names! {
     ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
     /// Notes that the end of a key is in the stream. In the slot of the stream.
     ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
-    /// How far a receiver of events has acknowledged the stream.
-    receiver(name: &str) = ["wxmint:receiver:", name].concat();
     union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
     /// The users of a unionid who are in conflict.
     shared(unionid: &UnionId) = union(unionid) + ":users";
     /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
     ticket(ticket: &Ticket) = format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()));
-    /// A page's request that waits for a phone. The user code is no secret of the page: whoever can read Redis learns
-    /// no device code.
-    device(code: &UserCode) = format!("wxmint:device:{{{code}}}");
-    open_devices(address: &str) = ["wxmint:devices:", address].concat();
-    /// The users who have tokens of a page.
+    /// The users who have tokens of a client.
     users_of_client(client: &AppId) = format!("wxmint:client:{{{client}}}");
-    /// The pages of which a user has tokens, each with the app through which it was approved.
+    /// The clients of which a user has tokens, each with the app through which it was approved.
     clients(user: &UserId) = self::user(user) + ":clients";
 }
 

@@ -21,7 +21,6 @@ scripts! {
     ADMIT = "admit";
     DISMISS = "ends" "dismiss";
     LINK_UNIONID = "session" "link_unionid";
-    DEVICE = "device";
     NOTE_CLIENT = "note_client";
     NOTE_LIFE = "note_life";
     NOTE_NOT_ENDED = "note_not_ended";
@@ -31,7 +30,6 @@ scripts! {
     ERASE_PERSON = "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";
-    NOTE = "note_entry";
     RECORD_LOGIN = "silent_login" "session" "record_login";
     REPLACE = "replace";
     TRY = "session" "try";
@@ -52,6 +50,6 @@ pub(super) fn flag(value: bool) -> &'static str {
 }
 
 /// A value that this version did not write.
-pub(super) fn unreadable(what: &'static str) -> StoreError {
+pub fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }

@@ -208,7 +208,7 @@ impl Event {
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
             ("app_kind", text(self.app_kind)),
-            ("client", text(self.client.as_ref().map(AppId::as_str))),
+            ("client", text(self.client.as_ref().map(|client| client.as_str()))),
             ("person", text(self.person.as_deref())),
             ("new_user", if self.new_user { Yes } else { Absent }),
             ("limit", text(self.limit)),

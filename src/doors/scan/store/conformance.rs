@@ -1,12 +1,17 @@
 //! Every store must do this for scan to log in.
 
+use std::rc::Rc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use wxmint_ids::DeviceCode;
-
 use super::*;
+use crate::doors::servers::{self, RedisServer};
 
-fn page() -> AppId {
+fn app() -> AppId {
+    "wx0123456789abcdef".parse().expect("an app")
+}
+
+fn page() -> ClientId {
     "shop-web".parse().expect("a client")
 }
 
@@ -25,7 +30,7 @@ fn device_code() -> DeviceCode {
     DeviceCode::random().expect("random")
 }
 
-async fn opened_device(store: &dyn Store) -> DeviceCode {
+async fn opened_device(store: &dyn Devices) -> DeviceCode {
     let code = device_code();
     for _ in 0..2 {
         assert_eq!(store.open_device(&code, &request("192.0.2.1")).await, Ok(Opened::Open), "also repeated");
@@ -34,40 +39,43 @@ async fn opened_device(store: &dyn Store) -> DeviceCode {
 }
 
 fn of(openid: &str) -> Approver {
-    Approver::of(&person(openid))
-}
-
-fn page_token(id: &str, issued_at: i64) -> Issued {
-    Issued { app: page(), ..token(id, issued_at) }
+    Approver::of(&Person { app: app(), openid: openid.parse().expect("an openid") })
 }
 
 fn grant(id: &str) -> Grant {
-    Grant { token: page_token(id, 1_700_000_000), claims: r#"{"roles":["审核"]}"#.into() }
+    let (user, id) = ("user-1".parse().expect("a user id"), id.parse().expect("a token id"));
+    let token = Issued { user, app: page().0.clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
+    Grant { token, claims: r#"{"roles":["审核"]}"#.into() }
 }
 
 /// Each by an attempt of its own.
-async fn poll_by(store: &dyn Store, code: &DeviceCode, attempt: u8) -> Poll {
-    store.poll_device(code, &page(), &app(), &attempt_id(attempt)).await.expect("an answer")
+async fn poll_by(store: &dyn Devices, code: &DeviceCode, attempt: u8) -> Poll {
+    store.poll_device(code, &page(), &app(), &AttemptId::new([attempt; 16])).await.expect("an answer")
 }
 
-async fn poll(store: &dyn Store, code: &DeviceCode) -> Poll {
+async fn poll(store: &dyn Devices, code: &DeviceCode) -> Poll {
     poll_by(store, code, 1).await
 }
 
 async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
-    let code = opened_device(&*store).await;
+    let store = devices(&*store);
+    let code = opened_device(store).await;
     let user_code = code.user_code();
-    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: false });
+    assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false });
     for phone in [None, Some("wxother")] {
         let phone = phone.map(|phone| phone.parse().expect("an app"));
         let found = store.find_device(user_code, phone.as_ref()).await.expect("an answer").expect("a request");
         assert_eq!((&found.request.client, &found.request.app, found.approver), (&page(), &app(), None));
         assert_eq!(found.request.numbers, request("").numbers);
         assert_eq!((found.request.address, found.request.user_agent), ("192.0.2.77".into(), request("").user_agent));
-        assert!((second() - found.requested_at).abs() <= 5 && found.expires_in <= DEVICE_TTL, "{:?}", found.expires_in);
+        assert!(
+            (servers::now().timestamp() - found.requested_at).abs() <= 5 && found.expires_in <= DEVICE_TTL,
+            "{:?}",
+            found.expires_in
+        );
         assert!(found.expires_in > DEVICE_TTL - Duration::from_secs(60), "{:?}", found.expires_in);
     }
-    assert_eq!(poll(&*store, &code).await, Poll::TooSoon);
+    assert_eq!(poll(store, &code).await, Poll::TooSoon);
     assert!(
         !store.approve_device(user_code, &of("o1"), &grant("a")).await.expect("an answer"),
         "nobody has claimed it"
@@ -82,10 +90,10 @@ async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
     assert_eq!(store.approve_device(user_code, &of("o2"), &grant("c")).await, Ok(false));
     assert_eq!(store.deny_device(user_code).await, Ok(false), "it is approved");
     for _ in 0..2 {
-        assert_eq!(poll_by(&*store, &code, 7).await, Poll::Granted(grant("b")), "also if the answer was lost");
+        assert_eq!(poll_by(store, &code, 7).await, Poll::Granted(grant("b")), "also if the answer was lost");
     }
     for attempt in [8, 9, 8] {
-        assert_eq!(poll_by(&*store, &code, attempt).await, Poll::Repeated(grant("b").token));
+        assert_eq!(poll_by(store, &code, attempt).await, Poll::Repeated(grant("b").token));
     }
     assert_eq!(store.claim_device(user_code, &of("o1"), None).await, Ok(Decided::Approved));
     assert_eq!(store.claim_device(user_code, &of("o2"), Some("47")).await, Ok(Decided::Gone));
@@ -95,55 +103,60 @@ async fn an_approved_request_gives_one_token(store: Rc<dyn Store>) {
 }
 
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<dyn Store>) {
-    let code = opened_device(&*store).await;
+    let store = devices(&*store);
+    let code = opened_device(store).await;
     store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
-    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: true });
+    assert_eq!(poll(store, &code).await, Poll::Pending { scanned: true });
 }
 
 async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<dyn Store>) {
+    let store = devices(&*store);
     for number in [Some("12"), Some(""), None] {
-        let code = opened_device(&*store).await;
+        let code = opened_device(store).await;
         let claimed = store.claim_device(code.user_code(), &of("o1"), number).await;
         assert_eq!(claimed, Ok(Decided::WrongNumber), "{number:?}");
         let again = store.claim_device(code.user_code(), &of("o1"), Some("47")).await;
-        assert_eq!((again, poll(&*store, &code).await), (Ok(Decided::Gone), Poll::Denied));
+        assert_eq!((again, poll(store, &code).await), (Ok(Decided::Gone), Poll::Denied));
     }
-    let code = opened_device(&*store).await;
+    let code = opened_device(store).await;
     for denied in [true, false] {
         assert_eq!(store.deny_device(code.user_code()).await, Ok(denied));
         assert_eq!(store.find_device(code.user_code(), Some(&app())).await, Ok(None));
-        assert_eq!(poll(&*store, &code).await, Poll::Denied);
+        assert_eq!(poll(store, &code).await, Poll::Denied);
     }
     assert_eq!(store.deny_device(device_code().user_code()).await, Ok(false));
 }
 
 async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<dyn Store>) {
-    let code = opened_device(&*store).await;
+    let store = devices(&*store);
+    let code = opened_device(store).await;
     assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
     assert_eq!(store.deny_device(code.user_code()).await, Ok(true));
     assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
 }
 
 async fn a_device_code_is_of_one_client_and_whole(store: Rc<dyn Store>) {
-    let code = opened_device(&*store).await;
-    let another: AppId = "another".parse().expect("a client");
-    for (client, app) in [(&another, &app()), (&page(), &another)] {
-        assert_eq!(store.poll_device(&code, client, app, &attempt_id(1)).await, Ok(Poll::Unknown));
+    let store = devices(&*store);
+    let code = opened_device(store).await;
+    let another: ClientId = "another".parse().expect("a client");
+    for (client, app) in [(&another, &app()), (&page(), &another.0)] {
+        assert_eq!(store.poll_device(&code, client, app, &AttemptId::new([1; 16])).await, Ok(Poll::Unknown));
     }
-    assert_eq!(poll(&*store, &device_code()).await, Poll::Unknown);
+    assert_eq!(poll(store, &device_code()).await, Poll::Unknown);
     let mut bytes = URL_SAFE_NO_PAD.decode(code.expose()).expect("base64url");
     bytes[31] ^= 1;
     let guessed: DeviceCode = URL_SAFE_NO_PAD.encode(bytes).parse().expect("a device code");
     assert!(guessed.user_code() == code.user_code());
-    assert_eq!(poll(&*store, &guessed).await, Poll::Unknown);
+    assert_eq!(poll(store, &guessed).await, Poll::Unknown);
     assert_eq!(store.open_device(&guessed, &request("192.0.2.9")).await, Ok(Opened::Collides));
-    assert_eq!(poll(&*store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
+    assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
 }
 
 async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
+    let store = devices(&*store);
     let mut codes = Vec::new();
     for _ in 0..MOST_OPEN {
-        codes.push(opened_device(&*store).await);
+        codes.push(opened_device(store).await);
     }
     let one_more = async |address| store.open_device(&device_code(), &request(address)).await.expect("an answer");
     let Opened::TooMany(TooMany { retry_after }) = one_more("192.0.2.1").await else { panic!("too many") };
@@ -154,7 +167,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
     store.claim_device(codes[1].user_code(), &of("o1"), None).await.expect("spoiled");
     store.claim_device(codes[2].user_code(), &of("o1"), Some("47")).await.expect("claimed");
     store.approve_device(codes[2].user_code(), &of("o1"), &grant("a")).await.expect("approved");
-    assert!(matches!(poll(&*store, &codes[2]).await, Poll::Granted(_)));
+    assert!(matches!(poll(store, &codes[2]).await, Poll::Granted(_)));
     for _ in 0..3 {
         assert_eq!(one_more("192.0.2.1").await, Opened::Open);
     }
@@ -162,7 +175,8 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<dyn Store>) {
 }
 
 async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<dyn Store>) {
-    let code = opened_device(&*store).await;
+    let store = devices(&*store);
+    let code = opened_device(store).await;
     for number in 0..=MOST_PICTURES {
         assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");
     }
@@ -175,31 +189,7 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<dyn Store>) {
     assert_eq!(store.count_picture(device_code().user_code()).await, Ok(false));
 }
 
-async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<dyn Store>) {
-    let owner = with_session(&*store, "o1").await;
-    let now = second();
-    let token = page_token("a", now);
-    store.note_client_token(&token, &app()).await.expect("noted");
-    let until = store.users_of_client(&page(), 0, 10).await.expect("an answer");
-    assert!(matches!(&until[..], [(of, until)] if *of == user("user-1") && *until >= token.expires_at), "{until:?}");
-    assert_eq!(store.users_of_client(&page(), token.expires_at + 600, 10).await, Ok(vec![]));
-    let other_app = "wxother".parse().expect("an app");
-    store.end_in_app(&user("user-1"), &other_app).await.expect("ended");
-    assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
-    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
-    let (ends, _) = read_after(&*store, "").await;
-    let of_page = |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if *app == page() && *before >= now);
-    assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
-
-    // A step of an unbinding that comes late ends no token of the next binding.
-    let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
-    store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
-    assert!(matches!(store.token_state(&old).await, Ok(TokenState::Ended { .. })), "an unbinding's too");
-    assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
-}
-
-conformance! {
+crate::conformance! {
     an_approved_request_gives_one_token
     whoever_has_looked_is_told_to_the_page
     a_wrong_number_or_a_denial_ends_a_request
@@ -207,20 +197,19 @@ conformance! {
     a_device_code_is_of_one_client_and_whole
     an_address_has_so_many_open_requests_at_most
     a_mini_program_code_is_asked_for_a_few_times
-    tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
 }
 
 mod redis_only {
     use super::*;
 
     /// As if its three minutes had passed.
-    fn expire(server: &redis_server::RedisServer, code: &DeviceCode) {
+    fn expire(server: &RedisServer, code: &DeviceCode) {
         server.cli(&["HSET", &format!("wxmint:device:{{{}}}", code.user_code()), "until", "1"]);
     }
 
     #[tokio::test(flavor = "local")]
     async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let [open, claimed, approved] =
             [opened_device(&store).await, opened_device(&store).await, opened_device(&store).await];
@@ -243,29 +232,16 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn redis_has_no_device_code_and_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
-        let server = redis_server::RedisServer::start().await;
-        let store = server.store();
-        let code = opened_device(&store).await;
-        let now = second();
-        store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
-        for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
-            server.cli(&["ZADD", key, &(now - 1).to_string(), "expired", &(now + 60).to_string(), "good"]);
-        }
-        let behind = server.store_at(|| crate::conformance::now() - TimeDelta::hours(8));
-        for (store, members) in [(&behind, "3"), (&store, "2")] {
-            store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
-            for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
-                assert_eq!(server.cli(&["ZCARD", key]), members, "{key}: by both clocks");
-            }
-        }
+    async fn redis_has_no_device_code() {
+        let server = RedisServer::start().await;
+        let code = opened_device(&server.store()).await;
         let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
         assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");
     }
 
     #[tokio::test(flavor = "local")]
     async fn each_ask_that_comes_too_soon_makes_the_interval_five_seconds_longer() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let code = opened_device(&store).await;
         poll(&store, &code).await;

@@ -4,33 +4,22 @@ use std::{fmt, str::FromStr};
 
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use crate::unprintable;
+use wxmint_ids::unprintable;
 
 /// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The phone sends these eight letters. Whoever has it can look at the request, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct UserCode([u8; 8]);
+pub(super) struct UserCode([u8; 8]);
 
 /// The page asks with these 256 bits, of which 216 are random. The others are the user code, under which the request is
 /// stored.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DeviceCode(UserCode, String);
+pub(super) struct DeviceCode(UserCode, String);
 
 unprintable!(UserCode);
 unprintable!(DeviceCode);
-
-/// The text is no user code. The error does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be the eight letters of a user code, such as WDJB-MJHT")]
-pub struct InvalidUserCode;
-
-/// The text is no device code. The error does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be the 43 characters of a device_code")]
-pub struct InvalidDeviceCode;
 
 /// As it stands in a Redis key, and in the `scene` of a mini-program code.
 impl fmt::Display for UserCode {
@@ -40,72 +29,66 @@ impl fmt::Display for UserCode {
 }
 
 impl FromStr for UserCode {
-    type Err = InvalidUserCode;
+    type Err = ();
 
     /// Without regard to case, blanks and hyphens.
-    fn from_str(text: &str) -> Result<Self, InvalidUserCode> {
+    fn from_str(text: &str) -> Result<Self, ()> {
         let letters = text.bytes().filter(|byte| !b" -".contains(byte)).map(|byte| byte.to_ascii_uppercase());
         let letters: Vec<_> = letters.take(9).collect();
-        let code: [u8; 8] = letters.try_into().map_err(|_| InvalidUserCode)?;
-        code.iter().all(|letter| LETTERS.contains(letter)).then_some(Self(code)).ok_or(InvalidUserCode)
+        let code: [u8; 8] = letters.try_into().map_err(drop)?;
+        code.iter().all(|letter| LETTERS.contains(letter)).then_some(Self(code)).ok_or(())
     }
 }
 
 impl UserCode {
     /// As a person reads it: `WDJB-MJHT`.
-    pub fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let code = self.to_string();
         [&code[..4], "-", &code[4..]].concat()
     }
-}
 
-impl DeviceCode {
-    /// A new one.
-    pub fn random() -> Result<Self, Unspecified> {
-        let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
-        rand::fill(&mut bytes)?;
-        rand::fill(&mut drawn)?;
-        let mut number = u64::from_be_bytes(drawn);
-        let code = UserCode([(); 8].map(|()| {
-            let letter = LETTERS[(number % 20) as usize];
-            number /= 20;
-            letter
-        }));
-        bytes[..5].copy_from_slice(&code.number().to_be_bytes()[3..]);
-        Ok(Self(code, URL_SAFE_NO_PAD.encode(bytes)))
-    }
-
-    /// Under which the request is stored.
-    pub fn user_code(&self) -> &UserCode {
-        &self.0
-    }
-
-    /// As the page gets it.
-    pub fn expose(&self) -> &str {
-        &self.1
-    }
-}
-
-impl UserCode {
-    fn number(&self) -> u64 {
-        let digit = |letter: &u8| LETTERS.iter().position(|other| other == letter).unwrap_or_default() as u64;
-        self.0.iter().fold(0, |number, letter| number * 20 + digit(letter))
-    }
-}
-
-impl FromStr for DeviceCode {
-    type Err = InvalidDeviceCode;
-
-    fn from_str(text: &str) -> Result<Self, InvalidDeviceCode> {
-        let bytes: [u8; 32] =
-            URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(InvalidDeviceCode)?;
-        let mut number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    /// The code that stands for a number, and what is left of the number.
+    fn of(mut number: u64) -> (Self, u64) {
         let mut letters = [0; 8];
         for letter in letters.iter_mut().rev() {
             *letter = LETTERS[(number % 20) as usize];
             number /= 20;
         }
-        if number > 0 { Err(InvalidDeviceCode) } else { Ok(Self(UserCode(letters), text.to_owned())) }
+        (Self(letters), number)
+    }
+}
+
+impl DeviceCode {
+    /// A new one.
+    pub(super) fn random() -> Result<Self, Unspecified> {
+        let (mut bytes, mut drawn) = ([0; 32], [0; 8]);
+        rand::fill(&mut bytes)?;
+        rand::fill(&mut drawn)?;
+        let number = u64::from_be_bytes(drawn) % 20_u64.pow(8);
+        let (code, _) = UserCode::of(number);
+        bytes[..5].copy_from_slice(&number.to_be_bytes()[3..]);
+        Ok(Self(code, URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// Under which the request is stored.
+    pub(super) fn user_code(&self) -> &UserCode {
+        &self.0
+    }
+
+    /// As the page gets it.
+    pub(super) fn expose(&self) -> &str {
+        &self.1
+    }
+}
+
+impl FromStr for DeviceCode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
+        let number = bytes[..5].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let (code, left) = UserCode::of(number);
+        if left > 0 { Err(()) } else { Ok(Self(code, text.to_owned())) }
     }
 }
 
@@ -121,7 +104,7 @@ mod tests {
         }
         assert_eq!((code.shown().as_str(), format!("{code:?}").as_str()), ("WDJB-MJHT", "UserCode(…)"));
         for wrong in ["", "WDJBMJH", "WDJBMJHTW", "WDJBMJHA", "WDJBMJH1", "WDJB_MJHT", "ＷDJBMJHT"] {
-            assert_eq!(wrong.parse::<UserCode>(), Err(InvalidUserCode), "{wrong}");
+            assert_eq!(wrong.parse::<UserCode>(), Err(()), "{wrong}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! Every store must do this for platforms.
 
+use std::rc::Rc;
+
 use super::*;
+use crate::doors::servers;
 
 fn said(at: i64, value: &str) -> PlatformEntry {
     PlatformEntry { at, value: value.into() }
@@ -11,16 +14,17 @@ fn note<'a>(entry: &'a str, new: &'a PlatformEntry) -> Note<'a> {
 }
 
 async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dyn Store>) {
-    let [platform, other] = [app(), "wx2".parse().expect("an AppID")];
-    let state = async |version| store.entries(&platform, version).await.expect("an answer");
-    let tell = async |note: Note<'_>| store.note_entry(&platform, &note).await.expect("an answer");
+    let [platform, other] = ["wx1", "wx2"].map(|id| id.parse::<AppId>().expect("an AppID"));
+    let store = &*store;
+    let state = async |version| entries(store, &platform, version).await.expect("an answer");
+    let tell = async |note: Note<'_>| note_entry(store, &platform, &note).await.expect("an answer");
     assert_eq!(state(0).await, None, "nothing has changed");
     let [early, first, later] = [said(99, "early"), said(100, "a b\0"), said(101, "c")];
     assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &first) }).await, Noted::Kept);
     let version = state(0).await.expect("a change").version;
     assert_eq!(state(version).await, None);
-    assert_eq!(store.entries(&other, 0).await.expect("an answer"), None, "another platform's");
-    let lost = store.entries(&other, version).await.expect("an answer");
+    assert_eq!(entries(store, &other, 0).await.expect("an answer"), None, "another platform's");
+    let lost = entries(store, &other, version).await.expect("an answer");
     assert_eq!(lost, Some(PlatformState::default()), "nothing is left of what was known");
 
     assert_eq!(tell(Note { push: Some("p1"), ..note("ticket", &later) }).await, Noted::Seen);
@@ -34,17 +38,17 @@ async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<dy
     assert_eq!(tell(Note { push: Some("p3"), ..note("ticket", &said(100, "same second")) }).await, Noted::Kept);
 
     assert_eq!(tell(note("merchant:wx1", &first)).await, Noted::Kept);
-    let this = |known| Expected::from(Some(known));
+    let this = Expected::This;
     assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx1", &later) }).await, Noted::Late);
     assert_eq!(tell(Note { expected: this(&early), ..note("merchant:wx1", &later) }).await, Noted::Late);
     assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx1", &later) }).await, Noted::Kept);
     assert_eq!(tell(Note { expected: this(&first), ..note("merchant:wx3", &later) }).await, Noted::Late);
     assert_eq!(tell(Note { expected: Expected::Nothing, ..note("merchant:wx2", &early) }).await, Noted::Kept);
-    let entries = state(version).await.expect("changes").entries;
+    let known = state(version).await.expect("changes").entries;
     let expected = [("merchant:wx1", later), ("merchant:wx2", early), ("ticket", said(100, "same second"))];
-    assert!(entries.into_iter().eq(expected.map(|(entry, held)| (entry.to_owned(), held))));
+    assert!(known.into_iter().eq(expected.map(|(entry, held)| (entry.to_owned(), held))));
 }
 
-conformance! {
+crate::conformance! {
     what_a_platform_keeps_is_the_newest_and_a_push_counts_once
 }

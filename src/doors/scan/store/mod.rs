@@ -1,49 +1,56 @@
-//! Scan to log in: the requests of pages that wait for a phone (RFC 8628), and which pages have tokens of whom.
+//! The requests of pages that wait for a phone (RFC 8628).
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod redis;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wxmint_ids::{AppId, DeviceCode, Person, UserCode, UserId, unprintable};
+use wxmint_ids::{AppId, ClientId, Person, unprintable};
+use wxmint_store::limits::TooMany;
+use wxmint_store::{AttemptId, Issued, Result, Store, StoredIn, short_digest};
 
-use super::{AttemptId, Issued, Result, limits::TooMany, short_digest};
+use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
-pub const DEVICE_TTL: Duration = Duration::from_secs(180);
+pub(super) const DEVICE_TTL: Duration = Duration::from_secs(180);
 
 /// How long a page that still asks is told how its request has ended.
-pub const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
+pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section
 /// 3.5).
-pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
-pub(super) const POLL_SLOWER: Duration = Duration::from_secs(5);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(2);
+const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
-pub(super) const POLL_TOLERANCE: Duration = Duration::from_millis(200);
+const POLL_TOLERANCE: Duration = Duration::from_millis(200);
 
 /// How many requests of one address may be open.
-pub const MOST_OPEN: usize = 20;
+pub(super) const MOST_OPEN: usize = 20;
 
 /// How often WeChat is asked for the mini-program code of one request.
-pub const MOST_PICTURES: u32 = 3;
+pub(super) const MOST_PICTURES: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceRequest {
-    pub client: AppId,
+pub(super) struct DeviceRequest {
+    pub(super) client: ClientId,
     /// The app whose users may say yes.
-    pub app: AppId,
+    pub(super) app: AppId,
     /// The page's, as the phone shows it.
-    pub address: String,
+    pub(super) address: String,
     /// By whom open requests are counted: the address, or that of a back end's visitor together with the back end,
     /// which must not use up what others have.
-    pub counted_by: String,
-    pub user_agent: String,
+    pub(super) counted_by: String,
+    pub(super) user_agent: String,
     /// The numbers from which the person must choose the one that the page shows, and which one that is.
-    pub numbers: Option<([String; 3], String)>,
+    pub(super) numbers: Option<([String; 3], String)>,
 }
 
 /// The outcome of a request to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opened {
+pub(super) enum Opened {
     Open,
     /// Another request has this user code.
     Collides,
@@ -53,28 +60,28 @@ pub enum Opened {
 
 /// A request that waits for a phone, or was approved by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundDevice {
-    pub request: DeviceRequest,
+pub(super) struct FoundDevice {
+    pub(super) request: DeviceRequest,
     /// Seconds since 1970 by the store's clock.
-    pub requested_at: i64,
-    pub expires_in: Duration,
-    pub approver: Option<Approver>,
+    pub(super) requested_at: i64,
+    pub(super) expires_in: Duration,
+    pub(super) approver: Option<Approver>,
 }
 
 /// A person, as the record of an approval names one: the store keeps no openid for it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Approver(pub(super) String);
+pub(super) struct Approver(String);
 unprintable!(Approver);
 
 impl Approver {
-    pub fn of(person: &Person) -> Self {
+    pub(super) fn of(person: &Person) -> Self {
         Self(short_digest(&[person.app.as_str(), person.openid.as_str()].join(":")).to_string())
     }
 }
 
 /// Whether a person may approve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decided {
+pub(super) enum Decided {
     /// The request waits for [`Devices::approve_device`] of this person, and of nobody else.
     Claimed,
     Approved,
@@ -86,16 +93,16 @@ pub enum Decided {
 
 /// The token that an approval grants; it is signed when the page fetches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
+pub(super) struct Grant {
     /// Its `app` is the client.
-    pub token: Issued,
+    pub(super) token: Issued,
     /// The claims of the account backend, as JSON.
-    pub claims: String,
+    pub(super) claims: String,
 }
 
 /// The answer to a page that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Poll {
+pub(super) enum Poll {
     /// No request has this device code, or another client's has.
     Unknown,
     Pending {
@@ -111,12 +118,20 @@ pub enum Poll {
 }
 
 /// The digest that is stored of a device code.
-pub(super) fn digest_of(code: &DeviceCode) -> String {
+fn digest_of(code: &DeviceCode) -> String {
     short_digest(code.expose()).to_string()
 }
 
+/// The requests in the place of this store.
+pub(super) fn devices(store: &dyn Store) -> &dyn Devices {
+    match store.place() {
+        StoredIn::Redis(redis) => redis,
+        StoredIn::Memory(memory) => memory,
+    }
+}
+
 #[async_trait(?Send)]
-pub trait Devices {
+pub(super) trait Devices {
     /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`].
     async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened>;
 
@@ -141,13 +156,6 @@ pub trait Devices {
 
     /// Tells a page of `client`, which logs in users of `app`, what became of its request. A repetition by the same
     /// `attempt` is granted the token again.
-    async fn poll_device(&self, code: &DeviceCode, client: &AppId, app: &AppId, attempt: &AttemptId) -> Result<Poll>;
-
-    /// Notes that a user has a token of a client, which was approved through this app: so an end in the app ends it
-    /// too, and so does an end of the client.
-    async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()>;
-
-    /// Users who may have a token of this client, each with the second up to which one is kept, from such a second on
-    /// and in the order of these seconds. At most `most`.
-    async fn users_of_client(&self, client: &AppId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>>;
+    async fn poll_device(&self, code: &DeviceCode, client: &ClientId, app: &AppId, attempt: &AttemptId)
+    -> Result<Poll>;
 }

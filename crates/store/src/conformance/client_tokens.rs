@@ -1,0 +1,59 @@
+//! Every store must know who has tokens of clients.
+
+use wxmint_ids::ClientId;
+
+use super::*;
+
+fn page() -> ClientId {
+    "shop-web".parse().expect("a client")
+}
+
+fn page_token(id: &str, issued_at: i64) -> Issued {
+    Issued { app: page().0.clone(), ..token(id, issued_at) }
+}
+
+async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<dyn Store>) {
+    let owner = with_session(&*store, "o1").await;
+    let now = second();
+    let token = page_token("a", now);
+    store.note_client_token(&token, &app()).await.expect("noted");
+    let until = store.users_of_client(&page(), 0, 10).await.expect("an answer");
+    assert!(matches!(&until[..], [(of, until)] if *of == user("user-1") && *until >= token.expires_at), "{until:?}");
+    assert_eq!(store.users_of_client(&page(), token.expires_at + 600, 10).await, Ok(vec![]));
+    let other_app = "wxother".parse().expect("an app");
+    store.end_in_app(&user("user-1"), &other_app).await.expect("ended");
+    assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
+    store.end_in_app(&user("user-1"), &app()).await.expect("ended");
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+    let (ends, _) = read_after(&*store, "").await;
+    let of_page =
+        |end: &Ended| matches!(end, Ended::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
+    assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
+
+    // A step of an unbinding that comes late ends no token of the next binding.
+    let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
+    store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
+    assert!(matches!(store.token_state(&old).await, Ok(TokenState::Ended { .. })), "an unbinding's too");
+    assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
+}
+
+crate::conformance! {
+    tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
+}
+
+#[tokio::test(flavor = "local")]
+async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
+    let server = RedisServer::start().await;
+    let (store, now) = (server.store(), second());
+    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+    for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
+        server.cli(&["ZADD", key, &(now - 1).to_string(), "expired", &(now + 60).to_string(), "good"]);
+    }
+    let behind = server.store_at(|| servers::now() - TimeDelta::hours(8));
+    for (store, members) in [(&behind, "3"), (&store, "2")] {
+        store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+        for key in ["wxmint:client:{shop-web}", "wxmint:user:{user-1}:clients"] {
+            assert_eq!(server.cli(&["ZCARD", key]), members, "{key}: by both clocks");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A third-party platform keeps this: its ticket, and who has let it act for them. Every replica follows it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::{sync::LazyLock, time::Duration};
+
+use chrono::{DateTime, Utc};
+use wxmint_ids::AppId;
+use wxmint_redis_link::{Call, Script};
+use wxmint_store::{Memory, Redis, Result, Store, StoredIn, unreadable};
+
+/// How old a push may be that is believed, or how far ahead of our clock.
+pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
+/// How long a push is remembered, so that it changes nothing when it comes again.
+pub(super) const PUSH_REMEMBERED: Duration = Duration::from_secs(2 * PUSH_BELIEVED.as_secs());
+
+/// An entry of what is known of a platform, sealed where it is secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PlatformEntry {
+    /// In which second, by WeChat's clock, it was so. A later one replaces it.
+    pub(super) at: i64,
+    pub(super) value: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note<'a> {
+    /// The entry that it is about: letters, digits and colons.
+    pub(super) entry: &'a str,
+    pub(super) new: &'a PlatformEntry,
+    pub(super) expected: Expected<'a>,
+    /// The digest of the push that has said it.
+    pub(super) push: Option<&'a str>,
+}
+
+/// The state of the entry that must be known, or the note is late.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expected<'a> {
+    /// Nothing that is later.
+    NotLater,
+    Nothing,
+    This(&'a PlatformEntry),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    Kept,
+    /// The push was noted before.
+    Seen,
+    /// Something later is known, or it is not what was expected.
+    Late,
+}
+
+/// All that is known, by entry, and a number that each change raises.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PlatformState {
+    pub(super) version: u64,
+    pub(super) entries: BTreeMap<String, PlatformEntry>,
+}
+
+/// Notes an entry, once every replica that could take over has it.
+pub(super) async fn note_entry(store: &dyn Store, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+    match store.place() {
+        StoredIn::Redis(redis) => note_in_redis(redis, platform, note).await,
+        StoredIn::Memory(memory) => Ok(note_in_memory(memory, platform, note)),
+    }
+}
+
+/// `None` if the version is this one.
+pub(super) async fn entries(store: &dyn Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+    let state = match store.place() {
+        StoredIn::Redis(redis) => return entries_in_redis(redis, platform, version).await,
+        StoredIn::Memory(memory) => memory.shelf::<Shelf>().1.0.entry(platform.clone()).or_default().state.clone(),
+    };
+    Ok(Some(state).filter(|state| state.version != version))
+}
+
+/// In memory, which is the model: the script must behave the same.
+#[derive(Default)]
+struct Shelf(HashMap<AppId, Kept>);
+
+#[derive(Default)]
+struct Kept {
+    state: PlatformState,
+    /// Until when.
+    pushes: Vec<(String, DateTime<Utc>)>,
+}
+
+fn note_in_memory(memory: &Memory, platform: &AppId, note: &Note<'_>) -> Noted {
+    let (now, mut shelf) = memory.shelf::<Shelf>();
+    let Kept { state, pushes } = shelf.0.entry(platform.clone()).or_default();
+    pushes.retain(|(_, until)| *until > now);
+    if let Some(push) = note.push {
+        if pushes.iter().any(|(seen, _)| seen == push) {
+            return Noted::Seen;
+        }
+        pushes.push((push.to_owned(), now + PUSH_REMEMBERED));
+    }
+    let held = state.entries.get(note.entry);
+    let is_expected = match note.expected {
+        Expected::NotLater => true,
+        Expected::Nothing => held.is_none(),
+        Expected::This(known) => held == Some(known),
+    };
+    if !is_expected || held.is_some_and(|held| held.at > note.new.at) {
+        return Noted::Late;
+    }
+    state.entries.insert(note.entry.to_owned(), note.new.clone());
+    state.version += 1;
+    Noted::Kept
+}
+
+/// In Redis, a hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds,
+/// a blank, and the value; `known.rs` says which entries there are. Each change raises the field `v`.
+static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store/note_entry.lua")));
+
+const VERSION: &str = "v";
+
+fn key(platform: &AppId) -> String {
+    format!("wxmint:{{platform:{platform}}}")
+}
+
+async fn note_in_redis(redis: &Redis, platform: &AppId, note: &Note<'_>) -> Result<Noted> {
+    let Note { entry, new, expected, push } = *note;
+    let key = key(platform);
+    // A push that was noted has a key by its digest.
+    let script = NOTE.on(&[&key, &format!("{key}:push:{}", push.unwrap_or_default())]);
+    let expected = match expected {
+        Expected::NotLater => Vec::new(),
+        Expected::Nothing => b"nothing".to_vec(),
+        Expected::This(known) => written(known),
+    };
+    let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
+    let script = script.arg(push.map_or(0, |_| PUSH_REMEMBERED.as_secs()));
+    let noted: String = redis.link().run_confirmed("note_entry", script).await?;
+    match noted.as_str() {
+        "kept" => Ok(Noted::Kept),
+        "seen" => Ok(Noted::Seen),
+        _ => Ok(Noted::Late),
+    }
+}
+
+async fn entries_in_redis(redis: &Redis, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+    let (link, key) = (redis.link(), key(platform));
+    let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
+    if now.unwrap_or_default() == version {
+        return Ok(None);
+    }
+    let mut fields: BTreeMap<String, Vec<u8>> = link.run("entries", Call::of("HGETALL", &key)).await?;
+    // Without it, all was lost.
+    let version = fields.remove(VERSION).map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
+    let version = version.ok_or_else(|| unreadable("the state of a platform"))?;
+    // A field that cannot be read is left out, so that one merchant's is not everybody's.
+    let entries = fields.into_iter().filter_map(|(entry, held)| Some((entry, read(&held)?))).collect();
+    Ok(Some(PlatformState { version, entries }))
+}
+
+fn written(entry: &PlatformEntry) -> Vec<u8> {
+    [entry.at.to_string().as_bytes(), b" ", &entry.value].concat()
+}
+
+fn read(held: &[u8]) -> Option<PlatformEntry> {
+    let blank = held.iter().position(|byte| *byte == b' ')?;
+    Some(PlatformEntry { at: str::from_utf8(&held[..blank]).ok()?.parse().ok()?, value: held[blank + 1..].to_vec() })
+}
+
+#[cfg(test)]
+mod conformance;

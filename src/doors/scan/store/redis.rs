@@ -1,0 +1,188 @@
+//! The requests in Redis: a hash for each, and a set of those of an address that are open.
+
+use std::sync::LazyLock;
+
+use ::redis::Value;
+use wxmint_redis_link::{Call, Script};
+use wxmint_store::{Redis, unreadable};
+
+use super::*;
+
+static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
+
+#[async_trait(?Send)]
+impl Devices for Redis {
+    async fn open_device(&self, code: &DeviceCode, request: &DeviceRequest) -> Result<Opened> {
+        let digest = digest_of(code);
+        if let Some(wait) = count_open(self, &request.counted_by, &digest).await? {
+            return Ok(Opened::TooMany(TooMany { retry_after: wait }));
+        }
+        let script = device(code.user_code(), "open");
+        let script = script.arg(digest.as_str()).arg(DEVICE_TTL.as_secs()).arg(DEVICE_END_KEPT.as_secs());
+        let script = script.arg(POLL_INTERVAL.as_millis() as u64);
+        let (choices, right) =
+            request.numbers.as_ref().map_or(Default::default(), |(choices, right)| (choices.join(" "), right.as_str()));
+        let script = script.arg("client").arg(request.client.as_str()).arg("app").arg(request.app.as_str());
+        let script = script.arg("counted").arg(&request.counted_by).arg("choices").arg(choices).arg("right").arg(right);
+        let script = script.arg("address").arg(&request.address).arg("agent").arg(&request.user_agent);
+        if self.link().run::<bool>("open_device", script).await? {
+            return Ok(Opened::Open);
+        }
+        uncount_open(self, &request.counted_by, &digest).await?;
+        Ok(Opened::Collides)
+    }
+
+    async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+        let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
+        let told: Vec<String> = self.link().run("find_device", script).await?;
+        if told.is_empty() {
+            return Ok(None);
+        }
+        found(told).map(Some).ok_or_else(|| unreadable("a page's request"))
+    }
+
+    async fn count_picture(&self, code: &UserCode) -> Result<bool> {
+        Ok(self.link().run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
+    }
+
+    async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
+        Ok(self.link().run("uncount_picture", device(code, "unpicture")).await?)
+    }
+
+    async fn claim_device(
+        &self,
+        code: &UserCode,
+        Approver(person): &Approver,
+        number: Option<&str>,
+    ) -> Result<Decided> {
+        let script = device(code, "claim").arg(person.as_str()).arg(number.unwrap_or_default());
+        Ok(match self.link().run::<String>("claim_device", script).await?.as_str() {
+            "claimed" => Decided::Claimed,
+            "approved" => Decided::Approved,
+            "wrong" => {
+                close(self, code).await;
+                Decided::WrongNumber
+            }
+            _ => Decided::Gone,
+        })
+    }
+
+    async fn approve_device(&self, code: &UserCode, Approver(person): &Approver, grant: &Grant) -> Result<bool> {
+        let Grant { token, claims } = grant;
+        let script = device(code, "approve").arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
+        let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str());
+        Ok(self.link().run("approve_device", script).await?)
+    }
+
+    async fn deny_device(&self, code: &UserCode) -> Result<bool> {
+        let denied = self.link().run("deny_device", device(code, "deny")).await?;
+        if denied {
+            close(self, code).await;
+        }
+        Ok(denied)
+    }
+
+    async fn poll_device(
+        &self,
+        code: &DeviceCode,
+        client: &ClientId,
+        app: &AppId,
+        attempt: &AttemptId,
+    ) -> Result<Poll> {
+        let script = device(code.user_code(), "poll");
+        let script = script.arg(digest_of(code)).arg(client.as_str()).arg(app.as_str()).text(attempt);
+        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64);
+        let told: Vec<String> = self.link().run("poll_device", script).await?;
+        let Some((state, of_token)) = told.split_first() else { return Ok(Poll::Unknown) };
+        let granted = || granted(client, of_token).ok_or_else(|| unreadable("a page's request"));
+        Ok(match state.as_str() {
+            "pending" => Poll::Pending { scanned: false },
+            "scanned" => Poll::Pending { scanned: true },
+            "soon" => Poll::TooSoon,
+            "denied" => Poll::Denied,
+            "approved" => {
+                close(self, code.user_code()).await;
+                Poll::Granted(granted()?)
+            }
+            "taken" => Poll::Repeated(granted()?.token),
+            _ => Poll::Expired,
+        })
+    }
+}
+
+/// Counts an open request of an address. If it is one too many, it is not counted, and the answer is when the oldest
+/// expires. Counted first, so that the bound holds however many come at the same time.
+async fn count_open(redis: &Redis, address: &str, digest: &str) -> Result<Option<Duration>> {
+    let (key, now) = (open_devices(address), redis.now().timestamp());
+    let until = now + DEVICE_TTL.as_secs() as i64;
+    let call = Call::at(&key).cmd("ZREMRANGEBYSCORE").arg(&key).arg("-inf").arg(now);
+    let call = call.cmd("ZADD").arg(&key).arg(until).arg(digest);
+    let call = call.cmd("EXPIRE").arg(&key).arg(DEVICE_TTL.as_secs()).cmd("ZCARD").arg(&key);
+    let call = call.cmd("ZRANGE").arg(&key).arg(0).arg(0).arg("WITHSCORES");
+    type Counted = (Value, Value, Value, usize, (String, f64));
+    let (_, _, _, open, (_, oldest)): Counted = redis.link().run("open_device", call).await?;
+    if open <= MOST_OPEN {
+        return Ok(None);
+    }
+    uncount_open(redis, address, digest).await?;
+    Ok(Some(Duration::from_secs((oldest as i64 - now).max(1) as u64)))
+}
+
+/// A count that stays expires with its request.
+async fn uncount_open(redis: &Redis, address: &str, digest: &str) -> Result<()> {
+    Ok(redis.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(digest)).await?)
+}
+
+/// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by
+/// itself.
+async fn close(redis: &Redis, code: &UserCode) {
+    let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
+    type Counted = (Option<String>, Option<String>);
+    if let Ok((Some(counted), Some(digest))) = redis.link().run::<Counted>("close_device", asked).await {
+        _ = uncount_open(redis, &counted, &digest).await;
+    }
+}
+
+/// The user code is no secret of the page: whoever can read Redis learns no device code.
+fn key(code: &UserCode) -> String {
+    format!("wxmint:device:{{{code}}}")
+}
+
+fn open_devices(address: &str) -> String {
+    ["wxmint:devices:", address].concat()
+}
+
+fn device(code: &UserCode, step: &str) -> Call {
+    DEVICE.on(&[&key(code)]).arg(step)
+}
+
+fn found(told: Vec<String>) -> Option<FoundDevice> {
+    let [client, app, address, user_agent, choices, right, at, left, approver]: [String; 9] = told.try_into().ok()?;
+    let mut words = choices.split(' ').map(str::to_owned);
+    let numbers = (!right.is_empty()).then(|| [(); 3].map(|()| words.next().unwrap_or_default()));
+    Some(FoundDevice {
+        request: DeviceRequest {
+            client: client.parse().ok()?,
+            app: app.parse().ok()?,
+            counted_by: address.clone(),
+            address,
+            user_agent,
+            numbers: numbers.map(|numbers| (numbers, right)),
+        },
+        requested_at: at.parse().ok()?,
+        expires_in: Duration::from_millis(left.parse().ok()?),
+        approver: (!approver.is_empty()).then_some(Approver(approver)),
+    })
+}
+
+fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
+    let [user, id, issued_at, expires_at, claims] = of_token else { return None };
+    let token = Issued {
+        user: user.parse().ok()?,
+        app: client.0.clone(),
+        id: id.parse().ok()?,
+        issued_at: issued_at.parse().ok()?,
+        expires_at: expires_at.parse().ok()?,
+    };
+    Some(Grant { token, claims: claims.clone() })
+}
