@@ -22,7 +22,6 @@ mod refusals;
 pub mod secret_files;
 pub mod settings;
 pub mod sidecar;
-pub mod sites;
 #[cfg(test)]
 #[path = "../tests/it/support/limit.rs"]
 mod test_limit;

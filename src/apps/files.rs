@@ -15,7 +15,7 @@ use super::{Apps, Configured};
 use crate::findings::Said;
 use crate::json_places::Step::{self, Element, Member};
 use crate::json_places::line_of;
-use crate::sites::site;
+use wxmint_upstream::sites::site;
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.

@@ -112,21 +112,16 @@ impl Issuer {
 
     /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
     async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
-        let (mut fault, mut people) = (None, Default::default());
+        let (mut fault, mut people) = (None, (0, 0));
         if let Some(redis) = redis {
             fault = self.ids.compare(redis, false).await.unwrap_or_default();
             people = redis.some_people().await.unwrap_or_default();
         }
-        let ((computed, bound), own) = (people, self.ids.word());
-        match (fault, own.as_deref().and_then(|own| own.split_once(' '))) {
-            (Some(fault), _) if fault.advice != said!(wait_for_id_key) => {
-                Finding { found: said!(people_keep_user_ids, fault.found, computed, bound), ..fault }
-            }
-            (_, None) => Finding::ok("user_ids", said!(user_ids_are_drawn)),
-            (_, Some((kind, key))) => {
-                let people = count(computed + bound, ["person", "人"]);
-                Finding::ok("user_ids", said!(user_ids_are_computed, kind, key, people, computed, bound))
-            }
+        let own = self.ids.word().unwrap_or_else(|| "random".to_owned());
+        let found = said!(user_ids_are, own, people.0, people.1);
+        match fault.filter(|fault| fault.advice != said!(wait_for_id_key)) {
+            Some(fault) => Finding { found: said!("{}; {}", fault.found, found), ..fault },
+            None => Finding::ok("user_ids", found),
         }
     }
 

@@ -18,8 +18,8 @@ use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::AccountsSource;
 use crate::findings::Said;
-use crate::sites::is_secure;
 use wxmint_http::path_rules::Prefix;
+use wxmint_upstream::sites::is_secure;
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {
@@ -136,8 +136,8 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
-/// The AppSecret is sent in the URL.
-pub(super) fn wechat_url(text: &str) -> Option<Url> {
+/// For URLs with secrets, and for keys that are trusted: https, or http on loopback.
+pub(super) fn secure_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
 }
 
@@ -145,11 +145,6 @@ pub(super) fn wechat_url(text: &str) -> Option<Url> {
 pub(super) fn user_ids(text: &str) -> Option<Option<IdKind>> {
     let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.name() == text);
     (text == "random" || computed.is_some()).then_some(computed)
-}
-
-/// https, or http on loopback.
-pub(super) fn secure_url(text: &str) -> Option<Url> {
-    web_url(text).filter(is_secure)
 }
 
 /// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.

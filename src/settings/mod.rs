@@ -30,7 +30,7 @@ pub use self::redis::{StoreSettings, StoreUrl};
 pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, unknown_variables, value_files};
 use self::{variable::ENTRIES, variables::*};
-use crate::sites::is_secure;
+use wxmint_upstream::sites::is_secure;
 
 pub use crate::apps::AppsSource;
 

@@ -9,7 +9,8 @@ use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
 use super::{Faults, IssuerUrl, Reader, forms, settings, variable::Variable, variables::*};
-use crate::{findings::Said, sites::is_secure};
+use crate::findings::Said;
+use wxmint_upstream::sites::is_secure;
 
 settings! {
     SidecarSettings, |reader| {

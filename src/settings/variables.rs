@@ -89,7 +89,7 @@ variables! {
     LIMIT_OPENID: Rate = forms::rate;
     LIMIT_USERNAME: Rate = forms::rate;
     WATERMARK_MAX_AGE: Duration = |text| time_within(text, "1s", "30d");
-    WECHAT_URL: Url = forms::wechat_url;
+    WECHAT_URL: Url = forms::secure_url;
     WECHAT_PROXY: Option<ProxyUrl> = |text| optional(text, parsed);
     LOG_FORMAT: LogFormat = forms::log_format;
     LOG_ADDRESSES: bool = parsed;

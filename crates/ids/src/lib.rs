@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod agreed_key;
+pub mod packed;
 mod user_ids;
 
 use std::fmt;

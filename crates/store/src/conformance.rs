@@ -1352,7 +1352,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_session_with_another_computed_user_logs_nobody_in() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
         let login = |order, of: &str| {

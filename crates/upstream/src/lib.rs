@@ -5,6 +5,7 @@
 
 mod breaker;
 mod proxy;
+pub mod sites;
 #[cfg(test)]
 mod tests;
 

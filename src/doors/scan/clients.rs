@@ -13,7 +13,7 @@ use crate::json_places::Step::{Element, Member};
 use crate::json_places::line_of;
 use crate::login::Recipient;
 use crate::settings::parse_duration;
-use crate::sites::site;
+use wxmint_upstream::sites::site;
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {

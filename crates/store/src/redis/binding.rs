@@ -106,7 +106,7 @@ impl Bindings for Redis {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HLEN").arg(name::gone(user));
         let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
-        let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>>>()?;
+        let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>, _>>()?;
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
@@ -114,13 +114,13 @@ impl Bindings for Redis {
         let key = name::union(unionid);
         let Some(candidate) = candidate else {
             let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
-            return user.as_deref().map(packed::read_user).transpose();
+            return Ok(user.as_deref().map(packed::read_user).transpose()?);
         };
         let claim = Call::of("SET", &key);
         let claim = claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
         let claim = claim.cmd("GET").arg(&key);
         let (_, held): (Value, Option<Vec<u8>>) = self.link.run_confirmed("claim_unionid", claim).await?;
-        held.as_deref().map(packed::read_user).transpose()
+        Ok(held.as_deref().map(packed::read_user).transpose()?)
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
@@ -142,7 +142,7 @@ impl Bindings for Redis {
             self.link.run_confirmed::<u64>("share_unionid", noted).await?;
         }
         let shared: HashMap<Vec<u8>, Value> = self.link.run("share_unionid", Call::of("HGETALL", &key)).await?;
-        shared.keys().map(|user| packed::read_user(user)).collect()
+        Ok(shared.keys().map(|user| packed::read_user(user)).collect::<Result<_, _>>()?)
     }
 
     async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {

@@ -12,7 +12,6 @@ mod erasure;
 mod forgetting;
 mod meter;
 mod name;
-mod packed;
 mod record;
 mod script;
 mod session;
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant as Moment};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::{AppId, LoginCode, packed};
 use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};

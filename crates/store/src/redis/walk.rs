@@ -86,7 +86,7 @@ impl Redis {
 fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
-    packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())
+    Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)
 }
 
 /// `None` for a person of whom nothing is left, or nothing but a number.
