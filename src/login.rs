@@ -25,13 +25,14 @@ mod recipient;
 mod redeem;
 mod shared_access_token;
 mod user_data;
+mod user_ids;
 mod with_token;
 mod worker;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, BindingState, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Newcomer, Recorded};
+use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
@@ -44,11 +45,11 @@ pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson,
 pub use self::recipient::{Recipient, is_of_client};
 pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted};
 pub use self::user_data::UserDataRequest;
+pub use self::user_ids::UserIds;
 pub use self::with_token::Asking;
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
 pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
-use crate::accounts::{Named, NewUserKey};
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
@@ -64,7 +65,9 @@ impl LoginWorker {
         let Admitted { arrival, bound, extra } = self.admit(request, &attempt, address, trail, now).await?;
         let id = self.minter.token_id(&mark_of(&arrival.person, bound.generation), now)?;
         let new_user = bound.new_for == Some(attempt.mark());
-        let issued = self.date(&arrival, bound.user, id, new_user, now).await?;
+        // A computed user may have been here before, and ends may name the token.
+        let was_made = new_user && bound.generation != COMPUTED;
+        let issued = self.date(&arrival, bound.user, id, was_made, now).await?;
         if self.exchange.is_some() {
             // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
             self.apps.all().choose(Some(&arrival.person.app), None)?;
@@ -107,7 +110,7 @@ impl LoginWorker {
             BindingState::Bound(bound) => bound.unionid.as_ref(),
             _ => None,
         };
-        if arrival.unionid.as_ref().or(known).is_none() && self.apps.all().need_unionid(&arrival.person.app) {
+        if arrival.unionid.as_ref().or(known).is_none() && self.need_unionid(&arrival.person.app) {
             return Err(LoginError::UnionIdMissing);
         }
         let candidate = self.identify(&arrival, request.identity, attempt).await?;
@@ -176,25 +179,12 @@ impl LoginWorker {
                 Some(key) => self.vault.load_full().seal(key.expose(), &person)?,
                 None => Sealed::nothing(),
             },
-            newcomer: if has_credentials { Newcomer::Counted } else { Newcomer::Told },
+            newcomer: self.ids.newcomer(&person, session.unionid.as_ref(), has_credentials)?,
             person,
             order,
             rate: self.policy.limits.openid,
         };
-        let mut recorded = self.store.record_login(&record).await?;
-        if recorded == Recorded::Newcomer {
-            record.newcomer = match &session.unionid {
-                // A newcomer who will be refused is counted first.
-                None if self.apps.all().need_unionid(&record.person.app) => Newcomer::Counted,
-                unionid => {
-                    // Nobody needs to be asked: the login is recorded together with the intent to bind the newcomer.
-                    let binder = self.binder(&record.person, unionid.as_ref(), attempt);
-                    let Named { user, .. } = self.accounts.new_user(&NewUserKey(String::new()), now).await?;
-                    Newcomer::Intended(binder.intent_for(user, unionid.as_ref(), None).await?)
-                }
-            };
-            recorded = self.store.record_login(&record).await?;
-        }
+        let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt, now).await?;
         let (state, at, may_be_ended, keeps_key) = match recorded {
             Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),

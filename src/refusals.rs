@@ -75,6 +75,11 @@ impl From<SessionError> for Refusal {
                 "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.",
             )
             .into(),
+            SessionError::NotListed => Problem::new(
+                ProblemCode::Forbidden,
+                "This service cannot tell which person a token is of, because its operator has set WXMINT_USER_INDEX=false.",
+            )
+            .into(),
             SessionError::Undecryptable => Problem::new(
                 ProblemCode::DataUndecryptable,
                 "The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the \

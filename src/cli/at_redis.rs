@@ -2,8 +2,8 @@
 
 use std::{fs, time::Duration};
 
-use wxmint_store::walk::{Found, Page, Place, Step};
-use wxmint_store::{Redis, RedisAccess};
+use wxmint_store::walk::{Page, Place, Step};
+use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::Metrics;
 
 use super::Failure;
@@ -57,15 +57,14 @@ async fn repeatedly<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T,
     step().await
 }
 
-/// Walks over all bindings, and calls `add` with each, with some of them twice.
-pub(crate) async fn walk_all(
-    redis: &Redis,
-    mut add: impl AsyncFnMut(Found) -> Result<(), Failure>,
+/// Walks over all bindings, or what else `read` gives, and calls `add` with each, with some of them twice.
+pub(crate) async fn walk_all<T>(
+    read: impl AsyncFn(&Place) -> Result<Step<T>, StoreError>,
+    mut add: impl AsyncFnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
     loop {
-        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || redis.walk(&place).await).await?
-        else {
+        let Step::Page(Page { found, keys: seen, of, next }) = patiently(async || read(&place).await).await? else {
             return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
         };
         for found in found {

@@ -17,6 +17,7 @@ use super::caller;
 use super::door::{Door, DoorRow, Doors, OpenDoor};
 use super::examine::unusable_keys;
 use super::feed_pages::FeedPages;
+use super::jwks_peers::PeerKeys;
 use super::named::{Named, load_keys, load_vault};
 use super::start_error::IssuerStartError;
 use super::state::Issuer;
@@ -56,6 +57,7 @@ impl Issuer {
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
             apps: Arc::new(named.apps),
+            ids: Arc::new(named.ids),
             key_file: None,
             vault_file: None,
             rows: named.rows,
@@ -64,7 +66,10 @@ impl Issuer {
             users: named.users,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
-            tls: Tls::reaching(settings.accounts.url().into_iter().chain([&settings.wechat_url]))?,
+            tls: Tls::reaching(
+                settings.jwks_peers.iter().chain(settings.accounts.url()).chain([&settings.wechat_url]),
+            )?,
+            peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             redis: named.redis,
             memory: Memory::new(now, settings.session_key_ttl),
@@ -149,6 +154,7 @@ impl Issuer {
                 limits: self.settings.limits,
             },
             minter: Arc::clone(&self.minter),
+            ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
             exchange: self.doors.iter().find_map(|open| open.door.exchange()),
         })

@@ -65,6 +65,7 @@ impl Issuer {
         let named: Vec<_> = named.map(|path| path.display().to_string()).collect();
         let files = Finding::ok("files", said!(files_are_read, named.join(", ")));
         let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
+        found.push(self.examine_user_ids(redis).await);
         if let Some((_, tokens)) = &self.admin_tokens {
             found.extend(tokens.examine().await);
         }
@@ -109,6 +110,21 @@ impl Issuer {
                 said!(session_keys_do_not_open, closed, tried),
                 said!(put_earlier_vault_key_into, file),
             ),
+        }
+    }
+
+    /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
+    async fn examine_user_ids(&self, redis: Option<&Redis>) -> Finding {
+        let (mut fault, mut people) = (None, (0, 0));
+        if let Some(redis) = redis {
+            fault = self.ids.compare(redis, false).await.unwrap_or_default();
+            people = redis.some_people().await.unwrap_or_default();
+        }
+        let own = self.ids.word().unwrap_or_else(|| "random".to_owned());
+        let found = said!(user_ids_are, own, people.0, people.1);
+        match fault.filter(|fault| fault.advice != said!(wait_for_id_key)) {
+            Some(fault) => Finding { found: said!("{}; {}", fault.found, found), ..fault },
+            None => Finding::ok("user_ids", found),
         }
     }
 

@@ -5,7 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wxmint_store::{Ended, Store, StoreError};
+use chrono::TimeDelta;
+use wxmint_store::limits::Rate;
+use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Store, StoreError};
 
 use super::Issuer;
 use crate::clock::now;
@@ -14,6 +16,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// The newest ones, in about 15 MB.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
+/// One process at a time makes ends again, so that each is made once; another one goes on if that process dies.
+const TURN: Rate = Rate { burst: 1, period: Duration::from_secs(2) };
+/// A key that has not signed for so long is that of a new installation, whose store has nothing to lose.
+const IN_USE: TimeDelta = TimeDelta::hours(1);
 
 pub(super) async fn follow(issuer: Arc<Issuer>) {
     let store = issuer.store();
@@ -21,14 +27,12 @@ pub(super) async fn follow(issuer: Arc<Issuer>) {
     let mut held = HeldEnds::default();
     loop {
         interval.tick().await;
-        match held.look(&*store).await {
-            Ok(0) => {}
-            Ok(lost) => {
-                tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
-            }
-            // The call has said why. The next look goes on.
-            Err(_) => {}
+        // A call that fails has said why. The next look goes on.
+        let lost = held.look(&*store).await.unwrap_or_default();
+        if lost > 0 {
+            tracing::error!(lost, "Redis has lost revocations, and they were made again from this process' memory");
         }
+        issuer.judge_loss(held.may_lack && issuer.redis.is_some());
     }
 }
 
@@ -38,18 +42,36 @@ struct HeldEnds {
     ends: VecDeque<Box<str>>,
     cursor: String,
     keep: Duration,
+    /// Whether the stream was empty at the first look, and Redis did not know of any tokens either. It is that until
+    /// somebody puts an end there.
+    may_lack: bool,
+}
+
+impl Issuer {
+    /// Warns while ends may be lost that no process holds. Keys that have signed before tell that there were tokens.
+    fn judge_loss(&self, may_lack: bool) {
+        let (ring, before) = (self.keys.at(now()), now() - IN_USE);
+        let is_lost = may_lack && ring.set().lives().iter().any(|life| life.nbf < before);
+        let reason = "Redis holds no revocations and knows of no tokens: if it was emptied, tokens that were revoked are valid \
+                      again. Run: wxmint users end --everyone";
+        self.metrics.revocations_may_be_lost(is_lost);
+        if self.readiness.warns("revocations", is_lost.then_some(reason)) && is_lost {
+            tracing::error!("{reason}");
+        }
+    }
 }
 
 impl HeldEnds {
     /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
     /// Returns how many.
     async fn look(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
-        let mut more = true;
+        let (mut more, is_first) = (true, self.keep.is_zero());
         while more {
             let Some(read) = store.ends_after(&self.cursor, PAGE).await? else { return self.restore(store).await };
             (self.cursor, self.keep, more) = (read.cursor, read.keep, read.more);
             self.hold(read.ends);
         }
+        self.may_lack = self.ends.is_empty() && (self.may_lack || is_first && self.keep == ENDS_KEPT);
         Ok(0)
     }
 
@@ -58,8 +80,15 @@ impl HeldEnds {
         self.ends.drain(..self.ends.len().saturating_sub(MOST));
     }
 
-    /// Another process may do the same: an end that is in the stream twice changes nothing.
     async fn restore(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
+        let turn = Meter { key: LimitKey::new("restore", ""), rate: TURN };
+        let Ok(counted) = store.count(&turn).await? else { return Ok(0) };
+        let restored = self.make_again(store).await;
+        store.uncount(&turn, counted).await?;
+        restored
+    }
+
+    async fn make_again(&mut self, store: &dyn Store) -> Result<usize, StoreError> {
         let (mut there, now) = (Self::default(), now().timestamp());
         // From the beginning, which every stream has.
         Box::pin(there.look(store)).await?;
@@ -86,6 +115,23 @@ mod tests {
 
     fn ends(store: &HeldEnds) -> Vec<&str> {
         store.ends.iter().map(AsRef::as_ref).collect()
+    }
+
+    #[actix_web::test]
+    async fn a_store_that_was_empty_at_the_first_look_may_lack_ends_until_it_has_one() {
+        let (store, mut held) = (Memory::new(now, Duration::from_secs(60)), HeldEnds::default());
+        for _ in 0..2 {
+            assert_eq!(held.look(&store).await, Ok(0));
+            assert!(held.may_lack);
+        }
+        store.restore_end(&Ended::Key { kid: "one".into() }).await.expect("made");
+        assert_eq!(held.look(&store).await, Ok(0));
+        assert!(!held.may_lack);
+        let used = Memory::new(now, Duration::from_secs(60));
+        used.note_life(Duration::from_secs(60)).await.expect("noted");
+        let mut held = HeldEnds::default();
+        assert_eq!(held.look(&used).await, Ok(0));
+        assert!(!held.may_lack, "it knows of tokens");
     }
 
     #[actix_web::test]

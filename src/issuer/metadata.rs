@@ -1,14 +1,15 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use wxmint_store::short_digest;
 use wxmint_verify::Algorithm;
 
-use super::state::IssuerWorker;
+use super::{jwks_peers::OWN, state::IssuerWorker};
 use crate::clock::now;
 
 /// The public keys (RFC 7517)
@@ -18,19 +19,28 @@ use crate::clock::now;
     (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
     (status = 304, description = "The caller's copy still holds"),
 ))]
-pub(super) async fn jwks(held: Option<Header<IfNoneMatch>>, worker: web::Data<IssuerWorker>) -> HttpResponse {
-    let now = now();
-    let ring = worker.issuer.keys.at(now);
-    let known = held.is_some_and(|held| already_known(&held, ring.etag()));
+pub(super) async fn jwks(
+    request: HttpRequest,
+    held: Option<Header<IfNoneMatch>>,
+    worker: web::Data<IssuerWorker>,
+) -> HttpResponse {
+    let (now, issuer) = (now(), &worker.issuer);
+    let ring = issuer.keys.at(now);
+    let (mut jwks, mut etag) = (ring.jwks().to_vec(), ring.etag().to_owned());
+    if !issuer.peers.is_empty() && request.query_string() != OWN {
+        jwks = issuer.with_peers(ring.set().visible(now));
+        etag = format!("\"{}\"", short_digest(&String::from_utf8_lossy(&jwks)));
+    }
+    let known = held.is_some_and(|held| already_known(&held, &etag));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
-        .insert_header((header::ETAG, ring.etag()))
+        .insert_header((header::ETAG, etag))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", ring.max_age(now))))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
     if known {
         return response.finish();
     }
-    response.content_type("application/jwk-set+json").body(ring.jwks().to_vec())
+    response.content_type("application/jwk-set+json").body(jwks)
 }
 
 /// Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.

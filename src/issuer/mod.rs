@@ -10,6 +10,7 @@ mod ended_keys;
 pub(crate) mod examine;
 mod feed_pages;
 mod held_ends;
+mod jwks_peers;
 mod leave_routes;
 pub(crate) mod loaded;
 mod login_fields;
@@ -25,6 +26,7 @@ mod run;
 pub(crate) mod session_key_routes;
 mod start_error;
 pub(crate) mod state;
+mod user_ids;
 
 pub use login_fields::{LoginBody, RefusedLogin};
 pub use named::open_redis;

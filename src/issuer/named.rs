@@ -2,6 +2,7 @@
 
 use std::{num::NonZero, thread};
 
+use wxmint_ids::IdKey;
 use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 
@@ -15,7 +16,8 @@ use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::apps::CurrentApps;
 use crate::clock::now;
 use crate::findings::{Finding, Said};
-use crate::secret_files::{MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
+use crate::login::UserIds;
+use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 
 /// The settings name this beside the keys.
@@ -24,6 +26,7 @@ pub(super) struct Named {
     pub(super) apps: CurrentApps,
     pub(super) users: Option<(WatchedFile, FileAccounts)>,
     pub(super) redis: Option<RedisAccess>,
+    pub(super) ids: UserIds,
     pub(super) rows: Doors,
     pub(super) doors: Vec<OpenDoor>,
 }
@@ -32,14 +35,14 @@ impl Named {
     pub(super) fn load(settings: &Settings, rows: Doors) -> Result<Self, IssuerStartError> {
         let loaded = (load_admin_tokens(settings), load_apps(settings), load_users(settings), open_redis(settings));
         let tokens = loaded.0.as_ref().ok().and_then(Option::as_ref).map(|(_, tokens)| tokens);
-        let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows));
+        let opened = (door::open(rows, settings, tokens), check_login_paths(settings, rows), load_user_ids(settings));
         match (loaded, opened) {
-            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()))) => {
-                Ok(Self { admin_tokens, apps, users, redis, rows, doors })
+            ((Ok(admin_tokens), Ok(apps), Ok(users), Ok(redis)), (Ok(doors), Ok(()), Ok(ids))) => {
+                Ok(Self { admin_tokens, apps, users, redis, ids, rows, doors })
             }
-            ((tokens, apps, users, redis), (doors, paths)) => {
+            ((tokens, apps, users, redis), (doors, paths, ids)) => {
                 let errors = [tokens.err(), apps.err(), users.err(), redis.err()];
-                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), paths.err()])))
+                Err(IssuerStartError::all(errors.into_iter().chain([doors.err(), paths.err(), ids.err()])))
             }
         }
     }
@@ -78,6 +81,20 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
         IssuerStartError::of_setting(Finding::fault("files", found, said!(name_each_file)))
     };
     CurrentApps::read(settings.apps.clone()).map_err(unusable)
+}
+
+fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
+    let Some((kind, path)) = settings.user_ids.zip(settings.id_key_file.as_ref()) else {
+        return Ok(UserIds::new(None, false));
+    };
+    let variable = "WXMINT_ID_KEY_FILE";
+    let unusable = |error| {
+        let found = unusable_file("user_ids", variable, path, Said::from(error));
+        Finding { advice: said!(restore_id_key), ..found }
+    };
+    // Read once, because this key does not change.
+    let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
+    Ok(UserIds::new(Some((kind, key)), settings.user_index))
 }
 
 /// `None` if the settings ask for the store in memory.

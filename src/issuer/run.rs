@@ -9,7 +9,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
 use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
 use wxmint_keys::rotation::{self, KeyLife, KeyState};
@@ -21,7 +21,7 @@ use super::declared::PLACE;
 use super::reload::watch_files;
 use super::routes::{self, public_routes};
 use super::state::IssuerWorker;
-use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health};
+use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health, user_ids};
 use crate::admin::{self, AtDoors};
 use crate::clock::now;
 use crate::findings::{Doctor, Finding, Status};
@@ -59,6 +59,7 @@ pub async fn run(
     actix_web::rt::spawn(old_ends::forget(Arc::clone(&issuer)));
     actix_web::rt::spawn(redis_health::follow(Arc::clone(&issuer)));
     actix_web::rt::spawn(held_ends::follow(Arc::clone(&issuer)));
+    actix_web::rt::spawn(join(user_ids::follow(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
     issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
@@ -171,6 +172,7 @@ async fn fitness(issuer: &Issuer, store: &dyn Store, redis: Option<&Redis>) -> R
         None => Vec::new(),
     };
     found.extend(issuer.learn_ended_keys(store, now()).await?);
+    found.extend(issuer.ids.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
     Ok(found)
 }

@@ -13,11 +13,12 @@ use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
 use super::feed_pages::FeedPages;
+use super::jwks_peers::PeerKeys;
 use super::start_error::IssuerStartError;
 use crate::accounts::FileAccounts;
 use crate::admin::CurrentAdminTokens;
 use crate::apps::CurrentApps;
-use crate::login::LoginWorker;
+use crate::login::{LoginWorker, UserIds};
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
 
@@ -25,6 +26,7 @@ pub struct Issuer {
     pub(crate) settings: Settings,
     pub(super) keys: Arc<KeyRing>,
     pub(crate) apps: Arc<CurrentApps>,
+    pub(super) ids: Arc<UserIds>,
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
     pub(super) vault_file: Option<WatchedFile>,
@@ -42,6 +44,7 @@ pub struct Issuer {
     pub(super) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
+    pub(super) peers: Vec<PeerKeys>,
     /// `None` if the settings ask for the store in memory.
     pub(super) redis: Option<RedisAccess>,
     /// The store of all workers, if the settings ask for the store in memory.

@@ -4,11 +4,12 @@
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
 use wxmint_keys::token::ExtraClaims;
-use wxmint_store::{AttemptId, BindingState, Bound, LimitKey, Meter, Ticket, TicketHolder, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
 use super::counted::NAMES;
 use super::operator::release_unionid;
-use super::{Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator, USERNAME};
+use super::{Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator};
+use super::{SettledState, USERNAME};
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
 impl LoginWorker {
@@ -26,6 +27,10 @@ impl LoginWorker {
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
             Some(candidate) => binder.bind(&candidate, settled).await?,
+            None if self.ids.are_computed() => match settled {
+                SettledState::Bound(bound) => bound,
+                SettledState::Free { .. } => return Err(self.ids.refusal(unionid.as_ref())),
+            },
             None => {
                 let make = async |place: FreePlace<'_>| self.make_user(person, &place, now).await;
                 match binder.bind_unasked(settled, make).await? {
@@ -41,7 +46,12 @@ impl LoginWorker {
             let (user, app) = (bound.user.as_str(), person.app.as_str());
             tracing::info!(user, app, new_user, "binding made");
         }
-        self.link(&binder, &bound).await?;
+        match bound.generation {
+            // The login has kept a session key before it found the block.
+            COMPUTED if bound.blocked => self.store.forget(person).await?,
+            COMPUTED => {}
+            _ => self.link(&binder, &bound).await?,
+        }
         Ok(bound)
     }
 

@@ -208,6 +208,9 @@ pub enum SessionError {
     /// It is a page's, which may log out and nothing else.
     #[error("a page's token is not good for this")]
     OfPage,
+    /// People are not noted on their users' lists.
+    #[error("the person of a token is not noted")]
+    NotListed,
     /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
     /// the difference would help an attacker.
     #[error("the data cannot be decrypted")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
-use wxmint_store::{Admission, BindingState, Issued, TokenState};
+use wxmint_store::{Admission, BindingState, COMPUTED, Issued, TokenState};
 use wxmint_verify::{Claims, Verified};
 
 use super::{Admitted, BindError, LoginError, LoginWorker};
@@ -64,7 +64,8 @@ impl LoginWorker {
         let is_bound = matches!(binding, BindingState::Bound(bound)
             if bound.generation == generation && bound.user == token.user && !bound.blocked);
         let own = Admission { person: person.clone(), generation };
-        let is_admitted = matches!(state, TokenState::People(people) if people.contains(&own));
+        let is_admitted =
+            matches!(state, TokenState::People(people) if generation == COMPUTED || people.contains(&own));
         let is_alive = dated == token.issued_at && matches!(of_client, TokenState::People(_));
         if is_bound && is_admitted && is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
     }

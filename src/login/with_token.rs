@@ -48,6 +48,7 @@ impl LoginWorker {
             TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
                 return Err(SessionError::OfPage);
             }
+            TokenState::People(_) if self.ids.are_unlisted() => return Err(SessionError::NotListed),
             TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
             TokenState::Ended { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::EndedWithUser { .. } => Err("its user was logged out everywhere"),
@@ -175,7 +176,9 @@ impl LoginWorker {
                             self.store.forget(own).await?;
                         }
                     }
-                    None if everywhere && !is_of_client(&self.minter, token) => return Err(SessionError::NotYours),
+                    None if everywhere && !self.ids.are_computed() && !is_of_client(&self.minter, token) => {
+                        return Err(SessionError::NotYours);
+                    }
                     None => {}
                 }
                 if everywhere {

@@ -12,7 +12,7 @@ use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, Exchange, IP, LoginError};
+use super::{AccessTokens, Binder, Exchange, IP, LoginError, UserIds};
 use crate::accounts::{Accounts, Password, Username};
 use crate::apps::{CurrentApps, UnknownApp};
 
@@ -109,6 +109,7 @@ pub struct LoginWorker {
     pub accounts: Box<dyn Accounts>,
     pub policy: LoginPolicy,
     pub minter: Arc<Minter>,
+    pub ids: Arc<UserIds>,
     pub metrics: Metrics,
     /// Acts for the apps that have no AppSecret.
     pub exchange: Option<Box<dyn Exchange>>,

@@ -56,6 +56,7 @@ in_chinese! {
 /// The commands that make such files; the path of the file follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
+pub const MAKE_ID_KEY: &str = "wxmint keys id-key";
 pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 
 /// Reads a secret file, unless others can read or change it.

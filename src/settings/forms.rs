@@ -11,14 +11,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, IdKind};
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::{AccountsSource, is_secure};
 use crate::findings::Said;
-use crate::path_rules::Prefix;
+use wxmint_http::path_rules::Prefix;
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {
@@ -135,9 +135,15 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
-/// The AppSecret is sent in the URL.
-pub(super) fn wechat_url(text: &str) -> Option<Url> {
+/// For URLs with secrets, and for keys that are trusted: https, or http on loopback.
+pub(super) fn secure_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
+}
+
+/// `random`, or what user ids are computed from.
+pub(super) fn user_ids(text: &str) -> Option<Option<IdKind>> {
+    let computed = [IdKind::OpenId, IdKind::UnionId].into_iter().find(|kind| kind.name() == text);
+    (text == "random" || computed.is_some()).then_some(computed)
 }
 
 /// `off`, or the URL of a feed of ends. Its pages are signed, so that http is as good as https.

@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_ids::IdKind;
 use wxmint_store::limits::LoginLimits;
 use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
@@ -95,6 +96,7 @@ settings! {
         admin_tokens_file: Option<PathBuf> = reader.read(&ADMIN_TOKENS_FILE),
         verify_files_dir: Option<PathBuf> = reader.read(&VERIFY_FILES_DIR),
         max_connections: usize = reader.read(&MAX_CONNECTIONS),
+        jwks_peers: Vec<Url> = reader.read(&JWKS_PEERS),
         token_ttl: Duration = reader.read(&TOKEN_TTL),
         token_typ: TokenTyp = reader.read(&TOKEN_TYP),
         keys_lead: Duration = reader.read(&KEYS_LEAD),
@@ -103,6 +105,9 @@ settings! {
         accounts: AccountsSource = read_accounts(reader, dangerous_accounts_over_http == Some(true)),
         auto_provision: bool = reader.read(&AUTO_PROVISION),
         accounts_check: bool = read_accounts_check(reader, accounts.as_ref()),
+        id_key_file: Option<PathBuf> = reader.read(&ID_KEY_FILE),
+        user_ids: Option<IdKind> = read_user_ids(reader, accounts.as_ref(), id_key_file.as_ref()),
+        user_index: bool = reader.read(&USER_INDEX),
         bindings_per_user: u32 = reader.read(&BINDINGS_PER_USER),
         one_login: bool = reader.read(&ONE_LOGIN),
         login_paths: Vec<String> = reader.read(&LOGIN_PATHS),
@@ -131,6 +136,21 @@ fn read_accounts(reader: &mut Reader, over_http: bool) -> Option<AccountsSource>
             reader.fault(&ACCOUNTS, said!(is_http_url_of_another_machine))
         }
         source => Some(source),
+    }
+}
+
+/// An account backend names users itself, so that a computed id would be another one of the same human.
+fn read_user_ids(
+    reader: &mut Reader,
+    accounts: Option<&AccountsSource>,
+    key: Option<&Option<PathBuf>>,
+) -> Option<Option<IdKind>> {
+    match (reader.read(&USER_IDS)?, accounts, key) {
+        (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
+            reader.fault(&USER_IDS, said!(is_computed_but_accounts_name_users))
+        }
+        (Some(_), _, Some(None)) => reader.fault(&USER_IDS, said!(is_computed_but_id_key_is_missing)),
+        (kind, ..) => Some(kind),
     }
 }
 

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
+use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
 use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
-use crate::{findings::Said, path_rules::Rules};
+use crate::findings::Said;
 
 settings! {
     SidecarSettings, |reader| {
@@ -89,7 +90,7 @@ fn read_rules(reader: &mut Reader) -> Option<Rules> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path_rules::PathSource;
+    use wxmint_http::path_rules::PathSource;
     use wxmint_verify::{TokenTyp, peer::WhenStale};
 
     const VALID: [(&str, &str); 3] = [

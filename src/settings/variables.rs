@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::Confirm;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
@@ -17,7 +17,7 @@ use super::forms::{self, IssuerUrl, list, optional, parsed, path, time_within, w
 use super::variable::Variable;
 use super::{AccountsSource, StoreUrl, redis};
 use crate::findings::Said;
-use crate::path_rules::{PathSource, Prefix};
+use wxmint_http::path_rules::{PathSource, Prefix};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
@@ -66,6 +66,7 @@ variables! {
     MAX_CONNECTIONS: usize = |text| within(text, 1..=1_000_000);
     // A token that lives less than a minute can expire before it is used. One that lives for months stays valid long
     // after its user was removed.
+    JWKS_PEERS: Vec<Url> = |text| list(text, forms::secure_url);
     TOKEN_TTL: Duration = |text| time_within(text, "1m", "30d");
     TOKEN_TYP: TokenTyp = parsed;
     // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
@@ -75,6 +76,9 @@ variables! {
     DANGEROUS_ACCOUNTS_OVER_HTTP: bool = parsed;
     AUTO_PROVISION: bool = parsed;
     ACCOUNTS_CHECK: bool = parsed;
+    USER_IDS: Option<IdKind> = forms::user_ids;
+    ID_KEY_FILE: Option<PathBuf> = |text| optional(text, path);
+    USER_INDEX: bool = parsed;
     BINDINGS_PER_USER: u32 = |text| within(text, 1..=1000);
     ONE_LOGIN: bool = parsed;
     LOGIN_PATHS: Vec<String> = forms::login_paths;
@@ -85,7 +89,7 @@ variables! {
     LIMIT_OPENID: Rate = forms::rate;
     LIMIT_USERNAME: Rate = forms::rate;
     WATERMARK_MAX_AGE: Duration = |text| time_within(text, "1s", "30d");
-    WECHAT_URL: Url = forms::wechat_url;
+    WECHAT_URL: Url = forms::secure_url;
     WECHAT_PROXY: Option<ProxyUrl> = |text| optional(text, parsed);
     LOG_FORMAT: LogFormat = forms::log_format;
     LOG_ADDRESSES: bool = parsed;

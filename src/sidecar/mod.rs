@@ -11,7 +11,7 @@ mod run;
 mod verify;
 
 pub use self::run::{routes, run};
-pub use crate::path_rules::{Demand, PathSource, Prefix, Rules};
+pub use wxmint_http::path_rules::{Demand, PathSource, Prefix, Rules};
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::clock::now;
-use crate::path_rules::{Demand, PathSource};
+use wxmint_http::path_rules::{Demand, PathSource};
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-client-id");

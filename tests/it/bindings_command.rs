@@ -252,7 +252,7 @@ async fn a_unionid_of_two_users_keeps_both_is_listed_and_moves_as_it_is() {
     other.command::<()>(&["SET", &redis_keys::holder_of("n1"), "second"]);
     assert_eq!(done(&other, &["conflicts"]), "no conflicts\n");
 
-    // Mended as docs/bindings.md says: the second user's person has ended the binding, and is bound to the first.
+    // Mended as docs/user-ids.md says: the second user's person has ended the binding, and is bound to the first.
     let binding = redis_keys::binding(OTHER_APP, "o1");
     redis.command::<()>(&["DEL", &binding]);
     redis.command::<()>(&["HSET", &binding, "g", "1", "v", "1"]);
@@ -342,7 +342,7 @@ async fn an_import_that_is_killed_again_and_again_comes_to_the_whole() {
 async fn the_rights_that_the_pages_name_are_enough_and_the_further_ones_are_used() {
     let (redis, folder) = (empty_redis().await, Folder::new());
     let [rights, page] =
-        ["docs/redis.md", "docs/bindings.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
+        ["docs/redis.md", "docs/user-ids.md"].map(|page| fs::read_to_string(repository(page)).expect(page));
     let rule = rights.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
     let more = page.split('`').find(|text| text.starts_with("+scan")).expect("more rights");
     let url = redis.url().replace("redis://", "redis://wxmint:hunter2@");

@@ -9,8 +9,9 @@ use crate::support::{PATIENCE, Process, TestBed, repository, wxmint};
 #[test]
 fn every_text_is_there_once_is_used_and_is_chinese() {
     let read = |path| fs::read_to_string(path).expect("a source").split_whitespace().collect();
-    let sources: Vec<String> = files_of("rs", &repository("src")).into_iter().map(read).collect();
-    for path in files_of("json", &repository("src")).into_iter().filter(|path| path.ends_with("texts.json")) {
+    let below = |kind| ["src", "crates/findings/src"].map(|folder| files_of(kind, &repository(folder))).concat();
+    let sources: Vec<String> = below("rs").into_iter().map(read).collect();
+    for path in below("json").into_iter().filter(|path| path.ends_with("texts.json")) {
         let begin = if path.starts_with(repository("src/doors")) { "said!(WORDS:" } else { "said!(" };
         let texts = fs::read_to_string(path).expect("the texts");
         let texts: Vec<[String; 3]> = serde_json::from_str(&texts).expect("a code, English and Chinese each");

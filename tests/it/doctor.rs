@@ -14,11 +14,12 @@ use crate::support::secrets::{Place, Secrets};
 use crate::support::{Configuration, PATIENCE, Process, TestBed, path_with_wxmint, repository, wxmint};
 
 /// In the order in which they are printed.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "settings",
     "files",
     "keys",
     "vault",
+    "user_ids",
     "redis.reach",
     "redis.version",
     "redis.eviction",

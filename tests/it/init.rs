@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// The files that it writes, in the order in which it names what is in the way.
-const FILES: [&str; 4] = ["keys.json", "vault.key", "apps", ".env"];
+const FILES: [&str; 5] = ["keys.json", "vault.key", "id.key", "apps", ".env"];
 const SECRET_FILE: &str = "apps/wx0123456789abcdef";
 const REDIS: &str = "redis://:hunter2@127.0.0.1:1";
 
@@ -69,8 +69,8 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
     let place = parent.path().join("a/b");
     let said = made(init(parent.path()).args(["--dir", "a/b", "--app-secret-file", "-"]), &format!("{APP_SECRET}\n"));
     assert!(said.ends_with("Next:\n  cd a/b\n  wxmint doctor\n  wxmint serve\n"), "{said}");
-    assert_eq!(names(&place), [".env", "apps", "keys.json", "vault.key"]);
-    assert_eq!((mode(&place), FILES.map(|name| mode(&place.join(name)))), (0o700, [0o600, 0o600, 0o700, 0o600]));
+    assert_eq!(names(&place), [".env", "apps", "id.key", "keys.json", "vault.key"]);
+    assert_eq!((mode(&place), FILES.map(|name| mode(&place.join(name)))), (0o700, [0o600, 0o600, 0o600, 0o700, 0o600]));
     let secret = place.join(SECRET_FILE);
     let content = fs::read_to_string(&secret).expect("a file");
     assert_eq!((mode(&secret), content), (0o600, format!("{APP_SECRET}\n")));
@@ -95,9 +95,14 @@ async fn serve_starts_with_what_init_has_written_and_signs_with_its_key() {
 fn nothing_is_overwritten_and_what_is_in_the_way_is_named() {
     let place = folder();
     made(&mut init_with_secret(place.path()), "");
-    let files = ["keys.json", "vault.key", SECRET_FILE, ".env"];
+    let files = ["keys.json", "vault.key", "id.key", SECRET_FILE, ".env"];
     let before = files.map(|name| fs::read(place.path().join(name)).expect("a file"));
-    refused(&mut init_with_secret(place.path()), "", 64, "has these already: keys.json, vault.key, apps, .env.");
+    refused(
+        &mut init_with_secret(place.path()),
+        "",
+        64,
+        "has these already: keys.json, vault.key, id.key, apps, .env.",
+    );
     assert_eq!(files.map(|name| fs::read(place.path().join(name)).expect("a file")), before);
 
     let elsewhere = folder();
@@ -219,7 +224,7 @@ fn in_a_git_work_tree_the_files_are_kept_out_of_git() {
     made(init_with_secret(place.path()).args(["--dir", "login"]), "");
     assert_eq!(git(&["status", "--porcelain", "-uall"]), "?? login/.gitignore\n");
     fs::write(place.path().join(".gitignore"), "/keys.json\n.env\n").expect("written");
-    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key apps/ .env .*.lock";
+    let advice = "Check that ./.gitignore keeps these out of git: keys.json vault.key id.key apps/ .env .*.lock";
     Ended::of(&mut init_with_secret(place.path()), "").expect_end(0, &[advice]);
     assert_eq!(fs::read_to_string(place.path().join(".gitignore")).expect("a file"), "/keys.json\n.env\n");
 }
@@ -248,7 +253,8 @@ async fn at_a_terminal_it_asks_until_the_answers_are_good_and_shows_no_secret() 
     let (code, shown) = terminal.end("  wxmint serve").await;
     assert!(code == Some(0) && !shown.contains(APP_SECRET) && !shown.contains("short"), "{shown}");
     let expected = [("ISSUER", ISSUER), ("APPS_DIR", "apps"), ("REDIS_URL", REDIS)];
-    let expected = expected.into_iter().chain([("KEYS", "keys.json"), ("VAULT_KEY_FILE", "vault.key")]);
+    let expected =
+        expected.into_iter().chain([("KEYS", "keys.json"), ("VAULT_KEY_FILE", "vault.key"), ("ID_KEY_FILE", "id.key")]);
     assert_eq!(
         set_in_env(place.path()),
         expected.map(|(name, value)| format!("WXMINT_{name}={value}")).collect::<Vec<_>>()
@@ -293,13 +299,13 @@ async fn in_a_chinese_locale_it_asks_and_writes_in_chinese() {
         written(english.path()).starts_with("# The settings") && chinese.starts_with("# wxmint 的配置"),
         "{chinese}"
     );
-    assert_eq!(set_in_env(place.path()).len(), 5);
+    assert_eq!(set_in_env(place.path()).len(), 6);
     let mut again = init_with_secret(place.path());
     refused(
         again.env("LC_MESSAGES", "zh_CN.UTF-8"),
         "",
         64,
-        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, apps, .env。",
+        "没有写入任何文件，因为当前目录里已有：keys.json, vault.key, id.key, apps, .env。",
     );
     refused(again.env("LC_ALL", "C.UTF-8"), "", 64, "nothing was written, because");
 }

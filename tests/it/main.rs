@@ -67,6 +67,7 @@ mod stopping;
 mod support;
 mod traces;
 mod user_data;
+mod user_ids;
 mod users_command;
 mod users_file;
 mod vault_command;

@@ -405,7 +405,7 @@ async fn nobody_rotates_the_key(watch: &Watch) {
     assert!(generate.output().expect("wxmint runs").status.success());
     bed.services.push(Service::start(&bed.configuration, bed.http.clone()).await);
     watch.issuer("old-key", &bed).await;
-    watch.fire("old-key", &["WxmintRotationOverdue", "WxmintNextKeyMissing"], nothing).await;
+    watch.fire("old-key", &["WxmintRotationOverdue", "WxmintNextKeyMissing", "WxmintRevocationsLost"], nothing).await;
 }
 
 /// A sidecar that cannot reach the issuer: one has never had keys, the other has those of its folder and reads no feed.

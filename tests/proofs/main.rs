@@ -13,6 +13,7 @@ mod stepping;
 #[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the proofs need a server of Redis")]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod user_ids;
 
 use std::{cell::Cell, env, fmt::Display, str::FromStr, time::Duration};
 

@@ -12,6 +12,7 @@ pub mod cors;
 pub mod described;
 mod head;
 pub mod page;
+pub mod path_rules;
 mod probes;
 mod problem;
 mod process;

@@ -6,10 +6,16 @@
 
 #![warn(missing_docs)]
 
+mod agreed_key;
+pub mod packed;
+mod user_ids;
+
 use std::fmt;
 use std::str::FromStr;
 
+pub use agreed_key::{AgreedKey, Disagreement};
 use serde::Serialize;
+pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 

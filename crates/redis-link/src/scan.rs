@@ -56,6 +56,16 @@ pub struct Page<T> {
     pub next: Option<Place>,
 }
 
+impl<T> Step<T> {
+    /// The same step, with what is found read otherwise.
+    pub fn map<U>(self, read: impl FnOnce(Vec<T>) -> Vec<U>) -> Step<U> {
+        match self {
+            Self::Page(Page { found, keys, of, next }) => Step::Page(Page { found: read(found), keys, of, next }),
+            Self::Elsewhere => Step::Elsewhere,
+        }
+    }
+}
+
 impl Link {
     /// Reads the page of names of keys like `pattern` that begins at `from`. `call` names it for the observer.
     pub async fn keys_like(

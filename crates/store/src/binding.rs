@@ -29,7 +29,8 @@ pub trait Bindings {
     /// that is about to be linked, as [`note_unionid`](Self::note_unionid) does.
     async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState>;
 
-    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding.
+    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
+    /// user nothing is left but the ends of the tokens.
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState>;
 
     /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
@@ -117,6 +118,17 @@ pub struct Intent {
     pub by_unionid: bool,
 }
 
+/// The generation of a person without a binding, whose user id was computed.
+pub const COMPUTED: u64 = 0;
+
+/// The user of a person, as far as it is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Computed {
+    pub user: UserId,
+    /// Whether the person is noted on the user's list, so that the user's people can be found.
+    pub listed: bool,
+}
+
 /// A binding, as far as a login needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -137,6 +149,14 @@ pub struct Bound {
     pub blocked: bool,
 }
 
+impl Bound {
+    /// To a computed user.
+    pub fn computed(user: UserId) -> Self {
+        let (unionid, others, conflict, shared, new_for, blocked) = Default::default();
+        Self { generation: COMPUTED, user, unionid, others, conflict, shared, new_for, blocked }
+    }
+}
+
 /// All that is stored of a binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
@@ -148,8 +168,16 @@ pub struct Binding {
     pub others: Vec<UnionId>,
     /// The other user whom the unionid was linked to then.
     pub conflict: Option<UserId>,
-    /// To the second.
+    /// To the second. Of a computed user: when the person logged in last.
     pub bound_at: DateTime<Utc>,
+}
+
+impl Binding {
+    /// Stands for the binding of a person who has none, and has logged in last then.
+    pub(crate) fn computed(person: &Person, user: UserId, at: Option<DateTime<Utc>>) -> Self {
+        let (unionid, others, conflict) = Default::default();
+        Self { person: person.clone(), user, unionid, others, conflict, bound_at: at.unwrap_or_default() }
+    }
 }
 
 /// The decision of a user's list about one generation of a person. It never changes.

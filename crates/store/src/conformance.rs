@@ -4,6 +4,7 @@
 
 mod access_token;
 mod client_tokens;
+mod computed;
 mod servers;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
@@ -1347,6 +1348,28 @@ mod redis_only {
         store.end_key("other").await.expect("ended");
         let (ends, _) = read_after(&store, "").await;
         assert_eq!(ends, ["one", "other"].map(|kid| Ended::Key { kid: kid.into() }));
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_session_with_another_computed_user_logs_nobody_in() {
+        let server = RedisServer::start().await;
+        let store = server.store();
+        let [first, second, third] = orders(&store, [0, 1, 2]).await;
+        let login = |order, of: &str| {
+            let newcomer = Newcomer::Computed(Computed { user: user(of), listed: true });
+            LoginRecord { newcomer, ..record("o1", order, "k1", "nobody") }
+        };
+        let [right, wrong] = ["6c207736-427e-88dc-acfd-5b0f649038f3", "6c207736-427e-88dc-acfd-5b0f649038f4"];
+        store.record_login(&login(&first, right)).await.expect("recorded");
+        store.record_login(&login(&second, wrong)).await.expect_err("another user");
+        store.forget(&person("o1")).await.expect("forgotten");
+        store.record_login(&login(&third, wrong)).await.expect_err("another user");
+        let found = store.binding(&person("o1")).await.expect("an answer").map(|found| found.user);
+        assert_eq!(found, Some(user(right)));
+        // Nobody begins to bind who has a computed user.
+        let intent = Intent { user: user("user-1"), made: false, by_unionid: false };
+        store.intend(&person("o1"), 0, &intent).await.expect("an answer");
+        assert_eq!(store.binding(&person("o1")).await.expect("an answer").map(|found| found.user), Some(user(right)));
     }
 
     /// Whoever logs in again and again pays nothing for it.

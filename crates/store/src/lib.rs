@@ -37,7 +37,9 @@ use wxmint_keys::vault::Sealed;
 pub use self::access_token::{
     AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
 };
-pub use self::binding::{Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT};
+pub use self::binding::{
+    Binding, BindingState, Bindings, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
+};
 pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState};
 pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
 use self::limits::{Counted, Rate, TooMany};
@@ -222,6 +224,8 @@ pub enum Newcomer {
     /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or
     /// arrives late must not undo it.
     Intended(Intent),
+    /// Counts the login, and answers the computed user, unless the person has a binding.
+    Computed(Computed),
 }
 
 /// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat
@@ -270,6 +274,9 @@ pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShe
     /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
     /// stored one, and returns the state of the person's binding.
     async fn record_login(&self, record: &LoginRecord) -> Result<Recorded>;
+
+    /// The store's word for the id key with which user ids are computed: `own` from now on, if it held none.
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>>;
 
     /// `None` for a person who is not bound, or not yet.
     async fn binding(&self, person: &Person) -> Result<Option<Binding>>;

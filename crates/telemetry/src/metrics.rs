@@ -53,6 +53,7 @@ struct Inner {
     redis_duration: Durations<2>,
     unionid_conflicts: Counter,
     distant_clocks: Counter,
+    lost_revocations: Gauge<i64, AtomicI64>,
     accounts_duration: Durations<2>,
     key_age: Family<Labels<3, String>, Gauge<f64, AtomicU64>>,
     key_leaves: Family<Labels<1, String>, Gauge<f64, AtomicU64>>,
@@ -90,6 +91,8 @@ impl Default for Inner {
                 "distant_clocks",
                 "Logins that found this process's clock more than 5 s from the clock of Redis",
             ),
+            lost_revocations: new
+                .metric("lost_revocations", "1 while Redis may have lost revocations that no process holds"),
             accounts_duration: new.durations("accounts_request_duration", "A request to the account service"),
             key_age: new.seconds("key_age", "Time since a key's first signature; negative before it"),
             key_leaves: new.seconds("key_leaves_in", "Time until a key that was replaced leaves the JWKS"),
@@ -154,6 +157,10 @@ impl Metrics {
 
     pub fn unionid_in_conflict(&self) {
         self.0.unionid_conflicts.inc();
+    }
+
+    pub fn revocations_may_be_lost(&self, are_lost: bool) {
+        self.0.lost_revocations.set(are_lost.into());
     }
 
     /// One request to the account service; `outcome` is `ok` (also if it refused the user), or what went wrong.

@@ -11,7 +11,7 @@ use crate::cli::output;
 const ADVICE: &str = "Each of these people is bound to one user, and their unionid belongs to another. Both users \
     stay and can log in; in a new app the person becomes the second one. To make them one: merge the users in your own \
     system, let the person end the binding (DELETE /binding), then import a line that binds the person to the other \
-    user (docs/bindings.md).";
+    user (docs/user-ids.md).";
 
 const COLUMNS: [&str; 5] = ["appid", "openid", "user_id", "unionid", "unionid_stands_for"];
 
@@ -41,7 +41,7 @@ async fn find(redis: &Redis) -> Result<BTreeSet<Conflict>, Failure> {
         }
         Ok(())
     };
-    walk_all(redis, add).await?;
+    walk_all(async |from| redis.walk(from).await, add).await?;
     Ok(conflicts)
 }
 

@@ -48,7 +48,7 @@ async fn write_all(
         };
         if people.add(&record.person) { writeln!(lines, "{}", record.line()).map_err(&unwritten) } else { Ok(()) }
     };
-    walk_all(redis, write).await?;
+    walk_all(async |from| redis.walk(from).await, write).await?;
     let trailer = Trailer::line(people.count());
     writeln!(lines, "{trailer}").and_then(|()| lines.flush()).map_err(unwritten)?;
     Ok((people.count(), half_done))

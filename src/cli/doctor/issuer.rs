@@ -28,7 +28,7 @@ pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
 /// The checks of files: of a door only if its variable is set.
 fn files(doors: Doors) -> Vec<&'static str> {
     let of_doors = doors.iter().filter_map(|row| row.check).filter(|(_, variable)| is_set(variable));
-    ["files", "keys", "vault"].into_iter().chain(of_doors.map(|(name, _)| name)).collect()
+    ["files", "keys", "vault", "user_ids"].into_iter().chain(of_doors.map(|(name, _)| name)).collect()
 }
 
 fn is_set(variable: &str) -> bool {

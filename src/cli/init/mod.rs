@@ -14,7 +14,7 @@ use wxmint_verify::Algorithm;
 use zeroize::Zeroizing;
 
 use self::values::Answers;
-use super::keys::checked;
+use super::keys::{checked, id_key};
 use super::language::Language;
 use super::output::{ask_hidden, print, say};
 use super::{Failure, random};
@@ -24,14 +24,15 @@ use crate::settings::env_file::{self, filled, quoted};
 
 const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";
+const ID_KEY: &str = "id.key";
 /// The folder of `WXMINT_APPS_DIR`, so that a second mini program is one more file.
 const APPS: &str = "apps";
 /// git must not add these: all of them, and the files with which commands lock them.
-const SECRETS: [&str; 5] = [KEYS, VAULT, "apps/", env_file::NAME, ".*.lock"];
+const SECRETS: [&str; 6] = [KEYS, VAULT, ID_KEY, "apps/", env_file::NAME, ".*.lock"];
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// The folder for keys.json, vault.key, apps and .env; it is made if it is missing
+    /// The folder for keys.json, vault.key, id.key, apps and .env; it is made if it is missing
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     dir: PathBuf,
     /// The mini program's AppID; else WXMINT_APPID, else asked for
@@ -71,8 +72,8 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     }
     let (place, appid, settings) = (place(&folder, language), &answers.appid, env_file::NAME);
     print(language.pick([
-        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {APPS}/{appid} (AppSecret), {settings} (settings)"),
-        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{APPS}/{appid}（AppSecret）、{settings}（配置）"),
+        format!("Made in {place}: {KEYS} (signing keys), {VAULT}, {ID_KEY}, {APPS}/{appid} (AppSecret), {settings} (settings)"),
+        format!("已在{place}生成：{KEYS}（签名密钥）、{VAULT}（vault 密钥）、{ID_KEY}（ID 密钥）、{APPS}/{appid}（AppSecret）、{settings}（配置）"),
     ]));
     hide_from_git(&folder, language)?;
     introduce(&folder, answers.is_demo(), language);
@@ -90,7 +91,7 @@ fn place(folder: &Path, language: Language) -> String {
 /// too.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
-    let existing: Vec<_> = [KEYS, VAULT, APPS, env_file::NAME].into_iter().filter(exists).collect();
+    let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME].into_iter().filter(exists).collect();
     if existing.is_empty() {
         return Ok(());
     }
@@ -106,7 +107,7 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     ])))
 }
 
-type Contents = [(String, Zeroizing<Vec<u8>>); 4];
+type Contents = [(String, Zeroizing<Vec<u8>>); 5];
 
 fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
@@ -117,6 +118,7 @@ fn contents(answers: &Answers, language: Language) -> Result<Contents, Failure> 
     Ok([
         (KEYS.to_owned(), keys.content()),
         (VAULT.to_owned(), text(vault)),
+        (ID_KEY.to_owned(), id_key()?),
         (format!("{APPS}/{}", answers.appid), text(format!("{}\n", *answers.secret))),
         (env_file::NAME.to_owned(), text(filled(example, &answers.settings))),
     ])
@@ -165,8 +167,8 @@ fn introduce(folder: &Path, is_demo: bool, language: Language) {
     };
     let before = if is_demo { "wxmint simulator &" } else { "wxmint doctor" };
     let advice = language.pick([
-        format!("Keep a copy of {KEYS} and {VAULT} elsewhere. Next:"),
-        format!("请另外备份 {KEYS} 和 {VAULT}。接下来运行："),
+        format!("Keep copies of {KEYS}, {VAULT} and {ID_KEY} elsewhere. Next:"),
+        format!("请另外备份 {KEYS}、{VAULT} 和 {ID_KEY}。接下来运行："),
     ]);
     print(format_args!("{advice}{enter}\n  {before}\n  wxmint serve"));
 }

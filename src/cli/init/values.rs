@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
-use super::{APPS, Failure, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
+use super::{APPS, Failure, ID_KEY, InitArgs, KEYS, Language, VAULT, ask_hidden, say};
 use crate::settings::{Fault, Faults, Settings, read_one, variables};
 
 const WECHAT: &str = "WXMINT_WECHAT_URL";
@@ -84,7 +84,8 @@ fn faults_of(values: &Values) -> Vec<Fault> {
 pub(super) fn gather(args: InitArgs, language: Language) -> Result<Answers, Failure> {
     let nothing = language.pick(["nothing was written", "没有写入任何文件"]);
     let mut values = given(args)?;
-    values.extend([("WXMINT_KEYS", KEYS.to_owned()), ("WXMINT_VAULT_KEY_FILE", VAULT.to_owned())]);
+    let files = [("WXMINT_KEYS", KEYS), ("WXMINT_VAULT_KEY_FILE", VAULT), ("WXMINT_ID_KEY_FILE", ID_KEY)];
+    values.extend(files.map(|(name, file)| (name, file.to_owned())));
     loop {
         let faults = Faults(faults_of(&values));
         if faults.0.is_empty() {

@@ -13,19 +13,23 @@ mod rotate;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
+use wxmint_ids::IdKey;
 use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
+use zeroize::Zeroizing;
 
 use self::object_name::ObjectName;
-use self::place::{KeysPlace, KeysPlaceArgs};
-pub(super) use self::{place::checked, rotate::short_lead};
+use self::place::KeysPlace;
+pub(super) use self::place::{KeysPlaceArgs, checked};
+pub(super) use self::rotate::short_lead;
 use super::environment::variables;
 use super::output::{date, json, print, say};
-use super::{Failure, duration};
+use super::{Failure, duration, random};
 use crate::clock::now;
-use crate::secret_files::read_private;
+use crate::secret_files::{create_private, read_private};
 use crate::settings::Reader;
 use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
 
@@ -102,6 +106,12 @@ pub(super) enum KeysCommand {
         publish: PublishArgs,
         /// The file of the key
         key: PathBuf,
+    },
+    /// Make an id key, with which WXMINT_USER_IDS=openid or unionid computes user ids; keep it for good
+    IdKey {
+        /// A new file
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
     },
     /// Print the public keys as they are published (JWKS)
     Jwks {
@@ -181,6 +191,7 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
         KeysCommand::Import { place, policy, publish, key } => {
             publishing(place, publish, |place| import(place, &policy, &key))
         }
+        KeysCommand::IdKey { path } => make_id_key(&path),
         KeysCommand::Jwks { place } => public_set(&place.open()?).map(print),
     }
 }
@@ -201,6 +212,27 @@ fn publishing(
     change(&place)?;
     #[cfg(feature = "kubernetes")]
     copy.map_or(Ok(()), |copy| copy.follow(&place))?;
+    Ok(())
+}
+
+/// Ends all tokens by ending all keys.
+pub(super) fn end_everyone(place: KeysPlaceArgs, yes: bool) -> Result<(), Failure> {
+    retire::all(&place.open()?, None, yes)
+}
+
+/// The content of a new id key file.
+pub(super) fn id_key() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*random::<32>()?)).into_bytes()))
+}
+
+fn make_id_key(path: &Path) -> Result<(), Failure> {
+    let content = id_key()?;
+    create_private(path, &content)?;
+    let fingerprint = IdKey::parse(&content).map(|key| key.fingerprint()).map_err(Failure::unfinished)?;
+    print(format_args!(
+        "{}: id key {fingerprint}. Keep a copy for good: without it everybody gets another user id.",
+        path.display()
+    ));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `wxmint users`
 
+mod blocks;
 mod list;
 mod operate;
 mod password;
@@ -11,6 +12,7 @@ use wxmint_ids::{UserId, foreign_id};
 
 use super::Failure;
 use super::environment::variables;
+use super::keys::{self, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
 use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
@@ -61,12 +63,32 @@ pub(super) enum UsersCommand {
     /// Let a user log in again
     Enable(OneUser),
     /// End all tokens of a user, whatever account backend knows the user; in the Redis of WXMINT_REDIS_URL, like the
-    /// next four
-    End(OneId),
+    /// next six
+    End {
+        /// The user id, the `sub` of the tokens
+        #[arg(value_name = "USER_ID", required_unless_present = "everyone")]
+        user: Option<UserId>,
+        /// For emergencies: end all tokens of all users, by revoking each signing key and making a new one
+        #[arg(long, conflicts_with = "user")]
+        everyone: bool,
+        #[command(flatten)]
+        place: KeysPlaceArgs,
+        /// Do not ask
+        #[arg(long, requires = "everyone")]
+        yes: bool,
+    },
     /// Refuse a user's logins, and revoke all of the user's tokens
     Block(OneId),
     /// Let a blocked user log in again
     Unblock(OneId),
+    /// List the blocked users as NDJSON, for a Redis that may be lost, or for another region
+    ExportBlocks,
+    /// Block the users that an export lists
+    ImportBlocks {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Show what is stored of a user, as JSON
     Show(OneId),
     /// Erase what is stored of a user who closes the account: tokens, WeChat identities, session keys
@@ -130,9 +152,12 @@ pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
         UsersCommand::List { place, json } => list::run(&place.path()?, json),
         UsersCommand::Disable(OneUser { place, name }) => set_disabled(&place.path()?, &name, true),
         UsersCommand::Enable(OneUser { place, name }) => set_disabled(&place.path()?, &name, false),
-        UsersCommand::End(OneId { user }) => operate::end(&user),
+        UsersCommand::End { user: Some(user), .. } => operate::end(&user),
+        UsersCommand::End { user: None, place, yes, .. } => keys::end_everyone(place, yes),
         UsersCommand::Block(OneId { user }) => operate::block(&user),
         UsersCommand::Unblock(OneId { user }) => operate::unblock(&user),
+        UsersCommand::ExportBlocks => blocks::export(),
+        UsersCommand::ImportBlocks { file } => blocks::import(&file),
         UsersCommand::Show(OneId { user }) => operate::show(&user),
         UsersCommand::Forget { user: OneId { user }, yes } => operate::forget(&user, yes),
     }

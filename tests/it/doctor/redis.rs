@@ -129,7 +129,7 @@ async fn a_redis_that_is_stopped_or_hangs_is_not_reached() {
     bed.redis.kill();
     let report = Report::of(&bed.configuration).await;
     assert!(report.advice("redis.reach", "fault", "refused").starts_with("start Redis"));
-    for name in &super::NAMES[5..12] {
+    for name in &super::NAMES[6..13] {
         assert!(report.worst(name)[1].contains("Redis is not reached"), "{name}: {}", report.output);
     }
     assert_eq!((report.code, report.status("wechat.credentials")), (2, "ok"));

@@ -1,5 +1,5 @@
 //! The rules that depend on the path that the proxy was asked for, by each of the three ways in which proxies tell it.
-//! src/path_rules.rs has the table of paths.
+//! crates/http/src/path_rules.rs has the table of paths.
 
 use serde_json::json;
 

@@ -291,6 +291,11 @@ impl Builder {
         self.redis_options(&[&movable_clock(folder)])
     }
 
+    /// How user ids come about, with this id key.
+    pub(crate) fn user_ids(self, kind: &str, key: &str) -> Self {
+        self.env("WXMINT_USER_IDS", kind).file("WXMINT_ID_KEY_FILE", key)
+    }
+
     fn file(mut self, variable: &str, content: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("of-an-operator");

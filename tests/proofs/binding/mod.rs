@@ -20,7 +20,7 @@ const CASES_IN_MEMORY: u64 = 3_000;
 const CASES_IN_REDIS: u64 = 80;
 
 /// The time is of no importance to the protocol.
-fn clock() -> DateTime<Utc> {
+pub(crate) fn clock() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH
 }
 

@@ -9,7 +9,8 @@ use wxmint_ids::{UnionId, UserId};
 
 use super::{Link, Memory};
 use crate::{
-    Binding, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+    Binding, BindingState, Bindings, Bound, COMPUTED, Decision, Ends, Erasure, Intent, IntentOutcome, Person, Result,
+    UNPROVEN_LINK_KEPT,
 };
 
 #[derive(Default)]
@@ -143,7 +144,11 @@ impl StoredBinding {
 #[async_trait(?Send)]
 impl Bindings for Memory {
     async fn binding_state(&self, person: &Person) -> Result<BindingState> {
-        Ok(self.shelves().bindings.entry(person.clone()).or_default().binding_state())
+        let (now, mut shelves) = self.open();
+        if let Some(user) = shelves.owner(person, now) {
+            return Ok(BindingState::Bound(Bound::computed(user.clone())));
+        }
+        Ok(shelves.bindings.entry(person.clone()).or_default().binding_state())
     }
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
@@ -180,6 +185,12 @@ impl Bindings for Memory {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
+        if bound.generation == COMPUTED {
+            self.end_in_app(&bound.user, &person.app).await?;
+            self.strike_off(&bound.user, person).await?;
+            self.shelves().sessions.remove(person);
+            return self.binding_state(person).await;
+        }
         let now = (self.clock)();
         let shelves = &mut *self.shelves();
         let now = shelves.last_login(person, now).map_or(now, |login| login.max(now)).timestamp();

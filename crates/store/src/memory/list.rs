@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Decision, Person};
+use crate::{COMPUTED, Decision, Person};
 
 #[derive(Default)]
 pub(super) struct StoredList {
@@ -36,6 +36,7 @@ impl StoredList {
     }
 
     pub(super) fn strike_off(&mut self, person: &Person) {
+        self.decided.retain(|other, (generation, _)| other != person || *generation != COMPUTED);
         if self.admitted().any(|admitted| admitted == person) {
             return;
         }

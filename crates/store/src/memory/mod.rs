@@ -20,8 +20,9 @@ use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
 
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
-    AttemptId, Binding, BindingState, CLAIM_TTL, Claim, ExchangeOrder, ExchangedKey, LimitKey, LoginRecord, Meter,
-    Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store, StoredIn, Ticket,
+    AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
+    ExchangedKey, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store,
+    StoredIn, Ticket,
 };
 
 /// The kind by which logins of a person are counted.
@@ -52,6 +53,7 @@ struct Shelves {
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
     access_tokens: HashMap<AppId, access_token::Slot>,
+    id_key: Option<String>,
     /// Doors keep this here, by its type.
     of_others: HashMap<TypeId, Box<dyn Any + Send>>,
     last_micros: u64,
@@ -137,14 +139,17 @@ impl Store for Memory {
             return Ok(Recorded::Newcomer);
         }
         let has_session = shelves.sessions.get(&record.person).is_some_and(|session| session.until > now);
+        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
         let counted = shelves.count(LimitKey::of_person(&record.person, LOGINS, ""), record.rate, now);
         let binding = shelves.bindings.entry(record.person.clone()).or_default();
         let intent = if let Newcomer::Intended(intent) = &record.newcomer { Some(intent) } else { None };
         if let Some(intent) = intent.filter(|_| is_newcomer && counted.is_ok()) {
             binding.intend(0, intent);
         }
-        let state = binding.binding_state();
-        let keeps_key = has_session
+        let mut state = binding.binding_state();
+        let owner = computed.filter(|_| matches!(state, BindingState::Free { .. }));
+        let keeps_key = owner.is_some()
+            || has_session
             || match &state {
                 BindingState::Bound(bound) => !bound.blocked,
                 BindingState::Intended { intent: held, .. } => intent.is_some_and(|own| own.user == held.user),
@@ -154,12 +159,24 @@ impl Store for Memory {
             let key = (record.order.clone(), record.session_key.clone());
             shelves.keep_key(&record.person, key, now, self.session_ttl);
         }
+        if let Some(computed) = owner {
+            state = BindingState::Bound(shelves.see(record, computed, !has_session));
+        }
         let recorded = Recorded::Counted { state, at: record.order.began_at(), may_be_ended: true, keeps_key };
         Ok(counted.map_or_else(Recorded::Limited, |_| recorded))
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        Ok(self.shelves().bindings.get(person).and_then(|stored| stored.whole(person)))
+        let (now, shelves) = self.open();
+        let bound = shelves.bindings.get(person).and_then(|stored| stored.whole(person));
+        let at = shelves.last_login(person, now);
+        Ok(bound.or_else(|| Some(Binding::computed(person, shelves.owner(person, now)?.clone(), at))))
+    }
+
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
+        let held = &mut self.shelves().id_key;
+        *held = held.take().or(own.map(str::to_owned));
+        Ok(held.clone())
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
@@ -189,11 +206,34 @@ impl Shelves {
         self.sessions
             .entry(person.clone())
             .and_modify(|session| session.keep(session.placed(exchange.clone(), now), until))
-            .or_insert(session::StoredSession { current: exchange, previous: None, until });
+            .or_insert(session::StoredSession { current: exchange, previous: None, until, owner: None });
     }
 
-    /// If the person is bound, the time of the last login stays with the binding.
+    fn see(&mut self, record: &LoginRecord, computed: &Computed, begins: bool) -> Bound {
+        let (LoginRecord { person, order, .. }, Computed { user, listed, .. }) = (record, computed);
+        self.sessions.entry(person.clone()).and_modify(|session| session.owner = Some(user.clone()));
+        let list = self.users.entry(user.clone()).or_default();
+        let (blocked, seen) = (list.is_blocked(), list.decided.contains_key(person));
+        if *listed && !blocked {
+            list.decided.insert(person.clone(), (COMPUTED, Decision::Admitted { first: false }));
+        }
+        let is_new = if *listed { !seen } else { begins };
+        Bound { new_for: is_new.then(|| order.attempt.mark()), blocked, ..Bound::computed(user.clone()) }
+    }
+
+    /// The user of a person without a binding, whose user id was computed.
+    fn owner(&self, person: &Person, now: DateTime<Utc>) -> Option<&UserId> {
+        let is_free = |binding: &binding::StoredBinding| matches!(binding.binding_state(), BindingState::Free { .. });
+        let session = self.sessions.get(person).filter(|session| session.until > now)?;
+        session.owner.as_ref().filter(|_| self.bindings.get(person).is_none_or(is_free))
+    }
+
+    /// If the person is bound, the time of the last login stays with the binding. A session with an owner stays.
     fn drop_keys(&mut self, person: &Person) {
+        if let Some(session) = self.sessions.get_mut(person).filter(|session| session.owner.is_some()) {
+            (session.current.1, session.previous) = (Sealed::nothing(), None);
+            return;
+        }
         if let (Some(session), Some(binding)) = (self.sessions.remove(person), self.bindings.get_mut(person)) {
             binding.note_login(session.exchanged_at());
         }
@@ -204,9 +244,10 @@ impl Shelves {
     }
 
     fn last_login(&self, person: &Person, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let binding = self.bindings.get(person).filter(|binding| binding.is_bound())?;
+        let noted = self.bindings.get(person).filter(|binding| binding.is_bound()).map(|binding| binding.last_login);
         let session = self.sessions.get(person).filter(|session| session.until > now);
-        session.map(|session| session.exchanged_at()).max(binding.last_login)
+        let second = session.map(|session| session.exchanged_at()).max(noted.flatten());
+        second.filter(|_| noted.is_some() || self.owner(person, now).is_some())
     }
 
     /// The present second, or the last login of one of the user's people, if the clock has stepped back since.

@@ -8,7 +8,7 @@ use wxmint_ids::UserId;
 
 use super::{Memory, micros};
 use crate::{
-    AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening,
+    AttemptId, COMPUTED, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening,
     PREVIOUS_KEY_TTL, Person, Result, Sealed, Sessions, Tried,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct StoredSession {
     pub(super) current: ExchangedKey,
     pub(super) previous: Option<ExchangedKey>,
     pub(super) until: DateTime<Utc>,
+    /// The user of a person without a binding, whose user id was computed.
+    pub(super) owner: Option<UserId>,
 }
 
 impl StoredSession {
@@ -62,7 +64,8 @@ impl StoredSession {
 impl Sessions for Memory {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
         let (now, mut shelves) = self.open();
-        if !shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user)) {
+        let is_bound = shelves.bindings.get(person).is_some_and(|binding| binding.is_bound_to(user));
+        if !is_bound && shelves.owner(person, now) != Some(user) {
             return Ok(Opening::NotBound);
         }
         shelves.tries.retain(|_, tries| tries.until > now);
@@ -101,7 +104,9 @@ impl Sessions for Memory {
     async fn keep_session_key(&self, person: &Person, generation: u64, key: &ExchangedKey, of: KeyOf) -> Result<()> {
         let (now, mut shelves) = self.open();
         let may_have = shelves.bindings.get(person).is_some_and(|binding| binding.may_have_session(generation));
-        let has_session = shelves.sessions.get(person).is_some_and(|session| session.until > now);
+        let may_have = may_have || generation == COMPUTED && shelves.owner(person, now).is_some();
+        let has_session = shelves.sessions.get(person).filter(|session| session.until > now);
+        let has_session = has_session.is_some_and(|session| session.owner.is_none() || !session.current.1.is_nothing());
         if may_have && (of != KeyOf::Reset || has_session) {
             shelves.keep_key(person, key.clone(), now, self.session_ttl);
         }

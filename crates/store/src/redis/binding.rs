@@ -7,10 +7,12 @@ use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
 use super::session::change_session;
+use super::session_lines::owner;
 use super::stored_binding::{StoredBinding, stored_binding};
 use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, Person, Result, UNPROVEN_LINK_KEPT,
+    AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Ends, Erasure, Intent, IntentOutcome, Person,
+    Result, UNPROVEN_LINK_KEPT,
 };
 
 /// The fields of a user's list that name nobody.
@@ -19,7 +21,12 @@ pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
 #[async_trait(?Send)]
 impl Bindings for Redis {
     async fn binding_state(&self, person: &Person) -> Result<BindingState> {
-        self.certain(person, self.link.run("binding_state", stored_binding(person)).await?).await
+        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
+        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
+        match (self.certain(person, stored).await?, session.as_deref().and_then(owner)) {
+            (BindingState::Free { .. }, Some(user)) => Ok(BindingState::Bound(Bound::computed(user))),
+            (state, _) => Ok(state),
+        }
     }
 
     async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
@@ -68,6 +75,13 @@ impl Bindings for Redis {
     }
 
     async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
+        if bound.generation == COMPUTED {
+            // First, because the phone cannot repeat what has ended its own token.
+            self.end_in_app(&bound.user, &person.app).await?;
+            self.strike_off(&bound.user, person).await?;
+            self.link.run_confirmed::<Value>("leave", change_session(person, "leave")).await?;
+            return self.binding_state(person).await;
+        }
         let script = change(person, "leave", bound.generation);
         let script = script.arg(packed::user(&bound.user)).arg(self.latest_second(&name::binding(person)).await?);
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
@@ -92,7 +106,7 @@ impl Bindings for Redis {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HLEN").arg(name::gone(user));
         let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
         let admitted = list.keys().filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
-        let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>>>()?;
+        let admitted = admitted.map(|name| packed::read_person(name)).collect::<Result<Vec<_>, _>>()?;
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
@@ -100,13 +114,13 @@ impl Bindings for Redis {
         let key = name::union(unionid);
         let Some(candidate) = candidate else {
             let user: Option<Vec<u8>> = self.link.run("claim_unionid", Call::of("GET", key)).await?;
-            return user.as_deref().map(packed::read_user).transpose();
+            return Ok(user.as_deref().map(packed::read_user).transpose()?);
         };
         let claim = Call::of("SET", &key);
         let claim = claim.arg(packed::user(candidate)).arg("NX").arg("EX").arg(UNPROVEN_LINK_KEPT.as_secs());
         let claim = claim.cmd("GET").arg(&key);
         let (_, held): (Value, Option<Vec<u8>>) = self.link.run_confirmed("claim_unionid", claim).await?;
-        held.as_deref().map(packed::read_user).transpose()
+        Ok(held.as_deref().map(packed::read_user).transpose()?)
     }
 
     async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
@@ -128,7 +142,7 @@ impl Bindings for Redis {
             self.link.run_confirmed::<u64>("share_unionid", noted).await?;
         }
         let shared: HashMap<Vec<u8>, Value> = self.link.run("share_unionid", Call::of("HGETALL", &key)).await?;
-        shared.keys().map(|user| packed::read_user(user)).collect()
+        Ok(shared.keys().map(|user| packed::read_user(user)).collect::<Result<_, _>>()?)
     }
 
     async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {

@@ -6,7 +6,7 @@ use super::clocks::{APART, too_far_ahead};
 use super::session::change_session;
 use super::{Call, NotedLife, Redis, name, packed, script, unreadable};
 use crate::ends::{LIFE_HOLDS, LIFE_NOTED_EVERY};
-use crate::{Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
+use crate::{Admission, COMPUTED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::{try_join, try_join_all};
@@ -266,8 +266,13 @@ fn on_or_off(blocked: bool) -> &'static str {
 /// Reads what a user's list says of one person of an app, in the form of `admit.lua`. `None` of others.
 fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<Admission>> {
     let is_of_app = person.starts_with(&packed::app(app));
-    let (Some((b'+' | b'*', generation)), true) = (decision.split_last(), is_of_app) else { return Ok(None) };
-    let generation = str::from_utf8(generation).ok().and_then(|number| number.parse().ok());
+    let generation = match (decision.split_last(), is_of_app) {
+        (Some((b'c', _)), true) => Some(COMPUTED),
+        (Some((b'+' | b'*', generation)), true) => {
+            str::from_utf8(generation).ok().and_then(|number| number.parse().ok())
+        }
+        _ => return Ok(None),
+    };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;
     Ok(Some(Admission { person: packed::read_person(person)?, generation }))
 }

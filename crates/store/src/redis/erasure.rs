@@ -19,7 +19,7 @@ impl Erasure for Redis {
         type Entries = HashMap<Vec<u8>, Vec<u8>>;
         let (list, gone): (Entries, Entries) = self.link.run("ever_of", asked).await?;
         let people = list.keys().chain(gone.keys()).filter(|name| !NO_PEOPLE.contains(&name.as_slice()));
-        people.map(|name| packed::read_person(name)).collect()
+        Ok(people.map(|name| packed::read_person(name)).collect::<Result<_, _>>()?)
     }
 
     async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {

@@ -12,7 +12,6 @@ mod erasure;
 mod forgetting;
 mod meter;
 mod name;
-mod packed;
 mod record;
 mod script;
 mod session;
@@ -31,7 +30,7 @@ use std::time::{Duration, Instant as Moment};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::{AppId, LoginCode, packed};
 use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
@@ -39,8 +38,9 @@ use self::clocks::{Clocks, SteppedBack, not_ahead};
 use self::meter::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
-use self::session_lines::usable;
-use self::stored_binding::stored_binding;
+use self::session::exchanged;
+use self::session_lines::{owner, usable};
+use self::stored_binding::{StoredBinding, stored_binding};
 use self::walk::{Found, found};
 use crate::limits::{Counted, TooMany};
 use crate::{
@@ -170,10 +170,24 @@ impl Store for Redis {
     }
 
     async fn binding(&self, person: &Person) -> Result<Option<Binding>> {
-        match found(person.clone(), &self.link.run("binding", stored_binding(person)).await?)? {
+        let asked = stored_binding(person).cmd("GET").arg(name::session(person));
+        let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding", asked).await?;
+        match found(person.clone(), &stored)? {
             Some(Found::Bound(binding)) => Ok(Some(binding)),
-            _ => Ok(None),
+            Some(Found::HalfDone) => Ok(None),
+            _ => Ok(session.and_then(|session| {
+                let at = exchanged(&session).and_then(|second| DateTime::from_timestamp(second, 0));
+                Some(Binding::computed(person, owner(&session)?, at))
+            })),
         }
+    }
+
+    async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
+        let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
+        let Some(own) = own.filter(|_| held.is_none()) else { return Ok(held) };
+        let asked = Call::of("SET", name::ID_KEY).arg(own).arg("NX").cmd("GET").arg(name::ID_KEY);
+        let (_, held): (Value, Option<String>) = self.link.run_confirmed("id_key", asked).await?;
+        Ok(held)
     }
 
     async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {

@@ -55,6 +55,9 @@ pub(super) fn all<const N: usize>(person: &Person, names: [fn(&Person) -> String
 
 pub(super) const STREAM: &str = "wxmint:ended";
 
+/// Names the id key with which user ids are computed.
+pub(super) const ID_KEY: &str = "wxmint:id-key";
+
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:ended}:lives";
 
@@ -71,6 +74,12 @@ pub(super) fn user(user: &UserId) -> String {
     // twice, so that no two users have one name.
     let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
+}
+
+/// The user whose list has this name.
+pub(super) fn user_of(key: &str) -> Option<UserId> {
+    let text = key.strip_prefix("wxmint:user:{")?.strip_suffix('}')?;
+    text.strip_prefix('%').unwrap_or(text).parse().ok()
 }
 
 /// All keys of a person lie in one slot. Neither an AppID nor an openid can contain the colon.

@@ -4,46 +4,102 @@ use std::time::{Duration, Instant as Moment};
 
 use chrono::DateTime;
 
-use super::session_lines::{line, micros, quarter};
-use super::stored_binding::StoredBinding;
-use super::{Redis, flag, name, packed, script, unreadable};
-use crate::{Intent, LoginRecord, Newcomer, Recorded, Result, limits::TooMany};
+use super::session_lines::{line, micros, owner_text, quarter};
+use super::stored_binding::{StoredBinding, stored_binding};
+use super::{Call, Redis, flag, name, packed, script, unreadable};
+use crate::limits::TooMany;
+use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
+
+/// The block, the day on which the person was seen, and the ends of the user's tokens by `change_ends.lua`.
+type SeenUser = ([Option<Vec<u8>>; 2], [Option<i64>; 2]);
+
+const A_DAY: u64 = 86_400;
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
+        let (sent, person) = (Moment::now(), &record.person);
+        let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
+        let script = self.recording(record, computed);
+        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
+        // time has been told in the state that is read after it.
+        let (answer, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
+            None => {
+                let script = script.cmd("HGETALL").arg(name::binding(person));
+                let (answer, stored) = self.link.run("record_login", script).await?;
+                (answer, stored, None)
+            }
+            Some(Computed { user, .. }) => {
+                let seen = Call::of("HMGET", name::user(user)).arg("block").arg(packed::person(person));
+                let seen = seen.cmd("HMGET").arg(name::ends(user)).arg("before").arg(format!("app:{}", person.app));
+                let (answer, seen) = self.link.run_both("record_login", script, seen).await?;
+                (answer, StoredBinding::default(), Some(seen))
+            }
+        };
+        let (seconds, micros_of_second, recorded) = parts(&answer).ok_or_else(|| unreadable("a login"))?;
+        let now = self.clocks.told(sent, (seconds, micros_of_second));
+        match recorded {
+            "newcomer" => return Ok(Recorded::Newcomer),
+            "other" => return Err(StoreError { reason: "the person has another user id, by another id key".into() }),
+            _ => {}
+        }
+        let (sign, rest) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        let (full_until, has_binding) = (rest.trim_start_matches('b'), rest.starts_with('b'));
+        if !full_until.is_empty() {
+            let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
+            return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
+        }
+        if has_binding {
+            stored = self.link.run("record_login", stored_binding(person)).await?;
+        }
+        let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
+        let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
+        self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
+        let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
+        if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
+            may_be_ended = has_stepped_back || names(&seen, at.timestamp());
+            state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
+        }
+        Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
+    }
+
+    fn recording(&self, record: &LoginRecord, computed: Option<&Computed>) -> Call {
         let LoginRecord { person, session_key, order, rate, newcomer } = record;
         let part = rate.part_at(self.now_micros());
         // A part more than a login counts, because another process may know the time a little better.
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
-        let binding = name::binding(person);
-        let script = script::RECORD_LOGIN.on(&[&binding, &name::session(person), &name::logins(person)]);
+        let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
         let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
-        let mut script = script.arg(flag(*newcomer == Newcomer::Told));
-        if let Newcomer::Intended(Intent { user, made, by_unionid }) = newcomer {
-            script = script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid));
+        let owner = computed.map(|computed| owner_text(&computed.user)).unwrap_or_default();
+        let script = script.arg(flag(*newcomer == Newcomer::Told)).arg(owner);
+        match newcomer {
+            Newcomer::Intended(Intent { user, made, by_unionid }) => {
+                script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
+            }
+            _ => script,
         }
-        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
-        // time has been told in the state that is read after it.
-        let script = script.cmd("HGETALL").arg(&binding);
-        let sent = Moment::now();
-        let (answer, stored): (String, StoredBinding) = self.link.run("record_login", script).await?;
-        let (seconds, micros_of_second, recorded) = parts(&answer).ok_or_else(|| unreadable("a login"))?;
-        let now = self.clocks.told(sent, (seconds, micros_of_second));
-        if recorded == "newcomer" {
-            return Ok(Recorded::Newcomer);
-        }
-        let (sign, full_until) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
-        if !full_until.is_empty() {
-            let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
-            return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
-        }
-        let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
-        let may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
-        self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
-        let (state, at) = (self.certain(person, stored).await?, order.began_at());
-        Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
     }
+
+    /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
+    /// the next login.
+    fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, begins: bool) -> Bound {
+        let (LoginRecord { person, order, .. }, ([block, seen], _)) = (record, seen);
+        let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
+        let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
+        let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);
+        if computed.listed && !blocked && is_old {
+            let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
+            let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
+            self.link.unawaited("see", script.arg(today));
+        }
+        let is_new = if computed.listed { seen.is_none() } else { begins };
+        Bound { new_for: is_new.then(|| order.attempt.mark()), blocked, ..Bound::computed(user.clone()) }
+    }
+}
+
+/// Whether an end of the user's tokens names one that is dated so.
+fn names((_, [before, app_first]): &SeenUser, second: i64) -> bool {
+    before.is_some_and(|before| second <= before) || app_first.is_some_and(|first| second < first)
 }
 
 /// The time, and what was recorded.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use wxmint_ids::packed::Unreadable;
 use wxmint_redis_link::{Call, Script};
 
 use crate::StoreError;
@@ -52,4 +53,10 @@ pub(super) fn flag(value: bool) -> &'static str {
 /// A value that this version did not write.
 pub fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(Unreadable(what): Unreadable) -> Self {
+        unreadable(what)
+    }
 }

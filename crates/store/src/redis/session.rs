@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
-use super::session_lines::{keys, line, usable};
+use super::session_lines::{keys, line, owner, owner_text, usable};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{
     AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,
@@ -17,7 +17,7 @@ use crate::{
 #[async_trait(?Send)]
 impl Sessions for Redis {
     async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let script = try_keys("open", person, attempt).arg(packed::user(user));
+        let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
         let answer: Vec<Value> = self.link.run("open", script).await?;
         let opening = opening(answer, attempt).map_err(|_| unreadable("a session"))?;
         if let Opening::Keys(kept) = &opening {
@@ -60,10 +60,15 @@ impl Sessions for Redis {
         let asked = Call::of("GET", name::session(person)).cmd("HMGET").arg(name::binding(person)).arg(&["u", "l"]);
         type Found = (Option<Vec<u8>>, (Option<Vec<u8>>, Option<i64>));
         let (session, (user, noted)): Found = self.link.run("last_login", asked).await?;
-        let exchanged = keys(&session.unwrap_or_default()).first().map(|(micros, _)| (micros / 1_000_000) as i64);
-        let second = user.and(exchanged.max(noted));
+        let session = session.unwrap_or_default();
+        let second = exchanged(&session).max(noted).filter(|_| user.is_some() || owner(&session).is_some());
         Ok(second.and_then(|second| DateTime::from_timestamp(second, 0)))
     }
+}
+
+/// The second of the last exchange.
+pub(super) fn exchanged(session: &[u8]) -> Option<i64> {
+    keys(session).first().map(|(micros, _)| (micros / 1_000_000) as i64)
 }
 
 /// A step of `change_session.lua`.

@@ -2,6 +2,9 @@
 
 use std::{ops::Range, time::Duration};
 
+use wxmint_ids::UserId;
+
+use super::packed;
 use crate::{ExchangeOrder, PREVIOUS_KEY_TTL, Sealed};
 
 /// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
@@ -12,18 +15,39 @@ const TILL: Range<usize> = 7..11;
 const QUARTER: u64 = 250_000;
 const SINCE_2020: u64 = 1_577_836_800 * 4;
 
-/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
-pub(super) fn keys(mut session: &[u8]) -> Vec<(u64, Sealed)> {
-    let mut keys = Vec::new();
-    // Behind the lines stands a text, whose first byte is no length of a line.
+/// Stands in front of a session's owner, who is so many bytes long.
+const OWNER: &[u8] = b"u";
+const OWNER_LEN: usize = 17;
+
+/// The owner of a session, as it stands behind the lines.
+pub(super) fn owner_text(user: &UserId) -> Vec<u8> {
+    [OWNER, &packed::user(user)].concat()
+}
+
+/// The user of a person without a binding, whose user id was computed.
+pub(super) fn owner(session: &[u8]) -> Option<UserId> {
+    packed::read_user(lines(session).1.strip_prefix(OWNER)?.get(..OWNER_LEN)?).ok()
+}
+
+/// The lines, and what stands behind them: its first byte is no length of a line.
+fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines = Vec::new();
     while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
         let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()) else { break };
-        let Some((order, sealed)) = line.get(ORDER).zip(line.get(TILL.end..)) else { break };
-        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
-        keys.push((place >> 4, Sealed::from_stored(sealed.to_vec())));
+        lines.push(line);
         session = others;
     }
-    keys
+    (lines, session)
+}
+
+/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
+pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
+    let key = |line: &[u8]| {
+        let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
+        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
+        Some((place >> 4, Sealed::from_stored(sealed.to_vec())))
+    };
+    lines(session).0.into_iter().map_while(key).collect()
 }
 
 /// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.

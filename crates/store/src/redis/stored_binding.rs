@@ -6,6 +6,7 @@ use super::{Call, name, packed, unreadable};
 use crate::{AttemptMark, BindingState, Bound, Intent, Person, Result};
 
 /// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
+#[derive(Default)]
 pub(super) struct StoredBinding(Vec<(u8, Vec<u8>)>);
 
 impl FromRedisValue for StoredBinding {

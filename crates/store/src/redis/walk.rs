@@ -3,15 +3,17 @@
 //!
 //! [`wxmint_redis_link::scan`] says what a walk finds.
 
+use std::collections::HashSet;
+
 use chrono::DateTime;
 use futures_util::future::try_join_all;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, UserId};
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
 use super::stored_binding::{StoredBinding, stored_binding};
-use super::{Redis, packed, unreadable};
-use crate::{Binding, Person, Result, Sealed, Store};
+use super::{Redis, name, packed, unreadable};
+use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 
 /// In metrics.
 const WALK: &str = "walk";
@@ -29,14 +31,11 @@ pub enum Found {
 impl Redis {
     /// The people of the page, of one app or of all, who have a binding or once had one.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Step<Person>> {
-        let pattern = app.map_or_else(|| EVERYBODY.to_owned(), |app| format!("wxmint:{{{app}:*}}:binding"));
-        Ok(match self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await? {
-            Step::Page(Page { found, keys, of, next }) => {
-                let people = found.iter().filter_map(|key| owner(key, "binding").ok());
-                Step::Page(Page { found: people.collect(), keys, of, next })
-            }
-            Step::Elsewhere => Step::Elsewhere,
-        })
+        // People whose user ids are computed have the session alone.
+        let pattern = app.map_or_else(|| "wxmint:{*}:[bs]*".to_owned(), |app| format!("wxmint:{{{app}:*}}:[bs]*"));
+        let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
+        let keys = self.link.keys_like(WALK, &pattern, from, Slots::MayBeMoving).await?;
+        Ok(keys.map(|keys| keys.iter().filter_map(person).collect::<HashSet<_>>().into_iter().collect()))
     }
 
     /// Reads the page of bindings that begins at `from`.
@@ -47,6 +46,25 @@ impl Redis {
         let rows = try_join_all(people.iter().map(|person| self.link.run(WALK, stored_binding(person)))).await?;
         let found = people.into_iter().zip(rows).filter_map(|(person, row)| found(person, &row).transpose());
         Ok(Step::Page(Page { found: found.collect::<Result<_, _>>()?, keys, of, next }))
+    }
+
+    /// The blocked users of the page that begins at `from`.
+    pub async fn walk_blocked(&self, from: &Place) -> Result<Step<UserId>> {
+        let keys = self.link.keys_like(WALK, "wxmint:user:{*}", from, Slots::MayBeMoving).await?;
+        let Step::Page(Page { found, keys, of, next }) = keys else { return Ok(Step::Elsewhere) };
+        let users = found.iter().filter_map(|key| name::user_of(key)).collect::<Vec<_>>();
+        let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
+        let blocked = users.into_iter().zip(states).filter(|(_, state)| state.blocked).map(|(user, _)| user);
+        Ok(Step::Page(Page { found: blocked.collect(), keys, of, next }))
+    }
+
+    /// How many people there are on the first page of all: with computed user ids, and bound.
+    pub async fn some_people(&self) -> Result<(usize, usize)> {
+        let Step::Page(page) = self.walk_people(None, &Place::default()).await? else { return Ok((0, 0)) };
+        let states = try_join_all(page.found.iter().map(|person| self.binding_state(person))).await?;
+        let users = states.iter().filter(|state| matches!(state, BindingState::Bound(_)));
+        let (computed, bound): (Vec<_>, Vec<_>) = users.partition(|state| state.generation() == COMPUTED);
+        Ok((computed.len(), bound.len()))
     }
 
     /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
@@ -68,7 +86,7 @@ impl Redis {
 fn owner(key: &str, what: &str) -> Result<Person> {
     let rest = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what));
     let entry = rest.and_then(|rest| rest.strip_suffix("}:"));
-    packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())
+    Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)
 }
 
 /// `None` for a person of whom nothing is left, or nothing but a number.

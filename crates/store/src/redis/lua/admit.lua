@@ -1,6 +1,7 @@
 -- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the
 -- number of the person if the person was struck off (one hash slot). List and gone hold for each person the generation
--- and a sign. On the list: + admitted, * admitted as the first of all. Gone: - dismissed, or not admitted, because f
+-- and a sign. On the list: + admitted, * admitted as the first of all; c behind a day: seen then, and the user id was
+-- computed. Gone: - dismissed, or not admitted, because f
 -- the list was full, d the user had left all of their people, b the user was blocked. The list's fields `block` and
 -- `floor` are no people. `floor`: the greatest number of the people who were erased. ARGV: person, generation, what the
 -- people of the app begin with, people per app, by unionid ('1' or ''). Answers the sign.
@@ -11,7 +12,7 @@ for index = 1, #all, 2 do
   list[all[index]] = all[index + 1]
 end
 local held = list[person] or redis.call('HGET', KEYS[2], person)
-if held then
+if held and string.sub(held, -1) ~= 'c' then
   local decided, sign = string.match(held, '^(%d+)(.)$')
   decided = tonumber(decided)
   if decided == generation then

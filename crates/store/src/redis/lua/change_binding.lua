@@ -1,7 +1,7 @@
 -- Takes a person one step further in the binding protocol, if the person still stands where the step begins. KEYS:
 -- binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs. Needs
 -- session.lua.
---   'intend': free -> intended. User, made, by unionid.
+--   'intend': free -> intended. User, made, by unionid. Not if the person's session has an owner.
 --   'bind': intended -> bound. Fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
 --   'drop': intended -> free, without session keys.
 --   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
@@ -53,9 +53,12 @@ elseif leaving then
     redis.call('HSET', KEYS[1], 'v', '1')
   end
 elseif step == 'intend' then
-  -- The number that is left of a person who was erased expires.
-  redis.call('PERSIST', KEYS[1])
-  intend(generation, ARGV[3], ARGV[4], ARGV[5])
+  session()
+  if owner == '' then
+    -- The number that is left of a person who was erased expires.
+    redis.call('PERSIST', KEYS[1])
+    intend(generation, ARGV[3], ARGV[4], ARGV[5])
+  end
 elseif step == 'dissolve' then
   redis.call('PERSIST', KEYS[1])
   redis.call('HSET', KEYS[1], 'v', '1')

@@ -1,13 +1,18 @@
 -- Changes a user's list. KEYS: the list, who is gone from it, and the number that is left of a person who was struck
 -- off (one hash slot). ARGV: step, seconds, and what the step needs.
 --   'expire': lets the list expire if it admits nobody any more, unless the user is blocked.
---   'strike': strikes a person off who is gone from it. For so many seconds the number of the person stays, so that
---     late commands change nothing. Where nobody else is on the list, the list itself keeps the greatest number, and a
---     block stays. Person.
+--   'see': notes a person whose user id was computed. The list expires if it has no others, nor a block. Person, day
+--     with its sign.
+--   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number
+--     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself
+--     keeps the greatest number, and a block stays. Person.
 local person, number, floor, block, others = ARGV[3], 0, 0, false, false
-if person then
-  if redis.call('HEXISTS', KEYS[1], person) == 1 then
-    return 0
+if ARGV[1] == 'see' then
+  redis.call('HSET', KEYS[1], person, ARGV[4])
+elseif person then
+  local held = redis.call('HGET', KEYS[1], person)
+  if held then
+    return string.sub(held, -1) == 'c' and redis.call('HDEL', KEYS[1], person) or 0
   end
   number = tonumber(string.match(redis.call('HGET', KEYS[2], person) or '0', '^%d+'))
   redis.call('HDEL', KEYS[2], person)
@@ -19,11 +24,11 @@ for index = 1, #all, 2 do
     block = string.sub(value, -2) == 'on' and value
   elseif name == 'floor' then
     floor = tonumber(value)
-  else
+  elseif ARGV[1] ~= 'see' or string.sub(value, -1) ~= 'c' then
     others = true
   end
 end
-if ARGV[1] == 'expire' then
+if ARGV[1] ~= 'strike' then
   if not others and not block then
     redis.call('EXPIRE', KEYS[1], ARGV[2])
     redis.call('EXPIRE', KEYS[2], ARGV[2])

@@ -1,19 +1,28 @@
 -- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding,
 -- session, cell of logins (one hash slot). ARGV: line of the session, session's seconds, limit, for how long a login
--- may count at most (quarters of a second), '1' if nothing is to be recorded of a newcomer, and if there is an intent
--- its user, whether wxmint makes the user, and whether a unionid names the user. Needs session.lua. Answers the time in
--- seconds and microseconds, and behind blanks what was recorded: 'newcomer' if nothing was; otherwise whether the
--- session key is kept, as '=' if there was a session, '+' if it begins one or the clock has stepped back, '-' if it is
--- not; and behind that until when no login is within the limit, if this one was not. Repeated with the same arguments
--- it counts once more at most, and otherwise changes nothing.
+-- may count at most (quarters of a second), '1' if nothing is to be recorded of a newcomer, the owner of a session
+-- without a binding ('' for none), and if there is an intent its user, whether wxmint makes the user, and whether a
+-- unionid names the user. Needs session.lua. Answers the time in seconds and microseconds, and behind blanks what was
+-- recorded: 'newcomer' if nothing was, 'other' if the session has another owner; otherwise whether the session key is
+-- kept, as '=' if there was a session, '+' if it begins one or the clock has stepped back, '-' if it is not; behind it
+-- 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was not.
+-- Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
 local all, held = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
   held[all[at]] = all[at + 1]
 end
-local user, intended, own = held.u, held.i, ARGV[6]
+local user, intended, own = held.u, held.i, ARGV[7]
 local is_strange = not (user or intended or held.q or held.v) and (held.g or '0') == '0'
 
 local lines, counts = session()
+local has_binding = user or intended or held.q
+if has_binding then
+  owner = ''
+elseif owner ~= '' and ARGV[6] ~= '' and owner ~= ARGV[6] then
+  return time[1] .. ' ' .. time[2] .. ' other'
+elseif ARGV[6] ~= '' then
+  owner = ARGV[6]
+end
 local latest, known, at = lines[1], repeated(ARGV[1], lines)
 if not latest then
   if is_strange and ARGV[5] == '1' then
@@ -35,11 +44,11 @@ local keeps = latest
 if not latest then
   -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
   if not full and own and is_strange then
-    intend(0, own, ARGV[7], ARGV[8])
+    intend(0, own, ARGV[8], ARGV[9])
     intended = own
   end
   local wanted = user or own and intended == own and own
-  keeps = wanted and not is_blocked(wanted, held.k, held.s)
+  keeps = owner ~= '' or wanted and not is_blocked(wanted, held.k, held.s)
 end
 local line = placed(ARGV[1], latest)
 if keeps and not known then
@@ -54,4 +63,4 @@ elseif not keeps and not full then
   keep_counts(counts)
 end
 local sign = keeps and (latest and line == ARGV[1] and '=' or '+') or '-'
-return time[1] .. ' ' .. time[2] .. ' ' .. sign .. (full or '')
+return time[1] .. ' ' .. time[2] .. ' ' .. sign .. (has_binding and ARGV[6] ~= '' and 'b' or '') .. (full or '')

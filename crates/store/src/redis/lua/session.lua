@@ -45,17 +45,20 @@ local function keep_counts(counts)
 end
 
 -- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes,
--- and behind them how many logins count besides, as as_text writes it. A line is the order of an exchange (7 bytes),
--- until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+-- behind them perhaps its owner, and how many logins count besides, as as_text writes it. The owner is the user of a
+-- person without a binding, whose user id was computed: 'u', and the user's 17 bytes. A line is the order of an
+-- exchange (7 bytes), until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+local owner = ''
 local function session()
   local kept, lines, counts, at = redis.call('GET', KEYS[2]) or '', {}, {}, 1
-  -- The text begins with a blank, and no line is so long that its length does.
+  -- The text begins with a blank, the owner with a letter, and no line is so long that its length does.
   while at < #kept and string.byte(kept, at) < 32 do
     local last = at + 1 + struct.unpack('>I2', kept, at)
     table.insert(lines, string.sub(kept, at + 2, last))
     at = last + 1
   end
-  add_all(counts, string.sub(kept, at))
+  owner = string.sub(kept, at, at) == 'u' and string.sub(kept, at, at + 17) or ''
+  add_all(counts, string.sub(kept, at + #owner))
   return lines, counts
 end
 
@@ -143,7 +146,7 @@ local function write(lines, counts, ...)
   for _, line in ipairs(lines) do
     kept = kept .. struct.pack('>I2', #line) .. line
   end
-  redis.call('SET', KEYS[2], kept .. as_text(counts), ...)
+  redis.call('SET', KEYS[2], kept .. owner .. as_text(counts), ...)
 end
 
 -- Adds a line to these, of which the two latest stay. A key that WeChat gives again pushes none out but itself; and the
@@ -176,16 +179,20 @@ local function note_login(second)
   redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.max(noted, second)))
 end
 
--- Drops the session keys. If the person is bound, the binding has this second, because the user's tokens may be ended
--- with the keys (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged
--- in lately goes on in a cell of its own, so that a logout gives nobody more logins.
-local function drop_keys()
+-- Drops the session keys. Unless the person `leaves`, a session with an owner stays, with the order of the last
+-- exchange. If the person is bound, the binding has this second, because the user's tokens may be ended with the keys
+-- (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes
+-- on in a cell of its own, so that a logout gives nobody more logins.
+local function drop_keys(leaves)
   local lines, counts = session()
   if redis.call('HEXISTS', KEYS[1], 'u') == 1 then
     redis.call('HSET', KEYS[1], 'd', time[1])
     if lines[1] then
       note_login(math.floor(micros_of(lines[1]) / 1000000))
     end
+  elseif owner ~= '' and lines[1] and not leaves then
+    count_all(counts, lines)
+    return write({uncounted(string.sub(lines[1], 1, 11))}, counts, 'KEEPTTL')
   end
   if lines[1] then
     count_all(counts, lines)

@@ -1,7 +1,10 @@
 -- The short way of record_login.lua, in front of it: a person with a session logs in within the limit, and nothing else
--- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew.
+-- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew;
+-- so does a session with another owner than the login's, or with none, which a bound person has.
 local time, kept, line = redis.call('TIME'), redis.call('GET', KEYS[2]), ARGV[1]
-if kept and not ARGV[6] then
+local owner = ARGV[6]
+if kept and not ARGV[7] and (owner == '' or string.sub(kept, -#owner) == owner) then
+  kept = string.sub(kept, 1, #kept - #owner)
   local quarter, own_high, own_low = (time[1] - 1577836800) * 4 + time[2] / 250000, struct.unpack('>I4I3', line)
   local length, high, low, till = struct.unpack('>I2I4I3I4', kept)
   local latest, rest, earlier_till = string.sub(kept, 1, 2 + length), #kept - 2 - length, 0
@@ -18,7 +21,7 @@ if kept and not ARGV[6] then
   end
   -- A login that still counts must not go with its line.
   if rest == 0 and is_later and earlier_till <= quarter and logins < tonumber(ARGV[3]) then
-    redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. stays, 'EX', ARGV[2])
+    redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. stays .. owner, 'EX', ARGV[2])
     return time[1] .. ' ' .. time[2] .. ' ='
   end
 end

@@ -1,11 +1,15 @@
 -- A try of a person's session keys. KEYS: binding, session, cell of logins, tries (one hash slot). ARGV: step, failures
 -- that are too many, window (s), attempt, and what the step needs. Needs session.lua. Tries hold how many have failed,
 -- and a field for each attempt whose try is under way. Repeated by its attempt, a step is one.
---   'open': user. Answers {'keys', seconds, microseconds, session}, {'not bound'} or {'busy'}.
+--   'open': user, and the user as the owner of a session. Answers {'keys', seconds, microseconds, session}, {'not
+--     bound'} or {'busy'}.
 --   'close': '1' for a failure. Answers {'1'} if the session key was dropped for it, else {}.
 if ARGV[1] == 'open' then
   if redis.call('HGET', KEYS[1], 'u') ~= ARGV[5] then
-    return {'not bound'}
+    session()
+    if owner ~= ARGV[6] then
+      return {'not bound'}
+    end
   end
   local failed = redis.call('HGET', KEYS[4], 'failed')
   local under_way = redis.call('HLEN', KEYS[4]) - (failed and 1 or 0)

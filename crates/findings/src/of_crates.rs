@@ -1,6 +1,6 @@
 //! The Chinese of errors of wxmint's crates, which have their English themselves. What they quote stays as it is.
 
-use wxmint_ids::{InvalidForeignId, InvalidId};
+use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
 use wxmint_upstream::FetchError;
 use wxmint_verify::KeyError;
@@ -48,6 +48,10 @@ in_chinese! {
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",
         InvalidId::Alphabet { alphabet } => "只能由 {alphabet} 组成";
+    InvalidIdKey:
+        InvalidIdKey::NoKey => "文件里没有密钥",
+        InvalidIdKey::SeveralLines => "应只有一行：ID 密钥不轮换，换一个密钥，每个人的用户 ID 都会改变",
+        InvalidIdKey::Form => "应是 32 字节的 base64，与 `wxmint keys id-key` 写入的相同";
     InvalidForeignId:
         InvalidForeignId::Filler => "应是某个用户：null、0 或表头不是用户",
         InvalidForeignId::Form(why) => "{:#}" [Self::from(*why)];

@@ -18,15 +18,16 @@ pub struct Said {
 /// The texts of a code: `said!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
 /// number of arguments. The texts of a door stand before the code: `said!(WORDS: may_ask, client)`. Words that are the
 /// same in both languages need no code: `said!("{}: {}", path, error)`.
+#[macro_export]
 macro_rules! said {
-    ($code:ident $(, $argument:expr)* $(,)?) => { said!($crate::findings::WORDS: $code $(, $argument)*) };
+    ($code:ident $(, $argument:expr)* $(,)?) => { $crate::said!($crate::WORDS: $code $(, $argument)*) };
     ($words:path: $code:ident $(, $argument:expr)* $(,)?) => {{
         const TEXTS: [&str; 2] =
-            $crate::findings::texts_of($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
-        $crate::findings::Said::filled(TEXTS, &[$(&$argument),*])
+            $crate::texts_of($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
+        $crate::Said::filled(TEXTS, &[$(&$argument),*])
     }};
     ($words:literal $(, $argument:expr)+) => {
-        $crate::findings::Said::new(
+        $crate::Said::new(
             format_args!($words $(, $argument)+),
             format_args!($words $(, format_args!("{:#}", $argument))+),
         )
@@ -34,9 +35,10 @@ macro_rules! said {
 }
 
 /// The Chinese of errors that have their English themselves. What they quote stays as it is.
+#[macro_export]
 macro_rules! in_chinese {
     ($($error:ty: $($which:pat => $chinese:literal $([$argument:expr])?),+;)+) => { $(
-        impl From<$error> for $crate::findings::Said {
+        impl From<$error> for $crate::Said {
             fn from(error: $error) -> Self {
                 match &error {
                     $($which => Self::new(format_args!("{error}"), format_args!($chinese $(, $argument)?)),)+
@@ -49,10 +51,11 @@ macro_rules! in_chinese {
 /// Each code with its English and its Chinese.
 pub type Words = &'static [[&'static str; 3]];
 
-pub(crate) const WORDS: Words = &include!("texts.json");
+/// Those of the core.
+pub const WORDS: Words = &include!("texts.json");
 
 /// English and Chinese of a code with so many arguments.
-pub(crate) const fn texts_of(words: Words, code: &str, arguments: usize) -> [&'static str; 2] {
+pub const fn texts_of(words: Words, code: &str, arguments: usize) -> [&'static str; 2] {
     let (mut at, code) = (0, code.as_bytes());
     while at < words.len() {
         let ([known, english, chinese], mut same) = (words[at], 0);
@@ -83,11 +86,13 @@ const fn places(text: &[u8]) -> usize {
 }
 
 impl Said {
-    pub(crate) fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
+    /// From both texts.
+    pub fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
         Self { english: english.to_string(), chinese: chinese.to_string() }
     }
 
-    pub(crate) fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
+    #[doc(hidden)]
+    pub fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
         let both = |argument: &&dyn Display| [argument.to_string(), format!("{argument:#}")];
         let arguments: Vec<_> = arguments.iter().map(both).collect();
         Self { english: fill(english, &arguments, 0), chinese: fill(chinese, &arguments, 1) }

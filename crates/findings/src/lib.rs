@@ -1,4 +1,5 @@
-//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`.
+//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`. Each text is in
+//! English and in Chinese.
 
 #[macro_use]
 mod said;
@@ -12,7 +13,8 @@ use utoipa::ToSchema;
 
 pub use self::of_crates::cure_of_vault;
 pub use self::said::{Said, Words};
-pub(crate) use self::said::{WORDS, texts_of};
+#[doc(hidden)]
+pub use self::said::{WORDS, texts_of};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

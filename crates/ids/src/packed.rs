@@ -6,13 +6,20 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use uuid::{Uuid, fmt::Hyphenated};
-use wxmint_ids::{AppId, Person, UnionId, UserId};
 
-use super::{Result, unreadable};
+use crate::{AppId, Person, UnionId, UserId};
+
+/// These bytes are no such identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} cannot be read")]
+pub struct Unreadable(pub &'static str);
+
+type Result<T> = std::result::Result<T, Unreadable>;
 
 const PACKED: u8 = 1;
 
-pub(super) fn user(user: &UserId) -> Vec<u8> {
+/// A user id, packed.
+pub fn user(user: &UserId) -> Vec<u8> {
     let text = user.as_str();
     match Uuid::try_parse(text) {
         Ok(uuid) if *uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]) == *text => packed(uuid.as_bytes()),
@@ -20,30 +27,33 @@ pub(super) fn user(user: &UserId) -> Vec<u8> {
     }
 }
 
-pub(super) fn read_user(bytes: &[u8]) -> Result<UserId> {
+/// Reads a packed user id.
+pub fn read_user(bytes: &[u8]) -> Result<UserId> {
     let text = match bytes {
         [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
         text => str::from_utf8(text).unwrap_or_default().to_owned(),
     };
-    text.parse().map_err(|_| unreadable("a user id"))
+    text.parse().map_err(|_| Unreadable("a user id"))
 }
 
-pub(super) fn unionid(unionid: &UnionId) -> Vec<u8> {
+/// A unionid, packed.
+pub fn unionid(unionid: &UnionId) -> Vec<u8> {
     of_wechat(unionid.as_str())
 }
 
-pub(super) fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
-    read_of_wechat(bytes).parse().map_err(|_| unreadable("a unionid"))
+/// Reads a packed unionid.
+pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
+    read_of_wechat(bytes).parse().map_err(|_| Unreadable("a unionid"))
 }
 
 /// A person on a user's list: the app, and then the openid.
-pub(super) fn person(Person { app, openid }: &Person) -> Vec<u8> {
+pub fn person(Person { app, openid }: &Person) -> Vec<u8> {
     [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
 }
 
 /// The people of an app begin with this, and those of no other. As text with a colon, which neither AppID nor openid
 /// can have.
-pub(super) fn app(app: &AppId) -> Vec<u8> {
+pub fn app(app: &AppId) -> Vec<u8> {
     let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
     match number.filter(|number| *usual_app(*number) == *app.as_str()) {
         Some(number) => packed(&number.to_be_bytes()),
@@ -55,7 +65,8 @@ fn usual_app(number: u64) -> String {
     format!("wx{number:016x}")
 }
 
-pub(super) fn read_person(bytes: &[u8]) -> Result<Person> {
+/// Reads a packed person.
+pub fn read_person(bytes: &[u8]) -> Result<Person> {
     let read = || {
         let (app, openid) = match bytes.split_first()? {
             (&PACKED, rest) => {
@@ -69,11 +80,11 @@ pub(super) fn read_person(bytes: &[u8]) -> Result<Person> {
         };
         Some(Person { app: app.parse().ok()?, openid: read_of_wechat(openid).parse().ok()? })
     };
-    read().ok_or_else(|| unreadable("a person"))
+    read().ok_or(Unreadable("a person"))
 }
 
 /// A list of unionids, each behind its length.
-pub(super) fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
+pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
     let one = |id| {
         let bytes = unionid(id);
         [&[bytes.len() as u8], &bytes[..]].concat()
@@ -81,11 +92,11 @@ pub(super) fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8
     all.into_iter().flat_map(one).collect()
 }
 
-pub(super) fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
+/// Reads a packed list of unionids.
+pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
     let mut found = Vec::new();
     while let Some((length, rest)) = list.split_first() {
-        let (first, others) =
-            rest.split_at_checked((*length).into()).ok_or_else(|| unreadable("a list of unionids"))?;
+        let (first, others) = rest.split_at_checked((*length).into()).ok_or(Unreadable("a list of unionids"))?;
         found.push(read_unionid(first)?);
         list = others;
     }

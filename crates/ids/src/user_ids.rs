@@ -1,0 +1,171 @@
+//! User ids that are computed: whoever has the id key gets the same id of the same person, anywhere and at any time.
+
+use aws_lc_rs::hmac;
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use uuid::Builder;
+use zeroize::Zeroizing;
+
+use crate::{Person, UnionId, UserId, unprintable};
+
+/// A user id is computed from one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdKind {
+    /// From AppID and openid.
+    OpenId,
+    /// From the unionid.
+    UnionId,
+}
+
+impl IdKind {
+    /// Its name in settings and in Redis.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenId => "openid",
+            Self::UnionId => "unionid",
+        }
+    }
+}
+
+/// Why a file is no id key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidIdKey {
+    /// It holds nothing.
+    #[error("the file holds no key")]
+    NoKey,
+    /// It may hold two keys.
+    #[error("must be one line, because an id key does not rotate: under another key everybody gets another id")]
+    SeveralLines,
+    /// Its line is no key.
+    #[error("must be base64 of 32 bytes, as `wxmint keys id-key` writes it")]
+    Form,
+}
+
+/// The secret from which user ids are computed. It is kept for good.
+pub struct IdKey(hmac::Key);
+unprintable!(IdKey);
+
+impl IdKey {
+    /// Reads a file: base64 of 32 bytes, in one line.
+    pub fn parse(file: &[u8]) -> Result<Self, InvalidIdKey> {
+        let line = file.trim_ascii();
+        if line.is_empty() {
+            return Err(InvalidIdKey::NoKey);
+        }
+        if line.contains(&b'\n') {
+            return Err(InvalidIdKey::SeveralLines);
+        }
+        let bytes = Zeroizing::new(STANDARD.decode(line).map_err(|_| InvalidIdKey::Form)?);
+        Ok(Self::of(bytes.as_slice().try_into().map_err(|_| InvalidIdKey::Form)?))
+    }
+
+    pub(crate) fn of(bytes: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    }
+
+    /// The user id of a person: one for each app in which a human is known.
+    pub fn of_openid(&self, person: &Person) -> UserId {
+        self.user_id(&["wxmint user id of openid", person.app.as_str(), person.openid.as_str()])
+    }
+
+    /// The user id of all people with this unionid.
+    pub fn of_unionid(&self, unionid: &UnionId) -> UserId {
+        self.user_id(&["wxmint user id of unionid", unionid.as_str()])
+    }
+
+    /// Names the key: 8 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        let [a, b, c, d, ..] = self.mac(&["wxmint id key"]);
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+
+    /// A UUIDv8 (RFC 9562 section 5.8) from the first 16 bytes.
+    fn user_id(&self, parts: &[&str]) -> UserId {
+        let uuid = Builder::from_custom_bytes(self.mac(parts)).into_uuid();
+        uuid.to_string().parse().expect("a UUID is a user id")
+    }
+
+    /// Each part stands behind its length in two bytes, so that no two lists of parts are one text.
+    fn mac(&self, parts: &[&str]) -> [u8; 16] {
+        let framed: Vec<u8> = parts.iter().flat_map(|part| [&length(part)[..], part.as_bytes()].concat()).collect();
+        let (mut bytes, whole) = ([0; 16], hmac::sign(&self.0, &framed));
+        bytes.copy_from_slice(&whole.as_ref()[..16]);
+        bytes
+    }
+}
+
+/// An id has at most 256 bytes.
+fn length(part: &str) -> [u8; 2] {
+    (part.len() as u16).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const VECTORS: &str = include_str!("../../../examples/user-ids/vectors.json");
+
+    fn key(byte: u8) -> IdKey {
+        IdKey::parse(STANDARD.encode([byte; 32]).as_bytes()).expect("a key")
+    }
+
+    fn person(app: &str, openid: &str) -> Person {
+        Person { app: app.parse().expect("an AppID"), openid: openid.parse().expect("an openid") }
+    }
+
+    #[test]
+    fn the_vectors_of_the_docs_are_computed() {
+        let vectors: serde_json::Value = serde_json::from_str(VECTORS).expect("JSON");
+        let text = |value: &serde_json::Value, name: &str| value[name].as_str().map(str::to_owned);
+        let of =
+            |value: &serde_json::Value| IdKey::parse(text(value, "id_key").expect("a key").as_bytes()).expect("a key");
+        let all = vectors.as_array().expect("a list");
+        assert!(all.len() >= 6);
+        for vector in all {
+            let computed = match text(vector, "unionid") {
+                Some(unionid) => of(vector).of_unionid(&unionid.parse().expect("a unionid")),
+                None => {
+                    let [app, openid] = ["appid", "openid"].map(|name| text(vector, name).expect("a part"));
+                    of(vector).of_openid(&person(&app, &openid))
+                }
+            };
+            assert_eq!(Some(computed.as_str().to_owned()), text(vector, "user_id"), "{vector}");
+            assert_eq!(Some(of(vector).fingerprint()), text(vector, "fingerprint"), "{vector}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_one_key_is_refused_with_the_right_form() {
+        let (line, refused) = (STANDARD.encode([1; 32]), |file: &str| IdKey::parse(file.as_bytes()).err());
+        for whole in [line.clone(), format!("{line}\n"), format!("\n {line}\r\n")] {
+            assert_eq!(refused(&whole), None, "{whole:?}");
+        }
+        for empty in ["", "\n", " \r\n\n"] {
+            assert_eq!(refused(empty), Some(InvalidIdKey::NoKey), "{empty:?}");
+        }
+        for two in [format!("{line}\n{line}\n"), format!("{line}\n\n{}\n", STANDARD.encode([2; 32]))] {
+            assert_eq!(refused(&two), Some(InvalidIdKey::SeveralLines), "{two:?}");
+        }
+        let short = STANDARD.encode([1; 31]);
+        for wrong in [&line[1..], &short, &STANDARD.encode([1; 33]), &format!("{line} {line}"), "key"] {
+            assert_eq!(refused(wrong), Some(InvalidIdKey::Form), "{wrong:?}");
+        }
+        assert_eq!(format!("{:?}", key(1)), "IdKey(…)");
+    }
+
+    #[test]
+    fn no_two_people_kinds_or_keys_have_one_id_and_each_is_a_uuid_of_version_8() {
+        let unionid: UnionId = "a".parse().expect("a unionid");
+        let people = [("wx1", "a"), ("wx", "1a"), ("wx1a", "b"), ("wx1", "ab"), ("a", "wx1")];
+        let of = |key: &IdKey| people.map(|(app, openid)| key.of_openid(&person(app, openid)));
+        let (one, other) = (key(1), key(2));
+        let all = of(&one).into_iter().chain(of(&other)).chain([one.of_unionid(&unionid), other.of_unionid(&unionid)]);
+        let all: Vec<_> = all.map(|id| id.as_str().to_owned()).collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len(), "{all:?}");
+        for id in &all {
+            assert!(id.len() == 36 && &id[14..15] == "8" && "89ab".contains(&id[19..20]), "{id}");
+        }
+        assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+}

@@ -1,0 +1,128 @@
+//! Every store must do this for people whose user ids are computed.
+
+use super::*;
+
+const USER: &str = "6c207736-427e-88dc-acfd-5b0f649038f3";
+
+fn login(openid: &str, order: &ExchangeOrder, key: &str) -> LoginRecord {
+    LoginRecord {
+        newcomer: Newcomer::Computed(Computed { user: user(USER), listed: true }),
+        ..record(openid, order, key, "nobody")
+    }
+}
+
+async fn logged_in(store: &dyn Store, login: &LoginRecord) -> (Bound, bool) {
+    match store.record_login(login).await.expect("recorded") {
+        Recorded::Counted { state: BindingState::Bound(bound), may_be_ended, keeps_key: true, .. } => {
+            (bound, may_be_ended)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Nobody waits for it.
+async fn listed(store: &dyn Store, people: &[Person]) {
+    while store.people_of(&user(USER)).await.expect("an answer").unwrap_or_default() != people {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn issued(second: i64) -> Issued {
+    let id = "a-token".parse().expect("an id");
+    Issued { user: user(USER), app: app(), id, issued_at: second, expires_at: second + 600 }
+}
+
+async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<dyn Store>) {
+    let ([first, second, _], lin) = (orders(&*store, [0, 1, 2]).await, person("o1"));
+    let (bound, _) = logged_in(&*store, &login("o1", &first, "k1")).await;
+    assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
+    assert_eq!(bound.new_for, Some(first.attempt.mark()));
+    listed(&*store, &[lin.clone()]).await;
+    assert_eq!(logged_in(&*store, &login("o1", &second, "k2")).await.0.new_for, None);
+    let found = store.binding(&lin).await.expect("an answer").expect("a binding");
+    assert_eq!((found.user, found.unionid, found.bound_at), (user(USER), None, second.began_at()));
+    assert!(matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == COMPUTED));
+    let own = Admission { person: lin.clone(), generation: COMPUTED };
+    let token = issued(first.began_at().timestamp());
+    assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![own])));
+
+    // A logout drops the keys, and leaves who it was, and when.
+    let opened = async || store.open(&lin, &user(USER), &attempt_id(9)).await.expect("an answer");
+    assert!(matches!(opened().await, Opening::Keys(kept) if kept.keys == [sealed("k2"), sealed("k1")]));
+    store.forget(&lin).await.expect("forgotten");
+    assert!(matches!(opened().await, Opening::Keys(kept) if kept.keys.is_empty()));
+    assert_eq!(store.open(&lin, &user("user-2"), &attempt_id(9)).await, Ok(Opening::NotBound));
+    assert_eq!(store.last_login(&lin).await, Ok(Some(second.began_at())));
+    let key = (second, sealed("k3"));
+    store.keep_session_key(&lin, COMPUTED, &key, KeyOf::Reset).await.expect("not kept, because a logout has come");
+    assert_eq!(store.session_keys(&lin).await, Ok(vec![]));
+
+    let free = BindingState::Free { generation: 0, dissolved: false };
+    assert_eq!(store.leave(&lin, &bound).await, Ok(free));
+    assert_eq!(store.binding(&lin).await, Ok(None));
+    assert_eq!(store.people_of(&user(USER)).await.map(Option::unwrap_or_default), Ok(vec![]));
+    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Ended { .. })));
+}
+
+async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<dyn Store>) {
+    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    let (_, state) = bind(&*store, "o1", "user-1", 1).await;
+    let BindingState::Bound(made) = state else { panic!("bound") };
+    assert_eq!(logged_in(&*store, &login("o1", &first, "k1")).await.0.user, user("user-1"));
+    assert_eq!(logged_in(&*store, &login("o1", &second, "k2")).await.0.user, user("user-1"));
+    let left = store.leave(&person("o1"), &made).await.expect("left");
+    let BindingState::Leaving { since, .. } = left else { panic!("{left:?}") };
+    store.dismiss(&user("user-1"), &person("o1"), 1, since).await.expect("dismissed");
+    store.set_free(&person("o1"), 1).await.expect("free");
+    assert_eq!(logged_in(&*store, &login("o1", &third, "k3")).await.0.user, user(USER));
+    assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
+}
+
+async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<dyn Store>) {
+    let [first, second, _] = orders(&*store, [0, 1, 2]).await;
+    logged_in(&*store, &login("o1", &first, "k1")).await;
+    let unnamed = LoginRecord { newcomer: Newcomer::Counted, ..record("o1", &second, "k2", "nobody") };
+    assert_eq!(recorded(&*store, &unnamed).await, FREE);
+    assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
+}
+
+async fn ends_and_blocks_reach_a_computed_user(store: Rc<dyn Store>) {
+    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    logged_in(&*store, &login("o1", &first, "k1")).await;
+    store.end_user(&user(USER), None).await.expect("ended");
+    let (_, may_be_ended) = logged_in(&*store, &login("o1", &second, "k2")).await;
+    assert!(may_be_ended);
+    let at = second.began_at().timestamp();
+    let dated = store.date_token(&person("o1"), &issued(at), at + 50).await.expect("dated");
+    assert!(dated.is_some_and(|date| date > at), "{dated:?}");
+    store.set_blocked(&user(USER), true).await.expect("blocked");
+    assert!(logged_in(&*store, &login("o1", &third, "k3")).await.0.blocked);
+}
+
+async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<dyn Store>) {
+    let [first, second, third] = orders(&*store, [0, 1, 2]).await;
+    let rate = Rate { burst: 2, period: Duration::from_secs(300) };
+    let twice = |order| LoginRecord { rate, ..login("o1", order, "k1") };
+    logged_in(&*store, &twice(&first)).await;
+    store.forget(&person("o1")).await.expect("forgotten");
+    logged_in(&*store, &twice(&second)).await;
+    store.leave(&person("o1"), &Bound::computed(user(USER))).await.expect("left");
+    assert!(matches!(store.record_login(&twice(&third)).await, Ok(Recorded::Limited(_))));
+}
+
+async fn the_first_id_key_stays(store: Rc<dyn Store>) {
+    assert_eq!(store.id_key(None).await, Ok(None));
+    let first = Ok(Some("openid 1".to_owned()));
+    for own in [Some("openid 1"), None, Some("openid 2")] {
+        assert_eq!(store.id_key(own).await, first);
+    }
+}
+
+conformance! {
+    a_computed_user_is_found_by_the_person_and_the_person_by_the_user
+    a_binding_wins_over_a_computed_user_until_it_is_dissolved
+    a_login_that_computes_nobody_takes_nobody_away
+    ends_and_blocks_reach_a_computed_user
+    who_logs_out_or_leaves_gets_no_more_logins
+    the_first_id_key_stays
+}

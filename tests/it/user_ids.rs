@@ -1,0 +1,256 @@
+//! User ids that are computed: the same after a loss of Redis and in another region, and nobody else's.
+
+mod emptied;
+mod keys;
+mod lost_ends;
+mod regions;
+
+use std::process::{Command, Output};
+use std::{collections::BTreeSet, fs, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    APPID, Answer, BUSY, Builder, OTHER_APPID, TestBed, command_on, eventually, repository, said, until, write_private,
+};
+
+/// base64 of 32 bytes.
+const ID_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+const SECRET: &str = "planted-secret-of-an-operator-4b1d9a";
+const KINDS: [&str; 2] = ["openid", "unionid"];
+
+/// A service in two mini programs of one owner, which computes user ids.
+fn computed(kind: &str) -> Builder {
+    TestBed::builder().two_apps().user_ids(kind, ID_KEY).operators(&format!("on-call {SECRET} read,operate,wechat\n"))
+}
+
+async fn user_of(bed: &TestBed, app: &str, person: &str) -> String {
+    bed.log_in_at(app, person, json!({})).await.expect_login().member("user_id")
+}
+
+async fn users_of(bed: &TestBed) -> [String; 4] {
+    let mut users = Vec::new();
+    for (app, person) in [(APPID, "lin"), (OTHER_APPID, "lin"), (APPID, "mei"), (OTHER_APPID, "mei")] {
+        users.push(user_of(bed, app, person).await);
+    }
+    users.try_into().expect("four")
+}
+
+async fn ask(bed: &TestBed, method: &str, path: &str) -> Answer {
+    bed.service().operate(method, path, SECRET, &Value::Null).await
+}
+
+/// Noted without keeping the login waiting.
+async fn people(bed: &TestBed, user: &str, many: usize) -> Value {
+    eventually("people on a list", BUSY, async || {
+        let found = ask(bed, "GET", &format!("/users/{user}/wechat")).await.json();
+        (found["wechat"].as_array().expect("people").len() == many).then_some(found["wechat"].clone())
+    })
+    .await
+}
+
+fn users(bed: &TestBed, words: &[&str]) -> Output {
+    command_on(&bed.redis.url(), &[&["users"], words].concat()).output().expect("wxmint runs")
+}
+
+/// As a business computes it.
+fn by_example(program: &[&str], key: &str, names: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("id.key");
+    write_private(&file, key);
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..program.len() - 1]);
+    command.arg(repository("examples/user-ids").join(program[program.len() - 1])).arg(&file).args(names);
+    let run = command.env("GOCACHE", repository("target/go-cache")).output().expect("it runs");
+    assert!(run.status.success(), "{program:?}: {}", said(&run));
+    String::from_utf8_lossy(&run.stdout).trim().to_owned()
+}
+
+#[test]
+fn programs_of_a_business_compute_the_vectors() {
+    let vectors = fs::read(repository("examples/user-ids/vectors.json")).expect("vectors");
+    let vectors: Vec<Value> = serde_json::from_slice(&vectors).expect("JSON");
+    // The first of each kind, and each half of the file by each program.
+    for (program, some) in [
+        (&["python3", "user_id.py"][..], &vectors[..]),
+        (&["java", "UserId.java"], &vectors[1..4]),
+        (&["go", "run", "user_id.go"], &vectors[2..4]),
+    ] {
+        for vector in some {
+            let names = ["appid", "openid", "unionid"].iter().filter_map(|name| vector[*name].as_str());
+            let computed = by_example(program, vector["id_key"].as_str().expect("a key"), &names.collect::<Vec<_>>());
+            assert_eq!(vector["user_id"], computed.as_str(), "{program:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_redis_changes_nobodys_user_id_and_refuses_nobody() {
+    for kind in KINDS {
+        let bed = computed(kind).start().await;
+        let before = users_of(&bed).await;
+        let lin = bed.wechat.account("lin").await;
+        let names = |name: &str| lin[name].as_str().expect("a name").to_owned();
+        let of_lin = match kind {
+            "openid" => by_example(&["python3", "user_id.py"], ID_KEY, &[APPID, &names("openid")]),
+            _ => by_example(&["python3", "user_id.py"], ID_KEY, &[&names("unionid")]),
+        };
+        assert_eq!(before[0], of_lin);
+        let different: BTreeSet<_> = before.iter().collect();
+        assert_eq!(different.len(), if kind == "openid" { 4 } else { 2 }, "{kind}: {before:?}");
+        for _ in 0..3 {
+            bed.redis.command::<()>(&["FLUSHALL"]);
+            assert_eq!(users_of(&bed).await, before, "{kind}");
+        }
+        until("the key is told again", BUSY, async || {
+            bed.redis.command::<Option<String>>(&["GET", "wxmint:id-key"]).is_some()
+        })
+        .await;
+        assert_eq!(bed.service().readyz().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_refused_or_another_user_while_redis_is_emptied_under_load() {
+    for kind in KINDS {
+        let bed = TestBed::builder().user_ids(kind, ID_KEY).start().await;
+        emptied::empty_under_load(&bed, 3, Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_without_a_unionid_is_refused_where_ids_are_computed_from_it() {
+    let bed = computed("unionid").start().await;
+    let user = user_of(&bed, APPID, "lin").await;
+    bed.wechat.change_app(json!({"appid": APPID, "unionid": false})).await;
+    for person in ["lin", "mei"] {
+        bed.log_in_at(APPID, person, json!({})).await.expect_problem(403, "unionid_missing");
+    }
+    bed.wechat.change_app(json!({"appid": APPID, "unionid": true})).await;
+    assert_eq!(user_of(&bed, APPID, "lin").await, user);
+}
+
+#[tokio::test]
+async fn who_logs_out_unbinds_or_is_erased_is_the_same_user_again_and_old_tokens_are_void() {
+    for kind in KINDS {
+        let bed = computed(kind).start().await;
+        let log_in = async || bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        let first = log_in().await;
+        let user = first.member("user_id");
+        let openid = people(&bed, &user, 1).await[0]["openid"].as_str().expect("an openid").to_owned();
+        assert!(bed.accepts(&first).await);
+        bed.log_out(&first, false).await;
+        assert!(!bed.accepts(&first).await);
+
+        let second = bed.for_good(log_in).await;
+        assert_eq!(second.member("user_id"), user);
+        assert_eq!(
+            ask(&bed, "GET", &format!("/wechat/{APPID}/people/{openid}")).await.json()["user_id"],
+            user.as_str()
+        );
+        let unbound = bed.service().unbind(&second.member("access_token")).await;
+        assert_eq!(unbound.status, 204, "{unbound:?}");
+        assert!(!bed.accepts(&second).await);
+        people(&bed, &user, 0).await;
+
+        let third = bed.for_good(log_in).await;
+        assert_eq!(third.member("user_id"), user);
+        bed.log_out(&third, true).await;
+        assert!(!bed.accepts(&third).await);
+        let fourth = bed.for_good(log_in).await;
+        let erased = ask(&bed, "DELETE", &format!("/wechat/{APPID}/people/{openid}")).await;
+        assert_eq!(erased.status, 204, "{erased:?}");
+        assert!(!bed.accepts(&fourth).await);
+        let keys: Vec<String> = bed.redis.command(&["KEYS", &format!("*{openid}*")]);
+        assert!(keys.iter().all(|key| key.contains(":limit:")), "{keys:?}");
+        assert_eq!(log_in().await.member("user_id"), user);
+    }
+}
+
+#[tokio::test]
+async fn a_block_holds_also_for_who_is_not_known_and_outlives_redis_in_a_file() {
+    let bed = computed("openid").start().await;
+    let login = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+    let user = login.member("user_id");
+    assert!(users(&bed, &["block", &user]).status.success());
+    assert!(!bed.accepts(&login).await);
+    let refused = async || bed.log_in_at(APPID, "lin", json!({})).await.expect_problem(403, "user_blocked");
+    refused().await;
+
+    let exported = users(&bed, &["export-blocks"]);
+    assert_eq!(
+        String::from_utf8_lossy(&exported.stdout),
+        format!("{{\"user_id\":\"{user}\"}}\n"),
+        "{}",
+        said(&exported)
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("blocks.ndjson");
+    fs::write(&file, exported.stdout).expect("written");
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    let file = file.to_string_lossy();
+    assert!(users(&bed, &["import-blocks", &file]).status.success());
+    refused().await;
+    assert_eq!(bed.redis.command::<i64>(&["TTL", &format!("wxmint:user:{{{user}}}")]), -1);
+    assert!(users(&bed, &["unblock", &user]).status.success());
+    assert_eq!(user_of(&bed, APPID, "lin").await, user);
+
+    fs::write(&*file, "{\"user_id\":\"a b\"}\n").expect("written");
+    let wrong = users(&bed, &["import-blocks", &file]);
+    assert!(wrong.status.code() == Some(64) && said(&wrong).contains("line 1"), "{}", said(&wrong));
+}
+
+#[tokio::test]
+async fn bindings_from_before_win_until_they_are_dissolved() {
+    for kind in KINDS {
+        let mut bed = TestBed::builder().two_apps().user_ids("random", ID_KEY).start().await;
+        let lin = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        bed.services.clear();
+        bed.configuration.set("WXMINT_USER_IDS", kind);
+        let service = crate::support::Service::start(&bed.configuration, bed.http.clone()).await;
+        service.ready().await;
+        bed.services.push(service);
+        assert_eq!(bed.redis.command::<String>(&["GET", "wxmint:id-key"]), format!("{kind} 7121e63a"));
+
+        let again = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
+        assert_eq!(again.member("user_id"), lin.member("user_id"));
+        let elsewhere = user_of(&bed, OTHER_APPID, "lin").await;
+        assert_eq!(elsewhere == lin.member("user_id"), kind == "unionid", "{kind}");
+        let is_computed = |user: &str| &user[14..15] == "8";
+        assert!(is_computed(&user_of(&bed, APPID, "mei").await));
+        assert_eq!(bed.service().unbind(&again.member("access_token")).await.status, 204);
+        let computed = user_of(&bed, APPID, "lin").await;
+        assert!(is_computed(&computed) || kind == "unionid", "{kind}: {computed}");
+        assert_eq!(user_of(&bed, APPID, "lin").await, computed);
+    }
+}
+
+#[tokio::test]
+async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
+    for (kind, index, most) in [("openid", "true", 460), ("unionid", "true", 460), ("openid", "false", 330)] {
+        let bed = computed(kind).env("WXMINT_USER_INDEX", index).start().await;
+        // The simulator gives another session key each time, and two of them are kept.
+        user_of(&bed, APPID, "lin").await;
+        let user = user_of(&bed, APPID, "lin").await;
+        if index == "true" {
+            people(&bed, &user, 1).await;
+        }
+        let keys: Vec<String> = bed.redis.command(&["KEYS", "wxmint:*"]);
+        let of_person = |key: &&String| [APPID, "user"].iter().any(|name| key.contains(name));
+        let bytes = keys.iter().filter(of_person).map(|key| bed.redis.command::<i64>(&["MEMORY", "USAGE", key]));
+        let bytes: i64 = bytes.sum();
+        assert!((150..=most).contains(&bytes), "{kind} {index}: {bytes} of {keys:?}");
+        println!("{kind}, index {index}: {bytes} bytes");
+
+        let before = bed.redis.calls();
+        for _ in 0..20 {
+            user_of(&bed, APPID, "lin").await;
+        }
+        let calls = bed.redis.calls_since(&before);
+        for unwanted in ["wait", "hset", "info"] {
+            assert!(calls.get(unwanted).is_none_or(|calls| *calls <= 5), "{unwanted}: {calls:?}");
+        }
+        // The script reads the binding, because logins come one upon the other; nobody else does.
+        assert!(calls["hgetall"] < 40 && calls["hmget"] == 40 && calls["evalsha"] < 30, "{calls:?}");
+    }
+}

@@ -1,0 +1,101 @@
+//! A wrong id key, tried in each way: nobody gets another id.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{ID_KEY, KINDS, computed, user_of};
+use crate::support::{APPID, BUSY, Configuration, Service, TestBed, until, write_private};
+
+const OTHER_KEY: &str = "//////////////////////////////////////////8=\n";
+
+/// A further process beside those of the bed.
+async fn beside(bed: &TestBed, variable: &str, value: &str) -> Service {
+    let mut configuration = Configuration::new("ES256");
+    for name in ["WXMINT_REDIS_URL", "WXMINT_WECHAT_URL", "WXMINT_APPS_DIR", "WXMINT_USER_IDS", "WXMINT_ID_KEY_FILE"] {
+        configuration.set(name, bed.configuration.get(name).unwrap_or_default());
+    }
+    for name in ["WXMINT_APPID", "WXMINT_APP_SECRET"] {
+        configuration.set(name, "");
+    }
+    configuration.set(variable, value);
+    Service::start(&configuration, bed.http.clone()).await
+}
+
+/// It says why it is not ready, and logs nobody in.
+async fn expect_shut(bed: &TestBed, service: &Service, says: &str) {
+    until("a reason", BUSY, async || service.readyz().await.body.contains(says)).await;
+    let code = bed.wechat.mint_code_in(APPID, "lin").await;
+    let answer = service.log_in_with(&json!({"appid": APPID, "code": code})).await;
+    answer.expect_problem(503, "store_unavailable");
+}
+
+#[tokio::test]
+async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_emptied() {
+    let bed = computed("openid").start().await;
+    let lin = user_of(&bed, APPID, "lin").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("other.key");
+    write_private(&file, OTHER_KEY);
+    let wrong = beside(&bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
+    expect_shut(&bed, &wrong, "put the id key that has been used back").await;
+    for kind in ["unionid", "random"] {
+        let other = beside(&bed, "WXMINT_USER_IDS", kind).await;
+        expect_shut(&bed, &other, "wxmint doctor").await;
+    }
+    for _ in 0..5 {
+        bed.redis.command::<()>(&["FLUSHALL"]);
+        expect_shut(&bed, &wrong, "id key").await;
+        assert_eq!(user_of(&bed, APPID, "lin").await, lin);
+    }
+    // One that comes while Redis is empty lets the others tell theirs first.
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    let late = beside(&bed, "WXMINT_ID_KEY_FILE", &file.to_string_lossy()).await;
+    expect_shut(&bed, &late, "put the id key that has been used back").await;
+    assert_eq!(bed.service().readyz().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_file_that_changes_under_load_changes_nobody_and_stops_the_next_start() {
+    let bed = computed("openid").start().await;
+    let lin = user_of(&bed, APPID, "lin").await;
+    fs::write(bed.configuration.value("WXMINT_ID_KEY_FILE"), OTHER_KEY).expect("written");
+    for _ in 0..10 {
+        assert_eq!(user_of(&bed, APPID, "lin").await, lin);
+    }
+    let next = Service::start(&bed.configuration, bed.http.clone()).await;
+    expect_shut(&bed, &next, "put the id key that has been used back").await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_key_and_settings_that_do_not_fit_are_refused_with_the_reason() {
+    let bed = computed("openid").start().await;
+    for (content, says) in [
+        ("", "holds no key"),
+        (
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+            "must be one line",
+        ),
+        ("AAECAwQ=\n", "must be base64 of 32 bytes"),
+    ] {
+        fs::write(bed.configuration.value("WXMINT_ID_KEY_FILE"), content).expect("written");
+        let said = bed.configuration.refused().await;
+        assert!(said.contains("WXMINT_ID_KEY_FILE") && said.contains(says), "{said}");
+    }
+    for kind in KINDS {
+        for (name, value, says) in [
+            ("WXMINT_ID_KEY_FILE", "", "WXMINT_ID_KEY_FILE is not set"),
+            ("WXMINT_ACCOUNTS", "file:users", "one human would get two ids"),
+            ("WXMINT_ACCOUNTS", "https://accounts.example.com", "one human would get two ids"),
+        ] {
+            let mut configuration = Configuration::new("ES256");
+            write_private(&configuration.path(&format!("{kind}.key")), ID_KEY);
+            let file = configuration.path(&format!("{kind}.key")).to_string_lossy().into_owned();
+            configuration.set("WXMINT_USER_IDS", kind);
+            configuration.set("WXMINT_ID_KEY_FILE", &file);
+            configuration.set(name, value);
+            let said = configuration.refused().await;
+            assert!(said.contains(says), "{said}");
+        }
+    }
+}

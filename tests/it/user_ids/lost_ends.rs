@@ -1,0 +1,33 @@
+//! Revocations outlive Redis: running processes publish them again, once over all of them.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::computed;
+use crate::support::redis_keys::ENDS;
+use crate::support::{APPID, BUSY, until};
+
+#[tokio::test]
+async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
+    let bed = computed("openid").services(3).start().await;
+    let mut ended = Vec::new();
+    for person in ["lin", "mei", "wen"] {
+        let login = bed.log_in_at(APPID, person, json!({})).await.expect_login();
+        bed.log_out(&login, person == "mei").await;
+        ended.push(login);
+    }
+    let entries = || bed.redis.command::<usize>(&["XLEN", ENDS]);
+    let before = entries();
+    assert_eq!(before, 3);
+    // All processes have read them: each looks every 2 s.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    bed.redis.command::<()>(&["FLUSHALL"]);
+    until("the revocations", Duration::from_secs(5).max(BUSY), async || entries() >= before).await;
+    for login in &ended {
+        assert!(!bed.accepts(login).await);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(entries(), before, "each once");
+    assert!(!bed.service().readyz().await.body.contains("revocations"));
+}

@@ -1,0 +1,203 @@
+//! Computed user ids under a scheduler: processes come and go, some of them with a wrong id key, people are bound by an
+//! import, and the store is lost at any step. While one process that had agreed lives on, nobody gets two ids, but for
+//! who was bound before the store was lost.
+
+use std::collections::BTreeMap;
+
+use actix_web::rt::Runtime;
+use wxmint::accounts::Named;
+use wxmint::login::{BindError, Binder, SettledState, UserIds};
+use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
+use wxmint_keys::vault::Sealed;
+use wxmint_store::limits::Rate;
+use wxmint_store::{AttemptId, BindingState, Bindings, ExchangeOrder, LoginRecord, Memory, Recorded, Store};
+
+use crate::binding::clock;
+use crate::draws::Draws;
+use crate::{DAY, Scheduled, is_found, play, prove, runtime};
+
+const RIGHT: &[u8] = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const WRONG: &[u8] = b"//////////////////////////////////////////8=";
+const PEOPLE: usize = 4;
+
+struct Process {
+    ids: UserIds,
+    has_waited: bool,
+}
+
+struct World<'a> {
+    draws: &'a mut Draws,
+    runtime: &'a Runtime,
+    kind: IdKind,
+    store: Memory,
+    processes: Vec<Process>,
+    /// Whether a process tells an empty store its key before the others had the time to.
+    is_hasty: bool,
+    books: BTreeMap<usize, UserId>,
+    logins: usize,
+    trace: Vec<String>,
+}
+
+fn store() -> Memory {
+    Memory::new(clock, DAY)
+}
+
+impl Scheduled for World<'_> {
+    const MOST_ACTIONS: i64 = 80;
+
+    fn draws(&mut self) -> &mut Draws {
+        self.draws
+    }
+
+    fn act(&mut self) -> Result<(), String> {
+        match self.draws.below(10) {
+            0..5 => return self.log_in(),
+            5 => self.start(),
+            6 if !self.processes.is_empty() => {
+                let at = self.draws.index(self.processes.len());
+                self.trace.push(format!("{at} ends"));
+                self.processes.swap_remove(at);
+            }
+            7 => self.wait(),
+            8 => return self.import(),
+            _ => self.lose(),
+        }
+        // Whoever had agreed is gone: nobody can tell which key was the right one.
+        if !self.processes.iter().any(Process::has_agreed) {
+            self.books.clear();
+        }
+        Ok(())
+    }
+
+    fn come_to_rest(&mut self) -> Result<usize, String> {
+        self.wait();
+        self.log_in()?;
+        Ok(self.logins)
+    }
+
+    fn trace(&self) -> String {
+        self.trace.join("\n")
+    }
+}
+
+impl Process {
+    fn has_agreed(&self) -> bool {
+        self.ids.newcomer(&person(0), unionid(0).as_ref(), false).is_ok()
+    }
+}
+
+fn person(human: usize) -> Person {
+    Person { app: "wx1".parse().expect("an AppID"), openid: format!("o{human}").parse().expect("an openid") }
+}
+
+fn unionid(human: usize) -> Option<UnionId> {
+    Some(format!("u{human}").parse().expect("a unionid"))
+}
+
+fn bound(human: usize) -> UserId {
+    format!("bound-{human}").parse().expect("a user id")
+}
+
+impl World<'_> {
+    fn start(&mut self) {
+        let is_right = !self.draws.once_in(3);
+        let key = IdKey::parse(if is_right { RIGHT } else { WRONG }).expect("a key");
+        self.trace.push(format!("one starts, right: {is_right}"));
+        self.processes.push(Process { ids: UserIds::new(Some((self.kind, key)), true), has_waited: self.is_hasty });
+        self.compare(self.processes.len() - 1);
+    }
+
+    fn compare(&mut self, at: usize) {
+        let Process { ids, has_waited } = &self.processes[at];
+        self.runtime.block_on(ids.compare(&self.store, *has_waited)).expect("it answers");
+    }
+
+    /// So much time passes that all compare, and one that waited for the others tells its own.
+    fn wait(&mut self) {
+        for at in 0..self.processes.len() {
+            self.compare(at);
+        }
+        if !self.processes.is_empty() {
+            let at = self.draws.index(self.processes.len());
+            self.processes[at].has_waited = true;
+            self.compare(at);
+            self.processes[at].has_waited = self.is_hasty;
+        }
+    }
+
+    fn lose(&mut self) {
+        self.trace.push("the store is lost".into());
+        self.store = store();
+        self.books.retain(|human, user| *user != bound(*human));
+    }
+
+    /// Binds a person to a user of before, unless the person is somebody already.
+    fn import(&mut self) -> Result<(), String> {
+        let human = self.draws.index(PEOPLE);
+        let (person, attempt, user) = (person(human), AttemptId::new([255; 16]), bound(human));
+        let binder = Binder { store: &self.store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
+        let import = async {
+            let settled = binder.settle(self.store.binding_state(&person).await?).await?;
+            let is_news = matches!(settled, SettledState::Free { .. });
+            binder.bind(&Named { user: user.clone(), made: false }, settled).await.map(|_| is_news)
+        };
+        match self.runtime.block_on(import) {
+            Ok(is_news) => {
+                self.trace.push(format!("{human} is bound, news: {is_news}"));
+                match self.books.get(&human) {
+                    // The store had forgotten the person.
+                    Some(held) if *held != user && !is_news => return Err(format!("{human} was {held} and is bound")),
+                    _ => self.books.insert(human, user),
+                };
+                Ok(())
+            }
+            Err(BindError::AlreadyBound) => Ok(()),
+            Err(other) => Err(format!("an import fails: {other:?}")),
+        }
+    }
+
+    fn log_in(&mut self) -> Result<(), String> {
+        if self.processes.is_empty() {
+            return Ok(());
+        }
+        let (at, human) = (self.draws.index(self.processes.len()), self.draws.index(PEOPLE));
+        let person = person(human);
+        let Ok(newcomer) = self.processes[at].ids.newcomer(&person, unionid(human).as_ref(), false) else {
+            return Ok(());
+        };
+        if self.draws.once_in(4) {
+            self.lose();
+        }
+        self.logins += 1;
+        let order = ExchangeOrder::new(self.logins as u64, &AttemptId::new([self.logins as u8; 16]));
+        let rate = Rate { burst: 100_000, period: DAY };
+        let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, newcomer };
+        let recorded = self.runtime.block_on(self.store.record_login(&record)).expect("it answers");
+        let Recorded::Counted { state: BindingState::Bound(bound), .. } = recorded else {
+            return Err(format!("a login is refused: {recorded:?}"));
+        };
+        self.trace.push(format!("{human} logs in at {at} as {}", bound.user));
+        let held = self.books.entry(human).or_insert_with(|| bound.user.clone());
+        if *held == bound.user { Ok(()) } else { Err(format!("{human} was {held} and is {}", bound.user)) }
+    }
+}
+
+fn nobody_has_two_ids(kind: IdKind, is_hasty: bool) -> impl Fn(&mut Draws) -> Result<usize, String> {
+    let runtime = runtime();
+    move |draws| {
+        let (store, processes, books, trace) = (store(), Vec::new(), BTreeMap::new(), Vec::new());
+        play(World { draws, runtime: &runtime, kind, store, processes, is_hasty, books, logins: 0, trace })
+    }
+}
+
+#[test]
+fn nobody_has_two_user_ids_whatever_is_lost() {
+    for kind in [IdKind::OpenId, IdKind::UnionId] {
+        prove(3_000, "logins", nobody_has_two_ids(kind, false));
+    }
+}
+
+#[test]
+fn a_process_that_does_not_wait_for_the_others_is_found() {
+    is_found("a process tells an empty store its key at once", nobody_has_two_ids(IdKind::OpenId, true));
+}
