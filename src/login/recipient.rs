@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, ClientId, Person};
+use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
-use wxmint_store::{Admission, BindingState, Issued, TokenState};
+use wxmint_store::{Admission, BindingState, Bound, Issued, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::{Admitted, BindError, LoginError, LoginWorker};
+use super::{Admitted, BindError, LoginError, LoginWorker, mark_of};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -28,6 +28,11 @@ impl Admitted {
     pub fn claims(&self) -> &ExtraClaims {
         &self.extra
     }
+
+    /// Tells the binding from all others.
+    pub fn mark(&self) -> String {
+        mark_told(&self.arrival.person, self.bound.generation)
+    }
 }
 
 impl LoginWorker {
@@ -38,13 +43,23 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
-        let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
-        let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
-        let life = minter.life(arrival.at);
-        let (user, app) = (bound.user.clone(), recipient.client.0.clone());
-        let token = Issued { user, app, id, issued_at: life.start, expires_at: life.end };
+        let Admitted { arrival, bound, .. } = admitted;
+        let token = self.dated(recipient, &bound.user, arrival.at, now)?;
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)
+    }
+
+    /// A token for the recipient that is dated `at`.
+    pub(crate) fn dated(
+        &self,
+        recipient: &Recipient<'_>,
+        user: &UserId,
+        at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Issued, LoginError> {
+        let (minter, app) = (self.minter_of(recipient), recipient.client.0.clone());
+        let (id, life) = (minter.token_id(&mark_of_client(&app), now)?, minter.life(at));
+        Ok(Issued { user: user.clone(), app, id, issued_at: life.start, expires_at: life.end })
     }
 
     /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have
@@ -58,15 +73,25 @@ impl LoginWorker {
             true => self.store.end_earlier(token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
-        let of_app = Issued { app: person.app.clone(), ..token.clone() };
+        let mark = mark_told(person, generation);
+        let is_alive = dated == token.issued_at && self.still_bound(&person.app, &mark, token).await?.is_some();
+        if is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
+    }
+
+    /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
+    /// or the tokens of the app since.
+    pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>, LoginError> {
+        let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
-        let binding = self.store.binding_state(person).await?;
-        let is_bound = matches!(binding, BindingState::Bound(bound)
-            if bound.generation == generation && bound.user == token.user && !bound.blocked);
-        let own = Admission { person: person.clone(), generation };
-        let is_admitted = matches!(state, TokenState::People(people) if people.contains(&own));
-        let is_alive = dated == token.issued_at && matches!(of_client, TokenState::People(_));
-        if is_bound && is_admitted && is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
+        let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
+        let is_own = |own: &Admission| mark_told(&own.person, own.generation) == mark;
+        let Some(Admission { person, generation }) = people.into_iter().find(is_own) else { return Ok(None) };
+        match self.store.binding_state(&person).await? {
+            BindingState::Bound(bound) if bound.generation == generation && bound.user == token.user => {
+                Ok((!bound.blocked).then_some(bound))
+            }
+            _ => Ok(None),
+        }
     }
 
     pub fn sign_for(
@@ -90,6 +115,11 @@ impl LoginWorker {
 /// Whether the token was issued to a client, which may be in its file no more.
 pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
     minter.is_marked(&token.id, &mark_of_client(&token.app))
+}
+
+/// The mark of a binding for whoever keeps it: it does not tell the openid.
+fn mark_told(person: &Person, generation: u64) -> String {
+    short_digest(&mark_of(person, generation)).to_string()
 }
 
 /// The mark of the tokens of a client. No mark of a binding has a blank.

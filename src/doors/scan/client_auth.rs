@@ -12,7 +12,7 @@ use super::clients::{Client, Clients};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-pub(super) async fn read_form(
+pub(in crate::doors) async fn read_form(
     request: &HttpRequest,
     payload: Payload,
     names: &'static [&'static str],
@@ -27,7 +27,7 @@ pub(super) async fn read_form(
 }
 
 /// Finds out who asks. Pages of the client's own origins may read whatever is answered from here on.
-pub(super) fn authenticate<'c>(
+pub(in crate::doors) fn authenticate<'c>(
     request: &HttpRequest,
     fields: &Fields<'_>,
     clients: &'c Clients,
