@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, ClientId, Person, UserId};
+use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
 use wxmint_store::{Admission, BindingState, Bound, Issued, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
@@ -43,23 +43,13 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
-        let Admitted { arrival, bound, .. } = admitted;
-        let token = self.dated(recipient, &bound.user, arrival.at, now)?;
+        let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
+        let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
+        let life = minter.life(arrival.at);
+        let (user, app) = (bound.user.clone(), recipient.client.0.clone());
+        let token = Issued { user, app, id, issued_at: life.start, expires_at: life.end };
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)
-    }
-
-    /// A token for the recipient that is dated `at`.
-    pub(crate) fn dated(
-        &self,
-        recipient: &Recipient<'_>,
-        user: &UserId,
-        at: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<Issued, LoginError> {
-        let (minter, app) = (self.minter_of(recipient), recipient.client.0.clone());
-        let (id, life) = (minter.token_id(&mark_of_client(&app), now)?, minter.life(at));
-        Ok(Issued { user: user.clone(), app, id, issued_at: life.start, expires_at: life.end })
     }
 
     /// Notes the token where ends of the app find it, and then looks whether one has come since the login: it may have
@@ -86,12 +76,9 @@ impl LoginWorker {
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
         let is_own = |own: &Admission| mark_told(&own.person, own.generation) == mark;
         let Some(Admission { person, generation }) = people.into_iter().find(is_own) else { return Ok(None) };
-        match self.store.binding_state(&person).await? {
-            BindingState::Bound(bound) if bound.generation == generation && bound.user == token.user => {
-                Ok((!bound.blocked).then_some(bound))
-            }
-            _ => Ok(None),
-        }
+        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
+        let is_same = bound.generation == generation && bound.user == token.user && !bound.blocked;
+        Ok(is_same.then_some(bound))
     }
 
     pub fn sign_for(
@@ -123,6 +110,6 @@ fn mark_told(person: &Person, generation: u64) -> String {
 }
 
 /// The mark of the tokens of a client. No mark of a binding has a blank.
-fn mark_of_client(client: &AppId) -> String {
+pub(crate) fn mark_of_client(client: &AppId) -> String {
     format!("client {client}")
 }

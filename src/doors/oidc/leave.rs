@@ -4,71 +4,25 @@
 use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{Answer, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body};
 use wxmint_ids::ClientId;
-use wxmint_store::{Issued, TokenState};
+use wxmint_store::TokenState;
 
 use super::family::RefreshToken;
-use super::page::{Page, Why, page};
+use super::own_jwt::OwnJwt;
+use super::page::{Page, page};
 use super::request::{is_registered, is_site};
+use super::texts::Why;
 use super::{AtDoor, no_sites, root};
 use crate::clock::now;
 use crate::doors::scan::client_auth::{authenticate, read_form};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::page::in_own_words;
 use crate::doors::scan::{of_oauth, to_oauth};
-use crate::issuer::Issuer;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, is_of_client};
-
-/// A JWT that this issuer has signed, whether or not it has expired.
-struct OwnJwt {
-    typ: String,
-    claims: Map<String, Value>,
-}
-
-impl OwnJwt {
-    fn read(issuer: &Issuer, token: &str) -> Option<Self> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, claims) = signed.split_once('.')?;
-        let object =
-            |part: &str| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
-        let (header, claims) = (object(header)?, object(claims)?);
-        let kid = header.get("kid")?.as_str()?;
-        let (ring, ended) = (issuer.keys.current(), issuer.keys.ended());
-        let key = ring.set().iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
-        let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
-            && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
-            && ended.iter().all(|ended| ended != kid)
-            && key.verifies(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?);
-        is_own.then_some(Self { typ: header.get("typ")?.as_str()?.to_owned(), claims })
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name)?.as_str()
-    }
-
-    /// The `sid` and the client of an id token.
-    fn id_token(&self) -> Option<(&str, ClientId)> {
-        let is_id_token = self.typ == "JWT" && !self.claims.contains_key("jti");
-        is_id_token.then_some((self.text("sid")?, self.text("aud")?.parse().ok()?))
-    }
-
-    /// An access token, by which it is ended.
-    fn access_token(&self) -> Option<Issued> {
-        let second = |name| self.claims.get(name)?.as_i64();
-        Some(Issued {
-            user: self.text("sub")?.parse().ok()?,
-            app: self.text("client_id")?.parse().ok()?,
-            id: self.text("jti")?.parse().ok()?,
-            issued_at: second("iat")?,
-            expires_at: second("exp")?,
-        })
-    }
-}
 
 /// The claims of a user
 ///

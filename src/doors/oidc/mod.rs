@@ -15,10 +15,15 @@
 mod authorize;
 mod family;
 mod grants;
+mod kept;
 mod leave;
+mod own_jwt;
 mod page;
+mod renewal;
 mod request;
+mod returned;
 mod store;
+mod texts;
 mod token;
 mod wechat;
 
@@ -53,7 +58,7 @@ routes! {
     POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
     GET "/authorize/web" wechat::web [STORE], HEAD;
-    GET "/authorize/wechat" wechat::callback [STORE], HEAD;
+    GET "/authorize/wechat" returned::callback [STORE], HEAD;
     GET "/userinfo" leave::userinfo [ANY, TOKEN, LIMIT], HEAD;
     POST "/userinfo" leave::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
     GET "/end_session" leave::end_session [ANY], HEAD;

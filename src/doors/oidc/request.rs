@@ -4,7 +4,7 @@
 use reqwest::Url;
 use wxmint_http::pairs;
 
-use super::page::Why;
+use super::texts::Why;
 use crate::doors::scan::clients::{Client, Clients};
 
 /// The longest `state` or `nonce`. The head of a request has 8 KiB.

@@ -132,10 +132,9 @@ pub(in crate::doors) struct Form {
     pub(super) token_ttl: Option<String>,
     #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) matches: Option<bool>,
-    /// The addresses to which a browser goes back with a code, each byte for byte.
+    /// The addresses to which a browser goes back with a code, and after a logout, each byte for byte.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::doors) redirect_uris: Vec<String>,
-    /// Those to which it may go after a logout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
     /// For how long after a login its tokens may be renewed.
@@ -227,13 +226,12 @@ impl Form {
         let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
         let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
         for (member, list) in lists {
-            if let Some(number) = list.iter().position(|text| !is_redirect_uri(text)) {
-                let wrong = said!(WORDS: must_be_https_addresses);
-                return Err(Mistake { member, element: Some(number), wrong });
+            if let element @ Some(_) = list.iter().position(|text| !is_redirect_uri(text)) {
+                return Err(Mistake { member, element, wrong: said!(WORDS: must_be_https_addresses) });
             }
         }
-        if let Some(number) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
-            return Err(Mistake { member: "web_apps", element: Some(number), wrong: said!(WORDS: must_be_appids) });
+        if let element @ Some(_) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
+            return Err(Mistake { member: "web_apps", element, wrong: said!(WORDS: must_be_appids) });
         }
         if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_LIFE)) {
             return Err(Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)));
@@ -340,6 +338,17 @@ mod tests {
             (r#","audience":[""]"#, "`audience` has an empty name"),
             (r#","token_ttl":"299s""#, "`token_ttl` must be"),
             (r#","secret_sha256":null"#, "invalid type: null"),
+            (r#","redirect_uris":["http://localhost/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://*.example.com/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/../cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://u@a.example/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/#x"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/cb"],"match":false"#, "`match` must be left out"),
+            (r#","post_logout_redirect_uris":["javascript:alert(1)"]"#, "`post_logout_redirect_uris` must be https"),
+            (r#","web_apps":["wx 1"]"#, "`web_apps` must be AppIDs"),
+            (r#","refresh":"31d""#, "`refresh` must be one number"),
+            (r##","color":"#0a63a""##, "`color` must be #"),
+            (r##","color":"#+a63a8""##, "`color` must be #"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
             assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");

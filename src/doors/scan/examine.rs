@@ -25,24 +25,28 @@ impl Scan {
             app.is_none_or(|app| !matches!(app.kind, AppKind::OfficialAccount | AppKind::Website))
         });
         let unknown_web = unknown_web.map(|(client, app)| {
-            let found = said!(WORDS: web_app_of_client_is_not_configured, client.id, app);
-            warning(found, said!(WORDS: add_file_of_this_app_or_take_it_out))
+            (
+                said!(WORDS: web_app_of_client_is_not_configured, client.id, app),
+                said!(WORDS: add_file_of_this_app_or_take_it_out),
+            )
         });
         let over_http = clients.iter().filter(|client| {
-            let addresses = client.form.redirect_uris.iter().chain(&client.form.post_logout_redirect_uris);
-            client.is_back_end() && addresses.into_iter().any(|address| address.starts_with("http://"))
+            client.is_back_end() && client.form.redirect_uris.iter().any(|address| address.starts_with("http://"))
         });
         let over_http = over_http.map(|client| {
-            let found = said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id);
-            warning(found, said!(WORDS: use_https_but_while_developing))
+            (
+                said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id),
+                said!(WORDS: use_https_but_while_developing),
+            )
         });
+        let of_sites = unknown_web.chain(over_http).map(|(found, advice)| warning(found, advice));
         let folder = issuer.settings.verify_files_dir.as_ref().filter(|path| !path.is_dir()).map(|path| {
             warning(
                 said!(WORDS: verify_files_dir_is_not_folder, path.display()),
                 said!(WORDS: name_folder_of_these_files),
             )
         });
-        let mut found: Vec<_> = unknown.chain(numberless).chain(unknown_web).chain(over_http).chain(folder).collect();
+        let mut found: Vec<_> = unknown.chain(numberless).chain(of_sites).chain(folder).collect();
         if found.is_empty() {
             let number = count(clients.iter().count(), ["client", "个客户端"]);
             found.push(Finding::ok(CHECK, said!(WORDS: may_ask_for_scan, number)));
