@@ -23,6 +23,17 @@ pub(super) const REFRESH: &str = "refresh_token";
 /// Codes and refresh tokens that are nobody's, by address: they may be guesses.
 const TRIES: &str = "oidc-tries";
 
+const FIELDS: &[&str] = &[
+    "grant_type",
+    "device_code",
+    "client_id",
+    "client_secret",
+    "code",
+    "redirect_uri",
+    "code_verifier",
+    "refresh_token",
+];
+
 #[derive(Serialize)]
 struct TokenAnswer {
     access_token: SignedToken,
@@ -35,6 +46,10 @@ struct TokenAnswer {
 
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
+    fn fields(&self) -> &'static [&'static str] {
+        FIELDS
+    }
+
     async fn grant(
         &self,
         (request, fields, client): (&HttpRequest, &Fields<'_>, &Client),

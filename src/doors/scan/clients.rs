@@ -137,13 +137,10 @@ pub(in crate::doors) struct Form {
     pub(in crate::doors) redirect_uris: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
-    /// For how long after a login its tokens may be renewed.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(in crate::doors) refresh: Option<String>,
-    /// The official account and the website apps by which people may come too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::doors) web_apps: Vec<String>,
-    /// `#` and six hexadecimal digits: the colour of the page that people see.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(in crate::doors) color: Option<String>,
 }
@@ -247,8 +244,7 @@ impl Form {
     }
 }
 
-/// An address over https, or over http at this machine's own by number (RFC 8252 section 7.3): `localhost` may be
-/// somebody else's. As it will be compared, so that it is written as a browser would write it.
+/// Over https, or over http at this machine's own address (RFC 8252 section 7.3), written as a browser writes it.
 fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = text.parse::<Url>() else { return false };
     let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());

@@ -72,6 +72,9 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 /// The grants of another door that has the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
+    /// Of a request, with those of a scan.
+    fn fields(&self) -> &'static [&'static str];
+
     /// `None` if it has no such grant for this client.
     async fn grant(
         &self,
@@ -82,27 +85,19 @@ pub(in crate::doors) trait FurtherGrants {
 }
 
 async fn fetch(request: &HttpRequest, payload: Payload, (worker, scan): &AtDoor, now: DateTime<Utc>) -> Answer {
-    const NAMES: &[&str] = &[
-        "grant_type",
-        "device_code",
-        "client_id",
-        "client_secret",
-        "code",
-        "redirect_uri",
-        "code_verifier",
-        "refresh_token",
-    ];
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, scan.clients());
+    const NAMES: &[&str] = &["grant_type", "device_code", "client_id", "client_secret"];
+    let further = request.app_data::<Data<dyn FurtherGrants>>();
+    let names = further.map_or(NAMES, |further| further.fields());
+    let (fields, clients) = (read_form(request, payload, names).await?, scan.clients());
     let client = authenticate(request, &fields, &clients)?;
     let grant_type = fields.text("grant_type")?.ok_or(RefusedBody::Missing("grant_type"))?;
     if grant_type != GRANT {
-        let unsupported =
-            || Err(Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type"));
-        let Some(further) = request.app_data::<Data<dyn FurtherGrants>>() else { return unsupported() };
-        return match further.grant((request, &fields, client), &grant_type, worker).await {
-            Some(answer) => answer.map(|answer| cors::readable(request, answer)),
-            None => unsupported(),
+        let granted = match further {
+            Some(further) => further.grant((request, &fields, client), &grant_type, worker).await,
+            None => None,
         };
+        let detail = || Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type");
+        return granted.unwrap_or_else(|| Err(detail())).map(|answer| cors::readable(request, answer));
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;

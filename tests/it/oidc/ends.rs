@@ -50,11 +50,8 @@ async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
 /// The end is kept as long as the login can be renewed, and not only as long as its access token lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let clock = folder.path().join("clock");
-    fs::write(&clock, "+0").expect("written");
-    let bed =
-        builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m").on_the_clock_of(&clock, folder.path()).start().await;
+    let clock = Clock::begin();
+    let bed = clock.of(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).start().await;
     let (tokens, kept) = (bed.log_in_site("lin").await, bed.log_in_site("mei").await);
     let user = tokens.claims()["sub"].as_str().expect("a user").to_owned();
     let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
