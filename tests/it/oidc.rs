@@ -2,6 +2,7 @@
 
 mod attacks;
 mod ends;
+mod foreign;
 mod wechat;
 
 use std::collections::HashMap;

@@ -65,7 +65,7 @@ pub(super) struct Rotation {
     pub(super) next: String,
 }
 
-/// `SID.NUMBER.KEY.SECRET`
+/// `SID~NUMBER~KEY~SECRET`
 pub(super) struct RefreshToken<'a> {
     pub(super) sid: &'a str,
     pub(super) number: u32,
@@ -75,7 +75,7 @@ pub(super) struct RefreshToken<'a> {
 
 impl<'a> RefreshToken<'a> {
     pub(super) fn read(text: &'a str) -> Option<Self> {
-        let mut parts = text.split('.');
+        let mut parts = text.split('~');
         let (sid, number, key, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let number = number.parse().ok().filter(|number| *number > 0 && *number < u32::MAX)?;
         let is_one = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
@@ -99,7 +99,7 @@ fn is_base64url(byte: u8) -> bool {
 }
 
 pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String {
-    format!("{sid}.{number}.{key}.{secret}")
+    format!("{sid}~{number}~{key}~{secret}")
 }
 
 /// 43 characters of base64url.
@@ -176,8 +176,8 @@ mod tests {
         let text = written("sid-1", 1, "key", &random().expect("random"));
         let token = RefreshToken::read(&text).expect("a token");
         let (next, again, other) = (token.next("salt"), token.next("salt"), token.next("pepper"));
-        assert!(next == again && next != other && next.starts_with("sid-1.2.key.") && next.len() == text.len());
-        for wrong in ["", "a", "a.1.b", "a.0.b.c", "a.-1.b.c", "a.1.b.c.d", "a.1..c", "a.1.b.c=", ".1.b.c"] {
+        assert!(next == again && next != other && next.starts_with("sid-1~2~key~") && next.len() == text.len());
+        for wrong in ["", "a", "a~1~b", "a~0~b~c", "a~-1~b~c", "a~1~b~c~d", "a~1~~c", "a~1~b~c=", "~1~b~c", "a.1.b.c"] {
             assert!(RefreshToken::read(wrong).is_none(), "{wrong}");
         }
     }

@@ -94,8 +94,8 @@ async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {
     let refresh = tokens.member("refresh_token");
     let other = [("grant_type", "refresh_token"), ("client_id", "spa"), ("refresh_token", &refresh)];
     invalid_grant(&bed.form("/token", &other).await, "another client");
-    let parts: Vec<_> = refresh.split('.').collect();
-    let forged = format!("{}.{}.{}.{}", parts[0], parts[1], "A".repeat(43), "A".repeat(43));
+    let parts: Vec<_> = refresh.split('~').collect();
+    let forged = format!("{}~{}~{}~{}", parts[0], parts[1], "A".repeat(43), "A".repeat(43));
     for wrong in [forged.as_str(), "x", "", &"A".repeat(200)] {
         let answer = bed.token(&[("grant_type", "refresh_token"), ("refresh_token", wrong)]).await;
         assert_eq!(answer.status, 400, "{answer:?}");

@@ -57,11 +57,11 @@ async fn back<R>(bed: &TestBed<R>, appid: &str, person: &str, state: &str, cooki
 async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;
-    let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
-    for (path, agent, page, appid) in [
-        ("/authorize", IN_WECHAT, "/connect/oauth2/authorize", ACCOUNT),
-        ("/authorize/web", "Firefox 150", "/connect/qrconnect", SITE),
+    for (person, path, agent, page, appid) in [
+        ("lin", "/authorize", IN_WECHAT, "/connect/oauth2/authorize", ACCOUNT),
+        ("mei", "/authorize/web", "Firefox 150", "/connect/qrconnect", SITE),
     ] {
+        let phone = bed.log_in_at(APPID, person, json!({})).await.expect_login();
         let Sent { to, cookie, state } = sent(&bed, path, agent).await;
         let members = told(to.as_str());
         assert_eq!((to.path(), to.fragment()), (page, Some("wechat_redirect")), "{to}");
@@ -69,14 +69,14 @@ async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
             (members["appid"].as_str(), members["redirect_uri"].as_str()),
             (appid, &*format!("{ISSUER}/authorize/wechat"))
         );
-        let answer = back(&bed, appid, "lin", &state, Some(&cookie)).await;
+        let answer = back(&bed, appid, person, &state, Some(&cookie)).await;
         assert!(answer.status == 303 && answer.header("set-cookie").contains("Max-Age=0"), "{answer:?}");
         let at_site = told(answer.header("location"));
         assert_eq!((at_site["state"].as_str(), at_site["iss"].as_str()), ("s t&1", ISSUER));
         let tokens = bed.redeem(&at_site["code"]).await.expect_login();
         assert_eq!(tokens.claims()["sub"], phone.claims()["sub"], "{appid}");
         let tokens = bed.renew(&tokens).await.expect_login();
-        let by_app = bed.log_in_at(appid, "lin", json!({})).await.expect_login();
+        let by_app = bed.log_in_at(appid, person, json!({})).await.expect_login();
         assert_eq!(bed.service().unbind(&by_app.member("access_token")).await.status, 204);
         bed.expect_ended(&tokens, "the binding of this app is gone").await;
     }
