@@ -77,3 +77,15 @@ async fn authlib_logs_in() {
     python.arg(repository("tests/it/oidc/authlib_client.py"));
     runs(&bed, &issuer, python).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn go_oidc_logs_in() {
+    let (bed, issuer) = bed().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("oidc");
+    let mut build = Command::new("go");
+    build.current_dir(repository("tests/it/oidc/go")).args(["build", "-o"]).arg(&program);
+    let built = build.output().expect("go runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    runs(&bed, &issuer, Command::new(program)).await;
+}
