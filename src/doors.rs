@@ -2,6 +2,7 @@
 //! rest builds as before, which `make walls` holds.
 
 mod events;
+mod oidc;
 mod platform;
 mod scan;
 #[cfg(test)]
@@ -19,4 +20,5 @@ pub static DOORS: Doors = &[
     events::DOOR,
     platform::DOOR,
     scan::DOOR,
+    oidc::DOOR,
 ];

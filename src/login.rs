@@ -48,7 +48,7 @@ pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::Asking;
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
-pub(crate) use self::{counted::IP, worker::new_attempt};
+pub(crate) use self::{counted::IP, recipient::mark_of_client, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
 
 impl LoginWorker {

@@ -1,6 +1,6 @@
 //! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{any::Any, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::web::ServiceConfig;
 use async_trait::async_trait;
@@ -57,7 +57,7 @@ pub type Doors = &'static [DoorRow];
 
 /// An open door. The trait says everything that the service asks of one.
 #[async_trait(?Send)]
-pub trait Door: Send + Sync {
+pub trait Door: Any + Send + Sync {
     /// Gives the handlers of one worker thread their state.
     fn configure(self: Arc<Self>, config: &mut ServiceConfig);
 

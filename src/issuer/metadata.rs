@@ -61,7 +61,8 @@ pub(super) struct Metadata {
     jwks_uri: String,
     id_token_signing_alg_values_supported: Vec<&'static str>,
     subject_types_supported: [&'static str; 1],
-    response_types_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_types_supported: Option<[&'static str; 1]>,
     service_documentation: String,
     /// The members of the doors.
     #[serde(flatten)]
@@ -79,6 +80,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let now = now();
     let ring = worker.issuer.keys.at(now);
     let published = |algorithm: &Algorithm| ring.set().visible(now).any(|key| key.algorithm() == *algorithm);
+    let further: Map<_, _> = worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect();
     let metadata = Metadata {
         issuer: issuer.to_owned(),
         jwks_uri: format!("{issuer}/.well-known/jwks.json"),
@@ -88,9 +90,9 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
             .map(|algorithm| algorithm.name())
             .collect(),
         subject_types_supported: ["public"],
-        response_types_supported: ["id_token"],
+        response_types_supported: (!further.contains_key("response_types_supported")).then_some(["id_token"]),
         service_documentation: format!("{issuer}/docs"),
-        further: worker.issuer.doors.iter().flat_map(|open| open.door.metadata(issuer)).collect(),
+        further,
     };
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))

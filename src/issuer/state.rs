@@ -24,7 +24,7 @@ use crate::settings::Settings;
 
 pub struct Issuer {
     pub(crate) settings: Settings,
-    pub(super) keys: Arc<KeyRing>,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) apps: Arc<CurrentApps>,
     pub(super) ids: Arc<UserIds>,
     /// The file that the keys came from; `None` if they were made for this process.
@@ -39,9 +39,9 @@ pub struct Issuer {
     pub(super) workers: u32,
     /// The doors that the program has, and those that are open.
     pub(super) rows: Doors,
-    pub(super) doors: Vec<OpenDoor>,
+    pub(crate) doors: Vec<OpenDoor>,
     pub(super) verifier: Verifier,
-    pub(super) minter: Arc<Minter>,
+    pub(crate) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     pub(super) peers: Vec<PeerKeys>,

@@ -57,7 +57,7 @@ impl LoginWorker {
 
     /// Returns the claims that the account backend adds to the token. Refuses a user who is blocked, or whom the
     /// account backend does not let log in any more.
-    pub(super) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
+    pub(crate) async fn allow(&self, bound: &Bound) -> Result<ExtraClaims, LoginError> {
         let user = bound.user.as_str();
         if bound.blocked {
             tracing::info!(user, "the user is blocked");

@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
-use wxmint_store::{Admission, BindingState, COMPUTED, Issued, TokenState};
+use wxmint_store::{Admission, BindingState, Bound, COMPUTED, Issued, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::{Admitted, BindError, LoginError, LoginWorker};
+use super::{Admitted, BindError, LoginError, LoginWorker, mark_of};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -20,6 +20,10 @@ pub struct Recipient<'a> {
     pub token_ttl: Option<Duration>,
 }
 
+/// The mark of whoever has no binding, because the user was computed: what ends the binding of others ends the tokens
+/// of the app.
+const OF_COMPUTED: &str = "computed";
+
 impl Admitted {
     pub fn person(&self) -> &Person {
         &self.arrival.person
@@ -27,6 +31,11 @@ impl Admitted {
 
     pub fn claims(&self) -> &ExtraClaims {
         &self.extra
+    }
+
+    /// Tells the binding from all others.
+    pub fn mark(&self) -> String {
+        mark_told(&self.arrival.person, self.bound.generation)
     }
 }
 
@@ -58,16 +67,25 @@ impl LoginWorker {
             true => self.store.end_earlier(token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
-        let of_app = Issued { app: person.app.clone(), ..token.clone() };
+        let mark = mark_told(person, generation);
+        let is_alive = dated == token.issued_at && self.still_bound(&person.app, &mark, token).await?.is_some();
+        if is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
+    }
+
+    /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
+    /// or the tokens of the app since.
+    pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>, LoginError> {
+        let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
-        let binding = self.store.binding_state(person).await?;
-        let is_bound = matches!(binding, BindingState::Bound(bound)
-            if bound.generation == generation && bound.user == token.user && !bound.blocked);
-        let own = Admission { person: person.clone(), generation };
-        let is_admitted =
-            matches!(state, TokenState::People(people) if generation == COMPUTED || people.contains(&own));
-        let is_alive = dated == token.issued_at && matches!(of_client, TokenState::People(_));
-        if is_bound && is_admitted && is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
+        let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
+        if mark == OF_COMPUTED {
+            return Ok(Some(Bound::computed(token.user.clone())));
+        }
+        let is_own = |own: &Admission| mark_told(&own.person, own.generation) == mark;
+        let Some(Admission { person, generation }) = people.into_iter().find(is_own) else { return Ok(None) };
+        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
+        let is_same = bound.generation == generation && bound.user == token.user && !bound.blocked;
+        Ok(is_same.then_some(bound))
     }
 
     pub fn sign_for(
@@ -93,7 +111,12 @@ pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
     minter.is_marked(&token.id, &mark_of_client(&token.app))
 }
 
+/// The mark of a binding for whoever keeps it: it does not tell the openid.
+fn mark_told(person: &Person, generation: u64) -> String {
+    if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&mark_of(person, generation)).to_string() }
+}
+
 /// The mark of the tokens of a client. No mark of a binding has a blank.
-fn mark_of_client(client: &AppId) -> String {
+pub(crate) fn mark_of_client(client: &AppId) -> String {
     format!("client {client}")
 }

@@ -37,6 +37,7 @@ mod map;
 mod memory;
 mod mini_program;
 mod moving;
+mod oidc;
 mod old_pages;
 mod one_exchange;
 mod operators;

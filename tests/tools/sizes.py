@@ -25,7 +25,7 @@ OF_PAGES = {"JavaScript", "CSS", "HTML"}
 # examples and pages; `tools`, which are tests/tools without lock files; all lines for `pages`; files of Lua; English `docs`: pages
 # and words; bytes of CONTRIBUTING.md; 90 % of the files and the longest; functions.
 BOUNDS = {
-    "src": 16_000, "door events": 2_600, "door platform": 2_600, "door scan": 2_600, "crates/store": 4_500,
+    "src": 16_000, "door events": 2_600, "door platform": 2_600, "door scan": 2_600, "door oidc": 2_600, "crates/store": 4_500,
     "crates/simulator": 4_200, "crates/verify": 3_400, "service": 33_000, "tests": 29_000, "tools": 3_300, "pages": 4_400,
     "scripts": 26, "docs": 24, "docs words": 42_000, "CONTRIBUTING": 14_000, "file p90": 226, "file longest": 326,
     "function median": 6, "function p90": 18, "function longest": 50,

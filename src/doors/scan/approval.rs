@@ -117,6 +117,6 @@ impl LoginWorker {
     async fn grant(&self, client: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant, LoginError> {
         let token = self.issue(&client.recipient(), admitted, now).await?;
         let claims = serde_json::to_string(admitted.claims()).expect("a map of JSON values is JSON");
-        Ok(Grant { token, claims })
+        Ok(Grant { token, claims, mark: admitted.mark() })
     }
 }

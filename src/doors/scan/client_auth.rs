@@ -28,7 +28,7 @@ const FIELDS: [&str; 4] = ["client_id", "client_secret", "client_assertion_type"
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Reads a form with these fields, and those that show who sends it.
-pub(super) async fn read_form(
+pub(in crate::doors) async fn read_form(
     request: &HttpRequest,
     payload: Payload,
     names: &[&'static str],
@@ -43,7 +43,7 @@ pub(super) async fn read_form(
 }
 
 /// Finds out who asks. Pages of the client's own origins may read whatever is answered from here on.
-pub(super) async fn authenticate<'c>(
+pub(in crate::doors) async fn authenticate<'c>(
     request: &HttpRequest,
     fields: &Fields<'_>,
     clients: &'c Clients,

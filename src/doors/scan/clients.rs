@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wxmint_identities::{Members, ServiceIdentity};
 use wxmint_ids::{AppId, ClientId};
 use wxmint_upstream::site;
+use wxmint_verify::LONGEST_LIFE;
 
 use super::WORDS;
 use crate::findings::Said;
@@ -18,13 +20,13 @@ use crate::login::Recipient;
 use crate::settings::parse_duration;
 
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(in crate::doors) struct Client {
     /// The `client_id` of its tokens.
-    pub(super) id: ClientId,
+    pub(in crate::doors) id: ClientId,
     /// The phone shows this name.
-    pub(super) name: String,
+    pub(in crate::doors) name: String,
     /// The app whose users may approve.
-    pub(super) app: AppId,
+    pub(in crate::doors) app: AppId,
     /// The mini program's page that its code opens, without a slash in front.
     pub(super) page: Option<String>,
     pub(super) env_version: &'static str,
@@ -33,17 +35,19 @@ pub(super) struct Client {
     /// Its tokens, which it sends in place of a secret.
     pub(super) identity: Option<ServiceIdentity>,
     /// The sites that may read the answers.
-    pub(super) origins: Vec<String>,
+    pub(in crate::doors) origins: Vec<String>,
     /// Empty: that of the settings.
     pub(super) audience: Vec<String>,
     /// `None`: that of the settings.
-    pub(super) token_ttl: Option<Duration>,
+    pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
     pub(super) matches: bool,
+    /// As it is written. A door that stands on this one reads its own members.
+    pub(in crate::doors) form: Form,
 }
 
 impl Client {
-    pub(super) fn recipient(&self) -> Recipient<'_> {
+    pub(in crate::doors) fn recipient(&self) -> Recipient<'_> {
         Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
     }
 
@@ -58,12 +62,12 @@ impl Client {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Clients(BTreeMap<ClientId, Client>);
+pub(in crate::doors) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
     /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
     /// and the mistake.
-    pub(super) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
+    pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
@@ -87,11 +91,11 @@ impl Clients {
         Ok(Self(clients))
     }
 
-    pub(super) fn get(&self, id: &ClientId) -> Option<&Client> {
+    pub(in crate::doors) fn get(&self, id: &ClientId) -> Option<&Client> {
         self.0.get(id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
+    pub(in crate::doors) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.0.values()
     }
 
@@ -104,7 +108,7 @@ impl Clients {
     }
 
     /// Whether a site is any client's own. A preflight names no client.
-    pub(super) fn have_origin(&self, origin: &str) -> bool {
+    pub(in crate::doors) fn have_origin(&self, origin: &str) -> bool {
         self.iter().any(|client| client.origins.iter().any(|own| own == origin))
     }
 }
@@ -116,9 +120,9 @@ pub(super) struct ClientsFile<C> {
 }
 
 /// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are mistakes.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Form {
+pub(in crate::doors) struct Form {
     pub(super) client_id: String,
     pub(super) name: String,
     pub(super) appid: String,
@@ -148,6 +152,17 @@ pub(super) struct Form {
     pub(super) token_ttl: Option<String>,
     #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) matches: Option<bool>,
+    /// The addresses to which a browser goes back with a code, and after a logout, each byte for byte.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::doors) redirect_uris: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(in crate::doors) refresh: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::doors) web_apps: Vec<String>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(in crate::doors) color: Option<String>,
 }
 
 /// A member that is there has a value: a `secret_sha256` that is null would make a back end public.
@@ -204,6 +219,7 @@ impl Form {
             is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(WORDS: must_be_path_of_page)))
         };
         let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(WORDS: must_be_sha256_of_secret)));
+        self.check_site()?;
         let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(WORDS: must_be_time_from_5m_on)));
         Ok(Client {
             id,
@@ -220,8 +236,44 @@ impl Form {
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
             matches: self.matches.unwrap_or(true),
+            form: self.clone(),
         })
     }
+
+    /// What a site has that browsers are sent to and fro.
+    fn check_site(&self) -> Result<(), Mistake> {
+        let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
+        let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
+        for (member, list) in lists {
+            if let element @ Some(_) = list.iter().position(|text| !is_redirect_uri(text)) {
+                return Err(Mistake { member, element, wrong: said!(WORDS: must_be_https_addresses) });
+            }
+        }
+        if let element @ Some(_) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
+            return Err(Mistake { member: "web_apps", element, wrong: said!(WORDS: must_be_appids) });
+        }
+        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_LIFE)) {
+            return Err(Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)));
+        }
+        if !redirect_uris.is_empty() && self.matches == Some(false) {
+            return Err(Mistake::of_member("match", said!(WORDS: is_needed_where_page_is_ours)));
+        }
+        let is_color = |text: &String| {
+            text.strip_prefix('#').is_some_and(|digits| digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok())
+        };
+        let color_is_wrong = color.as_ref().is_some_and(|text| !is_color(text) || text.contains('+'));
+        if color_is_wrong { Err(Mistake::of_member("color", said!(WORDS: must_be_color))) } else { Ok(()) }
+    }
+}
+
+/// Over https, or over http at this machine's own address (RFC 8252 section 7.3), written as a browser writes it.
+fn is_redirect_uri(text: &str) -> bool {
+    let Ok(url) = text.parse::<Url>() else { return false };
+    let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['#', '\\', '*']);
+    let is_written_so = url.as_str().trim_end_matches('/') == text.trim_end_matches('/');
+    (url.scheme() == "https" || is_loopback) && !has_user && is_plain && is_written_so
 }
 
 impl Form {
@@ -349,6 +401,17 @@ mod tests {
             (r#","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
             (r#","issuer":"k8s","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
             (r#","ca":"/ca.crt""#, "`issuer` must be an https URL, or `jwks`"),
+            (r#","redirect_uris":["http://localhost/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://*.example.com/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/../cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://u@a.example/cb"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/#x"]"#, "`redirect_uris` must be https"),
+            (r#","redirect_uris":["https://a.example/cb"],"match":false"#, "`match` must be left out"),
+            (r#","post_logout_redirect_uris":["javascript:alert(1)"]"#, "`post_logout_redirect_uris` must be https"),
+            (r#","web_apps":["wx 1"]"#, "`web_apps` must be AppIDs"),
+            (r#","refresh":"31d""#, "`refresh` must be one number"),
+            (r##","color":"#0a63a""##, "`color` must be #"),
+            (r##","color":"#+a63a8""##, "`color` must be #"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
             assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");

@@ -11,12 +11,12 @@ const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// The phone sends these eight letters. Whoever has it can look at the request, so it does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct UserCode([u8; 8]);
+pub(in crate::doors) struct UserCode([u8; 8]);
 
 /// The page asks with these 256 bits, of which 216 are random. The others are the user code, under which the request is
 /// stored.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct DeviceCode(UserCode, String);
+pub(in crate::doors) struct DeviceCode(UserCode, String);
 
 unprintable!(UserCode);
 unprintable!(DeviceCode);
@@ -42,7 +42,7 @@ impl FromStr for UserCode {
 
 impl UserCode {
     /// As a person reads it: `WDJB-MJHT`.
-    pub(super) fn shown(&self) -> String {
+    pub(in crate::doors) fn shown(&self) -> String {
         let code = self.to_string();
         [&code[..4], "-", &code[4..]].concat()
     }
@@ -71,12 +71,12 @@ impl DeviceCode {
     }
 
     /// Under which the request is stored.
-    pub(super) fn user_code(&self) -> &UserCode {
+    pub(in crate::doors) fn user_code(&self) -> &UserCode {
         &self.0
     }
 
     /// As the page gets it.
-    pub(super) fn expose(&self) -> &str {
+    pub(in crate::doors) fn expose(&self) -> &str {
         &self.1
     }
 }

@@ -59,6 +59,12 @@ enum ClientsCommand {
         /// A site whose pages ask by themselves, as an origin with https; implies --public
         #[arg(long = "origin", value_name = "URL")]
         origins: Vec<String>,
+        /// An address to which a site of OpenID Connect takes browsers back; --refresh lets it renew its tokens
+        #[arg(long = "redirect-uri", value_name = "URL")]
+        redirect_uris: Vec<String>,
+        /// For how long after a login, such as 30d
+        #[arg(long, value_name = "TIME", requires = "redirect_uris")]
+        refresh: Option<String>,
         /// A page or a device that cannot keep a secret
         #[arg(long)]
         public: bool,
@@ -90,8 +96,8 @@ impl ClientsFileArgs {
 
 fn run(command: ClientsCommand) -> Result<(), Failure> {
     match command {
-        ClientsCommand::Add { place, client_id, name, appid, page, origins, public } => {
-            let form = Form { client_id, name, appid, page, origins, ..Form::default() };
+        ClientsCommand::Add { place, client_id, name, appid, page, origins, redirect_uris, refresh, public } => {
+            let form = Form { client_id, name, appid, page, origins, redirect_uris, refresh, ..Form::default() };
             add(&place.path()?, form, public)
         }
         ClientsCommand::List(place) => list(&place.path()?),

@@ -15,7 +15,7 @@ use wxmint_telemetry::recent::{Hour, first};
 
 use super::store::DEVICE_TTL;
 
-pub(super) struct Scans {
+pub(in crate::doors) struct Scans {
     begun: Instant,
     pub(super) registry: Registry,
     count: Family<[(&'static str, String); 2], Counter>,
@@ -95,7 +95,7 @@ impl Scans {
 
     /// Counts the outcome of a request of a page: `asked`, `refused`, `scanned`, `approved`, `denied`, `fetched` or
     /// `repeated`. A client that is not in the file is not counted.
-    pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
+    pub(in crate::doors) fn count(&self, client: &ClientId, outcome: &'static str) {
         let mut known = self.known.lock();
         let Known { clients, hour } = &mut *known;
         let Some(Client { open, .. }) = clients.get_mut(client) else { return };

@@ -3,17 +3,17 @@
 
 mod admin;
 mod approval;
-mod client_auth;
-mod clients;
-mod codes;
+pub(super) mod client_auth;
+pub(super) mod clients;
+pub(super) mod codes;
 mod command;
 mod examine;
 mod metrics;
-mod page;
+pub(super) mod page;
 mod phone;
-mod requests;
-mod store;
-mod token;
+pub(super) mod requests;
+pub(super) mod store;
+pub(super) mod token;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -75,7 +75,7 @@ const KEYS: &[ProblemCode] = &[KeysUnavailable];
 /// The command that makes the file; its path follows.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 const CHECK: &str = "clients";
-const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
+pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
 const WORDS: Words = &include!("texts.json");
 const AUTHORIZATION: &str = "/device_authorization";
 const TOKEN_PATH: &str = "/token";
@@ -101,14 +101,14 @@ const DENIED: Activity = Activity::AtDoor("Device Denial", "device_denial");
 /// The handlers need both.
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
-struct Scan {
+pub(super) struct Scan {
     /// Read again when the file changes.
-    clients: Arc<ArcSwap<Clients>>,
+    pub(super) clients: Arc<ArcSwap<Clients>>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
     /// For clients that show a token in place of a secret.
     issuers: Issuers,
-    scans: Scans,
+    pub(super) scans: Scans,
 }
 
 fn open(settings: &Settings) -> Opened {
@@ -204,13 +204,13 @@ impl Scan {
         Self { clients, file, issuers, scans: Scans::default() }
     }
 
-    fn clients(&self) -> Arc<Clients> {
+    pub(super) fn clients(&self) -> Arc<Clients> {
         self.clients.load_full()
     }
 }
 
 /// A problem of the endpoints of OAuth, with the code that RFC 6749 has for it.
-fn of_oauth(problem: Problem) -> Problem {
+pub(super) fn of_oauth(problem: Problem) -> Problem {
     let code = match problem.status().as_u16() {
         429 => "slow_down",
         503 => "temporarily_unavailable",
@@ -221,6 +221,6 @@ fn of_oauth(problem: Problem) -> Problem {
 }
 
 /// The answer, with the code of OAuth if it is a problem that has none.
-fn to_oauth(answer: Answer) -> Answer {
+pub(super) fn to_oauth(answer: Answer) -> Answer {
     answer.map_err(|problem| if problem.is_oauth() { problem } else { of_oauth(problem) })
 }

@@ -16,10 +16,10 @@ use wxmint_telemetry::bounded;
 
 use super::client_auth::{authenticate, read_form};
 use super::clients::{Client, is_visible};
-use super::codes::UserCode;
+use super::codes::{DeviceCode, UserCode};
 use super::requests::DeviceError;
-use super::store::{DEVICE_TTL, POLL_INTERVAL};
-use super::{ASKED, AtDoor, of_oauth, to_oauth};
+use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
+use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::LoginError;
 use crate::refusals::Refusal;
@@ -117,25 +117,7 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
         refusal.problem
     })?;
     refuse_strangers(request, worker, client)?;
-    let (address, user_agent) = browser(request, &fields, client)?;
-    let origin = Origin { address: Some(address.clone()), ..origin(request) };
-    let who = format!("{} {address}", client.id);
-    let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
-    let opened = worker.login.ask_phone(client, &address, &user_agent).await;
-    scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
-    let (code, asked) = match opened {
-        Ok(opened) => opened,
-        Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {
-            let detail = "The app of this client is no mini program that is configured here.";
-            return Err(Problem::invalid(detail).oauth("unauthorized_client"));
-        }
-        Err(error) => {
-            let refusal = Refusal::from(error);
-            refusal.of(event).tell_bounded(&who);
-            return Err(of_oauth(in_own_words(refusal.problem)));
-        }
-    };
-    event.tell_bounded(&who);
+    let (code, asked) = open_request(request, worker, scan, client, browser(request, &fields, client)?).await?;
     let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
     let shown = DeviceAuthorization {
         device_code: code.expose().to_owned(),
@@ -150,8 +132,38 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
     Ok(cors::readable(request, private(shown)))
 }
 
+/// Opens a request for this browser, and tells of it.
+pub(in crate::doors) async fn open_request(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    scan: &Scan,
+    client: &Client,
+    (address, user_agent): (String, String),
+) -> Result<(DeviceCode, DeviceRequest), Problem> {
+    let origin = Origin { address: Some(address.clone()), ..origin(request) };
+    let who = format!("{} {address}", client.id);
+    let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
+    let opened = worker.login.ask_phone(client, &address, &user_agent).await;
+    scan.scans.count(&client.id, if opened.is_ok() { "asked" } else { "refused" });
+    match opened {
+        Ok(opened) => {
+            event.tell_bounded(&who);
+            Ok(opened)
+        }
+        Err(LoginError::UnknownApp(_) | LoginError::NoSessionKeys) => {
+            let detail = "The app of this client is no mini program that is configured here.";
+            Err(Problem::invalid(detail).oauth("unauthorized_client"))
+        }
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            refusal.of(event).tell_bounded(&who);
+            Err(of_oauth(in_own_words(refusal.problem)))
+        }
+    }
+}
+
 /// Not in those of a login.
-pub(super) fn in_own_words(problem: Problem) -> Problem {
+pub(in crate::doors) fn in_own_words(problem: Problem) -> Problem {
     match problem.code() {
         ProblemCode::RateLimited => {
             problem.with_detail("Too many requests of pages, or too many open ones. Wait, then try again.")
@@ -172,22 +184,29 @@ fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Clien
     Err(Problem::invalid(detail).oauth("unauthorized_client"))
 }
 
-/// Address and name of the browser that asks: a back end's visitor, or the page itself.
-fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
+/// Address and name of the browser that sends a request.
+pub(in crate::doors) fn visitor(request: &HttpRequest) -> (String, String) {
     // Whatever cannot be read of it, the phone shows the rest.
     let header = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    let (mut address, mut agent) =
-        (origin(request).address.unwrap_or_default(), header.unwrap_or_default().into_owned());
+    (origin(request).address.unwrap_or_default(), shown(&header.unwrap_or_default()))
+}
+
+fn shown(agent: &str) -> String {
+    agent.chars().filter(|letter| is_visible(*letter)).take(LONGEST_AGENT).collect()
+}
+
+/// Address and name of the browser that asks: a back end's visitor, or the page itself.
+fn browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<(String, String), Problem> {
+    let (mut address, mut agent) = visitor(request);
     if client.is_back_end() {
         if let Some(text) = fields.text("browser_address")? {
             let parsed: IpAddr = text.parse().map_err(|_| malformed("browser_address", "must be an IP address"))?;
             address = limit_key(parsed);
         }
         if let Some(text) = fields.text("browser_user_agent")? {
-            agent = text.into_owned();
+            agent = shown(&text);
         }
     }
-    let agent = agent.chars().filter(|letter| is_visible(*letter)).take(LONGEST_AGENT).collect();
     Ok((address, agent))
 }
 

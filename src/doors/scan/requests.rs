@@ -16,9 +16,9 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_http::{Problem, ProblemCode};
-use wxmint_keys::token::{ExtraClaims, SignedToken};
+use wxmint_keys::token::ExtraClaims;
 use wxmint_store::limits::TooMany;
-use wxmint_store::{Issued, LimitKey, Meter, StoreError, TokenState};
+use wxmint_store::{LimitKey, Meter, StoreError, TokenState};
 use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
@@ -86,8 +86,8 @@ impl From<DeviceError> for Refusal {
 }
 
 /// The answer to a page that has asked for a token.
-pub(super) enum Fetched {
-    Token { token: SignedToken, issued: Issued },
+pub(in crate::doors) enum Fetched {
+    Granted(Grant),
     Not(Poll),
 }
 
@@ -95,7 +95,7 @@ pub(super) enum Fetched {
 impl LoginWorker {
     /// Opens a request of a page. `address` is the page's, as limits count it. A back end's visitors are counted apart
     /// from everybody else, because a back end can name any address.
-    pub(super) async fn ask_phone(
+    pub(in crate::doors) async fn ask_phone(
         &self,
         client: &Client,
         address: &str,
@@ -158,14 +158,14 @@ impl LoginWorker {
         drawn.map(Some)
     }
 
-    pub(super) async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
+    pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<(), LoginError> {
         let meter = Meter { key: LimitKey::new(kind, address), rate: self.policy.limits.ip };
         self.store.count(&meter).await?.map(drop).map_err(LoginError::too_many(IP))
     }
 
-    /// Gives the page its token, once. Whoever asks again with the same code may have stolen it, so the token is ended.
+    /// Gives the page its grant, once. Whoever asks again with the same code may have stolen it, so the token is ended.
     /// `address`: of who asks, as limits count it.
-    pub(super) async fn fetch_token(
+    pub(in crate::doors) async fn fetch_grant(
         &self,
         code: &DeviceCode,
         client: &Client,
@@ -180,7 +180,7 @@ impl LoginWorker {
             Ok(polled) => polled,
             Err(_) => poll().await?,
         };
-        let Grant { token: issued, claims } = match polled {
+        let grant = match polled {
             Poll::Granted(grant) => grant,
             Poll::Repeated(token) => {
                 if matches!(self.store.token_state(&token).await?, TokenState::People(_)) {
@@ -194,15 +194,14 @@ impl LoginWorker {
             }
             other => return Ok(Fetched::Not(other)),
         };
-        if issued.expires_at <= now.timestamp() {
+        if grant.token.expires_at <= now.timestamp() {
             return Ok(Fetched::Not(Poll::Expired));
         }
         // An end of the user since the approval has ended this token too.
-        if !matches!(self.store.token_state(&issued).await?, TokenState::People(_)) {
+        if !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
             return Ok(Fetched::Not(Poll::Denied));
         }
-        let token = self.sign_for(&client.recipient(), &issued, &claims_of(&claims), now)?;
-        Ok(Fetched::Token { token, issued })
+        Ok(Fetched::Granted(grant))
     }
 }
 
@@ -212,7 +211,7 @@ pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> O
 }
 
 /// As they were checked when the approval was made.
-fn claims_of(json: &str) -> ExtraClaims {
+pub(in crate::doors) fn claims_of(json: &str) -> ExtraClaims {
     let claims = serde_json::from_str::<Map<String, Value>>(json).unwrap_or_default();
     claims.try_into().unwrap_or_default()
 }

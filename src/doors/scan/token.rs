@@ -1,23 +1,30 @@
 //! `/token`: the page fetches its token (RFC 8628 section 3.4).
 
-use actix_web::{HttpRequest, http::header, web::Payload};
+use actix_web::http::header;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, RefusedBody, cors, origin, private};
-use wxmint_ids::UserId;
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, cors, origin, private};
+use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::SignedToken;
+use wxmint_store::Issued;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::client_auth::{authenticate, read_form};
+use super::clients::Client;
 use super::codes::DeviceCode;
 use super::page::{OAuthError, in_own_words};
-use super::requests::Fetched;
-use super::store::Poll;
+use super::requests::{Fetched, claims_of};
+use super::store::{Grant, Poll};
 use super::{AtDoor, of_oauth, to_oauth};
 use crate::clock::now;
+use crate::issuer::state::IssuerWorker;
+use crate::login::LoginError;
 
-pub(super) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The form of `POST /token`.
 #[derive(ToSchema)]
@@ -67,44 +74,74 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
     to_oauth(fetch(&request, payload, &at, now()).await)
 }
 
+/// The grants of another door that has the same endpoint.
+#[async_trait(?Send)]
+pub(in crate::doors) trait FurtherGrants {
+    /// Of a request, with those of a scan.
+    fn fields(&self) -> &'static [&'static str];
+
+    /// `None` if it has no such grant for this client.
+    async fn grant(
+        &self,
+        asked: (&HttpRequest, &Fields<'_>, &Client),
+        grant_type: &str,
+        worker: &Data<IssuerWorker>,
+    ) -> Option<Answer>;
+}
+
 async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
+    const NAMES: &[&str] = &["grant_type", "device_code"];
     let (worker, scan) = at;
-    let (fields, clients) = (read_form(request, payload, &["grant_type", "device_code"]).await?, scan.clients());
+    let further = request.app_data::<Data<dyn FurtherGrants>>();
+    let names = further.map_or(NAMES, |further| further.fields());
+    let (fields, clients) = (read_form(request, payload, names).await?, scan.clients());
     let client = authenticate(request, &fields, &clients, at).await?;
-    match fields.text("grant_type")?.as_deref() {
-        Some(GRANT) => {}
-        Some(_) => {
-            return Err(Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type"));
-        }
-        None => return Err(RefusedBody::Missing("grant_type").into()),
+    let grant_type = fields.text("grant_type")?.ok_or(RefusedBody::Missing("grant_type"))?;
+    if grant_type != GRANT {
+        let granted = match further {
+            Some(further) => further.grant((request, &fields, client), &grant_type, worker).await,
+            None => None,
+        };
+        let detail = || Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type");
+        return granted.unwrap_or_else(|| Err(detail())).map(|answer| cors::readable(request, answer));
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
-    let fetched = worker.login.fetch_token(&code, client, &address, now).await;
-    match fetched.map_err(|error| of_oauth(in_own_words(error.into())))? {
-        Fetched::Token { token, issued } => {
+    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
+    match worker.login.fetch_grant(&code, client, &address, now).await.map_err(failed)? {
+        Fetched::Granted(Grant { token: issued, claims, .. }) => {
+            let signed = worker.login.sign_for(&client.recipient(), &issued, &claims_of(&claims), now);
+            let token = signed.map_err(failed)?;
             scan.scans.count(&client.id, "fetched");
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
-            let mut answer = private(answer);
-            // RFC 6749 section 5.1.
-            answer.headers_mut().insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
-            Ok(cors::readable(request, answer))
+            Ok(cors::readable(request, uncached(answer)))
         }
         Fetched::Not(poll) => {
             if let Poll::Repeated(token) = &poll {
                 scan.scans.count(&client.id, "repeated");
-                tracing::warn!(client = client.id.as_str(), "a device code was used twice, so its token was revoked");
-                let note = Some("a device code was used twice".into());
-                let (client, user) = (Some(client.id.clone()), Some(token.user.clone()));
-                let ended = Event { client, user, note, ..Event::new(Activity::End, origin(request)) };
-                ended.tell_bounded(token.id.as_str());
+                tell_of_theft(request, token, "a device code was used twice");
             }
             Err(not_granted(&poll))
         }
     }
+}
+
+/// RFC 6749 section 5.1.
+pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
+    let mut answer = private(answer);
+    answer.headers_mut().insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// What can be used once came again, so that a client's token was ended.
+pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
+    tracing::warn!(client = token.app.as_str(), "{found}, so its token was revoked");
+    let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
+    let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::End, origin(request)) };
+    ended.tell_bounded(token.id.as_str());
 }
 
 fn not_granted(poll: &Poll) -> Problem {

@@ -44,12 +44,14 @@ pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
 ];
 /// How the stand-in begins what it gives a person's browser, or a platform.
 const BEGINNINGS: [&str; 4] = ["oauth2token@@@", "ticket@@@", "queryauthcode@@@", "refreshtoken@@@"];
-pub(crate) const OF_WXMINT: [(&str, &[Place]); 6] = [
+pub(crate) const OF_WXMINT: [(&str, &[Place]); 8] = [
     ("access_token", &[Answer]),
     ("bind_ticket", &[Answer]),
     ("encrypt_key", &[Answer]),
     ("signature", &[Answer]),
     ("device_code", &[Answer]),
+    ("id_token", &[Answer]),
+    ("refresh_token", &[Answer]),
     ("user_code", &[Answer, Redis]),
 ];
 

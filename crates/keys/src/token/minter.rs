@@ -2,11 +2,14 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use wxmint_verify::ends::{EndsPage, PAGE_TYP};
-use wxmint_verify::{KeyError, TokenTyp};
+use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
 use wxmint_ids::{AppId, TokenId, UserId, unprintable};
 
@@ -100,6 +103,24 @@ impl Minter {
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
     pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, MintError> {
         sign(&self.keys, "secevent+jwt", claims, now)
+    }
+
+    /// Signs an id token of OpenID Connect, which comes with this access token (`at_hash`: OpenID Connect Core section
+    /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
+    pub fn sign_id(
+        &self,
+        mut claims: Map<String, Value>,
+        access: &SignedToken,
+        now: DateTime<Utc>,
+    ) -> Result<SignedToken, MintError> {
+        let hash = match self.keys.at(now).signing(now)?.public().algorithm() {
+            Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
+            Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
+        };
+        let half = &hash.as_ref()[..hash.as_ref().len() / 2];
+        claims.insert("iss".into(), self.issuer.as_str().into());
+        claims.insert("at_hash".into(), URL_SAFE_NO_PAD.encode(half).into());
+        sign(&self.keys, "JWT", &claims, now).map(SignedToken)
     }
 
     /// Signs a page of the feed of ends.

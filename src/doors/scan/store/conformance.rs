@@ -45,7 +45,7 @@ fn of(openid: &str) -> Approver {
 fn grant(id: &str) -> Grant {
     let (user, id) = ("user-1".parse().expect("a user id"), id.parse().expect("a token id"));
     let token = Issued { user, app: page().0.clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
-    Grant { token, claims: r#"{"roles":["审核"]}"#.into() }
+    Grant { token, claims: r#"{"roles":["审核"]}"#.into(), mark: "a-binding".into() }
 }
 
 /// Each by an attempt of its own.

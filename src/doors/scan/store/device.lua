@@ -5,7 +5,7 @@
 --   'find': app whose phone looks at it, or ''. Answers its fields, or {}.
 --   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
 --   'claim': approver, number or ''. Answers 'claimed', 'approved' (by the same person), 'wrong', or ''.
---   'approve': approver, user, token, iat, exp, claims. 'deny'. Both answer 1, or 0 if it has ended.
+--   'approve': approver, user, token, iat, exp, claims, mark. 'deny'. Both answer 1, or 0 if it has ended.
 --   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
 --     then. Answers {} for an unknown one, or what the page is told, and with 'approved' and 'taken' the token.
 local step, time = ARGV[1], redis.call('TIME')
@@ -61,7 +61,7 @@ elseif step == 'approve' then
   if left <= 0 or held.approver ~= ARGV[2] or held.state ~= 'claimed' and held.state ~= 'approved' then
     return 0
   end
-  keep('state', 'approved', 'user', ARGV[3], 'token', ARGV[4], 'iat', ARGV[5], 'exp', ARGV[6], 'claims', ARGV[7])
+  keep('state', 'approved', 'user', ARGV[3], 'token', ARGV[4], 'iat', ARGV[5], 'exp', ARGV[6], 'claims', ARGV[7], 'mark', ARGV[8])
   return 1
 elseif step == 'deny' then
   if waits then
@@ -79,7 +79,7 @@ elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
   if held.state == 'approved' then
     keep('state', 'taken', 'taker', ARGV[5])
   end
-  return {state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims'))}
+  return {state, unpack(redis.call('HMGET', KEYS[1], 'user', 'token', 'iat', 'exp', 'claims', 'mark'))}
 elseif left <= 0 then
   return {'expired'}
 end

@@ -15,14 +15,14 @@ use wxmint_store::{AttemptId, Issued, Result, Store, StoredIn, short_digest};
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
-pub(super) const DEVICE_TTL: Duration = Duration::from_secs(180);
+pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_secs(180);
 
 /// How long a page that still asks is told how its request has ended.
 pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
 
 /// How long a page pauses between two asks, and how much longer after each ask that came too soon (RFC 8628 section
 /// 3.5).
-pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(2);
+pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// An ask may be so much too soon, because timers and networks are not exact.
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ pub(super) const MOST_OPEN: usize = 20;
 pub(super) const MOST_PICTURES: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DeviceRequest {
+pub(in crate::doors) struct DeviceRequest {
     pub(super) client: ClientId,
     /// The app whose users may say yes.
     pub(super) app: AppId,
@@ -45,7 +45,7 @@ pub(super) struct DeviceRequest {
     pub(super) counted_by: String,
     pub(super) user_agent: String,
     /// The numbers from which the person must choose the one that the page shows, and which one that is.
-    pub(super) numbers: Option<([String; 3], String)>,
+    pub(in crate::doors) numbers: Option<([String; 3], String)>,
 }
 
 /// The outcome of a request to open.
@@ -93,16 +93,18 @@ pub(super) enum Decided {
 
 /// The token that an approval grants; it is signed when the page fetches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Grant {
+pub(in crate::doors) struct Grant {
     /// Its `app` is the client.
-    pub(super) token: Issued,
+    pub(in crate::doors) token: Issued,
     /// The claims of the account backend, as JSON.
-    pub(super) claims: String,
+    pub(in crate::doors) claims: String,
+    /// The binding of the person who has approved it.
+    pub(in crate::doors) mark: String,
 }
 
 /// The answer to a page that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Poll {
+pub(in crate::doors) enum Poll {
     /// No request has this device code, or another client's has.
     Unknown,
     Pending {

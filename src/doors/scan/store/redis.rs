@@ -68,9 +68,9 @@ impl Devices for Redis {
     }
 
     async fn approve_device(&self, code: &UserCode, Approver(person): &Approver, grant: &Grant) -> Result<bool> {
-        let Grant { token, claims } = grant;
+        let Grant { token, claims, mark } = grant;
         let script = device(code, "approve").arg(person.as_str()).arg(token.user.as_str()).arg(token.id.as_str());
-        let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str());
+        let script = script.arg(token.issued_at).arg(token.expires_at).arg(claims.as_str()).arg(mark.as_str());
         Ok(self.link().run("approve_device", script).await?)
     }
 
@@ -176,7 +176,7 @@ fn found(told: Vec<String>) -> Option<FoundDevice> {
 }
 
 fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
-    let [user, id, issued_at, expires_at, claims] = of_token else { return None };
+    let [user, id, issued_at, expires_at, claims, mark] = of_token else { return None };
     let token = Issued {
         user: user.parse().ok()?,
         app: client.0.clone(),
@@ -184,5 +184,5 @@ fn granted(client: &ClientId, of_token: &[String]) -> Option<Grant> {
         issued_at: issued_at.parse().ok()?,
         expires_at: expires_at.parse().ok()?,
     };
-    Some(Grant { token, claims: claims.clone() })
+    Some(Grant { token, claims: claims.clone(), mark: mark.clone() })
 }

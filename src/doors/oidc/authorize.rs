@@ -1,0 +1,164 @@
+//! `/authorize`: the page of a login at a site, and the steps of its script. Nothing is kept for an open page but the
+//! request that waits for a phone.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+use actix_web::web::Payload;
+use serde::Serialize;
+use serde_json::json;
+use wxmint_http::{Answer, Problem, RefusedBody, private};
+use wxmint_wechat::AppKind;
+
+use super::leave::see_other;
+use super::page::{Page, page};
+use super::request::{AuthorizeRequest, Refused, back, read};
+use super::{AtDoor, Oidc, no_sites, root, wechat};
+use crate::clock::now;
+use crate::doors::scan::client_auth::read_form;
+use crate::doors::scan::clients::Clients;
+use crate::doors::scan::codes::DeviceCode;
+use crate::doors::scan::page::{in_own_words, open_request, visitor};
+use crate::doors::scan::requests::Fetched;
+use crate::doors::scan::store::{DEVICE_TTL, POLL_INTERVAL, Poll};
+use crate::doors::scan::token::tell_of_theft;
+use crate::doors::scan::{Scan, of_oauth, to_oauth};
+use crate::issuer::state::IssuerWorker;
+use crate::login::LoginError;
+
+/// The page's script draws this.
+#[derive(Serialize)]
+struct Shown<'a> {
+    device_code: &'a str,
+    picture: String,
+    #[serde(rename = "match")]
+    number: Option<String>,
+    expires_in: u64,
+    interval: u64,
+}
+
+/// Log in at a site (OpenID Connect Core section 3.1.2)
+///
+/// A page with a mini-program code and a number. A `client_id` or `redirect_uri` that is not registered gets a page that
+/// says so; every other fault goes back to the site with `error`, `error_description`, `state` and `iss`.
+#[utoipa::path(get, path = "/authorize", tag = "sites",
+    params(("client_id" = String, Query, description = "By the file of clients"),
+        ("redirect_uri" = String, Query, description = "One of the client's, byte for byte"),
+        ("response_type" = String, Query, description = "`code`"),
+        ("scope" = String, Query, description = "Holds `openid`; `offline_access` asks for a refresh token"),
+        ("state" = Option<String>, Query, description = "Comes back"),
+        ("nonce" = Option<String>, Query, description = "Comes back in the id token"),
+        ("code_challenge" = String, Query, description = "PKCE (RFC 7636)"),
+        ("code_challenge_method" = String, Query, description = "`S256`"),
+        ("prompt" = Option<String>, Query, description = "`none` is always `login_required`"),
+        ("ui_locales" = Option<String>, Query, description = "`en` or `zh-CN`")),
+    responses((status = 200, description = "A page", content_type = "text/html"),
+        (status = 303, description = "Back to the site with an error, or on to WeChat")))]
+pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+    let clients = scan.clients();
+    no_sites(&clients)?;
+    let (issuer, root) = (worker.issuer.settings.issuer.as_str(), root(&worker));
+    let asked = match read(request.query_string(), &clients, issuer) {
+        Ok(asked) => asked,
+        Err(Refused::ToPage(why)) => return Ok(page(&request, &root, &Page::failed(why))),
+        Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
+    };
+    if is_in_wechat(&request) && wechat::app_of(&worker, asked.client, AppKind::OfficialAccount).is_some() {
+        return wechat::send(&request, &worker, &asked, AppKind::OfficialAccount).await;
+    }
+    let denied = [("error", "access_denied"), ("error_description", "The person has gone back.")];
+    let cancel = back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied);
+    let web = wechat::app_of(&worker, asked.client, AppKind::Website).map(|_| request.query_string());
+    Ok(page(&request, &root, &Page::Scan { client: asked.client, cancel, web }))
+}
+
+pub(super) fn is_in_wechat(request: &HttpRequest) -> bool {
+    let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"))
+}
+
+/// The page's script asks for a code
+///
+/// For the page of `/authorize` alone, with its query.
+#[utoipa::path(post, path = "/authorize/scan", tag = "sites",
+    responses((status = 200, description = "What to show", body = Object)))]
+pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+    let shown = async {
+        let clients = scan.clients();
+        let asked = own_page(&request, &worker, &clients)?;
+        let opened = open_request(&request, &worker, &scan, asked.client, visitor(&request)).await?;
+        let (code, device) = opened;
+        Ok(private(Shown {
+            device_code: code.expose(),
+            picture: format!("/device/{}/code.jpg", code.user_code().shown()),
+            number: device.numbers.map(|(_, right)| right),
+            expires_in: DEVICE_TTL.as_secs(),
+            interval: POLL_INTERVAL.as_secs(),
+        }))
+    };
+    to_oauth(shown.await)
+}
+
+/// The page's script asks what became of its code
+///
+/// For the page of `/authorize` alone, with its query. Once the phone has confirmed, the answer is where to go on.
+#[utoipa::path(post, path = "/authorize/poll", tag = "sites",
+    responses((status = 200, description = "`state`, or `location`", body = Object)))]
+pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
+    to_oauth(polled(&request, payload, &worker, &scan, &oidc).await)
+}
+
+async fn polled(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {
+    let fields = read_form(request, payload, &["device_code"]).await?;
+    let clients = scan.clients();
+    let asked = own_page(request, worker, &clients)?;
+    let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
+    let code: Option<DeviceCode> = code.parse().ok();
+    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
+    let (address, _) = visitor(request);
+    let fetched = match &code {
+        Some(code) => worker.login.fetch_grant(code, asked.client, &address, now()).await.map_err(failed)?,
+        None => Fetched::Not(Poll::Unknown),
+    };
+    let state = match fetched {
+        Fetched::Granted(grant) => {
+            scan.scans.count(&asked.client.id, "fetched");
+            let code = worker.login.make_code(&asked, grant, &asked.client.app).await.map_err(failed)?;
+            return Ok(private(json!({"location": to_site(worker, &asked, &code)})));
+        }
+        Fetched::Not(Poll::Repeated(token)) => {
+            scan.scans.count(&asked.client.id, "repeated");
+            oidc.count(&asked.client.id, "repeated");
+            tell_of_theft(request, &token, "a device code was used twice");
+            if let Some(family) = worker.login.find_family(token.id.as_str()).await.map_err(failed)? {
+                worker.login.end_family(&family, now()).await.map_err(failed)?;
+            }
+            "expired"
+        }
+        Fetched::Not(Poll::Pending { scanned: false }) => "wait",
+        Fetched::Not(Poll::Pending { scanned: true }) => "scanned",
+        Fetched::Not(Poll::TooSoon) => "slow",
+        Fetched::Not(Poll::Denied) => "denied",
+        Fetched::Not(Poll::Expired | Poll::Unknown | Poll::Granted(_)) => "expired",
+    };
+    Ok(private(json!({"state": state})))
+}
+
+pub(super) fn to_site(worker: &IssuerWorker, asked: &AuthorizeRequest<'_>, code: &str) -> String {
+    let issuer = worker.issuer.settings.issuer.as_str();
+    back(&asked.redirect_uri, asked.state.as_deref(), issuer, &[("code", code)])
+}
+
+/// The request of the page that asks, which must be our own: another site's could use up what its visitor's address has.
+fn own_page<'c>(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    clients: &'c Clients,
+) -> Result<AuthorizeRequest<'c>, Problem> {
+    let issuer = &worker.issuer.settings.issuer;
+    let site = request.headers().get(header::ORIGIN);
+    if site.is_some_and(|site| site.to_str().ok() != Some(&issuer.origin())) {
+        return Err(Problem::invalid("The page that asks is of another site."));
+    }
+    let refused = |_| Problem::invalid("The query is none that /authorize takes. Begin anew at the site.");
+    read(request.query_string(), clients, issuer.as_str()).map_err(refused)
+}

@@ -1,0 +1,184 @@
+//! What a login of a site gives: a code, for the code its first tokens, and for each refresh token the next ones. All
+//! of them are a family, which is named by the `jti` of its first access token (`sid`) and ends as one.
+//!
+//! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
+//! salt, so that whoever repeats the request, because the answer was lost, gets the same answer.
+
+use std::time::Duration;
+
+use aws_lc_rs::{hmac, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wxmint_ids::{AppId, ClientId};
+use wxmint_store::{Issued, StoreError, short_digest};
+
+use crate::login::LoginError;
+
+/// How long a code can be used, and how much longer it is known that it was.
+pub(super) const CODE_TTL: Duration = Duration::from_secs(60);
+pub(super) const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
+
+/// A site may fetch this for a code.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct CodeGrant {
+    pub(super) family: Family,
+    pub(super) redirect_uri: String,
+    pub(super) challenge: String,
+    pub(super) nonce: Option<String>,
+    pub(super) wants_refresh: bool,
+    /// Of the account backend, as JSON.
+    pub(super) claims: String,
+    /// Seconds since 1970.
+    pub(super) made_at: i64,
+}
+
+/// The facts of a login that hold as long as its tokens can be renewed. The store keeps no openid for it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Family {
+    pub(super) user: String,
+    pub(super) client: String,
+    /// Through which the person has come, and the mark of the binding.
+    pub(super) app: String,
+    pub(super) mark: String,
+    pub(super) sid: String,
+    /// When the person logged in, and when the first access token expires, in seconds since 1970.
+    pub(super) login_at: i64,
+    pub(super) expires_at: i64,
+    /// Until when its tokens can be renewed. `None` if they cannot.
+    pub(super) until: Option<i64>,
+    /// The hash of what all of its refresh tokens have. Whoever does not know it has never seen one.
+    pub(super) key: String,
+}
+
+/// A refresh token was used, or the code, which is number 0: what was given for it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rotation {
+    pub(super) salt: String,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    pub(super) jti: String,
+    pub(super) iat: i64,
+    pub(super) exp: i64,
+    /// The hash of the next refresh token.
+    pub(super) next: String,
+}
+
+/// `SID~NUMBER~KEY~SECRET`
+pub(super) struct RefreshToken<'a> {
+    pub(super) sid: &'a str,
+    pub(super) number: u32,
+    pub(super) key: &'a str,
+    secret: &'a str,
+}
+
+impl<'a> RefreshToken<'a> {
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        let mut parts = text.split('~');
+        let (sid, number, key, secret) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let number = number.parse().ok().filter(|number| *number > 0 && *number < u32::MAX)?;
+        let is_one = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
+        (parts.next().is_none() && [sid, key, secret].into_iter().all(is_one)).then_some(Self {
+            sid,
+            number,
+            key,
+            secret,
+        })
+    }
+
+    /// The one that follows it.
+    pub(super) fn next(&self, salt: &str) -> String {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()), salt.as_bytes());
+        written(self.sid, self.number + 1, self.key, &URL_SAFE_NO_PAD.encode(tag))
+    }
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
+}
+
+pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String {
+    format!("{sid}~{number}~{key}~{secret}")
+}
+
+/// 43 characters of base64url.
+pub(super) fn random() -> Result<String, LoginError> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| LoginError::NoRandomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+pub(super) fn hash(text: &str) -> String {
+    short_digest(text).to_string()
+}
+
+/// What is kept was written here, unless somebody has changed it.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|_| StoreError { reason: "what is kept of a site's login cannot be read".into() })
+}
+
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers are JSON")
+}
+
+impl Family {
+    pub(super) fn client(&self) -> Option<ClientId> {
+        self.client.parse().ok()
+    }
+
+    pub(super) fn app(&self) -> Result<AppId, StoreError> {
+        self.app.parse().map_err(|_| StoreError { reason: "the app of a site's login cannot be read".into() })
+    }
+
+    /// A token of it, by which it is ended.
+    pub(super) fn token(&self, jti: &str, iat: i64, exp: i64) -> Result<Issued, StoreError> {
+        let unreadable = || StoreError { reason: "a token of a site's login cannot be read".into() };
+        Ok(Issued {
+            user: self.user.parse().map_err(|_| unreadable())?,
+            app: self.client.parse::<ClientId>().map_err(|_| unreadable())?.0,
+            id: jti.parse().map_err(|_| unreadable())?,
+            issued_at: iat,
+            expires_at: exp,
+        })
+    }
+
+    pub(super) fn first(&self) -> Result<Issued, StoreError> {
+        self.token(&self.sid, self.login_at, self.expires_at)
+    }
+
+    /// For how long anything of it can be valid.
+    pub(super) fn life(&self, now: DateTime<Utc>) -> Duration {
+        let until = self.expires_at.max(self.until.unwrap_or_default());
+        Duration::from_secs(u64::try_from(until - now.timestamp()).unwrap_or_default())
+    }
+}
+
+pub(super) fn family_key(sid: &str) -> String {
+    ["family:", sid].concat()
+}
+
+pub(super) fn last_key(sid: &str) -> String {
+    ["last:", sid].concat()
+}
+
+pub(super) fn rotation_key(sid: &str, number: u32) -> String {
+    format!("rotation:{sid}:{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_is_followed_by_one_that_only_its_holder_can_derive() {
+        let text = written("sid-1", 1, "key", &random().expect("random"));
+        let token = RefreshToken::read(&text).expect("a token");
+        let (next, again, other) = (token.next("salt"), token.next("salt"), token.next("pepper"));
+        assert!(next == again && next != other && next.starts_with("sid-1~2~key~") && next.len() == text.len());
+        for wrong in ["", "a", "a~1~b", "a~0~b~c", "a~-1~b~c", "a~1~b~c~d", "a~1~~c", "a~1~b~c=", "~1~b~c", "a.1.b.c"] {
+            assert!(RefreshToken::read(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a site gets for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700 sections
+//! 2.1.2 and 4.14).
+
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+use wxmint_keys::token::{ExtraClaims, SignedToken};
+use wxmint_store::{Bound, Issued};
+
+use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash, json as written_json};
+use super::store::{self, keep};
+use crate::doors::scan::clients::Client;
+use crate::doors::scan::requests::claims_of;
+use crate::login::{LoginError, LoginWorker};
+use crate::settings::parse_duration;
+
+/// The life of an id token, which is read once.
+const ID_TOKEN_TTL: i64 = 600;
+
+/// What a site gets.
+pub(super) struct Given {
+    pub(super) access: SignedToken,
+    pub(super) id: SignedToken,
+    pub(super) refresh: Option<String>,
+    pub(super) issued: Issued,
+}
+
+/// Why a site gets nothing.
+pub(super) enum NotGiven {
+    /// It is nobody's, another client's, or is too old. It may have been guessed.
+    Unknown,
+    /// It was used before, so that its family was ended. The first token of it.
+    Theft(Box<Issued>),
+    /// Something has ended the login since.
+    Ended,
+}
+
+pub(super) type Outcome = Result<Result<Given, NotGiven>, LoginError>;
+
+/// A code as it comes, with what it is bound to.
+pub(super) struct ShownCode<'a> {
+    pub(super) code: &'a str,
+    pub(super) redirect_uri: &'a str,
+    pub(super) verifier: &'a str,
+}
+
+impl ShownCode<'_> {
+    fn is_of(&self, kept: &CodeGrant) -> bool {
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()));
+        let is_verifier = (43..=128).contains(&self.verifier.len())
+            && verify_slices_are_equal(challenge.as_bytes(), kept.challenge.as_bytes()).is_ok();
+        is_verifier && self.redirect_uri == kept.redirect_uri
+    }
+}
+
+pub(super) fn refresh_life(client: &Client) -> Option<i64> {
+    let life = client.form.refresh.as_ref().and_then(|text| parse_duration(text))?;
+    i64::try_from(life.as_secs()).ok()
+}
+
+impl LoginWorker {
+    /// A code is used up by whoever shows it as its own client, also without the verifier.
+    pub(super) async fn redeem_code(&self, shown: &ShownCode<'_>, client: &Client, now: DateTime<Utc>) -> Outcome {
+        let found = self.find_code(shown.code).await?;
+        let Some(kept) = found.filter(|kept| kept.family.client().as_ref() == Some(&client.id)) else {
+            return Ok(Err(NotGiven::Unknown));
+        };
+        let first = kept.family.first()?;
+        if !self.use_code(shown.code).await? {
+            self.end_family(&kept.family, now).await?;
+            return Ok(Err(NotGiven::Theft(Box::new(first))));
+        }
+        let at = store::now(&*self.store);
+        if at.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
+            return Ok(Err(NotGiven::Unknown));
+        }
+        let CodeGrant { mut family, nonce, wants_refresh, claims, .. } = kept;
+        let life = refresh_life(client).filter(|_| wants_refresh);
+        family.until = life.map(|life| family.login_at.saturating_add(life));
+        let (key, secret) = (family::random()?, family::random()?);
+        family.key = hash(&key);
+        let refresh = family.until.map(|_| family::written(&family.sid, 1, &key, &secret));
+        self.keep_family(&family, &first, refresh.as_deref().map(hash).unwrap_or_default(), at).await?;
+        // Whatever ends the user from here on finds the family; what came before is seen now.
+        if self.bound_of(&family).await?.is_none() {
+            self.end_family(&family, now).await?;
+            return Ok(Err(NotGiven::Ended));
+        }
+        let claims = claims_of(&claims);
+        self.give(client, &family, (first, refresh), &claims, nonce.as_deref(), now).await
+    }
+
+    /// Keeps the family before anybody has a token of it.
+    async fn keep_family(
+        &self,
+        family: &Family,
+        first: &Issued,
+        next: String,
+        at: DateTime<Utc>,
+    ) -> Result<(), LoginError> {
+        let (store, sid, life) = (&*self.store, &family.sid, family.life(at));
+        if let Some(until) = family.until {
+            // The ends of the user are kept as long as the family can live, and find it at the client and at the app.
+            store.note_life(Duration::from_secs(u64::try_from(until - family.login_at).unwrap_or_default())).await?;
+            let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
+            store.note_client_token(&longest, &family.app()?).await?;
+        }
+        let (jti, iat, exp) = (first.id.as_str().to_owned(), first.issued_at, first.expires_at);
+        let given = Rotation { salt: String::new(), at: at.timestamp_millis(), jti, iat, exp, next };
+        keep(store, &family::rotation_key(sid, 0), &written_json(&given), life).await?;
+        keep(store, &family::last_key(sid), "0", life).await?;
+        Ok(keep(store, &family::family_key(sid), &written_json(family), life).await?)
+    }
+
+    /// The binding by which the person has come, if nothing has ended the login since.
+    pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, LoginError> {
+        let app = family.app()?;
+        if self.apps.all().choose(Some(&app), None).is_err() {
+            return Ok(None);
+        }
+        self.still_bound(&app, &family.mark, &family.first()?).await
+    }
+
+    pub(super) async fn give(
+        &self,
+        client: &Client,
+        family: &Family,
+        (issued, refresh): (Issued, Option<String>),
+        claims: &ExtraClaims,
+        nonce: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Outcome {
+        let access = self.sign_for(&client.recipient(), &issued, claims, now)?;
+        let about = id_claims(client, family, &issued, nonce, now);
+        let id = self.minter.sign_id(about, &access, now)?;
+        Ok(Ok(Given { access, id, refresh, issued }))
+    }
+}
+
+/// OpenID Connect Core section 2.
+fn id_claims(
+    client: &Client,
+    family: &Family,
+    issued: &Issued,
+    nonce: Option<&str>,
+    now: DateTime<Utc>,
+) -> Map<String, Value> {
+    let mut claims = Map::new();
+    for (name, value) in [
+        ("sub", json!(issued.user.as_str())),
+        ("aud", json!(client.id.as_str())),
+        ("iat", json!(now.timestamp())),
+        ("exp", json!(now.timestamp() + ID_TOKEN_TTL)),
+        ("auth_time", json!(family.login_at)),
+        ("sid", json!(family.sid)),
+        ("amr", json!(["wechat"])),
+    ] {
+        claims.insert(name.to_owned(), value);
+    }
+    claims.extend(nonce.map(|nonce| ("nonce".to_owned(), nonce.into())));
+    claims
+}

@@ -1,0 +1,183 @@
+//! `/userinfo`, and the ways to end a login: `/end_session` (OpenID Connect RP-Initiated Logout 1.0) and `/revoke`
+//! (RFC 7009).
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::Map;
+use utoipa::ToSchema;
+use wxmint_http::{Answer, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body};
+use wxmint_ids::ClientId;
+use wxmint_store::TokenState;
+
+use super::family::RefreshToken;
+use super::own_jwt::OwnJwt;
+use super::page::{Page, page};
+use super::request::{is_registered, is_site};
+use super::texts::Why;
+use super::{AtDoor, no_sites, root};
+use crate::clock::now;
+use crate::doors::scan::client_auth::{authenticate, read_form};
+use crate::doors::scan::clients::Client;
+use crate::doors::scan::page::in_own_words;
+use crate::doors::scan::{of_oauth, to_oauth};
+use crate::issuer::state::IssuerWorker;
+use crate::login::{LoginError, is_of_client};
+
+/// The claims of a user
+///
+/// For the access token of a site. RFC 6750; OpenID Connect Core section 5.3.
+#[utoipa::path(get, path = "/userinfo", tag = "sites", security(("bearer" = [])),
+    responses((status = 200, description = "`sub`, and the claims of the account backend", body = Object)))]
+pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+    let token = worker.issuer.verify(&request, now())?;
+    let client = scan.clients().get(&ClientId(token.app.clone())).cloned();
+    let Some(client) = client.filter(is_site).filter(|_| is_of_client(&worker.issuer.minter, &token)) else {
+        return Err(no_valid_token());
+    };
+    cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
+    let told = async {
+        let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
+        let issued = own.access_token().ok_or_else(no_valid_token)?;
+        let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
+        if !matches!(state, TokenState::People(_)) {
+            return Err(no_valid_token());
+        }
+        let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
+        let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
+        Ok(private(members.collect::<Map<_, _>>()))
+    };
+    Ok(cors::readable(&request, told.await?))
+}
+
+/// The same, for clients that post
+#[utoipa::path(post, path = "/userinfo", tag = "sites", security(("bearer" = [])),
+    responses((status = 200, description = "`sub`, and the claims of the account backend", body = Object)))]
+pub(super) async fn userinfo_by_post(request: HttpRequest, at: AtDoor) -> Answer {
+    userinfo(request, at).await
+}
+
+/// The form of `POST /revoke`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form; `revoke` reads it")]
+pub(super) struct RevokeForm {
+    /// A refresh token, whose login ends, or an access token.
+    token: String,
+    client_id: String,
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// Revoke a token (RFC 7009)
+///
+/// A refresh token ends its login with all access tokens. The answer is 200 for whatever is no token of this client,
+/// too.
+#[utoipa::path(post, path = "/revoke", tag = "sites",
+    request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is valid no more")))]
+pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+    to_oauth(ended(&request, payload, at).await)
+}
+
+async fn ended(request: &HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
+    const NAMES: &[&str] = &["token", "token_type_hint"];
+    let at = (worker, scan);
+    let (fields, clients) = (read_form(request, payload, NAMES).await?, at.1.clients());
+    let client = authenticate(request, &fields, &clients, &at).await?;
+    let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
+    let done = end(&at.0, client, &token).await;
+    if done.map_err(|error| of_oauth(in_own_words(error.into())))? {
+        oidc.count(&client.id, "ended");
+    }
+    Ok(cors::readable(request, private(Map::new())))
+}
+
+/// Whether it was a token of the client's.
+async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<bool, LoginError> {
+    let login = &worker.login;
+    if let Some(refresh) = RefreshToken::read(token) {
+        let Some(family) = login.family_of(&refresh, client).await? else { return Ok(false) };
+        return login.end_family(&family, now()).await.map(|()| true);
+    }
+    let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
+    let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(false) };
+    match login.find_family(issued.id.as_str()).await? {
+        Some(family) => login.end_family(&family, now()).await?,
+        None => login.end_if_alive(&issued, now()).await?,
+    }
+    Ok(true)
+}
+
+/// Log out of a site (OpenID Connect RP-Initiated Logout 1.0)
+///
+/// Ends the login that `id_token_hint` names, then goes to `post_logout_redirect_uri` if the client has it, with
+/// `state`, and to a page otherwise.
+#[utoipa::path(get, path = "/end_session", tag = "sites",
+    params(("id_token_hint" = Option<String>, Query, description = "The site's id token; it may have expired"),
+        ("client_id" = Option<String>, Query, description = "The site, if there is no `id_token_hint`"),
+        ("post_logout_redirect_uri" = Option<String>, Query, description = "One that the site has registered"),
+        ("state" = Option<String>, Query, description = "Comes back")),
+    responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
+pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
+    let query = request.query_string().to_owned();
+    leave(&request, &query, at).await
+}
+
+/// The same, for sites that post a form
+#[utoipa::path(post, path = "/end_session", tag = "sites",
+    responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
+pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+    let body = read_body(payload, SMALL_BODY).await?;
+    leave(&request, &String::from_utf8_lossy(&body), at).await
+}
+
+async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
+    let (members, clients) = (pairs(form), scan.clients());
+    no_sites(&clients)?;
+    let one = |name: &str| {
+        let mut values = members.iter().filter(|(other, value)| other == name && !value.is_empty());
+        values.next().map(|(_, value)| value.as_str()).filter(|_| values.next().is_none())
+    };
+    let hint = one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
+    let hint = hint.as_ref().and_then(OwnJwt::id_token);
+    let named: Option<ClientId> = one("client_id").and_then(|id| id.parse().ok());
+    // Two clients, or a hint that cannot be read: nobody is logged out, and a page says so.
+    let is_torn = one("id_token_hint").is_some() && hint.is_none()
+        || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
+    let root = root(&worker);
+    let refused = |why| Ok(page(request, &root, &Page::failed(why)));
+    if is_torn {
+        return refused(Why::Logout);
+    }
+    let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
+    if let Some((sid, of)) = &hint
+        && let Some(family) = worker.login.find_family(sid).await?
+        && family.client().as_ref() == Some(of)
+    {
+        worker.login.end_family(&family, now()).await?;
+        oidc.count(of, "ended");
+    }
+    let to = one("post_logout_redirect_uri");
+    match (client, to) {
+        (Some(client), Some(to)) if is_registered(&client.form.post_logout_redirect_uris, to) => {
+            Ok(see_other(&with_state(to, one("state"))))
+        }
+        (_, Some(_)) => refused(Why::LogoutAddress),
+        (client, None) => Ok(page(request, &root, &Page::Left(client))),
+    }
+}
+
+fn with_state(to: &str, state: Option<&str>) -> String {
+    let Ok(mut url) = to.parse::<reqwest::Url>() else { return to.to_owned() };
+    state.into_iter().for_each(|state| _ = url.query_pairs_mut().append_pair("state", state));
+    url.into()
+}
+
+/// 303, so that no form is sent a second time.
+pub(super) fn see_other(to: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, to))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}

@@ -1,0 +1,188 @@
+//! OpenID Connect: sites log people in with WeChat, by the code flow with PKCE alone. It stands on the door for scans,
+//! whose clients, requests and page's code it uses, and is open where that one is. A site is a client with
+//! `redirect_uris`.
+//!
+//! ```text
+//! site          browser            wxmint                   phone
+//!   │── /authorize ─▶│── page ────────▶│                       │
+//!   │                │◀─ code, number ─│                       │
+//!   │                │   (the phone scans)  ◀── code, number ──│   a login, as in login.rs
+//!   │◀──── code ─────│◀────────────────│                       │
+//!   │── code, verifier ───────────────▶│                       │
+//!   │◀─ access, id and refresh token ──│                       │
+//! ```
+
+mod authorize;
+mod family;
+mod grants;
+mod kept;
+mod leave;
+mod own_jwt;
+mod page;
+mod renewal;
+mod request;
+mod returned;
+mod store;
+mod texts;
+mod token;
+mod wechat;
+
+use std::any::Any;
+use std::future::ready;
+use std::sync::{Arc, OnceLock};
+
+use actix_web::web::{self, Data, ServiceConfig};
+use arc_swap::ArcSwap;
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_http::described::{DescribedRoute, GET, POST, RouteTable, Routes, routes};
+use wxmint_http::page::{CSS, JS, answer};
+use wxmint_http::{Problem, ProblemDocument, not_found};
+use wxmint_ids::{AppId, ClientId};
+
+use self::request::is_site;
+use super::scan::clients::Clients;
+use super::scan::token::{FurtherGrants, GRANT};
+use super::scan::{Scan, VARIABLE};
+use crate::issuer::Issuer;
+use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
+use crate::issuer::door::{Door, DoorRow};
+use crate::issuer::state::IssuerWorker;
+
+routes! {
+    #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
+    GET "/authorize" authorize::authorize [STORE], HEAD;
+    POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
+    POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
+    GET "/authorize/web" wechat::web [STORE], HEAD;
+    GET "/authorize/wechat" returned::callback [STORE], HEAD;
+    GET "/userinfo" leave::userinfo [ANY, TOKEN, LIMIT], HEAD;
+    POST "/userinfo" leave::userinfo_by_post [ANY, TOKEN, LIMIT], HEAD;
+    GET "/end_session" leave::end_session [ANY], HEAD;
+    POST "/end_session" leave::end_session_by_post [ANY], BODY;
+    POST "/revoke" leave::revoke [ANY], BODY;
+}
+
+pub(super) const DOOR: DoorRow = DoorRow {
+    public: RouteTable { routes: &ROUTES, described: Described::openapi },
+    readable: &["/userinfo", "/revoke"],
+    admin: None,
+    panel: None,
+    open: |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)),
+    check: None,
+    alone: None,
+    metadata: Some(Metadata::schema),
+    command: None,
+    in_demo: None,
+};
+
+/// The handlers need all three.
+type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
+
+struct Oidc {
+    /// Those of the door for scans, once it is open.
+    clients: OnceLock<Arc<ArcSwap<Clients>>>,
+    registry: Registry,
+    logins: Family<[(&'static str, String); 2], Counter>,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        let (mut registry, logins) = (Registry::with_prefix("wxmint"), Family::default());
+        let help = "What became of codes and refresh tokens of sites";
+        registry.register("oidc_logins", help, Family::clone(&logins));
+        Self { clients: OnceLock::new(), registry, logins }
+    }
+}
+
+impl Oidc {
+    /// `logged_in`, `renewed`, `ended`, `repeated` or `unknown`.
+    fn count(&self, client: &ClientId, outcome: &'static str) {
+        self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+    }
+
+    fn clients(&self) -> Arc<Clients> {
+        self.clients.get().map(|clients| clients.load_full()).unwrap_or_default()
+    }
+}
+
+/// The members of the issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414).
+#[derive(Serialize, ToSchema)]
+struct Metadata {
+    authorization_endpoint: String,
+    userinfo_endpoint: String,
+    end_session_endpoint: String,
+    revocation_endpoint: String,
+    grant_types_supported: [&'static str; 3],
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    scopes_supported: [&'static str; 3],
+    claims_supported: [&'static str; 10],
+    code_challenge_methods_supported: [&'static str; 1],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    ui_locales_supported: [&'static str; 2],
+    authorization_response_iss_parameter_supported: bool,
+    request_uri_parameter_supported: bool,
+}
+
+impl Door for Oidc {
+    fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
+        let file = |path, kind, content| web::resource(path).route(web::get().to(move || ready(answer(kind, content))));
+        config
+            .service(file("/authorize/page.css", CSS, include_str!("page.css")))
+            .service(file("/authorize/page.js", JS, include_str!("page.js")))
+            .app_data(Data::<dyn FurtherGrants>::from(Arc::clone(&self) as Arc<dyn FurtherGrants>))
+            .app_data(Data::from(self));
+    }
+
+    fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
+        let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
+        scan.into_iter().for_each(|scan| _ = self.clients.set(Arc::clone(&scan.clients)));
+    }
+
+    fn metadata(&self, issuer: &str) -> Map<String, Value> {
+        if !self.clients().iter().any(is_site) {
+            return Map::new();
+        }
+        let at = |path: &str| [issuer, path].concat();
+        let members = serde_json::to_value(Metadata {
+            authorization_endpoint: at("/authorize"),
+            userinfo_endpoint: at("/userinfo"),
+            end_session_endpoint: at("/end_session"),
+            revocation_endpoint: at("/revoke"),
+            grant_types_supported: [token::CODE, token::REFRESH, GRANT],
+            response_types_supported: ["code"],
+            response_modes_supported: ["query"],
+            scopes_supported: ["openid", "profile", "offline_access"],
+            claims_supported: ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"],
+            code_challenge_methods_supported: ["S256"],
+            revocation_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
+            ui_locales_supported: ["en", "zh-CN"],
+            authorization_response_iss_parameter_supported: true,
+            request_uri_parameter_supported: false,
+        });
+        if let Ok(Value::Object(members)) = members { members } else { Map::new() }
+    }
+
+    fn has_origin(&self, _: Option<&AppId>, origin: &str) -> bool {
+        self.clients().have_origin(origin)
+    }
+
+    fn metrics(&self) -> Option<&Registry> {
+        Some(&self.registry)
+    }
+}
+
+/// As if the door were not there, while no client is a site.
+fn no_sites(clients: &Clients) -> Result<(), Problem> {
+    if clients.iter().any(is_site) { Ok(()) } else { Err(not_found(PLACE)) }
+}
+
+/// The path of the issuer, below which the pages' files are.
+fn root(worker: &IssuerWorker) -> String {
+    let url = worker.issuer.settings.issuer.as_str().parse().map(|url: reqwest::Url| url.path().to_owned());
+    url.unwrap_or_default().trim_end_matches('/').to_owned()
+}

@@ -1,0 +1,54 @@
+//! The tokens that come back to us.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+use wxmint_ids::ClientId;
+use wxmint_store::Issued;
+
+use crate::issuer::Issuer;
+
+/// A JWT that this issuer has signed, whether or not it has expired.
+pub(super) struct OwnJwt {
+    typ: String,
+    pub(super) claims: Map<String, Value>,
+}
+
+impl OwnJwt {
+    pub(super) fn read(issuer: &Issuer, token: &str) -> Option<Self> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let object =
+            |part: &str| serde_json::from_slice::<Map<String, Value>>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+        let (header, claims) = (object(header)?, object(claims)?);
+        let kid = header.get("kid")?.as_str()?;
+        let (ring, ended) = (issuer.keys.current(), issuer.keys.ended());
+        let key = ring.set().iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
+        let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
+            && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
+            && ended.iter().all(|ended| ended != kid)
+            && key.verifies(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?);
+        is_own.then_some(Self { typ: header.get("typ")?.as_str()?.to_owned(), claims })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    /// The `sid` and the client of an id token.
+    pub(super) fn id_token(&self) -> Option<(&str, ClientId)> {
+        let is_id_token = self.typ == "JWT" && !self.claims.contains_key("jti");
+        is_id_token.then_some((self.text("sid")?, self.text("aud")?.parse().ok()?))
+    }
+
+    /// An access token, by which it is ended.
+    pub(super) fn access_token(&self) -> Option<Issued> {
+        let second = |name| self.claims.get(name)?.as_i64();
+        Some(Issued {
+            user: self.text("sub")?.parse().ok()?,
+            app: self.text("client_id")?.parse().ok()?,
+            id: self.text("jti")?.parse().ok()?,
+            issued_at: second("iat")?,
+            expires_at: second("exp")?,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+// Shows a code, asks what became of it, renews it before it expires, and goes on by itself. The browser's address has
+// what the site asks for, and each step sends it again.
+const [scan, code, match, number, status, again] = ["scan", "code", "match", "number", "status", "again"].map((id) => document.getElementById(id));
+const MOST_ROUNDS = 10;
+if (scan.dataset.color) document.documentElement.style.setProperty("--site", scan.dataset.color);
+const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const show = (state) => {
+  if (status.textContent !== status.dataset[state]) status.textContent = status.dataset[state];
+  again.hidden = state !== "denied" && state !== "paused";
+  if (!again.hidden) scan.hidden = true;
+};
+const seen = () => document.hidden && new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+
+/** The answer to a step; `null` if there is none, after a pause. */
+async function ask(step, form = {}) {
+  const request = { method: "POST", body: new URLSearchParams(form) };
+  const answer = await fetch(`${scan.dataset.root}/authorize/${step}${location.search}`, request).catch(() => null);
+  if (answer?.ok) return answer.json();
+  show("busy");
+  return pause(Number(answer?.headers.get("retry-after")) || 5).then(() => null);
+}
+
+/** How a code ends: "expired" or "denied". A browser that goes on never comes back here. */
+async function round() {
+  await seen();
+  const shown = await ask("scan");
+  if (!shown) return "expired";
+  const until = performance.now() + 1000 * (shown.expires_in - 5);
+  let { interval } = shown, scanned = false;
+  code.src = `${scan.dataset.root}${shown.picture}`;
+  number.textContent = shown.match ?? "";
+  match.hidden = !shown.match;
+  scan.hidden = false;
+  show("wait");
+  while (scanned || performance.now() < until) {
+    await pause(interval);
+    const told = await ask("poll", { device_code: shown.device_code });
+    scanned ||= told?.state === "scanned";
+    if (told?.state === "slow") interval += 5;
+    else if (told?.state === "wait" || told?.state === "scanned") show(told.state);
+    else if (told?.location) {
+      show("going");
+      location.replace(told.location);
+      await new Promise(() => {});
+    } else if (told) return told.state;
+  }
+  return "expired";
+}
+
+code.addEventListener("error", () => pause(5).then(() => { code.src = code.src.replace(/(\?.*)?$/, `?${Math.random()}`); }));
+for (;;) {
+  show("loading");
+  let ended = "expired";
+  for (let rounds = 0; rounds < MOST_ROUNDS && ended === "expired"; rounds++) ended = await round();
+  show(ended === "denied" ? "denied" : "paused");
+  await new Promise((done) => again.addEventListener("click", done, { once: true }));
+}

@@ -1,0 +1,126 @@
+//! What a site gets for a refresh token, which everything is asked for that can have ended the login.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use wxmint_keys::token::ExtraClaims;
+use wxmint_store::TokenState;
+
+use super::family::{self, Family, RefreshToken, Rotation, hash, json};
+use super::grants::{NotGiven, Outcome, refresh_life};
+use super::store::{self, discard, keep, keep_first, kept};
+use crate::doors::scan::clients::Client;
+use crate::login::{LoginError, LoginWorker, mark_of_client};
+
+/// For how long the same refresh token is answered the same: answers are lost.
+const ANSWERED_AGAIN: Duration = Duration::from_secs(30);
+impl LoginWorker {
+    /// The next tokens of a family. Everything that can have ended it is asked for.
+    pub(super) async fn refresh(&self, shown: &str, client: &Client, now: DateTime<Utc>) -> Outcome {
+        let Some(shown_token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
+        let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
+        let at = store::now(&*self.store);
+        let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
+        if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
+            self.end_family(&family, now).await?;
+            return Ok(Err(NotGiven::Ended));
+        }
+        let before = self.find_rotation(&family.sid, shown_token.number - 1).await?;
+        let Some(before) = before.filter(|before| before.next == hash(shown)) else {
+            return self.theft(&family, now).await;
+        };
+        let Some(claims) = self.allowed(&family, &before).await? else {
+            self.end_family(&family, now).await?;
+            return Ok(Err(NotGiven::Ended));
+        };
+        let Some(given) = self.rotate(&family, &shown_token, client, at, now).await? else {
+            return self.theft(&family, now).await;
+        };
+        let token = family.token(&given.jti, given.iat, given.exp)?;
+        // It may have been ended meanwhile, by somebody who has not seen this token.
+        if self.find_family(&family.sid).await?.is_none() {
+            self.end_if_alive(&token, now).await?;
+            return Ok(Err(NotGiven::Ended));
+        }
+        self.give(client, &family, (token, Some(shown_token.next(&given.salt))), &claims, None, now).await
+    }
+
+    /// The claims of the account backend, unless the login has ended, or the access token that came with the refresh
+    /// token.
+    async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>, LoginError> {
+        let last = family.token(&before.jti, before.iat, before.exp)?;
+        if !matches!(self.store.token_state(&last).await?, TokenState::People(_)) {
+            return Ok(None);
+        }
+        let Some(bound) = self.bound_of(family).await? else { return Ok(None) };
+        match self.allow(&bound).await {
+            Ok(claims) => Ok(Some(claims)),
+            Err(LoginError::Blocked | LoginError::ShutOut) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The client's family whose refresh token this is or was.
+    pub(super) async fn family_of(
+        &self,
+        token: &RefreshToken<'_>,
+        client: &Client,
+    ) -> Result<Option<Family>, LoginError> {
+        let found = self.find_family(token.sid).await?;
+        let is_own = |family: &Family| family.client().as_ref() == Some(&client.id) && family.key == hash(token.key);
+        Ok(found.filter(|family| family.until.is_some() && is_own(family)))
+    }
+
+    async fn theft(&self, family: &Family, now: DateTime<Utc>) -> Outcome {
+        self.end_family(family, now).await?;
+        Ok(Err(NotGiven::Theft(Box::new(family.first()?))))
+    }
+
+    /// Uses a refresh token up, or finds what was given for it just before. `None` if that is longer ago.
+    async fn rotate(
+        &self,
+        family: &Family,
+        token: &RefreshToken<'_>,
+        client: &Client,
+        at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Rotation>, LoginError> {
+        let (store, sid, number) = (&*self.store, &family.sid, token.number);
+        // Dated before the ends were asked for, so that each later one names the token.
+        let minter = self.minter.with(None, client.token_ttl);
+        let (jti, life) = (minter.token_id(&mark_of_client(&client.id.0), now)?, minter.life(at));
+        let salt = family::random()?;
+        let own = Rotation {
+            next: hash(&token.next(&salt)),
+            salt,
+            at: at.timestamp_millis(),
+            jti: jti.as_str().to_owned(),
+            iat: life.start,
+            // What ends the login finds its tokens as long as it can be renewed, and no longer.
+            exp: life.end.min(family.until.unwrap_or_default()),
+        };
+        let key = family::rotation_key(sid, number);
+        let found = keep_first(store, &key, &json(&own), family.life(at)).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let given: Rotation = family::read(&found)?;
+        if at.timestamp_millis() - given.at > ANSWERED_AGAIN.as_millis() as i64 {
+            return Ok(None);
+        }
+        if kept(store, &family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
+            keep(store, &family::last_key(sid), &number.to_string(), family.life(at)).await?;
+        }
+        // The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
+        // that of the family.
+        if let Some(old) = number.checked_sub(2)
+            && let Some(oldest) = self.find_rotation(sid, old).await?
+        {
+            if old > 0 {
+                self.end_if_alive(&family.token(&oldest.jti, oldest.iat, oldest.exp)?, now).await?;
+            }
+            discard(store, &family::rotation_key(sid, old)).await?;
+        }
+        Ok(Some(given))
+    }
+}

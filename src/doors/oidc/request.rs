@@ -1,0 +1,279 @@
+//! What a site asks for at `/authorize` (OpenID Connect Core section 3.1.2.1), in the query of each step of the page:
+//! nothing of it is kept until somebody is let in.
+
+use reqwest::Url;
+use wxmint_http::pairs;
+
+use super::texts::Why;
+use crate::doors::scan::clients::{Client, Clients};
+
+/// The longest `state` or `nonce`. The head of a request has 8 KiB.
+const LONGEST: usize = 2048;
+
+#[derive(Debug)]
+pub(super) struct AuthorizeRequest<'c> {
+    pub(super) client: &'c Client,
+    pub(super) redirect_uri: String,
+    pub(super) state: Option<String>,
+    pub(super) nonce: Option<String>,
+    /// SHA-256 of the verifier, base64url.
+    pub(super) challenge: String,
+    pub(super) wants_refresh: bool,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Nobody knows where the browser may be sent, so that a page says so.
+    ToPage(Why),
+    /// The site is told, by this address.
+    ToSite(String),
+}
+
+/// A query, whose parameters may come twice. One without a value counts as left out (RFC 6749 section 3.1).
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(text: &str) -> Self {
+        Self(pairs(text).into_iter().filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// `Err` if it comes twice.
+    fn one(&self, name: &str) -> Result<Option<&str>, ()> {
+        let mut values = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
+        let first = values.next();
+        if values.next().is_some() { Err(()) } else { Ok(first) }
+    }
+
+    fn has_twins(&self) -> bool {
+        let mut names = self.0.iter().map(|(name, _)| name);
+        (0..self.0.len()).any(|_| names.next().is_some_and(|name| names.clone().any(|other| other == name)))
+    }
+}
+
+/// The part of a request by which the browser can be sent back.
+struct Address<'c> {
+    client: &'c Client,
+    redirect_uri: String,
+    state: Option<String>,
+}
+
+/// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
+pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Result<AuthorizeRequest<'c>, Refused> {
+    let query = Query::of(query);
+    let id = query.one("client_id").map_err(|()| Refused::ToPage(Why::Client))?;
+    let client = id.and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
+    let client = client.ok_or(Refused::ToPage(Why::Client))?;
+    let redirect_uri = query.one("redirect_uri").ok().flatten();
+    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.form.redirect_uris, wanted));
+    let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
+    let state = query.one("state").ok().flatten().map(str::to_owned);
+    let address = Address { client, redirect_uri, state };
+    check(&query, address).map_err(|(address, error, description)| {
+        let members = [("error", error), ("error_description", description)];
+        Refused::ToSite(back(&address.redirect_uri, address.state.as_deref(), issuer, &members))
+    })
+}
+
+pub(super) fn is_site(client: &Client) -> bool {
+    !client.form.redirect_uris.is_empty()
+}
+
+type Fault<'c> = (Address<'c>, &'static str, &'static str);
+
+fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>, Fault<'c>> {
+    let one = |name: &str| query.one(name).ok().flatten();
+    let has = |name: &str| one(name).is_some();
+    let is_long = |name: &str| one(name).is_some_and(|text| text.len() > LONGEST);
+    let scopes: Vec<_> = one("scope").unwrap_or_default().split(' ').collect();
+    let challenge = one("code_challenge").filter(|text| is_challenge(text));
+    let prompts: Vec<_> = one("prompt").unwrap_or_default().split(' ').collect();
+    let (error, description) = match (one("response_type"), challenge) {
+        _ if query.has_twins() => ("invalid_request", "A parameter comes twice."),
+        _ if has("request") => ("request_not_supported", "Request objects are not supported."),
+        _ if has("request_uri") => ("request_uri_not_supported", "Request objects are not supported."),
+        _ if has("registration") => ("registration_not_supported", "The file of clients registers sites."),
+        (None, _) => ("invalid_request", "response_type is missing: it must be code."),
+        (Some(kind), _) if kind != "code" => ("unsupported_response_type", "response_type must be code."),
+        _ if one("response_mode").is_some_and(|mode| mode != "query") => {
+            ("invalid_request", "response_mode must be query.")
+        }
+        _ if is_long("state") || is_long("nonce") => ("invalid_request", "state and nonce have at most 2048 bytes."),
+        _ if !scopes.contains(&"openid") => ("invalid_scope", "scope must hold openid."),
+        _ if one("code_challenge_method") != Some("S256") => {
+            ("invalid_request", "PKCE is required, with code_challenge_method=S256.")
+        }
+        (_, None) => ("invalid_request", "code_challenge must be 43 characters of base64url."),
+        _ if one("max_age").is_some_and(|age| age.parse::<u32>().is_err()) => {
+            ("invalid_request", "max_age must be a number of seconds.")
+        }
+        _ if prompts.contains(&"none") && prompts.len() > 1 => {
+            ("invalid_request", "prompt=none goes with no other prompt.")
+        }
+        _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
+        (_, Some(challenge)) => {
+            let wants_refresh = scopes.contains(&"offline_access") && address.client.form.refresh.is_some();
+            let (nonce, challenge) = (one("nonce").map(str::to_owned), challenge.to_owned());
+            let Address { client, redirect_uri, state } = address;
+            return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, wants_refresh });
+        }
+    };
+    Err((address, error, description))
+}
+
+fn is_challenge(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// Byte for byte. For an address of this machine's own by number, any port will do (RFC 8252 section 7.3).
+pub(super) fn is_registered(registered: &[String], wanted: &str) -> bool {
+    let is_same =
+        |own: &String| own == wanted || without_port(own).is_some_and(|own| without_port(wanted) == Some(own));
+    registered.iter().any(is_same)
+}
+
+/// What stands before and behind the port of an address of this machine's own.
+fn without_port(address: &str) -> Option<(&str, &str)> {
+    let start = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|start| address.starts_with(start))?;
+    let rest = &address[start.len()..];
+    let Some(port) = rest.strip_prefix(':') else { return rest.starts_with(['/', '?']).then_some((start, rest)) };
+    let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+    let behind = &port[digits..];
+    let is_port = port[..digits].parse::<u16>().is_ok_and(|port| port > 0);
+    (is_port && (behind.is_empty() || behind.starts_with(['/', '?']))).then_some((start, behind))
+}
+
+/// The site's address with these parameters, its `state`, and `iss`, so that a site of two issuers knows which one has
+/// answered (RFC 9207).
+pub(super) fn back(redirect_uri: &str, state: Option<&str>, issuer: &str, members: &[(&str, &str)]) -> String {
+    let Ok(mut url) = redirect_uri.parse::<Url>() else { return redirect_uri.to_owned() };
+    let state = state.map(|state| ("state", state));
+    url.query_pairs_mut().extend_pairs(members.iter().copied().chain(state).chain([("iss", issuer)]));
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://login.example.com";
+    const BACK: &str = "https://grafana.example.com/login/generic_oauth";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    #[test]
+    fn an_address_is_compared_byte_for_byte_but_for_the_port_of_this_machine() {
+        let registered = [BACK, "https://a.example/cb?x=1", "http://127.0.0.1/cb", "http://[::1]:7000/cb"];
+        let registered = registered.map(str::to_owned);
+        let ours = ["http://127.0.0.1:49152/cb", "http://[::1]/cb", "http://[::1]:1/cb", "https://a.example/cb?x=1"];
+        for same in registered.iter().map(String::as_str).chain(ours) {
+            assert!(is_registered(&registered, same), "{same}");
+        }
+        for other in [
+            "https://GRAFANA.example.com/login/generic_oauth",
+            "https://grafana.example.com/login/Generic_oauth",
+            "https://grafana.example.com/login/generic_oauth/",
+            "https://grafana.example.com/login/generic_oauth?a=b",
+            "https://grafana.example.com/login/generic_oauth#a",
+            "https://grafana.example.com/login/generic%5foauth",
+            "https://grafana.example.com:443/login/generic_oauth",
+            "https://grafana.example.com:8443/login/generic_oauth",
+            "https://lin@grafana.example.com/login/generic_oauth",
+            "https://grafana.example.com@evil.example/login/generic_oauth",
+            "https://grafana.example.com.evil.example/login/generic_oauth",
+            "https://grafana.example.com/login/../login/generic_oauth",
+            "https://grafana.example.com/login/generic_oauth%2f..",
+            "http://grafana.example.com/login/generic_oauth",
+            "https://a.example/cb",
+            "https://a.example/cb?x=2",
+            "http://127.0.0.1:x/cb",
+            "http://127.0.0.1:0/cb",
+            "http://127.0.0.1:99999/cb",
+            "http://127.0.0.1:80@evil.example/cb",
+            "http://127.0.0.1.evil.example/cb",
+            "http://127.0.0.12/cb",
+            "http://127.0.0.1:80/cb/",
+            "http://localhost/cb",
+            "https://127.0.0.1/cb",
+            "http://127.0.0.1",
+            "",
+        ] {
+            assert!(!is_registered(&registered, other), "{other}");
+        }
+    }
+
+    fn clients() -> Clients {
+        let site = format!(r#""client_id":"grafana","redirect_uris":["{BACK}"],"refresh":"30d""#);
+        let page = r#""client_id":"shop-web""#;
+        let file = [site.as_str(), page].map(|of| format!(r#"{{{of},"name":"a","appid":"wx0123456789abcdef"}}"#));
+        Clients::parse(format!(r#"{{"clients":[{}]}}"#, file.join(",")).as_bytes(), std::time::Duration::MAX)
+            .expect("clients")
+    }
+
+    fn query(change: &[(&str, &str)]) -> String {
+        let mut members = vec![
+            ("client_id", "grafana"),
+            ("redirect_uri", BACK),
+            ("response_type", "code"),
+            ("scope", "openid profile"),
+            ("state", "a b&c"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ];
+        for (name, value) in change {
+            members.retain(|(other, _)| other != name);
+            members.push((name, value));
+        }
+        Url::parse_with_params("http://q", members).expect("a URL").query().expect("a query").to_owned()
+    }
+
+    #[test]
+    fn what_the_site_may_know_goes_back_to_it_and_the_rest_to_nobody() {
+        let clients = clients();
+        let read = |query: &str| read(query, &clients, ISSUER).map(|read| (read.state, read.wants_refresh));
+        assert_eq!(read(&query(&[])).ok(), Some((Some("a b&c".into()), false)));
+        assert_eq!(read(&query(&[("scope", "openid offline_access")])).ok(), Some((Some("a b&c".into()), true)));
+        for (name, value, error) in [
+            ("response_type", "", "invalid_request"),
+            ("response_type", "token", "unsupported_response_type"),
+            ("response_type", "code id_token", "unsupported_response_type"),
+            ("response_mode", "fragment", "invalid_request"),
+            ("scope", "profile", "invalid_scope"),
+            ("scope", "openid2", "invalid_scope"),
+            ("code_challenge", "", "invalid_request"),
+            ("code_challenge", "short", "invalid_request"),
+            ("code_challenge_method", "plain", "invalid_request"),
+            ("code_challenge_method", "", "invalid_request"),
+            ("prompt", "none", "login_required"),
+            ("prompt", "none login", "invalid_request"),
+            ("max_age", "soon", "invalid_request"),
+            ("request", "eyJ", "request_not_supported"),
+            ("request_uri", "https://a.example/r", "request_uri_not_supported"),
+            ("registration", "{}", "registration_not_supported"),
+        ] {
+            let Err(Refused::ToSite(to)) = read(&query(&[(name, value)])) else { panic!("{name}={value}") };
+            let url: Url = to.parse().expect("a URL");
+            let told: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
+            assert_eq!(
+                (told["error"].as_str(), told["state"].as_str(), told["iss"].as_str()),
+                (error, "a b&c", ISSUER)
+            );
+            assert!(to.starts_with(BACK) && !told["error_description"].is_empty(), "{to}");
+        }
+        let twice = format!("{}&nonce=a&nonce=b", query(&[]));
+        assert!(matches!(read(&twice), Err(Refused::ToSite(to)) if to.contains("error=invalid_request")));
+        let states = format!("{}&state=other", query(&[]));
+        assert!(matches!(read(&states), Err(Refused::ToSite(to)) if !to.contains("state=")), "of two states none");
+        for (change, said) in [
+            (("client_id", "nobody"), Why::Client),
+            (("client_id", "shop-web"), Why::Client),
+            (("client_id", ""), Why::Client),
+            (("redirect_uri", "https://evil.example/"), Why::Address),
+            (("redirect_uri", ""), Why::Address),
+        ] {
+            assert!(matches!(read(&query(&[change])), Err(Refused::ToPage(why)) if why == said), "{change:?}");
+        }
+        for twin in [format!("&redirect_uri={BACK}"), "&client_id=grafana".into()] {
+            assert!(matches!(read(&(query(&[]) + &twin)), Err(Refused::ToPage(_))), "{twin}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Back from WeChat.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use wxmint_http::{Answer, origin, pairs, to_the_end};
+use wxmint_ids::{AppId, LoginCode};
+use wxmint_telemetry::audit::{Activity, Event};
+
+use super::authorize::to_site;
+use super::family::{hash, json, random, read as read_kept};
+use super::leave::see_other;
+use super::page::{Page, page};
+use super::request::{AuthorizeRequest, back, read};
+use super::store::{discard, keep_first, kept};
+use super::texts::Why;
+use super::wechat::{STATE_TTL, Sent, cookie, cookie_name, failed, set_cookie};
+use super::{AtDoor, no_sites, root};
+use crate::apps::UnknownApp;
+use crate::clock::now;
+use crate::doors::scan::store::Grant;
+use crate::issuer::login_route::LoginAttempt;
+use crate::issuer::state::IssuerWorker;
+use crate::login::{Identity, LoginError, LoginProof, LoginRequest, LoginTrail, new_attempt};
+use crate::refusals::Refusal;
+
+/// Back from WeChat
+///
+/// WeChat sends the browser here, with `code` and `state`.
+#[utoipa::path(get, path = "/authorize/wechat", tag = "sites",
+    params(("code" = Option<String>, Query, description = "WeChat's"), ("state" = String, Query, description = "Ours")),
+    responses((status = 303, description = "To the site"), (status = 400, description = "A page", content_type = "text/html")))]
+pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
+    to_the_end(async move {
+        let (worker, scan, _) = &at;
+        let clients = scan.clients();
+        no_sites(&clients)?;
+        let members = pairs(request.query_string());
+        let one = |name: &str| {
+            let mut values = members.iter().filter(|(other, _)| other == name);
+            values.next().map(|(_, value)| value.as_str()).filter(|_| values.next().is_none())
+        };
+        let state = one("state").unwrap_or_default();
+        let sent = match sent(&request, worker, state).await {
+            Ok(Some(sent)) => sent,
+            Ok(None) => return Ok(page(&request, &root(worker), &Page::failed(Why::State))),
+            Err(error) => return Ok(failed(&request, worker, "", error)),
+        };
+        let issuer = worker.issuer.settings.issuer.as_str();
+        let Ok(asked) = read(&sent.query, &clients, issuer) else {
+            return Ok(page(&request, &root(worker), &Page::failed(Why::Client)));
+        };
+        let mut answer = match one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
+            Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
+                Ok(code) => see_other(&to_site(worker, &asked, &code)),
+                Err(error) => failed(&request, worker, &sent.query, error),
+            },
+            None => {
+                let denied = [("error", "access_denied"), ("error_description", "The person has said no at WeChat.")];
+                see_other(&back(&asked.redirect_uri, asked.state.as_deref(), issuer, &denied))
+            }
+        };
+        set_cookie(&mut answer, state, "", Duration::ZERO);
+        Ok(answer)
+    })
+    .await
+}
+
+/// What this browser was sent with, once.
+async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
+    let (store, hashed) = (&*worker.login.store, hash(state));
+    let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };
+    let key = ["state:", &hashed].concat();
+    let Some(found) = kept(store, &key).await? else { return Ok(None) };
+    let sent: Sent = read_kept(&found)?;
+    if sent.browser != hash(secret) {
+        return Ok(None);
+    }
+    let own = random()?;
+    let is_first = keep_first(store, &["used-state:", &hashed].concat(), &own, 2 * STATE_TTL).await? == own;
+    discard(store, &key).await?;
+    Ok(is_first.then_some(sent))
+}
+
+/// A login, whose token the site fetches with a code.
+async fn log_in(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    asked: &AuthorizeRequest<'_>,
+    app: &str,
+    code: LoginCode,
+) -> Result<String, Refusal> {
+    // The client may have lost the app meanwhile.
+    let own = asked.client.form.web_apps.iter().find(|own| *own == app).and_then(|own| own.parse().ok());
+    let app: AppId = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?;
+    let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
+    attempt.trail.client = Some(asked.client.id.clone());
+    let outcome = match attempt.is_one_too_many() {
+        Some(problem) => Err(problem.into()),
+        None => admit(request, worker, asked, app, code, &mut attempt.trail).await.map_err(Refusal::from),
+    };
+    attempt.end(Event::new(Activity::Login, origin(request)), outcome.as_ref().map(|_| false));
+    outcome
+}
+
+async fn admit(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    asked: &AuthorizeRequest<'_>,
+    app: AppId,
+    code: LoginCode,
+    trail: &mut LoginTrail,
+) -> Result<String, LoginError> {
+    let login = LoginRequest {
+        app: Some(app.clone()),
+        app_hint: None,
+        proof: LoginProof::Code(code),
+        identity: Identity::Nothing,
+    };
+    let (attempt, address) = (new_attempt()?, origin(request).address.unwrap_or_default());
+    let admitted = worker.login.admit(login, &attempt, &address, trail, now()).await?;
+    let token = worker.login.issue(&asked.client.recipient(), &admitted, now()).await?;
+    let grant = Grant { token, claims: json(admitted.claims()), mark: admitted.mark() };
+    worker.login.make_code(asked, grant, &app).await
+}

@@ -1,0 +1,130 @@
+//! Texts that are kept for a time, each at a key of its own. Every step is one command on one key, so that replicas
+//! agree without a script: of those who want to be the first at a key, one is.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use wxmint_redis_link::Call;
+use wxmint_store::{Result, Store, StoredIn};
+
+#[derive(Default)]
+struct Texts(HashMap<String, (String, DateTime<Utc>)>);
+
+/// The store's time.
+pub(super) fn now(store: &dyn Store) -> DateTime<Utc> {
+    match store.place() {
+        StoredIn::Redis(redis) => redis.now(),
+        StoredIn::Memory(memory) => memory.shelf::<Texts>().0,
+    }
+}
+
+pub(super) async fn keep(store: &dyn Store, key: &str, text: &str, life: Duration) -> Result<()> {
+    let seconds = life.as_secs().max(1);
+    match store.place() {
+        StoredIn::Redis(redis) => {
+            let kept = Call::of("SET", named(key)).arg(text).arg("EX").arg(seconds);
+            Ok(redis.link().run("keep_oidc", kept).await?)
+        }
+        StoredIn::Memory(memory) => {
+            let (now, mut shelf) = memory.shelf::<Texts>();
+            shelf.0.retain(|_, (_, until)| *until > now);
+            shelf.0.insert(key.to_owned(), (text.to_owned(), now + Duration::from_secs(seconds)));
+            Ok(())
+        }
+    }
+}
+
+/// Keeps the text if nothing is kept there, and returns the one that is. Answered once replicas have it. A repetition
+/// with the same text finds its own.
+pub(super) async fn keep_first(store: &dyn Store, key: &str, text: &str, life: Duration) -> Result<String> {
+    let seconds = life.as_secs().max(1);
+    match store.place() {
+        StoredIn::Redis(redis) => {
+            let claimed = Call::of("SET", named(key)).arg(text).arg("EX").arg(seconds).arg("NX");
+            if redis.link().run_confirmed::<Option<String>>("keep_oidc", claimed).await?.is_some() {
+                return Ok(text.to_owned());
+            }
+            // What has expired since is nobody's.
+            Ok(kept(store, key).await?.unwrap_or_default())
+        }
+        StoredIn::Memory(memory) => {
+            let (now, mut shelf) = memory.shelf::<Texts>();
+            shelf.0.retain(|_, (_, until)| *until > now);
+            let until = now + Duration::from_secs(seconds);
+            Ok(shelf.0.entry(key.to_owned()).or_insert((text.to_owned(), until)).0.clone())
+        }
+    }
+}
+
+pub(super) async fn kept(store: &dyn Store, key: &str) -> Result<Option<String>> {
+    match store.place() {
+        StoredIn::Redis(redis) => Ok(redis.link().run("kept_oidc", Call::of("GET", named(key))).await?),
+        StoredIn::Memory(memory) => {
+            let (now, shelf) = memory.shelf::<Texts>();
+            Ok(shelf.0.get(key).filter(|(_, until)| *until > now).map(|(text, _)| text.clone()))
+        }
+    }
+}
+
+pub(super) async fn discard(store: &dyn Store, key: &str) -> Result<()> {
+    match store.place() {
+        StoredIn::Redis(redis) => {
+            redis.link().run_confirmed::<u64>("discard_oidc", Call::of("DEL", named(key))).await.map(drop)?;
+        }
+        StoredIn::Memory(memory) => _ = memory.shelf::<Texts>().1.0.remove(key),
+    }
+    Ok(())
+}
+
+fn named(key: &str) -> String {
+    ["wxmint:oidc:", key].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::doors::servers::{self, RedisServer};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn of_two_who_want_to_be_the_first_one_is(store: Rc<dyn Store>) {
+        let store = &*store;
+        assert_eq!(kept(store, "a").await, Ok(None));
+        for (text, first) in [("one", "one"), ("two", "one"), ("one", "one")] {
+            assert_eq!(keep_first(store, "a", text, HOUR).await.as_deref(), Ok(first), "{text}");
+        }
+        keep(store, "a", "three", HOUR).await.expect("kept");
+        assert_eq!(kept(store, "a").await.expect("an answer").as_deref(), Some("three"));
+        discard(store, "a").await.expect("discarded");
+        discard(store, "a").await.expect("also repeated");
+        assert_eq!(kept(store, "a").await, Ok(None));
+        assert_eq!(keep_first(store, "a", "four", HOUR).await.as_deref(), Ok("four"));
+        assert_eq!(kept(store, "b").await, Ok(None));
+    }
+
+    async fn a_text_is_kept_for_its_time(store: Rc<dyn Store>) {
+        let store = &*store;
+        keep(store, "a", "one", Duration::from_secs(1)).await.expect("kept");
+        let begun = now(store);
+        while kept(store, "a").await.expect("an answer").is_some() {
+            assert!(now(store) < begun + Duration::from_secs(10), "it is kept still");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(keep_first(store, "a", "two", HOUR).await.as_deref(), Ok("two"));
+    }
+
+    crate::conformance! {
+        of_two_who_want_to_be_the_first_one_is
+        a_text_is_kept_for_its_time
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn a_key_has_the_name_and_the_life_of_the_design() {
+        let server = RedisServer::start().await;
+        keep_first(&server.store(), "code:x", "text", HOUR).await.expect("kept");
+        let ttl: u64 = server.cli(&["TTL", "wxmint:oidc:code:x"]).parse().expect("seconds");
+        assert!((3590..=3600).contains(&ttl), "{ttl}");
+    }
+}

@@ -1,0 +1,141 @@
+//! The way through WeChat's own pages: within WeChat by an official account, on a desktop by a website app. What WeChat
+//! brings back counts in the browser alone that was sent there, and once.
+
+use std::time::Duration;
+
+use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use wxmint_http::{Answer, origin};
+use wxmint_ids::AppId;
+use wxmint_wechat::AppKind;
+
+use super::authorize::is_in_wechat;
+use super::family::{hash, json, random};
+use super::leave::see_other;
+use super::page::{Page, page};
+use super::request::{AuthorizeRequest, Refused, read};
+use super::store::keep;
+use super::texts::Why;
+use super::{AtDoor, no_sites, root};
+use crate::doors::scan::clients::Client;
+use crate::issuer::state::IssuerWorker;
+use crate::login::{LoginError, new_attempt};
+use crate::refusals::Refusal;
+
+/// How long a person may take on WeChat's page.
+pub(super) const STATE_TTL: Duration = Duration::from_secs(600);
+/// Ways to WeChat that were begun, by address.
+const SENT: &str = "oidc-web";
+/// WeChat's own host, and that of its pages.
+const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.com"];
+
+/// A browser that was sent to WeChat.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Sent {
+    /// What the site has asked for.
+    pub(super) query: String,
+    pub(super) app: String,
+    /// The hash of the browser's cookie.
+    pub(super) browser: String,
+}
+
+/// The client's app of this kind, if it is configured.
+pub(super) fn app_of(worker: &IssuerWorker, client: &Client, kind: AppKind) -> Option<AppId> {
+    let (apps, own) = (worker.issuer.apps.all(), &client.form.web_apps);
+    let mut ids = own.iter().filter_map(|id| id.parse::<AppId>().ok());
+    ids.find(|id| apps.choose(Some(id), None).is_ok_and(|app| app.kind == kind))
+}
+
+/// On to WeChat's page
+///
+/// With the query of `/authorize`, for a client that has an app of the kind among its `web_apps`.
+#[utoipa::path(get, path = "/authorize/web", tag = "sites",
+    responses((status = 303, description = "To WeChat, or back to the site with an error")))]
+pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+    let clients = scan.clients();
+    no_sites(&clients)?;
+    let kind = if is_in_wechat(&request) { AppKind::OfficialAccount } else { AppKind::Website };
+    match read(request.query_string(), &clients, worker.issuer.settings.issuer.as_str()) {
+        Ok(asked) => send(&request, &worker, &asked, kind).await,
+        Err(Refused::ToPage(why)) => Ok(page(&request, &root(&worker), &Page::failed(why))),
+        Err(Refused::ToSite(to)) => Ok(see_other(&to)),
+    }
+}
+
+pub(super) async fn send(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    asked: &AuthorizeRequest<'_>,
+    kind: AppKind,
+) -> Answer {
+    let begun = async {
+        let Some(app) = app_of(worker, asked.client, kind) else { return Ok(None) };
+        worker.login.count_by(SENT, &origin(request).address.unwrap_or_default()).await?;
+        let (state, secret) = (new_attempt()?.to_string(), random()?);
+        let sent = Sent { query: request.query_string().to_owned(), app: app.to_string(), browser: hash(&secret) };
+        keep(&*worker.login.store, &["state:", &hash(&state)].concat(), &json(&sent), STATE_TTL).await?;
+        Ok::<_, LoginError>(Some((app, state, secret)))
+    };
+    let (app, state, secret) = match begun.await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => return Ok(page(request, &root(worker), &Page::failed(Why::NoWay))),
+        Err(error) => return Ok(failed(request, worker, request.query_string(), error)),
+    };
+    let mut answer = see_other(&on_wechat(worker, &app, &state, kind));
+    set_cookie(&mut answer, &state, &secret, STATE_TTL);
+    Ok(answer)
+}
+
+/// WeChat's page, or the simulator's in its place.
+fn on_wechat(worker: &IssuerWorker, app: &AppId, state: &str, kind: AppKind) -> String {
+    let settings = &worker.issuer.settings;
+    let api = settings.wechat_url.as_str().trim_end_matches('/');
+    let host = if api == WECHAT[0] { WECHAT[1] } else { api };
+    let (path, scope) = match kind {
+        AppKind::OfficialAccount => ("connect/oauth2/authorize", "snsapi_userinfo"),
+        _ => ("connect/qrconnect", "snsapi_login"),
+    };
+    let callback = format!("{}/authorize/wechat", settings.issuer);
+    let members = [
+        ("appid", app.as_str()),
+        ("redirect_uri", &callback),
+        ("response_type", "code"),
+        ("scope", scope),
+        ("state", state),
+    ];
+    let url = Url::parse_with_params(&format!("{host}/{path}"), members).map(String::from);
+    url.unwrap_or_default() + "#wechat_redirect"
+}
+
+/// Each way has a cookie of its own, because a browser may have several pages open.
+pub(super) fn cookie_name(state: &str) -> String {
+    format!("__Host-wxmint-{}", &hash(state)[..8])
+}
+
+pub(super) fn set_cookie(answer: &mut HttpResponse, state: &str, secret: &str, life: Duration) {
+    let (name, seconds) = (cookie_name(state), life.as_secs());
+    let cookie = format!("{name}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        answer.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+pub(super) fn cookie<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
+    let headers = request.headers().get_all(COOKIE).filter_map(|header| header.to_str().ok());
+    let mut cookies = headers.flat_map(|header| header.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+    cookies.find(|(other, _)| *other == name).map(|(_, value)| value)
+}
+
+/// A page that says what to do, from which the person may begin anew.
+pub(super) fn failed(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    query: &str,
+    error: impl Into<Refusal>,
+) -> HttpResponse {
+    let (root, problem) = (root(worker), error.into().problem);
+    let again = (!query.is_empty()).then(|| format!("{root}/authorize?{query}"));
+    page(request, &root, &Page::Failed { why: Why::Login(problem.code()), again })
+}

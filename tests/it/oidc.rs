@@ -1,0 +1,300 @@
+//! OpenID Connect: a site logs a person in with WeChat, by the code flow with PKCE (OpenID Connect Core, RFC 9700).
+
+mod attacks;
+mod ends;
+mod foreign;
+mod wechat;
+
+use std::collections::HashMap;
+use std::fs;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::Url;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::scan::with_form;
+use crate::support::secrets::Place;
+use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded};
+
+const BACK: &str = "https://grafana.example.com/login/generic_oauth";
+const LEFT: &str = "https://grafana.example.com/login";
+const ORIGIN: &str = "https://shop.example.com";
+const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+/// A back end, a page alone, and a page that is no site.
+fn clients() -> Value {
+    let secret: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    json!([
+        {"client_id": "grafana", "name": "Grafana <晨光>", "color": "#0a63a8", "appid": APPID, "page": "pages/scan/index",
+         "secret_sha256": secret, "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d"},
+        {"client_id": "spa", "name": "Shop", "appid": APPID, "origins": [ORIGIN], "redirect_uris": ["http://127.0.0.1/cb", ORIGIN]},
+        {"client_id": "tv", "name": "TV", "appid": APPID, "page": "pages/scan/index"},
+    ])
+}
+
+fn builder() -> Builder {
+    TestBed::builder().clients(&clients())
+}
+
+fn query(members: &[(&str, &str)]) -> String {
+    let url = Url::parse_with_params("http://q", members).expect("a URL");
+    url.query().unwrap_or_default().to_owned()
+}
+
+fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
+}
+
+/// What a site sends a browser to wxmint with.
+fn asks(client: &str, redirect_uri: &str) -> String {
+    let challenge = challenge(VERIFIER);
+    query(&[
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
+        ("response_type", "code"),
+        ("scope", "openid offline_access"),
+        ("state", "s t&1"),
+        ("nonce", "n-0S6_WzA2Mj"),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ])
+}
+
+/// The clock of everything around a test.
+struct Clock(TempDir);
+
+impl Clock {
+    fn begin() -> Self {
+        let clock = Self(tempfile::tempdir().expect("a folder"));
+        fs::write(clock.0.path().join("now"), "+0\n").expect("written");
+        clock
+    }
+
+    fn of(&self, builder: Builder) -> Builder {
+        builder.on_the_clock_of(&self.0.path().join("now"), self.0.path())
+    }
+
+    /// Seconds later than in truth.
+    fn is_later(&self, bed: &TestBed, seconds: i64) {
+        let (now, draft) = (self.0.path().join("now"), self.0.path().join("draft"));
+        fs::write(&draft, format!("+{seconds}\n")).expect("written");
+        fs::rename(draft, now).expect("our own folder");
+        bed.redis.move_clock(seconds);
+    }
+}
+
+/// The parameters of an address.
+fn told(address: &str) -> HashMap<String, String> {
+    address.parse::<Url>().expect("a URL").query_pairs().into_owned().collect()
+}
+
+impl<R> TestBed<R> {
+    async fn step(&self, step: &str, query: &str, form: &[(&str, &str)]) -> Answer {
+        self.form(&format!("/authorize/{step}?{query}"), form).await
+    }
+
+    /// The address to which a browser is sent whose code `person` has scanned.
+    async fn let_in_site(&self, query: &str, person: &str) -> String {
+        let shown = self.step("scan", query, &[]).await;
+        assert_eq!(shown.status, 200, "{shown:?}");
+        let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+        let approved = self.approve(None, person, &user_code, shown.json()["match"].as_str()).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        let to = self.step("poll", query, &[("device_code", &shown.member("device_code"))]).await.member("location");
+        self.http.1.note("authorization code", &[Place::Answer], told(&to)["code"].clone());
+        to
+    }
+
+    /// Grafana's code for `person`.
+    async fn code(&self, person: &str) -> String {
+        told(&self.let_in_site(&asks("grafana", BACK), person).await)["code"].clone()
+    }
+
+    async fn token(&self, changed: &[(&str, &str)]) -> Answer {
+        let mut form = vec![("client_id", "grafana"), ("client_secret", SECRET)];
+        form.extend(changed);
+        self.form("/token", &form).await
+    }
+
+    async fn redeem(&self, code: &str) -> Answer {
+        let grant = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", BACK)];
+        self.token(&[&grant[..], &[("code_verifier", VERIFIER)]].concat()).await
+    }
+
+    async fn renew(&self, tokens: &Answer) -> Answer {
+        self.token(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.member("refresh_token"))]).await
+    }
+
+    async fn log_in_site(&self, person: &str) -> Answer {
+        self.redeem(&self.code(person).await).await.expect_login()
+    }
+
+    async fn userinfo(&self, tokens: &Answer) -> Answer {
+        self.service().ask("GET", "/userinfo", &tokens.member("access_token"), &Value::Null).await
+    }
+
+    /// The family has ended: neither token does anything.
+    async fn expect_ended(&self, tokens: &Answer, why: &str) {
+        assert_eq!(self.userinfo(tokens).await.status, 401, "{why}");
+        let refused = self.renew(tokens).await;
+        assert_eq!((refused.status, refused.member("error").as_str()), (400, "invalid_grant"), "{why}: {refused:?}");
+    }
+}
+
+/// The story, each step as a site, a browser and a phone see it.
+#[tokio::test]
+async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
+    let bed = builder().start().await;
+    let phone = bed.log_in("lin").await.expect_login();
+    let asked = asks("grafana", BACK);
+    let page = bed.service().get(&format!("/authorize?{asked}")).await;
+    assert_eq!((page.status, page.header("cache-control")), (200, "no-store"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe") && !page.body.contains("<style") && !page.body.contains(" style="), "{page:?}");
+    assert!(page.body.contains("Grafana &lt;晨光&gt;") && page.body.contains("data-color=\"#0a63a8\""), "{page:?}");
+    assert!(page.body.contains("<noscript>") && page.body.contains("error=access_denied"), "{page:?}");
+    for file in ["page.css", "page.js"] {
+        assert_eq!(bed.service().get(&format!("/authorize/{file}")).await.status, 200);
+    }
+
+    let shown = bed.step("scan", &asked, &[]).await;
+    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    assert_eq!(bed.service().get(&shown.member("picture")).await.header("content-type"), "image/jpeg");
+    let code = [("device_code", &*shown.member("device_code"))];
+    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "wait"}));
+    let looked = bed.look(&phone, &user_code).await;
+    assert_eq!(looked.json()["client_name"], "Grafana <晨光>");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "scanned"}));
+    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "slow"}));
+    bed.approve(Some(&phone), "lin", &user_code, shown.json()["match"].as_str()).await;
+    let to = bed.step("poll", &asked, &code).await.member("location");
+    let back = told(&to);
+    assert!(to.starts_with(&format!("{BACK}?")) && back.len() == 3, "{to}");
+    assert_eq!((back["state"].as_str(), back["iss"].as_str(), back["code"].len()), ("s t&1", ISSUER, 43));
+
+    let tokens = bed.redeem(&back["code"]).await.expect_login();
+    assert_eq!((tokens.header("cache-control"), tokens.header("pragma")), ("no-store", "no-cache"));
+    let (header, id) = decoded(&tokens.member("id_token"));
+    let access = tokens.claims();
+    assert_eq!((&header["typ"], &id["iss"], &id["aud"]), (&"JWT".into(), &ISSUER.into(), &"grafana".into()));
+    assert_eq!(
+        (&id["sub"], &id["nonce"], &id["amr"]),
+        (&phone.claims()["sub"], &"n-0S6_WzA2Mj".into(), &json!(["wechat"]))
+    );
+    assert_eq!((&id["auth_time"], &id["sid"]), (&access["iat"], &access["jti"]));
+    assert_eq!(id["exp"].as_i64().expect("exp") - id["iat"].as_i64().expect("iat"), 600);
+    let half = &digest(&SHA256, tokens.member("access_token").as_bytes()).as_ref()[..16].to_vec();
+    assert_eq!(id["at_hash"], URL_SAFE_NO_PAD.encode(half));
+    assert!(id.get("jti").is_none() && id.get("client_id").is_none(), "{id}");
+    assert_eq!(bed.userinfo(&tokens).await.json(), json!({"sub": access["sub"]}));
+
+    let renewed = bed.renew(&tokens).await.expect_login();
+    let (again, first) = (decoded(&renewed.member("id_token")).1, renewed.claims());
+    assert_eq!((&again["sid"], &again["auth_time"], again.get("nonce")), (&id["sid"], &id["auth_time"], None));
+    assert!(first["jti"] != access["jti"] && first["sub"] == access["sub"], "{first}");
+    assert_ne!(renewed.member("refresh_token"), tokens.member("refresh_token"));
+    let repeated = bed.renew(&tokens).await.expect_login();
+    assert_eq!(repeated.member("refresh_token"), renewed.member("refresh_token"), "an answer that was lost");
+    assert_eq!(repeated.claims(), first);
+
+    let out =
+        query(&[("id_token_hint", &renewed.member("id_token")), ("post_logout_redirect_uri", LEFT), ("state", "x y")]);
+    let left = bed.service().get(&format!("/end_session?{out}")).await;
+    assert_eq!((left.status, left.header("location")), (303, format!("{LEFT}?state=x+y").as_str()));
+    for given in [&tokens, &renewed] {
+        assert_eq!(bed.userinfo(given).await.status, 401);
+    }
+    bed.expect_ended(&renewed, "logged out").await;
+    assert!(bed.accepts(&phone).await, "the phone stays logged in");
+    let metrics = bed.service().metrics().await;
+    assert!(metrics.contains("wxmint_oidc_logins_total{client=\"grafana\",outcome=\"renewed\"} 2"), "{metrics}");
+    bed.service().expect_no_faults().await;
+}
+
+/// The metadata is the door's only where a client is a site, and each fault of a request goes where it belongs.
+#[tokio::test]
+async fn the_metadata_name_what_is_there_and_nothing_is_there_without_a_site() {
+    let bed = builder().start().await;
+    let metadata = bed.service().get("/.well-known/openid-configuration").await;
+    let told = metadata.json();
+    for (name, path) in [
+        ("authorization_endpoint", "/authorize"),
+        ("token_endpoint", "/token"),
+        ("userinfo_endpoint", "/userinfo"),
+        ("end_session_endpoint", "/end_session"),
+        ("revocation_endpoint", "/revoke"),
+    ] {
+        assert_eq!(told[name], format!("{ISSUER}{path}"));
+    }
+    assert_eq!(
+        (&told["response_types_supported"], &told["code_challenge_methods_supported"]),
+        (&json!(["code"]), &json!(["S256"]))
+    );
+    assert_eq!(
+        (&told["authorization_response_iss_parameter_supported"], &told["request_uri_parameter_supported"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(told["grant_types_supported"].as_array().map(Vec::len), Some(3));
+    assert_eq!(metadata.body.matches("response_types_supported").count(), 1, "{metadata:?}");
+
+    let mut fewer = clients();
+    fewer.as_array_mut().expect("clients").drain(..2);
+    let bed = TestBed::builder().clients(&fewer).start().await;
+    let told = bed.service().get("/.well-known/openid-configuration").await.json();
+    assert!(told.get("authorization_endpoint").is_none() && told["token_endpoint"].is_string(), "{told}");
+    assert_eq!(told["response_types_supported"], json!(["id_token"]));
+    for path in ["/authorize", "/authorize/web", "/authorize/wechat", "/end_session"] {
+        bed.service().get(path).await.expect_problem(404, "invalid_request");
+    }
+    let grant = [("grant_type", "authorization_code"), ("client_id", "tv"), ("code", "x")];
+    assert_eq!(bed.form("/token", &grant).await.member("error"), "unsupported_grant_type");
+}
+
+/// English or Chinese, by what the site says or the browser likes.
+#[tokio::test]
+async fn the_page_speaks_the_language_of_the_site_or_else_of_the_browser() {
+    let bed = builder().start().await;
+    let asked = asks("spa", ORIGIN);
+    for (liked, locales, language) in [
+        ("", "", "en"),
+        ("fr, zh-TW;q=0.9, en;q=0.8", "", "zh-CN"),
+        ("de,en-US;q=0.7,zh;q=0.3", "", "en"),
+        ("zh-CN", "en", "en"),
+        ("en", "fr zh-CN", "zh-CN"),
+    ] {
+        let url = bed.service().url(&format!("/authorize?{asked}&ui_locales={}", locales.replace(' ', "+")));
+        let page = bed.http.send(bed.http.0.get(url).header("accept-language", liked)).await;
+        assert!(page.body.contains(&format!("<html lang=\"{language}\">")), "{liked} {locales}: {page:?}");
+    }
+}
+
+/// A page alone reads its answers, and nobody else's page does; no refresh token where the file gives none.
+#[tokio::test]
+async fn a_page_alone_fetches_its_tokens_from_its_own_site() {
+    let bed = builder().start().await;
+    for redirect_uri in [ORIGIN, "http://127.0.0.1:49152/cb"] {
+        let back = told(&bed.let_in_site(&asks("spa", redirect_uri), "lin").await);
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "spa"),
+            ("code", &back["code"]),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", VERIFIER),
+        ];
+        let post = bed.http.0.post(bed.service().url("/token")).header("origin", ORIGIN);
+        let tokens = bed.http.send(with_form(post, &form)).await.expect_login();
+        assert_eq!(tokens.header("access-control-allow-origin"), ORIGIN);
+        assert!(tokens.json().get("refresh_token").is_none(), "{tokens:?}");
+        for (origin, allowed) in [(ORIGIN, ORIGIN), ("https://evil.example", "")] {
+            let get = bed.http.0.get(bed.service().url("/userinfo")).bearer_auth(tokens.member("access_token"));
+            let info = bed.http.send(get.header("origin", origin)).await;
+            assert_eq!((info.status, info.header("access-control-allow-origin")), (200, allowed));
+        }
+    }
+}

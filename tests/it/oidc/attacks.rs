@@ -1,0 +1,236 @@
+//! Attacks by somebody who has the source (RFC 9700, RFC 10027).
+
+use super::*;
+use crate::support::{Service, secrets::Place};
+
+#[track_caller]
+fn invalid_grant(answer: &Answer, why: &str) {
+    assert_eq!((answer.status, answer.member("error").as_str()), (400, "invalid_grant"), "{why}: {answer:?}");
+}
+
+#[tokio::test]
+async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() {
+    let bed = builder().start().await;
+    let grant = ("grant_type", "authorization_code");
+    for (changed, why) in [
+        (("redirect_uri", LEFT), "another address"),
+        (("redirect_uri", "http://127.0.0.1/cb"), "another client's address"),
+        (("code_verifier", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"), "the challenge as its verifier"),
+        (("code_verifier", "a"), "a short verifier"),
+    ] {
+        let code = bed.code("lin").await;
+        let mut form = vec![grant, ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
+        form.retain(|(name, _)| *name != changed.0);
+        form.push(changed);
+        invalid_grant(&bed.token(&form).await, why);
+        invalid_grant(&bed.redeem(&code).await, "and it is used up");
+    }
+    let code = bed.code("lin").await;
+    let without = bed.token(&[grant, ("code", &code), ("redirect_uri", BACK)]).await;
+    assert_eq!(without.member("error"), "invalid_request", "without a verifier nothing was tried");
+    let form = [grant, ("client_id", "spa"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
+    invalid_grant(&bed.form("/token", &form).await, "another client");
+    let secretless =
+        [grant, ("client_id", "grafana"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
+    assert_eq!(bed.form("/token", &secretless).await.member("error"), "invalid_client");
+    let tokens = bed.redeem(&code).await.expect_login();
+    assert_eq!(bed.userinfo(&tokens).await.status, 200);
+    invalid_grant(&bed.redeem(&code).await, "twice");
+    bed.expect_ended(&tokens, "the code came twice").await;
+    for nonsense in ["A".repeat(43), "x".into()] {
+        invalid_grant(&bed.redeem(&nonsense).await, "a guess");
+    }
+}
+
+/// Of two replicas at once, one gives tokens at most, and none of them lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_at_two_replicas_at_once_gives_no_tokens_that_live() {
+    let bed = builder().services(2).start().await;
+    for _ in 0..5 {
+        let code = bed.code("lin").await;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "grafana"),
+            ("client_secret", SECRET),
+            ("code", &code),
+            ("redirect_uri", BACK),
+            ("code_verifier", VERIFIER),
+        ];
+        let at = |service: &Service| bed.http.send(with_form(bed.http.0.post(service.url("/token")), &form));
+        let (one, other) = tokio::join!(at(&bed.services[0]), at(&bed.services[1]));
+        let given: Vec<_> = [one, other].into_iter().filter(|answer| answer.status == 200).collect();
+        assert!(given.len() <= 1, "{given:?}");
+        for tokens in &given {
+            bed.expect_ended(tokens, "two at once").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_lives_a_minute() {
+    let clock = Clock::begin();
+    let bed = clock.of(builder()).start().await;
+    for (later, status) in [(50, 200), (120, 400)] {
+        let code = bed.code("lin").await;
+        clock.is_later(&bed, later);
+        assert_eq!(bed.redeem(&code).await.status, status, "{later}");
+    }
+}
+
+/// Used first by the thief, second, and once more after the successor was used: somebody has two, and nobody keeps one.
+#[tokio::test]
+async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {
+    let bed = builder().start().await;
+    let stolen = bed.log_in_site("lin").await;
+    let (thief, owner) = (bed.renew(&stolen).await.expect_login(), bed.renew(&stolen).await.expect_login());
+    assert_eq!(thief.claims()["jti"], owner.claims()["jti"], "at once: one pair of tokens");
+    let next = bed.renew(&thief).await.expect_login();
+    invalid_grant(&bed.renew(&stolen).await, "its successor was used");
+    bed.expect_ended(&next, "reuse").await;
+    assert_eq!(bed.userinfo(&thief).await.status, 401);
+
+    // Of another client, forged, and one that names a family whose tokens nobody has shown.
+    let tokens = bed.log_in_site("lin").await;
+    let refresh = tokens.member("refresh_token");
+    let other = [("grant_type", "refresh_token"), ("client_id", "spa"), ("refresh_token", &refresh)];
+    invalid_grant(&bed.form("/token", &other).await, "another client");
+    let parts: Vec<_> = refresh.split('~').collect();
+    let forged = format!("{}~{}~{}~{}", parts[0], parts[1], "A".repeat(43), "A".repeat(43));
+    for wrong in [forged.as_str(), "x", "", &"A".repeat(200)] {
+        let answer = bed.token(&[("grant_type", "refresh_token"), ("refresh_token", wrong)]).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    assert_eq!(bed.renew(&tokens).await.status, 200, "who knows the sid alone ends nothing");
+    for part in &parts[2..] {
+        bed.http.1.note("part of a refresh token", &[Place::Answer], (*part).to_owned());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_half_a_minute_the_same_refresh_token_is_reuse() {
+    let clock = Clock::begin();
+    let bed = clock.of(builder()).start().await;
+    let first = bed.log_in_site("lin").await;
+    let second = bed.renew(&first).await.expect_login();
+    clock.is_later(&bed, 25);
+    assert_eq!(bed.renew(&first).await.expect_login().claims(), second.claims());
+    clock.is_later(&bed, 35);
+    invalid_grant(&bed.renew(&first).await, "35 s later");
+    bed.expect_ended(&second, "reuse").await;
+}
+
+/// The page says so, and the browser stays: whoever could choose the address would have the code.
+#[tokio::test]
+async fn an_address_that_is_not_registered_is_never_gone_to() {
+    let bed = builder().start().await;
+    for address in ["https://grafana.example.com/login/generic_oauth/", "https://evil.example/", "javascript:alert(1)"]
+    {
+        let page = bed.service().get(&format!("/authorize?{}", asks("grafana", address))).await;
+        assert_eq!((page.status, page.header("location")), (400, ""), "{page:?}");
+        assert!(page.body.contains("redirect_uri") && !page.body.contains("evil"), "{page:?}");
+        assert_eq!(bed.step("scan", &asks("grafana", address), &[]).await.status, 400);
+    }
+    for client in ["nobody", "tv", "%3Cscript%3E"] {
+        let page = bed.service().get(&format!("/authorize?{}", asks(client, BACK))).await;
+        assert!(page.status == 400 && page.body.contains("client_id") && !page.body.contains("<script"), "{page:?}");
+    }
+    let silent = bed.service().get(&format!("/authorize?{}&prompt=none", asks("grafana", BACK))).await;
+    let back = told(silent.header("location"));
+    assert_eq!((silent.status, back["error"].as_str(), back["iss"].as_str()), (303, "login_required", ISSUER));
+    let twice = bed.service().get(&format!("/authorize?{}&nonce=2", asks("grafana", BACK))).await;
+    assert_eq!(told(twice.header("location"))["error"], "invalid_request");
+}
+
+/// A victim scans the attacker's page: the number is not on the victim's screen (RFC 10027).
+#[tokio::test]
+async fn a_page_that_was_sent_to_a_victim_gets_nothing_by_a_wrong_number() {
+    let bed = builder().start().await;
+    let asked = asks("grafana", BACK);
+    let shown = bed.step("scan", &asked, &[]).await;
+    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    bed.approve(None, "lin", &user_code, Some("00")).await.expect_problem(403, "match_wrong");
+    let code = [("device_code", &*shown.member("device_code"))];
+    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "denied"}));
+}
+
+/// Another site's page would use up what its visitor's address has; a device code is for the client that asked.
+#[tokio::test]
+async fn the_steps_of_the_page_are_the_pages_own() {
+    let bed = builder().start().await;
+    let asked = asks("grafana", BACK);
+    for (origin, status) in [("https://evil.example", 400), ("null", 400), (ISSUER, 200)] {
+        let post = bed.http.0.post(bed.service().url(&format!("/authorize/scan?{asked}"))).header("origin", origin);
+        assert_eq!(bed.http.send(with_form(post, &[])).await.status, status, "{origin}");
+    }
+    let shown = bed.step("scan", &asked, &[]).await;
+    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    bed.approve(None, "lin", &user_code, shown.json()["match"].as_str()).await;
+    let code = [("device_code", &*shown.member("device_code"))];
+    assert_eq!(bed.step("poll", &asks("spa", ORIGIN), &code).await.json(), json!({"state": "expired"}));
+    let tokens =
+        bed.redeem(&told(&bed.step("poll", &asked, &code).await.member("location"))["code"]).await.expect_login();
+    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "expired"}), "a second time");
+    bed.expect_ended(&tokens, "its device code came twice").await;
+}
+
+/// An open page costs nothing; of those that show a code, an address has 20.
+#[tokio::test]
+async fn a_thousand_open_pages_of_one_address_leave_nothing_behind() {
+    let bed = builder().env("WXMINT_LIMIT_IP", "100000/1m").start().await;
+    let asked = asks("spa", ORIGIN);
+    let before = bed.redis.command::<u64>(&["DBSIZE"]);
+    for _ in 0..1000 {
+        assert_eq!(bed.service().get(&format!("/authorize?{asked}")).await.status, 200);
+    }
+    assert_eq!(bed.redis.command::<u64>(&["DBSIZE"]), before);
+    for _ in 0..20 {
+        assert_eq!(bed.step("scan", &asked, &[]).await.status, 200);
+    }
+    let refused = bed.step("scan", &asked, &[]).await;
+    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{refused:?}");
+}
+
+/// Also where access tokens have the same `typ`.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_token_opens_nothing() {
+    for typ in ["at+jwt", "JWT"] {
+        let bed = builder().env("WXMINT_TOKEN_TYP", typ).start().await;
+        let id = bed.log_in_site("lin").await.member("id_token");
+        for (method, path) in
+            [("GET", "/userinfo"), ("POST", "/logout"), ("DELETE", "/binding"), ("GET", "/device/WDJBMJHT")]
+        {
+            let refused = bed.service().ask(method, path, &id, &Value::Null).await;
+            assert_eq!(refused.status, 401, "{typ} {path}: {refused:?}");
+        }
+        let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", "grafana").with("WXMINT_TOKEN_TYP", typ).ready().await;
+        assert_eq!(sidecar.verify(&id).await.status, 401, "{typ}");
+        let phone = bed.log_in("lin").await.expect_login();
+        assert_eq!(bed.userinfo(&phone).await.status, 401, "nor does a phone's token at a site's path");
+    }
+}
+
+/// A hint that was made by somebody else, of another client, or an access token, ends nothing.
+#[tokio::test]
+async fn a_logout_needs_the_sites_own_id_token() {
+    let bed = builder().start().await;
+    let tokens = bed.log_in_site("lin").await;
+    let id = tokens.member("id_token");
+    let (body, _) = id.rsplit_once('.').expect("a JWT");
+    let torn = format!("{body}.{}", "A".repeat(86));
+    let (access, refresh) = (tokens.member("access_token"), tokens.member("refresh_token"));
+    for hint in [("id_token_hint", torn.as_str()), ("id_token_hint", &access), ("id_token_hint", "x")] {
+        let page = bed.service().get(&format!("/end_session?{}", query(&[hint]))).await;
+        assert_eq!((page.status, page.header("location")), (400, ""), "{page:?}");
+    }
+    let two = query(&[("id_token_hint", &id), ("client_id", "spa")]);
+    assert_eq!(bed.service().get(&format!("/end_session?{two}")).await.status, 400);
+    for (client, token) in [("spa", &refresh), ("spa", &access), ("spa", &id)] {
+        assert_eq!(bed.form("/revoke", &[("client_id", client), ("token", token)]).await.status, 200);
+    }
+    assert_eq!(bed.form("/revoke", &[("client_id", "grafana"), ("token", &refresh)]).await.status, 401);
+    assert_eq!(bed.userinfo(&tokens).await.status, 200, "nothing has ended");
+    let elsewhere = query(&[("id_token_hint", &id), ("post_logout_redirect_uri", "https://evil.example/")]);
+    let page = bed.service().get(&format!("/end_session?{elsewhere}")).await;
+    assert_eq!((page.status, page.header("location")), (200, ""), "{page:?}");
+    bed.expect_ended(&tokens, "the hint was right, the address was not").await;
+}

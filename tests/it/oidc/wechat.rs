@@ -1,0 +1,122 @@
+//! Through WeChat's own pages, by an official account or a website app.
+
+use reqwest::RequestBuilder;
+
+use super::*;
+use crate::support::{APP_SECRET, OTHER_SECRET, apps_folder, write_private};
+
+const ACCOUNT: &str = "wxaaaaaaaaaaaaaaaa";
+const SITE: &str = "wxbbbbbbbbbbbbbbbb";
+const IN_WECHAT: &str = "Mozilla/5.0 (iPhone) MicroMessenger/8.0.50";
+
+fn with_apps() -> (Builder, TempDir) {
+    let folder = apps_folder(&[(APPID, APP_SECRET)]);
+    let mut clients = clients();
+    clients[0]["web_apps"] = json!([ACCOUNT, SITE]);
+    let mut builder = TestBed::builder().apps_folder(folder.path()).clients(&clients);
+    for (id, kind) in [(ACCOUNT, "official_account"), (SITE, "website")] {
+        write_private(&folder.path().join(id), &json!({"kind": kind, "secret": OTHER_SECRET}).to_string());
+        builder = builder.app(id, &format!("{OTHER_SECRET}:{kind}"));
+    }
+    (builder, folder)
+}
+
+/// A browser that is on its way through WeChat.
+struct Sent {
+    to: Url,
+    cookie: String,
+    state: String,
+}
+
+async fn sent<R>(bed: &TestBed<R>, path: &str, agent: &str) -> Sent {
+    let get = bed.http.0.get(bed.service().url(&format!("{path}?{}", asks("grafana", BACK))));
+    let answer = bed.http.send(get.header("user-agent", agent)).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let (to, cookie) = (answer.header("location").to_owned(), answer.header("set-cookie").to_owned());
+    let (own, attributes) = cookie.split_once("; ").expect("attributes");
+    assert!(own.starts_with("__Host-wxmint-"), "{cookie}");
+    assert_eq!(attributes, "Path=/; Max-Age=600; Secure; HttpOnly; SameSite=Lax");
+    Sent { state: told(&to)["state"].clone(), to: to.parse().expect("a URL"), cookie: own.to_owned() }
+}
+
+async fn back<R>(bed: &TestBed<R>, appid: &str, person: &str, state: &str, cookie: Option<&str>) -> Answer {
+    let wanted = json!({"person": person, "appid": appid, "scope": if appid == SITE { "snsapi_login" } else { "snsapi_userinfo" }});
+    let code = bed.wechat.mint_codes(wanted).await.remove(0);
+    let url = bed.service().url(&format!("/authorize/wechat?code={code}&state={state}"));
+    let get: RequestBuilder = bed.http.0.get(url);
+    bed.http
+        .send(match cookie {
+            Some(cookie) => get.header("cookie", format!("other=1; {cookie}")),
+            None => get,
+        })
+        .await
+}
+
+/// The same user as by the phone, and the same ends.
+#[tokio::test]
+async fn a_browser_comes_back_from_wechat_and_the_person_is_the_same_user() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    for (person, path, agent, page, appid) in [
+        ("lin", "/authorize", IN_WECHAT, "/connect/oauth2/authorize", ACCOUNT),
+        ("mei", "/authorize/web", "Firefox 150", "/connect/qrconnect", SITE),
+    ] {
+        let phone = bed.log_in_at(APPID, person, json!({})).await.expect_login();
+        let Sent { to, cookie, state } = sent(&bed, path, agent).await;
+        let members = told(to.as_str());
+        assert_eq!((to.path(), to.fragment()), (page, Some("wechat_redirect")), "{to}");
+        assert_eq!(
+            (members["appid"].as_str(), members["redirect_uri"].as_str()),
+            (appid, &*format!("{ISSUER}/authorize/wechat"))
+        );
+        let answer = back(&bed, appid, person, &state, Some(&cookie)).await;
+        assert!(answer.status == 303 && answer.header("set-cookie").contains("Max-Age=0"), "{answer:?}");
+        let at_site = told(answer.header("location"));
+        assert_eq!((at_site["state"].as_str(), at_site["iss"].as_str()), ("s t&1", ISSUER));
+        let tokens = bed.redeem(&at_site["code"]).await.expect_login();
+        assert_eq!(tokens.claims()["sub"], phone.claims()["sub"], "{appid}");
+        let tokens = bed.renew(&tokens).await.expect_login();
+        let by_app = bed.log_in_at(appid, person, json!({})).await.expect_login();
+        assert_eq!(bed.service().unbind(&by_app.member("access_token")).await.status, 204);
+        bed.expect_ended(&tokens, "the binding of this app is gone").await;
+    }
+    let page = bed.service().get(&format!("/authorize?{}", asks("grafana", BACK))).await;
+    assert!(page.status == 200 && page.body.contains("/authorize/web?client_id=grafana&amp;"), "{page:?}");
+    bed.service().expect_no_faults().await;
+}
+
+/// Whoever sends a victim the address that WeChat has brought back would log the victim in as somebody else.
+#[tokio::test]
+async fn what_wechat_brings_back_counts_in_the_browser_that_was_sent_and_once() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.start().await;
+    let (mine, other) = (sent(&bed, "/authorize/web", "Firefox").await, sent(&bed, "/authorize/web", "Firefox").await);
+    let renamed = format!(
+        "{}={}",
+        mine.cookie.split_once('=').expect("a name").0,
+        other.cookie.split_once('=').expect("a value").1
+    );
+    for cookie in [None, Some(other.cookie.as_str()), Some(&renamed), Some("__Host-wxmint-=x")] {
+        let page = back(&bed, SITE, "lin", &mine.state, cookie).await;
+        assert_eq!((page.status, page.header("location")), (400, ""), "{cookie:?}: {page:?}");
+    }
+    assert_eq!(back(&bed, SITE, "lin", &mine.state, Some(&mine.cookie)).await.status, 303, "nothing was spoiled");
+    let again = back(&bed, SITE, "lin", &mine.state, Some(&mine.cookie)).await;
+    assert_eq!((again.status, again.header("location")), (400, ""));
+    let url = bed.service().url(&format!("/authorize/wechat?state={}", other.state));
+    let denied = bed.http.send(bed.http.0.get(url).header("cookie", &other.cookie)).await;
+    assert_eq!(told(denied.header("location"))["error"], "access_denied", "the person has said no at WeChat");
+    let no_way = bed.service().get(&format!("/authorize/web?{}", asks("spa", ORIGIN))).await;
+    assert_eq!((no_way.status, no_way.header("location")), (400, ""));
+}
+
+/// The page says what to do, and the site gets nothing.
+#[tokio::test]
+async fn who_may_not_log_in_is_told_what_to_do() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.users(&["lin"]).start().await;
+    let Sent { cookie, state, .. } = sent(&bed, "/authorize", IN_WECHAT).await;
+    let page = back(&bed, ACCOUNT, "lin", &state, Some(&cookie)).await;
+    assert!(page.status == 403 && page.body.contains("mini program and log in there once"), "{page:?}");
+    assert!(page.body.contains(&format!("/authorize?{}", asks("grafana", BACK).replace('&', "&amp;"))), "{page:?}");
+}
