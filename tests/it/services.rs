@@ -1,7 +1,6 @@
 //! Services that show a token of another issuer in place of a secret: who gets in by it, and who does not.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use futures_util::future::join_all;
@@ -105,8 +104,8 @@ impl Cluster {
     }
 }
 
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+pub(crate) fn now() -> i64 {
+    wxmint::clock::now().timestamp()
 }
 
 pub(crate) fn key() -> ForgeKey {
