@@ -252,5 +252,13 @@ async fn a_person_takes_few_bytes_and_a_silent_login_few_commands() {
         }
         // The script reads the binding, because logins come one upon the other; nobody else does.
         assert!(calls["hgetall"] < 40 && calls["hmget"] == 40 && calls["evalsha"] < 30, "{calls:?}");
+
+        let before = bed.redis.calls();
+        for number in 0..20 {
+            user_of(&bed, APPID, &format!("stranger-{number}")).await;
+        }
+        // One more script notes the person on the user's list, and nobody waits for it, nor for a replica.
+        let calls = bed.redis.calls_since(&before);
+        assert!(!calls.contains_key("wait") && calls["hmget"] == 40 && calls["evalsha"] < 50, "{calls:?}");
     }
 }
