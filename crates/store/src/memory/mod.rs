@@ -52,7 +52,7 @@ struct Shelves {
     ends: HashMap<UserId, ends::StoredEnds>,
     stream: ends::StoredStream,
     access_tokens: HashMap<AppId, access_token::Slot>,
-    /// What others keep here, by its type.
+    /// Doors keep this here, by its type.
     of_others: HashMap<TypeId, Box<dyn Any + Send>>,
     last_micros: u64,
 }
@@ -79,7 +79,7 @@ impl Memory {
         Self { shelves: Arc::default(), clock, session_ttl }
     }
 
-    /// What somebody else keeps here, empty at first, with the time.
+    /// The time, and a value of a door, which is empty at first.
     pub fn shelf<T: Default + Send + 'static>(&self) -> (DateTime<Utc>, MappedMutexGuard<'_, T>) {
         let (now, shelves) = self.open();
         let own = MutexGuard::map(shelves, |shelves| {
