@@ -7,7 +7,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use wxmint_ids::{AppId, ClientId};
-use wxmint_verify::LONGEST_LIFE;
 
 use super::WORDS;
 use crate::findings::Said;
@@ -218,7 +217,7 @@ impl Form {
         })
     }
 
-    /// What a site has that browsers are sent to and fro.
+    /// Checks the members of a site.
     fn check_site(&self) -> Result<(), Mistake> {
         let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
         let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
@@ -230,7 +229,7 @@ impl Form {
         if let element @ Some(_) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
             return Err(Mistake { member: "web_apps", element, wrong: said!(WORDS: must_be_appids) });
         }
-        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_LIFE)) {
+        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_REFRESH)) {
             return Err(Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)));
         }
         if !redirect_uris.is_empty() && self.matches == Some(false) {
@@ -256,6 +255,7 @@ fn is_redirect_uri(text: &str) -> bool {
 
 /// A token that is fetched late must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
+const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible)
