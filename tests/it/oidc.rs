@@ -49,7 +49,7 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()))
 }
 
-/// What a site sends a browser to wxmint with.
+/// A site sends a browser to wxmint with this query.
 fn asks(client: &str, redirect_uri: &str) -> String {
     let challenge = challenge(VERIFIER);
     query(&[

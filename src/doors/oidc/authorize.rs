@@ -38,8 +38,8 @@ struct Shown<'a> {
 
 /// Log in at a site (OpenID Connect Core section 3.1.2)
 ///
-/// A page with a mini-program code and a number. A `client_id` or `redirect_uri` that is not registered gets a page that
-/// says so; every other fault goes back to the site with `error`, `error_description`, `state` and `iss`.
+/// A page with a mini-program code and a number. A `client_id` or `redirect_uri` that is not registered gets a page
+/// that says so; every other fault goes back to the site with `error`, `error_description`, `state` and `iss`.
 #[utoipa::path(get, path = "/authorize", tag = "sites",
     params(("client_id" = String, Query, description = "By the file of clients"),
         ("redirect_uri" = String, Query, description = "One of the client's, byte for byte"),
@@ -148,7 +148,8 @@ pub(super) fn to_site(worker: &IssuerWorker, asked: &AuthorizeRequest<'_>, code:
     back(&asked.redirect_uri, asked.state.as_deref(), issuer, &[("code", code)])
 }
 
-/// The request of the page that asks, which must be our own: another site's could use up what its visitor's address has.
+/// The request of the page that asks, which must be our own: another site's could use up what its visitor's address
+/// has.
 fn own_page<'c>(
     request: &HttpRequest,
     worker: &IssuerWorker,

@@ -1,4 +1,4 @@
-//! What a login of a site gives: a code, for the code its first tokens, and for each refresh token the next ones. All
+//! A login of a site gives a code, for the code its first tokens, and for each refresh token the next ones. All
 //! of them are a family, which is named by the `jti` of its first access token (`sid`) and ends as one.
 //!
 //! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
@@ -28,7 +28,7 @@ pub(super) struct CodeGrant {
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
     pub(super) wants_refresh: bool,
-    /// Of the account backend, as JSON.
+    /// The account backend's, as JSON.
     pub(super) claims: String,
     /// Seconds since 1970.
     pub(super) made_at: i64,
@@ -113,7 +113,7 @@ pub(super) fn hash(text: &str) -> String {
     short_digest(text).to_string()
 }
 
-/// What is kept was written here, unless somebody has changed it.
+/// Reads what was written here, unless somebody has changed it.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text)
         .map_err(|_| StoreError { reason: "what is kept of a site's login cannot be read".into() })

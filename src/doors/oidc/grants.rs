@@ -1,4 +1,4 @@
-//! What a site gets for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700 sections
+//! A site gets tokens for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700 sections
 //! 2.1.2 and 4.14).
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::settings::parse_duration;
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
 
-/// What a site gets.
+/// A site gets these.
 pub(super) struct Given {
     pub(super) access: SignedToken,
     pub(super) id: SignedToken,

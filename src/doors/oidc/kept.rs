@@ -1,4 +1,4 @@
-//! What is kept of codes and families, and how a family ends.
+//! The store keeps codes and families. Here is how, and how a family ends.
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;

@@ -17,7 +17,7 @@ pub(super) enum Page<'a> {
         cancel: String,
         web: Option<&'a str>,
     },
-    /// What is to do, and how to begin anew if that can help.
+    /// Says what to do, and how to begin anew if that can help.
     Failed {
         why: Why,
         again: Option<String>,

@@ -1,4 +1,4 @@
-//! What a site gets for a refresh token, which everything is asked for that can have ended the login.
+//! A site renews its tokens by a refresh token. Everything is asked for that can have ended the login.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl LoginWorker {
             at: at.timestamp_millis(),
             jti: jti.as_str().to_owned(),
             iat: life.start,
-            // What ends the login finds its tokens as long as it can be renewed, and no longer.
+            // An end of the login finds its tokens as long as it can be renewed, and no longer.
             exp: life.end.min(family.until.unwrap_or_default()),
         };
         let key = family::rotation_key(sid, number);

@@ -1,4 +1,4 @@
-//! What a site asks for at `/authorize` (OpenID Connect Core section 3.1.2.1), in the query of each step of the page:
+//! The request of a site at `/authorize` (OpenID Connect Core section 3.1.2.1), in the query of each step of the page:
 //! nothing of it is kept until somebody is let in.
 
 use reqwest::Url;
@@ -132,7 +132,7 @@ pub(super) fn is_registered(registered: &[String], wanted: &str) -> bool {
     registered.iter().any(is_same)
 }
 
-/// What stands before and behind the port of an address of this machine's own.
+/// The parts before and behind the port of an address of this machine's own.
 fn without_port(address: &str) -> Option<(&str, &str)> {
     let start = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|start| address.starts_with(start))?;
     let rest = &address[start.len()..];

@@ -66,7 +66,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     .await
 }
 
-/// What this browser was sent with, once.
+/// Finds with what this browser was sent, once.
 async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<Option<Sent>, LoginError> {
     let (store, hashed) = (&*worker.login.store, hash(state));
     let Some(secret) = cookie(request, &cookie_name(state)) else { return Ok(None) };

@@ -44,7 +44,7 @@ pub(super) async fn keep_first(store: &dyn Store, key: &str, text: &str, life: D
             if redis.link().run_confirmed::<Option<String>>("keep_oidc", claimed).await?.is_some() {
                 return Ok(text.to_owned());
             }
-            // What has expired since is nobody's.
+            // A text that has expired since is nobody's.
             Ok(kept(store, key).await?.unwrap_or_default())
         }
         StoredIn::Memory(memory) => {

@@ -34,7 +34,7 @@ const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.
 /// A browser that was sent to WeChat.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Sent {
-    /// What the site has asked for.
+    /// The site has asked for this.
     pub(super) query: String,
     pub(super) app: String,
     /// The hash of the browser's cookie.

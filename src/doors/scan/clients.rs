@@ -10,7 +10,6 @@ use serde_json::Value;
 use wxmint_identities::{Members, ServiceIdentity};
 use wxmint_ids::{AppId, ClientId};
 use wxmint_upstream::site;
-use wxmint_verify::LONGEST_LIFE;
 
 use super::WORDS;
 use crate::findings::Said;
@@ -240,7 +239,7 @@ impl Form {
         })
     }
 
-    /// What a site has that browsers are sent to and fro.
+    /// Checks the members of a site.
     fn check_site(&self) -> Result<(), Mistake> {
         let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
         let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
@@ -252,7 +251,7 @@ impl Form {
         if let element @ Some(_) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
             return Err(Mistake { member: "web_apps", element, wrong: said!(WORDS: must_be_appids) });
         }
-        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_LIFE)) {
+        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_REFRESH)) {
             return Err(Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)));
         }
         if !redirect_uris.is_empty() && self.matches == Some(false) {
@@ -313,6 +312,7 @@ impl Form {
 
 /// A token that is fetched late must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
+const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible)

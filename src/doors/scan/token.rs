@@ -77,9 +77,7 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 /// The grants of another door that has the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
-    /// Of a request, with those of a scan.
     fn fields(&self) -> &'static [&'static str];
-
     /// `None` if it has no such grant for this client.
     async fn grant(
         &self,
@@ -136,7 +134,7 @@ pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
     answer
 }
 
-/// What can be used once came again, so that a client's token was ended.
+/// Tells that something for one use came again, so that a client's token was ended.
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
     tracing::warn!(client = token.app.as_str(), "{found}, so its token was revoked");
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));

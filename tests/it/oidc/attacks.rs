@@ -42,7 +42,7 @@ async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() 
     }
 }
 
-/// Of two replicas at once, one gives tokens at most, and none of them lives.
+/// Two replicas are asked at once: one gives tokens at most, and none of them lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_at_two_replicas_at_once_gives_no_tokens_that_live() {
     let bed = builder().services(2).start().await;
@@ -89,7 +89,7 @@ async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {
     bed.expect_ended(&next, "reuse").await;
     assert_eq!(bed.userinfo(&thief).await.status, 401);
 
-    // Of another client, forged, and one that names a family whose tokens nobody has shown.
+    // Another client's, a forged one, and one that names a family whose tokens nobody has shown.
     let tokens = bed.log_in_site("lin").await;
     let refresh = tokens.member("refresh_token");
     let other = [("grant_type", "refresh_token"), ("client_id", "spa"), ("refresh_token", &refresh)];

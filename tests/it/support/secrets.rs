@@ -44,16 +44,17 @@ pub(crate) const OF_WECHAT: [(&str, &[Place]); 7] = [
 ];
 /// How the stand-in begins what it gives a person's browser, or a platform.
 const BEGINNINGS: [&str; 4] = ["oauth2token@@@", "ticket@@@", "queryauthcode@@@", "refreshtoken@@@"];
-pub(crate) const OF_WXMINT: [(&str, &[Place]); 8] = [
+pub(crate) const OF_WXMINT: [(&str, &[Place]); 6] = [
     ("access_token", &[Answer]),
     ("bind_ticket", &[Answer]),
     ("encrypt_key", &[Answer]),
     ("signature", &[Answer]),
     ("device_code", &[Answer]),
-    ("id_token", &[Answer]),
-    ("refresh_token", &[Answer]),
     ("user_code", &[Answer, Redis]),
 ];
+
+/// Those of sites.
+const OF_SITES: [(&str, &[Place]); 2] = [("id_token", &[Answer]), ("refresh_token", &[Answer])];
 
 #[derive(Default)]
 pub(crate) struct Secrets(Mutex<Noted>);
@@ -166,7 +167,8 @@ impl Secrets {
         let of_wechat = ["/_simulator/", "/cgi-bin/", "/sns/", "/wxa/"].iter().any(|of_it| path.starts_with(of_it));
         // A problem gives nothing away, and its `code` is another.
         if let Some(json) = serde_json::from_str::<Value>(body).ok().filter(|json| json["detail"].is_null()) {
-            self.note_members(if of_wechat { &OF_WECHAT } else { &OF_WXMINT }, "", &json);
+            let of_wxmint = [&OF_WXMINT[..], &OF_SITES].concat();
+            self.note_members(if of_wechat { &OF_WECHAT } else { &of_wxmint }, "", &json);
         }
         let mut noted = locked(&self.0);
         if !of_wechat && noted.answers.len() < KEPT {
