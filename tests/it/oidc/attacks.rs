@@ -102,7 +102,7 @@ async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {
     }
     assert_eq!(bed.renew(&tokens).await.status, 200, "who knows the sid alone ends nothing");
     for part in &parts[2..] {
-        bed.http.1.note("part of a refresh token", &[Place::Answer], (*part).to_owned());
+        bed.http.1.note("part of a refresh token", &[Place::Answer], *part);
     }
 }
 
