@@ -15,7 +15,6 @@ pub mod cli;
 pub mod clock;
 pub mod doors;
 pub mod issuer;
-pub mod json_places;
 pub mod login;
 pub mod redis_checks;
 mod refusals;

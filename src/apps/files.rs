@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
 use crate::findings::Said;
-use crate::json_places::Step::{self, Element, Member};
-use crate::json_places::line_of;
+use wxmint_findings::json_places::Step::{self, Element, Member};
+use wxmint_findings::json_places::line_of;
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.

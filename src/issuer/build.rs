@@ -17,7 +17,6 @@ use super::caller;
 use super::door::{Door, DoorRow, Doors, OpenDoor};
 use super::examine::unusable_keys;
 use super::feed_pages::FeedPages;
-use super::jwks_peers::PeerKeys;
 use super::named::{Named, load_keys, load_vault};
 use super::start_error::IssuerStartError;
 use super::state::Issuer;
@@ -25,6 +24,7 @@ use crate::accounts::{Accounts, Auto, ServiceAccounts};
 use crate::clock::now;
 use crate::login::{LoginPolicy, LoginWorker};
 use crate::settings::{AccountsSource, Settings};
+use wxmint_identities::PeerKeys;
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use wxmint_store::short_digest;
 use wxmint_verify::Algorithm;
 
-use super::{jwks_peers::OWN, state::IssuerWorker};
+use super::state::IssuerWorker;
 use crate::clock::now;
+use wxmint_identities::OWN;
 
 /// The public keys (RFC 7517)
 ///

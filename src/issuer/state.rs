@@ -13,7 +13,6 @@ use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
 use super::feed_pages::FeedPages;
-use super::jwks_peers::PeerKeys;
 use super::start_error::IssuerStartError;
 use crate::accounts::FileAccounts;
 use crate::admin::CurrentAdminTokens;
@@ -21,6 +20,7 @@ use crate::apps::CurrentApps;
 use crate::login::{LoginWorker, UserIds};
 use crate::secret_files::WatchedFile;
 use crate::settings::Settings;
+use wxmint_identities::PeerKeys;
 
 pub struct Issuer {
     pub(crate) settings: Settings,

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod said;
+pub mod json_places;
 mod of_crates;
 
 use std::fmt::{self, Display};

@@ -6,6 +6,7 @@ mod bearer;
 mod body;
 mod body_fields;
 mod client_address;
+mod client_credentials;
 mod client_stream;
 mod connection;
 pub mod cors;
@@ -28,6 +29,7 @@ pub use bearer::{bearer_token, identify, no_token, no_valid_token, unreadable_to
 pub use body::{SMALL_BODY, read_body};
 pub use body_fields::{Fields, RefusedBody, malformed};
 pub use client_address::{TrustedProxies, limit_key};
+pub use client_credentials::{ClientCredentials, read_form, unknown_client};
 pub use connection::ClientConnection;
 pub use head::pairs;
 pub use probes::{Readiness, readable, serve_admin};

@@ -2,6 +2,7 @@
 //! ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
 
 mod issuers;
+mod peer_keys;
 mod trust;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use reqwest::Url;
 use wxmint_upstream::is_secure;
 
 pub use self::issuers::{Issuers, examine};
+pub use self::peer_keys::{OWN, PeerKeys};
 use self::trust::{Place, Trust, usable};
 
 /// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
@@ -53,6 +55,7 @@ const NO_KEYS: [&str; 2] =
     ["must be an https URL, or `jwks` must say where the keys are", "应是 https URL；否则要用 `jwks` 写明公钥在哪里"];
 const NO_PLACE: [&str; 2] = ["must be an https URL or the absolute path of a file", "应是 https URL 或文件的绝对路径"];
 const NO_PATH: [&str; 2] = ["must be the absolute path of a file", "应是文件的绝对路径"];
+const BESIDE_JWKS: [&str; 2] = ["is beside `jwks`: leave one out", "与 `jwks` 只能有一个"];
 const EMPTY: [&str; 2] = ["must not be empty", "不能为空"];
 const NO_RECEIVER: [&str; 2] = [
     "needs a `jwks` that is an https URL, because the token is sent to that URL alone",
@@ -108,10 +111,29 @@ impl ServiceIdentity {
         Ok(Self { subject: subject.to_owned(), trust })
     }
 
-    /// The same for assertions that a client makes itself, one for each request.
-    pub fn making_assertions(mut self) -> Self {
-        self.trust.longest_life = LONGEST_ASSERTION;
-        self
+    /// Reads what a file says of a client's tokens: of an issuer, or without one, assertions that the client makes
+    /// itself, one for each request. `jwks_uri` names a URL or a path. `None` if the file says nothing of them.
+    pub fn of_client<'a>(id: &'a str, mut members: Members<'a>) -> Result<Option<Self>, WrongMember> {
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let uri = members.remove("jwks_uri");
+        if uri.is_some() && members.contains_key("jwks") {
+            return Err(WrongMember { member: "jwks_uri", fault: BESIDE_JWKS, reason: None });
+        }
+        members.extend(uri.map(|uri| ("jwks", uri)));
+        let makes_assertions = !members.contains_key("issuer") && !members.contains_key("subject");
+        if makes_assertions {
+            members.extend([("issuer", id), ("subject", id)]);
+        }
+        let mut identity = Self::read(&members).map_err(|wrong| match uri {
+            Some(_) if wrong.member == "jwks" => WrongMember { member: "jwks_uri", ..wrong },
+            _ => wrong,
+        })?;
+        if makes_assertions {
+            identity.trust.longest_life = LONGEST_ASSERTION;
+        }
+        Ok(Some(identity))
     }
 
     pub fn makes_assertions(&self) -> bool {

@@ -87,6 +87,16 @@ pub fn site(text: &str) -> Option<String> {
     (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
 }
 
+/// An address to which a browser may be sent back: over https, or over http at this machine's own address (RFC 8252 section 7.3), written as a browser writes it.
+pub fn is_redirect_uri(text: &str) -> bool {
+    let Ok(url) = text.parse::<Url>() else { return false };
+    let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['#', '\\', '*']);
+    let is_written_so = url.as_str().trim_end_matches('/') == text.trim_end_matches('/');
+    (url.scheme() == "https" || is_loopback) && !has_user && is_plain && is_written_so
+}
+
 /// An HTTP client for one worker thread, with a deadline. A clone has the same connections.
 #[derive(Clone)]
 pub struct Upstream {

@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::web::Payload;
 use serde::Serialize;
 use serde_json::json;
-use wxmint_http::{Answer, Problem, RefusedBody, private};
+use wxmint_http::{Answer, Problem, RefusedBody, private, read_form};
 use wxmint_wechat::AppKind;
 
 use super::leave::see_other;
@@ -14,7 +14,6 @@ use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Refused, back, read};
 use super::{AtDoor, Oidc, no_sites, root, wechat};
 use crate::clock::now;
-use crate::doors::scan::client_auth::read_form;
 use crate::doors::scan::clients::Clients;
 use crate::doors::scan::codes::DeviceCode;
 use crate::doors::scan::page::{in_own_words, open_request, visitor};

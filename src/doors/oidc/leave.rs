@@ -6,7 +6,9 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body};
+use wxmint_http::{
+    Answer, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body, read_form,
+};
 use wxmint_ids::ClientId;
 use wxmint_store::TokenState;
 
@@ -17,7 +19,7 @@ use super::request::{is_registered, is_site};
 use super::texts::Why;
 use super::{AtDoor, no_sites, root};
 use crate::clock::now;
-use crate::doors::scan::client_auth::{authenticate, read_form};
+use crate::doors::scan::client_auth::authenticate;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::page::in_own_words;
 use crate::doors::scan::{of_oauth, to_oauth};

@@ -13,6 +13,7 @@
 //! ```
 
 mod authorize;
+mod examine;
 mod family;
 mod grants;
 mod kept;
@@ -33,6 +34,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::web::{self, Data, ServiceConfig};
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
@@ -42,11 +44,13 @@ use wxmint_http::described::{DescribedRoute, GET, POST, RouteTable, Routes, rout
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, ProblemDocument, not_found};
 use wxmint_ids::{AppId, ClientId};
+use wxmint_store::Redis;
 
 use self::request::is_site;
 use super::scan::clients::Clients;
 use super::scan::token::{FurtherGrants, GRANT};
 use super::scan::{Scan, VARIABLE};
+use crate::findings::{Finding, Words};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
@@ -65,6 +69,9 @@ routes! {
     POST "/end_session" leave::end_session_by_post [ANY], BODY;
     POST "/revoke" leave::revoke [ANY], BODY;
 }
+
+/// The texts of its findings.
+const WORDS: Words = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     public: RouteTable { routes: &ROUTES, described: Described::openapi },
@@ -128,6 +135,7 @@ struct Metadata {
     request_uri_parameter_supported: bool,
 }
 
+#[async_trait(?Send)]
 impl Door for Oidc {
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
         let file = |path, kind, content| web::resource(path).route(web::get().to(move || ready(answer(kind, content))));
@@ -141,6 +149,10 @@ impl Door for Oidc {
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
         scan.into_iter().for_each(|scan| _ = self.clients.set(Arc::clone(&scan.clients)));
+    }
+
+    async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
+        self.findings(issuer)
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::store::{PlatformEntry, PlatformState};
 use crate::findings::Said;
-use crate::json_places::{Step::Member, line_of};
+use wxmint_findings::json_places::{Step::Member, line_of};
 
 /// How the store names the ticket.
 pub(super) const TICKET: &str = "ticket";

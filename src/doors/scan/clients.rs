@@ -4,19 +4,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use wxmint_identities::{Members, ServiceIdentity};
-use wxmint_ids::{AppId, ClientId};
-use wxmint_upstream::site;
+use wxmint_identities::ServiceIdentity;
+use wxmint_ids::{AppId, ClientId, is_visible};
+use wxmint_upstream::{is_redirect_uri, site};
 
 use super::WORDS;
 use crate::findings::Said;
-use crate::json_places::Step::{Element, Member};
-use crate::json_places::line_of;
 use crate::login::Recipient;
 use crate::settings::parse_duration;
+use wxmint_findings::json_places::Step::{Element, Member};
+use wxmint_findings::json_places::line_of;
 
 #[derive(Debug, Clone)]
 pub(in crate::doors) struct Client {
@@ -50,7 +49,7 @@ impl Client {
         Recipient { client: &self.id, audience: &self.audience, token_ttl: self.token_ttl }
     }
 
-    pub(super) fn is_back_end(&self) -> bool {
+    pub(in crate::doors) fn is_back_end(&self) -> bool {
         self.secret_sha256.is_some() || self.identity.is_some()
     }
 
@@ -265,16 +264,6 @@ impl Form {
     }
 }
 
-/// Over https, or over http at this machine's own address (RFC 8252 section 7.3), written as a browser writes it.
-fn is_redirect_uri(text: &str) -> bool {
-    let Ok(url) = text.parse::<Url>() else { return false };
-    let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['#', '\\', '*']);
-    let is_written_so = url.as_str().trim_end_matches('/') == text.trim_end_matches('/');
-    (url.scheme() == "https" || is_loopback) && !has_user && is_plain && is_written_so
-}
-
 impl Form {
     /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
     fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
@@ -282,31 +271,18 @@ impl Form {
         let members = [
             ("issuer", &self.issuer),
             ("subject", &self.subject),
-            ("jwks", if jwks.is_some() { &jwks } else { &self.jwks_uri }),
+            ("jwks", &jwks),
+            ("jwks_uri", &self.jwks_uri),
             ("ca", &self.ca),
             ("token", &self.token),
         ];
         let members = members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let mut members: Members<'_> = members.collect();
-        match () {
-            () if members.is_empty() => return Ok(None),
-            () if self.secret_sha256.is_some() => {
-                return Err(Mistake::of_member("secret_sha256", said!(WORDS: is_beside_identity)));
-            }
-            () if self.jwks.is_some() && self.jwks_uri.is_some() => {
-                return Err(Mistake::of_member("jwks_uri", said!(WORDS: is_beside_jwks)));
-            }
-            () => {}
+        let identity = ServiceIdentity::of_client(&self.client_id, members.collect())
+            .map_err(|wrong| Mistake::of_member(wrong.member, said!("{}", wrong)))?;
+        match &self.secret_sha256 {
+            Some(_) if identity.is_some() => Err(Mistake::of_member("secret_sha256", said!(WORDS: is_beside_identity))),
+            _ => Ok(identity),
         }
-        let makes_assertions = self.issuer.is_none() && self.subject.is_none();
-        if makes_assertions {
-            members.extend([("issuer", self.client_id.as_str()), ("subject", self.client_id.as_str())]);
-        }
-        let identity = ServiceIdentity::read(&members).map_err(|wrong| {
-            let is_uri = wrong.member == "jwks" && self.jwks.is_none();
-            Mistake::of_member(if is_uri { "jwks_uri" } else { wrong.member }, said!("{}", wrong))
-        })?;
-        Ok(Some(if makes_assertions { identity.making_assertions() } else { identity }))
     }
 }
 
@@ -318,12 +294,6 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible)
 }
 
-/// Neither a control character nor one that turns or hides what stands beside it, because the phone shows it.
-pub(super) fn is_visible(letter: char) -> bool {
-    let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !letter.is_control() && !turns_or_hides
-}
-
 fn is_page(page: &str) -> bool {
     (1..=128).contains(&page.len())
         && !page.starts_with('/')
@@ -331,14 +301,9 @@ fn is_page(page: &str) -> bool {
 }
 
 fn sha256(hash: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(bytes)
+    let byte = |at| u8::from_str_radix(hash.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(byte).collect();
+    bytes.filter(|_| !hash.contains('+')).and_then(|bytes| bytes.try_into().ok())
 }
 
 fn life(text: &str) -> Option<Duration> {

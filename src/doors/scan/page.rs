@@ -9,13 +9,13 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, to_the_end,
+    Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, read_form, to_the_end,
 };
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_telemetry::bounded;
 
-use super::client_auth::{authenticate, read_form};
-use super::clients::{Client, is_visible};
+use super::client_auth::authenticate;
+use super::clients::Client;
 use super::codes::{DeviceCode, UserCode};
 use super::requests::DeviceError;
 use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
@@ -192,7 +192,7 @@ pub(in crate::doors) fn visitor(request: &HttpRequest) -> (String, String) {
 }
 
 fn shown(agent: &str) -> String {
-    agent.chars().filter(|letter| is_visible(*letter)).take(LONGEST_AGENT).collect()
+    agent.chars().filter(|letter| wxmint_ids::is_visible(*letter)).take(LONGEST_AGENT).collect()
 }
 
 /// Address and name of the browser that asks: a back end's visitor, or the page itself.

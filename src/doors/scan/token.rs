@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, cors, origin, private};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, cors, origin, private, read_form};
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_store::Issued;
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::client_auth::{authenticate, read_form};
+use super::client_auth::authenticate;
 use super::clients::Client;
 use super::codes::DeviceCode;
 use super::page::{OAuthError, in_own_words};

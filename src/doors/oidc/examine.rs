@@ -1,0 +1,31 @@
+//! The part of the doctor's check of clients that is about sites.
+
+use wxmint_wechat::AppKind;
+
+use super::{Oidc, WORDS};
+use crate::findings::Finding;
+use crate::issuer::Issuer;
+
+impl Oidc {
+    /// Finds what sites ask for and cannot have, and what gives their codes away.
+    pub(super) fn findings(&self, issuer: &Issuer) -> Vec<Finding> {
+        let (clients, apps) = (self.clients(), issuer.apps.all());
+        let web_apps = clients.iter().flat_map(|client| client.form.web_apps.iter().map(move |app| (client, app)));
+        let unknown = web_apps.filter(|(_, app)| {
+            let app = app.parse().ok().and_then(|app| apps.choose(Some(&app), None).ok());
+            app.is_none_or(|app| !matches!(app.kind, AppKind::OfficialAccount | AppKind::Website))
+        });
+        let unknown = unknown.map(|(client, app)| {
+            let found = said!(WORDS: web_app_of_client_is_not_configured, client.id, app);
+            (found, said!(WORDS: add_file_of_this_app_or_take_it_out))
+        });
+        let over_http = clients.iter().filter(|client| {
+            client.is_back_end() && client.form.redirect_uris.iter().any(|address| address.starts_with("http://"))
+        });
+        let over_http = over_http.map(|client| {
+            let found = said!(WORDS: redirect_uri_of_back_end_is_over_http, client.id);
+            (found, said!(WORDS: use_https_but_while_developing))
+        });
+        unknown.chain(over_http).map(|(found, advice)| Finding::warning("clients", found, advice)).collect()
+    }
+}
