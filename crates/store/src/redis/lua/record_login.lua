@@ -5,9 +5,9 @@
 -- unionid names the user. Needs session.lua. Answers the time in seconds and microseconds, and behind blanks what was
 -- recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or one where user ids are drawn;
 -- otherwise whether the session key is kept, as '=' if there was a session, '+' if it begins one or the clock has
--- stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and until when no login is within
--- the limit, if this one was not. Repeated with the same arguments it counts once more at most, and otherwise changes
--- nothing.
+-- stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and until when no login is
+-- within the limit, if this one was not. Repeated with the same arguments it counts once more at most, and otherwise
+-- changes nothing.
 local all, held = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
   held[all[at]] = all[at + 1]
