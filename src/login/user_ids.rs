@@ -105,7 +105,8 @@ impl LoginWorker {
         record.newcomer = match (&recorded, holder) {
             (Recorded::Newcomer, _) => self.meet(&record.person, unionid, attempt, now).await?,
             (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
-                if bound.generation == COMPUTED && self.has_people(&user).await? =>
+                if bound.generation == COMPUTED
+                    && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
             {
                 match self.store.leave(&record.person, bound).await? {
                     BindingState::Free { dissolved: false, .. } => {
@@ -126,10 +127,6 @@ impl LoginWorker {
             Some(unionid) => self.store.claim_unionid(unionid, None).await,
             None => Ok(None),
         }
-    }
-
-    async fn has_people(&self, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.store.people_of(user).await?.is_some_and(|people| !people.is_empty()))
     }
 
     /// How to record somebody of whom the store knows nothing. Nobody needs to be asked: the login is recorded together

@@ -1364,6 +1364,8 @@ mod redis_only {
         store.record_login(&login(&second, wrong)).await.expect_err("another user");
         store.forget(&person("o1")).await.expect("forgotten");
         store.record_login(&login(&third, wrong)).await.expect_err("another user");
+        let told = LoginRecord { newcomer: Newcomer::Told, ..record("o1", &third, "k1", "nobody") };
+        store.record_login(&told).await.expect_err("nobody draws a user id for who has one");
         let found = store.binding(&person("o1")).await.expect("an answer").map(|found| found.user);
         assert_eq!(found, Some(user(right)));
         // Nobody begins to bind who has a computed user.

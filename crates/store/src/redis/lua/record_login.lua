@@ -3,10 +3,11 @@
 -- may count at most (quarters of a second), '1' if nothing is to be recorded of a newcomer, the owner of a session
 -- without a binding ('' for none), and if there is an intent its user, whether wxmint makes the user, and whether a
 -- unionid names the user. Needs session.lua. Answers the time in seconds and microseconds, and behind blanks what was
--- recorded: 'newcomer' if nothing was, 'other' if the session has another owner; otherwise whether the session key is
--- kept, as '=' if there was a session, '+' if it begins one or the clock has stepped back, '-' if it is not; behind it
--- 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was not.
--- Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
+-- recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or one where user ids are drawn;
+-- otherwise whether the session key is kept, as '=' if there was a session, '+' if it begins one or the clock has
+-- stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and until when no login is
+-- within the limit, if this one was not. Repeated with the same arguments it counts once more at most, and otherwise
+-- changes nothing.
 local all, held = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
   held[all[at]] = all[at + 1]
@@ -18,7 +19,7 @@ local lines, counts = session()
 local has_binding = user or intended or held.q
 if has_binding then
   owner = ''
-elseif owner ~= '' and ARGV[6] ~= '' and owner ~= ARGV[6] then
+elseif owner ~= '' and (ARGV[5] == '1' or ARGV[6] ~= '' and owner ~= ARGV[6]) then
   return time[1] .. ' ' .. time[2] .. ' other'
 elseif ARGV[6] ~= '' then
   owner = ARGV[6]
