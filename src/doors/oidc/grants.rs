@@ -1,5 +1,5 @@
-//! A site gets tokens for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700 sections
-//! 2.1.2 and 4.14).
+//! A site gets tokens for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700
+//! sections 2.1.2 and 4.14).
 
 use std::time::Duration;
 
