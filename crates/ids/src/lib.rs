@@ -109,7 +109,8 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// Whether a text for a person may have it: it is neither a control character nor one that turns or hides what stands beside it.
+/// Whether a text for a person may have it: it is neither a control character nor one that turns or hides what stands
+/// beside it.
 pub fn is_visible(letter: char) -> bool {
     let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !letter.is_control() && !turns_or_hides

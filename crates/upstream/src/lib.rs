@@ -87,7 +87,8 @@ pub fn site(text: &str) -> Option<String> {
     (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
 }
 
-/// An address to which a browser may be sent back: over https, or over http at this machine's own address (RFC 8252 section 7.3), written as a browser writes it.
+/// An address to which a browser may be sent back: over https, or over http at this machine's own address (RFC 8252
+/// section 7.3), written as a browser writes it.
 pub fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = text.parse::<Url>() else { return false };
     let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());

@@ -63,8 +63,7 @@ impl Client {
 pub(in crate::doors) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
-    /// Reads the file. `longest` is the life of the settings' tokens: ends are kept no longer. The error names the line
-    /// and the mistake.
+    /// Reads the file. No token may live longer than `longest`. The error names the line and the mistake.
     pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Said> {
         let text = str::from_utf8(content).map_err(|_| said!(is_not_utf_8))?;
         let file: ClientsFile<Form> = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -222,7 +221,7 @@ impl Form {
         Ok(Client {
             id,
             name: Some(self.name.trim())
-                .filter(|name| is_name(name))
+                .filter(|name| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible))
                 .ok_or_else(of("name", said!(WORDS: must_be_1_to_64_characters)))?
                 .to_owned(),
             app: self.appid.parse().map_err(|error| Mistake::of_member("appid", error))?,
@@ -289,10 +288,6 @@ impl Form {
 /// A token that is fetched late must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
 const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
-
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible)
-}
 
 fn is_page(page: &str) -> bool {
     (1..=128).contains(&page.len())

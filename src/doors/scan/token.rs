@@ -88,10 +88,9 @@ pub(in crate::doors) trait FurtherGrants {
 }
 
 async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTime<Utc>) -> Answer {
-    const NAMES: &[&str] = &["grant_type", "device_code"];
     let (worker, scan) = at;
     let further = request.app_data::<Data<dyn FurtherGrants>>();
-    let names = further.map_or(NAMES, |further| further.fields());
+    let names = further.map_or(&["grant_type", "device_code"][..], |further| further.fields());
     let (fields, clients) = (read_form(request, payload, names).await?, scan.clients());
     let client = authenticate(request, &fields, &clients, at).await?;
     let grant_type = fields.text("grant_type")?.ok_or(RefusedBody::Missing("grant_type"))?;
