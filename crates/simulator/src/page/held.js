@@ -1,5 +1,5 @@
-// The token in the box: the one that the phone has in the open mini program, or the last one that it had there. What holds
-// for it several places of the page show, and all of them take it from here.
+// The token in the box: the one that the phone has in the open mini program, or the last one that it had there. Several
+// places of the page show what holds for it, and all of them take it from here.
 
 import { call, fetchTrust, knownAbout } from "./asking.js";
 import { pause } from "./dom.js";

@@ -47,10 +47,10 @@ export async function refreshAccounts() {
 const KEPT = "wxmint.phone";
 
 /**
- * Keeps over a reload of the page who holds the phone, and the tokens that the phone has. sessionStorage ends with the tab,
- * and every script of this origin can read it. That is fine for a demo, whose tokens are toys and whose scripts are all its
- * own. A mini program keeps its token by wx.setStorageSync, which no other mini program can read; a web page that serves
- * real users is better off with an HttpOnly cookie.
+ * Keeps over a reload of the page who holds the phone, and the tokens that the phone has. sessionStorage ends with the
+ * tab, and every script of this origin can read it. That is fine for a demo, whose tokens are toys and whose scripts are
+ * all its own. A mini program keeps its token by wx.setStorageSync, which no other mini program can read; a web page that
+ * serves real users is better off with an HttpOnly cookie.
  */
 export function keepPhone(phone) {
   try {
