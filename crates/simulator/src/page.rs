@@ -12,10 +12,9 @@ macro_rules! files {
 
 const INDEX: &[PageFile] = &[("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
 files! {
-    "page.css" "panels.css" "appearance.js" "asking.js" "diagram.js" "dom.js" "held.js" "kept.js" "laptop.js"
-    "login.js" "page.js" "people.js" "phone.js" "problem.js" "scan.js" "screens.js" "services.js" "state.js"
-    "steps-en.js" "steps-zh.js" "steps.js" "tabs.js" "token.js" "verdict.js" "verify.js" "words-en.js"
-    "words-zh.js" "words.js"
+    "page.css" "panels.css" "asking.js" "diagram.js" "dom.js" "held.js" "laptop.js" "login.js" "page.js"
+    "people.js" "phone.js" "problem.js" "scan.js" "screens.js" "services.js" "state.js" "steps-en.js"
+    "steps-zh.js" "steps.js" "tabs.js" "token.js" "verify.js" "words-en.js" "words-zh.js" "words.js"
 }
 
 const fn kind(name: &str) -> &'static str {

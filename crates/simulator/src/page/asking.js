@@ -15,20 +15,16 @@ export async function call(method, path, body, bearer) {
   const headers = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...shown };
   const sent = body === undefined || isForm ? body : JSON.stringify(body);
   const began = performance.now();
-  try {
-    // The keys of a demo that was stopped and started again must not come out of the browser's cache.
-    const response = await fetch(path, { method, headers, body: sent, cache: "no-cache" });
-    const text = await response.text();
-    return { request, answer: readResponse(response, text), ms: performance.now() - began };
-  } catch {
-    return { request, answer: null, ms: performance.now() - began };
-  }
+  // The keys of a demo that was stopped and started again must not come out of the browser's cache.
+  const answer = await fetch(path, { method, headers, body: sent, cache: "no-cache" }).then(readResponse).catch(() => null);
+  return { request, answer, ms: performance.now() - began };
 }
 
 /** A body without the password that was typed. */
 export const masked = (body) => (body?.password ? { ...body, password: MASK } : body);
 
-function readResponse(response, text) {
+async function readResponse(response) {
+  const text = await response.text();
   const present = SHOWN_HEADERS.filter((name) => response.headers.has(name));
   const headers = Object.fromEntries(present.map((name) => [name, response.headers.get(name)]));
   return { status: response.status, headers, text, body: parseJson(text) };
@@ -43,25 +39,21 @@ export function parseJson(text) {
   }
 }
 
+/** The JSON object of an answer, empty if there is none. */
+const read = async (method, path, body) => (await call(method, path, body)).answer?.body ?? {};
+
 /** Where the simulator's journal ends now. */
-export async function journalEnd() {
-  const { answer } = await call("GET", `/_simulator/journal?since=${Number.MAX_SAFE_INTEGER}`);
-  return answer?.body?.next ?? 0;
-}
+export const journalEnd = async () => (await read("GET", `/_simulator/journal?since=${Number.MAX_SAFE_INTEGER}`)).next ?? 0;
 
 /** What was asked of the stand-ins for an attempt: `{ session, number, account }`, lists of entries of the journal. */
 export async function journalOf({ since, code }) {
-  const { answer } = await call("GET", `/_simulator/journal?since=${since}`);
-  const all = answer?.body?.entries ?? [];
+  const { entries: all = [] } = await read("GET", `/_simulator/journal?since=${since}`);
   const among = (paths) => all.filter((entry) => paths.includes(entry.path));
   const session = all.filter((entry) => entry.path === CODE2SESSION && entry.query.js_code === code);
   return { session, number: among(PHONE_PATHS), account: among(ACCOUNT_PATHS) };
 }
 
-async function people() {
-  const { answer } = await call("GET", "/_simulator/people");
-  return answer?.body?.people ?? [];
-}
+const people = async () => (await read("GET", "/_simulator/people")).people ?? [];
 
 /** What WeChat's stand-in knows of a person in an app: openid, unionid, session_key, phone. */
 export async function knownAbout(person, appid) {
@@ -78,19 +70,16 @@ export async function stillAccepted(sessions) {
 }
 
 /** The person's phone number. Who was never seen before comes into being. */
-export async function phoneNumber(person) {
-  const { answer } = await call("PUT", `/_simulator/people/${encodeURIComponent(person)}`, {});
-  return answer?.body?.phone ?? "";
-}
+export const phoneNumber = async (person) => (await read("PUT", `/_simulator/people/${encodeURIComponent(person)}`, {})).phone ?? "";
 
 /**
  * The users of the account service, each with `owner`, the person whose account it is, and `links`, the WeChat
  * identities that wxmint has bound to it: `{ appid, openid, person }`. Nothing if there is no answer.
  */
 export async function readAccounts() {
-  const [{ answer }, everybody] = await Promise.all([call("GET", "/demo/accounts"), people()]);
+  const [{ accounts }, everybody] = await Promise.all([read("GET", "/demo/accounts"), people()]);
   const withOpenid = (appid, openid) => everybody.find(({ apps }) => apps[appid]?.openid === openid)?.name;
-  return answer?.body?.accounts?.map((account) => ({
+  return accounts?.map((account) => ({
     ...account,
     owner: everybody.find(({ phone }) => phone === account.phone)?.name,
     links: account.links.map(({ appid, openid }) => ({ appid, openid, person: withOpenid(appid, openid) })),

@@ -5,27 +5,18 @@ import { tookOf } from "./steps.js";
 import { words } from "./words.js";
 
 const [MINI_PROGRAM, WXMINT, WECHAT, STORE, ACCOUNTS, SERVICES] = [0, 1, 2, 3, 4, 5];
-/** Who speaks to whom: there and back in one step, or one way. */
 const BOTH = true;
-const ROUTES = {
-  phoneCode: [MINI_PROGRAM, WECHAT, BOTH],
-  code: [MINI_PROGRAM, WECHAT, BOTH],
-  post: [MINI_PROGRAM, WXMINT],
-  claim: [WXMINT, STORE, BOTH],
-  ticket: [WXMINT, STORE, BOTH],
-  session: [WXMINT, WECHAT, BOTH],
-  record: [WXMINT, STORE, BOTH],
-  number: [WXMINT, WECHAT, BOTH],
-  account: [WXMINT, ACCOUNTS, BOTH],
-  bind: [WXMINT, STORE, BOTH],
-  answer: [WXMINT, MINI_PROGRAM],
-  verify: [SERVICES, WXMINT, BOTH],
-  unbind: [MINI_PROGRAM, WXMINT],
-  dissolve: [WXMINT, STORE, BOTH],
-  unbound: [WXMINT, MINI_PROGRAM],
-};
-for (const step of ["look", "decide"]) ROUTES[step] = [MINI_PROGRAM, WXMINT, BOTH];
-for (const step of ["ask", "fetch", "check"]) ROUTES[step] = ROUTES.verify;
+/** Who speaks to whom, there and back in one step, or one way; and the steps that do. */
+const ROUTES = [
+  [[MINI_PROGRAM, WECHAT, BOTH], ["phoneCode", "code"]],
+  [[MINI_PROGRAM, WXMINT], ["post", "unbind"]],
+  [[MINI_PROGRAM, WXMINT, BOTH], ["look", "decide"]],
+  [[WXMINT, MINI_PROGRAM], ["answer", "unbound"]],
+  [[WXMINT, WECHAT, BOTH], ["session", "number"]],
+  [[WXMINT, STORE, BOTH], ["claim", "ticket", "record", "bind", "dissolve"]],
+  [[WXMINT, ACCOUNTS, BOTH], ["account"]],
+  [[SERVICES, WXMINT, BOTH], ["verify", "ask", "fetch", "check"]],
+];
 
 /** Made once for a language and a course of steps, then brought up to date in place, so that opened steps stay open. */
 export class Diagram {
@@ -58,7 +49,7 @@ export class Diagram {
 }
 
 function buildRow(name, testid, number, { open, parties }) {
-  const [from, to, both] = ROUTES[name];
+  const [[from, to, both]] = ROUTES.find(([, steps]) => steps.includes(name));
   const [label, ms] = ["label", "ms"].map((className) => el("span", { className }));
   const state = el("span", { className: "hidden" });
   const names = [from, to].map((party) => parties[party][0]);

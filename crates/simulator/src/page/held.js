@@ -1,15 +1,44 @@
-// The token in the box: the one that the phone has in the open mini program, or the last one that it had there.
+// The token in the box: the one that the phone has in the open mini program, or the last one that it had there. Several
+// places of the page show what holds for it, and all of them take it from here.
 
 import { call, fetchTrust, knownAbout } from "./asking.js";
 import { pause } from "./dom.js";
 import { APPS } from "./people.js";
 import { blockOf } from "./services.js";
 import { draw, personId, refreshAccounts, say, state } from "./state.js";
-import { examine, verdictOf } from "./verdict.js";
+import { verify } from "./verify.js";
 import { words } from "./words.js";
 
 const GLANCE = 250; // ms between two questions to services that have not read of a revocation
 const PATIENCE = 60_000; // ms, after which nobody asks any more whether they have
+
+/** Seconds since 1970, the clock of every claim. */
+export const now = () => Math.floor(Date.now() / 1000);
+
+/**
+ * Verifies the text in the box, and asks two services about it: one verifies by itself, the other has a sidecar verify.
+ * `held` gets `checks`, `service` and `sidecar`, all at once, unless a later examination has begun.
+ */
+export async function examine(held) {
+  const turn = (held.turn = (held.turn ?? 0) + 1);
+  const asked = ["/demo/orders", "/verify"].map((path) => call("GET", path, undefined, held.text));
+  const [checks, service, sidecar] = await Promise.all([verify(held.text, held.trust, now()), ...asked]);
+  if (turn === held.turn) Object.assign(held, { checks, service, sidecar });
+}
+
+/**
+ * `state` is "none" (nothing is known), "accepted", "ending" (revoked, but not every service has read that), "refused" or
+ * "unknown" (a service did not answer); `by` is what refuses: the id of a check, "ended", or "service" for any other reason.
+ */
+export function verdictOf(held) {
+  if (!held?.checks) return { state: "none" };
+  const failed = held.checks.find(({ ok }) => ok === false);
+  if (failed) return { state: "refused", by: failed.id };
+  const statuses = [held.service, held.sidecar].map(({ answer }) => answer?.status ?? 503);
+  if (statuses.some((status) => status >= 500)) return { state: "unknown" };
+  if (statuses.includes(200)) return { state: held.ended || statuses.includes(401) ? "ending" : "accepted" };
+  return { state: "refused", by: held.service.answer.body?.ended ? "ended" : "service" };
+}
 
 /** What holds for the token; nothing is said of it while a request of the phone is under way. */
 export const verdict = () => (state.busy ? { state: "none" } : verdictOf(state.held));
@@ -61,11 +90,9 @@ async function watch(held) {
 export async function ended(act, held) {
   held.ended = true;
   state.ending = held === state.held ? { act, held, ms: null, began: performance.now() } : null;
-  const isOver = {
-    logout: ({ answer }) => answer.access_token === held.token,
-    unbind: ({ answer }) => answer.access_token === held.token,
-    everywhere: ({ answer }) => answer.user_id === held.userId,
-  };
+  const hasSameToken = ({ answer }) => answer.access_token === held.token;
+  const hasSameUser = ({ answer }) => answer.user_id === held.userId;
+  const isOver = { logout: hasSameToken, unbind: hasSameToken, everywhere: hasSameUser };
   for (const [app, session] of Object.entries(state.sessions)) if (isOver[act]?.(session)) delete state.sessions[app];
   Object.assign(state, { failure: null, consent: null }); // what lay over the screen of that login; see dropScan
   draw();

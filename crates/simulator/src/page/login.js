@@ -3,13 +3,12 @@
 import { call, journalEnd, journalOf, masked } from "./asking.js";
 import { drawTiming } from "./diagram.js";
 import { pause } from "./dom.js";
-import { ended, hasToken, hold, mayEnd, reexamine, settle } from "./held.js";
+import { ended, examine, hasToken, hold, mayEnd, now, reexamine, settle } from "./held.js";
 import { APPS, isBound, nameOf } from "./people.js";
 import { adviceFor } from "./problem.js";
 import { ACTS } from "./services.js";
 import { credentialsOf, draw, personId, refreshAccounts, say, state } from "./state.js";
 import { courseOf, succeeded } from "./steps.js";
-import { examine, now } from "./verdict.js";
 import { words } from "./words.js";
 
 // ms between two lights: what really takes 5 ms would be over before the eye has found it

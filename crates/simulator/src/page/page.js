@@ -1,26 +1,24 @@
 // The page of `wxmint demo`: plays the mini program, and shows what really happens when somebody logs in.
 // state.js holds what the page knows, login.js what the phone does, held.js what is done with the token in the box.
 
-import { dress } from "./appearance.js";
 import { phoneNumber, stillAccepted } from "./asking.js";
 import { Diagram, drawTiming } from "./diagram.js";
 import { byId } from "./dom.js";
 import { lift, mayEnd, reexamine, spoil, stopClock, verdict } from "./held.js";
-import { keepPhone, keptPhone } from "./kept.js";
 import { Laptop } from "./laptop.js";
 import { end, logIn, takeUp, unbind, useService } from "./login.js";
 import { meetStranger } from "./people.js";
 import { Phone } from "./phone.js";
-import { Problem } from "./problem.js";
+import { drawProblem } from "./problem.js";
 import { allow, askForScan, deny, dropScan, scan, stay } from "./scan.js";
 import { ServicesPanel } from "./services.js";
-import { draw, drawWith, personId, refreshAccounts, state } from "./state.js";
+import { draw, drawWith, keepPhone, keptPhone, personId, refreshAccounts, state } from "./state.js";
 import { readSteps } from "./steps.js";
 import { Tabs } from "./tabs.js";
 import { TokenView } from "./token.js";
 import { words } from "./words.js";
+import { keep, themeSwitch } from "/docs/theme.js";
 
-const TABS = ["login", "token", "services", "scan"];
 let isReady = false;
 
 const diagram = new Diagram(byId("diagram"));
@@ -29,10 +27,10 @@ const views = [
   new TokenView(spoil),
   new Laptop({ ask: askForScan, end, lift }),
   new ServicesPanel({ ask: reexamine, end, lift }),
-  new Problem(),
+  { draw: drawProblem },
 ];
 const [phone] = views;
-const tabs = new Tabs(byId("tabs"), { names: TABS, panelOf: (name) => `panel-${name}` });
+const tabs = new Tabs(byId("tabs"), ["login", "token", "services", "scan"]);
 
 // ---- what the buttons do ----
 
@@ -104,11 +102,34 @@ drawWith(() => {
   for (const each of views) each.draw(view);
 });
 
+/** Says all in the language of the page. */
+function speak() {
+  const text = words();
+  const [other, ending] = document.documentElement.lang === "en" ? ["zh-CN", ".md"] : ["en", ".zh-CN.md"];
+  document.title = text.title;
+  for (const element of document.querySelectorAll("[data-words]")) element.textContent = text[element.dataset.words];
+  for (const file of document.querySelectorAll("[data-page]")) file.textContent = `docs/${file.dataset.page}${ending}`;
+  Object.assign(byId("language"), { textContent: text.language, lang: other });
+  byId("theme").setAttribute("aria-label", text.themeLabel);
+  byId("theme").title = text.themeLabel;
+  tabs.label(text.storyHeading, text.tabs);
+  draw();
+}
+
+function drawClock() {
+  byId("clock").textContent = new Date().toLocaleTimeString("en-GB", { hour: "numeric", minute: "2-digit" });
+}
+
 async function start() {
-  dress(() => {
-    tabs.label(words().storyHeading, (name) => words().tabs[name]);
-    draw();
+  byId("language").addEventListener("click", () => {
+    document.documentElement.lang = byId("language").lang;
+    keep("language", document.documentElement.lang);
+    speak();
   });
+  themeSwitch();
+  setInterval(drawClock, 10_000);
+  drawClock();
+  speak();
   const { sessions = {}, laptop, ...phone } = keptPhone();
   Object.assign(state, phone, laptop?.stage === "in" && { laptop });
   draw();

@@ -6,17 +6,7 @@ import { words } from "./words.js";
 /** What a problem's code means, in words: headline and what the mini program does. */
 export const adviceFor = (code) => (Object.hasOwn(words().advice, code) ? words().advice[code] : words().advice.other);
 
-export class Problem {
-  constructor() {
-    this.tell = onChange(({ failure }) => failure?.id, ({ failure }) => drawProblem(failure));
-  }
-
-  draw(view) {
-    this.tell(view);
-  }
-}
-
-function drawProblem(failure) {
+export const drawProblem = onChange(({ failure }) => failure?.id, ({ failure }) => {
   const box = byId("problem");
   box.hidden = !failure;
   box.dataset.code = failure?.code ?? "";
@@ -27,4 +17,4 @@ function drawProblem(failure) {
   const [headline, advice] = adviceFor(code);
   const codes = el("span", { className: "codes" }, facts.map((fact) => el("code", {}, String(fact))));
   box.replaceChildren(el("strong", {}, headline), codes, el("p", { className: "small" }, `${words().shouldDo} ${advice}`));
-}
+});

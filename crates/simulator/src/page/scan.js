@@ -3,11 +3,11 @@
 
 import { call } from "./asking.js";
 import { pause } from "./dom.js";
+import { now } from "./held.js";
 import { fail, logIn } from "./login.js";
 import { APPS } from "./people.js";
 import { draw, personId, refreshAccounts, say, state } from "./state.js";
 import { succeeded } from "./steps.js";
-import { now } from "./verdict.js";
 import { words } from "./words.js";
 
 const CLIENT = { client_id: "demo-web" }; // as `wxmint demo` has it

@@ -1,6 +1,6 @@
 // What the mini program shows: who may log in, the question who that is, the member's card.
 
-import { button, el } from "./dom.js";
+import { button, chip, el, group } from "./dom.js";
 import { facts } from "./laptop.js";
 import { accountOf, AWAY, nameOf, PEOPLE, standingOf, WRONG_PASSWORD } from "./people.js";
 import { words } from "./words.js";
@@ -33,11 +33,9 @@ function drawing(viewBox, paths) {
   return picture;
 }
 
-const spinner = () => el("i", { className: "spinner", "aria-hidden": "true" });
-
 /** The button that logs in. Its text is in `data-rest`, and set by the phone, which shows there that a login runs. */
 function primary(testid, onPress, text) {
-  const element = button("primary", testid, onPress, spinner(), el("span"));
+  const element = button("primary", testid, onPress, el("i", { className: "spinner", "aria-hidden": "true" }), el("span"));
   element.dataset.rest = text;
   return element;
 }
@@ -87,11 +85,9 @@ export function bindingScreen({ form, accounts, personId }, actions) {
   function fills() {
     const own = accountOf(accounts, personId);
     const others = accounts.find((account) => account.owner === AWAY);
-    const fill = (name, account, secret) => button("chip", `fill-${name}`, () => write(account.username, secret), text[name]);
-    return el(
-      "div",
-      { className: "buttons", role: "group", "aria-label": text.fill },
-      el("span", { className: "small" }, text.fill),
+    const fill = (name, account, secret) => chip(`fill-${name}`, text[name], () => write(account.username, secret));
+    return group(
+      text.fill,
       own?.username ? fill("own", own, own.password) : null,
       others ? fill("others", others, others.password) : null,
       fill("wrong", own?.username ? own : { username: "lin" }, WRONG_PASSWORD),

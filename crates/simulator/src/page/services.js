@@ -9,7 +9,7 @@ import { words } from "./words.js";
 
 const TICK = 100; // ms between two drawings of the clock, which has one decimal
 
-/** What revokes a token, by name. Each takes what `held` of verdict.js has: the token, its second, and whose it is. */
+/** What revokes a token, by name. Each takes what `held` of state.js has: the token, its second, and whose it is. */
 export const ACTS = {
   logout: ({ token }) => call("POST", "/logout", undefined, token),
   everywhere: ({ token }) => call("POST", "/logout", { everywhere: true }, token),

@@ -44,6 +44,31 @@ export async function refreshAccounts() {
   state.accounts = (await readAccounts()) ?? state.accounts;
 }
 
+const KEPT = "wxmint.phone";
+
+/**
+ * Keeps over a reload of the page who holds the phone, and the tokens that the phone has. sessionStorage ends with the
+ * tab, and every script of this origin can read it. That is fine for a demo, whose tokens are toys and whose scripts are
+ * all its own. A mini program keeps its token by wx.setStorageSync, which no other mini program can read; a web page that
+ * serves real users is better off with an HttpOnly cookie.
+ */
+export function keepPhone(phone) {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify(phone));
+  } catch {
+    // storage is switched off: the tokens last as long as the page
+  }
+}
+
+/** What was kept last, or nothing. */
+export function keptPhone() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 /** Tells people who listen to the page instead of looking at it. */
 export function say(text) {
   byId("said").textContent = text;

@@ -38,18 +38,50 @@ export function readSteps(attempt) {
 const READERS = {
   phoneCode: ({ phoneMinted }) => readMinted(phoneMinted),
   code: ({ minted }) => readMinted(minted),
-  post: readRequest,
+  post(attempt, text) {
+    const notes = [attempt.ticket ? text.ticket : text.note, text[attempt.by]];
+    const arrived = attempt.journal.session.length ? { state: "done" } : {};
+    return { ...arrived, ...readSent(attempt), notes };
+  },
   claim: (attempt, text) =>
     inStore(attempt, text, { done: attempt.journal.session.length > 0, refusal: "code_used" }),
   ticket: (attempt, text) =>
     inStore(attempt, text, { done: attempt.journal.account.length + attempt.journal.number.length > 0, refusal: "code_used" }),
-  session: readSession,
-  record: readRecord,
-  number: readNumber,
-  account: readAccount,
+  session({ reply, journal: { session } }, text) {
+    if (reply && !reply.answer) return { state: "unseen" };
+    if (!session.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
+    const notes = [text.note, session.at(-1).fault === "latency" && text.slow];
+    return { state: gaveOpenid(session.at(-1)) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
+  },
+  record(attempt, text) {
+    const { reply, viaUnionid, journal: { session } } = attempt;
+    const code = reply && codeOf(reply);
+    // The business was asked, so WeChat's answer had been kept.
+    const done = ["binding_required", "invalid_credentials", "already_bound"].includes(code);
+    const note = code === "binding_required" ? text.nobody : viaUnionid && text.unionid;
+    return inStore(attempt, text, { done, note, skipped: Boolean(reply?.answer) && !session.some(gaveOpenid) });
+  },
+  number({ reply, journal: { number } }, text) {
+    if (!number.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
+    const given = parseJson(number.at(-1).body)?.errcode === 0;
+    const notes = [text.note, number.length > 1 && text.token];
+    return { state: given ? "done" : "failed", ms: tookOf(number), notes, exchanges: number.map(asExchange) };
+  },
+  account({ by, reply, journal: { account } }, text) {
+    const note = text.note[by];
+    if (!account.length) return { state: reply ? "skipped" : "idle", notes: [reply ? text.skipped : note] };
+    const named = Boolean(parseJson(account.at(-1).body)?.user_id);
+    const notes = [note, text.signed, !named && text.refused];
+    return { state: named ? "done" : "failed", ms: tookOf(account), notes, exchanges: account.map(asExchange) };
+  },
   bind: (attempt, text) => inStore(attempt, text, { refusal: "already_bound", skipped: attempt.reply?.answer?.status < 500 }),
   answer: readAnswer,
-  verify: readVerifying,
+  verify({ reply, metadata, keys, checks, verifyMs }, text) {
+    if (reply && !succeeded(reply)) return { state: "skipped", notes: [text.skipped] };
+    if (!checks) return {};
+    const accepted = checks.every((check) => check.ok);
+    return { state: accepted ? "done" : "failed", ms: metadata.ms + keys.ms + verifyMs, exchanges: [metadata, keys] };
+  },
   unbind: readSent,
   dissolve: (attempt, text) => inStore(attempt, text, { skipped: attempt.reply?.answer?.status < 500 }),
   unbound: readAnswer,
@@ -65,12 +97,6 @@ function readSent({ sent, reply }) {
   return { state: reply.answer ? "done" : "failed", exchanges: [{ request: reply.request }] };
 }
 
-function readRequest(attempt, text) {
-  const notes = [attempt.ticket ? text.ticket : text.note, text[attempt.by]];
-  const arrived = attempt.journal.session.length ? { state: "done" } : {};
-  return { ...arrived, ...readSent(attempt), notes };
-}
-
 /**
  * What happens in the store, which the page cannot look into: it concludes it from the answer. `refusal` is the code of a
  * problem that this step leads to; `skipped` says that the step was not reached.
@@ -83,49 +109,11 @@ function inStore({ reply }, text, { done = false, refusal, skipped = false, note
   return skipped ? { state: "skipped", notes: [text.skipped] } : { state: "unseen", notes: [...description, words().unseen] };
 }
 
-function readSession({ reply, journal: { session } }, text) {
-  if (reply && !reply.answer) return { state: "unseen" };
-  if (!session.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
-  const notes = [text.note, session.at(-1).fault === "latency" && text.slow];
-  return { state: gaveOpenid(session.at(-1)) ? "done" : "failed", ms: tookOf(session), notes, exchanges: session.map(asExchange) };
-}
-
-function readRecord(attempt, text) {
-  const { reply, viaUnionid, journal: { session } } = attempt;
-  const code = reply && codeOf(reply);
-  // The business was asked, so WeChat's answer had been kept.
-  const done = ["binding_required", "invalid_credentials", "already_bound"].includes(code);
-  const note = code === "binding_required" ? text.nobody : viaUnionid && text.unionid;
-  return inStore(attempt, text, { done, note, skipped: Boolean(reply?.answer) && !session.some(gaveOpenid) });
-}
-
-function readNumber({ reply, journal: { number } }, text) {
-  if (!number.length) return reply ? { state: "skipped", notes: [text.skipped] } : {};
-  const given = parseJson(number.at(-1).body)?.errcode === 0;
-  const notes = [text.note, number.length > 1 && text.token];
-  return { state: given ? "done" : "failed", ms: tookOf(number), notes, exchanges: number.map(asExchange) };
-}
-
-function readAccount({ by, reply, journal: { account } }, text) {
-  const note = text.note[by];
-  if (!account.length) return { state: reply ? "skipped" : "idle", notes: [reply ? text.skipped : note] };
-  const named = Boolean(parseJson(account.at(-1).body)?.user_id);
-  const notes = [note, text.signed, !named && text.refused];
-  return { state: named ? "done" : "failed", ms: tookOf(account), notes, exchanges: account.map(asExchange) };
-}
-
 function readAnswer({ reply }, text) {
   if (!reply) return {};
   const { answer, ms } = reply;
   const label = succeeded(reply) ? text.label : answer ? words().refusedWith(answer.status) : words().noAnswer;
   return { state: succeeded(reply) ? "done" : "failed", ms, label, exchanges: [{ answer, silent: !answer }] };
-}
-
-function readVerifying({ reply, metadata, keys, checks, verifyMs }, text) {
-  if (reply && !succeeded(reply)) return { state: "skipped", notes: [text.skipped] };
-  if (!checks) return {};
-  const accepted = checks.every((check) => check.ok);
-  return { state: accepted ? "done" : "failed", ms: metadata.ms + keys.ms + verifyMs, exchanges: [metadata, keys] };
 }
 
 /** Whether a request did what it should. */

@@ -1,12 +1,12 @@
 // Tabs as ARIA has them: arrows, Home and End move between them, and one alone is reached by Tab. The choice is in the URL's
-// hash, so that a link can name it: #keys.
+// hash, so that a link can name it: #token.
 
-import { el } from "./dom.js";
+import { byId, el } from "./dom.js";
 
-/** `names` are the tabs; `panelOf(name)` is the panel's id. */
+/** `names` are the tabs; the panel of one has the id `panel-NAME`. */
 export class Tabs {
-  constructor(box, { names, panelOf }) {
-    Object.assign(this, { box, names, panelOf });
+  constructor(box, names) {
+    Object.assign(this, { box, names });
     this.open = this.named() ?? names[0];
     addEventListener("hashchange", () => {
       const name = this.named();
@@ -20,9 +20,9 @@ export class Tabs {
   }
 
   /** Names the tabs, in the language of the page. */
-  label(heading, labelOf = (name) => name) {
+  label(heading, labels) {
     this.tabs = this.names.map((name) => {
-      const tab = el("button", { type: "button", id: `tab-${name}`, role: "tab", "aria-controls": this.panelOf(name), "data-testid": `tab-${name}` }, labelOf(name));
+      const tab = el("button", { type: "button", id: `tab-${name}`, role: "tab", "aria-controls": `panel-${name}`, "data-testid": `tab-${name}` }, labels[name]);
       tab.addEventListener("click", () => this.choose(name));
       return tab;
     });
@@ -54,10 +54,7 @@ export class Tabs {
       const isOpen = other === name;
       this.tabs[n].setAttribute("aria-selected", String(isOpen));
       this.tabs[n].tabIndex = isOpen ? 0 : -1;
-      const panel = document.getElementById(this.panelOf(other));
-      panel.setAttribute("role", "tabpanel");
-      panel.hidden = !isOpen;
-      if (isOpen) panel.setAttribute("aria-labelledby", `tab-${name}`);
+      byId(`panel-${other}`).hidden = !isOpen;
     });
   }
 }

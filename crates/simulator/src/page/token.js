@@ -1,4 +1,4 @@
-// The token in the box: its characters, which can be spoiled, its checks and its parts. verdict.js says what holds for it.
+// The token in the box: its characters, which can be spoiled, its checks and its parts. held.js says what holds for it.
 
 import { button, byId, chip, copyText, el, group, onChange, prettyJson } from "./dom.js";
 import { nameOf } from "./people.js";
@@ -116,7 +116,7 @@ export class TokenView {
   drawParts({ held, verdict }) {
     const [header = "", claims = ""] = held.text.split(".");
     this.list.replaceChildren(...[...(held.checks ?? []), heardOf(verdict)].map(drawCheck));
-    this.taken.replaceChildren(drawPart(words().header, 0, header), drawPart(words().claims, 1, claims), drawAbsent(held));
+    this.taken.replaceChildren(drawPart(0, header), drawPart(1, claims), drawAbsent(held));
   }
 }
 
@@ -154,7 +154,7 @@ function readLoosely(part) {
   return new TextDecoder().decode(Uint8Array.from(atob(whole), (character) => character.charCodeAt(0)));
 }
 
-function drawPart(title, n, encoded) {
+function drawPart(n, encoded) {
   const text = readLoosely(encoded);
   let body;
   try {
@@ -162,7 +162,7 @@ function drawPart(title, n, encoded) {
   } catch {
     body = el("div", {}, el("p", { className: "small" }, words().unreadable), el("pre", { className: "garbled" }, text));
   }
-  return el("div", { className: `part part-${n}`, "data-testid": `part-${PARTS[n]}` }, el("h3", {}, title), body);
+  return el("div", { className: `part part-${n}`, "data-testid": `part-${PARTS[n]}` }, el("h3", {}, words().partNames[n]), body);
 }
 
 function drawMember(name, value) {
