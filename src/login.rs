@@ -42,13 +42,13 @@ pub use self::error::{LoginError, SessionError};
 pub use self::exchange::{Exchange, Exchanged};
 pub use self::for_peers::UserSignature;
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
-pub use self::recipient::{Recipient, is_of_client};
+pub use self::recipient::{Recipient, is_of_client, mark_of_client};
 pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, HeldToken, Usable, Wanted};
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::Asking;
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
-pub(crate) use self::{counted::IP, recipient::mark_of_client, worker::new_attempt};
+pub(crate) use self::{counted::IP, worker::new_attempt};
 use self::{with_token::mark_of, worker::Arrival};
 
 impl LoginWorker {

@@ -117,6 +117,6 @@ fn mark_told(person: &Person, generation: u64) -> String {
 }
 
 /// The mark of the tokens of a client. No mark of a binding has a blank.
-pub(crate) fn mark_of_client(client: &AppId) -> String {
+pub fn mark_of_client(client: &AppId) -> String {
     format!("client {client}")
 }

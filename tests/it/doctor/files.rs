@@ -187,6 +187,7 @@ async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_name
     for (member, value, words, cure) in [
         ("appid", json!(OTHER_APPID), "shop-web, wxfedcba9876543210, is not configured", "AppSecret"),
         ("match", json!(false), "shop-web has `match` false", "leave `match` out"),
+        ("web_apps", json!([OTHER_APPID]), "shop-web has wxfedcba9876543210 among", "WXMINT_APPS_DIR"),
     ] {
         let mut clients = two_pages();
         clients[0][member] = value;

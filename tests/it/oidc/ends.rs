@@ -53,6 +53,9 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let clock = Clock::begin();
     let bed = clock.of(builder().operators(ADMIN).env("WXMINT_TOKEN_TTL", "5m")).start().await;
     let (tokens, kept) = (bed.log_in_site("lin").await, bed.log_in_site("mei").await);
+    // Nobody deletes it before, at any replica.
+    let lives: HashMap<String, String> = bed.redis.command(&["HGETALL", "wxmint:{wxmint:ended}:lives"]);
+    assert!(lives.contains_key("2592000"), "{lives:?}");
     let user = tokens.claims()["sub"].as_str().expect("a user").to_owned();
     let ended = bed.service().operate("POST", &format!("/users/{user}/end"), OPERATOR, &Value::Null).await;
     assert_eq!(ended.status, 204);

@@ -22,12 +22,17 @@ async fn clients_that_the_command_adds_may_ask() {
     };
     let back_end = add("shop", &["--page", "pages/scan/index"]);
     assert!(!add("shop-web", &["--origin", ORIGIN]).stdout.contains("client_secret"));
+    add("grafana", &["--redirect-uri", "https://grafana.example.com/cb", "--refresh", "30d"]);
     assert!(!add("cli.1", &["--public"]).stdout.contains("client_secret"));
     let secret = back_end.stdout.lines().find_map(|line| line.strip_prefix("client_secret: ")).expect("a secret");
     let written = fs::read_to_string(&file).expect("the file");
     assert!(secret.len() == 43 && !written.contains(secret), "{written}");
     assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o077, 0, "it is private");
     let listed = Ended::of(&mut command(&file, &["list"]), "").expect_success().stdout;
+    assert!(
+        written.contains("\"refresh\": \"30d\"") && written.contains("https://grafana.example.com/cb"),
+        "{written}"
+    );
     for word in ["shop-web", "cli.1", "晨光商城", ORIGIN, "back end"] {
         assert!(listed.contains(word), "{listed}");
     }
@@ -57,6 +62,7 @@ fn a_mistake_changes_nothing_and_is_named() {
         (&["add", "tv", "--name", "TV", "--appid", APPID, "--page", page], "`page` must be"),
         (&["add", "tv", "--name", "TV", "--appid", APPID, "--origin", "shop.example.com"], "`origins` must be"),
         (&["add", "tv", "--name", "", "--appid", APPID], "`name` must be"),
+        (&["add", "a", "--name", "A", "--appid", APPID, "--redirect-uri", "http://a.example/"], "`redirect_uris` must"),
     ] {
         Ended::of(&mut command(&file, words), "").expect_end(64, &[said]);
         assert_eq!(fs::read(&file).expect("the file"), before, "{words:?}");
