@@ -24,7 +24,8 @@ for door in ${DOORS:-$all}; do
   begun=$(date +%s)
   rm -rf "$tree" && mkdir -p "$tree"
   git ls-files -z --cached --others --exclude-standard | tar --create --null --ignore-failed-read --files-from - | tar --extract -C "$tree"
-  for taken in $([ "$door" = all ] && echo "$all" || with_guests "$door"); do
+  if [ "$door" = all ]; then doors=$all; else doors=$(with_guests "$door"); fi
+  for taken in $doors; do
     rm -r "$tree/src/doors/$taken"
     sed -i "/mod $taken;\$/d; /^    $taken::DOOR,\$/d" "$tree/src/doors.rs"
   done

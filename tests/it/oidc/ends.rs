@@ -9,8 +9,21 @@ const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
-    let bed = builder().operators(ADMIN).start().await;
-    for act in ["everywhere", "unbind", "end", "block", "end_person", "dissolve", "logout", "revoke", "clients end"] {
+    let acts = ["everywhere", "unbind", "end", "block", "end_person", "dissolve", "logout", "revoke", "clients end"];
+    end_by(builder(), &acts).await;
+}
+
+/// Nothing is kept of the person then, and without the index nothing names the people of a user.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_ends_a_computed_user_ends_the_login_of_a_site() {
+    let computed = || builder().user_ids("openid", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    end_by(computed(), &["everywhere", "unbind", "block", "end_person", "dissolve"]).await;
+    end_by(computed().env("WXMINT_USER_INDEX", "false"), &["end", "block", "revoke", "clients end"]).await;
+}
+
+async fn end_by(builder: Builder, acts: &[&str]) {
+    let bed = builder.operators(ADMIN).start().await;
+    for act in acts.iter().copied() {
         let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
         let waiting = bed.code(person).await;
