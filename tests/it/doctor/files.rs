@@ -194,7 +194,10 @@ async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_name
         put_clients(&mut bed.configuration, &clients);
         let report = Report::of(&bed.configuration).await;
         assert!(report.advice("clients", "warning", words).contains(cure), "{}", report.output);
-        assert_eq!((report.code, report.names()), (1, names.clone()));
+        // Each door that reads the file has its own.
+        let mut found = report.names();
+        found.dedup();
+        assert_eq!((report.code, found), (1, names.clone()));
     }
     put_clients(&mut bed.configuration, &two_pages());
     let folder = bed.configuration.path("checks");
