@@ -27,7 +27,7 @@ pub(super) struct StoredBinding {
     pub(super) last_login: Option<DateTime<Utc>>,
     /// Whether nothing but the number is left.
     erased: bool,
-    /// See [`Erasure::left_by`](super::super::Erasure::left_by).
+    /// See [`Erasure::left_by`].
     pub(super) left: BTreeMap<UserId, BTreeSet<UnionId>>,
 }
 
