@@ -219,6 +219,8 @@ async function blocks(page) {
   expect((await stateOf()).blocked, true, "blocked");
   expect(await page.locator("#blocked").textContent(), "blocked", "the pill");
   expect(`${await logIn()},${await logIn()}`, "403,403", "the phone's answers");
+  // The second click may have selected a word. The page draws nothing anew while something is selected.
+  await page.evaluate(() => getSelection().empty());
   await page.clock.runFor(LOGINS_EVERY + EVERY);
   await seen(page, "#outcomes tr >> text=user_blocked");
   expect(await page.locator("#outcomes tbody tr").filter({ hasText: "user_blocked" }).locator("td").last().textContent(), "2", "refusals");

@@ -2,14 +2,16 @@
 
 use wxmint_wechat::AppKind;
 
-use super::{Oidc, WORDS};
+use super::{Oidc, WORDS, scan_of};
+use crate::doors::scan::Scan;
 use crate::findings::Finding;
 use crate::issuer::Issuer;
 
 impl Oidc {
     /// Finds what sites ask for and cannot have, and what gives their codes away.
-    pub(super) fn findings(&self, issuer: &Issuer) -> Vec<Finding> {
-        let (clients, apps) = (self.clients(), issuer.apps.all());
+    pub(super) fn findings(issuer: &Issuer) -> Vec<Finding> {
+        let clients = scan_of(issuer).map(Scan::clients).unwrap_or_default();
+        let apps = issuer.apps.all();
         let web_apps = clients.iter().flat_map(|client| client.form.web_apps.iter().map(move |app| (client, app)));
         let unknown = web_apps.filter(|(_, app)| {
             let app = app.parse().ok().and_then(|app| apps.choose(Some(&app), None).ok());

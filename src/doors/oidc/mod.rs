@@ -147,12 +147,11 @@ impl Door for Oidc {
     }
 
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
-        let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
-        scan.into_iter().for_each(|scan| _ = self.clients.set(Arc::clone(&scan.clients)));
+        scan_of(issuer).into_iter().for_each(|scan| _ = self.clients.set(Arc::clone(&scan.clients)));
     }
 
     async fn examine(&self, issuer: &Issuer, _: Option<&Redis>) -> Vec<Finding> {
-        self.findings(issuer)
+        Self::findings(issuer)
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
@@ -186,6 +185,10 @@ impl Door for Oidc {
     fn metrics(&self) -> Option<&Registry> {
         Some(&self.registry)
     }
+}
+
+fn scan_of(issuer: &Issuer) -> Option<&Scan> {
+    issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>())
 }
 
 /// As if the door were not there, while no client is a site.
