@@ -16,11 +16,12 @@ use super::{Audit, KeySample, LogFormat, Metrics};
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
 /// `wxmint sidecar` prints these (tests/it/alerts.rs), and doors the last two.
-const OF_OTHERS: [&str; 5] = [
+const OF_OTHERS: [&str; 6] = [
     "wxmint_sidecar_",
     "wxmint_jwks_",
     "wxmint_revocations_",
     "wxmint_device_requests_total",
+    "wxmint_oidc_logins_total",
     "wxmint_platform_ticket_age_seconds",
 ];
 /// Labels that Prometheus adds.
