@@ -6,6 +6,7 @@ mod oidc;
 mod platform;
 mod scan;
 #[cfg(test)]
+#[allow(dead_code, reason = "without doors nobody runs it")]
 #[path = "../crates/store/src/conformance/servers.rs"]
 pub mod servers;
 #[cfg(test)]
