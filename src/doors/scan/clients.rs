@@ -41,6 +41,7 @@ pub(in crate::doors) struct Client {
     /// Whether the person must choose the number that the page shows.
     pub(super) matches: bool,
     /// As it is written. A door that stands on this one reads its own members.
+    #[allow(dead_code, reason = "there may be none")]
     pub(in crate::doors) form: Form,
 }
 
