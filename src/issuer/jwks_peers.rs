@@ -11,6 +11,7 @@ use super::Issuer;
 /// Less than any lead of keys that is of use, so that a new key is here before it signs there.
 const INTERVAL: Duration = Duration::from_secs(30);
 const WITHIN: Duration = Duration::from_secs(5);
+
 impl Issuer {
     /// The JWKS with the keys of peers behind `own`. A key id that is taken keeps its key.
     pub(super) fn with_peers<'a>(&self, own: impl Iterator<Item = &'a PublicKey>) -> Vec<u8> {

@@ -7,6 +7,8 @@ use reqwest::{Method, Request, Url};
 use wxmint_upstream::Upstream;
 use wxmint_verify::{PublicKey, PublishedKeys};
 
+use super::trust::fetch;
+
 /// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
 pub const OWN: &str = "own";
 
@@ -36,12 +38,8 @@ impl PeerKeys {
 
     /// Reads the keys. Those that cannot be read stay as they were, and the error says why.
     pub async fn fetch(&self, http: &Upstream) -> Result<(), String> {
-        let fetched =
-            http.fetch(Request::new(Method::GET, self.url.clone())).await.map_err(|error| error.to_string())?;
-        if !fetched.status.is_success() {
-            return Err(format!("the answer is {}", fetched.status));
-        }
-        let PublishedKeys { keys, refused } = PublishedKeys::read(&fetched.body).map_err(|error| error.to_string())?;
+        let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
+        let PublishedKeys { keys, refused } = PublishedKeys::read(&set).map_err(|error| error.to_string())?;
         self.keys.store(Some(Arc::new(keys)));
         refused.first().map_or(Ok(()), |error| Err(error.to_string()))
     }

@@ -77,8 +77,7 @@ impl Trust {
             token.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, token);
         }
-        let fetched = client.fetch(request).await.map_err(|error| error.to_string())?;
-        if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
+        fetch(&client, request).await
     }
 
     /// Starts to keep the keys on the current runtime.
@@ -93,6 +92,12 @@ impl Trust {
         };
         OtherIssuer::start(policy, Box::new(fetch)).expect("an issuer and an audience")
     }
+}
+
+/// The body of an answer, which is 200.
+pub(super) async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
+    let fetched = http.fetch(request).await.map_err(|error| error.to_string())?;
+    if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
 }
 
 pub(super) fn usable(set: &[u8]) -> Result<PublishedKeys, String> {

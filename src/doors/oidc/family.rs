@@ -94,7 +94,7 @@ impl<'a> RefreshToken<'a> {
     }
 }
 
-fn is_base64url(byte: u8) -> bool {
+pub(super) fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
 }
 

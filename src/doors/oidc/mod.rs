@@ -178,8 +178,8 @@ impl Door for Oidc {
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }
     }
 
-    fn has_origin(&self, _: Option<&AppId>, origin: &str) -> bool {
-        self.clients().have_origin(origin)
+    fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
+        self.clients().have_origin(client, origin)
     }
 
     fn metrics(&self) -> Option<&Registry> {

@@ -4,6 +4,7 @@
 use reqwest::Url;
 use wxmint_http::pairs;
 
+use super::family::is_base64url;
 use super::texts::Why;
 use crate::doors::scan::clients::{Client, Clients};
 
@@ -122,7 +123,7 @@ fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>
 }
 
 fn is_challenge(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.len() == 43 && text.bytes().all(is_base64url)
 }
 
 /// Byte for byte. For an address of this machine's own by number, any port will do (RFC 8252 section 7.3).

@@ -105,9 +105,10 @@ impl Clients {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
 
-    /// Whether a site is any client's own. A preflight names no client.
-    pub(in crate::doors) fn have_origin(&self, origin: &str) -> bool {
-        self.iter().any(|client| client.origins.iter().any(|own| own == origin))
+    /// Whether a site is the client's own, or any client's: a preflight names none.
+    pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
+        let mut asked = self.iter().filter(|client| id.is_none_or(|id| client.id.0 == *id));
+        asked.any(|client| client.origins.iter().any(|own| own == origin))
     }
 }
 
@@ -331,8 +332,8 @@ mod tests {
         assert!(!page.is_back_end() && !page.has_secret("test") && !page.has_secret("") && page.matches);
         assert!(tv.is_back_end() && tv.has_secret("test") && !tv.has_secret("Test") && !tv.matches);
         assert_eq!((tv.token_ttl, tv.env_version, page.env_version), (Some(DAY / 2), "trial", "release"));
-        assert!(clients.have_origin("http://localhost:5173") && !clients.have_origin("https://shop.example.com."));
-        assert!(!clients.have_origin("null"));
+        assert!(clients.have_origin(None, "http://localhost:5173"));
+        assert!(["https://shop.example.com.", "null"].iter().all(|site| !clients.have_origin(None, site)));
     }
 
     #[test]

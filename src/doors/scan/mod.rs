@@ -29,7 +29,7 @@ use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
 use wxmint_identities::Issuers;
-use wxmint_ids::{AppId, ClientId};
+use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 use wxmint_verify::Algorithm;
@@ -184,13 +184,7 @@ impl Door for Scan {
     }
 
     fn has_origin(&self, client: Option<&AppId>, origin: &str) -> bool {
-        let clients = self.clients();
-        match client {
-            Some(client) => clients
-                .get(&ClientId(client.clone()))
-                .is_some_and(|client| client.origins.iter().any(|own| own == origin)),
-            None => clients.have_origin(origin),
-        }
+        self.clients().have_origin(client, origin)
     }
 
     fn metrics(&self) -> Option<&Registry> {
