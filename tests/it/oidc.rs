@@ -1,11 +1,11 @@
 //! OpenID Connect: a site logs a person in with WeChat, by the code flow with PKCE (OpenID Connect Core, RFC 9700).
 
 mod attacks;
+mod conformance;
 mod ends;
 mod foreign;
 mod wechat;
 
-use std::collections::HashMap;
 use std::fs;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,9 +15,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::scan::with_form;
-use crate::support::secrets::Place;
-use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded};
+use crate::support::scan::{told, with_form};
+use crate::support::{APPID, Answer, BUSY, Builder, ISSUER, TestBed, decoded, eventually, repository};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
@@ -87,28 +86,7 @@ impl Clock {
     }
 }
 
-/// The parameters of an address.
-fn told(address: &str) -> HashMap<String, String> {
-    address.parse::<Url>().expect("a URL").query_pairs().into_owned().collect()
-}
-
 impl<R> TestBed<R> {
-    async fn step(&self, step: &str, query: &str, form: &[(&str, &str)]) -> Answer {
-        self.form(&format!("/authorize/{step}?{query}"), form).await
-    }
-
-    /// The address to which a browser is sent whose code `person` has scanned.
-    async fn let_in_site(&self, query: &str, person: &str) -> String {
-        let shown = self.step("scan", query, &[]).await;
-        assert_eq!(shown.status, 200, "{shown:?}");
-        let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
-        let approved = self.approve(None, person, &user_code, shown.json()["match"].as_str()).await;
-        assert_eq!(approved.status, 204, "{approved:?}");
-        let to = self.step("poll", query, &[("device_code", &shown.member("device_code"))]).await.member("location");
-        self.http.1.note("authorization code", &[Place::Answer], told(&to)["code"].clone());
-        to
-    }
-
     /// Grafana's code for `person`.
     async fn code(&self, person: &str) -> String {
         told(&self.let_in_site(&asks("grafana", BACK), person).await)["code"].clone()
@@ -213,16 +191,37 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     bed.expect_ended(&renewed, "logged out").await;
     assert!(bed.accepts(&phone).await, "the phone stays logged in");
     let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_oidc_logins_total{client=\"grafana\",outcome=\"renewed\"} 2"), "{metrics}");
+    let dashboard = fs::read_to_string(repository("k8s/monitoring/dashboards/wxmint.json")).expect("readable");
+    for (outcome, count) in [("logged_in", 1), ("renewed", 2), ("logged_out", 1), ("unknown", 1)] {
+        let counted = format!("wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"), "{counted}: {metrics}");
+    }
+    for (code, refused) in
+        [("site_login", None), ("site_renewal", None), ("logout", None), ("site_renewal", Some("unknown"))]
+    {
+        let is_it =
+            |event: &Value| event["metadata"]["event_code"] == code && event["status_detail"].as_str() == refused;
+        let event = eventually(code, BUSY, async || bed.service().events().into_iter().find(is_it)).await;
+        let user = if refused.is_none() { id["sub"].clone() } else { Value::Null };
+        assert_eq!((&event["unmapped"]["client"], &event["user"]["uid"]), (&"grafana".into(), &user), "{event}");
+    }
     bed.service().expect_no_faults().await;
 }
 
 /// The metadata is the door's only where a client is a site, and each fault of a request goes where it belongs.
 #[tokio::test]
 async fn the_metadata_name_what_is_there_and_nothing_is_there_without_a_site() {
-    let bed = builder().start().await;
+    let mut more = clients();
+    let by_token =
+        json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "https://a.example", "subject": "b"});
+    more.as_array_mut().expect("clients").push(by_token);
+    let bed = TestBed::builder().clients(&more).start().await;
     let metadata = bed.service().get("/.well-known/openid-configuration").await;
     let told = metadata.json();
+    for of_client in ["auth_methods_supported", "auth_signing_alg_values_supported"] {
+        let [revocation, token] = ["revocation", "token"].map(|place| &told[format!("{place}_endpoint_{of_client}")]);
+        assert!(revocation == token && revocation.as_array().is_some_and(|all| all.len() == 4), "{told}");
+    }
     for (name, path) in [
         ("authorization_endpoint", "/authorize"),
         ("token_endpoint", "/token"),

@@ -27,6 +27,7 @@ impl LoginWorker {
             app: app.to_string(),
             mark,
             sid: token.id.as_str().to_owned(),
+            scope: request.scope.clone(),
             login_at: token.issued_at,
             expires_at: token.expires_at,
             until: None,
@@ -37,7 +38,6 @@ impl LoginWorker {
             redirect_uri: request.redirect_uri.clone(),
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
-            wants_refresh: request.wants_refresh,
             claims,
             made_at: store::now(&*self.store).timestamp(),
         };
@@ -65,6 +65,12 @@ impl LoginWorker {
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, LoginError> {
         let found = kept(&*self.store, &family_key(sid)).await?;
         Ok(found.map(|text| read(&text)).transpose()?)
+    }
+
+    /// The family of an access token, the first one or another.
+    pub(super) async fn find_family_of_token(&self, jti: &str) -> Result<Option<Family>, LoginError> {
+        let sid = kept(&*self.store, &["of:", jti].concat()).await?;
+        self.find_family(sid.as_deref().unwrap_or(jti)).await
     }
 
     pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>, LoginError> {
