@@ -86,6 +86,15 @@ const SECTIONS: [Section; 15] = [
         ],
     },
     Section {
+        title: "User ids computed of openids, saturated, with what Redis uses",
+        measures: &[
+            measure("ratio.computed", "a login, times one where user ids are drawn", 2, Some(1.0)),
+            measure("ratio.computed_first", "a first login, times a login", 2, Some(1.1)),
+            measure("computed.whole_us", "wxmint and Redis, CPU µs a login", 1, None),
+            measure("computed.first_whole_us", "wxmint and Redis, CPU µs a first login", 1, None),
+        ],
+    },
+    Section {
         title: "Logins, 500 a second, and 200 wrong passwords a second",
         measures: &[
             measure("passwords.p50_ms", "p50 of logins without a password, ms", 2, None),

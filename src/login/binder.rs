@@ -109,8 +109,9 @@ impl Binder<'_> {
                 BindingState::Intended { generation, intent } => {
                     let decision = self.store.admit(self.person, generation, &intent, self.per_user).await?;
                     let outcome = self.outcome(decision, &intent);
+                    let settled = self.store.settle(self.person, generation, &intent.user, outcome).await?;
                     last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, outcome).await?
+                    settled
                 }
                 BindingState::Leaving { generation, user, since } => {
                     self.store.dismiss(&user, self.person, generation, since).await?;
