@@ -51,7 +51,7 @@ use self::user_data::user_data;
 type Fault = Box<dyn Error + Send + Sync>;
 
 const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [computed] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 13] = [
     "saturated",
     "paced",
     "first",

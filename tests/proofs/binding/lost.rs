@@ -30,7 +30,7 @@ struct World<'a> {
     in_flight: Vec<Login>,
     number: u64,
     losses: usize,
-    /// Who each person is since the last loss.
+    /// The user of each person since the last loss.
     users: BTreeMap<usize, UserId>,
     trace: Vec<String>,
 }
