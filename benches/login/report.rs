@@ -25,7 +25,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     Section {
         title: "Beside the plain handler, in the same run",
         measures: &[
