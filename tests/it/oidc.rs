@@ -24,6 +24,14 @@ const ORIGIN: &str = "https://shop.example.com";
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
+const GRAFANA: [(&str, &str); 2] = [("client_id", "grafana"), ("client_secret", SECRET)];
+
+/// The form by which a code is redeemed.
+fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
+    let grant = ("grant_type", "authorization_code");
+    [grant, ("code", code), ("redirect_uri", redirect_uri), ("code_verifier", VERIFIER)]
+}
+
 /// A back end, a page alone, and a page that is no site.
 fn clients() -> Value {
     let secret: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -92,19 +100,21 @@ impl<R> TestBed<R> {
         told(&self.let_in_site(&asks("grafana", BACK), person).await)["code"].clone()
     }
 
-    async fn token(&self, changed: &[(&str, &str)]) -> Answer {
-        let mut form = vec![("client_id", "grafana"), ("client_secret", SECRET)];
-        form.extend(changed);
-        self.form("/token", &form).await
+    async fn token(&self, grant: &[(&str, &str)]) -> Answer {
+        self.form("/token", &[&GRAFANA[..], grant].concat()).await
     }
 
     async fn redeem(&self, code: &str) -> Answer {
-        let grant = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", BACK)];
-        self.token(&[&grant[..], &[("code_verifier", VERIFIER)]].concat()).await
+        self.token(&grant(code, BACK)).await
     }
 
     async fn renew(&self, tokens: &Answer) -> Answer {
         self.token(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.member("refresh_token"))]).await
+    }
+
+    async fn revoke(&self, token: &str) {
+        let revoked = self.form("/revoke", &[&GRAFANA[..], &[("token", token)]].concat()).await;
+        assert_eq!(revoked.status, 200, "{revoked:?}");
     }
 
     async fn log_in_site(&self, person: &str) -> Answer {
@@ -279,13 +289,7 @@ async fn a_page_alone_fetches_its_tokens_from_its_own_site() {
     let bed = builder().start().await;
     for redirect_uri in [ORIGIN, "http://127.0.0.1:49152/cb"] {
         let back = told(&bed.let_in_site(&asks("spa", redirect_uri), "lin").await);
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("client_id", "spa"),
-            ("code", &back["code"]),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", VERIFIER),
-        ];
+        let form = [&grant(&back["code"], redirect_uri)[..], &[("client_id", "spa")]].concat();
         let post = bed.http.0.post(bed.service().url("/token")).header("origin", ORIGIN);
         let tokens = bed.http.send(with_form(post, &form)).await.expect_login();
         assert_eq!(tokens.header("access-control-allow-origin"), ORIGIN);

@@ -11,7 +11,6 @@ fn invalid_grant(answer: &Answer, why: &str) {
 #[tokio::test]
 async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() {
     let bed = builder().start().await;
-    let grant = ("grant_type", "authorization_code");
     for (changed, why) in [
         (("redirect_uri", LEFT), "another address"),
         (("redirect_uri", "http://127.0.0.1/cb"), "another client's address"),
@@ -19,20 +18,19 @@ async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() 
         (("code_verifier", "a"), "a short verifier"),
     ] {
         let code = bed.code("lin").await;
-        let mut form = vec![grant, ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
+        let mut form = grant(&code, BACK).to_vec();
         form.retain(|(name, _)| *name != changed.0);
         form.push(changed);
         invalid_grant(&bed.token(&form).await, why);
         invalid_grant(&bed.redeem(&code).await, "and it is used up");
     }
     let code = bed.code("lin").await;
-    let without = bed.token(&[grant, ("code", &code), ("redirect_uri", BACK)]).await;
+    let without = bed.token(&grant(&code, BACK)[..3]).await;
     assert_eq!(without.member("error"), "invalid_request", "without a verifier nothing was tried");
-    let form = [grant, ("client_id", "spa"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
-    invalid_grant(&bed.form("/token", &form).await, "another client");
-    let secretless =
-        [grant, ("client_id", "grafana"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
-    assert_eq!(bed.form("/token", &secretless).await.member("error"), "invalid_client");
+    for (client, error) in [("spa", "invalid_grant"), ("grafana", "invalid_client")] {
+        let form = [&grant(&code, BACK)[..], &[("client_id", client)]].concat();
+        assert_eq!(bed.form("/token", &form).await.member("error"), error, "without a secret");
+    }
     let tokens = bed.redeem(&code).await.expect_login();
     assert_eq!(bed.userinfo(&tokens).await.status, 200);
     invalid_grant(&bed.redeem(&code).await, "twice");
@@ -48,14 +46,7 @@ async fn a_code_at_two_replicas_at_once_gives_no_tokens_that_live() {
     let bed = builder().services(2).start().await;
     for _ in 0..5 {
         let code = bed.code("lin").await;
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("client_id", "grafana"),
-            ("client_secret", SECRET),
-            ("code", &code),
-            ("redirect_uri", BACK),
-            ("code_verifier", VERIFIER),
-        ];
+        let form = [&GRAFANA[..], &grant(&code, BACK)].concat();
         let at = |service: &Service| bed.http.send(with_form(bed.http.0.post(service.url("/token")), &form));
         let (one, other) = tokio::join!(at(&bed.services[0]), at(&bed.services[1]));
         let given: Vec<_> = [one, other].into_iter().filter(|answer| answer.status == 200).collect();

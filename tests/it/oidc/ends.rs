@@ -44,11 +44,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
             "end_person" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
             "dissolve" => operate("DELETE", format!("/users/{user}/wechat/{APPID}")).await,
             "logout" => bed.log_out(&tokens, false).await,
-            "revoke" => {
-                let form =
-                    [("client_id", "grafana"), ("client_secret", SECRET), ("token", &tokens.member("refresh_token"))];
-                assert_eq!(bed.form("/revoke", &form).await.status, 200);
-            }
+            "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
             _ => {
                 let ended = bed.configuration.command_of(&["clients", "end", "grafana"]).output().expect("wxmint runs");
                 assert!(ended.status.success(), "{ended:?}");
@@ -89,8 +85,7 @@ async fn a_revoked_access_token_ends_the_login_whenever_the_site_renews() {
     let bed = clock.of(builder().env("WXMINT_TOKEN_TTL", "5m")).start().await;
     let tokens = bed.log_in_site("lin").await;
     let tokens = bed.renew(&tokens).await.expect_login();
-    let form = [("client_id", "grafana"), ("client_secret", SECRET), ("token", &*tokens.member("access_token"))];
-    assert_eq!(bed.form("/revoke", &form).await.status, 200);
+    bed.revoke(&tokens.member("access_token")).await;
     clock.is_later(&bed, 3_600);
     bed.expect_ended(&tokens, "an hour after the revocation").await;
 }
