@@ -37,7 +37,13 @@ impl Browser<'_> {
     async fn goes(&mut self, method: &str, to: &str) -> Answer {
         let url = Url::parse(&self.site).expect("a URL").join(to).expect("a URL");
         let method = method.parse().expect("a method");
-        let request = self.bed.http.0.request(method, url).header("cookie", &self.cookie).header("accept", "text/html");
+        let request = self
+            .bed
+            .http
+            .0
+            .request(method, url)
+            .header("cookie", &self.cookie)
+            .header("accept", "text/html, application/json");
         let answer = self.bed.http.send(request).await;
         let given = answer.header("set-cookie").split(';').next().filter(|cookie| cookie.starts_with("JSESSIONID="));
         given.into_iter().for_each(|cookie| cookie.clone_into(&mut self.cookie));

@@ -67,12 +67,6 @@ impl LoginWorker {
         Ok(found.map(|text| read(&text)).transpose()?)
     }
 
-    /// The family of an access token, the first one or another.
-    pub(super) async fn find_family_of_token(&self, jti: &str) -> Result<Option<Family>, LoginError> {
-        let sid = kept(&*self.store, &["of:", jti].concat()).await?;
-        self.find_family(sid.as_deref().unwrap_or(jti)).await
-    }
-
     pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>, LoginError> {
         let found = kept(&*self.store, &rotation_key(sid, number)).await?;
         Ok(found.map(|text| read(&text)).transpose()?)

@@ -107,7 +107,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
-    match login.find_family_of_token(issued.id.as_str()).await? {
+    match login.find_family(issued.id.as_str()).await? {
         Some(family) => login.end_family(&family, now()).await?,
         None if issued.expires_at <= now().timestamp() => return Ok(None),
         None => login.end_if_alive(&issued, now()).await?,

@@ -111,8 +111,6 @@ impl LoginWorker {
         if kept(store, &family::last_key(sid)).await?.as_deref() != Some(&number.to_string()) {
             keep(store, &family::last_key(sid), &number.to_string(), family.life(at)).await?;
         }
-        let left = Duration::from_secs(u64::try_from(given.exp - at.timestamp()).unwrap_or_default());
-        keep(store, &["of:", &given.jti].concat(), sid, left).await?;
         // The token before the last is the oldest one that anybody has honestly, but for the first, whose end would be
         // that of the family.
         if let Some(old) = number.checked_sub(2)
