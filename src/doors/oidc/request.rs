@@ -66,7 +66,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
     let client = id.and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::Client))?;
     let redirect_uri = query.one("redirect_uri").ok().flatten();
-    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.form.redirect_uris, wanted));
+    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
     let state = query.one("state").ok().flatten().map(str::to_owned);
     let address = Address { client, redirect_uri, state };
@@ -77,7 +77,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
-    !client.form.redirect_uris.is_empty()
+    !client.site.redirect_uris.is_empty()
 }
 
 type Fault<'c> = (Address<'c>, &'static str, &'static str);
@@ -113,7 +113,7 @@ fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>
         }
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
-            let wants_refresh = scopes.contains(&"offline_access") && address.client.form.refresh.is_some();
+            let wants_refresh = scopes.contains(&"offline_access") && address.client.site.refresh.is_some();
             let (nonce, challenge) = (one("nonce").map(str::to_owned), challenge.to_owned());
             let Address { client, redirect_uri, state } = address;
             return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, wants_refresh });
