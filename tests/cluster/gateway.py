@@ -49,7 +49,7 @@ def deployment():
                       readinessProbe={"httpGet": {"path": "/readyz", "port": 9090}, "periodSeconds": 1})
     labels = {"wxmint/fetches-keys": "true"}
     made = pod("traefik", gateway, labels=labels, volumes=[{"name": "dynamic", "configMap": {"name": "dynamic"}}, {"name": "tmp", "emptyDir": {}}])
-    made["spec"] |= {"serviceAccountName": "traefik", "automountServiceAccountToken": True, "initContainers": [asked], 
+    made["spec"] |= {"serviceAccountName": "traefik", "automountServiceAccountToken": True, "initContainers": [asked],
                      "securityContext": {**AS_NOBODY, "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "443"}]}}
     return {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "traefik"},
             "spec": {"replicas": 1, "strategy": {"rollingUpdate": {"maxUnavailable": 0}}, "selector": {"matchLabels": {"app.kubernetes.io/name": "traefik"}},
