@@ -3,7 +3,7 @@
 # packages alone. What is there stays, but for the images.
 #
 #   build.sh plane|node|around|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores;
-#                                           PROGRAM=--release has the program in its image as it is released
+#                                           PROGRAM=target/release/wxmint is in the image in place of the debug program
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -47,13 +47,18 @@ image() { # DOCKERFILE ROOT VERSION
   rm -r "$made/layout"
 }
 
-# Puts commands, and the libraries that they load, into an image's root.
+# Puts the libraries that a command loads into an image's root.
+libraries() { # ROOT COMMAND
+  { ldd "$2" 2>/dev/null | grep -o '/[^ ]*' || :; } | sort -u | xargs -r cp -L --parents -t "$1"
+}
+
+# Puts commands there too.
 take() { # ROOT COMMAND...
   local command root=$1
   mkdir -p "$root/bin"
   for command in "${@:2}"; do
     cp -L "$command" "$root/bin"
-    { ldd "$command" 2>/dev/null | grep -o '/[^ ]*' || :; } | sort -u | xargs -r cp -L --parents -t "$root"
+    libraries "$root" "$command"
   done
 }
 
@@ -96,7 +101,9 @@ for part in "$@"; do
       cp tests/cluster/orders.conf "$made/root"
       image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/root" orders
       rm -r "$made/root"
-      tests/tools/image_root.sh "$(tests/tools/program.sh "${PROGRAM:---debug}")" "$made/root"
+      program=${PROGRAM:-$(tests/tools/program.sh --debug)}
+      tests/tools/image_root.sh "$program" "$made/root"
+      libraries "$made/root" "$program"
       image Dockerfile "$made/root" 0.1.0
       rm -r "$made/root"
       ;;
