@@ -32,7 +32,7 @@ def site():
     namespace("site")
     secret("oauth2-proxy", "site", client_secret=client(), cookie_secret=run("openssl", "rand", "-hex", "16").strip())
     issuers = certificate("wxmint-tls", HOST)["stringData"]["tls.crt"]
-    made = json.loads(run("kubectl", "apply", "--dry-run=client", "--output=json", "--filename", ROOT / "k8s/oauth2-proxy.yaml"))["items"]
+    made = json.loads(kubectl("apply", "--dry-run=client", "--output=json", "--filename", ROOT / "k8s/oauth2-proxy.yaml", namespace="site"))["items"]
     pod = next(each for each in made if each["kind"] == "Deployment")["spec"]["template"]["spec"]
     proxy, served = pod["containers"]
     proxy |= {"image": "docker.io/library/wxmint:parts", "imagePullPolicy": "Never", "command": ["oauth2-proxy"]}
