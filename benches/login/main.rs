@@ -50,11 +50,12 @@ use self::user_data::user_data;
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
-const SCENARIOS: [&str; 12] = [
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [computed] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
+const SCENARIOS: [&str; 13] = [
     "saturated",
     "paced",
     "first",
+    "computed",
     "passwords",
     "userdata",
     "jwks",
@@ -148,10 +149,11 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
         report.add("machine.check_us", check_alone_us()?);
-        let scenarios: [(&str, Scenario); 10] = [
+        let scenarios: [(&str, Scenario); 11] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
+            ("computed", computed),
             ("passwords", passwords),
             ("userdata", user_data),
             ("jwks", jwks),
@@ -295,6 +297,27 @@ fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
         report.add(cpu, outcome.cpu_us());
         report.compare(ratio, cpu, "saturated.cpu_us");
     }
+    Ok(())
+}
+
+/// Logins and first logins where user ids are computed of openids, with what Redis uses for them.
+fn computed(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let (redis, phases) = (Redis::start()?, plan.phases(2, 6));
+    let key = stage.files.write("id.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")?;
+    let kind = [("WXMINT_USER_IDS", "openid"), ("WXMINT_ID_KEY_FILE", &key.to_string_lossy())];
+    let service = Service::start_with(&stage.files, &redis, &stage.prompt, &kind)?;
+    service.started()?;
+    let both = |target: Target, codes| {
+        let pids = target.pids.iter().copied().chain([redis.pid()]).collect();
+        Ok::<_, Fault>(saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
+    };
+    report.add("computed.whole_us", both(logins(&service), mint(&stage.prompt, MOST_LOGINS_A_SECOND, phases)?)?);
+    stage.prompt.forget_codes()?;
+    let people = People::New { group: format!("computed-{}", service.pid()) };
+    let codes = stage.prompt.mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
+    report.add("computed.first_whole_us", both(first_logins(&service), Box::new(codes.into_iter()))?);
+    report.compare("ratio.computed", "computed.whole_us", "saturated.whole_us");
+    report.compare("ratio.computed_first", "computed.first_whole_us", "computed.whole_us");
     Ok(())
 }
 

@@ -108,9 +108,9 @@ impl Binder<'_> {
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
                     let decision = self.store.admit(self.person, generation, &intent, self.per_user).await?;
-                    let outcome = self.outcome(decision, &intent);
-                    last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, outcome).await?
+                    let (outcome, user) = (self.outcome(decision, &intent), intent.user);
+                    last = Some((user.clone(), decision));
+                    self.store.settle(self.person, generation, &user, outcome).await?
                 }
                 BindingState::Leaving { generation, user, since } => {
                     self.store.dismiss(&user, self.person, generation, since).await?;

@@ -25,9 +25,16 @@ pub trait Bindings {
     /// for each generation. `per_app` is the number of people of one app that a user may have.
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision>;
 
-    /// Carries the decision out, if the intent of this `generation` still waits for it. A new binding notes the unionid
-    /// that is about to be linked, as [`note_unionid`](Self::note_unionid) does.
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState>;
+    /// Carries the decision out, if this intent of `generation` still waits for it. After a loss of the store the
+    /// generation alone does not name it. A new binding notes the unionid that is about to be linked, as
+    /// [`note_unionid`](Self::note_unionid) does.
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState>;
 
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
     /// user nothing is left but the ends of the tokens.

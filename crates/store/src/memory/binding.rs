@@ -172,11 +172,17 @@ impl Bindings for Memory {
         Ok(decision)
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState> {
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.generation == generation {
-            if outcome == IntentOutcome::Dropped && matches!(binding.state, State::Intended(_)) {
+        if binding.generation == generation && matches!(&binding.state, State::Intended(own) if own.user == *user) {
+            if outcome == IntentOutcome::Dropped {
                 shelves.sessions.remove(person);
             }
             binding.settle(outcome, (self.clock)().trunc_subsecs(3));

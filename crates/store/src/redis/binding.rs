@@ -52,10 +52,17 @@ impl Bindings for Redis {
         }
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState> {
+        let change = |step| change(person, step, generation).arg(packed::user(user));
         match outcome {
             IntentOutcome::Bound { new_for, unionid } => {
-                let mut script = change(person, "bind", generation).arg("b").arg((self.clock)().timestamp());
+                let mut script = change("bind").arg("b").arg((self.clock)().timestamp());
                 if let Some(AttemptMark(mark)) = new_for {
                     script = script.arg("f").arg(&mark.to_be_bytes());
                 }
@@ -68,9 +75,7 @@ impl Bindings for Redis {
                 let stored = self.link.run_confirmed("settle", script).await?;
                 self.confirmed(person, stored)
             }
-            IntentOutcome::Dropped => {
-                self.certain(person, self.link.run("settle", change(person, "drop", generation)).await?).await
-            }
+            IntentOutcome::Dropped => self.certain(person, self.link.run("settle", change("drop")).await?).await,
         }
     }
 
