@@ -33,6 +33,7 @@ use std::{env, fs, iter, thread};
 use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::clock::now;
+use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::{Minter, new_token_id};
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
 use wxmint_verify::{Algorithm, TokenTyp};
@@ -384,9 +385,10 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
-    let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    let (user, app): (UserId, AppId) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
     alone_us(TOKENS, || {
-        Ok(minter.mint(&user, &app, &new_token_id()?, &Default::default(), minter.life(now()), now())?)
+        let token = minter.issued(user.clone(), app.clone(), new_token_id()?, now());
+        Ok(minter.mint(&token, &Default::default(), now())?)
     })
 }
 

@@ -65,8 +65,7 @@ pub trait Bindings {
     /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
     async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>>;
 
-    /// Notes on the person's binding to this user, if it is there, that a unionid of the person may be another user's
-    /// too.
+    /// Notes on the person's binding to this user, if it is there, that a unionid of theirs may be another user's too.
     async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()>;
 
     /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the
@@ -144,8 +143,7 @@ pub struct Bound {
     pub user: UserId,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
-    /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's
-    /// changed.
+    /// Other unionids that may be linked to the user: one that is about to be, and those that the person had before.
     pub others: BTreeSet<UnionId>,
     /// The other user whom the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,

@@ -10,12 +10,11 @@ mod servers;
 use std::{cell, collections::BTreeSet, rc::Rc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
-
 use wxmint_ids::{UnionId, UserId};
 use wxmint_keys::vault::Vault;
 
 use self::servers::{Cluster, DAY, RedisServer};
-use super::{ends::LIFE_NOTED_EVERY, *};
+use super::*;
 
 fn attempt_id(byte: u8) -> AttemptId {
     AttemptId::new([byte; 16])

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, ClientId};
-use wxmint_store::{Issued, StoreError, short_digest};
+use wxmint_keys::token::Issued;
+use wxmint_store::{StoreError, short_digest};
 
 use crate::login::LoginError;
 

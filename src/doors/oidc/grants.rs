@@ -8,8 +8,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use wxmint_keys::token::{ExtraClaims, SignedToken};
-use wxmint_store::{Bound, Issued};
+use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
+use wxmint_store::Bound;
 
 use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash, json as written_json};
 use super::request::OFFLINE;
@@ -17,7 +17,6 @@ use super::store::{self, keep};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::requests::claims_of;
 use crate::login::{LoginError, LoginWorker};
-use crate::settings::parse_duration;
 
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
@@ -60,8 +59,7 @@ impl ShownCode {
 }
 
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
-    let life = client.form.refresh.as_ref().and_then(|text| parse_duration(text))?;
-    i64::try_from(life.as_secs()).ok()
+    i64::try_from(client.site.refresh?.as_secs()).ok()
 }
 
 impl LoginWorker {

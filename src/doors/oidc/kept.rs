@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
-use wxmint_store::Issued;
+use wxmint_keys::token::Issued;
 
 use super::family::{
     CODE_KNOWN, CODE_TTL, CodeGrant, Family, Rotation, family_key, hash, json, last_key, random, read, rotation_key,

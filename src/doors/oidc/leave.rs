@@ -40,18 +40,15 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
         return Err(no_valid_token());
     };
     cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
-    let told = async {
-        let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
-        let issued = own.access_token().ok_or_else(no_valid_token)?;
-        let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
-        if !matches!(state, TokenState::People(_)) {
-            return Err(no_valid_token());
-        }
-        let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
-        let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
-        Ok(private(members.collect::<Map<_, _>>()))
-    };
-    Ok(cors::readable(&request, told.await?))
+    let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
+    let issued = own.access_token().ok_or_else(no_valid_token)?;
+    let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
+    if !matches!(state, TokenState::People(_)) {
+        return Err(no_valid_token());
+    }
+    let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
+    let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
+    Ok(private(members.collect::<Map<_, _>>()))
 }
 
 /// The same, for clients that post
@@ -95,7 +92,7 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     if user.is_some() {
         oidc.told.tell(request, LOGGED_OUT, &client.id, user.as_ref());
     }
-    Ok(cors::readable(request, private(Map::new())))
+    Ok(private(Map::new()))
 }
 
 /// The user, if it was a token of the client's.
@@ -166,7 +163,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     }
     let to = one("post_logout_redirect_uri");
     match (client, to) {
-        (Some(client), Some(to)) if is_registered(&client.form.post_logout_redirect_uris, to) => {
+        (Some(client), Some(to)) if is_registered(&client.site.post_logout_redirect_uris, to) => {
             Ok(see_other(&with_state(to, one("state"))))
         }
         _ if hint.is_none() => refused(Why::Logout),

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
-use wxmint_store::Issued;
+use wxmint_keys::token::Issued;
 
 use crate::issuer::Issuer;
 

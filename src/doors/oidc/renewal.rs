@@ -88,16 +88,16 @@ impl LoginWorker {
         let (store, sid, number) = (&*self.store, &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(None, client.token_ttl);
-        let (jti, life) = (minter.token_id(&mark_of_client(&client.id.0), now)?, minter.life(at));
+        let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
         let salt = family::random()?;
         let own = Rotation {
             next: hash(&token.next(&salt)),
             salt,
             at: at.timestamp_millis(),
             jti: jti.as_str().to_owned(),
-            iat: life.start,
+            iat,
             // An end of the login finds its tokens as long as it can be renewed, and no longer.
-            exp: life.end.min(family.until.unwrap_or_default()),
+            exp: (iat + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
         };
         let key = family::rotation_key(sid, number);
         let found = keep_first(store, &key, &json(&own), family.life(at)).await?;

@@ -71,7 +71,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
     let client = id.and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::Client))?;
     let redirect_uri = query.one("redirect_uri").ok().flatten();
-    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.form.redirect_uris, wanted));
+    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
     let state = query.one("state").ok().flatten().map(str::to_owned);
     let address = Address { client, redirect_uri, state };
@@ -82,7 +82,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
-    !client.form.redirect_uris.is_empty()
+    !client.site.redirect_uris.is_empty()
 }
 
 type Fault<'c> = (Address<'c>, &'static str, &'static str);
@@ -121,7 +121,7 @@ fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>
             let (nonce, challenge) = (one("nonce").map(str::to_owned), challenge.to_owned());
             let id_token_hint = one("id_token_hint").map(str::to_owned);
             let Address { client, redirect_uri, state } = address;
-            let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.form.refresh.is_some());
+            let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.site.refresh.is_some());
             let scope = Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ");
             return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint });
         }

@@ -91,8 +91,8 @@ async fn log_in(
     code: LoginCode,
 ) -> Result<String, Refusal> {
     // The client may have lost the app meanwhile.
-    let own = asked.client.form.web_apps.iter().find(|own| *own == app).and_then(|own| own.parse().ok());
-    let app: AppId = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?;
+    let own = asked.client.site.web_apps.iter().find(|own| own.as_str() == app);
+    let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());
     let outcome = match attempt.is_one_too_many() {

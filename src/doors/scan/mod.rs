@@ -25,6 +25,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
@@ -34,17 +35,13 @@ use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::admin::tokens::examine;
-use crate::findings::{Finding, Words};
-use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
-use crate::issuer::examine::unusable_file;
-use crate::issuer::loaded::load;
 use crate::issuer::reload::{reload, watch};
-use crate::issuer::state::IssuerWorker;
-use crate::secret_files::WatchedFile;
-use crate::settings::Settings;
+use crate::{
+    admin::tokens::examine, issuer::Issuer, issuer::examine::unusable_file, issuer::loaded::load,
+    issuer::state::IssuerWorker, secret_files::WatchedFile, settings::Settings,
+};
 
 /// It never was, has expired, was denied, or is used up.
 const UNKNOWN_DEVICE_CODE: ProblemCode =

@@ -101,8 +101,7 @@ impl StoredBinding {
         }
     }
 
-    /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted. Whether it
-    /// did.
+    /// Notes whether the user is blocked, if the person is this user's and no later change is noted. Whether it did.
     pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) -> bool {
         let of_user = match &self.state {
             State::Bound(bound) => bound.user == *user,
