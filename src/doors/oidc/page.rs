@@ -74,7 +74,11 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
             let again =
                 again.iter().map(|to| format!("<p><a class=\"go\" href=\"{}\">{}</a></p>", Escaped(to), t(AGAIN)));
             let again: String = again.collect();
-            let title = t(if *why == Why::LogoutAddress { LEFT } else { NOT_POSSIBLE });
+            let title = t(match why {
+                Why::LogoutAddress => LEFT,
+                Why::Logout => NOT_LEFT,
+                _ => NOT_POSSIBLE,
+            });
             (title.to_owned(), format!("<h1>{title}</h1><p>{}</p>{again}", t(why.text())), why.status())
         }
         Page::Left(client) => {

@@ -35,6 +35,7 @@ pub(super) const WEB: Text = ["Use WeChat's QR page instead", "改用微信的�
 pub(super) const BACK: Text = ["Back to ", "返回 "];
 pub(super) const NOT_POSSIBLE: Text = ["This login is not possible", "无法登录"];
 pub(super) const LEFT: Text = ["You are logged out", "已退出登录"];
+pub(super) const NOT_LEFT: Text = ["You are not logged out", "没有退出登录"];
 pub(super) const CLOSE: Text = ["You may close this page.", "可以关闭本页。"];
 /// By the states of the page's script.
 pub(super) const STATES: [(&str, Text); 7] = [
