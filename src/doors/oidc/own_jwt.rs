@@ -40,6 +40,11 @@ impl OwnJwt {
         is_id_token.then_some((self.text("sid")?, self.text("aud")?.parse().ok()?))
     }
 
+    /// The user of an id token.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.id_token().and_then(|_| self.text("sub"))
+    }
+
     /// An access token, by which it is ended.
     pub(super) fn access_token(&self) -> Option<Issued> {
         let second = |name| self.claims.get(name)?.as_i64();

@@ -21,9 +21,9 @@ impl LoginWorker {
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
         let at = store::now(&*self.store);
         let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
+        // A client that has lost `refresh` may have it again.
         if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
-            self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         }
         let before = self.find_rotation(&family.sid, shown_token.number - 1).await?;
         let Some(before) = before.filter(|before| before.next == hash(shown)) else {
@@ -31,7 +31,7 @@ impl LoginWorker {
         };
         let Some(claims) = self.allowed(&family, &before).await? else {
             self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         };
         let Some(given) = self.rotate(&family, &shown_token, client, at, now).await? else {
             return self.theft(&family, now).await;
@@ -40,7 +40,7 @@ impl LoginWorker {
         // It may have been ended meanwhile, by somebody who has not seen this token.
         if self.find_family(&family.sid).await?.is_none() {
             self.end_if_alive(&token, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         }
         self.give(client, &family, (token, Some(shown_token.next(&given.salt))), &claims, None, now).await
     }

@@ -33,7 +33,6 @@ use wxmint_identities::Issuers;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
-use wxmint_verify::Algorithm;
 
 use self::{clients::Clients, metrics::Scans};
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
@@ -168,13 +167,12 @@ impl Door for Scan {
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
-        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
-        let tokens = self.clients().identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
+        let (methods, tokens) = self.clients().methods();
         let members = serde_json::to_value(ScanMetadata {
             device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             grant_types_supported: [token::GRANT],
-            token_endpoint_auth_methods_supported: methods[..3 + usize::from(tokens.is_some())].into(),
+            token_endpoint_auth_methods_supported: methods,
             token_endpoint_auth_signing_alg_values_supported: tokens,
         });
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, libfaketime,
-    movable_clock, write_private,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, free_port,
+    libfaketime, movable_clock, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -125,6 +125,10 @@ impl<R> TestBed<R> {
         &self.services[0]
     }
 
+    pub(crate) fn issuer(&self) -> &str {
+        self.configuration.value("WXMINT_ISSUER")
+    }
+
     pub(crate) async fn mint_code(&self, person: &str) -> String {
         self.wechat.mint_code(person).await
     }
@@ -220,6 +224,12 @@ impl Builder {
 
     pub(crate) fn envs(self, variables: &[(&str, &str)]) -> Self {
         variables.iter().fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Listens where its issuer's URL leads.
+    pub(crate) fn at_its_issuer(self) -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        self.env("WXMINT_ISSUER", &format!("http://{listen}")).env("WXMINT_LISTEN", &listen)
     }
 
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
