@@ -43,7 +43,7 @@ impl Browser<'_> {
             .0
             .request(method, url)
             .header("cookie", &self.cookie)
-            .header("accept", "text/html, application/json");
+            .header("accept", "text/html, */*;q=0.8");
         let answer = self.bed.http.send(request).await;
         let given = answer.header("set-cookie").split(';').next().filter(|cookie| cookie.starts_with("JSESSIONID="));
         given.into_iter().for_each(|cookie| cookie.clone_into(&mut self.cookie));

@@ -7,7 +7,7 @@ use wxmint_http::{ClientCredentials, Fields, Problem, cors, identify, unknown_cl
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::ClientId;
 use wxmint_store::{LimitKey, Meter, limits::Rate, short_digest};
-use wxmint_verify::MAX_LEEWAY;
+use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
 use super::AtDoor;
 use super::clients::{Client, Clients};
@@ -15,6 +15,15 @@ use crate::{clock::now, login::LoginError};
 
 /// An assertion is valid no longer than this.
 const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };
+
+impl Clients {
+    /// The methods by which they say who they are, and the algorithms of the tokens of those that show one.
+    pub(in crate::doors) fn methods(&self) -> (Vec<&'static str>, Option<[&'static str; 4]>) {
+        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let tokens = self.identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
+        (methods[..3 + usize::from(tokens.is_some())].into(), tokens)
+    }
+}
 
 /// Finds out who asks. Pages of the client's own origins may read whatever is answered from here on.
 pub(in crate::doors) async fn authenticate<'c>(

@@ -11,7 +11,6 @@ use wxmint_findings::{Said, json_places::line_of};
 use wxmint_identities::ServiceIdentity;
 use wxmint_ids::{AppId, ClientId, is_visible};
 use wxmint_upstream::{is_redirect_uri, site};
-use wxmint_verify::Algorithm;
 
 use super::WORDS;
 use crate::{login::Recipient, settings::parse_duration};
@@ -110,13 +109,6 @@ impl Clients {
 
     pub(super) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
         self.iter().filter_map(|client| client.identity.as_ref())
-    }
-
-    /// The methods by which clients say who they are, and the algorithms of the tokens of those that show one.
-    pub(in crate::doors) fn methods(&self) -> (Vec<&'static str>, Option<[&'static str; 4]>) {
-        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
-        let tokens = self.identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
-        (methods[..3 + usize::from(tokens.is_some())].into(), tokens)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = (ClientId, String)> {
