@@ -5,7 +5,6 @@ mod ends;
 mod foreign;
 mod wechat;
 
-use std::collections::HashMap;
 use std::fs;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,9 +14,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::scan::with_form;
-use crate::support::secrets::Place;
-use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded};
+use crate::support::scan::{told, with_form};
+use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded, replace};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
@@ -80,35 +78,12 @@ impl Clock {
 
     /// Seconds later than in truth.
     fn is_later(&self, bed: &TestBed, seconds: i64) {
-        let (now, draft) = (self.0.path().join("now"), self.0.path().join("draft"));
-        fs::write(&draft, format!("+{seconds}\n")).expect("written");
-        fs::rename(draft, now).expect("our own folder");
+        replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
         bed.redis.move_clock(seconds);
     }
 }
 
-/// The parameters of an address.
-fn told(address: &str) -> HashMap<String, String> {
-    address.parse::<Url>().expect("a URL").query_pairs().into_owned().collect()
-}
-
 impl<R> TestBed<R> {
-    async fn step(&self, step: &str, query: &str, form: &[(&str, &str)]) -> Answer {
-        self.form(&format!("/authorize/{step}?{query}"), form).await
-    }
-
-    /// The address to which a browser is sent whose code `person` has scanned.
-    async fn let_in_site(&self, query: &str, person: &str) -> String {
-        let shown = self.step("scan", query, &[]).await;
-        assert_eq!(shown.status, 200, "{shown:?}");
-        let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
-        let approved = self.approve(None, person, &user_code, shown.json()["match"].as_str()).await;
-        assert_eq!(approved.status, 204, "{approved:?}");
-        let to = self.step("poll", query, &[("device_code", &shown.member("device_code"))]).await.member("location");
-        self.http.1.note("authorization code", &[Place::Answer], told(&to)["code"].clone());
-        to
-    }
-
     /// Grafana's code for `person`.
     async fn code(&self, person: &str) -> String {
         told(&self.let_in_site(&asks("grafana", BACK), person).await)["code"].clone()

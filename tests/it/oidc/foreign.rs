@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::support::{free_port, repository, tools};
+use crate::support::{repository, tools};
 
 /// Where the client has found out that it is lied to.
 const WRONG: &str = "refused: ";
 
-async fn runs(bed: &TestBed, issuer: &str, mut client: Command) {
+async fn runs(mut client: Command) {
+    let bed = builder().at_its_issuer().start().await;
+    let issuer = bed.issuer();
     let phone = bed.log_in("lin").await.expect_login();
     let mut client = client
         .args([issuer, "grafana", SECRET, BACK, LEFT])
@@ -42,13 +44,6 @@ async fn runs(bed: &TestBed, issuer: &str, mut client: Command) {
     assert!(client.wait().expect("it ends").success());
 }
 
-async fn bed() -> (TestBed, String) {
-    let listen = format!("127.0.0.1:{}", free_port());
-    let issuer = format!("http://{listen}");
-    let bed = builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &listen).start().await;
-    (bed, issuer)
-}
-
 fn node(file: &str) -> Command {
     let mut node = Command::new("node");
     // Node looks for packages above the script's own folder.
@@ -60,32 +55,28 @@ fn node(file: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openid_client_logs_in() {
-    let (bed, issuer) = bed().await;
-    runs(&bed, &issuer, node("openid-client.mjs")).await;
+    runs(node("openid-client.mjs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn oauth4webapi_logs_in() {
-    let (bed, issuer) = bed().await;
-    runs(&bed, &issuer, node("oauth4webapi.mjs")).await;
+    runs(node("oauth4webapi.mjs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn authlib_logs_in() {
-    let (bed, issuer) = bed().await;
     let mut python = Command::new(tools("python/bin/python"));
     python.arg(repository("tests/it/oidc/authlib_client.py"));
-    runs(&bed, &issuer, python).await;
+    runs(python).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn go_oidc_logs_in() {
-    let (bed, issuer) = bed().await;
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("oidc");
     let mut build = Command::new("go");
     build.current_dir(repository("tests/it/oidc/go")).args(["build", "-o"]).arg(&program);
     let built = build.output().expect("go runs");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    runs(&bed, &issuer, Command::new(program)).await;
+    runs(Command::new(program)).await;
 }

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, libfaketime,
-    movable_clock, write_private,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, eventually,
+    free_port, movable_clock, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -125,6 +125,10 @@ impl<R> TestBed<R> {
         &self.services[0]
     }
 
+    pub(crate) fn issuer(&self) -> &str {
+        self.configuration.value("WXMINT_ISSUER")
+    }
+
     pub(crate) async fn mint_code(&self, person: &str) -> String {
         self.wechat.mint_code(person).await
     }
@@ -174,6 +178,21 @@ impl<R> TestBed<R> {
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
+    /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
+    pub(crate) async fn ends_user(&self, act: &str, person: &str, phone: &Answer, operator: &str) {
+        let (user, openid) = (phone.member("user_id"), self.wechat.openid(person).await);
+        let (method, path) = match act {
+            "everywhere" => return self.log_out(phone, true).await,
+            "unbind" => return assert_eq!(self.service().unbind(&phone.member("access_token")).await.status, 204),
+            "end" => ("POST", format!("/users/{user}/end")),
+            "block" => ("PUT", format!("/users/{user}/block")),
+            "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/end")),
+            _ => ("DELETE", format!("/users/{user}/wechat/{APPID}")),
+        };
+        let answer = self.service().operate(method, &path, operator, &Value::Null).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+
     /// A sidecar of the first service, which follows its feed.
     pub(crate) fn sidecar(&self) -> SidecarSettings {
         let settings = SidecarSettings::new(&self.service().url("/.well-known/jwks.json"));
@@ -220,6 +239,12 @@ impl Builder {
 
     pub(crate) fn envs(self, variables: &[(&str, &str)]) -> Self {
         variables.iter().fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Listens where its issuer's URL leads.
+    pub(crate) fn at_its_issuer(self) -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        self.env("WXMINT_ISSUER", &format!("http://{listen}")).env("WXMINT_LISTEN", &listen)
     }
 
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
@@ -278,15 +303,9 @@ impl Builder {
 
     /// The clock of services and WeChat is the one that this file says (libfaketime); Redis' is in `folder`.
     pub(crate) fn on_the_clock_of(mut self, file: &Path, folder: &Path) -> Self {
-        let library = libfaketime().to_string_lossy().into_owned();
-        for (name, value) in [
-            ("LD_PRELOAD", &*library),
-            ("FAKETIME_TIMESTAMP_FILE", &file.to_string_lossy()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ] {
-            self.simulator_variables.push((name.to_owned(), value.to_owned()));
-            self = self.env(name, value);
+        for (name, value) in clock_of(file) {
+            self = self.env(name, &value);
+            self.simulator_variables.push((name.to_owned(), value));
         }
         self.redis_options(&[&movable_clock(folder)])
     }

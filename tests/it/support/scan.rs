@@ -1,5 +1,7 @@
 //! A page that waits for a phone: scan to log in.
 
+use std::collections::HashMap;
+
 use reqwest::{RequestBuilder, Url, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
@@ -21,6 +23,11 @@ pub(crate) fn with_form(request: RequestBuilder, form: &[(&str, &str)]) -> Reque
     request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
 }
 
+/// The parameters of an address.
+pub(crate) fn told(address: &str) -> HashMap<String, String> {
+    address.parse::<Url>().expect("a URL").query_pairs().into_owned().collect()
+}
+
 /// A request of a page that waits for a phone.
 pub(crate) struct Scan {
     client: &'static str,
@@ -31,6 +38,22 @@ impl<R> TestBed<R> {
     pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let url = self.service().url(path);
         self.http.send(with_form(self.http.0.post(url).header("user-agent", "Firefox 150"), form)).await
+    }
+
+    pub(crate) async fn step(&self, step: &str, query: &str, form: &[(&str, &str)]) -> Answer {
+        self.form(&format!("/authorize/{step}?{query}"), form).await
+    }
+
+    /// The address to which a browser is sent whose code `person` has scanned.
+    pub(crate) async fn let_in_site(&self, query: &str, person: &str) -> String {
+        let shown = self.step("scan", query, &[]).await;
+        assert_eq!(shown.status, 200, "{shown:?}");
+        let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+        let approved = self.approve(None, person, &user_code, shown.json()["match"].as_str()).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        let to = self.step("poll", query, &[("device_code", &shown.member("device_code"))]).await.member("location");
+        self.http.1.note("authorization code", &[Place::Answer], told(&to)["code"].clone());
+        to
     }
 
     pub(crate) async fn ask_as(&self, client: &'static str) -> Scan {
