@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::scan::{told, with_form};
-use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded, replace};
+use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded, hex, replace};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
@@ -25,7 +25,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 /// A back end, a page alone, and a page that is no site.
 fn clients() -> Value {
-    let secret: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = hex(digest(&SHA256, SECRET.as_bytes()).as_ref());
     json!([
         {"client_id": "grafana", "name": "Grafana <晨光>", "color": "#0a63a8", "appid": APPID, "page": "pages/scan/index",
          "secret_sha256": secret, "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d"},

@@ -10,10 +10,10 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 use serde_json::json;
 
 use crate::support::{
-    AccountService, Collector, PATIENCE, Process, TestBed, eventually, free_port, repository, tools, until,
+    AccountService, Collector, PATIENCE, Process, TestBed, eventually, free_port, hex, repository, tools, until,
 };
 
-/// Of the mini program: its own span.
+/// The mini program's own span.
 const TAP: &str = "00f067aa0ba902b7";
 
 /// The Collector, and where it takes spans, which go on to `to`.
@@ -54,10 +54,6 @@ fn drawn() -> BTreeSet<String> {
 fn arrived(spans: &[Span]) -> BTreeSet<String> {
     let parent = |span: &Span| spans.iter().find(|other| other.span_id == span.parent_span_id);
     spans.iter().map(|span| format!("{} > {}", parent(span).map_or("log in", |span| &span.name), span.name)).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn attribute(span: &Span, key: &str) -> Option<Value> {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::back_end::BackEnd;
 use crate::support::scan::{told, with_form};
 use crate::support::{
-    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, locked, repository, tools, until,
+    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, hex, locked, repository, tools, until,
 };
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
@@ -25,9 +25,8 @@ const START: Duration = Duration::from_secs(110);
 
 /// A wxmint that has this site as the client `site`.
 async fn bed(redirect_uri: &str) -> TestBed {
-    let secret: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let client = json!({
-        "client_id": "site", "name": "Site", "appid": APPID, "page": "pages/scan/index", "secret_sha256": secret,
+        "client_id": "site", "name": "Site", "appid": APPID, "page": "pages/scan/index", "secret_sha256": hex(digest(&SHA256, SECRET.as_bytes()).as_ref()),
         "redirect_uris": [redirect_uri], "post_logout_redirect_uris": [format!("{redirect_uri}/logout_response")],
         "refresh": "30d",
     });
@@ -74,7 +73,7 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    /// What is shown there in the end.
+    /// Follows redirects, and returns the page that is shown in the end.
     async fn visit(&self, url: &str) -> Answer {
         let mut url: Url = url.parse().expect("a URL");
         for _ in 0..20 {

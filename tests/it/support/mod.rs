@@ -182,6 +182,10 @@ pub(crate) fn tell(text: &str) {
     writeln!(std::io::stderr(), "{text}").expect("standard error");
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until `condition` holds.
