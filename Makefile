@@ -67,9 +67,9 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(if $(filter 0,$(shell id -u)),$(MAKE) cluster,@echo "NOT RUN: make cluster wants root")
 
 .PHONY: cluster
-cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (25 min of a core, 4 GB of disk, 0.9 GB are kept; then 7 min, 2 GB of memory), and what tests/cluster asks of it
+cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, 0.9 GB are kept; then 8 min; 2 GB of memory), and what tests/cluster asks of it
 	$(heading)
-	$(SETUP) cc go redis nginx python kube
+	$(SETUP) cc go redis nginx python faketime kube cluster
 	$(CARGO) build --locked --features kubernetes
 	tests/cluster/build.sh plane node around images
 	tests/cluster/cluster.py node tests/cluster/test.py

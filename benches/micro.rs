@@ -80,7 +80,8 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     let (minter, user, app) = (minter(ring(algorithm)), user(), app());
     bencher.bench(|| {
         let id = new_token_id().expect("random bits");
-        minter.mint(black_box(&user), &app, &id, &Default::default(), minter.life(now()), now()).expect("a token")
+        let token = minter.issued(black_box(&user).clone(), app.clone(), id, now());
+        minter.mint(&token, &Default::default(), now()).expect("a token")
     });
 }
 
@@ -91,7 +92,8 @@ mod verify {
         let keys = keys(algorithm);
         let minter = minter(KeyRing::new(keys.clone(), LEAD, now()).expect("a ring"));
         let id = new_token_id().expect("random bits");
-        let token = minter.mint(&user(), &app(), &id, &Default::default(), minter.life(now()), now()).expect("a token");
+        let token = minter.issued(user(), app(), id, now());
+        let token = minter.mint(&token, &Default::default(), now()).expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -157,8 +159,8 @@ mod ended {
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
                 let id = new_token_id().expect("random bits");
-                let token =
-                    minter.mint(&user, &app(), &id, &Default::default(), minter.life(now()), now()).expect("a token");
+                let token = minter.issued(user, app(), id, now());
+                let token = minter.mint(&token, &Default::default(), now()).expect("a token");
                 Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
             })
             .collect();

@@ -1,29 +1,19 @@
-//! The configured apps: which one a login means, and their AppSecrets, which may change.
+//! The configured apps: which one a login means, and who may read the answers to it.
 
 mod files;
+mod source;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_ids::AppId;
-use wxmint_wechat::{App, AppKind, AppSecret};
+use wxmint_wechat::{App, AppKind};
 
-use self::files::{Found, is_copy, names_in};
-use crate::{findings::Said, secret_files::Settled};
-
-#[derive(Debug, Clone)]
-pub enum AppsSource {
-    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again when it changes.
-    One { app: App, secret_file: Option<PathBuf> },
-    /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
-    Folder(PathBuf),
-    /// Given by the program itself and in no file, as in the demo. None where all apps
-    /// come from elsewhere.
-    Given(Vec<App>),
-}
+use self::source::LastKnown;
+pub use self::source::{AppsSource, IGNORED};
 
 /// An app, and the sites whose pages may read the answers to it.
 #[derive(Debug, Clone)]
@@ -58,8 +48,7 @@ impl Apps {
         (!apps.is_empty()).then_some(Self(apps))
     }
 
-    /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured; otherwise the
-    /// only one.
+    /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured; otherwise the only one.
     pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
         let chosen = match wanted {
             Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
@@ -100,12 +89,6 @@ impl Apps {
     }
 }
 
-fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
-    for app in apps.filter(|app| !app.id.is_usual()) {
-        tracing::warn!(appid = %app.id, "this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
-    }
-}
-
 fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
     apps.map(name).collect::<Vec<_>>().join(" ")
 }
@@ -119,8 +102,7 @@ pub fn name(app: &App) -> String {
 }
 
 /// The mini program that a `Referer` names. WeChat sends `https://servicewechat.com/{appid}/{version}/page-frame.html`
-/// with every request of a mini program, and no other form is accepted. Anyone can forge it, so it is a hint and no
-/// proof.
+/// with every request of a mini program, and no other form is accepted. Anyone can forge it, so it is only a hint.
 pub fn app_of_referer(referer: &str) -> Option<AppId> {
     let mut parts = referer.strip_prefix("https://servicewechat.com/")?.split('/');
     let (id, version) = (parts.next()?, parts.next()?);
@@ -129,8 +111,7 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
     if is_version && is_frame { id.parse().ok() } else { None }
 }
 
-/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it
-/// has taken.
+/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
@@ -138,135 +119,8 @@ pub struct CurrentApps {
     known: Mutex<LastKnown>,
 }
 
-#[derive(Default)]
-struct LastKnown {
-    /// Those for which somebody acts, without an AppSecret.
-    from_elsewhere: Vec<App>,
-    /// The result of the last look at the files.
-    files: Settled,
-    /// The files that are no apps, so that each is told of once.
-    ignored: Vec<PathBuf>,
-}
-
 impl CurrentApps {
-    /// Reads a source for the first time. Any fault is an error, which names the file without its content.
-    pub fn read(source: AppsSource) -> Result<Self, Said> {
-        let Found { apps, faults, .. } = source.find(None)?;
-        if !faults.is_empty() {
-            return Err(faults.into_iter().collect());
-        }
-        let apps = Apps::new(apps).unwrap_or_else(|| Apps(BTreeMap::new()));
-        Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
-    }
-
-    /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
-    pub fn from_elsewhere_are(&self, apps: impl IntoIterator<Item = App>) {
-        let mut known = self.known.lock();
-        known.from_elsewhere = apps.into_iter().collect();
-        let before = self.all();
-        let own = before.0.values().filter(|configured| configured.app.secret().is_some()).cloned();
-        // The later of two with one AppID wins.
-        let apps = known.from_elsewhere.iter().cloned().map(Configured::from).chain(own);
-        let apps = apps.map(|configured| (configured.app.id.clone(), configured)).collect();
-        self.put(&before, Apps(apps));
-    }
-
     pub fn all(&self) -> Arc<Apps> {
         self.in_use.load_full()
     }
-
-    pub fn warn_of_unusual(&self) {
-        warn_of_unusual(self.all().iter());
-    }
-
-    pub fn may_have_origins(&self) -> bool {
-        matches!(self.source, AppsSource::Folder(_))
-    }
-
-    /// Whether there are files to read again.
-    pub fn may_change(&self) -> bool {
-        matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
-    }
-
-    /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed; `None`
-    /// if the files are others than at the last look, so that the next one decides.
-    ///
-    /// # Errors
-    /// The invalid files and what is wrong with them, without their content.
-    pub fn reload(&self) -> Result<Option<bool>, String> {
-        let mut known = self.known.lock();
-        let before = self.all();
-        let found = self.source.find(Some(&before));
-        if known.files.of(found.as_ref().map(Found::content).map_err(|fault| fault.to_string()))?.is_none() {
-            return Ok(None);
-        }
-        let Found { apps, faults, ignored } = found?;
-        if known.ignored != ignored {
-            ignored.iter().for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
-            known.ignored = ignored;
-        }
-        let others = known.from_elsewhere.iter().cloned().map(Configured::from);
-        let apps = if apps.is_empty() { None } else { Apps::new(others.chain(apps)) };
-        let changed = apps.is_some_and(|apps| self.put(&before, apps));
-        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Said>().into()) }
-    }
-
-    fn put(&self, before: &Apps, apps: Apps) -> bool {
-        let without = |these: &Apps, those: &Apps| names(these.iter().filter(|app| !those.0.contains_key(&app.id)));
-        let (added, removed) = (without(&apps, before), without(before, &apps));
-        let is_rotated = |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| !are_same(old, new));
-        let rotated = names(apps.0.values().filter(is_rotated).map(|configured| &configured.app));
-        if added.is_empty() && removed.is_empty() && rotated.is_empty() {
-            return false;
-        }
-        warn_of_unusual(apps.iter().filter(|app| !before.0.contains_key(&app.id)));
-        let is_first_of_several = before.only().is_some() && apps.0.len() > 1;
-        self.in_use.store(Arc::new(apps));
-        tracing::info!(added, removed, rotated, "the apps have changed");
-        if is_first_of_several {
-            tracing::warn!("{SEVERAL}");
-        }
-        true
-    }
-}
-
-impl AppsSource {
-    pub fn files_in_folder(&self) -> Vec<PathBuf> {
-        let Self::Folder(folder) = self else { return Vec::new() };
-        let names = names_in(folder).unwrap_or_default();
-        names.into_iter().map(|name| folder.join(name)).collect()
-    }
-
-    /// Those of the folder that are no apps, but copies which an editor has left.
-    pub fn copies_in_folder(&self) -> Vec<PathBuf> {
-        let is_named_so = |path: &PathBuf| path.file_name().is_some_and(is_copy);
-        self.files_in_folder().into_iter().filter(is_named_so).collect()
-    }
-
-    /// Finds the apps to use; `known` are those in use. The settings have read the file of a single app before there
-    /// are any.
-    fn find(&self, known: Option<&Apps>) -> Result<Found, Said> {
-        let mut found = Found::default();
-        match self {
-            Self::Folder(folder) => return Found::in_folder(folder, known),
-            Self::One { app, secret_file: Some(file) } if known.is_some() => found.add(app.id.clone(), file, known),
-            Self::One { app, .. } => found.apps.push(app.clone().into()),
-            Self::Given(apps) => found.apps.extend(apps.iter().cloned().map(Configured::from)),
-        }
-        Ok(found)
-    }
-}
-
-/// The warning while one app becomes several.
-const SEVERAL: &str = "several apps are configured now: a login that names none in `appid` is refused with app_required, unless its Referer \
-                       is that of a mini program";
-/// The words about a copy that an editor has left.
-pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
-
-fn are_same(one: &Configured, other: &Configured) -> bool {
-    let parts =
-        |configured: &Configured| (configured.app.kind, configured.origins.clone(), configured.unionid_required);
-    let [own, others] = [one, other].map(|configured| configured.app.secret().map(AppSecret::expose));
-    own == others && parts(one) == parts(other)
 }

@@ -6,7 +6,7 @@
 //! A peer in Rust needs none of this, but the crate `wxmint-verify`.
 
 #[macro_use]
-extern crate wxmint_findings as findings;
+extern crate wxmint_findings;
 
 pub mod accounts;
 pub mod admin;

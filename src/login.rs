@@ -15,7 +15,6 @@
 
 mod bind;
 mod binder;
-mod counted;
 mod date;
 mod error;
 mod exchange;
@@ -32,12 +31,11 @@ mod worker;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, Issued, KeyOf, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, BindingState, COMPUTED, Claim, ExchangeOrder, KeyOf, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session};
 
-pub use self::binder::{BindError, Binder, FreePlace, Link, SettledState};
-pub use self::counted::{AT_DOORS, OPENID, USERNAME};
+pub use self::binder::{Binder, FreePlace, Link, SettledState};
 pub use self::error::{LoginError, SessionError};
 pub use self::exchange::{Exchange, Exchanged};
 pub use self::for_peers::UserSignature;
@@ -47,9 +45,10 @@ pub use self::shared_access_token::{AccessTokenError, AccessTokens, Forcer, Held
 pub use self::user_data::UserDataRequest;
 pub use self::user_ids::UserIds;
 pub use self::with_token::Asking;
+pub use self::worker::{AT_DOORS, OPENID, USERNAME};
 pub use self::worker::{Admitted, Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginTrail, LoginWorker};
-pub(crate) use self::{counted::IP, worker::new_attempt};
-use self::{with_token::mark_of, worker::Arrival};
+use self::worker::{Arrival, mark_of};
+pub(crate) use self::worker::{IP, new_attempt};
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature. Logins are counted by
@@ -73,9 +72,8 @@ impl LoginWorker {
             self.apps.all().choose(Some(&arrival.person.app), None)?;
         }
         let _signing = Step::work("sign the token");
-        let Issued { user, app, id, issued_at, expires_at } = issued;
-        let token = self.minter.mint(&user, &app, &id, &extra, issued_at..expires_at, now)?;
-        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user, app, new_user })
+        let token = self.minter.mint(&issued, &extra, now)?;
+        Ok(LoggedIn { token, expires_in: self.minter.ttl(), user: issued.user, app: issued.app, new_user })
     }
 
     /// Finds out who has sent the code, and whether this user may log in.
@@ -144,8 +142,7 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code at WeChat. A code that provably was not sent is released, so that the client can send it
-    /// again.
+    /// Exchanges the code at WeChat. A code that provably was not sent is released: the client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session, LoginError> {
         let Exchanged { session, is_unsent } = match self.exchange_of(app) {
             None => {
@@ -188,7 +185,7 @@ impl LoginWorker {
         let (state, at, may_be_ended, keeps_key) = match recorded {
             Recorded::Counted { state, at, may_be_ended, keeps_key } => (state, at, may_be_ended, keeps_key),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
-            Recorded::Newcomer => return Err(BindError::Contended.into()),
+            Recorded::Newcomer => return Err(LoginError::Contended),
         };
         trail.find(&state);
         let kept_for = keeps_key.then(|| state.generation());

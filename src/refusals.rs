@@ -8,9 +8,8 @@ use wxmint_http::{Problem, ProblemCode, no_valid_token};
 use wxmint_telemetry::{audit::Event, bounded};
 use wxmint_wechat::CallError;
 
-use crate::apps::UnknownApp;
-use crate::clock::now;
 use crate::login::{LoginError, SessionError};
+use crate::{apps::UnknownApp, clock::now};
 
 /// A refusal, as its client, the log and the audit are told of it.
 pub(crate) struct Refusal {

@@ -33,6 +33,7 @@ use std::{env, fs, iter, thread};
 use chrono::TimeDelta;
 use serde_json::json;
 use wxmint::clock::now;
+use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::{Minter, new_token_id};
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
 use wxmint_verify::{Algorithm, TokenTyp};
@@ -50,11 +51,12 @@ use self::user_data::user_data;
 /// An error that ends the benchmark, because nothing unexpected may be measured.
 type Fault = Box<dyn Error + Send + Sync>;
 
-const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
-const SCENARIOS: [&str; 12] = [
+const USAGE: &str = "cargo bench --bench login -- [--quick] [saturated] [paced] [first] [computed] [passwords] [userdata] [jwks] [polls] [platform] [feeds] [peers] [million] [start]";
+const SCENARIOS: [&str; 13] = [
     "saturated",
     "paced",
     "first",
+    "computed",
     "passwords",
     "userdata",
     "jwks",
@@ -148,10 +150,11 @@ fn bench(plan: &Plan) -> Result<(), Fault> {
     for run in 1..=plan.runs {
         report.add("machine.mint_us", mint_alone_us()?);
         report.add("machine.check_us", check_alone_us()?);
-        let scenarios: [(&str, Scenario); 10] = [
+        let scenarios: [(&str, Scenario); 11] = [
             ("saturated", saturated),
             ("paced", paced),
             ("first", first),
+            ("computed", computed),
             ("passwords", passwords),
             ("userdata", user_data),
             ("jwks", jwks),
@@ -298,6 +301,27 @@ fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Logins and first logins where user ids are computed of openids, with what Redis uses for them.
+fn computed(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
+    let (redis, phases) = (Redis::start()?, plan.phases(2, 6));
+    let key = stage.files.write("id.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")?;
+    let kind = [("WXMINT_USER_IDS", "openid"), ("WXMINT_ID_KEY_FILE", &key.to_string_lossy())];
+    let service = Service::start_with(&stage.files, &redis, &stage.prompt, &kind)?;
+    service.started()?;
+    let both = |target: Target, codes| {
+        let pids = target.pids.iter().copied().chain([redis.pid()]).collect();
+        Ok::<_, Fault>(saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
+    };
+    report.add("computed.whole_us", both(logins(&service), mint(&stage.prompt, MOST_LOGINS_A_SECOND, phases)?)?);
+    stage.prompt.forget_codes()?;
+    let people = People::New { group: format!("computed-{}", service.pid()) };
+    let codes = stage.prompt.mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
+    report.add("computed.first_whole_us", both(first_logins(&service), Box::new(codes.into_iter()))?);
+    report.compare("ratio.computed", "computed.whole_us", "saturated.whole_us");
+    report.compare("ratio.computed_first", "computed.first_whole_us", "computed.whole_us");
+    Ok(())
+}
+
 /// Logins without a password, first alone, then together with more passwords than the machine can check.
 fn passwords(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(2, 8);
@@ -361,9 +385,10 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
     let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
-    let (user, app) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    let (user, app): (UserId, AppId) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
     alone_us(TOKENS, || {
-        Ok(minter.mint(&user, &app, &new_token_id()?, &Default::default(), minter.life(now()), now())?)
+        let token = minter.issued(user.clone(), app.clone(), new_token_id()?, now());
+        Ok(minter.mint(&token, &Default::default(), now())?)
     })
 }
 

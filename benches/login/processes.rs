@@ -1,6 +1,7 @@
 //! The processes of a benchmark: a real Redis, the simulator and the service. Each has its own port and ends when its
 //! value is dropped.
 
+use std::env;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -284,6 +285,8 @@ impl Service {
             .env("WXMINT_LISTEN", public.to_string())
             .env("WXMINT_ADMIN_LISTEN", admin.to_string())
             .env("WXMINT_WECHAT_URL", format!("http://{}", stand_in.address))
+            // With doors, to see what they cost: name the file where the bench is started.
+            .envs(env::var_os("WXMINT_CLIENTS_FILE").map(|file| ("WXMINT_CLIENTS_FILE", file)))
             .envs(environment.iter().copied())
             .stderr(File::create(&files.log)?);
         let started = Instant::now();

@@ -25,7 +25,7 @@ const fn measure(key: &'static str, name: &'static str, decimals: usize, goal: O
     Measure { key, name, decimals, goal }
 }
 
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     Section {
         title: "Beside the plain handler, in the same run",
         measures: &[
@@ -83,6 +83,15 @@ const SECTIONS: [Section; 15] = [
             measure("first.cpu_us", "CPU µs a login, no unionid", 1, None),
             measure("first_unionid.rate", "logins a second, with a unionid", 0, None),
             measure("first_unionid.cpu_us", "CPU µs a login, with a unionid", 1, None),
+        ],
+    },
+    Section {
+        title: "User ids computed of openids, saturated, with what Redis uses",
+        measures: &[
+            measure("ratio.computed", "a login, times one where user ids are drawn", 2, Some(1.0)),
+            measure("ratio.computed_first", "a first login, times a login", 2, Some(1.1)),
+            measure("computed.whole_us", "wxmint and Redis, CPU µs a login", 1, None),
+            measure("computed.first_whole_us", "wxmint and Redis, CPU µs a first login", 1, None),
         ],
     },
     Section {

@@ -9,10 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
+use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
-
-use crate::findings::Said;
 
 pub use self::credentials::{InvalidCredential, Password, Username};
 pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 use serde_json::{Value, json};
+use wxmint_findings::Said;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::{ExtraClaims, MintError, OutgoingRequest, RequestSigner, new_token_id};
 use wxmint_telemetry::{Metrics, Step};
@@ -18,13 +19,11 @@ use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError,
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, LoginCheck, Named, NewUserKey, Password, Username};
-use crate::findings::Said;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// The pause before the second attempt, in which a service that is restarting may return and a closing connection is
-/// closed.
+/// The pause before the second attempt, in which a restarting service may return and a closing connection is closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The most calls in flight in one process, divided among its workers, with a minimum per worker for machines with many
@@ -203,8 +202,7 @@ impl Accounts for ServiceAccounts {
 struct Consequences {
     /// The outcome in metrics.
     label: &'static str,
-    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and the two checks change
-    /// nothing.
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and two change nothing.
     may_pass: bool,
     /// Whether the service is failing, rather than this one request or the configuration. The breaker counts only such
     /// failures. Only the status of a gateway is proof: a service may answer 500 for one strange user name, or 429 for

@@ -3,10 +3,9 @@
 
 use std::future::ready;
 
-use actix_web::body::MessageBody;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use actix_web::web::{Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, body::MessageBody};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::page::{CSS, EARLY, HTML, JS, LOOK, THEME, answer};

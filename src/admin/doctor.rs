@@ -1,20 +1,19 @@
 //! `GET /doctor`: what `wxmint doctor` finds, of the running process.
 
-use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{sync::Arc, thread};
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::ToSchema;
+use wxmint_findings::{Doctor, Finding};
 use wxmint_http::{Answer, Problem, ProblemCode, private};
 
 use super::act::{Act, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
-use crate::findings::{Doctor, Finding};
 
 /// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
 const KEPT: Duration = Duration::from_secs(10);
@@ -34,8 +33,7 @@ pub(super) struct Diagnosis {
     examined_at: i64,
 }
 
-/// The doctor, and the latest diagnosis. One examination runs at a time, and some of those who ask meanwhile wait for
-/// it.
+/// The doctor, and the latest diagnosis. One examination runs at a time, and some who ask meanwhile wait for it.
 pub(super) struct LatestDiagnosis {
     doctor: Doctor,
     latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,

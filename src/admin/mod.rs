@@ -14,12 +14,12 @@ use std::{io, net::TcpListener, sync::Arc};
 
 use actix_web::dev::ServerHandle;
 use actix_web::web::{Data, ServiceConfig};
+use wxmint_findings::Doctor;
 use wxmint_http::{Readiness, described::RouteTable, serve_admin, viewer};
 
 pub use self::console::Panel;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{act::Operating, doctor::LatestDiagnosis};
-use crate::findings::Doctor;
 use crate::login::LoginWorker;
 
 const PATHS: &str = "This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the \

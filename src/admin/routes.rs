@@ -6,9 +6,8 @@ use std::sync::OnceLock;
 use actix_web::web::ServiceConfig;
 use utoipa::OpenApi;
 use wxmint_http::ProblemCode::{self, *};
-use wxmint_http::ProblemDocument;
 use wxmint_http::described::{BearerSecurity, DELETE, DescribedRoute, POST, PUT, READ, RouteTable, Routes, routes};
-use wxmint_http::viewer::Description;
+use wxmint_http::{ProblemDocument, viewer::Description};
 
 use super::{console, doctor, recent, users, wechat};
 

@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wxmint_findings::{Finding, Said, count};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identify, no_valid_token};
 use wxmint_identities::{Issuers, ServiceIdentity, take_members};
 
 use crate::clock::now;
-use crate::findings::{Finding, Said, count};
 
 /// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
 /// Redis or WeChat, and the probes and the other secrets need connections too.

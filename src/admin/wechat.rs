@@ -9,8 +9,7 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_wechat::{AppAccessToken, EncryptKey};
 
 use super::act::{Act, Operating, OperatingData};
-use super::tokens::Right;
-use super::users::PairPath;
+use super::{tokens::Right, users::PairPath};
 use crate::login::{Usable, UserSignature};
 
 /// The longest data that is signed, in bytes of UTF-8.

@@ -1,5 +1,4 @@
-//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and never repeats
-//! its content.
+//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and not its content.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -7,21 +6,19 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use wxmint_findings::json_places::Step::{self, Element, Member};
+use wxmint_findings::{Said, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
 use wxmint_wechat::{App, AppKind, AppSecret, Credential};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
-use crate::findings::Said;
-use wxmint_findings::json_places::Step::{self, Element, Member};
-use wxmint_findings::json_places::line_of;
+use crate::secret_files::PLACEHOLDER;
 
 /// More bytes than an AppSecret and a hundred origins have, so that a large file that was put there by mistake is not
 /// read to its end.
 const MOST_BYTES: u64 = 8 << 10;
-/// The value in the Kubernetes manifests that the operator has to replace.
-const PLACEHOLDER: &str = "REPLACE-ME";
 
 /// Editors give these names to the copies that they keep beside a file. An AppID has no such name.
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];

@@ -1,6 +1,6 @@
 //! Folders and files that change step by step. No test waits.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use tempfile::TempDir;
 

@@ -2,14 +2,14 @@
 
 use std::{fs, time::Duration};
 
+use wxmint_findings::Status;
 use wxmint_store::walk::{Page, Place, Step};
 use wxmint_store::{Redis, RedisAccess, StoreError};
 use wxmint_telemetry::Metrics;
 
-use super::Failure;
-use super::environment::variables;
 use super::output::{Progress, say};
-use crate::{clock::now, findings::Status, redis_checks::fitness, settings::StoreSettings};
+use super::{Failure, environment::variables};
+use crate::{clock::now, redis_checks::fitness, settings::StoreSettings};
 
 /// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
 /// is away for a few seconds.

@@ -1,11 +1,8 @@
 //! `wxmint demo`: issuer, stand-ins for WeChat and for a business's account service, a peer, a store in memory and a
 //! page, all on loopback.
 
-use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::time::Duration;
-use std::{env, io};
+use std::{env, future::pending, io, sync::Arc, time::Duration};
 
 use actix_web::web;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,11 +21,9 @@ use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, output::announce, random, serve::init_log, simulator};
-use crate::clock::now;
 use crate::issuer::{self, InDemo, Issuer, Routes, door::Doors};
-use crate::login::Operator;
 use crate::settings::{AppsSource, Settings, SidecarSettings};
-use crate::sidecar;
+use crate::{clock::now, login::Operator, sidecar};
 
 /// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);

@@ -2,12 +2,13 @@
 
 use std::{fmt::Display, io, process::ExitCode};
 
+use wxmint_findings::Said;
 use wxmint_keys::rotation::Refusal;
 use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, language::Language, output::say, remarks};
-use crate::{findings::Said, login::LoginError, secret_files::FileError, settings::Faults};
+use crate::{login::LoginError, secret_files::FileError, settings::Faults};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {

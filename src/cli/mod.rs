@@ -24,10 +24,10 @@ use std::{process::ExitCode, time::Duration};
 
 use aws_lc_rs::rand;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
+use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
 use self::failure::Failure;
-use crate::findings::Said;
 use crate::issuer::door::Doors;
 use crate::settings::{env_file, parse_duration};
 

@@ -1,11 +1,9 @@
 //! Everything that commands print goes through here, because `println!` and `eprintln!` panic if the reader has gone
 //! away, as in `wxmint users list | head -1`.
 
-use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Write, stderr, stdout};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use std::{array, fmt, iter, process, thread};
+use std::{array, fmt, fs::File, iter, process, sync::OnceLock, thread};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};

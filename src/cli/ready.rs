@@ -1,5 +1,4 @@
-//! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, whose image has no
-//! shell.
+//! `wxmint ready`: asks a running process whether it is ready, for health checks of containers, which have no shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -4,9 +4,9 @@
 use std::env;
 
 use chrono::TimeDelta;
+use wxmint_findings::{Finding, Said};
 
 use super::{environment::variables, keys::short_lead};
-use crate::findings::{Finding, Said};
 use crate::settings::{Faults, Settings, SidecarSettings, StoreUrl, env_file, unknown_variables};
 
 fn remark(found: impl Into<Said>, advice: impl Into<Said>) -> Finding {

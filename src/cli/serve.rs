@@ -4,13 +4,12 @@ use std::{error::Error, io};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use wxmint_findings::{Finding, Said};
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
 use super::doctor::{self, DoctorArgs};
-use super::environment::variables;
-use super::{Failure, load_env_file, remarks};
-use crate::findings::{Finding, Said};
+use super::{Failure, environment::variables, load_env_file, remarks};
 use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
 use crate::settings::{Settings, SidecarSettings};
 use crate::sidecar;

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use clap::Subcommand;
+use wxmint_findings::{Said, cure_of_vault};
 use wxmint_keys::rotation::whole_second;
 use wxmint_keys::vault::{Vault, VaultError, with_new_key};
 
-use super::environment::variables;
 use super::output::{date, print, say};
-use super::{Failure, duration, random};
+use super::{Failure, duration, environment::variables, random};
 use crate::clock::now;
-use crate::findings::{Said, cure_of_vault};
 use crate::secret_files::{FileError, Held, MAKE_VAULT_KEY, read_private};
 use crate::settings::{read_one, variables::VAULT_KEY_FILE};
 

@@ -5,26 +5,21 @@ use std::{sync::Arc, thread};
 use arc_swap::ArcSwap;
 use chrono::TimeDelta;
 use wxmint_http::{Readiness, TrustedProxies};
+use wxmint_identities::PeerKeys;
 use wxmint_keys::token::{Minter, RequestSigner};
-use wxmint_keys::vault::Vault;
-use wxmint_keys::{KeyRing, KeySet};
+use wxmint_keys::{KeyRing, KeySet, vault::Vault};
 use wxmint_store::{Memory, Redis, Store};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
 
-use super::caller;
 use super::door::{Door, DoorRow, Doors, OpenDoor};
-use super::examine::unusable_keys;
-use super::feed_pages::FeedPages;
 use super::named::{Named, load_keys, load_vault};
-use super::start_error::IssuerStartError;
-use super::state::Issuer;
+use super::{caller, examine::unusable_keys, feed_pages::FeedPages, start_error::IssuerStartError, state::Issuer};
 use crate::accounts::{Accounts, Auto, ServiceAccounts};
 use crate::clock::now;
 use crate::login::{LoginPolicy, LoginWorker};
 use crate::settings::{AccountsSource, Settings};
-use wxmint_identities::PeerKeys;
 
 impl Issuer {
     /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.

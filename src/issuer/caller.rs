@@ -12,8 +12,7 @@ use wxmint_verify::{
 };
 
 use super::Issuer;
-use crate::login::is_of_client;
-use crate::settings::Settings;
+use crate::{login::is_of_client, settings::Settings};
 
 /// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
 /// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
@@ -120,8 +119,8 @@ mod tests {
     fn token(issuer: &Issuer) -> String {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         let id = new_token_id().expect("random");
-        let life = issuer.minter.life(now());
-        issuer.minter.mint(&user, &app, &id, &Default::default(), life, now()).expect("a token").expose().to_owned()
+        let token = issuer.minter.issued(user, app, id, now());
+        issuer.minter.mint(&token, &Default::default(), now()).expect("a token").expose().to_owned()
     }
 
     fn bearing(token: &str) -> HttpRequest {

@@ -1,12 +1,10 @@
 //! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::path::PathBuf;
+use std::{io::Read, path::PathBuf};
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
 use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpResponse, http::header};
 use wxmint_http::{Answer, not_found, readable};
 
 use super::declared::PLACE;

@@ -5,10 +5,8 @@ use actix_web::{HttpRequest, Resource, http::Method, web};
 use wxmint_http::cors;
 use wxmint_ids::AppId;
 
-use super::Issuer;
 use super::declared::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
-use super::door::OpenDoor;
-use super::state::IssuerWorker;
+use super::{Issuer, door::OpenDoor, state::IssuerWorker};
 
 /// Every page may read these.
 const OF_ALL: [&str; 3] = [JWKS, METADATA, OAUTH_SERVER];

@@ -8,15 +8,14 @@ use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
+use wxmint_findings::{Finding, Said};
 use wxmint_http::described::RouteTable;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
-use crate::findings::{Finding, Said};
-use crate::login::Exchange;
-use crate::settings::Settings;
+use crate::{login::Exchange, settings::Settings};
 
 /// A row of the table of doors: what is known of a door whether it is open or not.
 pub struct DoorRow {

@@ -6,13 +6,14 @@
 use std::{path::Path, rc::Rc, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use wxmint_findings::Finding;
 use wxmint_keys::{EndedKey, KeySet};
 use wxmint_store::{Store, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::Issuer;
 use super::examine::{end_by_hand, ended_keys};
-use crate::{clock::now, findings::Finding};
+use crate::clock::now;
 
 /// How long to wait before the end of a key is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use wxmint_findings::{Finding, Said, count, cure_of_vault};
 use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::Redis;
 use wxmint_verify::KeyError;
 
 use super::{Issuer, door::OpenDoor};
-use crate::findings::{Finding, Said, count, cure_of_vault};
 use crate::secret_files::MAKE_KEYS;
 
 /// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.

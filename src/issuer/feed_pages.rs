@@ -33,8 +33,7 @@ pub(super) enum Lane {
     Old,
 }
 
-/// `None` if the stream does not have the cursor. The error is a text for the log, because it is shared by all who
-/// asked.
+/// `None` if the stream does not have the cursor. The error is a text for the log, because all who asked share it.
 pub(super) type Made = Result<Option<Bytes>, String>;
 /// A page for all who ask for it within a second, also those of other workers. One of them makes it.
 pub(super) type FeedPage = Arc<OnceCell<Made>>;
@@ -72,8 +71,7 @@ impl FeedPages {
     }
 
     /// The page after `cursor`, to be made by who asks for it first. `None` if as many pages are being made for this
-    /// client as may be: one, if the lane is full. So whoever asks for many pages at once keeps nobody waiting who asks
-    /// for one.
+    /// client as may be: one, if the lane is full. So whoever asks for many pages at once keeps nobody else waiting.
     pub(super) fn page(&self, cursor: &str, lane: Lane, client: &str) -> Option<FeedPage> {
         let mut pages = self.lanes[lane as usize].lock();
         pages.retain(|_, begun| begun.at.elapsed() < CACHED);

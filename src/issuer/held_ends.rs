@@ -1,13 +1,10 @@
-//! Holds the ends that the store has, and makes those again that it has lost: in a failover, or because somebody
-//! emptied it.
+//! Holds the ends that the store has, and makes those again that it has lost: in a failover, or when it was emptied.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use wxmint_store::limits::Rate;
-use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Store, StoreError};
+use wxmint_store::{ENDS_KEPT, Ended, LimitKey, Meter, Store, StoreError, limits::Rate};
 
 use super::Issuer;
 use crate::clock::now;

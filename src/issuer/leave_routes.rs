@@ -3,15 +3,14 @@
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, cors, origin, read_body, to_the_end};
+use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, origin, read_body, to_the_end};
 use wxmint_ids::{ClientId, Person};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::clock::now;
 use crate::login::{LoginWorker, SessionError, is_of_client};
-use crate::refusals::Refusal;
+use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
 #[derive(ToSchema)]
@@ -39,7 +38,7 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
     let leaving =
         async move |login: &LoginWorker, token: &_, person: &mut _| login.log_out(token, everywhere, person).await;
-    Ok(cors::readable(&request, leave(worker, event, token, leaving).await?))
+    leave(worker, event, token, leaving).await
 }
 
 /// Verifies the token of a request to leave.
@@ -117,5 +116,5 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let (event, token) = begin(Activity::Unbind, &request, &worker)?;
     let leaving = async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
-    Ok(cors::readable(&request, leave(worker, event, token, leaving).await?))
+    leave(worker, event, token, leaving).await
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use wxmint_findings::{Finding, Said};
+
 use super::start_error::IssuerStartError;
-use crate::findings::{Finding, Said};
 use crate::secret_files::{FileError, WatchedFile};
 
 /// The file that a variable names, and what it contains. `unusable` says what is wrong with the content.

@@ -8,7 +8,7 @@ use actix_web::web::{self, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, cors, origin, private, read_body, to_the_end};
+use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, to_the_end};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::token::SignedToken;
 use wxmint_telemetry::LoginInFlight;
@@ -16,10 +16,8 @@ use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 use wxmint_wechat::AppKind;
 
 use super::{LoginBody, RefusedLogin, cross_origin, state::IssuerWorker};
-use crate::apps::app_of_referer;
-use crate::clock::now;
 use crate::login::{LoggedIn, LoginRequest, LoginTrail, OPENID, USERNAME};
-use crate::refusals::Refusal;
+use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
 /// The answer to a login.
 #[derive(Serialize, ToSchema)]
@@ -126,11 +124,10 @@ async fn answer(
         // A ticket tells of which app it is.
         cross_origin::readable_by_pages_of(request, &worker, &app);
     }
-    Ok(cors::readable(request, answer?))
+    answer
 }
 
-/// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's
-/// login.
+/// Counts, logs and audits also a login whose client has disconnected. Answers with the app of a page's login.
 async fn log_in_and_tell(
     worker: web::Data<IssuerWorker>,
     asked: Result<LoginRequest, Problem>,

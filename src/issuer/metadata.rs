@@ -6,12 +6,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
+use wxmint_identities::OWN;
 use wxmint_store::short_digest;
 use wxmint_verify::Algorithm;
 
 use super::state::IssuerWorker;
 use crate::clock::now;
-use wxmint_identities::OWN;
 
 /// The public keys (RFC 7517)
 ///

@@ -2,23 +2,19 @@
 
 use std::{num::NonZero, thread};
 
+use wxmint_findings::{Finding, Said};
 use wxmint_ids::IdKey;
 use wxmint_keys::{KeySet, vault::Vault};
 use wxmint_store::RedisAccess;
 
-use super::IssuerStartError;
 use super::door::{self, Doors, OpenDoor};
 use super::examine::{unusable_file, unusable_keys, unusable_vault};
-use super::loaded::load;
-use super::routes::check_login_paths;
+use super::{IssuerStartError, loaded::load, routes::check_login_paths};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
-use crate::apps::CurrentApps;
-use crate::clock::now;
-use crate::findings::{Finding, Said};
-use crate::login::UserIds;
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
+use crate::{apps::CurrentApps, clock::now, login::UserIds};
 
 /// The settings name this beside the keys.
 pub(super) struct Named {

@@ -1,14 +1,14 @@
-//! Whether Redis takes logins: by its clock, and by a write like a login's own at the start and after each new
-//! connection.
+//! Whether Redis takes logins: by its clock, and by a write like a login's at the start and after each connection.
 
 use std::{sync::Arc, time::Duration};
 
+use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Error, RedisUrl};
 use wxmint_store::{CLOCKS_APART, Ends, Redis};
 
 use super::Issuer;
-use crate::{findings::Status, redis_checks::own_clock};
+use crate::redis_checks::own_clock;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 

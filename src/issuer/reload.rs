@@ -15,10 +15,8 @@ use super::Issuer;
 use super::ended_keys::{NotedEnds, check_replacement};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
-use crate::apps::Apps;
-use crate::clock::now;
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
-use crate::settings::StoreSettings;
+use crate::{apps::Apps, clock::now, settings::StoreSettings};
 
 /// Two looks must find the same, so that a change counts within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);

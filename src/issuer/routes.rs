@@ -3,11 +3,10 @@
 use std::{rc::Rc, sync::OnceLock, time::Instant};
 
 use actix_web::dev::{HttpServiceFactory, Service};
-use actix_web::http::header::LOCATION;
-use actix_web::web::ServiceConfig;
-use actix_web::{HttpResponse, Resource};
+use actix_web::{HttpResponse, Resource, http::header::LOCATION, web::ServiceConfig};
 use utoipa::OpenApi;
 use utoipa::openapi::{self, RefOr, schema::Schema};
+use wxmint_findings::Finding;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DELETE, DescribedRoute, GET, POST, READ, Routes, routes};
 use wxmint_http::viewer::{self, Description};
@@ -23,7 +22,6 @@ use super::{
     Issuer, IssuerStartError, cross_origin, leave_routes as leave, login_route, metadata, revocations,
     session_key_routes as session_key,
 };
-use crate::findings::Finding;
 use crate::settings::Settings;
 
 const ROOT: &str = "/";

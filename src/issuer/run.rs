@@ -1,16 +1,14 @@
 //! Runs the two listeners until told to stop.
 
-use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{net::TcpListener, sync::Arc};
 
-use actix_web::App;
-use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn};
 use chrono::{DateTime, Utc};
 use futures_util::{FutureExt, future::join};
 use tracing_actix_web::TracingLogger;
+use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::{Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, with_request_id};
 use wxmint_keys::rotation::{self, KeyLife, KeyState};
 use wxmint_redis_link::State;
@@ -23,9 +21,7 @@ use super::routes::{self, public_routes};
 use super::state::IssuerWorker;
 use super::{Issuer, IssuerStartError, held_ends, old_ends, redis_health, user_ids};
 use crate::admin::{self, AtDoors};
-use crate::clock::now;
-use crate::findings::{Doctor, Finding, Status};
-use crate::redis_checks;
+use crate::{clock::now, redis_checks};
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -139,8 +135,7 @@ fn announce(issuer: &Issuer, listeners: &Listeners) {
     tracing::info!(public, admin, issuer, apps, "listening");
 }
 
-/// Waits until the store answers and can be trusted with bindings, and until no key in use is ended; then the process
-/// is ready.
+/// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let (store, redis) = (issuer.store(), issuer.redis());
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);

@@ -2,9 +2,8 @@
 
 use std::io;
 
+use wxmint_findings::{Finding, Said};
 use wxmint_upstream::HttpClientError;
-
-use crate::findings::{Finding, Said};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{}", Said::lines(.findings))]

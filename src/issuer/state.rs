@@ -1,10 +1,10 @@
-//! The state that all workers share, and that of one worker. The routes and the doors take these, and these take none
-//! of them.
+//! The state that all workers share, and that of one worker. Routes and doors take these, and these take none of them.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
+use wxmint_identities::PeerKeys;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
 use wxmint_store::{Memory, RedisAccess};
 use wxmint_telemetry::Metrics;
@@ -12,15 +12,11 @@ use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
-use super::feed_pages::FeedPages;
-use super::start_error::IssuerStartError;
-use crate::accounts::FileAccounts;
-use crate::admin::CurrentAdminTokens;
-use crate::apps::CurrentApps;
+use super::{feed_pages::FeedPages, start_error::IssuerStartError};
 use crate::login::{LoginWorker, UserIds};
-use crate::secret_files::WatchedFile;
-use crate::settings::Settings;
-use wxmint_identities::PeerKeys;
+use crate::{
+    accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps, secret_files::WatchedFile, settings::Settings,
+};
 
 pub struct Issuer {
     pub(crate) settings: Settings,

@@ -2,14 +2,13 @@
 //! new one.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{Person, Phone, PhoneCode, UserId, is_code_of_wechat};
+use wxmint_ids::{Person, Phone, PhoneCode, UnionId, UserId, is_code_of_wechat};
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{AttemptId, BindingState, Bound, COMPUTED, LimitKey, Meter, Ticket, TicketHolder, short_digest};
 
-use super::counted::NAMES;
 use super::operator::release_unionid;
 use super::{Arrival, Binder, FreePlace, Identity, Link, LoginError, LoginTrail, LoginWorker, Operator};
-use super::{SettledState, USERNAME};
+use super::{SettledState, USERNAME, worker::NAMES};
 use crate::accounts::{LoginCheck, Named, NewUserKey, Password, Username};
 
 impl LoginWorker {
@@ -23,6 +22,11 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Bound, LoginError> {
         let Arrival { person, unionid, state, .. } = arrival;
+        if let (BindingState::Bound(bound), None) = (state, &candidate)
+            && is_settled(bound, unionid.as_ref())
+        {
+            return Ok(bound.clone());
+        }
         let binder = self.binder(person, unionid.as_ref(), attempt);
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
@@ -137,6 +141,13 @@ impl LoginWorker {
     }
 }
 
+/// Whether a login without credentials has nothing to decide: [`Binder::link`] would ask the store nothing, and answer
+/// [`Link::Known`].
+pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
+    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
+    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
+}
+
 /// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same
 /// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
 /// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
@@ -222,7 +233,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use wxmint_ids::UnionId;
 
     #[test]
     fn the_people_of_a_unionid_have_one_idempotency_key_and_others_one_of_their_own() {

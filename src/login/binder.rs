@@ -20,6 +20,7 @@ use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bindings, Bound, Decision, Intent, IntentOutcome, StoreError};
 
+use super::LoginError;
 use crate::accounts::Named;
 
 /// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
@@ -59,23 +60,8 @@ pub enum Link {
     Conflict(UserId),
     /// This other user of it is blocked. Nothing more is noted, so that each login finds it again.
     Blocked(UserId),
-    /// The person has left the user meanwhile. The link may have been made after an erasure of the person looked for
-    /// it.
+    /// The person has left the user meanwhile. The link may be newer than an erasure of the person.
     Gone,
-}
-
-/// Why a person was not bound.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error("another user holds this WeChat identity, or the user another one")]
-    AlreadyBound,
-    #[error("an operator has blocked this user")]
-    Blocked,
-    /// Others have taken a step in every round.
-    #[error("a binding is changed by others again and again")]
-    Contended,
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Takes the steps for one request.
@@ -90,7 +76,7 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Finishes a binding that is half made or half dissolved.
-    pub async fn settle(&self, state: BindingState) -> Result<SettledState, BindError> {
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, LoginError> {
         self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
@@ -98,7 +84,7 @@ impl Binder<'_> {
     async fn settle_and_tell(
         &self,
         mut state: BindingState,
-    ) -> Result<(SettledState, Option<(UserId, Decision)>), BindError> {
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), LoginError> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             state = match state {
@@ -108,9 +94,9 @@ impl Binder<'_> {
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
                     let decision = self.store.admit(self.person, generation, &intent, self.per_user).await?;
-                    let outcome = self.outcome(decision, &intent);
-                    last = Some((intent.user, decision));
-                    self.store.settle(self.person, generation, outcome).await?
+                    let (outcome, user) = (self.outcome(decision, &intent), intent.user);
+                    last = Some((user.clone(), decision));
+                    self.store.settle(self.person, generation, &user, outcome).await?
                 }
                 BindingState::Leaving { generation, user, since } => {
                     self.store.dismiss(&user, self.person, generation, since).await?;
@@ -118,34 +104,33 @@ impl Binder<'_> {
                 }
             };
         }
-        Err(BindError::Contended)
+        Err(LoginError::Contended)
     }
 
     /// Binds a person who is not bound to the user whose credentials they have shown beside WeChat's code.
-    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, BindError> {
+    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound, LoginError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
                 SettledState::Free { generation, dissolved } => (generation, dissolved),
                 SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
-                SettledState::Bound(_) => return Err(BindError::AlreadyBound),
+                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
             };
             if self.unionid_is_anothers(candidate, dissolved).await? {
-                return Err(BindError::AlreadyBound);
+                return Err(LoginError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
             (settled, _) = self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await?;
         }
-        Err(BindError::Contended)
+        Err(LoginError::Contended)
     }
 
     /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that
-    /// `make` makes. `None` if `make` makes none. A person who has dissolved a binding is not bound again because of
-    /// the unionid.
-    pub async fn bind_unasked<E: From<BindError>>(
+    /// `make` makes. `None` if `make` makes none. A unionid does not bind a person again who has dissolved a binding.
+    pub async fn bind_unasked(
         &self,
         mut settled: SettledState,
-        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>, E>,
-    ) -> Result<Option<Bound>, E> {
+        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>, LoginError>,
+    ) -> Result<Option<Bound>, LoginError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
@@ -153,19 +138,19 @@ impl Binder<'_> {
                 SettledState::Bound(bound) => return Ok(Some(bound)),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
-            let intent = match self.holder(unionid, deserted.as_ref()).await.map_err(BindError::from)? {
+            let intent = match self.holder(unionid, deserted.as_ref()).await? {
                 Some(user) => Intent { user, made: true, by_unionid: true },
                 None => {
                     let place = FreePlace { generation, dissolved, unionid, deserted: deserted.as_ref() };
                     let Some(made) = make(place).await? else { return Ok(None) };
-                    self.intent_for(made, unionid, deserted.take()).await.map_err(BindError::from)?
+                    self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
             let left;
             (settled, left) = self.try_to_bind(generation, intent).await?;
             deserted = left.or(deserted);
         }
-        Err(BindError::Contended.into())
+        Err(LoginError::Contended)
     }
 
     /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
@@ -260,17 +245,17 @@ impl Binder<'_> {
 
     /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is
     /// finished without it.
-    pub async fn dissolve<E: From<BindError>>(
+    pub async fn dissolve(
         &self,
         user: &UserId,
         generation: u64,
-        permit: impl AsyncFnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
-        let state = self.store.binding_state(self.person).await.map_err(BindError::from)?;
+        permit: impl AsyncFnOnce() -> Result<(), LoginError>,
+    ) -> Result<(), LoginError> {
+        let state = self.store.binding_state(self.person).await?;
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
-                let state = self.store.leave(self.person, &bound).await.map_err(BindError::from)?;
+                let state = self.store.leave(self.person, &bound).await?;
                 self.settle(state).await?;
                 Ok(())
             }
@@ -303,14 +288,14 @@ impl Binder<'_> {
 
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the
     /// person. Returns the state, and the user of the unionid if that user is deserted.
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), BindError> {
+    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>), LoginError> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         match self.settle_and_tell(state).await? {
             (SettledState::Free { .. }, Some((user, Decision::Full))) if user == intent.user => {
-                Err(BindError::AlreadyBound)
+                Err(LoginError::AlreadyBound)
             }
             (SettledState::Free { .. }, Some((user, Decision::Blocked))) if user == intent.user => {
-                Err(BindError::Blocked)
+                Err(LoginError::Blocked)
             }
             (free @ SettledState::Free { .. }, Some((user, Decision::Deserted))) => Ok((free, Some(user))),
             (settled, _) => Ok((settled, None)),

@@ -1,10 +1,11 @@
 //! Dates the token of a login.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{TokenId, UserId};
-use wxmint_store::{Issued, StoreError};
+use wxmint_keys::token::Issued;
+use wxmint_store::StoreError;
 use wxmint_verify::MAX_LEEWAY;
 
 use super::{Arrival, LoginError, LoginWorker};
@@ -24,10 +25,9 @@ impl LoginWorker {
         now: DateTime<Utc>,
     ) -> Result<Issued, LoginError> {
         let Arrival { person, at, may_be_ended, .. } = arrival;
-        let Range { start: issued_at, end: expires_at } = self.minter.life(*at);
-        let token = Issued { user, app: person.app.clone(), id, issued_at, expires_at };
-        let latest = latest(now, expires_at);
-        if issued_at > latest {
+        let token = self.minter.issued(user, person.app.clone(), id, *at);
+        let latest = latest(now, token.expires_at);
+        if token.issued_at > latest {
             return Err(
                 StoreError { reason: "the clock of Redis is more than a minute ahead: set it by NTP".into() }.into()
             );
@@ -38,7 +38,7 @@ impl LoginWorker {
             false if *may_be_ended && !new_user => {
                 self.store.date_token(person, &token, latest).await?.ok_or(LoginError::Blocked)?
             }
-            false => issued_at,
+            false => token.issued_at,
         };
         dated(token, date, latest)
     }

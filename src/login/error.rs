@@ -7,7 +7,7 @@ use wxmint_keys::{token::MintError, vault::VaultError};
 use wxmint_store::{StoreError, Ticket, limits::TooMany};
 use wxmint_wechat::{CallError, Malformed, Verdict};
 
-use super::{AccessTokenError, BindError};
+use super::AccessTokenError;
 use crate::{accounts::AccountsError, apps::UnknownApp};
 
 /// `Retry-After` while the store is away.
@@ -17,8 +17,7 @@ const WECHAT_PAUSE: Duration = Duration::from_secs(2);
 /// "Retry next minute", says WeChat of errcode 45011.
 const WECHAT_MINUTE: Duration = Duration::from_secs(60);
 
-/// Why a login was refused: either the client can mend it, or something is wrong here or at WeChat. The texts are for
-/// the log.
+/// Why a login was refused: the client can mend it, or something is wrong here or at WeChat. The texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     #[error("no such app: {0}")]
@@ -171,17 +170,6 @@ impl From<CallError> for LoginError {
                 | Verdict::Unknown,
             )
             | None => Self::WeChatUnavailable(error),
-        }
-    }
-}
-
-impl From<BindError> for LoginError {
-    fn from(error: BindError) -> Self {
-        match error {
-            BindError::AlreadyBound => Self::AlreadyBound,
-            BindError::Blocked => Self::Blocked,
-            BindError::Contended => Self::Contended,
-            BindError::Store(error) => error.into(),
         }
     }
 }

@@ -45,23 +45,11 @@ pub trait Exchange {
     /// Why no token of the app can be had before somebody has mended something.
     fn refusal(&self, app: &App) -> Option<CallError>;
 
-    async fn fetch(
-        &self,
-        tokens: &AccessTokens<'_>,
-        app: &App,
-        wanted: &Wanted,
-        attempt: &AttemptId,
-    ) -> Result<FetchedAccessToken, AccessTokenError>;
+    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError>;
 
     /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
-    async fn count_report(
-        &self,
-        tokens: &AccessTokens<'_>,
-        app: &App,
-        attempt: &AttemptId,
-        refused: &Fingerprint,
-    ) -> Result<(), AccessTokenError>;
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<(), AccessTokenError>;
 
     /// Takes note of the error of a call for the app.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, app: &App, error: &AccessTokenError);
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AccessTokenError);
 }

@@ -1,5 +1,4 @@
-//! Acts of a business at WeChat in a person's name, and what only the holder of the session key or of the AppSecret can
-//! do.
+//! Acts of a business at WeChat in a person's name, and what only a holder of the session key or the AppSecret can do.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
@@ -9,7 +8,10 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
 use wxmint_wechat::{AppAccessToken, AppKind, EncryptKey, SessionKey, user_signature};
 
-use super::{LoginError, LoginWorker, Usable, counted::ENCRYPT_KEYS, worker::new_attempt};
+use super::{
+    LoginError, LoginWorker, Usable,
+    worker::{ENCRYPT_KEYS, new_attempt},
+};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -59,7 +61,7 @@ impl LoginWorker {
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        let lent = self.access_tokens().lend(app, &attempt, refused).await;
+        let lent = self.access_tokens(app, attempt).lend(refused).await;
         lent.map_err(|error| LoginError::from(error).of(&app.id))
     }
 

@@ -10,7 +10,7 @@ use wxmint_store::{Binding, BindingState, ErasedPerson, Store, StoreError, UserS
 use wxmint_wechat::App;
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, LoginError, SettledState, counted::COUNTED_OF_A_PERSON, new_attempt};
+use super::{Binder, LoginError, SettledState, new_attempt, worker::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
 /// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
@@ -86,8 +86,7 @@ impl Operator<'_> {
         self.store.end_in_app(user, app).await
     }
 
-    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when they
-    /// left.
+    /// The bindings to other users of people who have a unionid that one of the user's people has, or had when leaving.
     async fn elsewhere(&self, user: &UserId) -> Result<Vec<Binding>, StoreError> {
         let (own, ever) = (self.read_bindings(user).await?, self.store.ever_of(user).await?);
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
@@ -152,7 +151,7 @@ impl Operator<'_> {
         let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
         match binder.settle(state).await? {
             SettledState::Bound(bound) if of.is_none_or(|of| bound.user == *of) => {
-                binder.dissolve(&bound.user, bound.generation, async || Ok::<_, LoginError>(())).await?;
+                binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
                 Ok(true)
             }
             _ => Ok(false),

@@ -1,15 +1,14 @@
-//! Tokens that are issued to a client in place of the app. Its holder can log out with such a token, and nothing else
-//! here.
+//! Tokens that are issued to a client in place of the app. Its holder can log out with it, and nothing else here.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person};
-use wxmint_keys::token::{ExtraClaims, Minter, SignedToken};
-use wxmint_store::{Admission, BindingState, Bound, COMPUTED, Issued, TokenState, short_digest};
+use wxmint_keys::token::{ExtraClaims, Issued, Minter, SignedToken};
+use wxmint_store::{Admission, BindingState, Bound, COMPUTED, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::{Admitted, BindError, LoginError, LoginWorker, mark_of};
+use super::{Admitted, LoginError, LoginWorker, mark_of};
 
 /// The client that a token is issued to.
 pub struct Recipient<'a> {
@@ -20,8 +19,7 @@ pub struct Recipient<'a> {
     pub token_ttl: Option<Duration>,
 }
 
-/// The mark of whoever has no binding, because the user was computed: what ends the binding of others ends the tokens
-/// of the app.
+/// The mark of whoever has no binding, because the user was computed: what ends bindings ends the app's tokens.
 const OF_COMPUTED: &str = "computed";
 
 impl Admitted {
@@ -49,9 +47,7 @@ impl LoginWorker {
     ) -> Result<Issued, LoginError> {
         let (Admitted { arrival, bound, .. }, minter) = (admitted, self.minter_of(recipient));
         let id = minter.token_id(&mark_of_client(&recipient.client.0), now)?;
-        let life = minter.life(arrival.at);
-        let (user, app) = (bound.user.clone(), recipient.client.0.clone());
-        let token = Issued { user, app, id, issued_at: life.start, expires_at: life.end };
+        let token = minter.issued(bound.user.clone(), recipient.client.0.clone(), id, arrival.at);
         self.note(&arrival.person, bound.generation, &token).await?;
         Ok(token)
     }
@@ -69,7 +65,7 @@ impl LoginWorker {
         };
         let mark = mark_told(person, generation);
         let is_alive = dated == token.issued_at && self.still_bound(&person.app, &mark, token).await?.is_some();
-        if is_alive { Ok(()) } else { Err(BindError::Contended.into()) }
+        if is_alive { Ok(()) } else { Err(LoginError::Contended) }
     }
 
     /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
@@ -95,8 +91,7 @@ impl LoginWorker {
         claims: &ExtraClaims,
         now: DateTime<Utc>,
     ) -> Result<SignedToken, LoginError> {
-        let Issued { user, app, id, issued_at, expires_at } = token;
-        Ok(self.minter_of(recipient).mint(user, app, id, claims, *issued_at..*expires_at, now)?)
+        Ok(self.minter_of(recipient).mint(token, claims, now)?)
     }
 
     /// Signs the tokens of a client, which have its audience and its life.

@@ -7,7 +7,6 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use wxmint_ids::AppId;
 use wxmint_keys::vault::{Vault, VaultError};
 use wxmint_store::limits::{Counted, Rate};
 use wxmint_store::{
@@ -19,8 +18,7 @@ use wxmint_wechat::{App, AppAccessToken, CallError, FetchedAccessToken, Verdict,
 pub use self::held::HeldToken;
 use super::Exchange;
 
-/// All that one call takes, with the fetch before it, and with another fetch and the call again where the token is
-/// refused.
+/// All that one call takes, with the fetch before it, and with both again where the token is refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
 /// The lease to fetch: stable_token (5 s) and the store (1 s) may take so long, and nobody else fetches meanwhile.
 const LEASE: Duration = Duration::from_secs(6);
@@ -32,8 +30,7 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 /// Whoever renews has a good token at hand, and waits no longer for a better one.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// WeChat gives the token of an exchange once: an answer that nobody waits for is lost, and the token before it ends
-/// soon.
+/// WeChat gives the token of an exchange once: an answer that nobody waits for is lost, and the old token ends soon.
 const RENEWAL_TIMEOUT_OF_EXCHANGE: Duration = Duration::from_secs(5);
 /// WeChat lets a new token be forced so often: again within 30 s has no effect, and a 21st time in a day is refused.
 const FORCED: [Rate; 2] =
@@ -52,11 +49,15 @@ pub enum AccessTokenError {
     Store(#[from] StoreError),
 }
 
+/// The access token of one app, for one call.
+#[derive(Clone)]
 pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a dyn Store,
     pub vault: Arc<Vault>,
     pub exchange: Option<&'a dyn Exchange>,
+    pub app: &'a App,
+    pub attempt: AttemptId,
 }
 
 /// A token to use, and by which to tell it from its successor.
@@ -99,17 +100,15 @@ impl Wanted {
 }
 
 impl AccessTokens<'_> {
-    /// Makes a call with the access token of `app`. If WeChat refuses the token it is replaced, unless another has done
-    /// so already, and the call is made once more. `attempt` identifies this call.
+    /// Makes a call with the token. If WeChat refuses the token it is replaced, unless another has done so already, and
+    /// the call is made once more.
     pub async fn with<T>(
         &self,
-        app: &App,
-        attempt: &AttemptId,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, AccessTokenError> {
-        let held = self.exchange.and_then(|exchange| exchange.held(app));
+        let held = self.exchange.and_then(|exchange| exchange.held(self.app));
         let obtained = async |wanted| {
-            let usable = Arc::new(self.obtain(app, attempt, wanted).await?);
+            let usable = Arc::new(self.obtain(wanted).await?);
             held.inspect(|held| held.hold(&usable));
             Ok::<_, AccessTokenError>(usable)
         };
@@ -122,7 +121,7 @@ impl AccessTokens<'_> {
             loop {
                 match call(&used.token).await {
                     Err(error) if error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 => {
-                        bounded!(warn, "replaced token", app = %app.id, %error, "an access token is replaced");
+                        bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
                         replacements -= 1;
                         used = obtained(Wanted::Other(used.fingerprint.clone())).await?;
                     }
@@ -130,18 +129,19 @@ impl AccessTokens<'_> {
                 }
             }
         };
-        self.noted(app, in_time(attempts).await).await
+        self.noted(in_time(attempts).await).await
     }
 
-    async fn noted<T>(&self, app: &App, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
+    async fn noted<T>(&self, outcome: Result<T, AccessTokenError>) -> Result<T, AccessTokenError> {
         if let (Some(exchange), Err(error)) = (self.exchange, &outcome) {
-            exchange.note_error(self, app, error).await;
+            exchange.note_error(self, error).await;
         }
         outcome
     }
 
-    fn exchange_of(&self, app: &App) -> Option<&dyn Exchange> {
-        self.exchange.filter(|exchange| exchange.has_tokens_of(app))
+    /// `None` for an app whose tokens WeChat gives for its AppSecret.
+    fn exchange(&self) -> Option<&dyn Exchange> {
+        self.exchange.filter(|exchange| exchange.has_tokens_of(self.app))
     }
 
     /// The token that all services of the business share.
@@ -149,29 +149,24 @@ impl AccessTokens<'_> {
     /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of
     /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
     /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
-    pub async fn lend(
-        &self,
-        app: &App,
-        attempt: &AttemptId,
-        refused: Option<&AppAccessToken>,
-    ) -> Result<Usable, AccessTokenError> {
+    pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable, AccessTokenError> {
         let wanted = refused.map_or(Wanted::Any, |refused| Wanted::OtherByForce(Fingerprint::of(refused.expose())));
-        if let (Some(exchange), Some(refused)) = (self.exchange_of(app), wanted.refused()) {
-            in_time(exchange.count_report(self, app, attempt, refused)).await?;
+        if let (Some(exchange), Some(refused)) = (self.exchange(), wanted.refused()) {
+            in_time(exchange.count_report(self, refused)).await?;
         }
-        self.noted(app, in_time(self.obtain(app, attempt, wanted)).await).await
+        self.noted(in_time(self.obtain(wanted)).await).await
     }
 
     /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
-    pub async fn obtain(&self, app: &App, attempt: &AttemptId, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
+    pub async fn obtain(&self, mut wanted: Wanted) -> Result<Usable, AccessTokenError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
-            let lent = self.store.lend_access_token(&app.id, attempt, wanted.refused(), LEASE).await?;
+            let lent = self.store.lend_access_token(&self.app.id, &self.attempt, wanted.refused(), LEASE).await?;
             let (kept, expires_in, ends_soon) = match lent {
                 Lent::Token(kept, expires_in) => (kept, expires_in, false),
                 Lent::Renew(kept, expires_in) => (kept, expires_in, true),
-                Lent::Fetch => return self.fetch(app, attempt, &wanted).await,
-                Lent::Failed => return Err(self.just_failed(app)),
+                Lent::Fetch => return self.fetch(&wanted).await,
+                Lent::Failed => return Err(self.just_failed()),
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
                     let pause = pauses.next().ok_or_else(late)?;
@@ -179,83 +174,78 @@ impl AccessTokens<'_> {
                     continue;
                 }
             };
-            match self.open(&app.id, &kept, expires_in) {
-                Ok(usable) if ends_soon => return Ok(self.renew(app, attempt, usable).await),
+            match self.open(&kept, expires_in) {
+                Ok(usable) if ends_soon => return Ok(self.renew(usable).await),
                 Ok(usable) => return Ok(usable),
                 // Sealed by a vault key that is not here: it counts as none.
                 Err(error) => {
-                    tracing::warn!(app = %app.id, %error, "an access token is fetched anew");
+                    tracing::warn!(app = %self.app.id, %error, "an access token is fetched anew");
                     wanted = Wanted::Other(kept.fingerprint);
                 }
             }
         }
     }
 
-    fn just_failed(&self, app: &App) -> AccessTokenError {
-        match self.exchange.and_then(|exchange| exchange.refusal(app)) {
+    fn just_failed(&self) -> AccessTokenError {
+        match self.exchange.and_then(|exchange| exchange.refusal(self.app)) {
             Some(refused) => refused.into(),
             None => not_for("fetching an access token has just failed", FAILED_PAUSE),
         }
     }
 
-    fn open(&self, app: &AppId, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
-        let token = self.vault.open(&kept.sealed, app)?.into();
+    fn open(&self, kept: &KeptToken, expires_in: Duration) -> Result<Usable, VaultError> {
+        let token = self.vault.open(&kept.sealed, &self.app.id)?.into();
         Ok(Usable { token, expires_in, fingerprint: kept.fingerprint.clone() })
     }
 
     /// The successor of `old`, or `old` itself if there is none soon.
-    async fn renew(&self, app: &App, attempt: &AttemptId, old: Usable) -> Usable {
-        let patience = self.exchange_of(app).map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
-        match tokio::time::timeout(patience, self.fetch(app, attempt, &Wanted::Any)).await {
+    async fn renew(&self, old: Usable) -> Usable {
+        let patience = self.exchange().map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
+        match tokio::time::timeout(patience, self.fetch(&Wanted::Any)).await {
             Ok(Ok(successor)) => return successor,
-            Ok(Err(error)) => tracing::warn!(app = %app.id, %error, "an access token was not renewed"),
+            Ok(Err(error)) => tracing::warn!(app = %self.app.id, %error, "an access token was not renewed"),
             Err(_) => {
-                tracing::warn!(app = %app.id, ?patience, "an access token was not renewed in time");
-                self.give_up(app, attempt).await;
+                tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
+                self.give_up().await;
             }
         }
         old
     }
 
-    async fn fetch(&self, app: &App, attempt: &AttemptId, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
-        let fetched = match self.exchange_of(app) {
-            Some(exchange) => exchange.fetch(self, app, wanted, attempt).await,
-            None => self.fetched(app, wanted).await,
+    async fn fetch(&self, wanted: &Wanted) -> Result<Usable, AccessTokenError> {
+        let fetched = match self.exchange() {
+            Some(exchange) => exchange.fetch(self, wanted).await,
+            None => self.fetched(wanted).await,
         };
         match fetched {
             Ok(fetched) => {
                 let fingerprint = Fingerprint::of(fetched.token.expose());
-                self.keep(app, attempt, &fetched, &fingerprint).await;
+                self.keep(&fetched, &fingerprint).await;
                 Ok(Usable { token: fetched.token, expires_in: fetched.expires_in, fingerprint })
             }
             Err(error) => {
-                self.give_up(app, attempt).await;
+                self.give_up().await;
                 Err(error)
             }
         }
     }
 
-    async fn fetched(&self, app: &App, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
-        let fetched = self.wechat.stable_token(app, false).await?;
+    async fn fetched(&self, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
+        let fetched = self.wechat.stable_token(self.app, false).await?;
         match wanted {
             Wanted::OtherByForce(refused) if Fingerprint::of(fetched.token.expose()) == *refused => {
-                self.force(app, refused).await
+                self.force(refused).await
             }
             _ => Ok(fetched),
         }
     }
 
     /// Refuses what would force another token too soon, or too often.
-    pub async fn may_force(
-        &self,
-        app: &App,
-        forcer: Forcer,
-        rates: [Rate; 2],
-    ) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
+    pub async fn may_force(&self, forcer: Forcer, rates: [Rate; 2]) -> Result<Vec<(Meter, Counted)>, AccessTokenError> {
         let mut all = Vec::new();
         for rate in rates {
             let by = if matches!(forcer, Forcer::Peer) { "peer:" } else { "" };
-            let key = LimitKey::of_app(&app.id, "forced", format!("{by}{}", rate.period.as_secs()));
+            let key = LimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()));
             let meter = Meter { key, rate };
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
@@ -275,10 +265,10 @@ impl AccessTokens<'_> {
         Ok(())
     }
 
-    async fn force(&self, app: &App, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
-        self.may_force(app, Forcer::Own, FORCED).await?;
-        tracing::warn!(app = %app.id, "WeChat is made to renew an access token that it gives and does not accept");
-        match self.wechat.stable_token(app, true).await {
+    async fn force(&self, refused: &Fingerprint) -> Result<FetchedAccessToken, AccessTokenError> {
+        self.may_force(Forcer::Own, FORCED).await?;
+        tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
+        match self.wechat.stable_token(self.app, true).await {
             Ok(forced) if Fingerprint::of(forced.token.expose()) != *refused => Ok(forced),
             Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => {
                 Err(not_for("WeChat renews no access token now, because others have forced it", FORCED_ELSEWHERE))
@@ -288,21 +278,21 @@ impl AccessTokens<'_> {
     }
 
     /// A failure does not fail the call, which has its token; only the next call must fetch again.
-    async fn keep(&self, app: &App, attempt: &AttemptId, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
-        let sealed = match self.vault.seal(fetched.token.expose(), &app.id) {
+    async fn keep(&self, fetched: &FetchedAccessToken, fingerprint: &Fingerprint) {
+        let sealed = match self.vault.seal(fetched.token.expose(), &self.app.id) {
             Ok(sealed) => sealed,
-            Err(error) => return tracing::error!(app = %app.id, %error, "an access token could not be sealed"),
+            Err(error) => return tracing::error!(app = %self.app.id, %error, "an access token could not be sealed"),
         };
         let kept = KeptToken { sealed, fingerprint: fingerprint.clone() };
-        let life = life(fetched.expires_in, self.exchange_of(app).is_some());
-        if let Err(error) = self.store.keep_access_token(&app.id, attempt, &kept, life).await {
-            tracing::warn!(app = %app.id, %error, "an access token could not be kept");
+        let life = life(fetched.expires_in, self.exchange().is_some());
+        if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, life).await {
+            tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");
         }
     }
 
-    async fn give_up(&self, app: &App, attempt: &AttemptId) {
-        if let Err(error) = self.store.give_up_access_token(&app.id, attempt).await {
-            tracing::warn!(app = %app.id, %error, "the lease to fetch an access token could not be given back");
+    async fn give_up(&self) {
+        if let Err(error) = self.store.give_up_access_token(&self.app.id, &self.attempt).await {
+            tracing::warn!(app = %self.app.id, %error, "the lease to fetch an access token could not be given back");
         }
     }
 }

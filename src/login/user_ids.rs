@@ -3,14 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join;
+use wxmint_findings::Finding;
 use wxmint_ids::{AgreedKey, AppId, Disagreement, IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_store::{
     AttemptId, BindingState, COMPUTED, Computed, Intent, LoginRecord, Newcomer, Recorded, Store, StoreError,
 };
 
-use super::{BindError, LoginError, LoginWorker};
+use super::{LoginError, LoginWorker};
 use crate::accounts::{Named, NewUserKey};
-use crate::findings::Finding;
 
 /// How user ids come about: they are drawn and bound, or computed.
 pub struct UserIds {
@@ -81,7 +81,7 @@ impl UserIds {
     /// finished now.
     pub(super) fn refusal(&self, unionid: Option<&UnionId>) -> LoginError {
         let is_unnamed = unionid.is_none() && !self.are_of_openids();
-        if is_unnamed { LoginError::UnionIdMissing } else { BindError::Contended.into() }
+        if is_unnamed { LoginError::UnionIdMissing } else { LoginError::Contended }
     }
 }
 

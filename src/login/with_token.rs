@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, UserId};
-use wxmint_keys::vault::Sealed;
+use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    Admission, AttemptId, Binding, ExchangeOrder, Issued, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
+    Admission, AttemptId, Binding, ExchangeOrder, KeyOf, LimitKey, Meter, StoreError, TokenState, Tried,
 };
 use wxmint_telemetry::bounded;
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::SessionKey;
 
-use super::counted::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::worker::new_attempt;
+use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS, mark_of, new_attempt};
 use super::{LoginError, LoginWorker, OPENID, Operator, SessionError, is_of_client};
 
 /// `Retry-After` while as many tries are in progress as may fail.
@@ -131,11 +130,6 @@ impl LoginWorker {
 /// WeChat calls the session key stale: as if there were none.
 fn undecryptable(error: LoginError) -> SessionError {
     if error.is_stale_session() { SessionError::Undecryptable } else { error.into() }
-}
-
-/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
-pub(super) fn mark_of(person: &Person, generation: u64) -> String {
-    format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 
 /// The claims by which a token can be ended.

@@ -1,4 +1,5 @@
-//! The request and the answer of a login, and what the use cases of this room share: the context of one worker thread.
+//! The request and the answer of a login, and what the use cases of this room share: the context of one worker thread,
+//! and the names by which requests are counted, so that nobody has too many.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, LimitKey, Meter
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, AppAccessToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, Exchange, IP, LoginError, UserIds};
+use super::{AccessTokens, Binder, Exchange, LoginError, UserIds};
 use crate::accounts::{Accounts, Password, Username};
 use crate::apps::{CurrentApps, UnknownApp};
 
@@ -127,6 +128,27 @@ pub struct LoginPolicy {
     pub limits: LoginLimits,
 }
 
+/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginLimits`, and its label
+/// in the log and the audit events. No variable sets the limit of unbindings.
+pub(crate) const IP: &str = "ip";
+pub const OPENID: &str = "openid";
+pub const USERNAME: &str = "username";
+pub(super) const UNBINDINGS: &str = "unbindings";
+
+/// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
+pub(super) const COUNTED_OF_A_PERSON: [&str; 8] =
+    [NAMES, PHONE, CHECK, RESET, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, AT_DOORS];
+/// Failed passwords, by the digest of the user name.
+pub(super) const NAMES: &str = "names";
+/// Requests that have WeChat asked.
+pub(super) const PHONE: &str = "phone";
+pub(super) const CHECK: &str = "check";
+pub(super) const RESET: &str = "reset";
+pub(super) const ENCRYPT_KEYS: &str = "encrypt-keys";
+pub(super) const LOGOUTS: &str = "logouts";
+/// Requests at the doors, by the first of their names.
+pub const AT_DOORS: &str = "device";
+
 impl LoginWorker {
     /// Binds `person` to users, as `attempt`.
     pub(super) fn binder<'a>(
@@ -155,7 +177,7 @@ impl LoginWorker {
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        let called = self.access_tokens().with(app, attempt, async |token: &_| call(app, token).await).await;
+        let called = self.access_tokens(app, attempt.clone()).with(async |token: &_| call(app, token).await).await;
         called.map_err(|error| LoginError::from(error).of(&app.id))
     }
 
@@ -167,12 +189,14 @@ impl LoginWorker {
         }
     }
 
-    pub(crate) fn access_tokens(&self) -> AccessTokens<'_> {
+    pub(crate) fn access_tokens<'a>(&'a self, app: &'a App, attempt: AttemptId) -> AccessTokens<'a> {
         AccessTokens {
             wechat: &self.wechat,
             store: &*self.store,
             vault: self.vault.load_full(),
             exchange: self.exchange.as_deref(),
+            app,
+            attempt,
         }
     }
 
@@ -195,4 +219,9 @@ impl LoginWorker {
 
 pub(crate) fn new_attempt() -> Result<AttemptId, LoginError> {
     AttemptId::random().map_err(|_| LoginError::NoRandomness)
+}
+
+/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
+pub(super) fn mark_of(person: &Person, generation: u64) -> String {
+    format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }

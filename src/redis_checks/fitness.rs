@@ -4,9 +4,8 @@ use std::{cmp::Reverse, collections::HashSet};
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
+use wxmint_findings::{Finding, Status};
 use wxmint_redis_link::{DEADLINE, Error, Link, Server, member};
-
-use crate::findings::{Finding, Status};
 
 /// No snapshot in so long although something was written, and none is made at all.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;

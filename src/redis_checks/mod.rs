@@ -9,12 +9,12 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join3, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
+use wxmint_findings::{Finding, Said, Status};
 use wxmint_redis_link::{Cause, DEADLINE, Error, Link, Primary, Reason, Server, describe, slot_of};
 
 pub use self::fitness::fitness;
 pub use self::state::{lacks, own_clock};
 use self::{fitness::worst, state::alone};
-use crate::findings::{Finding, Said, Status};
 
 pub const REDIS_CHECKS: [&str; 8] = [
     "redis.reach",

@@ -1,9 +1,8 @@
 //! Finds what is missing in Redis, by what its primaries say of themselves.
 
+use wxmint_findings::{Finding, Status, count};
 use wxmint_redis_link::{CLUSTER_SLOTS, State};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
-
-use crate::findings::{Finding, Status, count};
 
 /// In seconds; more than the way to Redis and back takes.
 const PRIMARIES_APART: f64 = 1.0;
@@ -62,7 +61,7 @@ fn without_replica(primary: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::Status;
+    use wxmint_findings::Status;
 
     #[test]
     fn what_is_missing_is_warned_about() {

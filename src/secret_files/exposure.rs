@@ -1,14 +1,13 @@
 //! Whether strangers can read or change a file of secrets.
 
 use std::fs::{self, Metadata};
-use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::{io, path::Path};
 
 use rustix::process::geteuid;
+use wxmint_findings::Said;
 
 use super::FileError;
-use crate::findings::Said;
 
 /// Rights to write of all but the owner.
 const WRITE: u32 = 0o022;

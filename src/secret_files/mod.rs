@@ -8,9 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use wxmint_findings::Said;
 use zeroize::Zeroizing;
-
-use crate::findings::Said;
 
 pub use self::exposure::exposed;
 pub use self::watched::{Settled, WatchedFile};
@@ -53,6 +52,9 @@ in_chinese! {
         FileError::Exposed { path, mode, .. } => "{} 可以被其他用户读取（权限 {mode:04o}）" [path.display()];
 }
 
+/// The Kubernetes manifests contain this where only the operator knows the value.
+pub const PLACEHOLDER: &str = "REPLACE-ME";
+
 /// The commands that make such files; the path of the file follows.
 pub const MAKE_KEYS: &str = "wxmint keys generate --keys";
 pub const MAKE_USERS: &str = "wxmint users add NAME --users";
@@ -89,8 +91,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Waits until no other process holds `path`. If `path` is a link, the file that it points to is locked and
-    /// replaced.
+    /// Waits until no other process holds `path`. If it is a link, the file that it points to is locked and replaced.
     pub fn wait(path: &Path) -> Result<Self, FileError> {
         Self::lock(fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?)
     }

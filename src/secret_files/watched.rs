@@ -1,8 +1,7 @@
 //! A file of secrets that is read again while the process runs.
 
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, os::unix::fs::FileTypeExt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
@@ -25,8 +24,7 @@ impl Settled {
     }
 }
 
-/// A file, and the hash of the content that is in use. Content is compared and not dates, because Kubernetes swaps a
-/// link.
+/// A file, and the hash of the content that is in use. Content is compared, not dates, because Kubernetes swaps links.
 #[derive(Debug, Clone)]
 pub struct WatchedFile {
     path: PathBuf,

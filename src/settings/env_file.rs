@@ -3,16 +3,13 @@
 //! Only wxmint's own variables, those of OpenTelemetry and `RUST_LOG` are taken. A folder's `.env` is often another
 //! program's, and a variable such as `KUBECONFIG` from a stranger's folder could start a program of theirs.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, env, sync::OnceLock};
 
 use rustix::{fs::OFlags, process::geteuid};
-
-use crate::findings::{Finding, Said};
+use wxmint_findings::{Finding, Said};
 
 pub const NAME: &str = ".env";
 /// `wxmint init` writes this, with values of its own.
@@ -145,8 +142,7 @@ fn pair(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value.trim_start())?)).filter(|_| is_name)
 }
 
-/// A value without its quotation marks, as a shell reads it; `None` if one is not closed, or if more follows than a
-/// comment.
+/// A value without its quotation marks, as a shell reads it; `None` if one is open, or more follows than a comment.
 fn unquoted(text: &str) -> Option<String> {
     let (mut value, mut quote, mut letters) = (String::new(), None, text.chars());
     while let Some(letter) = letters.next() {

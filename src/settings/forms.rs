@@ -1,24 +1,19 @@
 //! The parsers of values. What the values look like, in words, stands in `.env.example`.
 
-use std::fmt;
 use std::io::{self, IsTerminal};
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 use opentelemetry_sdk::trace::Sampler;
 use reqwest::{Url, header::HeaderName};
+use wxmint_findings::Said;
+use wxmint_http::path_rules::Prefix;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::{REGISTERED_CLAIMS, peer::WhenStale};
 
 use super::{AccountsSource, is_secure};
-use crate::findings::Said;
-use wxmint_http::path_rules::Prefix;
 
 /// `600/5m`: that many at once, and that many in each such time.
 pub(super) fn rate(text: &str) -> Option<Rate> {

@@ -2,10 +2,8 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use super::reader::Fault;
 use super::variable::{ENTRIES, EXAMPLE, IN_FILE, VariableEntry};
-use super::variables::NAMES;
-use super::{Settings, SidecarSettings, parse_duration};
+use super::{Settings, SidecarSettings, parse_duration, reader::Fault, variables::NAMES};
 
 fn page(name: &str) -> Option<String> {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).ok()

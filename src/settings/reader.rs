@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, fmt, fs, path::Path};
 
+use wxmint_findings::Said;
+
 use super::env_file::explained_in_chinese;
 use super::variable::{Variable, nearest_to_unknown};
-use crate::findings::Said;
+use crate::secret_files::PLACEHOLDER;
 
 /// One variable that is missing or wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +57,6 @@ impl Fault {
 
 impl std::error::Error for Faults {}
 
-/// The Kubernetes manifests contain this where only the operator knows the value.
-const PLACEHOLDER: &str = "REPLACE-ME";
-
 /// No value has such marks of its own at both ends.
 fn is_quoted(text: &str) -> bool {
     let marks = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')];
@@ -65,7 +64,6 @@ fn is_quoted(text: &str) -> bool {
 }
 
 pub struct Reader {
-    /// By their names in lower case, which is how envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -79,8 +77,7 @@ impl Reader {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
         // A name in another case is reported as unknown, so it must not be read.
-        let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
-        let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
+        let values = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase()).collect();
         Self { values, unknown, faults: Vec::new() }
     }
 
@@ -140,7 +137,7 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

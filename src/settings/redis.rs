@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
 
-use super::reader::read_secret_file;
 use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_CONFIRM, REDIS_KEY_FILE, REDIS_URL};
-use super::{Faults, Reader, settings};
+use super::{Faults, Reader, reader::read_secret_file, settings};
 use crate::secret_files::{Settled, read_private};
 
 #[derive(Debug, Clone)]

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use reqwest::Url;
+use wxmint_findings::Said;
 use wxmint_http::path_rules::Rules;
 use wxmint_telemetry::LogFormat;
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
 use super::{Faults, IssuerUrl, Reader, forms, is_secure, settings, variable::Variable, variables::*};
-use crate::findings::Said;
 
 settings! {
     SidecarSettings, |reader| {

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use reqwest::Url;
+use wxmint_findings::Said;
+use wxmint_http::path_rules::{PathSource, Prefix};
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::Confirm;
 use wxmint_store::limits::Rate;
@@ -14,10 +16,7 @@ use wxmint_verify::{TokenTyp, peer::WhenStale};
 use wxmint_wechat::AppSecret;
 
 use super::forms::{self, IssuerUrl, list, optional, parsed, path, time_within, within};
-use super::variable::Variable;
-use super::{AccountsSource, StoreUrl, redis};
-use crate::findings::Said;
-use wxmint_http::path_rules::{PathSource, Prefix};
+use super::{AccountsSource, StoreUrl, redis, variable::Variable};
 
 /// OpenTelemetry's variables have its names.
 const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
@@ -105,8 +104,7 @@ variables! {
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
     JWKS_CACHE: Option<PathBuf> = |text| optional(text, path);
-    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL no token is left after a
-    // day.
+    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL tokens last a day.
     JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, forms::feed_url);
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");

@@ -2,17 +2,13 @@
 
 use std::{error::Error, io, net::TcpListener, num::NonZero, sync::Arc, thread, time::Duration};
 
-use actix_web::App;
-use actix_web::dev::ServerHandle;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
+use actix_web::{App, dev::ServerHandle};
 use wxmint_http::{Listeners, Readiness, ServerLimits, nothing_else, serve, serve_admin};
 use wxmint_verify::{KeyError, peer::Peer};
 
-use super::Sidecar;
-use super::claims::ClaimHeaders;
-use super::metrics::SidecarMetrics;
-use super::remembered::Remembered;
 use super::verify::{PATH, verify};
+use super::{Sidecar, claims::ClaimHeaders, metrics::SidecarMetrics, remembered::Remembered};
 use crate::settings::SidecarSettings;
 
 /// An answer takes at most 2 s, if keys must be fetched for it.
@@ -82,8 +78,7 @@ fn start_admin(sidecar: Data<Sidecar>, readiness: Readiness, listener: TcpListen
     serve_admin(listener, readiness, metrics, |_| {}, "This listener has /livez, /readyz and /metrics.")
 }
 
-/// Ready once there are keys of every issuer, even if they came from disk, and the feeds of ends have been read or may
-/// be missing.
+/// Ready once there are keys of every issuer, even from disk, and the feeds of ends have been read or may be missing.
 async fn await_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");

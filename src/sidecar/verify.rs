@@ -5,16 +5,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
+use wxmint_http::path_rules::{Demand, PathSource};
 use wxmint_http::{Answer, Problem, ProblemCode, no_token, no_valid_token, unreadable_token};
 use wxmint_verify::{NoBearer, bearer, peer::NotVerified};
 
 use super::{EMPTY, Sidecar, metrics::VerifyOutcome, remembered::RememberedUser};
 use crate::clock::now;
-use wxmint_http::path_rules::{Demand, PathSource};
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");
 const CLIENT: HeaderName = HeaderName::from_static("x-client-id");

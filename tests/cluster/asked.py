@@ -92,7 +92,8 @@ def secret(name, namespace="wxmint", **fields):
 
 
 def call(method, url, body=None, headers=None, to=None, source=None):
-    """An answer's status, headers and content, as JSON if it is; status 0 if there is none. `to` is where the host is."""
+    """An answer's status, headers and content, as JSON if it is; status 0 if there is none. A body that is a text is a form. `to` is where the host
+    is. The values of a header that comes again are lines."""
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
     if scheme == "https":  # nobody checks the certificate, which is the test's own
@@ -100,13 +101,14 @@ def call(method, url, body=None, headers=None, to=None, source=None):
     else:
         connection = http.client.HTTPConnection(to or host, timeout=20)
     connection.source_address = source and (source, 0)
-    content = {"Content-Type": "application/json"} if body is not None else {}
+    content = {} if body is None else {"Content-Type": "application/x-www-form-urlencoded" if isinstance(body, str) else "application/json"}
     try:
-        connection.request(method, "/" + path, json.dumps(body) if body is not None else None, {"Host": host, **content, **(headers or {})})
+        connection.request(method, "/" + path, body if body is None or isinstance(body, str) else json.dumps(body), {"Host": host, **content, **(headers or {})})
         answer = connection.getresponse()
         text = answer.read().decode()
         is_json = "json" in (answer.headers["Content-Type"] or "")
-        return answer.status, dict(answer.headers), json.loads(text) if is_json and text else text
+        values = {name.title(): "\n".join(answer.headers.get_all(name)) for name in answer.headers}
+        return answer.status, values, json.loads(text) if is_json and text else text
     except OSError as error:
         return 0, {}, str(error)
     finally:

@@ -2,14 +2,15 @@
 # Fetches and builds what a one-node Kubernetes is made of, below target/cluster, from the Go module proxy and Debian's
 # packages alone. What is there stays, but for the images.
 #
-#   build.sh plane|node|around|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores
+#   build.sh plane|node|around|images...    SLOT=COMMAND waits for the machine before each build; JOBS=2 uses two cores;
+#                                           PROGRAM=target/release/wxmint is in the image in place of the debug program
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # The oldest Kubernetes that is supported, and the last that runs with containerd 1.6. It still takes cgroup v1.
 readonly kubernetes=35.4
-# What kubeadm of that Kubernetes installs, and the newest release of kube-router that the module proxy has.
-readonly coredns=v1.13.1 router=v2.1.0
+# What kubeadm of that Kubernetes installs, and the newest releases of the others that the module proxy has.
+readonly coredns=v1.13.1 router=v2.1.0 proxy=github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
 
@@ -46,13 +47,18 @@ image() { # DOCKERFILE ROOT VERSION
   rm -r "$made/layout"
 }
 
-# Puts commands, and the libraries that they load, into an image's root.
+# Puts the libraries that a command loads into an image's root.
+libraries() { # ROOT COMMAND
+  { ldd "$2" 2>/dev/null | grep -o '/[^ ]*' || :; } | sort -u | xargs -r cp -L --parents -t "$1"
+}
+
+# Puts commands there too.
 take() { # ROOT COMMAND...
   local command root=$1
   mkdir -p "$root/bin"
   for command in "${@:2}"; do
     cp -L "$command" "$root/bin"
-    { ldd "$command" 2>/dev/null | grep -o '/[^ ]*' || :; } | sort -u | xargs -r cp -L --parents -t "$root"
+    libraries "$root" "$command"
   done
 }
 
@@ -67,7 +73,7 @@ for part in "$@"; do
       [ -x "$made/bin/kubelet" ] || build kubernetes k8s.io/kubernetes/cmd/{kubelet,kube-proxy}
       [ -x "$made/debian/usr/sbin/ipset" ] || (
         mkdir -p "$made/debian" && cd "$made/debian"
-        apt-get download containerd runc containernetworking-plugins ipset libipset13 libmnl0 2>/dev/null
+        apt-get download containerd runc containernetworking-plugins ipset libipset13 libmnl0 libseccomp2 2>/dev/null
         for package in *.deb; do dpkg -x "$package" . && rm "$package"; done
       )
       ;;
@@ -79,13 +85,15 @@ for part in "$@"; do
         printf 'require %s\n' "github.com/coredns/coredns $coredns" "github.com/cloudnativelabs/kube-router/v2 $router" >>"$made/around/go.mod"
         build around ./coredns ./policies ./peer
       }
+      [ -x "$made/bin/oauth2-proxy" ] ||
+        GOBIN=$made/bin ${SLOT:-} nice -n 15 go install -p "${JOBS:-1}" -ldflags '-s -w' $proxy
       rm -rf "$made/go" # gigabytes that only building needs
       ;;
     images)
       rm -rf "$made/root" && mkdir -p "$made"/{images,root}
       [ -e "$made/images/parts.tar" ] || {
         cc -static -O2 -x c -o "$made/root/pause" - <<<'int pause(void); int main(void) { for (;;) pause(); }'
-        take "$made/root" "$(command -v redis-server)" /usr/sbin/nginx target/tools/python/bin/traefik "$made"/bin/{coredns,peer}
+        take "$made/root" "$(command -v redis-server)" /usr/sbin/nginx target/tools/python/bin/traefik "$made"/bin/{coredns,peer,oauth2-proxy}
         image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["/pause"]\n') "$made/root" parts
         rm -r "$made/root"
       }
@@ -93,7 +101,9 @@ for part in "$@"; do
       cp tests/cluster/orders.conf "$made/root"
       image <(printf 'FROM scratch\nUSER 65532:65532\nENTRYPOINT ["nginx", "-e", "/dev/stderr", "-c", "/orders.conf", "-g", "daemon off;"]\n') "$made/root" orders
       rm -r "$made/root"
-      tests/tools/image_root.sh "$(tests/tools/program.sh --debug)" "$made/root"
+      program=${PROGRAM:-$(tests/tools/program.sh --debug)}
+      tests/tools/image_root.sh "$program" "$made/root"
+      libraries "$made/root" "$program"
       image Dockerfile "$made/root" 0.1.0
       rm -r "$made/root"
       ;;

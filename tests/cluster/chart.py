@@ -3,8 +3,7 @@
 import json
 
 from asked import CHART, HELM, ROOT, get, kubectl, pods, refused, run, until
-from cluster import MADE
-from world import APPID, ISSUER
+from world import APPID, ISSUER, custom_resources
 
 VALUES = ["--namespace=wxmint", "--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", f"--set=appid={APPID}",
           f"--set=issuer={ISSUER}"]
@@ -14,14 +13,14 @@ WRONG = {"replcas=3": "replcas", "replicas=many": "replicas", "issuer=http://log
 def the_rendered_manifests_are_admitted():
     """With no warning, the monitoring too, and the sidecar's pods where restricted is enforced."""
     run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
-    run("kubectl", "apply", "--server-side", "--filename", MADE.parent / "tools/kube/crds")
-    run("kubectl", "wait", "--for=condition=Established", "crd", "--all")
+    custom_resources()
     run("kubectl", "create", "namespace", "orders")
     run("kubectl", "label", "namespace", "orders", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
     for place in ("rendered/small.yaml", "rendered/production.yaml", "monitoring"):
         kubectl("apply", "--filename", ROOT / "k8s" / place, "--dry-run=server", "--warnings-as-errors")
     kubectl("apply", "--filename", ROOT / "k8s/rendered/sidecar.yaml", "--warnings-as-errors", namespace="orders")
     until("the sidecar's pods are admitted", lambda: len(get("pods", namespace="orders")["items"]) == 2)
+    assert "serviceAccountToken" not in json.dumps(get("pods", namespace="orders")), "the sidecar has a token of the API"
     run("kubectl", "delete", "namespace", "orders")
 
 

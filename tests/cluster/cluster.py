@@ -23,7 +23,7 @@ from pathlib import Path
 MADE = Path(__file__).resolve().parents[2] / "target/cluster"
 RUN = MADE / "run"
 NODE, API, SERVICES, PODS = "10.77.0.1", "https://10.77.0.1:6443", "10.96.0.0/16", "10.244.0.0/24"
-DNS, DOOR, OUTSIDE = "10.96.0.10", "203.0.113.1", ("203.0.113.7", "203.0.113.8")  # the node and two clients, as the internet has them
+DNS, DOOR, OUTSIDE = "10.96.0.10", "203.0.113.1", [f"203.0.113.{number}" for number in (7, 8, 9, 10)]  # the node, clients: as the internet has them
 PATIENCE = 180  # seconds; the machine may be busy
 GROUPS, GROUP = Path("/sys/fs/cgroup"), f"cluster-{zlib.crc32(bytes(MADE)):08x}"  # the pods' control groups; each checkout has its own
 # Those who may come in: token, name and group, as Kubernetes' own roles know them.

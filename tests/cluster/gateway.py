@@ -1,21 +1,24 @@
-"""Traefik as the Ingress controller: a login from outside of the cluster, and the sidecar in front of a service."""
+"""Traefik as the controller of Ingress and Gateway API: a login from outside of the cluster, and the sidecar in front of a service."""
 
 import random
 
-from asked import bearer, elsewhere, kubectl, rolled_out, seconds_until
+from asked import bearer, elsewhere, get, kubectl, rolled_out, seconds_until
 from cluster import DOOR, OUTSIDE, apply
 from sidecar import OBEYED, Knocking
 from world import APPID, AS_NOBODY, HERE, HOST, ISSUER, ORDERS, blocked, certificate, codes, config, container, front, install, issuer, log_in, mounted
-from world import namespace, pod, runs
+from world import custom_resources, namespace, pod, runs
 
 PORT = 30443
 OUTER = f"{DOOR}:{PORT}"
-ROLE = [({"": ["services", "secrets", "nodes"], "discovery.k8s.io": ["endpointslices"], "networking.k8s.io": ["ingresses", "ingressclasses"]},
-         ["get", "list", "watch"]), ({"networking.k8s.io": ["ingresses/status"]}, ["update"])]
-TRAEFIK = ["traefik", "--entrypoints.websecure.address=:8443", "--entrypoints.websecure.http.tls=true", "--ping=true",
+ROUTES, CLASS = "gateway.networking.k8s.io", "traefik"
+ROLE = [({"": ["services", "secrets", "nodes", "namespaces", "configmaps"], "discovery.k8s.io": ["endpointslices"],
+          "networking.k8s.io": ["ingresses", "ingressclasses"], ROUTES: ["*"]}, ["get", "list", "watch"]),
+        ({"networking.k8s.io": ["ingresses/status"], ROUTES: ["gatewayclasses/status", "gateways/status", "httproutes/status"]}, ["update"])]
+# A Gateway's listener is the entry point with the same port.
+TRAEFIK = ["traefik", "--entrypoints.websecure.address=:443", "--entrypoints.websecure.http.tls=true", "--ping=true",
            "--entrypoints.traefik.address=:8081", "--entrypoints.websecure.transport.lifecycle.requestacceptgracetimeout=5s",
            "--entrypoints.websecure.http.aliasheadersstrategy=delete", "--providers.kubernetesingress=true",
-           "--providers.kubernetesingress.ingressclass=traefik", "--providers.file.filename=/etc/traefik/dynamic.yml",
+           "--providers.kubernetesingress.ingressclass=traefik", "--providers.kubernetesgateway=true", "--providers.file.filename=/etc/traefik/dynamic.yml",
            "--global.checknewversion=false", "--global.sendanonymoususage=false"]
 VERIFY = """http: {middlewares: {verify: {forwardAuth: {address: "http://127.0.0.1:8181/verify", trustForwardHeader: false,
   authRequestHeaders: [Authorization], authResponseHeaders: [X-User-Id, X-Client-Id, X-Token-Id], maxResponseBodySize: 4096}}}}
@@ -23,6 +26,7 @@ VERIFY = """http: {middlewares: {verify: {forwardAuth: {address: "http://127.0.0
 SIDECAR = {"WXMINT_ISSUER": ISSUER, "WXMINT_AUDIENCE": ISSUER, "WXMINT_DANGEROUS_JWKS_OVER_HTTP": "true", "WXMINT_ADMIN_LISTEN": "0.0.0.0:9090",
            "WXMINT_JWKS_URL": "http://wxmint.wxmint.svc.cluster.local/.well-known/jwks.json"}
 SHOP = "https://shop.example.com/orders"
+INGRESS = {"ingress": {"enabled": True, "className": CLASS}}
 
 
 def rights():
@@ -33,7 +37,8 @@ def rights():
             {"kind": "ClusterRole", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "traefik"}, "rules": rules},
             {"kind": "ClusterRoleBinding", "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "traefik"}, "subjects": [subject],
              "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "traefik"}},
-            {"kind": "IngressClass", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "traefik"}, "spec": {"controller": "traefik.io/ingress-controller"}}]
+            {"kind": "IngressClass", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "traefik"}, "spec": {"controller": "traefik.io/ingress-controller"}},
+            {"kind": "GatewayClass", "apiVersion": f"{ROUTES}/v1", "metadata": {"name": CLASS}, "spec": {"controllerName": "traefik.io/gateway-controller"}}]
 
 
 def deployment():
@@ -44,7 +49,8 @@ def deployment():
                       readinessProbe={"httpGet": {"path": "/readyz", "port": 9090}, "periodSeconds": 1})
     labels = {"wxmint/fetches-keys": "true"}
     made = pod("traefik", gateway, labels=labels, volumes=[{"name": "dynamic", "configMap": {"name": "dynamic"}}, {"name": "tmp", "emptyDir": {}}])
-    made["spec"] |= {"serviceAccountName": "traefik", "automountServiceAccountToken": True, "initContainers": [asked], "securityContext": AS_NOBODY}
+    made["spec"] |= {"serviceAccountName": "traefik", "automountServiceAccountToken": True, "initContainers": [asked],
+                     "securityContext": {**AS_NOBODY, "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "443"}]}}
     return {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "traefik"},
             "spec": {"replicas": 1, "strategy": {"rollingUpdate": {"maxUnavailable": 0}}, "selector": {"matchLabels": {"app.kubernetes.io/name": "traefik"}},
                      "template": {"metadata": {"labels": made["metadata"]["labels"]}, "spec": made["spec"]}}}
@@ -53,15 +59,21 @@ def deployment():
 def gateway():
     """The issuer behind it by the chart's own Ingress; the client's address is kept."""
     issuer()
+    custom_resources()
     namespace("gateway", sends_logins="allowed", fetches_keys="allowed")
-    node_port = front("traefik", 443, 8443, type="NodePort", externalTrafficPolicy="Local")
+    node_port = front("traefik", 443, type="NodePort", externalTrafficPolicy="Local")
     node_port["spec"]["ports"][0]["nodePort"] = PORT
     apply("gateway", *rights(), config("dynamic", dynamic__yml=VERIFY), deployment(), node_port)
     apply("wxmint", certificate("wxmint-tls", HOST))
-    install("wxmint", "wxmint", {"ingress": {"enabled": True, "className": "traefik"}})
+    install("wxmint", "wxmint", INGRESS)
     rolled_out()
     rolled_out("traefik", "gateway")
-    seconds_until(lambda: outside("GET", f"{ISSUER}/.well-known/jwks.json")[0] == 200, 60)
+    leads_to_wxmint()
+
+
+def leads_to_wxmint(status=200):
+    """Waits until the issuer's address does, or no longer."""
+    seconds_until(lambda: outside("GET", f"{ISSUER}/.well-known/jwks.json")[0] == status, 60)
 
 
 def outside(method, url, body=None, headers=None, source=OUTSIDE[0]):
@@ -78,10 +90,29 @@ def logs_in(source):
 def a_login_from_outside_counts_for_the_clients_address():
     """Whatever the client writes into its headers; another client is not limited by it."""
     gateway()
+    counts_for(*OUTSIDE[:2])
+
+
+def counts_for(client, another):
+    """The first of them logs in as often as it may."""
     limit = int(HERE["settings"]["WXMINT_LIMIT_IP"].partition("/")[0])
-    assert [logs_in(OUTSIDE[0]) for _ in range(limit)] == [200] * limit
-    assert logs_in(OUTSIDE[0]) == 429
-    assert logs_in(OUTSIDE[1]) == 200
+    assert [logs_in(client) for _ in range(limit)] == [200] * limit
+    assert logs_in(client) == 429
+    assert logs_in(another) == 200
+
+
+def a_login_by_the_gateway_api_counts_for_the_clients_address():
+    """By the chart's Gateway and HTTPRoute, which its controller accepts, once the Ingress is gone."""
+    gateway()
+    install("wxmint", "wxmint", {})
+    leads_to_wxmint(404)
+    install("wxmint", "wxmint", {"gateway": {"enabled": True, "className": CLASS}})
+    leads_to_wxmint()
+    kubectl("wait", "gateway/wxmint", "--for=condition=Programmed", "--timeout=10s")
+    (parent,) = get("httproute/wxmint")["status"]["parents"]
+    held = {condition["type"] for condition in parent["conditions"] if condition["status"] == "True"}
+    assert held >= {"Accepted", "ResolvedRefs"}, parent
+    counts_for(*OUTSIDE[2:])
 
 
 def plain_service():

@@ -1,14 +1,33 @@
-"""The chart as its user has it: the release's own test."""
+"""The chart as its user has it: the release's own test, an upgrade that fails, and the way back."""
 
 import re
 
-from asked import HELM, run
-from world import install, issuer
+from asked import CHART, HELM, get, pods, refused, rolled_out, run, service
+from cluster import RUN
+from world import install, issuer, log_in
+
+TEST = {"test": {"simulator": "http://codes.wechat.svc.cluster.local:8090"}}
 
 
 def helm_test_logs_a_person_in():
     """With the image that serves; the test's log has the user id."""
     issuer()
-    install("wxmint", "wxmint", {"test": {"simulator": "http://codes.wechat.svc.cluster.local:8090"}})
+    install("wxmint", "wxmint", TEST)
     said = run(HELM, "test", "wxmint", "--namespace=wxmint", "--logs")
     assert re.search(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", said, re.MULTILINE), said
+
+
+def an_upgrade_that_fails_stops_no_login_and_is_rolled_back():
+    """To an image that is not there, with another setting. The old pods serve until the rollback, and after it."""
+    helm_test_logs_a_person_in()
+    rolled_out()
+    before, good = {pod["metadata"]["uid"] for pod in pods("wxmint")}, re.findall(r"REVISION: (\d+)", run(HELM, "status", "wxmint", "--namespace=wxmint"))[0]
+    refused("", HELM, "upgrade", "wxmint", CHART, "--namespace=wxmint", "--values", RUN / "wxmint-wxmint.json", "--set=image.tag=nowhere",
+            "--set-string=settings.WXMINT_LIMIT_IP=1/1h", "--wait", "--timeout=10s")
+    assert "ErrImageNeverPull" in str([pod["status"] for pod in pods("wxmint")])
+    log_in(f"http://{service('wxmint')}")
+    run(HELM, "rollback", "wxmint", good, "--namespace=wxmint", "--wait", "--timeout=60s")
+    rolled_out()
+    assert {pod["metadata"]["uid"] for pod in pods("wxmint")} == before
+    assert get("configmap/wxmint")["data"]["WXMINT_LIMIT_IP"] != "1/1h"
+    run(HELM, "test", "wxmint", "--namespace=wxmint")

@@ -13,6 +13,7 @@ import helm
 import identity
 import mounted
 import network
+import oidc
 import peers
 import rights
 import rollout
@@ -45,7 +46,10 @@ NODE = [
     mounted.vanished_secrets_end_nothing,
     gateway.a_login_from_outside_counts_for_the_clients_address,
     gateway.the_sidecar_in_front_lets_a_login_pass_and_obeys_a_ban,
+    gateway.a_login_by_the_gateway_api_counts_for_the_clients_address,
+    oidc.a_site_behind_oauth2_proxy_logs_a_person_in,
     helm.helm_test_logs_a_person_in,
+    helm.an_upgrade_that_fails_stops_no_login_and_is_rolled_back,
     rollout.no_login_is_lost_while_replicas_come_and_go,
 ]
 

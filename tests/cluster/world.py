@@ -8,7 +8,7 @@ from functools import cache
 from subprocess import DEVNULL
 
 from asked import CHART, HELM, PROGRAM, ROOT, address, bearer, call, get, kubectl, rolled_out, run, secret, service, until
-from cluster import RUN, apply, succeeds
+from cluster import MADE, RUN, apply, succeeds
 
 APPID, SECOND_APPID, APP_SECRET = "wxc0ffee0000000001", "wxc0ffee0000000002", "5ec2e700c0ffee005ec2e700c0ffee00"
 ISSUER, HOST = "https://login.example.com", "login.example.com"
@@ -91,6 +91,13 @@ def certificate(name, host):
                         "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", crt, stderr=DEVNULL)
     return {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}, "type": "kubernetes.io/tls",
             "stringData": {"tls.key": key.read_text(), "tls.crt": crt.read_text()}}
+
+
+@cache
+def custom_resources():
+    """Those of the Gateway API, Istio and the Prometheus operator."""
+    run("kubectl", "apply", "--server-side", "--filename", MADE.parent / "tools/kube/crds")
+    run("kubectl", "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 @cache

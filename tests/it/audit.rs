@@ -160,7 +160,8 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
     fs::remove_file(watched.bed.users().path()).expect("our file");
     let schema = Schema::of_fixture();
     // Other tests.
-    let elsewhere = [(1007, "loss"), (6003, "find_merchant")].map(|(class, code)| (class, code.to_owned()));
+    let elsewhere = [(1007, "loss"), (3002, "site_login"), (3002, "site_renewal"), (6003, "find_merchant")]
+        .map(|(class, code)| (class, code.to_owned()));
     let missing = async || {
         let mut missing = documented();
         for event in watched.events().iter().filter(|event| event["status_id"] == 1) {

@@ -80,10 +80,6 @@ fn imports(code: &str) -> BTreeSet<String> {
         }
     }
     found.retain(|name| !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
-    // src/lib.rs gives this crate a name of its own.
-    if found.remove("findings") {
-        found.insert("wxmint_findings".to_owned());
-    }
     found.extend(crates(code));
     found
 }

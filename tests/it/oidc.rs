@@ -1,6 +1,7 @@
 //! OpenID Connect: a site logs a person in with WeChat, by the code flow with PKCE (OpenID Connect Core, RFC 9700).
 
 mod attacks;
+mod conformance;
 mod ends;
 mod foreign;
 mod wechat;
@@ -15,13 +16,21 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::scan::{told, with_form};
-use crate::support::{APPID, Answer, Builder, ISSUER, TestBed, decoded, hex, replace};
+use crate::support::{APPID, Answer, BUSY, Builder, ISSUER, TestBed, decoded, eventually, hex, replace, repository};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
 const ORIGIN: &str = "https://shop.example.com";
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+const GRAFANA: [(&str, &str); 2] = [("client_id", "grafana"), ("client_secret", SECRET)];
+
+/// The form by which a code is redeemed.
+fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
+    let grant = ("grant_type", "authorization_code");
+    [grant, ("code", code), ("redirect_uri", redirect_uri), ("code_verifier", VERIFIER)]
+}
 
 /// A back end, a page alone, and a page that is no site.
 fn clients() -> Value {
@@ -89,19 +98,21 @@ impl<R> TestBed<R> {
         told(&self.let_in_site(&asks("grafana", BACK), person).await)["code"].clone()
     }
 
-    async fn token(&self, changed: &[(&str, &str)]) -> Answer {
-        let mut form = vec![("client_id", "grafana"), ("client_secret", SECRET)];
-        form.extend(changed);
-        self.form("/token", &form).await
+    async fn token(&self, grant: &[(&str, &str)]) -> Answer {
+        self.form("/token", &[&GRAFANA[..], grant].concat()).await
     }
 
     async fn redeem(&self, code: &str) -> Answer {
-        let grant = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", BACK)];
-        self.token(&[&grant[..], &[("code_verifier", VERIFIER)]].concat()).await
+        self.token(&grant(code, BACK)).await
     }
 
     async fn renew(&self, tokens: &Answer) -> Answer {
         self.token(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.member("refresh_token"))]).await
+    }
+
+    async fn revoke(&self, token: &str) {
+        let revoked = self.form("/revoke", &[&GRAFANA[..], &[("token", token)]].concat()).await;
+        assert_eq!(revoked.status, 200, "{revoked:?}");
     }
 
     async fn log_in_site(&self, person: &str) -> Answer {
@@ -188,16 +199,37 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     bed.expect_ended(&renewed, "logged out").await;
     assert!(bed.accepts(&phone).await, "the phone stays logged in");
     let metrics = bed.service().metrics().await;
-    assert!(metrics.contains("wxmint_oidc_logins_total{client=\"grafana\",outcome=\"renewed\"} 2"), "{metrics}");
+    let dashboard = fs::read_to_string(repository("k8s/monitoring/dashboards/wxmint.json")).expect("readable");
+    for (outcome, count) in [("logged_in", 1), ("renewed", 2), ("logged_out", 1), ("unknown", 1)] {
+        let counted = format!("wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"), "{counted}: {metrics}");
+    }
+    for (code, refused) in
+        [("site_login", None), ("site_renewal", None), ("logout", None), ("site_renewal", Some("unknown"))]
+    {
+        let is_it =
+            |event: &Value| event["metadata"]["event_code"] == code && event["status_detail"].as_str() == refused;
+        let event = eventually(code, BUSY, async || bed.service().events().into_iter().find(is_it)).await;
+        let user = if refused.is_none() { id["sub"].clone() } else { Value::Null };
+        assert_eq!((&event["unmapped"]["client"], &event["user"]["uid"]), (&"grafana".into(), &user), "{event}");
+    }
     bed.service().expect_no_faults().await;
 }
 
 /// The metadata is the door's only where a client is a site, and each fault of a request goes where it belongs.
 #[tokio::test]
 async fn the_metadata_name_what_is_there_and_nothing_is_there_without_a_site() {
-    let bed = builder().start().await;
+    let mut more = clients();
+    let by_token =
+        json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "https://a.example", "subject": "b"});
+    more.as_array_mut().expect("clients").push(by_token);
+    let bed = TestBed::builder().clients(&more).start().await;
     let metadata = bed.service().get("/.well-known/openid-configuration").await;
     let told = metadata.json();
+    for of_client in ["auth_methods_supported", "auth_signing_alg_values_supported"] {
+        let [revocation, token] = ["revocation", "token"].map(|place| &told[format!("{place}_endpoint_{of_client}")]);
+        assert!(revocation == token && revocation.as_array().is_some_and(|all| all.len() == 4), "{told}");
+    }
     for (name, path) in [
         ("authorization_endpoint", "/authorize"),
         ("token_endpoint", "/token"),
@@ -255,13 +287,7 @@ async fn a_page_alone_fetches_its_tokens_from_its_own_site() {
     let bed = builder().start().await;
     for redirect_uri in [ORIGIN, "http://127.0.0.1:49152/cb"] {
         let back = told(&bed.let_in_site(&asks("spa", redirect_uri), "lin").await);
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("client_id", "spa"),
-            ("code", &back["code"]),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", VERIFIER),
-        ];
+        let form = [&grant(&back["code"], redirect_uri)[..], &[("client_id", "spa")]].concat();
         let post = bed.http.0.post(bed.service().url("/token")).header("origin", ORIGIN);
         let tokens = bed.http.send(with_form(post, &form)).await.expect_login();
         assert_eq!(tokens.header("access-control-allow-origin"), ORIGIN);

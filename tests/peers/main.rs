@@ -18,6 +18,7 @@ mod gateways;
 pub(crate) mod go;
 mod istio;
 mod java_spring;
+mod java_spring_site;
 mod java_users;
 pub(crate) mod key_source;
 mod otel_collector;

@@ -236,10 +236,18 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.admit(&person, generation, &intent, per_app).await).await
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Answer<BindingState> {
-        let what = of_person("settle", person, format!("{generation} {outcome:?}"));
-        let person = person.clone();
-        let run = async move |store: &dyn Store| store.settle(&person, generation, outcome.clone()).await.map(timeless);
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Answer<BindingState> {
+        let what = of_person("settle", person, format!("{generation} {user} {outcome:?}"));
+        let (person, user) = (person.clone(), user.clone());
+        let run = async move |store: &dyn Store| {
+            store.settle(&person, generation, &user, outcome.clone()).await.map(timeless)
+        };
         self.step(what, run).await
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
-use wxmint::login::{BindError, Binder, SettledState, UserIds};
+use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
@@ -151,7 +151,7 @@ impl World<'_> {
                 };
                 Ok(())
             }
-            Err(BindError::AlreadyBound) => Ok(()),
+            Err(LoginError::AlreadyBound) => Ok(()),
             Err(other) => Err(format!("an import fails: {other:?}")),
         }
     }

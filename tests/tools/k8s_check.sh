@@ -61,7 +61,7 @@ for version in "${versions[@]}"; do
   $kube/kubeconform -n 1 -strict -summary -kubernetes-version "$version" \
     -schema-location "$kube/schemas/{{.NormalizedKubernetesVersion}}/{{.ResourceKind}}{{.KindSuffix}}.json" \
     -schema-location "$kube/schemas/crds/{{.ResourceKind}}{{.KindSuffix}}.json" \
-    $all/*-values.yaml k8s/rendered k8s/namespace.yaml k8s/monitoring/*.yaml
+    $all/*-values.yaml k8s/rendered k8s/*.yaml k8s/monitoring/*.yaml
 done
 for rendered in "$all"/*-values.yaml; do
   "${score[@]}" "$rendered" >$all/score || { grep -E '^.(CRITICAL|WARNING)' $all/score && die "kube-score refuses $rendered"; }

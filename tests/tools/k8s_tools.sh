@@ -15,7 +15,7 @@ mkdir -p "$to/crds" "$to/schemas/crds"
 GOBIN=$to go install $conform/cmd/kubeconform@$conform_version
 GOBIN=$to go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 cp "$(of istio.io/api@v1.32.0 kubernetes/customresourcedefinitions.gen.yaml)" "$to/crds"
-cp "$(of sigs.k8s.io/gateway-api@v1.6.3 config/crd/standard)"/*_{gateways,httproutes}.yaml "$to/crds"
+cp "$(of sigs.k8s.io/gateway-api@v1.6.3 config/crd/standard)"/gateway.*.yaml "$to/crds"
 operator=$(of github.com/prometheus-operator/prometheus-operator@v0.85.0 example/prometheus-operator-crd)
 cp "$operator"/*_{podmonitors,prometheusrules}.yaml "$to/crds"
 

@@ -1,9 +1,8 @@
 //! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
 //! their arguments. A door has a file of its own.
 
-use std::error::Error;
 use std::fmt::{self, Display};
-use std::ops::Deref;
+use std::{error::Error, ops::Deref};
 
 use serde::Serialize;
 

@@ -7,8 +7,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use chrono::{DateTime, Utc};
 use wxmint_identities::{Issuers, ServiceIdentity};
 use wxmint_telemetry::bounded;
-use wxmint_verify::peer::NotVerified;
-use wxmint_verify::{Identity, NoBearer, Verified, bearer};
+use wxmint_verify::{Identity, NoBearer, Verified, bearer, peer::NotVerified};
 
 use super::{Problem, ProblemCode, pairs};
 

@@ -1,10 +1,8 @@
 //! The credentials by which a client of OAuth2 shows itself: a secret in a header or in the form (RFC 6749 section
 //! 2.3.1), or a token in its place (RFC 7521 section 4.2, RFC 7523bis).
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
-use actix_web::web::Payload;
-use actix_web::{HttpMessage, HttpRequest};
+use actix_web::{HttpMessage, HttpRequest, http::StatusCode, web::Payload};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_verify::UnverifiedIssuer;
 

@@ -4,10 +4,8 @@
 //! So 16 clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request
 //! waits until the system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::{io, mem};
+use std::{io, mem, pin::Pin, sync::Arc};
 
 use actix_web::{rt::net::TcpStream, web::BytesMut};
 use rustix::net::{SendFlags, send};

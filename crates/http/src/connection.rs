@@ -6,11 +6,8 @@
 
 mod places;
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
+use std::{io, os::fd::OwnedFd, sync::Arc, task::Waker};
 
 use actix_web::web::Bytes;
 use ipnet::IpNet;
@@ -168,8 +165,7 @@ impl ClientConnection {
         }
     }
 
-    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep what it has not
-    /// read.
+    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep the unread rest.
     fn close(&self) {
         if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
             let _ = self.reset_on_close();

@@ -2,12 +2,12 @@
 //! credentials.
 
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, dev::ServiceResponse};
 
 /// The site that may read the answer to a request.
 struct Reader(HeaderValue);
 
-/// Lets the site that has sent the request read its answer, if `is_own` says that it may.
+/// Lets the site that has sent the request read its answer, if `is_own` says that it may. The server writes it down.
 pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
     if origin.to_str().is_ok_and(is_own) {
@@ -15,15 +15,13 @@ pub fn allow(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     }
 }
 
-/// Writes what [`allow`] has noted.
-pub fn readable(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
-    if let Some(Reader(origin)) = request.extensions().get() {
-        let headers = answer.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    }
-    answer
+/// Writes into an answer what [`allow`] has noted.
+pub(super) fn write<B>(answer: &mut ServiceResponse<B>) {
+    let Some(Reader(origin)) = answer.request().extensions_mut().remove() else { return };
+    let headers = answer.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After, X-Request-Id"));
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
 }
 
 /// The answer to a preflight of what every site may read, whatever headers a page adds, as those of tracing.
@@ -39,10 +37,9 @@ pub fn open_preflight() -> HttpResponse {
 /// The answer to a preflight. It names no client, so whether the site may read the answer is decided then.
 pub fn preflight(request: &HttpRequest, is_known: impl FnOnce(&str) -> bool) -> HttpResponse {
     allow(request, is_known);
-    let answer = HttpResponse::NoContent()
+    HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST, DELETE"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"))
-        .finish();
-    readable(request, answer)
+        .finish()
 }

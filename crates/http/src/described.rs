@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{Resource, Route, web};
-use utoipa::Modify;
-use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, Response, ResponseBuilder};
+use utoipa::{Modify, openapi::example::ExampleBuilder};
 
-use super::not_allowed;
-use super::problem::Problem;
 use super::problem::ProblemCode::{self, *};
+use super::{not_allowed, problem::Problem};
 
 pub struct DescribedRoute {
     pub methods: &'static [Method],

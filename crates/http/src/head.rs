@@ -2,11 +2,9 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use actix_web::dev::ServiceRequest;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HOST, HeaderValue};
-use actix_web::http::uri::Authority;
 use actix_web::web::{BytesMut, Query};
+use actix_web::{dev::ServiceRequest, http::StatusCode, http::uri::Authority};
 
 use super::Problem;
 

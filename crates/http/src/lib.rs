@@ -1,7 +1,6 @@
 //! Every listener shares this: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
 //! address, probes, and pages for browsers.
 
-mod answer_body;
 mod bearer;
 mod body;
 mod body_fields;

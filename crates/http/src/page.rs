@@ -1,8 +1,7 @@
 //! Pages for browsers. They load nothing from elsewhere, and nobody can frame them.
 
-use actix_web::HttpResponse;
-use actix_web::body::MessageBody;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpResponse, body::MessageBody};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

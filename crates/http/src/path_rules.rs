@@ -73,8 +73,7 @@ impl fmt::Display for Prefix {
 }
 
 /// Whether every program splits the path into the same segments. Escapes (`%2f`), parameters (`;x`), blanks (`+`),
-/// backslashes and all that is not ASCII are read in several ways, as are empty segments, except after a slash at the
-/// end.
+/// backslashes and all that is not ASCII are read in several ways, as are empty segments, but for one at the end.
 fn is_plain(path: &str) -> bool {
     let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&,:=@".contains(&byte);
     let has_names = |rest: &str| rest.strip_suffix('/').unwrap_or(rest).split('/').all(is_name);
@@ -102,8 +101,7 @@ fn is_of_a_word(char: char) -> bool {
 pub enum Demand<'a> {
     /// No token. One that is sent must be valid.
     Nothing,
-    /// A token that names an audience of each of these lists. If there is no list, any of the sidecar's audiences is
-    /// enough.
+    /// A token that names an audience of each of these lists. Without a list, any of the sidecar's audiences is enough.
     Token(Vec<Vec<&'a str>>),
 }
 

@@ -1,15 +1,10 @@
 //! The listener for probes and metrics. Liveness is a constant, readiness a latch.
 
-use std::collections::BTreeMap;
 use std::future::{pending, ready};
-use std::io;
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc};
 
-use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, get, head, resource};
-use actix_web::{App, FromRequest, Handler, HttpResponse, Resource, Responder};
+use actix_web::{App, FromRequest, Handler, HttpResponse, Resource, Responder, dev::ServerHandle, middleware::from_fn};
 use parking_lot::Mutex;
 use tracing_actix_web::TracingLogger;
 
@@ -20,8 +15,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
 /// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
 /// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every
-/// answer is worthless is unfit: then nothing is lost if all replicas leave, and if others are fit they take the
-/// traffic.
+/// answer is worthless is unfit: then nothing is lost if all replicas leave, and those that are fit take the traffic.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<Told>>);
 

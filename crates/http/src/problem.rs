@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wxmint_ids::unprintable;
 
-use super::cors;
 use super::trace::{REQUEST_ID, request_id};
 
 /// A code, its status, and its title.
@@ -282,7 +281,7 @@ impl Problem {
                 serde_json::to_vec(&self.document(&request_id))
             }
         };
-        cors::readable(request, response.body(body.unwrap_or_default()))
+        response.body(body.unwrap_or_default())
     }
 }
 

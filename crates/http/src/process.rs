@@ -15,8 +15,7 @@ const BACKLOG: i32 = 1024;
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 6 * 1024;
 
-/// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives the connection
-/// up.
+/// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives it up.
 const UNSENT: u32 = 30_000;
 
 /// Runs `future` on this thread, in the event loop that actix-web needs.

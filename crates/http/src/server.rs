@@ -4,19 +4,13 @@ use std::{future::ready, io, net::TcpListener, sync::Arc, time::Duration};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{ServiceFactoryExt, map_config};
-use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
-use actix_web::http::ConnectionType;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::rt::net::TcpStream;
-use actix_web::{App, Error};
+use actix_web::{App, Error, body::MessageBody, http::ConnectionType, rt::net::TcpStream};
 
-use super::Problem;
-use super::answer_body::{AnswerBody, PIECE};
-use super::body::RequestBody;
-use super::client_stream::ClientStream;
+use super::body::{AnswerBody, PIECE, RequestBody};
 use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT};
-use super::head::check_host;
+use super::{Problem, client_stream::ClientStream, cors, head::check_host};
 
 /// How long a client may go on sending after it was answered before its body was read. A connection that is closed
 /// while bytes arrive is reset, and the client might lose the answer.
@@ -135,10 +129,11 @@ async fn outermost<B: MessageBody + 'static>(
         Err(problem) => request.error_response(problem),
     };
     let problem = Problem::of(response.response()).map(|problem| problem.respond(response.request()));
-    let response = match problem {
+    let mut response = match problem {
         Some(answer) => response.into_response(answer),
         None => response,
     };
+    cors::write(&mut response);
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }

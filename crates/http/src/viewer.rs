@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use utoipa::openapi::{OpenApi, Server};
 use utoipa_swagger_ui::Config;
 

@@ -1,17 +1,13 @@
 //! The tokens of an issuer, and where its keys are.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::time::Duration;
+use std::{fs::File, io::Read, pin::Pin, time::Duration};
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use wxmint_upstream::{Tls, Upstream};
-use wxmint_verify::peer::OtherIssuer;
-use wxmint_verify::{PublishedKeys, VerifierPolicy};
+use wxmint_verify::{PublishedKeys, VerifierPolicy, peer::OtherIssuer};
 
 use super::secure;
 

@@ -10,8 +10,7 @@ mod agreed_key;
 pub mod packed;
 mod user_ids;
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 pub use agreed_key::{AgreedKey, Disagreement};
 use serde::Serialize;
@@ -109,8 +108,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// Whether a text for a person may have it: it is neither a control character nor one that turns or hides what stands
-/// beside it.
+/// Whether a text for a person may have it: it is no control character, and none that turns or hides what is beside it.
 pub fn is_visible(letter: char) -> bool {
     let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !letter.is_control() && !turns_or_hides

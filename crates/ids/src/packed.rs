@@ -51,8 +51,7 @@ pub fn person(Person { app, openid }: &Person) -> Vec<u8> {
     [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
 }
 
-/// The people of an app begin with this, and those of no other. As text with a colon, which neither AppID nor openid
-/// can have.
+/// The people of an app begin with this, and those of no other. As text with a colon, which no AppID or openid has.
 pub fn app(app: &AppId) -> Vec<u8> {
     let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
     match number.filter(|number| *usual_app(*number) == *app.as_str()) {

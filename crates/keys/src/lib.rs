@@ -5,10 +5,8 @@
 //! other. A key is **published** before its `nbf`, **signing** while its `nbf` is the latest one that is not in the
 //! future, **retired** until its `exp`, and then gone.
 
-mod key_pair;
 mod private_jwk;
 mod provider;
-mod ring;
 pub mod rotation;
 mod set;
 mod signing_key;
@@ -19,7 +17,6 @@ pub mod vault;
 mod vectors;
 
 pub use private_jwk::{PrivateJwk, SIGNED_WITH};
-pub use ring::{KeyRing, Ring};
-pub use set::KeySet;
+pub use set::{KeyRing, KeySet, Ring};
 pub use signing_key::SigningKey;
 pub use stored::{EndedKey, StoredKeys};

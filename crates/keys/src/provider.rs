@@ -12,7 +12,7 @@ use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{EncodingKey, signature};
 use wxmint_verify::{Algorithm, KeyError};
 
-use super::key_pair::KeyPair;
+use super::signing_key::KeyPair;
 
 static PROVIDER: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };

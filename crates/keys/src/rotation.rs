@@ -9,78 +9,13 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use wxmint_verify::{Algorithm, MAX_LEEWAY};
 
+pub use super::set::{CACHE_SHARE_OF_LEAD, KeyLife, KeyState, max_age, signing, states};
+
 /// The difference between clocks that verifiers allow.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);
 /// The largest difference between the clocks of two replicas. The replica with the slower clock signs with the old key
 /// for this much longer, and the one with the faster clock hides the old key this much earlier.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
-/// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
-/// see a new key. With a lead of 30 minutes that is 5 minutes, and 25 remain for a verifier that fetches every 20.
-pub const CACHE_SHARE_OF_LEAD: i32 = 6;
-
-/// The times of one key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyLife {
-    pub kid: String,
-    pub algorithm: Algorithm,
-    /// When the key first signs.
-    pub nbf: DateTime<Utc>,
-    /// When the key leaves the JWKS.
-    pub exp: Option<DateTime<Utc>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// In the JWKS, and does not sign yet.
-    Published,
-    Signing,
-    /// No longer signs, and stays in the JWKS for the tokens that it signed.
-    Retired,
-    /// No longer in the JWKS.
-    Gone,
-}
-
-impl KeyState {
-    /// The state's name in listings and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Signing => "signing",
-            Self::Retired => "retired",
-            Self::Gone => "gone",
-        }
-    }
-}
-
-/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
-/// the latest `nbf`. `lives` must be ordered by `nbf`.
-pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
-    lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
-}
-
-/// The state of each key, in the order of `lives`, which must be ordered by `nbf`.
-pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
-    let signing = signing(lives, now);
-    let state = |(index, life): (usize, &KeyLife)| match () {
-        () if is_gone(life, now) => KeyState::Gone,
-        () if Some(index) == signing => KeyState::Signing,
-        () if life.nbf > now => KeyState::Published,
-        () => KeyState::Retired,
-    };
-    lives.iter().enumerate().map(state).collect()
-}
-
-pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
-    life.exp.is_some_and(|exp| exp <= now)
-}
-
-/// How long a cache may keep the JWKS that it fetches at `now`: its share of the lead, and never past the next key's
-/// first signature. `lives` must be ordered by `nbf`.
-pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
-    let longest = lead / CACHE_SHARE_OF_LEAD;
-    let next = lives.iter().map(|life| life.nbf).find(|&nbf| nbf > now);
-    next.map_or(longest, |nbf| longest.min(nbf - now))
-}
 
 /// How often keys are replaced, and with what safety margins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,8 +243,7 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     Ok(Retirement { state, successor, begins, released })
 }
 
-/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is seen as a
-/// mistake.
+/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is a mistake.
 pub(super) fn is_thumbprint(kid: &str) -> bool {
     URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use wxmint_verify::KeyError;
 use zeroize::Zeroizing;
 
-use super::rotation::{KeyLife, Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint};
-use super::{KeySet, PrivateJwk, SigningKey};
+use super::rotation::{Retirement, RotationPolicy, RotationStep, Successor, is_thumbprint};
+use super::{KeySet, PrivateJwk, SigningKey, set::KeyLife};
 
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;

@@ -4,13 +4,9 @@ use std::{rc::Rc, str::FromStr, sync::Arc};
 
 use arc_swap::ArcSwap;
 
-use super::connector::Connector;
-use super::failure::Result;
-use super::primaries::Primaries;
-use super::primary::Primary;
-use super::program::Program;
+use super::primaries::{Primaries, Primary};
 use super::tls::{Tls, TlsFiles};
-use super::url::RedisUrl;
+use super::{connector::Connector, failure::Result, program::Program, url::RedisUrl};
 
 /// All connections of the process share this.
 #[derive(Clone)]

@@ -2,27 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::RangeInclusive;
-use std::rc::Rc;
-use std::time::Duration;
+use std::{ops::RangeInclusive, rc::Rc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
 use super::failure::{Failure, describe};
-use super::primary::{Primary, Successors};
+use super::primaries::{Address, Primary, Successors};
 use super::reason::{Cause, Reason};
-use super::server::Server;
-use super::slot::CLUSTER_SLOTS;
-use super::url::Address;
+use super::{call::CLUSTER_SLOTS, server::Server};
 
 /// How many servers are asked at a time: if one of them is frozen, the other answers.
 const AT_A_TIME: usize = 2;
 
 /// How long a replica counts that its primary alone knows. The other primaries hear of it within half of
-/// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data is not to hold up newcomers for
-/// ever.
+/// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data must not hold newcomers up.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
 /// A server of the Cluster, and what it says. Here, every replica that it knows of a primary may be none.
@@ -134,8 +129,7 @@ fn read_range(range: Vec<Value>, asked: &Address) -> Option<(RangeInclusive<u16>
     (first <= last && usize::from(last) < CLUSTER_SLOTS).then_some((first..=last, servers))
 }
 
-/// Reads the host, the port, a name and more of a server. The host is missing if it is that of the server that was
-/// asked.
+/// Reads the host, the port, a name and more of a server. The host is missing if it is that of the one asked.
 fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members = from_redis_value::<Vec<Value>>(server).ok()?.into_iter();
     let host: Option<String> = from_redis_value(members.next()?).ok()?;
@@ -144,8 +138,7 @@ fn address(server: Value, asked: &Address) -> Option<Address> {
     Some(Address { host, port })
 }
 
-/// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the primaries holds for
-/// dead.
+/// The replicas of the server that answered `CLUSTER NODES`, without those that most primaries hold for dead.
 fn own_replicas(nodes: &str) -> Vec<Address> {
     let rows: Vec<Vec<_>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
     let has = |row: &[&str], flag| row.get(2).is_some_and(|flags| flags.split(',').any(|one| one == flag));

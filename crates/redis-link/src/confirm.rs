@@ -4,28 +4,21 @@
 //! and asked how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes
 //! over, so they are asked which replicas could. With `redis://` the primary itself is asked.
 
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::access::Confirm;
-use super::cluster::newcomers;
 use super::failure::{Failure, Problem};
-use super::info::Replication;
-use super::primaries::Primaries;
-use super::primary::Successors;
-use super::reason::Reason;
+use super::primaries::{Address, Successors};
 use super::server::{DEADLINE, Server, in_background};
-use super::url::Address;
+use super::{access::Confirm, cluster::newcomers, info::Replication, primaries::Primaries, reason::Reason};
 
 /// A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
 
-/// The deciders are asked again if their last answer is older. No failover is quicker, because no primary is taken for
-/// dead sooner.
+/// The deciders are asked again if their last answer is older. No primary is taken for dead sooner.
 const FRESH: Duration = Duration::from_secs(1);
 /// While the deciders do not answer, their last answer holds so long. A replica that they have come to know meanwhile
 /// is not waited for.
@@ -106,8 +99,7 @@ impl Write<'_> {
             return Ok(Required { count: replicas.len(), replicas });
         }
         let successors = self.successors(is_asked_anew).await?;
-        // The live replicas must confirm too, because the deciders learn a little later than the primary that a replica
-        // is back.
+        // The live replicas must confirm too, because the deciders learn later than the primary that a replica is back.
         let mut replicas: Vec<_> = self.said.live().cloned().collect();
         if self.primaries.is_cluster() {
             // A Cluster may announce a replica by another address than its primary knows. One that is copying is not
@@ -230,7 +222,7 @@ fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
 mod tests {
     use tokio::task::LocalSet;
 
-    use super::super::{connector::Connector, primary::Primary};
+    use super::super::{connector::Connector, primaries::Primary};
     use super::*;
 
     /// Those who decide who takes over are away. They have said that every replica that could is known, and has the

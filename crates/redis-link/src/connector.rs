@@ -7,17 +7,13 @@
 use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures_util::future::select_ok;
-use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, aio::MultiplexedConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::failure::not_let_in;
-use super::program::Program;
 use super::reason::{Cause, Reason};
-use super::tls::Tls;
-use super::url::{Address, RedisUrl};
+use super::{failure::not_let_in, primaries::Address, program::Program, server::Connection, tls::Tls, url::RedisUrl};
 
 /// For TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
@@ -32,15 +28,6 @@ pub(crate) struct Connector {
     pub(crate) to_sentinels: bool,
     /// How many connections to data servers have been made.
     pub(crate) made: Rc<Cell<u64>>,
-}
-
-/// A connection whose clones share one socket, which closes when the last of them is dropped.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    shared: MultiplexedConnection,
-    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
-    /// answered the last command, which a frozen server never does.
-    _driver: Rc<JoinSet<()>>,
 }
 
 impl Connector {
@@ -99,10 +86,8 @@ impl Connector {
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&login, stream, config).await;
         let (shared, driver) = made.map_err(|error| not_let_in(&login, &error))?;
-        let mut task = JoinSet::new();
-        task.spawn_local(driver);
         self.made.update(|made| made + 1);
-        Ok(Connection { shared, _driver: Rc::new(task) })
+        Ok(Connection::new(shared, driver))
     }
 
     /// A Sentinel has no database.
@@ -159,11 +144,5 @@ fn hangs_up(line: &str) -> Reason {
         words if words.starts_with("DENIED") => because(Cause::Protected)
             .with_cure("set a password (requirepass), or protected-mode no if nobody else reaches it"),
         _ => because(Cause::Other),
-    }
-}
-
-impl Connection {
-    pub(crate) async fn send(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.shared.send_packed_commands(commands, 0, commands.len()).await
     }
 }

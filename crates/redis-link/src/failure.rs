@@ -2,8 +2,8 @@
 
 use redis::{ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, ServerErrorKind, Value, from_redis_value};
 
+use super::primaries::Address;
 use super::reason::{Cause, Reason};
-use super::url::Address;
 
 /// Why Redis has not done what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,8 +85,7 @@ impl Failure {
     }
 }
 
-/// The answers as `T`. One that says that a key holds another type is left to `T`: another version of the program has
-/// written it.
+/// The answers as `T`. One that says that a key holds another type is left to `T`: another version has written it.
 pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
     let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
     let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };

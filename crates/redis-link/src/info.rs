@@ -1,6 +1,6 @@
 //! Answers to `INFO`, above all what a primary says of its replicas: `INFO replication`.
 
-use super::url::Address;
+use super::primaries::Address;
 
 /// A member of an answer to `INFO`.
 pub fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {

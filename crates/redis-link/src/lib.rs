@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod call;
 mod cluster;
 mod confirm;
 mod connector;
@@ -22,29 +23,25 @@ mod info;
 mod link;
 mod outage;
 mod primaries;
-mod primary;
 mod program;
 mod reason;
 mod route;
 pub mod scan;
-mod script;
 mod sentinel;
 mod server;
-mod slot;
 mod state;
 mod tls;
 mod url;
 
 pub use self::access::{Confirm, RedisAccess};
+pub use self::call::{CLUSTER_SLOTS, Call, Script, slot_of};
 pub use self::failure::{Error, describe};
 pub use self::info::member;
 pub use self::link::{Link, Observer};
-pub use self::primary::Primary;
+pub use self::primaries::Primary;
 pub use self::program::Program;
 pub use self::reason::{Cause, Reason};
-pub use self::script::{Call, Script};
 pub use self::server::{DEADLINE, Server};
-pub use self::slot::{CLUSTER_SLOTS, slot_of};
 pub use self::state::State;
 pub use self::tls::TlsFiles;
 pub use self::url::RedisUrl;

@@ -9,15 +9,11 @@ use redis::{FromRedisValue, Pipeline, ServerErrorKind, Value};
 use tokio::{task::spawn_local, time::Instant};
 
 use super::access::{Confirm, RedisAccess};
-use super::confirm::until_confirmed;
 use super::failure::{Failure, Problem, Result, read};
-use super::outage;
-use super::primaries::Primaries;
-use super::primary::Primary;
+use super::primaries::{Primaries, Primary};
 use super::route::{Reply, send};
-use super::script::Call;
 use super::server::{DEADLINE, Server};
-use super::url::RedisUrl;
+use super::{call::Call, confirm::until_confirmed, outage, url::RedisUrl};
 
 /// It is told of each call, for metrics and traces.
 pub trait Observer {

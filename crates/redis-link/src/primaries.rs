@@ -1,20 +1,88 @@
-//! A worker's knowledge of the primaries of one URL. If a call fails because this knowledge is outdated, the worker
-//! searches for the primaries again. Under Sentinel it also does so every second while there are calls. All calls of a
-//! worker share a search.
+//! Servers and primaries, and what a worker knows of the primaries of a URL. If a call fails because this knowledge is
+//! outdated, the worker searches for the primaries again. Under Sentinel it also does so every second while there are
+//! calls. All calls of a worker share a search.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-use std::time::Duration;
+use std::{fmt, net::IpAddr, ops::RangeInclusive, rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::connector::Connector;
-use super::primary::{Primary, Successors};
-use super::reason::Reason;
-use super::sentinel::Sentinels;
 use super::server::{InBackground, Server, in_background};
-use super::url::{Address, Layout};
-use super::{cluster, outage};
+use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, outage, reason::Reason, sentinel::Sentinels};
+
+/// One server. It prints as `host:port`, and an IPv6 address in brackets.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub(crate) struct Address {
+    /// A name, or an address.
+    pub(crate) host: String,
+    /// Not 0.
+    pub(crate) port: u16,
+}
+
+/// The servers, and how to find the one that has a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    Single(Address),
+    Cluster(Vec<Address>),
+    Sentinel { sentinels: Vec<Address>, master: String },
+}
+
+/// A search finds this of one primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    pub(crate) address: Address,
+    /// All, where there is no Cluster.
+    pub slots: Vec<RangeInclusive<u16>>,
+    pub(crate) successors: Successors,
+}
+
+/// The replicas that could take over from a primary, as those say who decide it: the Sentinels, or the other primaries
+/// of a Cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Successors {
+    /// Every replica that the deciders know. They know some.
+    EveryReplica(Vec<Address>),
+    /// None but these, which may be no replica: so many deciders said so that the others could promote none.
+    NoneBut(Vec<Address>),
+    /// Too few deciders answer.
+    Unknown,
+}
+
+impl Successors {
+    pub(crate) fn replicas(&self) -> &[Address] {
+        match self {
+            Self::EveryReplica(replicas) | Self::NoneBut(replicas) => replicas,
+            Self::Unknown => &[],
+        }
+    }
+}
+
+impl Primary {
+    /// The primary of all slots.
+    pub(crate) fn alone(address: &Address) -> Self {
+        let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
+        Self { address: address.clone(), slots, successors: Successors::Unknown }
+    }
+
+    pub(crate) fn has(&self, slot: u16) -> bool {
+        self.slots.iter().any(|range| range.contains(&slot))
+    }
+}
+
+impl Address {
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
 
 /// The least time from the beginning of one search to that of the next.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -6,9 +6,8 @@ use redis::{FromRedisValue, Pipeline, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::failure::{Failure, Problem, read};
-use super::primaries::Primaries;
 use super::reason::{Cause, Reason};
-use super::server::Server;
+use super::{primaries::Primaries, server::Server};
 
 /// Between two tries of a call whose keys lie on two servers, because their slot is moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);

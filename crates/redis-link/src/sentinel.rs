@@ -1,20 +1,15 @@
 //! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer
 //! counts, and the server must say itself that it is a primary.
 
-use std::cell::Cell;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
+use std::{cell::Cell, cmp::Reverse, rc::Rc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{FromRedisValue, Value, from_redis_value};
 
-use super::connector::Connector;
-use super::failure::describe;
-use super::primary::{Primary, Successors};
+use super::primaries::{Address, Primary, Successors};
 use super::reason::{Cause, Reason};
-use super::server::Server;
-use super::url::Address;
+use super::{connector::Connector, failure::describe, server::Server};
 
 /// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
 const LINK_DOWN_FACTOR: u64 = 10;

@@ -4,22 +4,17 @@
 //! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::time::Duration;
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use redis::{FromRedisValue, Pipeline, Value};
-use tokio::task::spawn_local;
+use redis::{FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnection};
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
-use super::connector::{Connection, Connector};
 use super::failure::{Error, Failure, Problem, read};
-use super::info::Replication;
-use super::outage;
 use super::reason::{Cause, Reason};
-use super::url::Address;
+use super::{connector::Connector, info::Replication, outage, primaries::Address};
 
 /// After a refused connection, calls fail at once for this time. So a dead Redis costs nothing, and one that is back is
 /// found soon.
@@ -30,6 +25,28 @@ pub const DEADLINE: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// For the question where the primaries are.
 const ASKED_FOR: Duration = Duration::from_millis(400);
+
+/// A connection whose clones share one socket, which closes when the last of them is dropped.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    shared: MultiplexedConnection,
+    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
+    /// answered the last command, which a frozen server never does.
+    _driver: Rc<JoinSet<()>>,
+}
+
+impl Connection {
+    /// `driver` reads and writes for it.
+    pub(crate) fn new(shared: MultiplexedConnection, driver: impl Future<Output = ()> + 'static) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn_local(driver);
+        Self { shared, _driver: Rc::new(task) }
+    }
+
+    pub(crate) async fn send(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
+        self.shared.send_packed_commands(commands, 0, commands.len()).await
+    }
+}
 
 /// One server of Redis.
 pub struct Server {
@@ -83,8 +100,7 @@ impl Server {
         &self.name
     }
 
-    /// The same server by a connection of its own: while a connection waits for replicas, nothing else is answered on
-    /// it.
+    /// The same server by a connection of its own: while one waits for replicas, nothing else is answered on it.
     pub(crate) fn for_waits(&self) -> &Rc<Self> {
         self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }

@@ -3,11 +3,8 @@
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::access::Confirm;
-use super::failure::Result;
 use super::info::{Replication, member};
-use super::link::Link;
-use super::server::Server;
+use super::{access::Confirm, failure::Result, link::Link, server::Server};
 
 /// The primaries of Redis say this of themselves.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,29 +1,13 @@
 //! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server;
 //! ours may name several.
 
-use std::{fmt, net::IpAddr, path::PathBuf, slice, str::FromStr};
+use std::{fmt, path::PathBuf, slice, str::FromStr};
 
 use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
 use zeroize::Zeroizing;
 
+use super::primaries::{Address, Layout};
 use super::program::Program;
-
-/// One server. It prints as `host:port`, and an IPv6 address in brackets.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Address {
-    /// A name, or an address.
-    pub(crate) host: String,
-    /// Not 0.
-    pub(crate) port: u16,
-}
-
-/// The servers, and how to find the one that has a key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Layout {
-    Single(Address),
-    Cluster(Vec<Address>),
-    Sentinel { sentinels: Vec<Address>, master: String },
-}
 
 /// A checked URL of Redis. It does not print, because it may contain a password.
 #[derive(Clone)]
@@ -71,12 +55,6 @@ impl RedisUrl {
     }
 }
 
-impl Address {
-    fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-    }
-}
-
 impl PartialEq for RedisUrl {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -86,15 +64,6 @@ impl PartialEq for RedisUrl {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RedisUrl(…)")
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
     }
 }
 

@@ -25,9 +25,16 @@ pub trait Bindings {
     /// for each generation. `per_app` is the number of people of one app that a user may have.
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision>;
 
-    /// Carries the decision out, if the intent of this `generation` still waits for it. A new binding notes the unionid
-    /// that is about to be linked, as [`note_unionid`](Self::note_unionid) does.
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState>;
+    /// Carries the decision out, if this intent of `generation` still waits for it. After a loss of the store the
+    /// generation alone does not name it. A new binding notes the unionid that is about to be linked, as
+    /// [`note_unionid`](Self::note_unionid) does.
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState>;
 
     /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
     /// user nothing is left but the ends of the tokens.
@@ -58,8 +65,7 @@ pub trait Bindings {
     /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
     async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>>;
 
-    /// Notes on the person's binding to this user, if it is there, that a unionid of the person may be another user's
-    /// too.
+    /// Notes on the person's binding to this user, if it is there, that a unionid of theirs may be another user's too.
     async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()>;
 
     /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the
@@ -137,8 +143,7 @@ pub struct Bound {
     pub user: UserId,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
-    /// Other unionids that may be linked to the user: one that is about to be, and those from before the person's
-    /// changed.
+    /// Other unionids that may be linked to the user: one that is about to be, and those that the person had before.
     pub others: BTreeSet<UnionId>,
     /// The other user whom the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,

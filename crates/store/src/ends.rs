@@ -5,26 +5,20 @@ use std::{fmt, str::FromStr, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, TokenId, UserId};
+use wxmint_keys::token::Issued;
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::{Person, Result};
 
 /// How long an end is remembered at most: until no verifier can accept a token from before it, whatever life tokens
-/// have. It is forgotten sooner if the lives that [`Ends::note_life`] has noted are shorter.
+/// have. It is forgotten sooner if the lives that [`super::Store::note_life`] has noted are shorter.
 pub const ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY);
 
 /// How much longer an end stays in the store than verifiers keep it: by as much as clocks may differ, because a
 /// verifier that starts with nothing and whose clock is behind the store's still accepts tokens then.
 pub(super) const CLOCKS_DIFFER: Duration = MAX_LEEWAY;
 
-/// How often each replica notes the life of its tokens.
-pub(super) const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
-
-/// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
-pub(super) const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
-
-/// How long an end must be kept, by the lives of tokens in seconds, each with the second up to which such a token may
-/// be left.
+/// How long an end must be kept, by the lives of tokens in seconds, each with the last second of such a token.
 pub(super) fn kept(lives: impl IntoIterator<Item = (u64, i64)>, now: i64) -> Duration {
     let longest = lives.into_iter().filter(|(_, until)| *until >= now).map(|(life, _)| life).max();
     longest.map_or(ENDS_KEPT, |life| Duration::from_secs(life).saturating_add(MAX_LEEWAY))
@@ -48,21 +42,6 @@ pub enum TokenState {
 pub struct Admission {
     pub person: Person,
     pub generation: u64,
-}
-
-/// The claims of a token by which it can be ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issued {
-    /// `sub`
-    pub user: UserId,
-    /// `client_id`
-    pub app: AppId,
-    /// `jti`
-    pub id: TokenId,
-    /// `iat`, in seconds since 1970.
-    pub issued_at: i64,
-    /// `exp`, in seconds since 1970.
-    pub expires_at: i64,
 }
 
 /// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock.
@@ -151,11 +130,6 @@ pub struct ReadEnds {
 /// ahead of this machine's, no end is made.
 #[async_trait(?Send)]
 pub trait Ends {
-    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
-    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
-    /// noted lately.
-    async fn note_life(&self, life: Duration) -> Result<()>;
-
     /// Finds the owner of a token, and whether it has been ended.
     async fn token_state(&self, token: &Issued) -> Result<TokenState>;
 

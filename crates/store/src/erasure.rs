@@ -11,8 +11,7 @@ use super::{Person, Result};
 /// longer than any request takes.
 pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
 
-/// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the user's
-/// people.
+/// How long the emptied list of a user stays whom nobody can come to again, so that `users forget` finds the people.
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// The number of things that were erased of one person.

@@ -24,15 +24,14 @@ mod test_limit;
 mod ticket;
 
 use std::fmt::{self, Display};
-use std::str::FromStr;
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::{digest, error::Unspecified, rand};
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, LoginCode, Person};
-use wxmint_keys::vault::Sealed;
+use wxmint_keys::{token::Issued, vault::Sealed};
 
 pub use self::access_token::{
     AccessTokenShelf, FAILED_PAUSE, Fingerprint, KeptToken, Lent, TokenLife, UNRENEWED_PAUSE,
@@ -40,12 +39,12 @@ pub use self::access_token::{
 pub use self::binding::{
     Binding, BindingState, Bindings, Bound, COMPUTED, Computed, Decision, Intent, IntentOutcome, UNPROVEN_LINK_KEPT,
 };
-pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, Issued, ReadEnds, TokenState, UserState};
+pub use self::ends::{Admission, ENDS_KEPT, Ended, Ends, ReadEnds, TokenState, UserState};
 pub use self::erasure::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT};
 use self::limits::{Counted, Rate, TooMany};
 pub use self::memory::Memory;
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Observer, Redis, RedisAccess, unreadable, walk};
-pub use self::session::{ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
+pub use self::session::{FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Sessions, Tried};
 pub use self::ticket::{InvalidTicket, TICKET_TTL, TakenTicket, Ticket, TicketHolder, Tickets};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts it.
@@ -53,6 +52,12 @@ pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
 
 /// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How often each replica notes the life of its tokens.
+const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
+const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
 
 /// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
 pub fn short_digest(text: &str) -> impl Display + use<> {
@@ -76,8 +81,7 @@ impl From<wxmint_redis_link::Error> for StoreError {
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated with the same id is
-/// done once.
+/// Identifies an attempt to log in, or another request: 128 random bits. A step repeated with the same id is done once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(u128);
 
@@ -203,6 +207,9 @@ impl LimitKey {
     }
 }
 
+/// A session key, and when its exchange began.
+pub type ExchangedKey = (ExchangeOrder, Sealed);
+
 /// A login writes this, in one atomic step.
 #[derive(Debug, Clone)]
 pub struct LoginRecord {
@@ -264,6 +271,11 @@ pub enum StoredIn<'a> {
 pub trait Store: Bindings + Ends + Erasure + Sessions + Tickets + AccessTokenShelf {
     /// For whoever keeps something of its own in the same place.
     fn place(&self) -> StoredIn<'_>;
+
+    /// Notes the life of the tokens that this process issues, before it issues any. Ends are kept as long as the
+    /// longest life requires that any replica has noted, also after the setting was shortened. Costs nothing if it was
+    /// noted lately.
+    async fn note_life(&self, life: Duration) -> Result<()>;
 
     /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim>;

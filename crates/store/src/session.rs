@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
-use super::{AttemptId, ExchangeOrder, Person, Result, Sealed};
+use super::{AttemptId, ExchangeOrder, ExchangedKey, Person, Result, Sealed};
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
 /// MAC, so each failure might reveal something about it.
@@ -14,9 +14,6 @@ pub const MAX_FAILURES: u32 = 8;
 
 /// Begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
-
-/// A session key, and when its exchange began.
-pub type ExchangedKey = (ExchangeOrder, Sealed);
 
 /// The stored session keys of a person, for a try to decrypt.
 #[derive(Debug, Clone, PartialEq, Eq)]

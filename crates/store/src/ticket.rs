@@ -2,10 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
+use async_trait::async_trait;
 use aws_lc_rs::{error::Unspecified, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, unprintable};
 

@@ -96,8 +96,7 @@ pub struct Several {
 pub struct Event {
     pub activity: Activity,
     pub origin: Origin,
-    /// The name of the secret's holder, or the command's user. `None` if nobody is known, or persons act for
-    /// themselves.
+    /// The name of the secret's holder, or the command's user. `None` if unknown, or persons act for themselves.
     pub by: Option<String>,
     /// `sub` of the token that the holder has shown in place of a secret.
     pub subject: Option<String>,
@@ -152,8 +151,7 @@ impl Event {
     }
 }
 
-/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, for as long as the process
-/// runs.
+/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, while the process runs.
 pub async fn run() {
     // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
     let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));

@@ -7,9 +7,8 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{field::RecordFields, registry::LookupSpan};
 
 use super::now;
 

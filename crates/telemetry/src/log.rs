@@ -3,10 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use tracing::Level;
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::json_lines::JsonLines;
 

@@ -6,9 +6,7 @@ mod hour;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
@@ -32,8 +30,7 @@ pub struct Recent {
     rooms: [Mutex<Room>; 6],
 }
 
-/// Events of one kind. Each kind has a room of its own, so that whoever causes many of one kind makes no other
-/// forgotten.
+/// Events of one kind. Each kind has a room of its own, so that many of one kind make no other forgotten.
 type Room = VecDeque<Noted>;
 
 struct Noted {

@@ -1,11 +1,9 @@
 //! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/monitoring ask for metrics and labels that
 //! there are.
 
-use std::collections::BTreeSet;
-use std::io::Read;
 use std::process::{self, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{collections::BTreeSet, env, fs, io::Read, thread};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::State;

@@ -9,12 +9,11 @@ mod sending;
 
 use std::{collections::HashMap, sync::OnceLock};
 
-use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{
     FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
     Tracer,
 };
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
@@ -58,8 +57,7 @@ impl Trace {
         steps.with_context(self.0)
     }
 
-    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the problem that was
-    /// answered.
+    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the answered problem.
     pub fn answered(&self, name: impl FnOnce() -> String, status: u16, error: Option<&'static str>) {
         let span = self.0.span();
         if span.is_recording() {
@@ -118,8 +116,7 @@ impl Step {
     }
 }
 
-/// The caller's span, as <https://www.w3.org/TR/trace-context/> has it. Without `tracestate`, which is text of
-/// strangers.
+/// The caller's span, as <https://www.w3.org/TR/trace-context/> has it. Without `tracestate`, text of strangers.
 fn parse(header: &str) -> Option<SpanContext> {
     let headers = HashMap::from([("traceparent".to_owned(), header.to_owned())]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);

@@ -4,11 +4,8 @@
 //! The calls are made for several apps. What the service does to one of them keeps no other out: an app pauses by
 //! itself, all pause only after many apps in a row got no answer, and an app whose calls hang leaves room for others.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
+use std::{cell::RefCell, collections::HashMap, hash::Hash, rc::Rc};
 
 /// This many failures in a row mean an outage, not bad luck: of the calls for an app, or of apps.
 const FAILURES_TO_OPEN: u32 = 10;

@@ -58,8 +58,7 @@ impl Tls {
         }
     }
 
-    /// For these URLs. The system's root certificates are read only if a URL needs them, because a bare container has
-    /// none.
+    /// For these URLs. The system's root certificates are read only if a URL needs them, as a bare container has none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         if urls.into_iter().any(|url| url.scheme() == "https") {
             return Self::from_system();

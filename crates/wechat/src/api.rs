@@ -1,88 +1,64 @@
 //! The calls of WeChat's server API that wxmint makes.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Api {
+/// Declares the calls: each with its path, its name in metrics, and whether it uses up a code or a session key.
+macro_rules! apis {
+    ($($(#[$doc:meta])* $name:ident, $path:literal, $metric:literal, $spends:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Api {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Api {
+            /// In the order of their declaration.
+            pub(super) const ALL: [Self; [$($path),+].len()] = [$(Self::$name),+];
+
+            fn row(self) -> (&'static str, &'static str, bool) {
+                match self {
+                    $(Self::$name => ($path, $metric, $spends),)+
+                }
+            }
+        }
+    };
+}
+
+apis! {
     /// Exchanges a login code.
-    Code2Session,
+    Code2Session, "/sns/jscode2session", "code2session", true;
     /// Fetches the app's access token.
-    StableToken,
+    StableToken, "/cgi-bin/stable_token", "stable_token", false;
     /// Exchanges a phone code.
-    PhoneNumber,
+    PhoneNumber, "/wxa/business/getuserphonenumber", "getuserphonenumber", true;
     /// Tells whether a session key is the current one.
-    CheckSession,
+    CheckSession, "/wxa/checksession", "checksession", false;
     /// Replaces a session key.
-    ResetSessionKey,
+    ResetSessionKey, "/wxa/resetusersessionkey", "resetusersessionkey", true;
     /// Gives the keys for `wx.getUserCryptoManager`.
-    EncryptKeys,
+    EncryptKeys, "/wxa/business/getuserencryptkey", "getuserencryptkey", false;
     /// Draws a mini-program code.
-    MiniProgramCode,
+    MiniProgramCode, "/wxa/getwxacodeunlimit", "getwxacodeunlimit", false;
     /// Exchanges the code of OAuth2.
-    Oauth2,
+    Oauth2, "/sns/oauth2/access_token", "oauth2", true;
     /// Tells the unionid of whoever has granted it by OAuth2.
-    UserInfo,
+    UserInfo, "/sns/userinfo", "userinfo", false;
     /// Fetches a third-party platform's own token.
-    ComponentToken,
+    ComponentToken, "/cgi-bin/component/api_component_token", "component_token", false;
     /// Has the platform's ticket pushed anew.
-    StartPushTicket,
+    StartPushTicket, "/cgi-bin/component/api_start_push_ticket", "start_push_ticket", false;
     /// Exchanges the login code of a merchant's mini program.
-    ComponentCode2Session,
+    ComponentCode2Session, "/sns/component/jscode2session", "component_code2session", true;
     /// Exchanges the OAuth2 code of a merchant's official account.
-    ComponentOauth2,
+    ComponentOauth2, "/sns/oauth2/component/access_token", "component_oauth2", true;
     /// Tells which merchant an authorization code is of.
-    QueryAuth,
+    QueryAuth, "/cgi-bin/component/api_query_auth", "query_auth", true;
     /// Lists the merchants.
-    AuthorizerList,
+    AuthorizerList, "/cgi-bin/component/api_get_authorizer_list", "authorizer_list", false;
     /// Tells what a merchant is.
-    AuthorizerInfo,
+    AuthorizerInfo, "/cgi-bin/component/api_get_authorizer_info", "authorizer_info", false;
     /// Fetches a merchant's access token.
-    AuthorizerToken,
+    AuthorizerToken, "/cgi-bin/component/api_authorizer_token", "authorizer_token", false;
 }
 
 impl Api {
-    /// In the order of their declaration.
-    pub(super) const ALL: [Self; 17] = [
-        Self::Code2Session,
-        Self::StableToken,
-        Self::PhoneNumber,
-        Self::CheckSession,
-        Self::ResetSessionKey,
-        Self::EncryptKeys,
-        Self::MiniProgramCode,
-        Self::Oauth2,
-        Self::UserInfo,
-        Self::ComponentToken,
-        Self::StartPushTicket,
-        Self::ComponentCode2Session,
-        Self::ComponentOauth2,
-        Self::QueryAuth,
-        Self::AuthorizerList,
-        Self::AuthorizerInfo,
-        Self::AuthorizerToken,
-    ];
-
-    /// Path, name in metrics, and whether the call uses up a code or a session key.
-    fn row(self) -> (&'static str, &'static str, bool) {
-        match self {
-            Self::Code2Session => ("/sns/jscode2session", "code2session", true),
-            Self::StableToken => ("/cgi-bin/stable_token", "stable_token", false),
-            Self::PhoneNumber => ("/wxa/business/getuserphonenumber", "getuserphonenumber", true),
-            Self::CheckSession => ("/wxa/checksession", "checksession", false),
-            Self::ResetSessionKey => ("/wxa/resetusersessionkey", "resetusersessionkey", true),
-            Self::EncryptKeys => ("/wxa/business/getuserencryptkey", "getuserencryptkey", false),
-            Self::MiniProgramCode => ("/wxa/getwxacodeunlimit", "getwxacodeunlimit", false),
-            Self::Oauth2 => ("/sns/oauth2/access_token", "oauth2", true),
-            Self::UserInfo => ("/sns/userinfo", "userinfo", false),
-            Self::ComponentToken => ("/cgi-bin/component/api_component_token", "component_token", false),
-            Self::StartPushTicket => ("/cgi-bin/component/api_start_push_ticket", "start_push_ticket", false),
-            Self::ComponentCode2Session => ("/sns/component/jscode2session", "component_code2session", true),
-            Self::ComponentOauth2 => ("/sns/oauth2/component/access_token", "component_oauth2", true),
-            Self::QueryAuth => ("/cgi-bin/component/api_query_auth", "query_auth", true),
-            Self::AuthorizerList => ("/cgi-bin/component/api_get_authorizer_list", "authorizer_list", false),
-            Self::AuthorizerInfo => ("/cgi-bin/component/api_get_authorizer_info", "authorizer_info", false),
-            Self::AuthorizerToken => ("/cgi-bin/component/api_authorizer_token", "authorizer_token", false),
-        }
-    }
-
     pub(super) fn path(self) -> &'static str {
         self.row().0
     }

@@ -159,8 +159,7 @@ fn contains(body: &[u8], name: &[u8]) -> bool {
     body.windows(name.len()).any(|part| part == name)
 }
 
-/// Reads the body of a response: the result, or WeChat's refusal. Status and content type are ignored because they say
-/// nothing.
+/// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
 pub(super) fn read<'a, T: Deserialize<'a>>(api: Api, body: &'a [u8]) -> Result<T, CallError> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
@@ -195,8 +194,7 @@ pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     }
 }
 
-/// Shortens WeChat's message to one short line for the log. Words that are longer than a `rid` may be what the call has
-/// sent.
+/// Shortens WeChat's message to one short line for the log. Words longer than a `rid` may be what the call has sent.
 fn loggable(errmsg: &str) -> String {
     let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();

@@ -1,5 +1,4 @@
-//! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all calls share is
-//! here.
+//! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all share is here.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -147,7 +146,6 @@ pub struct WeChat {
 /// The URL of one API and its breaker. Each API has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never
 /// affects logins by code. Only configured apps get there, so no stranger's AppID makes the breaker remember anything.
 pub(super) struct Endpoint {
-    api: Api,
     url: Url,
     breaker: Rc<Breaker<AppId>>,
 }
@@ -157,7 +155,7 @@ impl Endpoint {
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), api.path()));
         let breaker = Breaker::new((MAX_IN_FLIGHT / workers.max(1)).max(MIN_IN_FLIGHT_PER_WORKER));
-        Self { api, url, breaker }
+        Self { url, breaker }
     }
 
     pub(super) fn get<const N: usize>(&self, query: [(&str, &str); N]) -> Request {
@@ -172,7 +170,7 @@ impl Endpoint {
     pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Request {
         let mut request = self.get(query);
         *request.method_mut() = Method::POST;
-        let body = serde_json::to_vec(body).expect("structs of texts and booleans can be written as JSON");
+        let body = serde_json::to_vec(body).expect("texts, numbers and booleans can be written as JSON");
         *request.body_mut() = Some(body.into());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
@@ -196,44 +194,41 @@ impl WeChat {
 
     /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
     pub async fn date(&self) -> Result<Option<DateTime<Utc>>, CallError> {
-        let mut url = self.endpoint(Api::StableToken).url.clone();
+        let mut url = self.endpoints[Api::StableToken as usize].url.clone();
         url.set_path("/");
         Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
-    }
-
-    pub(super) fn endpoint(&self, api: Api) -> &Endpoint {
-        &self.endpoints[api as usize]
     }
 
     /// Makes a call for an app, at most twice, within [`TOTAL_TIMEOUT`] and if the endpoint's breaker allows it.
     pub(super) async fn call<T>(
         &self,
-        endpoint: &Endpoint,
+        api: Api,
         app: &App,
-        request: impl Fn() -> Request,
+        request: impl Fn(&Endpoint) -> Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        self.call_until(call_ends(), endpoint, app, request, read).await
+        self.call_until(call_ends(), api, app, request, read).await
     }
 
     /// The same until a deadline, for what takes several calls.
     pub(super) async fn call_until<T>(
         &self,
         until: Deadline,
-        endpoint: &Endpoint,
+        api: Api,
         app: &App,
-        request: impl Fn() -> Request,
+        request: impl Fn(&Endpoint) -> Request,
         read: impl Fn(&[u8]) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
+        let endpoint = &self.endpoints[api as usize];
         let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
         let attempts = async {
-            let error = match self.call_once(until, endpoint.api, app, request(), &read).await {
+            let error = match self.call_once(until, api, app, request(endpoint), &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(pause) = pause_before_another(endpoint.api, &error) else { return Err(error) };
+            let Some(pause) = pause_before_another(api, &error) else { return Err(error) };
             sleep(pause).await;
-            let second = self.call_once(until, endpoint.api, app, request(), &read).await;
+            let second = self.call_once(until, api, app, request(endpoint), &read).await;
             if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
         };
         let outcome = attempts.await;

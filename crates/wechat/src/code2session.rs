@@ -26,14 +26,13 @@ impl WeChat {
     /// Exchanges the code of wx.login (`GET /sns/jscode2session`). The code is sent once. It is sent a second time only
     /// if no byte of the first request was sent, or if WeChat answered -1.
     async fn code2session(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let endpoint = self.endpoint(Api::Code2Session);
         let query = [
             ("appid", app.id.as_str()),
             ("secret", app.own_secret()?.expose()),
             ("js_code", code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        self.call(endpoint, app, || endpoint.get(query), read_answer).await
+        self.call(Api::Code2Session, app, |endpoint| endpoint.get(query), read_answer).await
     }
 }
 

@@ -1,10 +1,11 @@
 //! getuserencryptkey: the keys with which a mini program encrypts its messages (`wx.getUserCryptoManager`).
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use wxmint_ids::{OpenId, unprintable};
 
 use super::call::{number_or_quoted, read};
-use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, session_signature};
+use super::{Api, App, AppAccessToken, CallError, SessionKey, WeChat, client::Endpoint, session_signature};
 
 /// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
 /// the version of its key.
@@ -35,17 +36,12 @@ impl WeChat {
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<Vec<EncryptKey>, CallError> {
-        let endpoint = self.endpoint(Api::EncryptKeys);
-        let wanted = Wanted { openid: openid.as_str(), signature: &session_signature(key), sig_method: "hmac_sha256" };
-        self.call(endpoint, app, || endpoint.post([("access_token", token.expose())], &wanted), read_encrypt_keys).await
+        let wanted = json!({
+            "openid": openid.as_str(), "signature": session_signature(key), "sig_method": "hmac_sha256",
+        });
+        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
+        self.call(Api::EncryptKeys, app, request, read_encrypt_keys).await
     }
-}
-
-#[derive(Serialize)]
-struct Wanted<'a> {
-    openid: &'a str,
-    signature: &'a str,
-    sig_method: &'static str,
 }
 
 #[derive(Deserialize)]

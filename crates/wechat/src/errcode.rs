@@ -31,8 +31,7 @@ pub enum Verdict {
     Misconfigured,
     /// Our own request was wrong. The operator cannot fix it; a metric shows it.
     OurBug,
-    /// The code is in no list that we know. The client is told to retry later, because nothing says what else would
-    /// help.
+    /// The code is in no list that we know. The client is told to retry later, because nothing says what would help.
     Unknown,
 }
 
@@ -54,8 +53,7 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::NotPermitted, &[61007]),
     (Verdict::PhoneNumbersSpent, &[1400001]),
     (Verdict::StaleRefreshToken, &[61023]),
-    // A platform gets it: its address is not on the list, its ticket is old or wrong, or an authorization code is
-    // spent.
+    // A platform gets it: its address is not on the list, its ticket is old or wrong, or a code is spent.
     (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
 ];
 
@@ -101,8 +99,7 @@ impl Verdict {
     }
 }
 
-/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the number of labels is
-/// bounded.
+/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the labels are bounded.
 pub(super) fn label(errcode: i64) -> String {
     match TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode)) {
         true => errcode.to_string(),

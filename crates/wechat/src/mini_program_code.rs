@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Api, App, AppAccessToken, CallError, WeChat, call::read};
+use super::{Api, App, AppAccessToken, CallError, WeChat, call::read, client::Endpoint};
 
 /// Every JPEG begins with this.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
@@ -36,8 +36,8 @@ impl WeChat {
         token: &AppAccessToken,
         scene: Scene<'_>,
     ) -> Result<Vec<u8>, CallError> {
-        let endpoint = self.endpoint(Api::MiniProgramCode);
-        self.call(endpoint, app, || endpoint.post([("access_token", token.expose())], &scene), picture).await
+        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &scene);
+        self.call(Api::MiniProgramCode, app, request, picture).await
     }
 }
 

@@ -7,10 +7,8 @@ use tokio::time::Instant;
 use wxmint_ids::{LoginCode, OpenId, UnionId};
 
 use super::call::{Text, believed, read};
-use super::client::call_ends;
 use super::code2session::{Session, unionid};
-use super::secrets::PersonAccessToken;
-use super::{Api, App, AppKind, CallError, WeChat};
+use super::{Api, App, AppKind, CallError, WeChat, client::call_ends, secrets::PersonAccessToken};
 
 /// The one scope with which WeChat does not tell the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
@@ -28,7 +26,6 @@ impl WeChat {
     /// Exchanges a code of OAuth2 (`GET /sns/oauth2/access_token`). A person let in without the unionid might become
     /// another user for good, so that the exchange fails where the unionid is in the scope and cannot be had.
     pub(super) async fn oauth2(&self, app: &App, code: &LoginCode) -> Result<Session, CallError> {
-        let endpoint = self.endpoint(Api::Oauth2);
         let query = [
             ("appid", app.id.as_str()),
             ("secret", app.own_secret()?.expose()),
@@ -36,12 +33,11 @@ impl WeChat {
             ("grant_type", "authorization_code"),
         ];
         let until = call_ends();
-        let grant = self.call_until(until, endpoint, app, || endpoint.get(query), read_grant).await?;
+        let grant = self.call_until(until, Api::Oauth2, app, |endpoint| endpoint.get(query), read_grant).await?;
         self.session_of(app, grant, until).await
     }
 
-    /// Asks for the unionid if it is in the scope and not in the grant. The two calls together may take as long as any
-    /// one.
+    /// Asks for the unionid if it is in the scope and not in the grant. Both calls together may take as long as one.
     pub(super) async fn session_of(&self, app: &App, grant: Grant, until: Instant) -> Result<Session, CallError> {
         let Grant { openid, mut unionid, asks } = grant;
         if let Some(token) = asks {
@@ -65,9 +61,9 @@ impl WeChat {
         token: &PersonAccessToken,
         until: Instant,
     ) -> Result<Option<UnionId>, CallError> {
-        let endpoint = self.endpoint(Api::UserInfo);
         let query = [("access_token", token.expose()), ("openid", openid.as_str())];
-        self.call_until(until, endpoint, app, || endpoint.get(query), |body| read_user_info(body, openid)).await
+        let read = |body: &[u8]| read_user_info(body, openid);
+        self.call_until(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await
     }
 }
 

@@ -1,10 +1,11 @@
 //! getuserphonenumber: exchanges a phone code for the phone number that WeChat has verified.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 
 use super::call::{believed, read};
-use super::{Api, App, AppAccessToken, CallError, WeChat};
+use super::{Api, App, AppAccessToken, CallError, WeChat, client::Endpoint};
 
 /// E.164 has 15 digits. The rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;
@@ -21,17 +22,10 @@ impl WeChat {
         code: &PhoneCode,
         openid: &OpenId,
     ) -> Result<Phone, CallError> {
-        let endpoint = self.endpoint(Api::PhoneNumber);
-        let wanted = Wanted { code: code.as_str(), openid: openid.as_str() };
-        let read = |body: &[u8]| read_phone_number(&app.id, body);
-        self.call(endpoint, app, || endpoint.post([("access_token", token.expose())], &wanted), read).await
+        let wanted = json!({"code": code.as_str(), "openid": openid.as_str()});
+        let request = |endpoint: &Endpoint| endpoint.post([("access_token", token.expose())], &wanted);
+        self.call(Api::PhoneNumber, app, request, |body| read_phone_number(&app.id, body)).await
     }
-}
-
-#[derive(Serialize)]
-struct Wanted<'a> {
-    code: &'a str,
-    openid: &'a str,
 }
 
 #[derive(Deserialize)]

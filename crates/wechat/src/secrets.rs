@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
-use zeroize::Zeroizing;
-
 use wxmint_ids::unprintable;
+use zeroize::Zeroizing;
 
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
@@ -65,8 +64,7 @@ secret! {
 }
 
 secret! {
-    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, for as long as the merchant
-    /// stays.
+    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, while the merchant stays.
     RefreshToken
 }
 

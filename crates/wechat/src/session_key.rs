@@ -6,8 +6,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use wxmint_ids::OpenId;
 
 use super::call::{believed, read};
-use super::client::Endpoint;
-use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat};
+use super::{Api, App, AppAccessToken, CallError, SessionKey, Verdict, WeChat, client::Endpoint};
 
 impl WeChat {
     /// Whether the session key is the person's current one (`GET /wxa/checksession`).
@@ -18,8 +17,8 @@ impl WeChat {
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<bool, CallError> {
-        let endpoint = self.endpoint(Api::CheckSession);
-        match self.call(endpoint, app, || signed(endpoint, token, openid, key), read_session_check).await {
+        let request = |endpoint: &Endpoint| signed(endpoint, token, openid, key);
+        match self.call(Api::CheckSession, app, request, read_session_check).await {
             Err(error) if error.verdict() == Some(Verdict::StaleSession) => Ok(false),
             checked => checked.map(|()| true),
         }
@@ -35,9 +34,8 @@ impl WeChat {
         openid: &OpenId,
         key: &SessionKey,
     ) -> Result<SessionKey, CallError> {
-        let endpoint = self.endpoint(Api::ResetSessionKey);
         let read = |body: &[u8]| read_new_session_key(openid, body);
-        self.call(endpoint, app, || signed(endpoint, token, openid, key), read).await
+        self.call(Api::ResetSessionKey, app, |endpoint| signed(endpoint, token, openid, key), read).await
     }
 }
 

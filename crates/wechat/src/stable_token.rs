@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::call::{believed, number_or_quoted, read};
 use super::{Api, App, AppAccessToken, CallError, WeChat};
@@ -25,23 +26,14 @@ impl WeChat {
     /// and in its last five minutes the next one, while both are valid. `force` makes WeChat give a new one and ends
     /// the old one, at most 20 times a day; within 30 s of the last time it has no effect. So the call may be repeated.
     pub async fn stable_token(&self, app: &App, force: bool) -> Result<FetchedAccessToken, CallError> {
-        let endpoint = self.endpoint(Api::StableToken);
-        let wanted = Wanted {
-            grant_type: "client_credential",
-            appid: app.id.as_str(),
-            secret: app.own_secret()?.expose(),
-            force_refresh: force,
-        };
-        self.call(endpoint, app, || endpoint.post([], &wanted), read_access_token).await
+        let wanted = json!({
+            "grant_type": "client_credential",
+            "appid": app.id.as_str(),
+            "secret": app.own_secret()?.expose(),
+            "force_refresh": force,
+        });
+        self.call(Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read_access_token).await
     }
-}
-
-#[derive(Serialize)]
-struct Wanted<'a> {
-    grant_type: &'static str,
-    appid: &'a str,
-    secret: &'a str,
-    force_refresh: bool,
 }
 
 #[derive(Deserialize)]

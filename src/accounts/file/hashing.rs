@@ -18,8 +18,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The nice value of a thread that hashes, 10 of 19. If both want the same core, hashing gets a tenth of the time of
 /// logins without a password. At 19 it would get almost none on a machine that is always busy.
 const NICENESS: i32 = 10;
-/// The most passwords that are hashed at once, because each hash takes memory, and a container sees all cores of its
-/// node.
+/// The most passwords that are hashed at once, because each takes memory, and a container sees all cores of its node.
 const MOST: usize = 4;
 
 pub(super) struct Hashing {

@@ -5,15 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use aws_lc_rs::hmac;
 use wxmint_ids::UserId;
 
-use super::claims_column::ClaimsColumn;
-use super::hash::StoredHash;
 use super::lines::{User, UsersFile};
+use super::{claims_column::ClaimsColumn, hash::StoredHash};
 use crate::accounts::{LoginCheck, Username};
 
 /// The hash that is computed for a name, and whether a match counts.
 ///
-/// For an unknown name, another user's hash is computed and its result is ignored, so that the response takes the same
-/// time.
+/// For an unknown name, another user's hash is computed and its result is ignored, so that the answer takes as long.
 pub(super) struct Candidate {
     pub(super) user: Arc<User>,
     pub(super) counts: bool,

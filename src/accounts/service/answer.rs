@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, error::Category};
+use wxmint_findings::Said;
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
 use wxmint_keys::token::{InvalidClaims, unchecked_claims};
 
 use crate::accounts::{LoginCheck, Named};
-use crate::findings::Said;
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
 /// repeat nothing of the response.

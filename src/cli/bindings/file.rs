@@ -1,14 +1,12 @@
 //! The file of an import. It is read twice: to check it, and to import it.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
 use wxmint_ids::AppId;
 
-use super::Failure;
-use super::record::Record;
 use super::tally::{People, Trailer};
+use super::{Failure, record::Record};
 
 /// Broken lines that are listed; further ones are only counted.
 const NAMED: usize = 20;

@@ -8,14 +8,11 @@ use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, Bindings, Bound, Redis, StoreError};
 
-use super::file::BindingsFile;
 use super::record::{Record, RecordState};
-use super::{Failure, Progress, patiently, print, say};
-use crate::accounts::Named;
-use crate::cli::environment::variables;
-use crate::clock::now;
-use crate::login::{BindError, Binder, Link, SettledState};
+use super::{Failure, Progress, file::BindingsFile, patiently, print, say};
+use crate::login::{Binder, Link, LoginError, SettledState};
 use crate::settings::{read_one, variables::BINDINGS_PER_USER};
+use crate::{accounts::Named, cli::environment::variables, clock::now};
 
 /// People who are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;
@@ -96,13 +93,13 @@ impl Import<'_> {
                 let conflict = self.link(person, &bound, unionid.as_ref(), conflict.as_ref()).await?;
                 return Ok(Imported::Done { news, conflict });
             }
-            Err(BindError::AlreadyBound) if news => {
+            Err(LoginError::AlreadyBound) if news => {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
             }
-            Err(BindError::AlreadyBound) => "the person is bound to another user",
-            Err(BindError::Blocked) => "the user is blocked",
-            Err(BindError::Store(cause)) => return Err(cause),
-            Err(contended @ BindError::Contended) => return Err(StoreError { reason: contended.to_string() }),
+            Err(LoginError::AlreadyBound) => "the person is bound to another user",
+            Err(LoginError::Blocked) => "the user is blocked",
+            Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
+            Err(other) => return Err(StoreError { reason: other.to_string() }),
         };
         Ok(Imported::Refused(refused))
     }

@@ -1,10 +1,10 @@
 //! Whether the account backend answers as it should. Asks only what changes nothing: a password that nobody has.
 
+use wxmint_findings::Finding;
 use wxmint_ids::UserId;
 use wxmint_store::AttemptId;
 
 use crate::accounts::{Accounts, AccountsError};
-use crate::findings::Finding;
 use crate::issuer::Issuer;
 use crate::settings::{AccountsSource, Settings};
 
@@ -55,7 +55,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{accounts::Unusable, findings::Status};
+    use crate::accounts::Unusable;
+    use wxmint_findings::Status;
 
     #[test]
     fn each_wrong_answer_has_its_advice() {

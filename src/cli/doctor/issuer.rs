@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use futures_util::future::join3;
 use ipnet::IpNet;
+use wxmint_findings::{Finding, Said, count};
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
@@ -12,12 +13,10 @@ use super::published::{self, Web};
 use super::{Tells, accounts, faulty, remarked, unusable_file, wechat};
 use crate::apps::{AppsSource, IGNORED};
 use crate::cli::{environment::variables, remarks};
-use crate::clock::now;
-use crate::findings::{Finding, Said, count};
 use crate::issuer::{Issuer, IssuerStartError, door::Doors, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
-use crate::secret_files;
 use crate::settings::{Settings, value_files};
+use crate::{clock::now, secret_files};
 
 /// Their names, in the order in which they are printed.
 pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
@@ -159,7 +158,7 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;
-    use crate::findings::Status;
+    use wxmint_findings::Status;
 
     #[test]
     fn a_link_that_the_file_of_audit_events_may_not_be_is_found() {

@@ -1,7 +1,6 @@
 //! `wxmint doctor`: looks at all that a configuration names, and says what to mend. It changes nothing.
 //!
-//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` do the looking, side by
-//! side.
+//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `sidecar` look, side by side.
 
 mod accounts;
 mod issuer;
@@ -9,20 +8,18 @@ mod published;
 mod sidecar;
 pub(crate) mod wechat;
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, TryLockError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{collections::BTreeMap, thread};
 
 use clap::{Args, Subcommand};
 use tracing::{Dispatch, dispatcher::set_default};
+use wxmint_findings::{Doctor, Finding, Said, Status};
 use wxmint_http::run_to_end;
 
-use super::language::Language;
 use super::output::{complete, json, print, say};
-use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
-use crate::findings::{Doctor, Finding, Said, Status};
+use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, language::Language, remarks};
 use crate::issuer::door::Doors;
 use crate::settings::{Fault, Faults, env_file};
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
+use wxmint_findings::{Finding, Said};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::{PublishedKeys, ends::MAX_PAGE};
 
-use crate::clock::now;
-use crate::findings::{Finding, Said};
-use crate::issuer::Issuer;
-use crate::settings::IssuerUrl;
+use crate::{clock::now, issuer::Issuer, settings::IssuerUrl};
 
 const NAME: &str = "public";
 const JWKS: &str = "/.well-known/jwks.json";

@@ -2,17 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;
+use wxmint_findings::{Finding, Said, count};
 use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, PageRefused};
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
 use super::published::{Web, read_keys};
-use super::wechat::clock;
-use super::{Tells, faulty, remarked};
+use super::{Tells, faulty, remarked, wechat::clock};
 use crate::cli::{environment::variables, remarks};
-use crate::clock::now;
-use crate::findings::{Finding, Said, count};
-use crate::settings::SidecarSettings;
+use crate::{clock::now, settings::SidecarSettings};
 
 pub(super) const CHECKS: [&str; 4] = ["settings", "jwks", "revocations", "clock"];
 

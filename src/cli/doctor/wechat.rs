@@ -4,14 +4,13 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
+use wxmint_findings::{Finding, Said};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
 use crate::apps::{self, CurrentApps};
-use crate::clock::now;
-use crate::findings::{Finding, Said};
-use crate::settings::Settings;
+use crate::{clock::now, settings::Settings};
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 
@@ -134,7 +133,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::findings::Status;
+    use wxmint_findings::Status;
     use wxmint_wechat::read_access_token;
 
     #[test]

@@ -3,9 +3,8 @@
 mod values;
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::{io::Write, os::unix::fs::DirBuilderExt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
@@ -15,12 +14,10 @@ use zeroize::Zeroizing;
 
 use self::values::Answers;
 use super::keys::{checked, id_key};
-use super::language::Language;
 use super::output::{ask_hidden, print, say};
-use super::{Failure, random};
-use crate::clock::now;
-use crate::secret_files::create_private;
+use super::{Failure, language::Language, random};
 use crate::settings::env_file::{self, filled, quoted};
+use crate::{clock::now, secret_files::create_private};
 
 const KEYS: &str = "keys.json";
 const VAULT: &str = "vault.key";

@@ -1,10 +1,8 @@
 //! `wxmint init` must know this: from options, from the environment, or from whoever sits at the terminal.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write, stdin};
 use std::path::{Path, PathBuf};
+use std::{collections::BTreeMap, env, fs::File};
 
 use wxmint_ids::AppId;
 use zeroize::Zeroizing;

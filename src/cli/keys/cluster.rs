@@ -4,9 +4,8 @@ use std::{error::Error as _, fmt, iter, thread, time::Duration};
 
 use aws_lc_rs::rand;
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::PostParams;
 use kube::api::entry::{CommitError, Entry};
-use kube::{Api, Client, Config, Error, Resource};
+use kube::{Api, Client, Config, Error, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::runtime::{self, Runtime};
 

@@ -21,17 +21,14 @@ use wxmint_keys::{PrivateJwk, SIGNED_WITH, StoredKeys, rotation};
 use wxmint_verify::{Algorithm, KeyError, PublicKeySet};
 use zeroize::Zeroizing;
 
-use self::object_name::ObjectName;
-use self::place::KeysPlace;
 pub(super) use self::place::{KeysPlaceArgs, checked};
 pub(super) use self::rotate::short_lead;
-use super::environment::variables;
+use self::{object_name::ObjectName, place::KeysPlace};
 use super::output::{date, json, print, say};
-use super::{Failure, duration, random};
-use crate::clock::now;
+use super::{Failure, duration, environment::variables, random};
 use crate::secret_files::{create_private, read_private};
-use crate::settings::Reader;
 use crate::settings::variables::{KEYS_LEAD, TOKEN_TTL};
+use crate::{clock::now, settings::Reader};
 
 #[cfg(not(feature = "kubernetes"))]
 const WITHOUT_KUBERNETES: &str =

@@ -27,8 +27,7 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The API server checks the
-/// rest.
+/// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The server checks the rest.
 fn is_name(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)

@@ -10,9 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use wxmint_keys::StoredKeys;
 
 use super::cluster::{ClusterObject, Remote};
-use super::object_name::ObjectName;
 use super::place::{KeysPlace, change_keys};
-use super::{Failure, print, public_set};
+use super::{Failure, object_name::ObjectName, print, public_set};
 
 impl ClusterObject for Secret {
     const KIND: &'static str = "secret";

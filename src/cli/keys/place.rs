@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::Secret;
 #[cfg(feature = "kubernetes")]
 use super::cluster::Remote;
 use super::{Failure, object_name::ObjectName, variables};
-use crate::findings::Said;
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{read_one, variables::KEYS};
+use wxmint_findings::Said;
 use wxmint_keys::{KeySet, StoredKeys};
 
 /// Only a set that could be used is written.

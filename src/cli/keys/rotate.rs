@@ -1,11 +1,12 @@
 //! `wxmint keys rotate`
 
 use chrono::TimeDelta;
+use wxmint_findings::Finding;
 use wxmint_keys::StoredKeys;
 use wxmint_keys::rotation::{self, KeyLife, RotationPolicy, RotationStep};
 
 use super::{Failure, PolicyArgs, date, place::KeysPlace, print, say};
-use crate::{clock::now, findings::Finding};
+use crate::clock::now;
 
 /// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
 pub(super) const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;

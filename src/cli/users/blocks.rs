@@ -1,8 +1,6 @@
 //! `wxmint users export-blocks` and `import-blocks`: who is blocked, as NDJSON.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
 use wxmint_http::run_to_end;

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wxmint_ids::{UserId, foreign_id};
 
-use super::Failure;
-use super::environment::variables;
 use super::keys::{self, KeysPlaceArgs};
 use super::output::{ask_hidden, print, say};
+use super::{Failure, environment::variables};
 use crate::accounts::{ClaimsColumn, InvalidCredential, StoredHash, User, Username, UsersFile, fresh_user};
 use crate::clock::now;
 use crate::secret_files::{FileError, Held, MAKE_USERS, read_private};

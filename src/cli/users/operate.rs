@@ -8,12 +8,9 @@ use wxmint_telemetry::audit::{self, Activity, Event, Origin};
 
 use super::{Failure, print, say};
 use crate::cli::at_redis::{at_first, by, open, patiently};
-use crate::cli::environment::variables;
-use crate::cli::output::confirm;
-use crate::cli::serve::init_log;
 use crate::login::{Erased, LoginError, Operator};
-use crate::settings::read_one;
 use crate::settings::variables::{AUDIT, LOG_FORMAT};
+use crate::{cli::environment::variables, cli::output::confirm, cli::serve::init_log, settings::read_one};
 
 pub(super) fn end(user: &UserId) -> Result<(), Failure> {
     act("end", user, async |operator| Ok(operator.end(user).await?))?;

@@ -2,11 +2,11 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
+use wxmint_findings::Said;
 use zeroize::Zeroizing;
 
 use super::{Failure, ask_hidden};
 use crate::accounts::{InvalidCredential, Password, Username};
-use crate::findings::Said;
 
 /// The longest password in bytes, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;

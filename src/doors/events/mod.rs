@@ -16,10 +16,9 @@ use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes
 use wxmint_http::{ProblemCode, ProblemDocument};
 
 use self::receivers::Polls;
-use crate::admin::CurrentAdminTokens;
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
-use crate::issuer::state::IssuerWorker;
+use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker};
 
 /// Those of the issuer of a receiver's token.
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];

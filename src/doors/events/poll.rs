@@ -17,9 +17,7 @@ use wxmint_telemetry::bounded;
 use super::AtDoor;
 use super::set::{EventClaims, event_id};
 use super::store::{acknowledge, acknowledged};
-use crate::clock::now;
-use crate::issuer::state::IssuerWorker;
-use crate::login::LoginError;
+use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 /// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
 const MOST_EVENTS: usize = 250;

@@ -4,12 +4,15 @@
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Payload;
+use reqwest::Url;
 use serde::Serialize;
 use serde_json::json;
-use wxmint_http::{Answer, Problem, RefusedBody, private, read_form};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, SMALL_BODY, pairs, private, read_body, read_form, to_the_end};
+use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
 use super::leave::see_other;
+use super::own_jwt::OwnJwt;
 use super::page::{Page, page};
 use super::request::{AuthorizeRequest, Refused, back, read};
 use super::{AtDoor, Oidc, no_sites, root, wechat};
@@ -18,7 +21,7 @@ use crate::doors::scan::clients::Clients;
 use crate::doors::scan::codes::DeviceCode;
 use crate::doors::scan::page::{in_own_words, open_request, visitor};
 use crate::doors::scan::requests::Fetched;
-use crate::doors::scan::store::{DEVICE_TTL, POLL_INTERVAL, Poll};
+use crate::doors::scan::store::{DEVICE_TTL, Grant, POLL_INTERVAL, Poll};
 use crate::doors::scan::token::tell_of_theft;
 use crate::doors::scan::{Scan, of_oauth, to_oauth};
 use crate::issuer::state::IssuerWorker;
@@ -70,6 +73,19 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
     Ok(page(&request, &root, &Page::Scan { client: asked.client, cancel, web }))
 }
 
+/// The same, for sites that post a form
+///
+/// Leads on to GET, because the steps of the page have its query.
+#[utoipa::path(post, path = "/authorize", tag = "sites",
+    responses((status = 303, description = "To the same address by GET")))]
+pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoor) -> Answer {
+    no_sites(&scan.clients())?;
+    let body = read_body(payload, SMALL_BODY).await?;
+    let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
+    let query = query.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
+    Ok(see_other(&format!("{}/authorize?{query}", root(&worker))))
+}
+
 pub(super) fn is_in_wechat(request: &HttpRequest) -> bool {
     let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     agent.is_some_and(|agent| agent.contains("MicroMessenger") && !agent.contains("WindowsWechat"))
@@ -103,11 +119,14 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
 #[utoipa::path(post, path = "/authorize/poll", tag = "sites",
     responses((status = 200, description = "`state`, or `location`", body = Object)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
-    to_oauth(polled(&request, payload, &worker, &scan, &oidc).await)
+    let told = match read_form(&request, payload, &["device_code"]).await {
+        Ok(fields) => to_the_end(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await,
+        Err(problem) => Err(problem),
+    };
+    to_oauth(told)
 }
 
-async fn polled(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {
-    let fields = read_form(request, payload, &["device_code"]).await?;
+async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {
     let clients = scan.clients();
     let asked = own_page(request, worker, &clients)?;
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
@@ -121,12 +140,12 @@ async fn polled(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, 
     let state = match fetched {
         Fetched::Granted(grant) => {
             scan.scans.count(&asked.client.id, "fetched");
-            let code = worker.login.make_code(&asked, grant, &asked.client.app).await.map_err(failed)?;
-            return Ok(private(json!({"location": to_site(worker, &asked, &code)})));
+            let to = let_in(worker, &asked, grant, &asked.client.app).await.map_err(failed)?;
+            return Ok(private(json!({"location": to})));
         }
         Fetched::Not(Poll::Repeated(token)) => {
             scan.scans.count(&asked.client.id, "repeated");
-            oidc.count(&asked.client.id, "repeated");
+            oidc.told.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
             if let Some(family) = worker.login.find_family(token.id.as_str()).await.map_err(failed)? {
                 worker.login.end_family(&family, now()).await.map_err(failed)?;
@@ -142,9 +161,25 @@ async fn polled(request: &HttpRequest, payload: Payload, worker: &IssuerWorker, 
     Ok(private(json!({"state": state})))
 }
 
-pub(super) fn to_site(worker: &IssuerWorker, asked: &AuthorizeRequest<'_>, code: &str) -> String {
-    let issuer = worker.issuer.settings.issuer.as_str();
-    back(&asked.redirect_uri, asked.state.as_deref(), issuer, &[("code", code)])
+/// The way back to the site for a person who was let in, with a code. Without one, if the site has named somebody else
+/// (OpenID Connect Core section 3.1.2.2). A hint that cannot be read any more names nobody.
+pub(super) async fn let_in(
+    worker: &IssuerWorker,
+    asked: &AuthorizeRequest<'_>,
+    grant: Grant,
+    app: &AppId,
+) -> Result<String, LoginError> {
+    let hint = asked.id_token_hint.as_deref().and_then(|hint| OwnJwt::read(&worker.issuer, hint));
+    let hinted = hint.as_ref().and_then(OwnJwt::subject);
+    let to = |members: &[_]| {
+        back(&asked.redirect_uri, asked.state.as_deref(), worker.issuer.settings.issuer.as_str(), members)
+    };
+    if hinted.is_some_and(|user| user != grant.token.user.as_str()) {
+        let description = "Another user has logged in than the one of id_token_hint.";
+        return Ok(to(&[("error", "login_required"), ("error_description", description)]));
+    }
+    let code = worker.login.make_code(asked, grant, app).await?;
+    Ok(to(&[("code", &code)]))
 }
 
 /// The request of the page that asks, which must be our own: another site's could use up what its visitor's address

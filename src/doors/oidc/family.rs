@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, ClientId};
-use wxmint_store::{Issued, StoreError, short_digest};
+use wxmint_keys::token::Issued;
+use wxmint_store::{StoreError, short_digest};
 
 use crate::login::LoginError;
 
@@ -27,7 +28,6 @@ pub(super) struct CodeGrant {
     pub(super) redirect_uri: String,
     pub(super) challenge: String,
     pub(super) nonce: Option<String>,
-    pub(super) wants_refresh: bool,
     /// The account backend's, as JSON.
     pub(super) claims: String,
     /// Seconds since 1970.
@@ -43,6 +43,8 @@ pub(super) struct Family {
     pub(super) app: String,
     pub(super) mark: String,
     pub(super) sid: String,
+    /// The site's scopes that are known here.
+    pub(super) scope: String,
     /// When the person logged in, and when the first access token expires, in seconds since 1970.
     pub(super) login_at: i64,
     pub(super) expires_at: i64,

@@ -8,15 +8,15 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use wxmint_keys::token::{ExtraClaims, SignedToken};
-use wxmint_store::{Bound, Issued};
+use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
+use wxmint_store::Bound;
 
 use super::family::{self, CODE_TTL, CodeGrant, Family, Rotation, hash, json as written_json};
+use super::request::OFFLINE;
 use super::store::{self, keep};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::requests::claims_of;
 use crate::login::{LoginError, LoginWorker};
-use crate::settings::parse_duration;
 
 /// The life of an id token, which is read once.
 const ID_TOKEN_TTL: i64 = 600;
@@ -27,6 +27,7 @@ pub(super) struct Given {
     pub(super) id: SignedToken,
     pub(super) refresh: Option<String>,
     pub(super) issued: Issued,
+    pub(super) scope: String,
 }
 
 /// Why a site gets nothing.
@@ -35,20 +36,20 @@ pub(super) enum NotGiven {
     Unknown,
     /// It was used before, so that its family was ended. The first token of it.
     Theft(Box<Issued>),
-    /// Something has ended the login since.
-    Ended,
+    /// Something has ended the login since. The first token of it.
+    Ended(Box<Issued>),
 }
 
 pub(super) type Outcome = Result<Result<Given, NotGiven>, LoginError>;
 
 /// A code as it comes, with what it is bound to.
-pub(super) struct ShownCode<'a> {
-    pub(super) code: &'a str,
-    pub(super) redirect_uri: &'a str,
-    pub(super) verifier: &'a str,
+pub(super) struct ShownCode {
+    pub(super) code: String,
+    pub(super) redirect_uri: String,
+    pub(super) verifier: String,
 }
 
-impl ShownCode<'_> {
+impl ShownCode {
     fn is_of(&self, kept: &CodeGrant) -> bool {
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()));
         let is_verifier = (43..=128).contains(&self.verifier.len())
@@ -58,19 +59,18 @@ impl ShownCode<'_> {
 }
 
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
-    let life = client.form.refresh.as_ref().and_then(|text| parse_duration(text))?;
-    i64::try_from(life.as_secs()).ok()
+    i64::try_from(client.site.refresh?.as_secs()).ok()
 }
 
 impl LoginWorker {
     /// A code is used up by whoever shows it as its own client, also without the verifier.
-    pub(super) async fn redeem_code(&self, shown: &ShownCode<'_>, client: &Client, now: DateTime<Utc>) -> Outcome {
-        let found = self.find_code(shown.code).await?;
+    pub(super) async fn redeem_code(&self, shown: &ShownCode, client: &Client, now: DateTime<Utc>) -> Outcome {
+        let found = self.find_code(&shown.code).await?;
         let Some(kept) = found.filter(|kept| kept.family.client().as_ref() == Some(&client.id)) else {
             return Ok(Err(NotGiven::Unknown));
         };
         let first = kept.family.first()?;
-        if !self.use_code(shown.code).await? {
+        if !self.use_code(&shown.code).await? {
             self.end_family(&kept.family, now).await?;
             return Ok(Err(NotGiven::Theft(Box::new(first))));
         }
@@ -78,8 +78,8 @@ impl LoginWorker {
         if at.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !shown.is_of(&kept) {
             return Ok(Err(NotGiven::Unknown));
         }
-        let CodeGrant { mut family, nonce, wants_refresh, claims, .. } = kept;
-        let life = refresh_life(client).filter(|_| wants_refresh);
+        let CodeGrant { mut family, nonce, claims, .. } = kept;
+        let life = refresh_life(client).filter(|_| family.scope.ends_with(OFFLINE));
         family.until = life.map(|life| family.login_at.saturating_add(life));
         let (key, secret) = (family::random()?, family::random()?);
         family.key = hash(&key);
@@ -88,7 +88,7 @@ impl LoginWorker {
         // Whatever ends the user from here on finds the family; what came before is seen now.
         if self.bound_of(&family).await?.is_none() {
             self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(first))));
         }
         let claims = claims_of(&claims);
         self.give(client, &family, (first, refresh), &claims, nonce.as_deref(), now).await
@@ -119,9 +119,8 @@ impl LoginWorker {
     /// The binding by which the person has come, if nothing has ended the login since.
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, LoginError> {
         let app = family.app()?;
-        if self.apps.all().choose(Some(&app), None).is_err() {
-            return Ok(None);
-        }
+        // An app that is missing at the moment ends nothing.
+        self.apps.all().choose(Some(&app), None)?;
         self.still_bound(&app, &family.mark, &family.first()?).await
     }
 
@@ -137,7 +136,7 @@ impl LoginWorker {
         let access = self.sign_for(&client.recipient(), &issued, claims, now)?;
         let about = id_claims(client, family, &issued, nonce, now);
         let id = self.minter.sign_id(about, &access, now)?;
-        Ok(Ok(Given { access, id, refresh, issued }))
+        Ok(Ok(Given { access, id, refresh, issued, scope: family.scope.clone() }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
-use wxmint_store::Issued;
+use wxmint_keys::token::Issued;
 
 use super::family::{
     CODE_KNOWN, CODE_TTL, CodeGrant, Family, Rotation, family_key, hash, json, last_key, random, read, rotation_key,
@@ -27,6 +27,7 @@ impl LoginWorker {
             app: app.to_string(),
             mark,
             sid: token.id.as_str().to_owned(),
+            scope: request.scope.clone(),
             login_at: token.issued_at,
             expires_at: token.expires_at,
             until: None,
@@ -37,7 +38,6 @@ impl LoginWorker {
             redirect_uri: request.redirect_uri.clone(),
             challenge: request.challenge.clone(),
             nonce: request.nonce.clone(),
-            wants_refresh: request.wants_refresh,
             claims,
             made_at: store::now(&*self.store).timestamp(),
         };

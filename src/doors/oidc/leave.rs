@@ -7,9 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body, read_form,
+    Answer, Fields, RefusedBody, SMALL_BODY, bearer_token, cors, no_valid_token, pairs, private, read_body, read_form,
+    to_the_end,
 };
-use wxmint_ids::ClientId;
+use wxmint_ids::{ClientId, UserId};
 use wxmint_store::TokenState;
 
 use super::family::RefreshToken;
@@ -17,6 +18,7 @@ use super::own_jwt::OwnJwt;
 use super::page::{Page, page};
 use super::request::{is_registered, is_site};
 use super::texts::Why;
+use super::told::LOGGED_OUT;
 use super::{AtDoor, no_sites, root};
 use crate::clock::now;
 use crate::doors::scan::client_auth::authenticate;
@@ -38,18 +40,15 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
         return Err(no_valid_token());
     };
     cors::allow(&request, |origin| client.origins.iter().any(|own| own == origin));
-    let told = async {
-        let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
-        let issued = own.access_token().ok_or_else(no_valid_token)?;
-        let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
-        if !matches!(state, TokenState::People(_)) {
-            return Err(no_valid_token());
-        }
-        let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
-        let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
-        Ok(private(members.collect::<Map<_, _>>()))
-    };
-    Ok(cors::readable(&request, told.await?))
+    let own = OwnJwt::read(&worker.issuer, bearer_token(&request)?).ok_or_else(no_valid_token)?;
+    let issued = own.access_token().ok_or_else(no_valid_token)?;
+    let state = worker.login.store.token_state(&issued).await.map_err(LoginError::from)?;
+    if !matches!(state, TokenState::People(_)) {
+        return Err(no_valid_token());
+    }
+    let of_token = ["iss", "aud", "client_id", "iat", "exp", "jti"];
+    let members = own.claims.into_iter().filter(|(name, _)| !of_token.contains(&name.as_str()));
+    Ok(private(members.collect::<Map<_, _>>()))
 }
 
 /// The same, for clients that post
@@ -78,36 +77,39 @@ pub(super) struct RevokeForm {
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "It is valid no more")))]
 pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
-    to_oauth(ended(&request, payload, at).await)
+    let ended = match read_form(&request, payload, &["token", "token_type_hint"]).await {
+        Ok(fields) => to_the_end(async move { ended(&request, &fields, at).await }).await,
+        Err(problem) => Err(problem),
+    };
+    to_oauth(ended)
 }
 
-async fn ended(request: &HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
-    const NAMES: &[&str] = &["token", "token_type_hint"];
-    let at = (worker, scan);
-    let (fields, clients) = (read_form(request, payload, NAMES).await?, at.1.clients());
-    let client = authenticate(request, &fields, &clients, &at).await?;
+async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc): AtDoor) -> Answer {
+    let (clients, at) = (scan.clients(), (worker, scan));
+    let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or(RefusedBody::Missing("token"))?;
-    let done = end(&at.0, client, &token).await;
-    if done.map_err(|error| of_oauth(in_own_words(error.into())))? {
-        oidc.count(&client.id, "ended");
+    let user = end(&at.0, client, &token).await.map_err(|error| of_oauth(in_own_words(error.into())))?;
+    if user.is_some() {
+        oidc.told.tell(request, LOGGED_OUT, &client.id, user.as_ref());
     }
-    Ok(cors::readable(request, private(Map::new())))
+    Ok(private(Map::new()))
 }
 
-/// Whether it was a token of the client's.
-async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<bool, LoginError> {
+/// The user, if it was a token of the client's.
+async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>, LoginError> {
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
-        let Some(family) = login.family_of(&refresh, client).await? else { return Ok(false) };
-        return login.end_family(&family, now()).await.map(|()| true);
+        let Some(family) = login.family_of(&refresh, client).await? else { return Ok(None) };
+        return login.end_family(&family, now()).await.map(|()| family.user.parse().ok());
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
-    let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(false) };
+    let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
     match login.find_family(issued.id.as_str()).await? {
         Some(family) => login.end_family(&family, now()).await?,
+        None if issued.expires_at <= now().timestamp() => return Ok(None),
         None => login.end_if_alive(&issued, now()).await?,
     }
-    Ok(true)
+    Ok(Some(issued.user))
 }
 
 /// Log out of a site (OpenID Connect RP-Initiated Logout 1.0)
@@ -122,7 +124,7 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<bool
     responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
 pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
     let query = request.query_string().to_owned();
-    leave(&request, &query, at).await
+    to_the_end(async move { leave(&request, &query, at).await }).await
 }
 
 /// The same, for sites that post a form
@@ -130,7 +132,7 @@ pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
     responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
 pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
     let body = read_body(payload, SMALL_BODY).await?;
-    leave(&request, &String::from_utf8_lossy(&body), at).await
+    to_the_end(async move { leave(&request, &String::from_utf8_lossy(&body), at).await }).await
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
@@ -144,7 +146,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let hint = hint.as_ref().and_then(OwnJwt::id_token);
     let named: Option<ClientId> = one("client_id").and_then(|id| id.parse().ok());
     // Two clients, or a hint that cannot be read: nobody is logged out, and a page says so.
-    let is_torn = one("id_token_hint").is_some() && hint.is_none()
+    let is_torn = members.iter().any(|(name, value)| name == "id_token_hint" && !value.is_empty()) && hint.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
     let root = root(&worker);
     let refused = |why| Ok(page(request, &root, &Page::failed(why)));
@@ -157,13 +159,14 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
         && family.client().as_ref() == Some(of)
     {
         worker.login.end_family(&family, now()).await?;
-        oidc.count(of, "ended");
+        oidc.told.tell(request, LOGGED_OUT, of, family.user.parse().ok().as_ref());
     }
     let to = one("post_logout_redirect_uri");
     match (client, to) {
-        (Some(client), Some(to)) if is_registered(&client.form.post_logout_redirect_uris, to) => {
+        (Some(client), Some(to)) if is_registered(&client.site.post_logout_redirect_uris, to) => {
             Ok(see_other(&with_state(to, one("state"))))
         }
+        _ if hint.is_none() => refused(Why::Logout),
         (_, Some(_)) => refused(Why::LogoutAddress),
         (client, None) => Ok(page(request, &root, &Page::Left(client))),
     }

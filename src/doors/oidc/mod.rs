@@ -1,6 +1,6 @@
-//! OpenID Connect: sites log people in with WeChat, by the code flow with PKCE alone. It stands on the door for scans,
-//! whose clients, requests and page's code it uses, and is open where that one is. A site is a client with
-//! `redirect_uris`.
+//! OpenID Connect: sites log people in with WeChat, by the code flow with PKCE alone, as RFC 9700 has it, RFC 10017 for
+//! pages alone, and RFC 10027 for a code that a phone scans. It stands on the door for scans, whose clients, requests
+//! and page's code it uses, and is open where that one is. A site is a client with `redirect_uris`.
 //!
 //! ```text
 //! site          browser            wxmint                   phone
@@ -26,6 +26,7 @@ mod returned;
 mod store;
 mod texts;
 mod token;
+mod told;
 mod wechat;
 
 use std::any::Any;
@@ -35,22 +36,22 @@ use std::sync::{Arc, OnceLock};
 use actix_web::web::{self, Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_findings::{Finding, Words};
 use wxmint_http::described::{DescribedRoute, GET, POST, RouteTable, Routes, routes};
 use wxmint_http::page::{CSS, JS, answer};
 use wxmint_http::{Problem, ProblemDocument, not_found};
-use wxmint_ids::{AppId, ClientId};
+use wxmint_ids::AppId;
 use wxmint_store::Redis;
 
 use self::request::is_site;
+use self::told::Told;
 use super::scan::clients::Clients;
 use super::scan::token::{FurtherGrants, GRANT};
 use super::scan::{Scan, VARIABLE};
-use crate::findings::{Finding, Words};
 use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::door::{Door, DoorRow};
@@ -59,6 +60,7 @@ use crate::issuer::state::IssuerWorker;
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
     GET "/authorize" authorize::authorize [STORE], HEAD;
+    POST "/authorize" authorize::authorize_by_post [ANY], BODY;
     POST "/authorize/scan" authorize::scan [ANY, LIMIT], BODY;
     POST "/authorize/poll" authorize::poll [ANY, LIMIT], BODY;
     GET "/authorize/web" wechat::web [STORE], HEAD;
@@ -93,24 +95,19 @@ struct Oidc {
     /// Those of the door for scans, once it is open.
     clients: OnceLock<Arc<ArcSwap<Clients>>>,
     registry: Registry,
-    logins: Family<[(&'static str, String); 2], Counter>,
+    told: Told,
 }
 
 impl Default for Oidc {
     fn default() -> Self {
-        let (mut registry, logins) = (Registry::with_prefix("wxmint"), Family::default());
+        let (mut registry, told) = (Registry::with_prefix("wxmint"), Told::default());
         let help = "What became of codes and refresh tokens of sites";
-        registry.register("oidc_logins", help, Family::clone(&logins));
-        Self { clients: OnceLock::new(), registry, logins }
+        registry.register("oidc_logins", help, told.0.clone());
+        Self { clients: OnceLock::new(), registry, told }
     }
 }
 
 impl Oidc {
-    /// `logged_in`, `renewed`, `ended`, `repeated` or `unknown`.
-    fn count(&self, client: &ClientId, outcome: &'static str) {
-        self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
-    }
-
     fn clients(&self) -> Arc<Clients> {
         self.clients.get().map(|clients| clients.load_full()).unwrap_or_default()
     }
@@ -129,7 +126,9 @@ struct Metadata {
     scopes_supported: [&'static str; 3],
     claims_supported: [&'static str; 10],
     code_challenge_methods_supported: [&'static str; 1],
-    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_endpoint_auth_signing_alg_values_supported: Option<[&'static str; 4]>,
     ui_locales_supported: [&'static str; 2],
     authorization_response_iss_parameter_supported: bool,
     request_uri_parameter_supported: bool,
@@ -155,9 +154,11 @@ impl Door for Oidc {
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
-        if !self.clients().iter().any(is_site) {
+        let clients = self.clients();
+        if !clients.iter().any(is_site) {
             return Map::new();
         }
+        let (methods, tokens) = clients.methods();
         let at = |path: &str| [issuer, path].concat();
         let members = serde_json::to_value(Metadata {
             authorization_endpoint: at("/authorize"),
@@ -167,10 +168,11 @@ impl Door for Oidc {
             grant_types_supported: [token::CODE, token::REFRESH, GRANT],
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
-            scopes_supported: ["openid", "profile", "offline_access"],
+            scopes_supported: request::SCOPES,
             claims_supported: ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr"],
             code_challenge_methods_supported: ["S256"],
-            revocation_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
+            revocation_endpoint_auth_methods_supported: methods,
+            revocation_endpoint_auth_signing_alg_values_supported: tokens,
             ui_locales_supported: ["en", "zh-CN"],
             authorization_response_iss_parameter_supported: true,
             request_uri_parameter_supported: false,

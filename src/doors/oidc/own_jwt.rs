@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
-use wxmint_store::Issued;
+use wxmint_keys::token::Issued;
 
 use crate::issuer::Issuer;
 
@@ -38,6 +38,11 @@ impl OwnJwt {
     pub(super) fn id_token(&self) -> Option<(&str, ClientId)> {
         let is_id_token = self.typ == "JWT" && !self.claims.contains_key("jti");
         is_id_token.then_some((self.text("sid")?, self.text("aud")?.parse().ok()?))
+    }
+
+    /// The user of an id token.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.id_token().and_then(|_| self.text("sub"))
     }
 
     /// An access token, by which it is ended.

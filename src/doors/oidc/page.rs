@@ -100,7 +100,7 @@ pub(super) fn page(request: &HttpRequest, root: &str, page: &Page<'_>) -> HttpRe
 
 fn scan(client: &Client, cancel: &str, web: Option<&str>, root: &str, t: impl Fn(Text) -> &'static str) -> String {
     let states: String = STATES.iter().map(|(state, text)| format!(" data-{state}=\"{}\"", t(*text))).collect();
-    let color = client.form.color.as_ref().map(|color| format!(" data-color=\"{}\"", Escaped(color)));
+    let color = client.site.color.as_ref().map(|color| format!(" data-color=\"{}\"", Escaped(color)));
     let web = web
         .map(|query| format!("<p><a class=\"go\" href=\"{root}/authorize/web?{}\">{}</a></p>", Escaped(query), t(WEB)));
     format!(

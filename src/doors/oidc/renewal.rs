@@ -21,9 +21,9 @@ impl LoginWorker {
         let Some(family) = self.family_of(&shown_token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
         let at = store::now(&*self.store);
         let until = refresh_life(client).map_or(0, |life| family.login_at.saturating_add(life));
+        // A client that has lost `refresh` may have it again.
         if at.timestamp() >= until.min(family.until.unwrap_or_default()) {
-            self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         }
         let before = self.find_rotation(&family.sid, shown_token.number - 1).await?;
         let Some(before) = before.filter(|before| before.next == hash(shown)) else {
@@ -31,7 +31,7 @@ impl LoginWorker {
         };
         let Some(claims) = self.allowed(&family, &before).await? else {
             self.end_family(&family, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         };
         let Some(given) = self.rotate(&family, &shown_token, client, at, now).await? else {
             return self.theft(&family, now).await;
@@ -40,7 +40,7 @@ impl LoginWorker {
         // It may have been ended meanwhile, by somebody who has not seen this token.
         if self.find_family(&family.sid).await?.is_none() {
             self.end_if_alive(&token, now).await?;
-            return Ok(Err(NotGiven::Ended));
+            return Ok(Err(NotGiven::Ended(Box::new(family.first()?))));
         }
         self.give(client, &family, (token, Some(shown_token.next(&given.salt))), &claims, None, now).await
     }
@@ -88,16 +88,16 @@ impl LoginWorker {
         let (store, sid, number) = (&*self.store, &family.sid, token.number);
         // Dated before the ends were asked for, so that each later one names the token.
         let minter = self.minter.with(None, client.token_ttl);
-        let (jti, life) = (minter.token_id(&mark_of_client(&client.id.0), now)?, minter.life(at));
+        let (jti, iat) = (minter.token_id(&mark_of_client(&client.id.0), now)?, at.timestamp());
         let salt = family::random()?;
         let own = Rotation {
             next: hash(&token.next(&salt)),
             salt,
             at: at.timestamp_millis(),
             jti: jti.as_str().to_owned(),
-            iat: life.start,
+            iat,
             // An end of the login finds its tokens as long as it can be renewed, and no longer.
-            exp: life.end.min(family.until.unwrap_or_default()),
+            exp: (iat + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
         };
         let key = family::rotation_key(sid, number);
         let found = keep_first(store, &key, &json(&own), family.life(at)).await?;

@@ -10,6 +10,9 @@ use crate::doors::scan::clients::{Client, Clients};
 
 /// The longest `state` or `nonce`. The head of a request has 8 KiB.
 const LONGEST: usize = 2048;
+/// The scope of a refresh token.
+pub(super) const OFFLINE: &str = "offline_access";
+pub(super) const SCOPES: [&str; 3] = ["openid", "profile", OFFLINE];
 
 #[derive(Debug)]
 pub(super) struct AuthorizeRequest<'c> {
@@ -19,7 +22,9 @@ pub(super) struct AuthorizeRequest<'c> {
     pub(super) nonce: Option<String>,
     /// SHA-256 of the verifier, base64url.
     pub(super) challenge: String,
-    pub(super) wants_refresh: bool,
+    /// Those of the site's scopes that are known here and that it may have.
+    pub(super) scope: String,
+    pub(super) id_token_hint: Option<String>,
 }
 
 /// Why a request is refused.
@@ -66,7 +71,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
     let client = id.and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
     let client = client.ok_or(Refused::ToPage(Why::Client))?;
     let redirect_uri = query.one("redirect_uri").ok().flatten();
-    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.form.redirect_uris, wanted));
+    let redirect_uri = redirect_uri.filter(|wanted| is_registered(&client.site.redirect_uris, wanted));
     let redirect_uri = redirect_uri.ok_or(Refused::ToPage(Why::Address))?.to_owned();
     let state = query.one("state").ok().flatten().map(str::to_owned);
     let address = Address { client, redirect_uri, state };
@@ -77,7 +82,7 @@ pub(super) fn read<'c>(query: &str, clients: &'c Clients, issuer: &str) -> Resul
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
-    !client.form.redirect_uris.is_empty()
+    !client.site.redirect_uris.is_empty()
 }
 
 type Fault<'c> = (Address<'c>, &'static str, &'static str);
@@ -113,10 +118,12 @@ fn check<'c>(query: &Query, address: Address<'c>) -> Result<AuthorizeRequest<'c>
         }
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
-            let wants_refresh = scopes.contains(&"offline_access") && address.client.form.refresh.is_some();
             let (nonce, challenge) = (one("nonce").map(str::to_owned), challenge.to_owned());
+            let id_token_hint = one("id_token_hint").map(str::to_owned);
             let Address { client, redirect_uri, state } = address;
-            return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, wants_refresh });
+            let known = |scope: &&str| scopes.contains(scope) && (*scope != OFFLINE || client.site.refresh.is_some());
+            let scope = Vec::from_iter(SCOPES.into_iter().filter(known)).join(" ");
+            return Ok(AuthorizeRequest { client, redirect_uri, state, nonce, challenge, scope, id_token_hint });
         }
     };
     Err((address, error, description))
@@ -230,9 +237,12 @@ mod tests {
     #[test]
     fn what_the_site_may_know_goes_back_to_it_and_the_rest_to_nobody() {
         let clients = clients();
-        let read = |query: &str| read(query, &clients, ISSUER).map(|read| (read.state, read.wants_refresh));
-        assert_eq!(read(&query(&[])).ok(), Some((Some("a b&c".into()), false)));
-        assert_eq!(read(&query(&[("scope", "openid offline_access")])).ok(), Some((Some("a b&c".into()), true)));
+        let read = |query: &str| read(query, &clients, ISSUER).map(|read| (read.state, read.scope));
+        for (asked, scope) in
+            [("openid profile", "openid profile"), ("email offline_access openid", "openid offline_access")]
+        {
+            assert_eq!(read(&query(&[("scope", asked)])).ok(), Some((Some("a b&c".into()), scope.to_owned())));
+        }
         for (name, value, error) in [
             ("response_type", "", "invalid_request"),
             ("response_type", "token", "unsupported_response_type"),

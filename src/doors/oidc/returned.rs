@@ -7,7 +7,7 @@ use wxmint_http::{Answer, origin, pairs, to_the_end};
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::authorize::to_site;
+use super::authorize::let_in;
 use super::family::{hash, json, random, read as read_kept};
 use super::leave::see_other;
 use super::page::{Page, page};
@@ -52,7 +52,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         };
         let mut answer = match one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
             Some(code) => match log_in(&request, worker, &asked, &sent.app, code).await {
-                Ok(code) => see_other(&to_site(worker, &asked, &code)),
+                Ok(to) => see_other(&to),
                 Err(error) => failed(&request, worker, &sent.query, error),
             },
             None => {
@@ -82,7 +82,7 @@ async fn sent(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Resu
     Ok(is_first.then_some(sent))
 }
 
-/// A login, whose token the site fetches with a code.
+/// A login, whose token the site fetches with a code. The way back to the site.
 async fn log_in(
     request: &HttpRequest,
     worker: &IssuerWorker,
@@ -91,8 +91,8 @@ async fn log_in(
     code: LoginCode,
 ) -> Result<String, Refusal> {
     // The client may have lost the app meanwhile.
-    let own = asked.client.form.web_apps.iter().find(|own| *own == app).and_then(|own| own.parse().ok());
-    let app: AppId = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?;
+    let own = asked.client.site.web_apps.iter().find(|own| own.as_str() == app);
+    let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.trail.client = Some(asked.client.id.clone());
     let outcome = match attempt.is_one_too_many() {
@@ -121,5 +121,5 @@ async fn admit(
     let admitted = worker.login.admit(login, &attempt, &address, trail, now()).await?;
     let token = worker.login.issue(&asked.client.recipient(), &admitted, now()).await?;
     let grant = Grant { token, claims: json(admitted.claims()), mark: admitted.mark() };
-    worker.login.make_code(asked, grant, &app).await
+    let_in(worker, asked, grant, &app).await
 }

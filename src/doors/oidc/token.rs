@@ -4,12 +4,14 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use async_trait::async_trait;
 use serde::Serialize;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, to_the_end};
+use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
 
 use super::Oidc;
-use super::grants::{Given, NotGiven, Outcome, ShownCode};
+use super::grants::{Given, NotGiven, ShownCode};
 use super::request::is_site;
+use super::told::{LOGIN, RENEWAL, Told};
 use crate::clock::now;
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::of_oauth;
@@ -25,6 +27,28 @@ const TRIES: &str = "oidc-tries";
 
 const FIELDS: &[&str] = &["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
 
+/// A site shows this for its tokens.
+enum Shown {
+    Code(ShownCode),
+    Refresh(String),
+}
+
+impl Shown {
+    /// `None` if the grant is none of this door's.
+    fn read(grant_type: &str, fields: &Fields<'_>) -> Result<Option<Self>, Problem> {
+        let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or(RefusedBody::Missing(name))?.into_owned());
+        Ok(match grant_type {
+            CODE => {
+                let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
+                Some(Self::Code(ShownCode { code, redirect_uri, verifier }))
+            }
+            REFRESH => Some(Self::Refresh(one("refresh_token")?)),
+            _ => None,
+        })
+    }
+}
+
+/// RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3.
 #[derive(Serialize)]
 struct TokenAnswer {
     access_token: SignedToken,
@@ -33,6 +57,8 @@ struct TokenAnswer {
     id_token: SignedToken,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
+    /// The site may have asked for more.
+    scope: String,
 }
 
 #[async_trait(?Send)]
@@ -50,69 +76,50 @@ impl FurtherGrants for Oidc {
         if !is_site(client) {
             return None;
         }
-        let asked = match grant_type {
-            CODE => redeem(fields, client, worker).await,
-            REFRESH => refresh(fields, client, worker).await,
-            _ => return None,
-        };
-        let outcome = match asked {
-            Ok(outcome) => outcome,
+        let shown = match Shown::read(grant_type, fields) {
+            Ok(shown) => shown?,
             Err(problem) => return Some(Err(problem)),
         };
-        Some(self.answer(request, client, outcome, grant_type, worker).await)
+        let (request, client, worker, told) = (request.clone(), client.clone(), Data::clone(worker), self.told.clone());
+        // Whatever was stolen ends, and is told, although the client may hang up.
+        Some(to_the_end(async move { give(&request, &client, &shown, &worker, &told).await }).await)
     }
 }
 
-async fn redeem(fields: &Fields<'_>, client: &Client, worker: &IssuerWorker) -> Result<Outcome, Problem> {
-    let one = |name| fields.text(name)?.ok_or(RefusedBody::Missing(name));
-    let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-    let shown = ShownCode { code: &code, redirect_uri: &redirect_uri, verifier: &verifier };
-    Ok(worker.login.redeem_code(&shown, client, now()).await)
-}
-
-async fn refresh(fields: &Fields<'_>, client: &Client, worker: &IssuerWorker) -> Result<Outcome, Problem> {
-    let token = fields.text("refresh_token")?.ok_or(RefusedBody::Missing("refresh_token"))?;
-    Ok(worker.login.refresh(&token, client, now()).await)
-}
-
-impl Oidc {
-    async fn answer(
-        &self,
-        request: &HttpRequest,
-        client: &Client,
-        outcome: Outcome,
-        grant_type: &str,
-        worker: &IssuerWorker,
-    ) -> Answer {
-        let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
-        let detail = match outcome.map_err(failed)? {
-            Ok(Given { access, id, refresh, issued }) => {
-                self.count(&client.id, if grant_type == CODE { "logged_in" } else { "renewed" });
-                let expires_in = (issued.expires_at - now().timestamp()).max(0);
-                return Ok(uncached(TokenAnswer {
-                    access_token: access,
-                    token_type: "Bearer",
-                    expires_in,
-                    id_token: id,
-                    refresh_token: refresh,
-                }));
-            }
-            Err(NotGiven::Unknown) => {
-                let address = origin(request).address.unwrap_or_default();
-                worker.login.count_by(TRIES, &address).await.map_err(failed)?;
-                self.count(&client.id, "unknown");
-                "It is no code or refresh token of this client, has expired, or goes with another redirect_uri or verifier."
-            }
-            Err(NotGiven::Theft(first)) => {
-                self.count(&client.id, "repeated");
-                tell_of_theft(request, &first, "a code or refresh token was used twice");
-                "It was used before, so the login has ended. Log in anew."
-            }
-            Err(NotGiven::Ended) => {
-                self.count(&client.id, "ended");
-                "The login has ended: the user was logged out, blocked or unbound meanwhile. Log in anew."
-            }
-        };
-        Err(Problem::invalid(detail).oauth("invalid_grant"))
-    }
+async fn give(request: &HttpRequest, client: &Client, shown: &Shown, worker: &IssuerWorker, told: &Told) -> Answer {
+    let failed = |error: LoginError| of_oauth(in_own_words(error.into()));
+    let (activity, done, outcome) = match shown {
+        Shown::Code(code) => (LOGIN, "logged_in", worker.login.redeem_code(code, client, now()).await),
+        Shown::Refresh(token) => (RENEWAL, "renewed", worker.login.refresh(token, client, now()).await),
+    };
+    let tell = |user: Option<&UserId>, outcome| told.tell(request, (activity, outcome), &client.id, user);
+    let detail = match outcome.map_err(failed)? {
+        Ok(Given { access, id, refresh, issued, scope }) => {
+            tell(Some(&issued.user), done);
+            return Ok(uncached(TokenAnswer {
+                access_token: access,
+                token_type: "Bearer",
+                expires_in: (issued.expires_at - now().timestamp()).max(0),
+                id_token: id,
+                refresh_token: refresh,
+                scope,
+            }));
+        }
+        Err(NotGiven::Unknown) => {
+            tell(None, "unknown");
+            let address = origin(request).address.unwrap_or_default();
+            worker.login.count_by(TRIES, &address).await.map_err(failed)?;
+            "It is no code or refresh token of this client, has expired, or goes with another redirect_uri or verifier."
+        }
+        Err(NotGiven::Theft(first)) => {
+            tell(Some(&first.user), "repeated");
+            tell_of_theft(request, &first, "a code or refresh token was used twice");
+            "It was used before, so the login has ended. Log in anew."
+        }
+        Err(NotGiven::Ended(first)) => {
+            tell(Some(&first.user), "ended");
+            "The login has ended: the user was logged out, blocked or unbound meanwhile. Log in anew."
+        }
+    };
+    Err(Problem::invalid(detail).oauth("invalid_grant"))
 }

@@ -43,9 +43,8 @@ pub(super) struct Sent {
 
 /// The client's app of this kind, if it is configured.
 pub(super) fn app_of(worker: &IssuerWorker, client: &Client, kind: AppKind) -> Option<AppId> {
-    let (apps, own) = (worker.issuer.apps.all(), &client.form.web_apps);
-    let mut ids = own.iter().filter_map(|id| id.parse::<AppId>().ok());
-    ids.find(|id| apps.choose(Some(id), None).is_ok_and(|app| app.kind == kind))
+    let (apps, mut ids) = (worker.issuer.apps.all(), client.site.web_apps.iter());
+    ids.find(|id| apps.choose(Some(*id), None).is_ok_and(|app| app.kind == kind)).cloned()
 }
 
 /// On to WeChat's page

@@ -11,10 +11,7 @@ use wxmint_ids::AppId;
 use super::known::Platform;
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{APP, BODY, SECRET, SECURITY};
-use crate::admin::tokens::Right;
-use crate::admin::wechat::text;
-use crate::apps::UnknownApp;
-use crate::clock::now;
+use crate::{admin::tokens::Right, admin::wechat::text, apps::UnknownApp, clock::now};
 
 const NO_MERCHANT: &str =
     "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds.";

@@ -7,9 +7,8 @@ use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
-use super::VARIABLE;
 use super::known::{Known, MerchantState, Platform};
-use super::store::entries;
+use super::{VARIABLE, store::entries};
 use crate::cli::at_redis::{at_first, open};
 use crate::cli::environment::variables;
 use crate::cli::failure::Failure;

@@ -1,15 +1,11 @@
 //! Whether merchants of a third-party platform can log in.
 
+use wxmint_findings::{Finding, Said, count};
 use wxmint_store::{Redis, walk::Place};
 
-use super::WORDS;
 use super::known::{Known, Merchant, MerchantState, Platform, Refusal};
-use super::store::entries;
-use crate::cli::doctor::wechat::address_in;
-use crate::clock::now;
-use crate::findings::{Finding, Said, count};
-use crate::issuer::Issuer;
-use crate::redis_checks::let_user;
+use super::{WORDS, store::entries};
+use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer, redis_checks::let_user};
 
 /// How many AppIDs a finding names.
 const MOST_NAMED: usize = 5;

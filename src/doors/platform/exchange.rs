@@ -1,5 +1,4 @@
-//! How the people of merchants log in: by a token of the platform's. The tokens of a third-party platform and of its
-//! merchants.
+//! How the people of merchants log in: by a token of the platform's. The tokens of a platform and of its merchants.
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
@@ -96,7 +95,7 @@ impl Exchange for MerchantExchange {
             sent.set(true);
             login.wechat.exchange_for(app, code, &component.id, token).await
         };
-        let exchanged = login.access_tokens().with(component, attempt, ask).await;
+        let exchanged = login.access_tokens(component, attempt.clone()).with(ask).await;
         if let Err(AccessTokenError::WeChat(error)) = &exchanged
             && error.verdict() == Some(Verdict::NotAuthorized)
         {
@@ -124,20 +123,14 @@ impl Exchange for MerchantExchange {
     }
 
     /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
-    async fn fetch(
-        &self,
-        tokens: &AccessTokens<'_>,
-        app: &App,
-        wanted: &Wanted,
-        attempt: &AttemptId,
-    ) -> Result<FetchedAccessToken, AccessTokenError> {
+    async fn fetch(&self, tokens: &AccessTokens<'_>, wanted: &Wanted) -> Result<FetchedAccessToken, AccessTokenError> {
         let counted = match wanted {
-            Wanted::Other(_) => tokens.may_force(app, Forcer::Own, REPLACED).await?,
+            Wanted::Other(_) => tokens.may_force(Forcer::Own, REPLACED).await?,
             _ => Vec::new(),
         };
-        let fetched = match self.is_own(app) {
+        let fetched = match self.is_own(tokens.app) {
             true => tokens.component_token(&self.platform).await,
-            false => tokens.merchant_token(&self.platform, app, attempt).await,
+            false => tokens.merchant_token(&self.platform).await,
         };
         if fetched.is_err() {
             // While WeChat gives none, nothing is used up.
@@ -147,17 +140,11 @@ impl Exchange for MerchantExchange {
     }
 
     /// A peer that reports every token keeps nobody from fetching.
-    async fn count_report(
-        &self,
-        tokens: &AccessTokens<'_>,
-        app: &App,
-        attempt: &AttemptId,
-        refused: &Fingerprint,
-    ) -> Result<(), AccessTokenError> {
-        if tokens.obtain(app, attempt, Wanted::Any).await?.fingerprint() == refused {
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &Fingerprint) -> Result<(), AccessTokenError> {
+        if tokens.obtain(Wanted::Any).await?.fingerprint() == refused {
             // Several who report the same token are one.
-            let report = Meter { key: LimitKey::of_app(&app.id, COUNTED, refused.as_str()), rate: REPORTED };
-            let counted = tokens.may_force(app, Forcer::Peer, REPLACED).await?;
+            let report = Meter { key: LimitKey::of_app(&tokens.app.id, COUNTED, refused.as_str()), rate: REPORTED };
+            let counted = tokens.may_force(Forcer::Peer, REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
                 tokens.uncount(counted).await?;
             }
@@ -167,12 +154,12 @@ impl Exchange for MerchantExchange {
 
     /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
     /// the doctor. WeChat's list has the refresh token that is good now.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, app: &App, error: &AccessTokenError) {
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AccessTokenError) {
         let AccessTokenError::WeChat(CallError::Refused { errcode, verdict, .. }) = error else { return };
         if !matches!(verdict, Verdict::NotPermitted | Verdict::StaleRefreshToken) {
             return;
         }
-        let known = self.platform.known();
+        let (known, app) = (self.platform.known(), tokens.app);
         let Some(merchant) = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode)) else {
             return;
         };
@@ -187,9 +174,9 @@ impl Exchange for MerchantExchange {
 
 impl AccessTokens<'_> {
     /// A token that is fetched now, whatever is there: if WeChat gives it, it gives others again.
-    pub(super) async fn renewed(&self, app: &App, attempt: &AttemptId) -> Result<(), AccessTokenError> {
-        let held = self.obtain(app, attempt, Wanted::Any).await?;
-        self.obtain(app, attempt, Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
+    pub(super) async fn renewed(&self) -> Result<(), AccessTokenError> {
+        let held = self.obtain(Wanted::Any).await?;
+        self.obtain(Wanted::OtherByForce(held.fingerprint().clone())).await.map(drop)
     }
 
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
@@ -214,13 +201,8 @@ impl AccessTokens<'_> {
         Ok(fetched?)
     }
 
-    async fn merchant_token(
-        &self,
-        platform: &Platform,
-        app: &App,
-        attempt: &AttemptId,
-    ) -> Result<FetchedAccessToken, AccessTokenError> {
-        let known = platform.known();
+    async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken, AccessTokenError> {
+        let (known, app) = (platform.known(), self.app);
         let merchant = known.merchants.get(&app.id).ok_or_else(|| not_yet("the merchant has left"))?;
         let MerchantState::In(kind, sealed) = &merchant.state else { return Err(not_yet("the merchant has left")) };
         let refresh: RefreshToken = self.opened(sealed, &app.id, "a merchant's refresh token")?;
@@ -229,7 +211,7 @@ impl AccessTokens<'_> {
         if refresh.expose().is_empty() {
             return Err(not_yet("the merchant has given the platform no refresh token"));
         }
-        let tokens = Box::pin(self.with(component, attempt, ask)).await?;
+        let tokens = Box::pin(AccessTokens { app: component, ..self.clone() }.with(ask)).await?;
         if tokens.refresh.expose() != refresh.expose() {
             let sealed =
                 self.vault.seal(tokens.refresh.expose(), &app.id).map_err(|error| not_yet(&error.to_string()))?;

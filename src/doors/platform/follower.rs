@@ -1,11 +1,8 @@
 //! The work for a platform: what follows from WeChat's pushes, from its list of merchants, and from what other replicas
 //! have noted.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::{Arc, atomic::AtomicU64};
-use std::time::Duration;
+use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
@@ -18,9 +15,8 @@ use wxmint_wechat::CallError;
 use super::known::{COUNTED, Known, Platform, digest_of};
 use super::leaving::LeavingMerchants;
 use super::store::{Expected, Note, PlatformEntry, PlatformState, entries, note_entry};
-use crate::clock::now;
-use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
+use crate::{clock::now, issuer::Issuer};
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
@@ -35,8 +31,7 @@ const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) 
 const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How often WeChat is asked whether it gives the platform a token again.
 const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
-/// After this time without a ticket somebody should look. WeChat sends one every ten minutes, and it is good for twelve
-/// hours.
+/// After this time without a ticket somebody should look. WeChat sends one every ten minutes, good for twelve hours.
 const TICKET_IS_LATE: i64 = 30 * 60;
 /// A code that WeChat could not be asked about for so long is given up for the list of merchants.
 const CODE_LIVES: i64 = 3600;

@@ -7,6 +7,8 @@ use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::sync::Notify;
+use wxmint_findings::Said;
+use wxmint_findings::json_places::{Step::Member, line_of};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::Sealed;
 use wxmint_store::short_digest;
@@ -14,8 +16,6 @@ use wxmint_wechat::{App, AppKind, AppSecret, CallError, Credential, PushKey, Ver
 use zeroize::Zeroizing;
 
 use super::store::{PlatformEntry, PlatformState};
-use crate::findings::Said;
-use wxmint_findings::json_places::{Step::Member, line_of};
 
 /// How the store names the ticket.
 pub(super) const TICKET: &str = "ticket";

@@ -2,24 +2,21 @@
 
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{rc::Rc, sync::Arc};
 
 use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::limits::Rate;
 use wxmint_store::walk::{Page, Place, Step};
-use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL};
+use wxmint_store::{LimitKey, Meter, Redis, TICKET_TTL, limits::Rate};
 use wxmint_telemetry::bounded;
 
 use super::known::{COUNTED, MerchantState, Platform, digest_of};
 use super::store::PlatformEntry;
-use crate::clock::now;
-use crate::issuer::Issuer;
 use crate::login::{LoginError, LoginWorker};
+use crate::{clock::now, issuer::Issuer};
 
 /// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };

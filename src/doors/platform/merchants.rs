@@ -46,7 +46,7 @@ impl LoginWorker {
             Ok(attempt) => attempt,
             Err(error) => return tracing::error!(%error, "no random bits"),
         };
-        if let Err(error) = self.access_tokens().renewed(&platform.component, &attempt).await {
+        if let Err(error) = self.access_tokens(&platform.component, attempt).renewed().await {
             tracing::debug!(%error, "WeChat gives the platform no token yet");
         }
     }
@@ -57,7 +57,7 @@ impl LoginWorker {
         platform: &Platform,
         call: impl AsyncFn(&AppAccessToken) -> Result<T, CallError>,
     ) -> Result<T, LoginError> {
-        self.access_tokens().with(&platform.component, &new_attempt()?, call).await.map_err(plainly)
+        self.access_tokens(&platform.component, new_attempt()?).with(call).await.map_err(plainly)
     }
 
     /// Asks what an authorization code stands for, and lets the merchant in.

@@ -19,23 +19,19 @@ use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
 use prometheus_client::registry::{Registry, Unit};
 use utoipa::OpenApi;
+use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemDocument;
 use wxmint_http::described::{DescribedRoute, POST, RouteTable, Routes, routes};
 use wxmint_store::Redis;
 
-use self::exchange::MerchantExchange;
 use self::follower::{TicketAge, follow};
-use self::known::Platform;
-use crate::admin::CurrentAdminTokens;
-use crate::clock::now;
-use crate::findings::{Finding, Words};
-use crate::issuer::Issuer;
+use self::{exchange::MerchantExchange, known::Platform};
 use crate::issuer::declared::{ANY, BODY, SECURITY};
 use crate::issuer::door::{Door, DoorRow, Opened};
-use crate::issuer::examine::unusable_file;
-use crate::issuer::loaded::load;
-use crate::login::Exchange;
-use crate::settings::Settings;
+use crate::{
+    admin::CurrentAdminTokens, clock::now, issuer::Issuer, issuer::examine::unusable_file, issuer::loaded::load,
+    login::Exchange, settings::Settings,
+};
 
 routes! {
     #[openapi(tags((name = "platform", description = "For WeChat")))]

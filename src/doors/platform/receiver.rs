@@ -1,19 +1,15 @@
 //! Takes what WeChat pushes.
 
-use actix_web::http::StatusCode;
 use actix_web::web::{self, Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use serde::Deserialize;
 use wxmint_http::{Answer, Problem, read_body};
 use wxmint_store::short_digest;
 use wxmint_telemetry::bounded;
 use wxmint_wechat::{BadPush, News, PushQuery};
 
-use super::known::Platform;
-use super::store::PUSH_BELIEVED;
-use crate::clock::now;
-use crate::issuer::state::IssuerWorker;
-use crate::refusals::Refusal;
+use super::{known::Platform, store::PUSH_BELIEVED};
+use crate::{clock::now, issuer::state::IssuerWorker, refusals::Refusal};
 
 /// The largest push that is read.
 const LARGEST: usize = 64 * 1024;

@@ -10,8 +10,7 @@ use super::Scan;
 use super::metrics::{LastScans, Scans};
 use crate::admin::act::{Act, OperatingData};
 use crate::admin::routes::{HEAD, SECRET, SECURITY};
-use crate::admin::tokens::Right;
-use crate::clock::now;
+use crate::{admin::tokens::Right, clock::now};
 
 /// Count the scans of the last hour
 ///

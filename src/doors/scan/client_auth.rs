@@ -6,14 +6,12 @@ use actix_web::HttpRequest;
 use wxmint_http::{ClientCredentials, Fields, Problem, cors, identify, unknown_client};
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::ClientId;
-use wxmint_store::limits::Rate;
-use wxmint_store::{LimitKey, Meter, short_digest};
+use wxmint_store::{LimitKey, Meter, limits::Rate, short_digest};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::AtDoor;
 use super::clients::{Client, Clients};
-use crate::clock::now;
-use crate::login::LoginError;
+use crate::{clock::now, login::LoginError};
 
 /// An assertion is valid no longer than this.
 const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };

@@ -6,16 +6,15 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use wxmint_findings::json_places::Step::{Element, Member};
+use wxmint_findings::{Said, json_places::line_of};
 use wxmint_identities::ServiceIdentity;
 use wxmint_ids::{AppId, ClientId, is_visible};
 use wxmint_upstream::{is_redirect_uri, site};
+use wxmint_verify::Algorithm;
 
 use super::WORDS;
-use crate::findings::Said;
-use crate::login::Recipient;
-use crate::settings::parse_duration;
-use wxmint_findings::json_places::Step::{Element, Member};
-use wxmint_findings::json_places::line_of;
+use crate::{login::Recipient, settings::parse_duration};
 
 #[derive(Debug, Clone)]
 pub(in crate::doors) struct Client {
@@ -40,9 +39,21 @@ pub(in crate::doors) struct Client {
     pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
     pub(super) matches: bool,
-    /// As it is written. A door that stands on this one reads its own members.
-    #[allow(dead_code, reason = "there may be none")]
-    pub(in crate::doors) form: Form,
+    #[allow(dead_code, reason = "there may be no door for sites")]
+    pub(in crate::doors) site: Site,
+}
+
+/// The part of a client that a door for sites needs, which stands on this one.
+#[derive(Debug, Clone)]
+#[allow(dead_code, reason = "there may be none")]
+pub(in crate::doors) struct Site {
+    /// The addresses to which a browser goes back with a code, and after a logout, each byte for byte.
+    pub(in crate::doors) redirect_uris: Vec<String>,
+    pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
+    /// How long it may have its tokens renewed.
+    pub(in crate::doors) refresh: Option<Duration>,
+    pub(in crate::doors) web_apps: Vec<AppId>,
+    pub(in crate::doors) color: Option<String>,
 }
 
 impl Client {
@@ -101,14 +112,20 @@ impl Clients {
         self.iter().filter_map(|client| client.identity.as_ref())
     }
 
+    /// The methods by which clients say who they are, and the algorithms of the tokens of those that show one.
+    pub(in crate::doors) fn methods(&self) -> (Vec<&'static str>, Option<[&'static str; 4]>) {
+        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let tokens = self.identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
+        (methods[..3 + usize::from(tokens.is_some())].into(), tokens)
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = (ClientId, String)> {
         self.iter().map(|client| (client.id.clone(), client.name.clone()))
     }
 
     /// Whether a site is the client's own, or any client's: a preflight names none.
     pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
-        let mut asked = self.iter().filter(|client| id.is_none_or(|id| client.id.0 == *id));
-        asked.any(|client| client.origins.iter().any(|own| own == origin))
+        self.iter().any(|it| id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin))
     }
 }
 
@@ -121,7 +138,7 @@ pub(super) struct ClientsFile<C> {
 /// A client as it is written. A misspelt `secret_sha256` would make a back end public, so unknown members are mistakes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::doors) struct Form {
+pub(super) struct Form {
     pub(super) client_id: String,
     pub(super) name: String,
     pub(super) appid: String,
@@ -151,17 +168,16 @@ pub(in crate::doors) struct Form {
     pub(super) token_ttl: Option<String>,
     #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) matches: Option<bool>,
-    /// The addresses to which a browser goes back with a code, and after a logout, each byte for byte.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::doors) redirect_uris: Vec<String>,
+    pub(super) redirect_uris: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
+    pub(super) post_logout_redirect_uris: Vec<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(in crate::doors) refresh: Option<String>,
+    pub(super) refresh: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::doors) web_apps: Vec<String>,
+    pub(super) web_apps: Vec<String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-    pub(in crate::doors) color: Option<String>,
+    pub(super) color: Option<String>,
 }
 
 /// A member that is there has a value: a `secret_sha256` that is null would make a back end public.
@@ -218,7 +234,6 @@ impl Form {
             is_page(page).then(|| page.clone()).ok_or_else(of("page", said!(WORDS: must_be_path_of_page)))
         };
         let hash = |hash: &String| sha256(hash).ok_or_else(of("secret_sha256", said!(WORDS: must_be_sha256_of_secret)));
-        self.check_site()?;
         let life = |text: &String| life(text).ok_or_else(of("token_ttl", said!(WORDS: must_be_time_from_5m_on)));
         Ok(Client {
             id,
@@ -235,12 +250,12 @@ impl Form {
             audience: self.audience.clone(),
             token_ttl: self.token_ttl.as_ref().map(life).transpose()?,
             matches: self.matches.unwrap_or(true),
-            form: self.clone(),
+            site: self.site()?,
         })
     }
 
-    /// Checks the members of a site.
-    fn check_site(&self) -> Result<(), Mistake> {
+    /// The members of a site.
+    fn site(&self) -> Result<Site, Mistake> {
         let Self { redirect_uris, post_logout_redirect_uris, refresh, web_apps, color, .. } = self;
         let lists = [("redirect_uris", redirect_uris), ("post_logout_redirect_uris", post_logout_redirect_uris)];
         for (member, list) in lists {
@@ -248,24 +263,32 @@ impl Form {
                 return Err(Mistake { member, element, wrong: said!(WORDS: must_be_https_addresses) });
             }
         }
-        if let element @ Some(_) = web_apps.iter().position(|text| text.parse::<AppId>().is_err()) {
-            return Err(Mistake { member: "web_apps", element, wrong: said!(WORDS: must_be_appids) });
-        }
-        if refresh.as_ref().is_some_and(|text| life(text).is_none_or(|life| life > LONGEST_REFRESH)) {
-            return Err(Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)));
-        }
+        let web_app = |(number, text): (usize, &String)| {
+            let wrong = said!(WORDS: must_be_appids);
+            text.parse().map_err(|_| Mistake { member: "web_apps", element: Some(number), wrong })
+        };
+        let refresh_life = |text: &String| {
+            let life = life(text).filter(|life| *life <= LONGEST_REFRESH);
+            life.ok_or_else(|| Mistake::of_member("refresh", said!(WORDS: must_be_time_up_to_30d)))
+        };
         if !redirect_uris.is_empty() && self.matches == Some(false) {
             return Err(Mistake::of_member("match", said!(WORDS: is_needed_where_page_is_ours)));
         }
         let is_color = |text: &String| {
             text.strip_prefix('#').is_some_and(|digits| digits.len() == 6 && u32::from_str_radix(digits, 16).is_ok())
         };
-        let color_is_wrong = color.as_ref().is_some_and(|text| !is_color(text) || text.contains('+'));
-        if color_is_wrong { Err(Mistake::of_member("color", said!(WORDS: must_be_color))) } else { Ok(()) }
+        if color.as_ref().is_some_and(|text| !is_color(text) || text.contains('+')) {
+            return Err(Mistake::of_member("color", said!(WORDS: must_be_color)));
+        }
+        Ok(Site {
+            redirect_uris: redirect_uris.clone(),
+            post_logout_redirect_uris: post_logout_redirect_uris.clone(),
+            refresh: refresh.as_ref().map(refresh_life).transpose()?,
+            web_apps: web_apps.iter().enumerate().map(web_app).collect::<Result<_, _>>()?,
+            color: color.clone(),
+        })
     }
-}
 
-impl Form {
     /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
     fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
         let jwks = self.jwks.as_ref().map(Value::to_string);

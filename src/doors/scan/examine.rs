@@ -1,7 +1,8 @@
 //! The check of the doctor.
 
+use wxmint_findings::{Finding, count};
+
 use super::{CHECK, Scan, WORDS};
-use crate::findings::{Finding, count};
 use crate::issuer::Issuer;
 
 impl Scan {

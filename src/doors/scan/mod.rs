@@ -25,6 +25,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema, ToSchema};
+use wxmint_findings::{Finding, Words};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{DescribedRoute, GET, POST, READ, RouteTable, Routes, routes};
 use wxmint_http::{Answer, Problem, ProblemDocument};
@@ -32,20 +33,15 @@ use wxmint_identities::Issuers;
 use wxmint_ids::AppId;
 use wxmint_store::Redis;
 use wxmint_telemetry::audit::Activity;
-use wxmint_verify::Algorithm;
 
 use self::{clients::Clients, metrics::Scans};
-use crate::admin::tokens::examine;
-use crate::findings::{Finding, Words};
-use crate::issuer::Issuer;
 use crate::issuer::declared::{ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGOUT, SECURITY, STORE, TOKEN, WECHAT};
 use crate::issuer::door::{Door, DoorRow, Opened};
-use crate::issuer::examine::unusable_file;
-use crate::issuer::loaded::load;
 use crate::issuer::reload::{reload, watch};
-use crate::issuer::state::IssuerWorker;
-use crate::secret_files::WatchedFile;
-use crate::settings::Settings;
+use crate::{
+    admin::tokens::examine, issuer::Issuer, issuer::examine::unusable_file, issuer::loaded::load,
+    issuer::state::IssuerWorker, secret_files::WatchedFile, settings::Settings,
+};
 
 /// It never was, has expired, was denied, or is used up.
 const UNKNOWN_DEVICE_CODE: ProblemCode =
@@ -171,13 +167,12 @@ impl Door for Scan {
     }
 
     fn metadata(&self, issuer: &str) -> Map<String, Value> {
-        let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
-        let tokens = self.clients().identities().next().map(|_| Algorithm::ALL.map(Algorithm::name));
+        let (methods, tokens) = self.clients().methods();
         let members = serde_json::to_value(ScanMetadata {
             device_authorization_endpoint: format!("{issuer}{AUTHORIZATION}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             grant_types_supported: [token::GRANT],
-            token_endpoint_auth_methods_supported: methods[..3 + usize::from(tokens.is_some())].into(),
+            token_endpoint_auth_methods_supported: methods,
             token_endpoint_auth_signing_alg_values_supported: tokens,
         });
         if let Ok(Value::Object(members)) = members { members } else { Map::new() }

@@ -2,27 +2,23 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use actix_web::http::header;
 use actix_web::web::{Path, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, Problem, ProblemCode, cors, limit_key, malformed, origin, page, private, read_form, to_the_end,
+    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, to_the_end,
 };
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_telemetry::bounded;
 
-use super::client_auth::authenticate;
-use super::clients::Client;
 use super::codes::{DeviceCode, UserCode};
-use super::requests::DeviceError;
 use super::store::{DEVICE_TTL, DeviceRequest, POLL_INTERVAL};
-use super::{ASKED, AtDoor, Scan, of_oauth, to_oauth};
-use crate::issuer::state::IssuerWorker;
-use crate::login::LoginError;
-use crate::refusals::Refusal;
+use super::{
+    ASKED, AtDoor, Scan, client_auth::authenticate, clients::Client, of_oauth, requests::DeviceError, to_oauth,
+};
+use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
@@ -129,7 +125,7 @@ async fn open(request: &HttpRequest, payload: Payload, at: &AtDoor) -> Answer {
         expires_in: DEVICE_TTL.as_secs(),
         interval: POLL_INTERVAL.as_secs(),
     };
-    Ok(cors::readable(request, private(shown)))
+    Ok(private(shown))
 }
 
 /// Opens a request for this browser, and tells of it.

@@ -12,13 +12,11 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::codes::UserCode;
 use super::store::FoundDevice;
 use super::{APPROVED, AtDoor, DENIED, LOOKED, MATCH_WRONG, Scan, approval::Approval, requests::DeviceError};
-use crate::clock::now;
-use crate::issuer::LoginBody;
 use crate::issuer::login_route::{LoginAttempt, app_hint};
-use crate::issuer::session_key_routes::asking;
-use crate::issuer::state::IssuerWorker;
 use crate::login::{Asking, LoginRequest};
-use crate::refusals::Refusal;
+use crate::{
+    clock::now, issuer::LoginBody, issuer::session_key_routes::asking, issuer::state::IssuerWorker, refusals::Refusal,
+};
 
 /// The request of a page.
 #[derive(Serialize, ToSchema)]

@@ -17,17 +17,15 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_http::{Problem, ProblemCode};
 use wxmint_keys::token::ExtraClaims;
-use wxmint_store::limits::TooMany;
-use wxmint_store::{LimitKey, Meter, StoreError, TokenState};
+use wxmint_store::{LimitKey, Meter, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::Scene;
 
 use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::store::{DeviceRequest, Grant, Opened, Poll, devices};
 use super::{MATCH_WRONG, UNKNOWN_DEVICE_CODE};
-use crate::apps::UnknownApp;
 use crate::login::{IP, LoginError, LoginWorker, new_attempt};
-use crate::refusals::Refusal;
+use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open requests of an address. No variable sets it.
 const OPEN_REQUESTS: &str = "open_requests";

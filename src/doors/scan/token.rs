@@ -1,28 +1,21 @@
 //! `/token`: the page fetches its token (RFC 8628 section 3.4).
 
-use actix_web::http::header;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Fields, Problem, RefusedBody, cors, origin, private, read_form};
+use wxmint_http::{Answer, Fields, Problem, RefusedBody, origin, private, read_form};
 use wxmint_ids::{ClientId, UserId};
-use wxmint_keys::token::SignedToken;
-use wxmint_store::Issued;
+use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::client_auth::authenticate;
-use super::clients::Client;
-use super::codes::DeviceCode;
 use super::page::{OAuthError, in_own_words};
 use super::requests::{Fetched, claims_of};
 use super::store::{Grant, Poll};
-use super::{AtDoor, of_oauth, to_oauth};
-use crate::clock::now;
-use crate::issuer::state::IssuerWorker;
-use crate::login::LoginError;
+use super::{AtDoor, client_auth::authenticate, clients::Client, codes::DeviceCode, of_oauth, to_oauth};
+use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -100,7 +93,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
             None => None,
         };
         let detail = || Problem::invalid(format!("`grant_type` must be {GRANT}.")).oauth("unsupported_grant_type");
-        return granted.unwrap_or_else(|| Err(detail())).map(|answer| cors::readable(request, answer));
+        return granted.unwrap_or_else(|| Err(detail()));
     }
     let code = fields.text("device_code")?.ok_or(RefusedBody::Missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
@@ -114,7 +107,7 @@ async fn fetch(request: &HttpRequest, payload: Payload, at: &AtDoor, now: DateTi
             tracing::info!(user = issued.user.as_str(), client = client.id.as_str(), "a page was logged in");
             let expires_in = (issued.expires_at - now.timestamp()).max(0);
             let answer = TokenAnswer { access_token: token, token_type: "Bearer", expires_in, user_id: issued.user };
-            Ok(cors::readable(request, uncached(answer)))
+            Ok(uncached(answer))
         }
         Fetched::Not(poll) => {
             if let Poll::Repeated(token) = &poll {

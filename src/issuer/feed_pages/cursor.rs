@@ -1,5 +1,4 @@
-//! The cursors of the feed: a place in the stream, and a MAC, so that a cursor which nobody was given costs Redis
-//! nothing.
+//! The cursors of the feed: a place in the stream, and a MAC, so that an invented cursor costs Redis nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_keys::vault::Vault;

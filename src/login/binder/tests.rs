@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxmint_ids::UnionId;
 use wxmint_store::{Ends, Memory};
 
-use super::{super::Operator, *};
+use super::{super::Operator, super::bind::is_settled, *};
 
 fn store() -> Memory {
     Memory::new(crate::clock::now, Duration::from_secs(86_400))
@@ -45,7 +45,7 @@ async fn bind_and_leave(store: &Memory, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
     let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    binder.dissolve(&user(name), generation, async || Ok::<_, BindError>(())).await.expect("dissolved");
+    binder.dissolve(&user(name), generation, async || Ok(())).await.expect("dissolved");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     let nobody_is_made = async |_: FreePlace<'_>| panic!("the unionid is known");
-    let bound = binder.bind_unasked::<BindError>(FREE, nobody_is_made).await.expect("no error").expect("bound");
+    let bound = binder.bind_unasked(FREE, nobody_is_made).await.expect("no error").expect("bound");
     assert_eq!(bound.user, user("known"));
 }
 
@@ -88,6 +88,35 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
 }
 
+/// Each unionid is linked to another user too, and whoever asks finds that user.
+#[tokio::test]
+async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_question() {
+    let (store, lin, attempt) = (store(), person("lin"), attempt(1));
+    bind(&store, &lin, "own").await;
+    let (seen, new, other) = (unionid(), "u2".parse::<UnionId>().expect("a unionid"), user("other"));
+    for unionid in [&seen, &new] {
+        store.claim_unionid(unionid, Some(&other)).await.expect("claimed");
+        store.share_unionid(unionid, &[&other]).await.expect("shared");
+    }
+    let Ok(BindingState::Bound(fresh)) = store.binding_state(&lin).await else { panic!("bound") };
+    let mut settled = 0;
+    let cases =
+        [(None, None), (None, Some(&seen)), (Some(&seen), None), (Some(&seen), Some(&seen)), (Some(&seen), Some(&new))];
+    for (before, named) in cases {
+        for (conflict, shared) in [(None, false), (None, true), (Some(&other), false), (Some(&other), true)] {
+            let bound = Bound { unionid: before.cloned(), conflict: conflict.cloned(), shared, ..fresh.clone() };
+            let binder = Binder { store: &store, person: &lin, unionid: named, attempt: &attempt, per_user: 1 };
+            if is_settled(&bound, named) {
+                settled += 1;
+                let asked = async |_: &UserId| panic!("asked of {bound:?}, and WeChat names {named:?}");
+                assert_eq!(binder.link(&bound, asked).await, Ok(Link::Known));
+            }
+            assert!(!is_settled(&Bound { blocked: true, ..bound }, named));
+        }
+    }
+    assert_eq!(settled, 3, "no unionid at all, one that is known, and one that WeChat does not name");
+}
+
 #[tokio::test]
 async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
@@ -96,8 +125,7 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
     // As a backend that names the same user for the same wish.
-    let make =
-        async |place: FreePlace<'_>| Ok::<_, BindError>(Some(user(place.deserted.map_or("deserted", |_| "another"))));
+    let make = async |place: FreePlace<'_>| Ok(Some(user(place.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
     assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt.mark())));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));

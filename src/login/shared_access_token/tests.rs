@@ -1,11 +1,9 @@
 //! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
 
-use std::cell::Cell;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::{cell::Cell, io, time::Instant};
 
 use actix_web::HttpServer;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -122,9 +120,8 @@ impl Bed {
         let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
         let code = text(&minted["code"]).parse().expect("a phone code");
         let wechat = &self.replicas[replica];
-        AccessTokens { wechat, store: &self.shelf, vault: Arc::clone(vault), exchange: None }
-            .with(&self.app, &new_attempt(), async |token| wechat.phone_number(&self.app, token, &code, &openid).await)
-            .await
+        let tokens = AccessTokens { vault: Arc::clone(vault), ..self.tokens(replica) };
+        tokens.with(async |token| wechat.phone_number(&self.app, token, &code, &openid).await).await
     }
 
     fn tokens(&self, replica: usize) -> AccessTokens<'_> {
@@ -133,6 +130,8 @@ impl Bed {
             store: &self.shelf,
             vault: Arc::clone(&self.vault),
             exchange: None,
+            app: &self.app,
+            attempt: AttemptId::new(*uuid::Uuid::new_v4().as_bytes()),
         }
     }
 
@@ -151,10 +150,6 @@ impl Drop for Bed {
             let _ = thread.join();
         }
     }
-}
-
-fn new_attempt() -> AttemptId {
-    AttemptId::new(*uuid::Uuid::new_v4().as_bytes())
 }
 
 fn text(value: &Value) -> &str {
@@ -183,14 +178,14 @@ fn not_sent(outcome: Result<Phone, AccessTokenError>) -> String {
 #[tokio::test]
 async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_all_replicas_together() {
     let bed = Bed::start();
-    let lent = bed.tokens(0).lend(&bed.app, &new_attempt(), None).await.expect("a token").token;
-    let forced = bed.tokens(1).lend(&bed.app, &new_attempt(), Some(&lent)).await.expect("another token").token;
+    let lent = bed.tokens(0).lend(None).await.expect("a token").token;
+    let forced = bed.tokens(1).lend(Some(&lent)).await.expect("another token").token;
     assert_ne!(forced.expose(), lent.expose());
     // For the store time goes by, and for the simulator it does not: it gives the same token again.
     let refused = async |replica: usize, later: TimeDelta| {
         AHEAD.set(AHEAD.get() + later);
         let before = bed.asked(STABLE_TOKEN).await;
-        match bed.tokens(replica).lend(&bed.app, &new_attempt(), Some(&forced)).await {
+        match bed.tokens(replica).lend(Some(&forced)).await {
             Err(AccessTokenError::WeChat(CallError::NotSent { retry_after, .. })) => {
                 (bed.asked(STABLE_TOKEN).await - before, retry_after)
             }
@@ -312,8 +307,8 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
         let before = bed.asked(STABLE_TOKEN).await;
         // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at
         // first.
-        let (tokens, attempt) = (bed.tokens(0), new_attempt());
-        let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(&bed.app, &attempt, None)).await;
+        let tokens = bed.tokens(0);
+        let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(None)).await;
         lent.expect("a renewal that stalls is not waited for").expect("the old token");
         bed.twenty_phones().await;
         AHEAD.set(AHEAD.get() + TimeDelta::seconds(15));

@@ -81,9 +81,8 @@ impl Example {
         let (issuer, base, users) = (&*self.issuer, &*self.base, ("POST", "/users"));
         let minter = Minter::new(issuer.into(), vec![base.into()], TokenTyp::AccessToken, HOUR, self.ring());
         let (user, app) = ("lin".parse().expect("a user"), APPID.parse().expect("an app"));
-        let access = minter
-            .mint(&user, &app, &new_token_id().expect("bits"), &Default::default(), minter.life(now()), now())
-            .expect("a token");
+        let access = minter.issued(user, app, new_token_id().expect("bits"), now());
+        let access = minter.mint(&access, &Default::default(), now()).expect("a token");
         vec![
             ("no token", String::new()),
             ("an access token", access.expose().to_owned()),

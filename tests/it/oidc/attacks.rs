@@ -11,7 +11,6 @@ fn invalid_grant(answer: &Answer, why: &str) {
 #[tokio::test]
 async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() {
     let bed = builder().start().await;
-    let grant = ("grant_type", "authorization_code");
     for (changed, why) in [
         (("redirect_uri", LEFT), "another address"),
         (("redirect_uri", "http://127.0.0.1/cb"), "another client's address"),
@@ -19,20 +18,19 @@ async fn a_code_is_of_one_client_one_address_and_one_verifier_and_for_one_use() 
         (("code_verifier", "a"), "a short verifier"),
     ] {
         let code = bed.code("lin").await;
-        let mut form = vec![grant, ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
+        let mut form = grant(&code, BACK).to_vec();
         form.retain(|(name, _)| *name != changed.0);
         form.push(changed);
         invalid_grant(&bed.token(&form).await, why);
         invalid_grant(&bed.redeem(&code).await, "and it is used up");
     }
     let code = bed.code("lin").await;
-    let without = bed.token(&[grant, ("code", &code), ("redirect_uri", BACK)]).await;
+    let without = bed.token(&grant(&code, BACK)[..3]).await;
     assert_eq!(without.member("error"), "invalid_request", "without a verifier nothing was tried");
-    let form = [grant, ("client_id", "spa"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
-    invalid_grant(&bed.form("/token", &form).await, "another client");
-    let secretless =
-        [grant, ("client_id", "grafana"), ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)];
-    assert_eq!(bed.form("/token", &secretless).await.member("error"), "invalid_client");
+    for (client, error) in [("spa", "invalid_grant"), ("grafana", "invalid_client")] {
+        let form = [&grant(&code, BACK)[..], &[("client_id", client)]].concat();
+        assert_eq!(bed.form("/token", &form).await.member("error"), error, "without a secret");
+    }
     let tokens = bed.redeem(&code).await.expect_login();
     assert_eq!(bed.userinfo(&tokens).await.status, 200);
     invalid_grant(&bed.redeem(&code).await, "twice");
@@ -48,14 +46,7 @@ async fn a_code_at_two_replicas_at_once_gives_no_tokens_that_live() {
     let bed = builder().services(2).start().await;
     for _ in 0..5 {
         let code = bed.code("lin").await;
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("client_id", "grafana"),
-            ("client_secret", SECRET),
-            ("code", &code),
-            ("redirect_uri", BACK),
-            ("code_verifier", VERIFIER),
-        ];
+        let form = [&GRAFANA[..], &grant(&code, BACK)].concat();
         let at = |service: &Service| bed.http.send(with_form(bed.http.0.post(service.url("/token")), &form));
         let (one, other) = tokio::join!(at(&bed.services[0]), at(&bed.services[1]));
         let given: Vec<_> = [one, other].into_iter().filter(|answer| answer.status == 200).collect();
@@ -141,6 +132,47 @@ async fn an_address_that_is_not_registered_is_never_gone_to() {
     assert_eq!(told(twice.header("location"))["error"], "invalid_request");
 }
 
+/// Whatever `state` is, it comes back as it was, in one line, and is no part of a page.
+#[tokio::test]
+async fn a_state_is_the_sites_own_business() {
+    let bed = builder().start().await;
+    let long = "s".repeat(2048);
+    for state in ["\0", "a\r\nSet-Cookie: x=1", "\"><script>alert(1)</script>", "%00&code=x", "微信", &long] {
+        let asked = asks("grafana", BACK).replace("s+t%261", query(&[("", state)]).trim_start_matches('='));
+        let page = bed.service().get(&format!("/authorize?{asked}")).await;
+        assert!(page.status == 200 && !page.body.contains("<script>") && !page.body.contains('\0'), "{page:?}");
+        let silent = bed.service().get(&format!("/authorize?{asked}&prompt=none")).await;
+        let back = told(silent.header("location"));
+        assert_eq!((back.len(), &*back["error"], &*back["state"]), (4, "login_required", state));
+        assert!(silent.header("set-cookie").is_empty() && silent.header("referrer-policy") == "no-referrer");
+    }
+    let longer = asks("grafana", BACK).replace("s+t%261", &format!("{long}s"));
+    let refused = bed.service().get(&format!("/authorize?{longer}")).await;
+    assert_eq!(told(refused.header("location"))["error"], "invalid_request");
+}
+
+/// OpenID Connect Core section 3.1.2.2: no tokens of another user than the one whom the site names.
+#[tokio::test]
+async fn another_user_than_the_one_of_the_hint_gives_no_code() {
+    let bed = builder().start().await;
+    let id = bed.log_in_site("lin").await.member("id_token");
+    let asked = format!("{}&{}", asks("grafana", BACK), query(&[("id_token_hint", &id)]));
+    let shown = bed.step("scan", &asked, &[]).await;
+    let user_code = shown.member("picture").split('/').nth(2).expect("a user code").to_owned();
+    bed.approve(None, "mei", &user_code, shown.json()["match"].as_str()).await;
+    let polled = bed.step("poll", &asked, &[("device_code", &shown.member("device_code"))]).await;
+    let back = told(&polled.member("location"));
+    assert_eq!(
+        (&*back["error"], &*back["state"], &*back["iss"], back.get("code")),
+        ("login_required", "s t&1", ISSUER, None)
+    );
+    for (hint, why) in [(asked, "the same user"), (format!("{}&id_token_hint=x", asks("grafana", BACK)), "unreadable")]
+    {
+        let back = told(&bed.let_in_site(&hint, "lin").await);
+        assert_eq!(bed.redeem(&back["code"]).await.status, 200, "{why}");
+    }
+}
+
 /// A victim scans the attacker's page: the number is not on the victim's screen (RFC 10027).
 #[tokio::test]
 async fn a_page_that_was_sent_to_a_victim_gets_nothing_by_a_wrong_number() {
@@ -222,8 +254,20 @@ async fn a_logout_needs_the_sites_own_id_token() {
         let page = bed.service().get(&format!("/end_session?{}", query(&[hint]))).await;
         assert_eq!((page.status, page.header("location")), (400, ""), "{page:?}");
     }
-    let two = query(&[("id_token_hint", &id), ("client_id", "spa")]);
-    assert_eq!(bed.service().get(&format!("/end_session?{two}")).await.status, 400);
+    // A page says that somebody is logged out only where that is true.
+    let to = ("post_logout_redirect_uri", LEFT);
+    for (torn, status) in [
+        (vec![("id_token_hint", id.as_str()), ("client_id", "spa")], 400),
+        (vec![("id_token_hint", &id), ("id_token_hint", &id)], 400),
+        (vec![], 400),
+        (vec![("client_id", "grafana")], 400),
+        (vec![("client_id", "grafana"), ("post_logout_redirect_uri", "https://evil.example/")], 400),
+        (vec![to], 400),
+        (vec![("client_id", "spa"), to], 400),
+        (vec![("client_id", "grafana"), to], 303),
+    ] {
+        assert_eq!(bed.service().get(&format!("/end_session?{}", query(&torn))).await.status, status, "{torn:?}");
+    }
     for (client, token) in [("spa", &refresh), ("spa", &access), ("spa", &id)] {
         assert_eq!(bed.form("/revoke", &[("client_id", client), ("token", token)]).await.status, 200);
     }

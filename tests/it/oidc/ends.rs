@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::support::{Ended, PATIENCE, until};
+use crate::support::{APP_SECRET, Ended, Impatient, PATIENCE, until, write_private};
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -33,11 +33,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
         let tokens = bed.renew(&tokens).await.expect_login();
         match act {
             "logout" => bed.log_out(&tokens, false).await,
-            "revoke" => {
-                let form =
-                    [("client_id", "grafana"), ("client_secret", SECRET), ("token", &tokens.member("refresh_token"))];
-                assert_eq!(bed.form("/revoke", &form).await.status, 200);
-            }
+            "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
             "clients end" => {
                 Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
             }
@@ -71,41 +67,101 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     bed.expect_ended(&kept, "thirty days after the login").await;
 }
 
-/// Taken out of the file, or without `refresh` from now on; and what the account backend says.
+/// By the latest access token, although that one has expired long since when the site renews.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_has_lost_its_right_and_a_user_whom_the_accounts_refuse_renew_nothing() {
-    let bed = builder().users(&["lin", "mei"]).start().await;
-    let enter = async |person: &str| {
-        let mut body = crate::support::password_of(person);
-        body["code"] = bed.mint_code(person).await.into();
-        bed.service().log_in_with(&body).await.expect_login();
-        bed.log_in_site(person).await
-    };
-    let (lin, mei) = (enter("lin").await, enter("mei").await);
-    bed.users().change("disable", "lin");
-    let mut last = lin.clone();
+async fn a_logout_by_the_access_token_ends_the_login_whenever_the_site_renews() {
+    let clock = Clock::begin();
+    let bed = clock.of(builder().env("WXMINT_TOKEN_TTL", "5m")).start().await;
+    let mut ended = Vec::new();
+    for person in ["lin", "mei"] {
+        ended.push(bed.renew(&bed.log_in_site(person).await).await.expect_login());
+    }
+    bed.log_out(&ended[0], false).await;
+    bed.revoke(&ended[1].member("access_token")).await;
+    for (days, tokens) in [(1, &ended[0]), (29, &ended[1])] {
+        clock.is_later(&bed, days * 86_400);
+        bed.expect_ended(tokens, "its access token had expired").await;
+    }
+}
+
+/// The browser may be gone at once. The logout is none that can be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_is_done_although_the_browser_hangs_up() {
+    let bed = builder().breakable_redis().start().await;
+    let (tokens, link, service) = (bed.log_in_site("lin").await, bed.redis_link(), bed.service());
+    let path = format!("/end_session?{}", query(&[("id_token_hint", &tokens.member("id_token"))]));
+    // More than once where another answer of Redis comes before that to this request.
+    until("it is logged out", PATIENCE, async || {
+        link.withhold_from(1);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let browser = Impatient::asks(service.public, head.as_bytes()).await;
+        until("Redis is asked", PATIENCE, async || link.is_withholding()).await;
+        let open = service.open_files();
+        browser.hang_up();
+        until("the connection is closed", PATIENCE, async || service.open_files() < open).await;
+        link.restore().await;
+        bed.userinfo(&tokens).await.status == 401
+    })
+    .await;
+    bed.expect_ended(&tokens, "the browser has hung up").await;
+}
+
+/// The file is read again after a while. The last tokens that were given before.
+async fn until_refused(bed: &TestBed, mut last: Answer, error: &str) -> Answer {
     until("the file is read again", PATIENCE, async || {
         let answer = bed.renew(&last).await;
         if answer.status == 200 {
             last = answer;
             return false;
         }
-        answer.member("error") == "invalid_grant"
+        answer.member("error") == error
     })
     .await;
+    last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whom_the_accounts_refuse_renews_nothing() {
+    let bed = builder().users(&["lin"]).start().await;
+    let mut body = crate::support::password_of("lin");
+    body["code"] = bed.mint_code("lin").await.into();
+    bed.service().log_in_with(&body).await.expect_login();
+    let tokens = bed.log_in_site("lin").await;
+    bed.users().change("disable", "lin");
+    let last = until_refused(&bed, tokens, "invalid_grant").await;
     bed.expect_ended(&last, "disabled").await;
-    let path = bed.configuration.value("WXMINT_CLIENTS_FILE").to_owned();
+}
+
+/// The client without `refresh`, and the app without its file: refused, and as before once they are back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_from_a_file_ends_no_login() {
+    let bed = builder().two_apps().start().await;
     let mut without = clients();
     without[0].as_object_mut().expect("a client").remove("refresh");
-    fs::write(&path, json!({"clients": without}).to_string()).expect("written");
-    let mut last = mei;
-    until("the file is read again", PATIENCE, async || {
-        let answer = bed.renew(&last).await;
-        if answer.status == 200 {
-            last = answer;
-        }
-        last.status == 200 && bed.userinfo(&last).await.status == 401
-    })
-    .await;
-    bed.expect_ended(&last, "no refresh any more").await;
+    let whole = |clients: Value| json!({"clients": clients}).to_string();
+    let file = |variable| bed.configuration.value(variable).to_owned();
+    let mut last = bed.log_in_site("lin").await;
+    for (file, less, more, error) in [
+        (file("WXMINT_CLIENTS_FILE"), whole(without), whole(clients()), "invalid_grant"),
+        (file("WXMINT_APPS_DIR") + "/" + APPID, String::new(), APP_SECRET.to_owned(), "invalid_request"),
+    ] {
+        let is = |content: &str| match content {
+            "" => fs::remove_file(&file).expect("our file"),
+            _ if fs::exists(&file).is_ok_and(|exists| exists) => fs::write(&file, content).expect("our file"),
+            _ => write_private(file.as_ref(), content),
+        };
+        is(&less);
+        last = until_refused(&bed, last, error).await;
+        assert_eq!(bed.userinfo(&last).await.status, 200, "{error}");
+        is(&more);
+        until("the file is read again", PATIENCE, async || {
+            let renewed = bed.renew(&last).await;
+            let is_good = renewed.status == 200;
+            if is_good {
+                last = renewed;
+            }
+            is_good
+        })
+        .await;
+    }
 }

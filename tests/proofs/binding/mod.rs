@@ -3,6 +3,7 @@
 
 mod books;
 mod laws;
+mod lost;
 mod request;
 mod rest;
 mod world;

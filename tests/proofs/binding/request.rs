@@ -182,7 +182,7 @@ impl Request {
             else {
                 continue;
             };
-            self.binder(person, attempt).dissolve(user, generation, async || Ok::<_, LoginError>(())).await?;
+            self.binder(person, attempt).dissolve(user, generation, async || Ok(())).await?;
         }
         Ok(Outcome::Unbound)
     }

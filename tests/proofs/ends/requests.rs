@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 
-use wxmint_store::{Decision, Intent, Issued, Store, StoreError, TokenState, UserState};
+use wxmint_keys::token::Issued;
+use wxmint_store::{Decision, Intent, Store, StoreError, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, SECOND, StoreCall};

@@ -1,6 +1,7 @@
 //! Rules of the stream that only a rare coincidence needs, each shown by the shortest history in which it is needed.
 
-use wxmint_store::{Issued, ReadEnds, Store};
+use wxmint_keys::token::Issued;
+use wxmint_store::{ReadEnds, Store};
 
 use super::runtime;
 use super::store::{Fate, Millis, Redis, SECOND, Stores};

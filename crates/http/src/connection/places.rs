@@ -2,13 +2,11 @@
 //! the place of a connection that waits for its client. actix-web alone would leave newcomers in the listener's queue,
 //! and whoever polls would hold its place for ever.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use std::{cmp::Reverse, io, sync::Arc};
 
 use actix_web::rt::net::TcpStream;
 use ipnet::IpNet;
@@ -20,8 +18,7 @@ use crate::{ServerLimits, client_address::subscriber};
 
 pub(super) const TICK: Duration = Duration::from_secs(1);
 /// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public
-/// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are files of the
-/// program.
+/// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are our files.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 /// The connections of one listener, of all its workers.
@@ -79,8 +76,7 @@ impl Connections {
         overdue.iter().for_each(|connection| self.close(&mut open, connection));
     }
 
-    /// Counts a long answer. If there is no room for it, the client that holds most loses the answer that has waited
-    /// longest.
+    /// Counts a long answer. If there is no room for it, the client that holds most loses its oldest answer.
     pub(super) fn make_room_for(&self, bytes: usize) {
         if self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_UNREAD {
             return;
@@ -123,8 +119,7 @@ impl Connections {
 }
 
 /// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
-/// such an answer holds all of them: otherwise two addresses that share what they do not read would hold less than one
-/// that reads.
+/// such an answer holds all of them: otherwise two addresses that read nothing would hold less than one that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     let answers = open.values().filter_map(|connection| Some((connection, connection.unread()?)));
     let answers: Vec<_> = answers.collect();
@@ -139,8 +134,7 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     longest_of_who_holds_most(held).cloned()
 }
 
-/// The thing that the client that holds most has held for longest. So whoever takes much takes it from himself, and not
-/// from others.
+/// The thing that the client that holds most has held for longest. So whoever takes much takes it from himself.
 fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
     held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);

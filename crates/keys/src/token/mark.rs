@@ -7,8 +7,7 @@
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use wxmint_verify::KeyError;
-use wxmint_verify::ids::TokenId;
+use wxmint_verify::{KeyError, ids::TokenId};
 
 use super::{MintError, Minter};
 
@@ -36,6 +35,13 @@ impl Minter {
         let Some((random, given)) = bytes.split_at_checked(RANDOM_LEN) else { return false };
         self.keys.current().set().iter().any(|key| mark(key.marking(), random, binding) == given)
     }
+}
+
+/// The `jti` of a new token: 128 random bits, and no mark.
+pub fn new_token_id() -> Result<TokenId, KeyError> {
+    let mut bits = [0; RANDOM_LEN];
+    rand::fill(&mut bits).map_err(|_| KeyError::Crypto("draw random bits"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bits).parse().expect("22 characters of base64url"))
 }
 
 fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {

@@ -1,19 +1,18 @@
 //! Signs access tokens with the current signing key.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jsonwebtoken::Header;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+use wxmint_ids::{AppId, TokenId, UserId, unprintable};
 use wxmint_verify::ends::{EndsPage, PAGE_TYP};
 use wxmint_verify::{Algorithm, KeyError, TokenTyp};
 
-use wxmint_ids::{AppId, TokenId, UserId, unprintable};
-
-use super::{ExtraClaims, claims::MintedClaims};
+use super::ExtraClaims;
 use crate::{KeyRing, provider::for_jsonwebtoken};
 
 /// Why a token could not be signed. The client is never the cause.
@@ -39,6 +38,46 @@ impl SignedToken {
 }
 
 unprintable!(SignedToken);
+
+/// The claims that tell a token from others, and by which it can be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// `sub`
+    pub user: UserId,
+    /// `client_id`
+    pub app: AppId,
+    /// `jti`
+    pub id: TokenId,
+    /// `iat`, in seconds since 1970.
+    pub issued_at: i64,
+    /// `exp`, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+/// The claims of a new token (RFC 9068 section 2.2).
+#[derive(Serialize)]
+struct MintedClaims<'a> {
+    iss: &'a str,
+    sub: &'a UserId,
+    #[serde(serialize_with = "one_or_several")]
+    aud: &'a [String],
+    client_id: &'a AppId,
+    /// In seconds. Never in the future, because PyJWT and others allow no leeway here.
+    iat: i64,
+    exp: i64,
+    jti: &'a TokenId,
+    /// It has none of the names above.
+    #[serde(flatten)]
+    extra: &'a ExtraClaims,
+}
+
+/// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
+fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match *audience {
+        [one] => one.serialize(serializer),
+        several => several.serialize(serializer),
+    }
+}
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
 pub struct Minter {
@@ -70,30 +109,23 @@ impl Minter {
         self.ttl
     }
 
-    /// `iat` and `exp` of a token that is issued at this time.
-    pub fn life(&self, issued_at: DateTime<Utc>) -> Range<i64> {
-        let iat = issued_at.timestamp();
-        iat..iat + self.ttl.as_secs() as i64
+    /// A token that is issued at this time.
+    pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
+        let issued_at = at.timestamp();
+        Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
     }
 
-    /// Signs a token for `user`, who logged in through `app`, with the claims `extra` too. `life`: from `iat` to `exp`.
-    /// `now` chooses the signing key; it differs from `iat` if the store dates logins by its own clock.
-    pub fn mint(
-        &self,
-        user: &UserId,
-        app: &AppId,
-        id: &TokenId,
-        extra: &ExtraClaims,
-        life: Range<i64>,
-        now: DateTime<Utc>,
-    ) -> Result<SignedToken, MintError> {
+    /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
+    /// signing key; it differs from `iat` if the store dates logins by its own clock.
+    pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, MintError> {
+        let Issued { user, app, id, issued_at, expires_at } = token;
         let claims = MintedClaims {
             iss: &self.issuer,
             sub: user,
             aud: &self.audience,
             client_id: app,
-            iat: life.start,
-            exp: life.end,
+            iat: *issued_at,
+            exp: *expires_at,
             jti: id,
             extra,
         };
@@ -167,7 +199,7 @@ mod tests {
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         // The store has dated the login, and its clock is behind ours.
         let (id, later) = ("jti-1".parse().expect("an id"), now + TimeDelta::seconds(9));
-        let token = minter.mint(&user, &app, &id, extra, minter.life(now), later).expect("a token");
+        let token = minter.mint(&minter.issued(user, app, id, now), extra, later).expect("a token");
         (keys, token.expose().to_owned())
     }
 

@@ -4,7 +4,6 @@
 //! whether to believe it, and what the account backend adds. wxmint adds no openid, unionid, phone number or
 //! session_key.
 
-mod claims;
 mod extra_claims;
 mod mark;
 mod minter;
@@ -12,7 +11,7 @@ mod request_signer;
 #[cfg(test)]
 mod tests;
 
-pub use claims::new_token_id;
 pub use extra_claims::{ExtraClaims, InvalidClaims, MAX_EXTRA_CLAIMS, unchecked_claims};
-pub use minter::{MintError, Minter, SignedToken};
+pub use mark::new_token_id;
+pub use minter::{Issued, MintError, Minter, SignedToken};
 pub use request_signer::{OutgoingRequest, RequestSigner};

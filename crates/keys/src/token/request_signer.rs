@@ -9,13 +9,11 @@ use serde::Serialize;
 use wxmint_verify::ids::TokenId;
 
 use super::{MintError, SignedToken, minter::sign};
-
 use crate::KeyRing;
 
 /// The header's `typ`, which no verifier of access tokens accepts (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
-/// The life of a request's token, from `iat` to `exp`: longer than a request takes, and longer than honest clocks
-/// differ.
+/// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
 const LIFE: Duration = Duration::from_secs(60);
 
 /// The parts of a request that are signed.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use wxmint_verify::{Algorithm, Claims, KeySource, LONGEST_LIFE, Refused, TokenTyp, Verifier, VerifierPolicy};
 
-use super::{Minter, new_token_id};
+use super::{Issued, Minter, new_token_id};
 use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 
 const ISSUER: &str = "https://login.example.com";
@@ -37,10 +37,11 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let minter = Minter::new(ISSUER.into(), audience.clone(), typ, LONGEST_LIFE, Arc::clone(&ring));
             let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
             let id = new_token_id().expect("random");
-            let token =
-                minter.mint(&user, &app, &id, &Default::default(), minter.life(at(NOW)), at(NOW)).expect("a token");
+            let issued = minter.issued(user, app, id, at(NOW));
+            let token = minter.mint(&issued, &Default::default(), at(NOW)).expect("a token");
             let claims = verify(token.expose(), typ, ring.at(at(NOW)).set(), NOW);
             let (issued_at, expires_at) = (at(NOW), at(NOW) + LONGEST_LIFE);
+            let Issued { user, app, id, .. } = issued;
             let expected =
                 Claims { user, app, id, audience, issued_at, expires_at, not_before: None, others: Map::new() };
             assert_eq!(claims, Ok(expected), "{algorithm}");
@@ -55,7 +56,8 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
         let minter = Minter::new(ISSUER.into(), vec![API.into()], TokenTyp::AccessToken, DAY, ring(key));
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
         let id = new_token_id().expect("random");
-        minter.mint(&user, &app, &id, &Default::default(), minter.life(at(NOW - 1000)), at(NOW)).expect("a token")
+        let issued = minter.issued(user, app, id, at(NOW - 1000));
+        minter.mint(&issued, &Default::default(), at(NOW)).expect("a token")
     });
     let mut file: Value = serde_json::from_slice(&StoredKeys::of(&keys).content()).expect("JSON");
     file["keys"][0]["exp"] = (NOW + 200).into();

@@ -1,18 +1,17 @@
 //! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
 
 mod file;
-mod mac;
 mod sealed;
 
 use std::{fmt, str};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
-use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, hmac};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person};
 use zeroize::{Zeroize, Zeroizing};
 
-use self::mac::MacKey;
 use self::sealed::{BASE64, HEADER_LEN, KeyId, MARK_LEN, TEXT};
 pub use self::{file::with_new_key, sealed::Sealed};
 
@@ -154,8 +153,7 @@ impl Vault {
         self.keys[self.sealing].mac.of(text)
     }
 
-    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file at different
-    /// moments.
+    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file one by one.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
         self.keys.iter().any(|key| key.mac.has_made(mac, text))
     }
@@ -164,6 +162,35 @@ impl Vault {
     /// The oldest key makes it, so that a new key changes nothing until the oldest is taken away.
     pub fn audit_name(&self, person: &Person) -> String {
         self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
+    }
+}
+
+/// The bytes of a MAC. Enough, because nobody can try one without asking.
+const MAC_LEN: usize = 12;
+
+/// Makes message authentication codes. It is derived from a vault key, which all replicas have: by it a replica knows a
+/// text that another one gave to a stranger.
+struct MacKey(hmac::Key);
+
+impl MacKey {
+    /// `label` names what the key is for.
+    fn derived_from(vault_key: &[u8], label: &str) -> Self {
+        let derived = digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()));
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    fn of(&self, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.bytes_of(text.as_bytes()))
+    }
+
+    fn bytes_of(&self, text: &[u8]) -> [u8; MAC_LEN] {
+        let (mut bytes, whole) = ([0; MAC_LEN], hmac::sign(&self.0, text));
+        bytes.copy_from_slice(&whole.as_ref()[..MAC_LEN]);
+        bytes
+    }
+
+    fn has_made(&self, mac: &str, text: &str) -> bool {
+        verify_slices_are_equal(self.of(text).as_bytes(), mac.as_bytes()).is_ok()
     }
 }
 
@@ -365,5 +392,16 @@ mod tests {
             assert_eq!(Vault::parse(file.as_bytes()).expect_err("refused"), error);
         }
         assert!(Vault::parse(format!("{good}\r\n").as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_mac_is_known_to_every_vault_with_its_key_and_to_no_other() {
+        let mac = vault(&[1]).mac("a text");
+        assert!(vault(&[1]).has_made(&mac, "a text") && vault(&[2, 1]).has_made(&mac, "a text"));
+        assert!(!vault(&[2]).has_made(&mac, "a text") && !vault(&[1]).has_made(&mac, "another text"));
+        for wrong in ["", &mac[1..], &format!("{mac}A"), &mac.to_lowercase()] {
+            assert!(!vault(&[1]).has_made(wrong, "a text"), "{wrong}");
+        }
+        assert_ne!(vault(&[2, 1]).mac("a text"), mac, "the newest key makes it");
     }
 }

@@ -101,8 +101,7 @@ impl StoredBinding {
         }
     }
 
-    /// Notes whether the user is blocked, if the person belongs to this user and no later change is noted. Whether it
-    /// did.
+    /// Notes whether the user is blocked, if the person is this user's and no later change is noted. Whether it did.
     pub(super) fn note_block(&mut self, user: &UserId, number: u64, blocked: bool) -> bool {
         let of_user = match &self.state {
             State::Bound(bound) => bound.user == *user,
@@ -172,11 +171,17 @@ impl Bindings for Memory {
         Ok(decision)
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState> {
         let shelves = &mut *self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.generation == generation {
-            if outcome == IntentOutcome::Dropped && matches!(binding.state, State::Intended(_)) {
+        if binding.generation == generation && matches!(&binding.state, State::Intended(own) if own.user == *user) {
+            if outcome == IntentOutcome::Dropped {
                 shelves.sessions.remove(person);
             }
             binding.settle(outcome, (self.clock)().trunc_subsecs(3));

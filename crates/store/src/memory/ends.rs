@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UserId};
 
 use super::{Memory, Shelves};
-use crate::ends::{CLOCKS_DIFFER, LIFE_HOLDS, kept};
+use crate::ends::{CLOCKS_DIFFER, kept};
 use crate::{Admission, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 
 /// The ends of a user's tokens, in seconds since 1970.
@@ -63,7 +63,7 @@ impl StoredEnds {
 #[derive(Default)]
 pub(super) struct StoredStream {
     /// The lives of tokens in seconds, each with the second up to which such a token may be left.
-    lives: HashMap<u64, i64>,
+    pub(super) lives: HashMap<u64, i64>,
     entries: VecDeque<(u64, i64, Ended)>,
     last: u64,
 }
@@ -88,12 +88,6 @@ impl StoredStream {
 
 #[async_trait(?Send)]
 impl Ends for Memory {
-    async fn note_life(&self, life: Duration) -> Result<()> {
-        let until = (self.clock)().timestamp() + (life + LIFE_HOLDS).as_secs() as i64;
-        self.shelves().stream.lives.insert(life.as_secs(), until);
-        Ok(())
-    }
-
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let shelves = self.shelves();
         if shelves.is_blocked(&token.user) {

@@ -10,8 +10,7 @@ mod ticket;
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -21,8 +20,8 @@ use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
 use crate::limits::{Counted, Counts, Rate, TooMany};
 use crate::{
     AttemptId, Binding, BindingState, Bound, CLAIM_TTL, COMPUTED, Claim, Computed, Decision, ExchangeOrder,
-    ExchangedKey, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result, Sealed, Store,
-    StoredIn, Ticket,
+    ExchangedKey, LIFE_HOLDS, LimitKey, LoginRecord, Meter, Newcomer, PREVIOUS_KEY_TTL, Person, Recorded, Result,
+    Sealed, Store, StoredIn, Ticket,
 };
 
 /// The kind by which logins of a person are counted.
@@ -105,6 +104,12 @@ impl Memory {
 impl Store for Memory {
     fn place(&self) -> StoredIn<'_> {
         StoredIn::Memory(self)
+    }
+
+    async fn note_life(&self, life: Duration) -> Result<()> {
+        let until = (self.clock)().timestamp() + (life + LIFE_HOLDS).as_secs() as i64;
+        self.shelves().stream.lives.insert(life.as_secs(), until);
+        Ok(())
     }
 
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {

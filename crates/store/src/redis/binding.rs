@@ -6,10 +6,8 @@ use async_trait::async_trait;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
-use super::session::change_session;
-use super::session_lines::owner;
-use super::stored_binding::{StoredBinding, stored_binding};
-use super::{Call, Redis, flag, name, packed, replace, script, unreadable};
+use super::stored::{StoredBinding, owner, stored_binding};
+use super::{Call, Redis, flag, name, packed, replace, script, session::change_session, unreadable};
 use crate::{
     AttemptMark, BindingState, Bindings, Bound, COMPUTED, Decision, Ends, Erasure, Intent, IntentOutcome, Person,
     Result, UNPROVEN_LINK_KEPT,
@@ -52,10 +50,17 @@ impl Bindings for Redis {
         }
     }
 
-    async fn settle(&self, person: &Person, generation: u64, outcome: IntentOutcome) -> Result<BindingState> {
+    async fn settle(
+        &self,
+        person: &Person,
+        generation: u64,
+        user: &UserId,
+        outcome: IntentOutcome,
+    ) -> Result<BindingState> {
+        let change = |step| change(person, step, generation).arg(packed::user(user));
         match outcome {
             IntentOutcome::Bound { new_for, unionid } => {
-                let mut script = change(person, "bind", generation).arg("b").arg((self.clock)().timestamp());
+                let mut script = change("bind").arg("b").arg((self.clock)().timestamp());
                 if let Some(AttemptMark(mark)) = new_for {
                     script = script.arg("f").arg(&mark.to_be_bytes());
                 }
@@ -68,9 +73,7 @@ impl Bindings for Redis {
                 let stored = self.link.run_confirmed("settle", script).await?;
                 self.confirmed(person, stored)
             }
-            IntentOutcome::Dropped => {
-                self.certain(person, self.link.run("settle", change(person, "drop", generation)).await?).await
-            }
+            IntentOutcome::Dropped => self.certain(person, self.link.run("settle", change("drop")).await?).await,
         }
     }
 
@@ -163,25 +166,6 @@ impl Bindings for Redis {
 }
 
 impl Redis {
-    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made
-    /// it may have been told that it failed.
-    pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
-        if !stored.is_unconfirmed() {
-            return stored.state();
-        }
-        let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
-        self.confirmed(person, stored)
-    }
-
-    /// A binding that replicas have confirmed just now need not be confirmed again. A mark that stays costs the next
-    /// login a wait.
-    fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
-        if stored.is_unconfirmed() {
-            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
-        }
-        stored.state()
-    }
-
     /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
     pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
         let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {

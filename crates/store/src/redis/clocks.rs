@@ -1,10 +1,8 @@
 //! The clock of Redis, which dates tokens and ends: whether this machine's clock is far from it, and which of the
 //! clocks of several primaries is ahead.
 
-use std::cell::Cell;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -180,8 +178,7 @@ impl Redis {
         Ok(logins.fold(now, i64::max))
     }
 
-    /// Waits for replicas if a token is dated ahead of the clock, because later ends must name it also after a
-    /// failover.
+    /// Waits for replicas if a token is dated ahead of the clock, so that later ends name it also after a failover.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
             let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");

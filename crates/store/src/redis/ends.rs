@@ -1,18 +1,16 @@
 //! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
 
-use super::clocks::{APART, too_far_ahead};
-use super::session::change_session;
-use super::{Call, NotedLife, Redis, name, packed, script, unreadable};
-use crate::ends::{LIFE_HOLDS, LIFE_NOTED_EVERY};
-use crate::{Admission, COMPUTED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures_util::future::{try_join, try_join_all};
 use redis::Value;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_verify::MAX_LEEWAY;
+
+use super::clocks::{APART, too_far_ahead};
+use super::{Call, Redis, name, packed, script, session::change_session, unreadable};
+use crate::{Admission, COMPUTED, Ended, Ends, Issued, ReadEnds, Result, TokenState, UserState};
 
 /// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
 const ADDED: &str = "added";
@@ -20,20 +18,6 @@ const TOLD: &str = "told";
 
 #[async_trait(?Send)]
 impl Ends for Redis {
-    async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, url) = ((self.clock)(), self.access.link.url());
-        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
-        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
-        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
-            return Ok(());
-        }
-        let script = script::NOTE_LIFE.on(&[name::LIVES]);
-        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
-        self.link.run::<u8>("note_life", script).await?;
-        self.noted_life.replace(Some((url, life, now)));
-        Ok(())
-    }
-
     async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
         let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];

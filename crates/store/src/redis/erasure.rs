@@ -7,9 +7,8 @@ use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{UnionId, UserId};
 
-use super::binding::NO_PEOPLE;
 use super::walk::{Place, Slots, Step};
-use super::{Call, Redis, name, packed, replace, script, unreadable};
+use super::{Call, Redis, binding::NO_PEOPLE, name, packed, replace, script, unreadable};
 use crate::{EMPTY_LIST_KEPT, ErasedPerson, Erasure, NUMBERS_KEPT, Person, Result, StoreError};
 
 #[async_trait(?Send)]

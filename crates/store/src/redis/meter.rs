@@ -4,9 +4,8 @@
 //! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
 //! the same time: each event sees at least all that were admitted before it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use redis::{Value, from_redis_value};
 

@@ -15,17 +15,14 @@ mod name;
 mod record;
 mod script;
 mod session;
-mod session_lines;
-mod stored_binding;
+mod stored;
 mod stream;
 mod ticket;
 mod trial;
 pub mod walk;
 
-use std::cell;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
+use std::{cell, rc::Rc, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -35,17 +32,15 @@ use wxmint_redis_link::{Call, Link, RedisUrl};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR, Observer};
 use self::clocks::{Clocks, SteppedBack, not_ahead};
-use self::meter::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
-use self::session::exchanged;
-use self::session_lines::{owner, usable};
-use self::stored_binding::{StoredBinding, stored_binding};
+use self::stored::{StoredBinding, owner, stored_binding, usable};
 use self::walk::{Found, found};
+use self::{meter::EarlierParts, session::exchanged};
 use crate::limits::{Counted, TooMany};
 use crate::{
-    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LoginRecord, Meter, Person, Recorded, Result, Sealed, Store,
-    StoredIn,
+    AttemptId, Binding, CLAIM_TTL, Claim, ExchangeOrder, LIFE_HOLDS, LIFE_NOTED_EVERY, LoginRecord, Meter, Person,
+    Recorded, Result, Sealed, Store, StoredIn,
 };
 
 /// Where Redis is, and what the process knows of its clock. A process makes one.
@@ -129,6 +124,20 @@ impl Redis {
 impl Store for Redis {
     fn place(&self) -> StoredIn<'_> {
         StoredIn::Redis(self)
+    }
+
+    async fn note_life(&self, life: Duration) -> Result<()> {
+        let (now, url) = ((self.clock)(), self.access.link.url());
+        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
+        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted == life && is_fresh(*at);
+        if self.noted_life.borrow().as_ref().is_some_and(is_noted) {
+            return Ok(());
+        }
+        let script = script::NOTE_LIFE.on(&[name::LIVES]);
+        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg(now.timestamp());
+        self.link.run::<u8>("note_life", script).await?;
+        self.noted_life.replace(Some((url, life, now)));
+        Ok(())
     }
 
     async fn claim_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId, meter: &Meter) -> Result<Claim> {

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant as Moment};
 
 use chrono::DateTime;
 
-use super::session_lines::{line, micros, owner_text, quarter};
-use super::stored_binding::{StoredBinding, stored_binding};
+use super::stored::{StoredBinding, line, micros, owner_text, quarter, stored_binding};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::limits::TooMany;
 use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use redis::{Value, from_redis_value};
 use wxmint_ids::UserId;
 
-use super::session_lines::{keys, line, owner, owner_text, usable};
+use super::stored::{keys, line, owner, owner_text, usable};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::{
     AttemptId, ExchangeOrder, ExchangedKey, FAILURES_WINDOW, KeptSession, KeyOf, MAX_FAILURES, Opening, Person, Result,

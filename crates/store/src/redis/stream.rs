@@ -72,8 +72,7 @@ fn is_stream_id(text: &str) -> bool {
     text.split_once('-').is_some_and(|(millis, sequence)| number(millis) && number(sequence))
 }
 
-/// Names an entry by its id and its content, because after a failover that has lost entries another one may have its
-/// id.
+/// Names an entry by its id and its content, because after a failover that lost entries another may have its id.
 fn cursor_of((id, (_, end)): &Entry) -> String {
     format!("{id}.{}", URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]))
 }

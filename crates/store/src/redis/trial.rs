@@ -5,7 +5,7 @@ use wxmint_ids::{AppId, OpenId, Person};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Error, Primary, slot_of};
 
-use super::session_lines::{line, quarter};
+use super::stored::{line, quarter};
 use super::{Call, Redis, name, script};
 use crate::{AttemptId, ExchangeOrder};
 

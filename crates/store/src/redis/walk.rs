@@ -11,7 +11,7 @@ use wxmint_ids::{AppId, UserId};
 pub(super) use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{Page, Place, Step};
 
-use super::stored_binding::{StoredBinding, stored_binding};
+use super::stored::{StoredBinding, stored_binding};
 use super::{Redis, name, packed, unreadable};
 use crate::{Binding, BindingState, Bindings, COMPUTED, Ends, Person, Result, Sealed, Store};
 

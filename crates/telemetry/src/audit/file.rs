@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open, openat};
-use rustix::io::Errno;
-use rustix::process::geteuid;
+use rustix::{io::Errno, process::geteuid};
 
 use super::output::{UNTOLD, WAITING, file_line, lost};
 use super::{Activity, Event, Several};

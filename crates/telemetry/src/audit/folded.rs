@@ -10,8 +10,7 @@ use super::{Event, Origin, Several};
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
 /// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is
-/// as much room again for what succeeds (logouts), so that strangers who are refused cannot take the names away from
-/// it.
+/// as much room again for what succeeds (logouts), so that refused strangers cannot take the names away from it.
 const MOST: usize = 10_000;
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);

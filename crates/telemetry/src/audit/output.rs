@@ -1,5 +1,4 @@
-//! Where audit events are written: into the log at once, or into a file by a thread of its own, so that no login waits
-//! for a disk.
+//! Where audit events are written: into the log at once, or into a file by a thread, so that no login waits for a disk.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +10,8 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use prometheus_client::metrics::counter::Counter;
 
-use super::super::LogFormat;
 use super::file::{AuditFile, Message};
-use super::folded::FOLDED;
-use super::{Audit, Event};
+use super::{super::LogFormat, Audit, Event, folded::FOLDED};
 use crate::now;
 
 /// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
@@ -103,8 +100,7 @@ pub(super) fn reopen() {
     }
 }
 
-/// Tells what was held back, and waits until all is written. What the file has neither taken nor counted, the log
-/// counts.
+/// Tells what was held back, and waits until all is written. What the file has not taken or counted, the log counts.
 pub fn close() {
     FOLDED.due(now() + TimeDelta::days(2)).iter().for_each(|event| write(event, now()));
     let begun = Instant::now();

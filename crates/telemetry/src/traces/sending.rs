@@ -1,9 +1,7 @@
 //! Says which requests are sampled, and how their spans get to the collector.
 
-use std::collections::VecDeque;
-use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{collections::VecDeque, error::Error, sync::Arc};
 
 use async_trait::async_trait;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt, TraceId, TracerProvider};
@@ -41,8 +39,7 @@ pub struct TraceSettings {
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// From here on requests are sampled. The SDK reads the endpoint, its headers and what the process is called
-    /// itself.
+    /// From here on requests are sampled. The SDK itself reads the endpoint, its headers and the process's name.
     pub fn start(settings: &TraceSettings) -> Result<Self, Box<dyn Error>> {
         let http = Upstream::new(&Tls::from_system()?, settings.timeout, settings.timeout)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -74,8 +71,7 @@ fn resource() -> Resource {
     if is_named { own.build() } else { own.with_service_name("wxmint").build() }
 }
 
-/// The client of the collector. The SDK calls it in a thread of its own, where it may block, with a bounded queue
-/// before it.
+/// The client of the collector. The SDK calls it in a thread of its own, where it may block, behind a bounded queue.
 struct Collector {
     http: Upstream,
     runtime: Runtime,

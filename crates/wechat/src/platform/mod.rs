@@ -5,18 +5,16 @@ mod push;
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use wxmint_ids::{AppId, LoginCode};
 
 pub use self::push::{BadPush, News, Push, PushKey, PushQuery, WrongPushKey};
 use super::call::{Text, believed, number_or_quoted, read};
-use super::client::call_ends;
-use super::code2session::read_session;
-use super::oauth2::read_grant_of;
-use super::stable_token::access_token;
 use super::{
     Api, App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, CallError, ComponentTicket, FetchedAccessToken,
-    RefreshToken, Session, WeChat,
+    RefreshToken, Session, WeChat, client::call_ends, code2session::read_session, oauth2::read_grant_of,
+    stable_token::access_token,
 };
 
 /// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
@@ -57,34 +55,21 @@ impl WeChat {
         secret: &AppSecret,
         ticket: &ComponentTicket,
     ) -> Result<FetchedAccessToken, CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            component_appsecret: &'a str,
-            component_verify_ticket: &'a str,
-        }
-        let wanted = Wanted {
-            component_appid: component.id.as_str(),
-            component_appsecret: secret.expose(),
-            component_verify_ticket: ticket.expose(),
-        };
-        let endpoint = self.endpoint(Api::ComponentToken);
+        let wanted = json!({
+            "component_appid": component.id.as_str(),
+            "component_appsecret": secret.expose(),
+            "component_verify_ticket": ticket.expose(),
+        });
         let read = |body: &[u8]| access_token(Api::ComponentToken, body);
-        self.call(endpoint, component, || endpoint.post([], &wanted), read).await
+        self.call(Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 
     /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
     /// for the secret).
     pub async fn start_push_ticket(&self, component: &App, secret: &AppSecret) -> Result<(), CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            component_secret: &'a str,
-        }
-        let wanted = Wanted { component_appid: component.id.as_str(), component_secret: secret.expose() };
-        let endpoint = self.endpoint(Api::StartPushTicket);
+        let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret.expose()});
         let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
-        self.call(endpoint, component, || endpoint.post([], &wanted), read).await
+        self.call(Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 
     /// Exchanges the login code of a merchant's app, in the way of its kind: `GET /sns/component/jscode2session`, or
@@ -101,7 +86,6 @@ impl WeChat {
             true => (Api::ComponentCode2Session, "js_code"),
             false => (Api::ComponentOauth2, "code"),
         };
-        let endpoint = self.endpoint(api);
         let query = [
             ("appid", merchant.id.as_str()),
             (name, code.as_str()),
@@ -110,10 +94,10 @@ impl WeChat {
             ("component_access_token", token.expose()),
         ];
         if is_mini_program {
-            return self.call(endpoint, merchant, || endpoint.get(query), |body| read_session(api, body)).await;
+            return self.call(api, merchant, |endpoint| endpoint.get(query), |body| read_session(api, body)).await;
         }
         let (until, read) = (call_ends(), |body: &[u8]| read_grant_of(api, body));
-        let grant = self.call_until(until, endpoint, merchant, || endpoint.get(query), read).await?;
+        let grant = self.call_until(until, api, merchant, |endpoint| endpoint.get(query), read).await?;
         self.session_of(merchant, grant, until).await
     }
 
@@ -124,11 +108,6 @@ impl WeChat {
         token: &AppAccessToken,
         code: &AuthorizationCode,
     ) -> Result<Authorizer, CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            authorization_code: &'a str,
-        }
         #[derive(Deserialize)]
         struct Answer<'a> {
             #[serde(borrow)]
@@ -141,13 +120,12 @@ impl WeChat {
             #[serde(borrow)]
             authorizer_refresh_token: Option<Text<'a>>,
         }
-        let wanted = Wanted { component_appid: component.id.as_str(), authorization_code: code.expose() };
-        let endpoint = self.endpoint(Api::QueryAuth);
+        let wanted = json!({"component_appid": component.id.as_str(), "authorization_code": code.expose()});
         let read = |body: &[u8]| {
             let Answer { authorization_info: info } = read(Api::QueryAuth, body)?;
             authorizer(&info.authorizer_appid, info.authorizer_refresh_token, 0)
         };
-        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+        self.call(Api::QueryAuth, component, |endpoint| endpoint.post(with(token), &wanted), read).await
     }
 
     /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`.
@@ -157,12 +135,6 @@ impl WeChat {
         token: &AppAccessToken,
         offset: usize,
     ) -> Result<Authorizers, CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            offset: usize,
-            count: usize,
-        }
         #[derive(Deserialize)]
         struct Answer<'a> {
             #[serde(deserialize_with = "number_or_quoted")]
@@ -179,8 +151,7 @@ impl WeChat {
             #[serde(deserialize_with = "number_or_quoted", default)]
             auth_time: i64,
         }
-        let wanted = Wanted { component_appid: component.id.as_str(), offset, count: PAGE };
-        let endpoint = self.endpoint(Api::AuthorizerList);
+        let wanted = json!({"component_appid": component.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let length = list.len();
@@ -191,7 +162,7 @@ impl WeChat {
             let page = page.filter_map(Result::ok).collect();
             Ok(Authorizers { total: usize::try_from(total_count).unwrap_or(0), length, page })
         };
-        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerList, component, |endpoint| endpoint.post(with(token), &wanted), read).await
     }
 
     /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
@@ -202,11 +173,6 @@ impl WeChat {
         token: &AppAccessToken,
         merchant: &AppId,
     ) -> Result<AppKind, CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            authorizer_appid: &'a str,
-        }
         #[derive(Deserialize)]
         struct Answer {
             authorizer_info: Info,
@@ -216,13 +182,12 @@ impl WeChat {
             #[serde(rename = "MiniProgramInfo")]
             mini_program: Option<serde::de::IgnoredAny>,
         }
-        let wanted = Wanted { component_appid: component.id.as_str(), authorizer_appid: merchant.as_str() };
-        let endpoint = self.endpoint(Api::AuthorizerInfo);
+        let wanted = json!({"component_appid": component.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
             let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
             Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
-        self.call(endpoint, component, || endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerInfo, component, |endpoint| endpoint.post(with(token), &wanted), read).await
     }
 
     /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
@@ -233,30 +198,23 @@ impl WeChat {
         token: &AppAccessToken,
         refresh: &RefreshToken,
     ) -> Result<MerchantTokens, CallError> {
-        #[derive(Serialize)]
-        struct Wanted<'a> {
-            component_appid: &'a str,
-            authorizer_appid: &'a str,
-            authorizer_refresh_token: &'a str,
-        }
         #[derive(Deserialize)]
         struct Answer<'a> {
             #[serde(borrow)]
             authorizer_refresh_token: Option<Text<'a>>,
         }
-        let wanted = Wanted {
-            component_appid: component.as_str(),
-            authorizer_appid: merchant.id.as_str(),
-            authorizer_refresh_token: refresh.expose(),
-        };
-        let endpoint = self.endpoint(Api::AuthorizerToken);
+        let wanted = json!({
+            "component_appid": component.as_str(),
+            "authorizer_appid": merchant.id.as_str(),
+            "authorizer_refresh_token": refresh.expose(),
+        });
         let read = |body: &[u8]| {
             let access = access_token(Api::AuthorizerToken, body)?;
             let Answer { authorizer_refresh_token: renewed } = read(Api::AuthorizerToken, body)?;
             let renewed = believed(renewed).map(|text| RefreshToken::new(text.into_string()));
             Ok(MerchantTokens { access, refresh: renewed.unwrap_or_else(|| refresh.clone()) })
         };
-        self.call(endpoint, merchant, || endpoint.post(with(token), &wanted), read).await
+        self.call(Api::AuthorizerToken, merchant, |endpoint| endpoint.post(with(token), &wanted), read).await
     }
 }
 

@@ -1,5 +1,4 @@
-//! Checks whether a plaintext can be a JSON object at all, in constant time: no branch and no address depends on a
-//! byte.
+//! Checks whether a plaintext can be a JSON object at all, in constant time: no branch or address depends on a byte.
 //!
 //! With a wrong key, or if anything but the first block was changed, a block decrypts to random bytes, which are text
 //! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, ClientId, Person, unprintable};
-use wxmint_store::limits::TooMany;
-use wxmint_store::{AttemptId, Issued, Result, Store, StoredIn, short_digest};
+use wxmint_keys::token::Issued;
+use wxmint_store::{AttemptId, Result, Store, StoredIn, limits::TooMany, short_digest};
 
 use super::codes::{DeviceCode, UserCode};
 

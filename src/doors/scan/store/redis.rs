@@ -133,8 +133,7 @@ async fn uncount_open(redis: &Redis, address: &str, digest: &str) -> Result<()> 
     Ok(redis.link().run("close_device", Call::of("ZREM", open_devices(address)).arg(digest)).await?)
 }
 
-/// Counts a request as open no more. What has ended it stands, so nobody is told of a failure: the count expires by
-/// itself.
+/// Counts a request as open no more. What has ended it stands, so a failure is not told: the count expires by itself.
 async fn close(redis: &Redis, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest");
     type Counted = (Option<String>, Option<String>);

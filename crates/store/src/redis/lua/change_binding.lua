@@ -2,8 +2,8 @@
 -- binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs. Needs
 -- session.lua.
 --   'intend': free -> intended. User, made, by unionid. Not if the person's session has an owner.
---   'bind': intended -> bound. Fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
---   'drop': intended -> free, without session keys.
+--   'bind': intended -> bound. User; fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
+--   'drop': intended -> free, without session keys. User.
 --   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
 --     it, and up to the last exchange, if the clock has stepped back since.
 --   'free': leaving -> free, dissolved.
@@ -34,15 +34,15 @@ if user then
     redis.call('HDEL', KEYS[1], 'u', 'b', 'n', 'o', 'c', 'f', 'l', 'd', 'k', 's', 'w')
   end
 elseif intended then
-  if step == 'bind' then
-    redis.call('HSET', KEYS[1], 'u', intended, unpack(ARGV, 3))
+  if step == 'bind' and intended == ARGV[3] then
+    redis.call('HSET', KEYS[1], 'u', intended, unpack(ARGV, 4))
     if redis.call('HEXISTS', KEYS[1], 'f') == 0 then
       -- Ends may name the tokens of a user who was there before. None of them is still to be made, so the first login
       -- that looks for them finds them (note_not_ended.lua).
       redis.call('HSET', KEYS[1], 'd', 0)
     end
     redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')
-  elseif step == 'drop' then
+  elseif step == 'drop' and intended == ARGV[3] then
     drop_keys()
     note_left(intended)
     redis.call('HDEL', KEYS[1], 'k', 's', 'i', 'm', 'a')

@@ -1,6 +1,7 @@
 -- The short way of record_login.lua, in front of it: a person with a session logs in within the limit, and nothing else
--- has to be decided. Nearly all logins are so. Whatever is unusual takes the long way, which decides everything anew;
--- so does a session with another owner than the login's, or with none, which a bound person has.
+-- has to be decided. Nearly all logins are so; or a person whose user id is computed logs in for the first time.
+-- Whatever is unusual takes the long way, which decides everything anew; so does a session with another owner than the
+-- login's, or with none, which a bound person has.
 local time, kept, line = redis.call('TIME'), redis.call('GET', KEYS[2]), ARGV[1]
 local owner = ARGV[6]
 if kept and not ARGV[7] and (owner == '' or string.sub(kept, -#owner) == owner) then
@@ -24,5 +25,7 @@ if kept and not ARGV[7] and (owner == '' or string.sub(kept, -#owner) == owner) 
     redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. stays .. owner, 'EX', ARGV[2])
     return time[1] .. ' ' .. time[2] .. ' ='
   end
+elseif not kept and owner ~= '' and not ARGV[7] and redis.call('EXISTS', KEYS[1], KEYS[3]) == 0 then
+  redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. owner, 'EX', ARGV[2])
+  return time[1] .. ' ' .. time[2] .. ' +'
 end
-

@@ -1,4 +1,4 @@
-//! A Lua script, and a call of Redis: commands that are sent together, of which some run scripts.
+//! A call of Redis: commands that are sent together, of which some run Lua scripts, and the slot of their keys.
 //!
 //! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another
 //! server than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
@@ -7,8 +7,6 @@ use std::fmt::{Display, Write};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
-
-use super::slot::slot_of;
 
 /// A Lua script, which servers know by the SHA-1 of its text.
 pub struct Script {
@@ -103,6 +101,32 @@ fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// How many slots a Cluster has. (redis-rs' `cluster_routing::Slot` does not give its number.)
+pub const CLUSTER_SLOTS: usize = 16_384;
+
+/// The slot of a key, which has the same slot as its hash tag.
+pub fn slot_of(key: &[u8]) -> u16 {
+    crc16(hashed(key)) % CLUSTER_SLOTS as u16
+}
+
+/// The text between the first `{` and the next `}`, if there is any. Otherwise the whole key.
+fn hashed(key: &[u8]) -> &[u8] {
+    let tagged = || {
+        let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
+        let tag = &rest[..rest.iter().position(|byte| *byte == b'}')?];
+        (!tag.is_empty()).then_some(tag)
+    };
+    tagged().unwrap_or(key)
+}
+
+/// CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        let shifted = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+        (0..8).fold(crc ^ u16::from(*byte) << 8, shifted)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +141,26 @@ mod tests {
         let expected = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
         assert_eq!(sent(by_name), expected);
         assert_eq!(sent(&script.by_text(by_name)), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+    }
+
+    /// The examples of <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        for (key, hashed) in [
+            ("{user1000}.following", "user1000"),
+            ("{user1000}.followers", "user1000"),
+            ("foo{}{bar}", "foo{}{bar}"),
+            ("foo{{bar}}zap", "{bar"),
+            ("foo{bar}{zap}", "bar"),
+            ("foo{bar", "foo{bar"),
+            ("foo}bar{", "foo}bar{"),
+            ("", ""),
+        ] {
+            assert_eq!(super::hashed(key.as_bytes()), hashed.as_bytes(), "{key}");
+            assert_eq!(slot_of(key.as_bytes()), slot_of(hashed.as_bytes()), "{key}");
+        }
+        // As `CLUSTER KEYSLOT` answers.
+        assert_eq!([slot_of(b"foo"), slot_of(b"{user1000}.following"), slot_of(b"wxmint:ended")], [12182, 3443, 3559]);
     }
 }

@@ -1,0 +1,175 @@
+//! A person as Redis has it: the binding, and beside it the session, which has a line for each of the two latest
+//! exchanges, as `session.lua` describes it.
+
+use std::{ops::Range, time::Duration};
+
+use redis::{FromRedisValue, ParsingError, Value};
+use wxmint_ids::UserId;
+
+use super::{Call, Redis, name, packed, unreadable};
+use crate::{AttemptMark, BindingState, Bound, ExchangeOrder, Intent, PREVIOUS_KEY_TTL, Person, Result, Sealed};
+
+/// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
+/// exchanges of a microsecond apart.
+const ORDER: Range<usize> = 0..7;
+/// Until when its login counts, in quarters of a second since 2020; 0 if it does not. They last until 2054.
+const TILL: Range<usize> = 7..11;
+const QUARTER: u64 = 250_000;
+const SINCE_2020: u64 = 1_577_836_800 * 4;
+
+/// Stands in front of a session's owner, who is so many bytes long.
+const OWNER: &[u8] = b"u";
+const OWNER_LEN: usize = 17;
+
+/// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
+#[derive(Default)]
+pub(super) struct StoredBinding(Vec<(u8, Vec<u8>)>);
+
+impl FromRedisValue for StoredBinding {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut fields = Vec::with_capacity(8);
+        for pair in value.into_map_iter().map_err(|_| "a binding is a hash")? {
+            if let (Value::BulkString(name), Value::BulkString(value)) = pair {
+                fields.extend(<[u8; 1]>::try_from(name).map(|[letter]| (letter, value)));
+            }
+        }
+        Ok(Self(fields))
+    }
+}
+
+impl StoredBinding {
+    pub(super) fn field(&self, name: u8) -> Option<&[u8]> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_slice())
+    }
+
+    pub(super) fn number(&self, name: u8) -> Option<i64> {
+        str::from_utf8(self.field(name)?).ok()?.parse().ok()
+    }
+
+    /// Whether a binding was made, and replicas have not confirmed it yet.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.field(b'u').and(self.field(b'w')).is_some()
+    }
+
+    /// Whether no login since has found that no end names its token. The session keys were dropped, and the user's
+    /// tokens ended, or the person came to a user who was there before.
+    pub(super) fn may_be_ended(&self) -> bool {
+        self.field(b'd').is_some()
+    }
+
+    /// Where the person stands.
+    pub(super) fn state(self) -> Result<BindingState> {
+        let is_set = |name| self.field(name) == Some(b"1");
+        let generation = match self.field(b'g') {
+            None => Some(0),
+            Some(_) => self.number(b'g').and_then(|number| number.try_into().ok()),
+        };
+        let generation = generation.ok_or_else(|| unreadable("a binding's generation"))?;
+        if let Some(user) = self.field(b'u') {
+            let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
+            return Ok(BindingState::Bound(Bound {
+                generation,
+                user: packed::read_user(user)?,
+                unionid: self.field(b'n').and_then(|unionid| packed::read_unionid(unionid).ok()),
+                others: self.field(b'o').map(packed::read_unionids).transpose()?.into_iter().flatten().collect(),
+                conflict: self.field(b'c').and_then(|user| packed::read_user(user).ok()),
+                shared: is_set(b'r'),
+                new_for: self.field(b'f').and_then(|mark| Some(AttemptMark(u32::from_be_bytes(mark.try_into().ok()?)))),
+                blocked: is_on && self.field(b'k') == Some(user),
+            }));
+        }
+        if let Some(user) = self.field(b'i') {
+            let intent = Intent { user: packed::read_user(user)?, made: is_set(b'm'), by_unionid: is_set(b'a') };
+            return Ok(BindingState::Intended { generation, intent });
+        }
+        if let Some(user) = self.field(b'q') {
+            let since = self.number(b't').ok_or_else(|| unreadable("when a person left"))?;
+            return Ok(BindingState::Leaving { generation, user: packed::read_user(user)?, since });
+        }
+        Ok(BindingState::Free { generation, dissolved: is_set(b'v') })
+    }
+}
+
+pub(super) fn stored_binding(person: &Person) -> Call {
+    Call::of("HGETALL", name::binding(person))
+}
+
+impl Redis {
+    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made
+    /// it may have been told that it failed.
+    pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+        if !stored.is_unconfirmed() {
+            return stored.state();
+        }
+        let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
+        self.confirmed(person, stored)
+    }
+
+    /// A binding that replicas have confirmed just now need not be confirmed again. A mark that stays costs the next
+    /// login a wait.
+    pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+        if stored.is_unconfirmed() {
+            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
+        }
+        stored.state()
+    }
+}
+
+/// The owner of a session, as it stands behind the lines.
+pub(super) fn owner_text(user: &UserId) -> Vec<u8> {
+    [OWNER, &packed::user(user)].concat()
+}
+
+/// The user of a person without a binding, whose user id was computed.
+pub(super) fn owner(session: &[u8]) -> Option<UserId> {
+    packed::read_user(lines(session).1.strip_prefix(OWNER)?.get(..OWNER_LEN)?).ok()
+}
+
+/// The lines, and what stands behind them: its first byte is no length of a line.
+fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines = Vec::new();
+    while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
+        let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()) else { break };
+        lines.push(line);
+        session = others;
+    }
+    (lines, session)
+}
+
+/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
+pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
+    let key = |line: &[u8]| {
+        let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
+        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
+        Some((place >> 4, Sealed::from_stored(sealed.to_vec())))
+    };
+    lines(session).0.into_iter().map_while(key).collect()
+}
+
+/// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
+    let keys = keys(session);
+    let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
+    let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL { 2 } else { 1 };
+    keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
+}
+
+/// An exchange as a line of a session. `till` when the login counts, in quarters.
+pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
+    let place = order.micros << 4 | u64::from(order.attempt.mark().0 & 15);
+    let mut line = Vec::with_capacity(TILL.end + sealed.as_bytes().len());
+    line.extend_from_slice(&place.to_be_bytes()[1..]);
+    line.extend_from_slice(&u32::try_from(till).unwrap_or(u32::MAX).to_be_bytes());
+    line.extend_from_slice(sealed.as_bytes());
+    line
+}
+
+/// The first quarter that is not before that time.
+pub(super) fn quarter(micros: u64) -> u64 {
+    micros.div_ceil(QUARTER).saturating_sub(SINCE_2020)
+}
+
+/// Since 1970.
+pub(super) fn micros(quarter: u64) -> u64 {
+    (quarter + SINCE_2020) * QUARTER
+}
