@@ -8,13 +8,13 @@ readonly from=$PWD/tests/peers/collector to=$PWD/target/tools/products parts=go.
 declare -rA versions=([oauth2-proxy]=v7.15.6 [collector]=v0.165.0 [keycloak]=26.7.3)
 readonly version=${versions[$1]}
 readonly made=$to/$1-$version
-export GOCACHE=$to/cache
+export GOCACHE=$made.cache
 
 mkdir -p "$to"
 [ -e "$made" ] || case $1 in
   oauth2-proxy) GOBIN=$to go install github.com/oauth2-proxy/oauth2-proxy/v7@"$version" && mv "$to/oauth2-proxy" "$made" ;;
   collector) # a module that is made here, because only a module of one's own can leave out what nobody needs
-    rm -rf "$to/module" && cp -r "$from" "$to/module" && cd "$to/module"
+    rm -rf "$made.module" && cp -r "$from" "$made.module" && cd "$made.module"
     go mod init collector
     go get $parts/{otelcol,service,receiver/otlpreceiver,exporter/otlphttpexporter}@"$version"
     go mod tidy
@@ -25,5 +25,5 @@ mkdir -p "$to"
       -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
     ;;
 esac
-rm -rf "$to/cache"
+rm -rf "$GOCACHE"
 ln -sfn "$1-$version" "$to/$1"
