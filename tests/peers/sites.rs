@@ -148,7 +148,7 @@ mod oauth2_proxy {
         // Somebody has kept the cookies of before.
         let kept = locked(&lin.cookies).clone();
         lin.send(lin.http.0.get(format!("{site}/oauth2/sign_out"))).await;
-        assert_eq!((page().await.status, counted(&bed, "ended").await), (302, 1.0));
+        assert_eq!((page().await.status, counted(&bed, "logged_out").await), (302, 1.0));
         locked(&lin.cookies).extend(kept);
         until("the login is known to have ended", PATIENCE, async || page().await.status == 302).await;
 
@@ -264,7 +264,7 @@ mod keycloak {
             users.push(claims["sub"].clone());
             let left = at("logout", &[("id_token_hint", &id), ("post_logout_redirect_uri", &back)]);
             assert_eq!(browser.visit(&left).await.member("path"), "/back");
-            assert_eq!(counted(&bed, "ended").await, users.len() as f64);
+            assert_eq!(counted(&bed, "logged_out").await, users.len() as f64);
         }
         assert!(users[0] == users[1] && users[1] != users[2], "{users:?}");
     }
