@@ -20,7 +20,8 @@ mkdir -p "$to"
     go mod tidy
     go build -o "$made" .
     ;;
-  keycloak)
+  keycloak) # Maven leaves a folder of markers where it runs
+    cd "$to"
     mvn -B -q -ntp org.apache.maven.plugins:maven-dependency-plugin:3.11.0:unpack -DoutputDirectory="$to" \
       -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
     ;;
