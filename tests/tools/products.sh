@@ -26,5 +26,5 @@ mkdir -p "$to"
       -Dartifact="org.keycloak:keycloak-quarkus-dist:$version:zip"
     ;;
 esac
-rm -rf "$GOCACHE"
+rm -rf "$GOCACHE" "$made.module"
 ln -sfn "$1-$version" "$to/$1"
