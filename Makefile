@@ -18,8 +18,8 @@ STARTED := $(shell date +%s)
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
 PHP := $(TOOLS)/php
-# Arguments: name, how it is had, what is run with it, what else. The log says where it cannot be had.
-if_served = if timeout 120 $(2); then $(3); else echo "NOT RUN: $(1) cannot be had here"; $(or $(4),:); fi
+# Arguments: name, how it is had (Go may have to build it), what is run with it, what else. The log says where it cannot be had.
+if_served = if timeout 1200 $(2); then $(3); else echo "NOT RUN: $(1) cannot be had here"; $(or $(4),:); fi
 heading = @echo "== $@ (after $$(($$(date +%s) - $(STARTED))) s)"
 
 # One cargo at a time: they would wait for each other's lock anyway.
@@ -44,13 +44,16 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 .PHONY: nightly
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
-	$(SETUP) test cxx redises promtool php
+	$(SETUP) test cxx redises promtool alertmanager php
 	$(CARGO) test --locked --test nightly -- --test-threads=1
-	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip higress_plugins_with
+	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip sites:: --skip otel_collector:: --skip higress_plugins_with
 	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
 	for boot in $(BOOTS); do mvn -B -q -ntp -f clients/java clean verify -Dspring-boot.version=$$boot || exit 1; done
 	for boot in $(filter-out 2.%,$(BOOTS)); do WXMINT_TEST_SPRING_BOOT=$$boot $(PEERS) java_spring java_users::spring --test-threads=1 || exit 1; done
 	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.46.0,$(PEERS) java_users::sa_token --test-threads=1)
+	$(call if_served,oauth2-proxy by Go,tests/tools/products.sh oauth2-proxy,$(PEERS) sites::oauth2_proxy)
+	$(call if_served,the OpenTelemetry Collector by Go,tests/tools/products.sh collector,$(PEERS) otel_collector::)
+	$(call if_served,Keycloak by Maven,tests/tools/products.sh keycloak,$(PEERS) sites::keycloak)
 	$(call if_served,php-jwt by Composer,env COMPOSER_ALLOW_SUPERUSER=1 composer -n -q install --no-autoloader -d $(PHP),WXMINT_TEST_PHP_JWT=$(CURDIR)/$(PHP)/vendor/firebase/php-jwt $(PEERS) php:: --test-threads=2,$(PEERS) php:: --test-threads=2 --skip each_algorithm --skip nonsense_costs)
 	$(CARGO) test --locked --features kubernetes --test campaign
 	for redis in $(REDISES); do \
@@ -64,7 +67,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(if $(filter 0,$(shell id -u)),$(MAKE) cluster,@echo "NOT RUN: make cluster wants root")
 
 .PHONY: cluster
-cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, 0.9 GB are kept; then 8 min; 2 GB of memory), and what tests/cluster asks of it
+cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (20 min of a core, 6 GB of disk, 1.5 GB are kept; then 8 min; 2 GB of memory), and what tests/cluster asks of it
 	$(heading)
 	$(SETUP) cc go redis nginx python faketime kube cluster
 	$(CARGO) build --locked --features kubernetes

@@ -64,6 +64,7 @@ fn is_quoted(text: &str) -> bool {
 }
 
 pub struct Reader {
+    /// By their names in lower case, which is how envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -77,7 +78,8 @@ impl Reader {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
         // A name in another case is reported as unknown, so it must not be read.
-        let values = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase()).collect();
+        let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
+        let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
         Self { values, unknown, faults: Vec::new() }
     }
 
@@ -137,7 +139,7 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
 
     fn text<T>(&mut self, variable: &Variable<T>) -> Option<String> {

@@ -1,6 +1,5 @@
 //! The faults: what is done, and what it may excuse. Those of Redis and the others are played side by side.
 
-use std::fs;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio::time::sleep;
 use crate::actions::Campaign;
 use crate::books::Part;
 use crate::store::{self, RedisFault};
-use crate::support::{RedisCluster, Reply, Signal, write_private};
+use crate::support::{RedisCluster, Reply, Signal, replace};
 use crate::world::{LEAD, REPLICAS, World};
 
 /// How long WeChat or the account service misbehaves.
@@ -197,11 +196,4 @@ async fn rotate(campaign: &Campaign, world: &World, name: &'static str, words: &
     world.run(words).await;
     sleep(RELOAD).await;
     campaign.books.end(number);
-}
-
-/// As an operator replaces a file: all at once.
-fn replace(file: &std::path::Path, content: &str) {
-    let part = file.with_extension("part");
-    write_private(&part, content);
-    fs::rename(&part, file).expect("renamed");
 }

@@ -5,7 +5,8 @@ use std::{fs, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use crate::support::{
-    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually, until,
+    APP_SECRET, APPID, Answer, BUSY, Load, OTHER_APPID, OTHER_SECRET, PATIENCE, TestBed, apps_folder, eventually,
+    replace, until,
 };
 
 const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
@@ -13,13 +14,6 @@ const ROTATED: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
 /// Logins under load that are answered after a change, so that none is in flight that began before it.
 const AFTERWARDS: usize = 50;
-
-/// Writes beside the file, and renames.
-fn put(path: &Path, secret: &str) {
-    let beside = path.with_file_name(".new");
-    fs::write(&beside, format!("{secret}\n")).expect("written");
-    fs::rename(beside, path).expect("renamed");
-}
 
 /// A service with these apps, and a WeChat that knows both.
 async fn bed_with(folder: &Path) -> TestBed {
@@ -84,7 +78,7 @@ async fn an_app_comes_and_goes_within_5_s_while_the_other_goes_on() {
     let code = json!({"code": code_of(&bed, OTHER_APPID).await, "appid": OTHER_APPID});
     ask(&bed, &code, None).await.expect_problem(400, "unknown_app");
 
-    put(&folder.path().join(OTHER_APPID), OTHER_SECRET);
+    replace(&folder.path().join(OTHER_APPID), OTHER_SECRET);
     let added = async || Some(ask(&bed, &code, None).await).filter(|answer| answer.status != 400);
     assert_eq!(app_of(eventually("the new app", WITHIN, added).await), OTHER_APPID);
     bed.service().says("several apps are configured now").await;
@@ -133,5 +127,5 @@ fn rotated(bed: &TestBed) -> bool {
 async fn a_secret_is_rotated_by_a_renamed_file_without_a_failed_login() {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let bed = TestBed::builder().apps_folder(folder.path()).start().await;
-    rotated_under_load(bed, || put(&folder.path().join(APPID), ROTATED)).await;
+    rotated_under_load(bed, || replace(&folder.path().join(APPID), ROTATED)).await;
 }

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::support::scan::{Scan, two_pages};
 use crate::support::{
-    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, password_of, repository, tools,
-    write_private,
+    APP_SECRET, APPID, Answer, OTHER_APPID, OTHER_SECRET, TestBed, apps_folder, keys, node_folder, password_of,
+    repository, write_private,
 };
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
@@ -64,8 +64,7 @@ async fn the_person_on_duty_finds_users_acts_and_sees_what_goes_on_and_no_page_o
     let key_file = duty.bed.configuration.value("WXMINT_KEYS");
     keys(key_file.as_ref(), &["rotate", "--alg", "EdDSA"]);
 
-    // Node looks for packages above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     for script in ["console.mjs", "means.mjs"] {
         fs::copy(repository("tests/browser").join(script), folder.path().join(script)).expect("our own script");
     }

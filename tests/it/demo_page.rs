@@ -2,17 +2,14 @@
 
 use std::{env, fs, process::Command};
 
-use tempfile::TempDir;
-
-use crate::support::{Demo, repository, tools};
+use crate::support::{Demo, node_folder, repository};
 
 /// A story of the script's, on a demo of its own: WeChat is down for everybody who uses one.
 async fn is_told(story: &str) {
     let demo = Demo::start().await;
     let address = format!("http://{}", demo.address);
 
-    // Node looks for packages above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     for script in ["demo.mjs", "means.mjs", "views.mjs"] {
         fs::copy(repository("tests/browser").join(script), folder.path().join(script)).expect("our own script");
     }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::doctor::{Report, command_of, follow};
 use crate::support::{
-    BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of, until,
-    write_private,
+    BUSY, READ_AGAIN_WITHIN, Service, Sidecar, TestBed, decoded, eventually, jwks_kids, keys, kid_of, kids_of, replace,
+    until,
 };
 
 /// A verifier asks every 5 s, so an end is known 10 s later at the latest.
@@ -21,13 +21,6 @@ fn key_file(bed: &TestBed) -> PathBuf {
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON")
-}
-
-/// Puts another content in place of the file, at once.
-fn replace(path: &Path, content: &Value) {
-    let new = path.with_extension("new");
-    write_private(&new, &content.to_string());
-    fs::rename(new, path).expect("replaced");
 }
 
 /// How often the service has read a changed key file.
@@ -128,10 +121,10 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
     let (right, kid) = (read(&path), kid_of(&lin_token));
     let [other, expired] = wrong_files(&right, path.parent().expect("a folder"));
     for (wrong, pages) in [(&expired, 0.0), (&other, 2.0)] {
-        after_the_next_reload(&bed, || replace(&path, wrong)).await;
+        after_the_next_reload(&bed, || replace(&path, &wrong.to_string())).await;
         let before = pages_asked_for(&bed).await;
         until("verifiers ask", NEXT_PAGE * 3, async || pages_asked_for(&bed).await >= before + pages).await;
-        after_the_next_reload(&bed, || replace(&path, &right)).await;
+        after_the_next_reload(&bed, || replace(&path, &right.to_string())).await;
     }
     // An end that happens now must still reach everybody, and nothing else may have been said.
     bed.log_out(&mei, false).await;
@@ -152,7 +145,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
     let [other, _] = wrong_files(&read(&path), path.parent().expect("a folder"));
-    after_the_next_reload(&bed, || replace(&path, &other)).await;
+    after_the_next_reload(&bed, || replace(&path, &other.to_string())).await;
     let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {kid} is missing, which signs")), "{refused}");
     assert!(bed.accepts(&old).await && signs(&bed).await == kid, "nothing has changed");
@@ -208,7 +201,7 @@ async fn a_file_that_lacks_a_key_is_in_use_if_the_feed_calls_that_key_ended() {
     readyz(bed.service(), 503, &kid).await;
     let mut without = read(&bed.configuration.path("other.json"));
     without.as_object_mut().expect("a set").remove("ended");
-    replace(&path, &without);
+    replace(&path, &without.to_string());
     readyz(bed.service(), 200, "ok").await;
     assert_eq!((bed.service().reasons("ERROR").len(), signs(&bed).await), (1, kids_of(&without).remove(0)));
 }
@@ -239,7 +232,7 @@ async fn an_older_file_does_not_bring_back_a_key_that_was_ended() {
     let mut with_both = read(&path);
     with_both["keys"].as_array_mut().expect("keys").push(old["keys"][0].clone());
     with_both.as_object_mut().expect("a set").remove("ended");
-    after_the_next_reload(&bed, || replace(&path, &with_both)).await;
+    after_the_next_reload(&bed, || replace(&path, &with_both.to_string())).await;
     let refused = first_error(&bed).await;
     assert!(refused.contains(&format!("key {kid} is back although it was revoked")), "{refused}");
     obey(&refused);

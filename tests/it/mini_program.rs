@@ -5,13 +5,14 @@
 pub(crate) mod client;
 mod sample;
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use crate::scan_examples::{copy, printed};
 use crate::support::{
-    APPID, AccountService, Answer, Builder, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, password_of, repository, tools,
+    APPID, AccountService, Answer, Builder, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, node_folder, password_of,
+    repository,
 };
 
 const ALICE: &str = "id-of-alice";
@@ -58,19 +59,10 @@ impl Business {
 
 /// Runs a script of `tests/miniprogram` to its end, and returns what it prints.
 pub(crate) fn node(arguments: &[&str]) -> String {
-    // Node looks for packages above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     copy(&repository("tests/miniprogram"), folder.path());
     copy(&repository("examples/mini-program"), &folder.path().join("recommended"));
-    let output = Command::new("node").args(arguments).current_dir(&folder).output();
-    let output = output.unwrap_or_else(|error| panic!("node: {error}; run: make setup"));
-    let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{arguments:?}\n{printed}\n{said}");
-    printed
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-rT").args([from, to]).status().expect("cp").success(), "{}", from.display());
+    printed(Command::new("node").args(arguments).current_dir(&folder))
 }
 
 fn website() -> Value {

@@ -14,8 +14,8 @@ use tokio::{sync::RwLock, task::JoinSet};
 
 use crate::readme::blocks;
 use crate::support::{
-    APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, path_with_wxmint,
-    repository, tools, until,
+    APP_SECRET, APPID, Answer, Http, OTHER_APPID, OTHER_SECRET, PATIENCE, Process, TestBed, node_folder,
+    path_with_wxmint, repository, until,
 };
 
 const USERS: usize = 1000;
@@ -41,8 +41,7 @@ impl BackEnd {
 
     /// Moves this mini program, by the page's commands with its AppID.
     async fn of(bed: &TestBed, app: &str, secret: &str) -> Self {
-        // Node looks for packages above the script's own folder.
-        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        let folder = node_folder();
         let files = fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file"));
         for file in files.filter(|file| file.path().is_file()) {
             fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::scan::{told, with_form};
-use crate::support::{APPID, Answer, BUSY, Builder, ISSUER, TestBed, decoded, eventually, repository};
+use crate::support::{APPID, Answer, BUSY, Builder, ISSUER, TestBed, decoded, eventually, hex, replace, repository};
 
 const BACK: &str = "https://grafana.example.com/login/generic_oauth";
 const LEFT: &str = "https://grafana.example.com/login";
@@ -34,7 +34,7 @@ fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
 
 /// A back end, a page alone, and a page that is no site.
 fn clients() -> Value {
-    let secret: String = digest(&SHA256, SECRET.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = hex(digest(&SHA256, SECRET.as_bytes()).as_ref());
     json!([
         {"client_id": "grafana", "name": "Grafana <晨光>", "color": "#0a63a8", "appid": APPID, "page": "pages/scan/index",
          "secret_sha256": secret, "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d"},
@@ -87,9 +87,7 @@ impl Clock {
 
     /// Seconds later than in truth.
     fn is_later(&self, bed: &TestBed, seconds: i64) {
-        let (now, draft) = (self.0.path().join("now"), self.0.path().join("draft"));
-        fs::write(&draft, format!("+{seconds}\n")).expect("written");
-        fs::rename(draft, now).expect("our own folder");
+        replace(&self.0.path().join("now"), &format!("+{seconds}\n"));
         bed.redis.move_clock(seconds);
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::support::{BUSY, PATIENCE, RedisServer, TestBed, until};
+use crate::support::{BUSY, PATIENCE, RedisServer, TestBed, replace, until};
 
 /// The service looks at the file every 2 s (docs/redis.md), and needs a moment to try the URL.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -25,7 +25,7 @@ impl Scene {
         let bed = builder.env("WXMINT_REDIS_URL_FILE", &file.to_string_lossy()).start().await;
         let scene = Self { bed, file, _folder: folder };
         scene.give("first", &["reset", "on", "~*", "&*", "+@all"]);
-        scene.write(&scene.url("first"));
+        replace(&scene.file, &scene.url("first"));
         scene.bed.service().ready().await;
         scene
     }
@@ -46,12 +46,6 @@ impl Scene {
         format!("redis://wxmint:{password}@127.0.0.1:{}", self.bed.redis.port())
     }
 
-    fn write(&self, content: &str) {
-        let beside = self.file.with_extension("new");
-        fs::write(&beside, content).expect("written");
-        fs::rename(beside, &self.file).expect("renamed");
-    }
-
     async fn is_refused(&self) -> bool {
         self.bed.service().metric("wxmint_reload_refused{what=\"redis_url\"}").await == 1.0
     }
@@ -61,7 +55,7 @@ impl Scene {
 async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_password_or_address_is_in_use_within_5_s()
 {
     let scene = Scene::start().await;
-    scene.write(&scene.url("second"));
+    replace(&scene.file, &scene.url("second"));
     until("refused", WITHIN, async || scene.is_refused().await).await;
     scene.bed.log_in("lin").await.expect_login();
     let told = scene.bed.service().reasons("ERROR");
@@ -77,11 +71,11 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_pa
     scene.give("third", &[]);
     scene.take("second");
     scene.bed.log_in("lin").await.expect_problem(503, "store_unavailable");
-    scene.write(&scene.url("third"));
+    replace(&scene.file, &scene.url("third"));
     until("served", WITHIN, async || scene.bed.log_in("lin").await.status == 200).await;
 
     let other = RedisServer::start(&[], "hunter3").await;
-    scene.write(&other.url());
+    replace(&scene.file, &other.url());
     until("moved", WITHIN, async || {
         scene.bed.log_in("mei").await.expect_login();
         other.command::<i64>(&["DBSIZE"]) > 0

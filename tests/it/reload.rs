@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::{READ_AGAIN_WITHIN, TestBed, jwks_kids, keys, kid_of, kids_of, private_parts, until};
+use crate::support::{READ_AGAIN_WITHIN, TestBed, jwks_kids, keys, kid_of, kids_of, private_parts, replace, until};
 
 const REFUSED: &str = "wxmint_reload_refused{what=\"keys\"} 1";
 const IN_USE: &str = "wxmint_reload_refused{what=\"keys\"} 0";
@@ -48,10 +48,7 @@ fn not_yet(path: &Path) {
 fn change_key(path: &Path, change: impl FnOnce(&mut Value)) {
     let mut set: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
     change(&mut set["keys"][0]);
-    let beside = path.with_extension("spoiled");
-    fs::write(&beside, set.to_string()).expect("written");
-    fs::set_permissions(&beside, Permissions::from_mode(0o600)).expect("our file");
-    fs::rename(beside, path).expect("renamed");
+    replace(path, &set.to_string());
 }
 
 /// At a service of its own, so that all faults wait at once.

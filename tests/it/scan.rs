@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::support::scan::{GRANT, with_form};
-use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, Sidecar, TestBed, until};
+use crate::support::{APPID, Answer, Builder, ISSUER, PATIENCE, Sidecar, TestBed, hex, until};
 
 const ORIGIN: &str = "https://shop.example.com";
 const AUDIENCE: &str = "https://api.example.com";
@@ -32,8 +32,7 @@ fn clients() -> Value {
 }
 
 fn sha256(secret: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes()).as_ref())
 }
 
 fn builder() -> Builder {
@@ -124,14 +123,7 @@ async fn a_login_costs_redis_the_same_with_the_door_and_without() {
     const LOGINS: u64 = 50;
     let mut costs = Vec::new();
     for bed in [TestBed::start().await, builder().start().await] {
-        for _ in 0..5 {
-            bed.log_in("lin").await.expect_login();
-        }
-        let before = bed.redis.calls();
-        for _ in 0..LOGINS {
-            bed.log_in("lin").await.expect_login();
-        }
-        let calls = bed.redis.calls_since(&before).into_iter();
+        let calls = bed.calls_of_logins(LOGINS).await.into_iter();
         let of_a_login =
             calls.map(|(name, calls)| (name, (calls + LOGINS / 2) / LOGINS)).filter(|(_, calls)| *calls > 0);
         costs.push(of_a_login.collect::<BTreeMap<_, _>>());

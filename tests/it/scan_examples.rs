@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::mini_program::client::built;
 use crate::support::{
-    APPID, BUSY, ISSUER, Process, TestBed, WXMINT, decoded, free_port, path_with_wxmint, repository, tools,
+    APPID, BUSY, ISSUER, Process, TestBed, WXMINT, decoded, free_port, node_folder, path_with_wxmint, repository, tools,
 };
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
@@ -39,19 +39,13 @@ impl Site {
             let client = words.split(' ').next().expect("a name").to_owned();
             (client, add_client(&file, words).into())
         });
-        let listen = format!("127.0.0.1:{}", free_port());
-        let variables = [
-            ("WXMINT_LISTEN", &*listen),
-            ("WXMINT_ISSUER", &format!("http://{listen}")),
-            ("WXMINT_CLIENTS_FILE", &file.to_string_lossy()),
-        ];
         let bed = TestBed::builder()
-            .envs(&variables)
+            .at_its_issuer()
+            .env("WXMINT_CLIENTS_FILE", &file.to_string_lossy())
             .operators(&format!("on-call {SECRET} read,operate,wechat\n"))
             .start()
             .await;
-        // Node looks for packages above the script's own folder.
-        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        let folder = node_folder();
         let examples = ["examples/scan-login", "examples/peers/node", "examples/mini-program", "clients/web"];
         for part in [&examples[..], &["tests/browser", "tests/miniprogram"]].concat() {
             copy(&repository(part), &folder.path().join(part));

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::support::secrets::Place;
 use crate::support::{
-    AccountService, Answer, Collector, Configuration, PATIENCE, Signal, TestBed, eventually, repository,
+    AccountService, Answer, Collector, Configuration, PATIENCE, Signal, TestBed, eventually, hex, repository,
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -23,10 +23,6 @@ const PAGES: [&str; 2] = ["docs/operation.md", "docs/operation.zh-CN.md"];
 
 fn traceparent() -> String {
     format!("00-{TRACE}-{TAP}-01")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn bed(collector: &Collector, environment: &[(&str, &str)]) -> TestBed {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::sidecar::forge::{ForgeKey, merged};
-use crate::support::{Configuration, TestBed, decoded, free_port, repository, tools};
+use crate::support::{Configuration, TestBed, decoded, node_folder, repository, tools};
 
 /// A foreign verifier: the command that takes issuer and token (after a script, or a library's name), prints the
 /// subject, and fails with the reason.
@@ -27,9 +27,8 @@ impl Verifier {
         Self { program: tools("python/bin/python"), script: Some(script), _folder: folder }
     }
 
-    /// Node looks for packages above the script's own folder.
     fn node() -> Self {
-        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        let folder = node_folder();
         let script = copied("verify.mjs", folder.path());
         Self { program: "node".into(), script: Some(script), _folder: folder }
     }
@@ -114,17 +113,15 @@ fn with_another_byte(token: &str) -> String {
 /// A login by each algorithm of ours, its token accepted, and each spoiled form of it refused.
 async fn verifies_each_algorithm(verifiers: &[Verifier]) {
     for algorithm in ["ES256", "EdDSA", "RS256"] {
-        let address = format!("127.0.0.1:{}", free_port());
-        let issuer = format!("http://{address}");
-        let bed = TestBed::builder().algorithm(algorithm).env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address);
-        let bed = bed.start().await;
+        let bed = TestBed::builder().algorithm(algorithm).at_its_issuer().start().await;
+        let issuer = bed.issuer();
         let login = bed.log_in("lin").await.expect_login();
         let (token, user) = (login.member("access_token"), login.member("user_id"));
         let (sound, spoiled) = spoiled(&token, &bed.configuration);
         for verifier in verifiers {
-            verifier.accepts(&issuer, &token, &user);
-            sound.iter().for_each(|sound| verifier.accepts(&issuer, sound, &user));
-            spoiled.iter().for_each(|spoiled| verifier.refuses(&issuer, spoiled));
+            verifier.accepts(issuer, &token, &user);
+            sound.iter().for_each(|sound| verifier.accepts(issuer, sound, &user));
+            spoiled.iter().for_each(|spoiled| verifier.refuses(issuer, spoiled));
         }
     }
 }

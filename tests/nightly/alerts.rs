@@ -1,11 +1,12 @@
 //! Every alert of k8s/monitoring fires once because of a real fault: real processes, scraped by a real Prometheus that
 //! has the rules as they are, but for its time, which runs thirty times as fast: what is 5 min in a rule is 10 s here.
-//! Faults that a restored service can forget are mended, and their alerts end.
+//! Faults that a restored service can forget are mended, and their alerts end. A real Alertmanager sends those that
+//! wake somebody, and their ends, to a webhook.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -17,9 +18,9 @@ use tokio::time::sleep;
 
 use crate::support::scan::{Scan, two_pages};
 use crate::support::{
-    APPID, Answer, Breakable, Http, OTHER_APPID, PATIENCE, PLATFORM, Process, RedisCluster, RedisServer, Service,
-    Shape, Sidecar, SidecarSettings, TestBed, UsersFile, free_port, keys, kid_of, libfaketime, locked, movable_clock,
-    password_of, repository, tell, until, wxmint,
+    APPID, AccountService, Answer, Breakable, Call, Http, OTHER_APPID, PATIENCE, PLATFORM, Process, RedisCluster,
+    RedisServer, Reply, Service, Shape, Sidecar, SidecarSettings, TestBed, UsersFile, clock_of, free_port, keys,
+    kid_of, libfaketime, locked, movable_clock, password_of, replace, repository, tell, until, wxmint,
 };
 
 /// The longest fault needs 60 s to be one and 30 min, here 60 s, to be told.
@@ -39,6 +40,9 @@ const TIMES: [(&str, &str); 9] = [
     ("for: 30m", "for: 60s"),
 ];
 
+/// The route of Alertmanager that docs/runbook.md gives those who are to be woken.
+const PAGE: &str = r#"matchers: [response="page"]"#;
+
 /// The rules of the repository as a file of Prometheus, and the names of the alerts.
 fn rules(file: &str) -> (String, BTreeSet<String>) {
     let document = fs::read_to_string(repository("k8s/monitoring").join(file)).expect("a file of the repository");
@@ -51,6 +55,22 @@ fn rules(file: &str) -> (String, BTreeSet<String>) {
     (faster, names.map(str::to_owned).collect())
 }
 
+/// Alertmanager, whose webhook leads to this server.
+fn alertmanager(folder: &Path, pager: SocketAddr) -> (String, Process) {
+    let page = fs::read_to_string(repository("docs/runbook.md")).expect("a page");
+    assert!(page.contains(PAGE), "{page}");
+    let times = "group_by: [alertname, namespace], group_wait: 0s, group_interval: 1s";
+    let routes = format!("{{receiver: morning, {times}, routes: [{{receiver: pager, {PAGE}}}]}}");
+    let webhook = format!("{{name: pager, webhook_configs: [{{url: 'http://{pager}/page'}}]}}");
+    let all = format!("route: {routes}\nreceivers: [{{name: morning}}, {webhook}]\n");
+    fs::write(folder.join("alertmanager.yaml"), all).expect("written");
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut alertmanager = Command::new("prometheus-alertmanager");
+    alertmanager.current_dir(folder).args(["--config.file=alertmanager.yaml", "--cluster.listen-address="]);
+    alertmanager.args(["--storage.path=alertmanager", &format!("--web.listen-address={address}")]);
+    (address, Process::spawn("alertmanager", &mut alertmanager))
+}
+
 /// Prometheus, and what it scrapes.
 struct Watch {
     url: String,
@@ -59,7 +79,9 @@ struct Watch {
     targets: Mutex<Vec<Value>>,
     alerts: BTreeSet<String>,
     fired: Mutex<BTreeSet<String>>,
-    _process: Process,
+    /// Keeps what it is sent, here by Alertmanager.
+    pager: AccountService,
+    _processes: [Process; 2],
 }
 
 impl Watch {
@@ -73,9 +95,13 @@ impl Watch {
             alerts.extend(names);
         }
         fs::write(file("targets.json"), "[]").expect("written");
+        let pager = AccountService::start();
+        pager.misbehave(Reply::Status(200));
+        let (sends, alertmanager) = alertmanager(folder.path(), pager.address);
         let configuration = json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["alerts-*.yaml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [sends]}]}]},
             "scrape_configs": [{
                 "job_name": "by-label",
                 "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}],
@@ -91,16 +117,16 @@ impl Watch {
         let (url, http) = (format!("http://{address}"), Http::new());
         let request = || http.0.get(format!("{url}/-/ready")).send();
         until("Prometheus", PATIENCE, async || request().await.is_ok_and(|answer| answer.status() == 200)).await;
-        Self { url, http, folder, targets: Mutex::default(), alerts, fired: Mutex::default(), _process: process }
+        let (targets, fired, _processes) = (Mutex::default(), Mutex::default(), [process, alertmanager]);
+        Self { url, http, folder, targets, alerts, fired, pager, _processes }
     }
 
     /// Scrapes `address`, once before this returns. `job` and `namespace` are what Kubernetes would make of it.
     async fn target(&self, job: &str, namespace: &str, address: SocketAddr) {
         let labels = json!({"job": job, "namespace": namespace, "pod": format!("{namespace}-{job}")});
         locked(&self.targets).push(json!({"targets": [address.to_string()], "labels": labels}));
-        let draft = self.folder.path().join("draft");
-        fs::write(&draft, Value::from(locked(&self.targets).clone()).to_string()).expect("written");
-        fs::rename(draft, self.folder.path().join("targets.json")).expect("our own folder");
+        let targets = Value::from(locked(&self.targets).clone()).to_string();
+        replace(&self.folder.path().join("targets.json"), &targets);
         let up = format!("query?query=up{{job=\"{job}\",namespace=\"{namespace}\"}}");
         until("a scrape", PATIENCE * 2, async || self.ask(&up).await["result"][0]["value"][1] == "1").await;
     }
@@ -125,6 +151,23 @@ impl Watch {
         labels.any(|labels| {
             labels["pod"].as_str().or(labels["namespace"].as_str()).unwrap_or(namespace).starts_with(namespace)
         })
+    }
+
+    /// The names of the alerts that wake somebody.
+    async fn wake(&self) -> BTreeSet<String> {
+        let groups = self.ask("rules").await["groups"].take();
+        let rules =
+            groups.as_array().expect("groups").iter().flat_map(|group| group["rules"].as_array().expect("rules"));
+        let wake = rules.filter(|rule| rule["labels"]["response"] == "page");
+        wake.map(|rule| rule["name"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// The names of those that Alertmanager has sent with this status.
+    fn sent(&self, status: &str) -> BTreeSet<String> {
+        let bodies: Vec<_> = self.pager.calls().iter().map(Call::json).collect();
+        let alerts = bodies.iter().flat_map(|body| body["alerts"].as_array().expect("alerts"));
+        let sent = alerts.filter(|alert| alert["status"] == status);
+        sent.map(|alert| alert["labels"]["alertname"].as_str().expect("a name").to_owned()).collect()
     }
 
     /// Waits until all of them have fired, while `act` goes on. One that does not is found missing in the end.
@@ -252,14 +295,9 @@ async fn no_ticket_comes(watch: &Watch) {
 /// The clock of the machine is set 50 s back: no key signs yet, and Redis has another time.
 async fn the_clock_jumps(watch: &Watch) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (clock, library) = (folder.path().join("clock"), libfaketime());
-    let moved = [
-        ("LD_PRELOAD", &*library.to_string_lossy()),
-        ("FAKETIME_TIMESTAMP_FILE", &clock.to_string_lossy()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
-    let bed = TestBed::builder().envs(&moved).start().await;
+    let clock = folder.path().join("clock");
+    let moved = clock_of(&clock);
+    let bed = moved.iter().fold(TestBed::builder(), |bed, (name, value)| bed.env(name, value)).start().await;
     watch.issuer("clock", &bed).await;
     bed.log_in("lin").await.expect_login();
     fs::write(clock, "-50").expect("written");
@@ -482,4 +520,8 @@ async fn every_alert_fires_because_of_a_real_fault() {
     let fired = locked(&watch.fired).clone();
     let left: Vec<_> = watch.alerts.difference(&fired).collect();
     assert!(left.is_empty(), "no fault here makes them fire: {left:?}");
+    let wake = watch.wake().await;
+    until("each that wakes somebody is sent", PATIENCE, async || wake.is_subset(&watch.sent("firing"))).await;
+    assert_eq!(watch.sent("firing"), wake, "the others wait until morning");
+    assert!(watch.sent("resolved").contains("WxmintLoginsUnavailable"), "{:?}", watch.sent("resolved"));
 }

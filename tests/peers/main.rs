@@ -1,7 +1,7 @@
 //! The examples of examples/peers, each as a reader copies it, started with the real program and asked what a stranger
 //! would ask: tokens that must be refused, identity headers of the client's own, paths that mean another path, a
 //! sidecar that is away. `checks` holds the questions, `scene` what stands around an example, and `checked` proves that
-//! the questions find fault with an example that deserves it.
+//! the questions find fault with an example that deserves it. `sites` and `otel_collector` are products beside wxmint.
 
 pub(crate) mod back_end;
 pub(crate) mod canary;
@@ -21,6 +21,7 @@ mod java_spring;
 mod java_spring_site;
 mod java_users;
 pub(crate) mod key_source;
+mod otel_collector;
 mod php;
 pub(crate) mod raw;
 pub(crate) mod routers;
@@ -28,6 +29,7 @@ pub(crate) mod rust;
 pub(crate) mod scene;
 pub(crate) mod scripts;
 mod services;
+mod sites;
 pub(crate) mod stand_in;
 #[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
 #[path = "../it/support/mod.rs"]

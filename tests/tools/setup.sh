@@ -13,12 +13,12 @@ cd "$(dirname "$0")/../.."
 readonly tools=target/tools
 readonly cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool oci cargo-deny php cross '
+readonly known=' cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny php cross '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
-  [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq'
-  [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode'
-  [cluster]='ip=iproute2 iptables=iptables openssl=openssl' [promtool]='promtool=prometheus' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap' [php]='php=php-cli composer=composer'
+  [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq' [cluster]='ip=iproute2 iptables=iptables openssl=openssl'
+  [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode' [php]='php=php-cli composer=composer'
+  [promtool]='promtool=prometheus' [alertmanager]='prometheus-alertmanager=prometheus-alertmanager' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap'
   [cross]='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu,libc6-dev-arm64-cross qemu-aarch64-static=qemu-user-static'
 )
 
@@ -55,7 +55,7 @@ install_packages() {
   local policy=/usr/sbin/policy-rc.d servers
   [ -e $policy ] || { trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT; as_root install -m 755 /dev/stdin $policy <<<$'#!/bin/sh\nexit 101'; }
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
-  mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus')
+  mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus.*')
   [ ! -d /run/systemd/system ] || [ ${#servers[@]} = 0 ] || as_root systemctl --quiet disable "${servers[@]}"
 }
 

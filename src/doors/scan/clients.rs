@@ -284,15 +284,9 @@ impl Form {
     /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
     fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
         let jwks = self.jwks.as_ref().map(Value::to_string);
-        let members = [
-            ("issuer", &self.issuer),
-            ("subject", &self.subject),
-            ("jwks", &jwks),
-            ("jwks_uri", &self.jwks_uri),
-            ("ca", &self.ca),
-            ("token", &self.token),
-        ];
-        let members = members.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let of_issuer = [("issuer", &self.issuer), ("subject", &self.subject), ("jwks", &jwks)];
+        let members = [("jwks_uri", &self.jwks_uri), ("ca", &self.ca), ("token", &self.token)];
+        let members = of_issuer.into_iter().chain(members).filter_map(|(name, value)| Some((name, value.as_deref()?)));
         let identity = ServiceIdentity::of_client(&self.client_id, members.collect())
             .map_err(|wrong| Mistake::of_member(wrong.member, said!("{}", wrong)))?;
         match &self.secret_sha256 {

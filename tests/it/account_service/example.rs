@@ -14,7 +14,9 @@ use wxmint_verify::TokenTyp;
 
 use super::Client;
 use super::logins::{alice as credentials_of_alice, log_in};
-use crate::support::{APPID, ISSUER, PATIENCE, Process, TestBed, eventually, free_port, repository, tools};
+use crate::support::{
+    APPID, ISSUER, PATIENCE, Process, TestBed, eventually, free_port, node_folder, repository, tools,
+};
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.
 struct Example {
@@ -29,10 +31,10 @@ struct Example {
 impl Example {
     /// With a user `alice`, whose password is `wonderland`.
     async fn start() -> Self {
-        let (port, address) = (free_port().to_string(), format!("127.0.0.1:{}", free_port()));
-        let (base, issuer) = (format!("http://127.0.0.1:{port}"), format!("http://{address}"));
-        let bed = TestBed::builder().env("WXMINT_ISSUER", &issuer).env("WXMINT_LISTEN", &address);
-        let bed = bed.env("WXMINT_ACCOUNTS", &base).start().await;
+        let port = free_port().to_string();
+        let base = format!("http://127.0.0.1:{port}");
+        let bed = TestBed::builder().at_its_issuer().env("WXMINT_ACCOUNTS", &base).start().await;
+        let issuer = bed.issuer().to_owned();
         let folder = tempfile::tempdir().expect("a folder");
         let flask = || {
             let mut flask = Command::new(tools("python/bin/flask"));
@@ -148,8 +150,7 @@ async fn the_example_answers_nobody_but_wxmint() {
 
 /// Whether examples/accounts/signature.mjs lets a request of `/users` through.
 fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
-    // Node looks for packages above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     fs::copy(repository("examples/accounts/signature.mjs"), folder.path().join("signature.mjs")).expect("our own file");
     let script = "import { requestVerifier } from './signature.mjs';
         const [issuer, base, token, body] = process.argv.slice(1);

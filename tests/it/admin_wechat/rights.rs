@@ -1,11 +1,11 @@
 //! Each secret may do what its rights say, and whoever is refused is audited.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{ALL, DESK, READER, SHOP, Shop};
-use crate::support::{APPID, BUSY, until, write_private};
+use crate::support::{APPID, BUSY, replace, until};
 
 /// The file is looked at every 2 s.
 const WITHIN: Duration = BUSY.saturating_add(Duration::from_secs(5));
@@ -82,11 +82,7 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
     let user = shop.log_in("lin").await;
     let status = async || shop.sign(&user, "data").await.status;
     let tokens = PathBuf::from(shop.bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE"));
-    let replace = |content: &str| {
-        let beside = tokens.with_extension("new");
-        write_private(&beside, content);
-        fs::rename(beside, &tokens).expect("renamed");
-    };
+    let replace = |content: &str| replace(&tokens, content);
     let becomes = async |wanted: u16| until(&wanted.to_string(), WITHIN, async || status().await == wanted).await;
     assert_eq!(status().await, 200);
     replace(&format!("shop {SHOP} read,operate\n"));

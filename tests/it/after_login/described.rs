@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{ALL, Business, RECEIVER, SHOP, WITNESS};
-use crate::support::{APPID, Answer, TestBed, openapi_check, repository, tools};
+use crate::support::{APPID, Answer, TestBed, node_folder, openapi_check, repository};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "patch"];
 
@@ -201,8 +201,7 @@ async fn a_generated_client_speaks_to_the_service() {
     let openid = business.openid_of("lin").await;
     let login = business.bed.log_in("lin").await.expect_login();
     let document = business.bed.service().admin("/openapi.json").await.body;
-    // Node looks for packages above the script's own folder.
-    let folder = tempfile::TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     fs::write(folder.path().join("openapi.json"), document).expect("a file");
     fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).expect("a file");
     fs::copy(repository("tests/tools/admin_client.ts"), folder.path().join("client.ts")).expect("our own file");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wxmint::clock::now;
 
 use super::{Business, RECEIVER, interpreter};
-use crate::support::{APPID, Answer, BUSY, OTHER_APPID, Process, repository, until};
+use crate::support::{APPID, Answer, BUSY, OTHER_APPID, Process, hex, repository, until};
 
 const TOKEN: &str = "push-token-of-the-console";
 /// EncodingAESKey: base64 of 32 bytes without its last character.
@@ -55,8 +55,7 @@ impl Push {
 fn signature(parts: &[&str]) -> String {
     let mut parts = parts.to_vec();
     parts.sort_unstable();
-    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()).as_ref())
 }
 
 /// 16 random bytes, the length, the message and the AppID, padded.

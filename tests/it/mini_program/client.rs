@@ -7,10 +7,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::json;
-use tempfile::TempDir;
 
-use super::{Business, WEBSITE, copy, website};
-use crate::support::{APPID, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, repository, tools};
+use super::{Business, WEBSITE, website};
+use crate::scan_examples::{copy, printed};
+use crate::support::{APPID, ISSUER, PASSWORD, TestBed, WRONG_PASSWORD, node_folder, repository, tools};
 
 /// A copy of `clients/miniprogram` that has been built and packed as for npm, where Node finds what the build needs.
 /// What npm would publish is its folder `package`.
@@ -36,13 +36,6 @@ pub(crate) fn built() -> &'static Path {
     })
 }
 
-fn printed(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run: make setup"));
-    let [printed, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{command:?}\n{printed}\n{said}");
-    printed
-}
-
 #[test]
 fn the_package_is_built_small_and_its_own_tests_hold() {
     let printed = printed(Command::new("node").args(["--test", "--test-reporter=tap"]).current_dir(built()));
@@ -56,8 +49,7 @@ fn play(bed: &TestBed, story: &str) {
         "wrong_password": WRONG_PASSWORD, "website": WEBSITE, "service": bed.service().url(""),
         "simulator": bed.wechat.url(),
     });
-    // Node looks for jose above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     copy(&repository("tests/miniprogram"), folder.path());
     copy(&built().join("package"), &folder.path().join("package"));
     printed(Command::new("node").args(["client.mjs", &asked.to_string()]).current_dir(&folder));

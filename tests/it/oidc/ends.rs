@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::support::{APP_SECRET, Impatient, PATIENCE, until, write_private};
+use crate::support::{APP_SECRET, Ended, Impatient, PATIENCE, until, write_private};
 
 const ADMIN: &str = "boss 0123456789abcdef0123456789abcdef read,operate\n";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
@@ -31,24 +31,13 @@ async fn end_by(builder: Builder, acts: &[&str]) {
         let waiting = bed.code(person).await;
         let tokens = bed.log_in_site(person).await;
         let tokens = bed.renew(&tokens).await.expect_login();
-        let (user, openid) = (phone.member("user_id"), bed.wechat.openid(person).await);
-        let operate = async |method: &str, path: String| {
-            let answer = bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
-            assert_eq!(answer.status, 204, "{answer:?}");
-        };
         match act {
-            "everywhere" => bed.log_out(&phone, true).await,
-            "unbind" => assert_eq!(bed.service().unbind(&phone.member("access_token")).await.status, 204),
-            "end" => operate("POST", format!("/users/{user}/end")).await,
-            "block" => operate("PUT", format!("/users/{user}/block")).await,
-            "end_person" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
-            "dissolve" => operate("DELETE", format!("/users/{user}/wechat/{APPID}")).await,
             "logout" => bed.log_out(&tokens, false).await,
             "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
-            _ => {
-                let ended = bed.configuration.command_of(&["clients", "end", "grafana"]).output().expect("wxmint runs");
-                assert!(ended.status.success(), "{ended:?}");
+            "clients end" => {
+                Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
             }
+            _ => bed.ends_user(act, person, &phone, OPERATOR).await,
         }
         bed.expect_ended(&tokens, act).await;
         if !["logout", "revoke"].contains(&act) {

@@ -4,11 +4,10 @@
 use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use wxmint_simulator::{Platform, push_xml, seal_push};
 
 use super::{PLATFORM, platform};
-use crate::support::{PATIENCE, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, tools, until};
+use crate::support::{PATIENCE, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN, node_folder, until};
 
 const SCRIPT: &str = r#"
 import crypto from "@wecom/crypto";
@@ -41,8 +40,7 @@ fn member(query: &str, name: &str) -> String {
 #[tokio::test]
 async fn envelopes_of_another_make_are_read_and_ours_are_read_by_it() {
     let bed = platform(1).await;
-    // Node looks for packages above the script's own folder.
-    let folder = TempDir::new_in(tools("node")).expect("a folder");
+    let folder = node_folder();
     let at = wxmint::clock::now().timestamp();
     let said: Vec<String> = (0..64)
         .map(|length| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{COMPONENT_TOKEN, STRANGER, push_to_first};
-use crate::support::{OTHER_SECRET, PATIENCE, Service, TestBed, limit, tell, until};
+use crate::support::{OTHER_SECRET, PATIENCE, Service, TestBed, limit, replace, tell, until};
 
 const STEP: i64 = 600;
 const STEPS: i64 = 7 * 24 * 6;
@@ -43,10 +43,7 @@ impl Week {
     }
 
     fn at(&self, step: i64) {
-        // In one piece: a program may look at any time.
-        let draft = self.clock.with_extension("draft");
-        fs::write(&draft, format!("+{}\n", step * STEP)).expect("written");
-        fs::rename(draft, &self.clock).expect("our own folder");
+        replace(&self.clock, &format!("+{}\n", step * STEP));
         self.bed.redis.move_clock(step * STEP);
     }
 

@@ -39,19 +39,7 @@ async fn whatever_ends_the_user_or_the_binding_ends_the_page_too() {
         let page = bed.let_in("shop-web", person).await;
         let waiting = bed.ask().await;
         bed.approve(None, person, &waiting.user_code(), waiting.number().as_deref()).await;
-        let (user, openid) = (phone.member("user_id"), bed.wechat.openid(person).await);
-        let operate = async |method: &str, path: String| {
-            let answer = bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
-            assert_eq!(answer.status, 204, "{answer:?}");
-        };
-        match act {
-            "everywhere" => bed.log_out(&phone, true).await,
-            "unbind" => assert_eq!(bed.service().unbind(&phone.member("access_token")).await.status, 204),
-            "end" => operate("POST", format!("/users/{user}/end")).await,
-            "block" => operate("PUT", format!("/users/{user}/block")).await,
-            "end_person" => operate("POST", format!("/wechat/{APPID}/people/{openid}/end")).await,
-            _ => operate("DELETE", format!("/users/{user}/wechat/{APPID}")).await,
-        }
+        bed.ends_user(act, person, &phone, OPERATOR).await;
         bed.poll(&waiting).await.expect_oauth(400, "access_denied");
         ended.push(page);
     }
@@ -136,7 +124,7 @@ async fn an_end_between_the_login_and_the_token_of_an_approval_ends_it_too() {
     let accounts = AccountService::start();
     let bed = builder().operators(ADMIN).env("WXMINT_ACCOUNTS", &accounts.url()).env("WXMINT_ACCOUNTS_CHECK", "true");
     let bed = bed.env("WXMINT_AUTO_PROVISION", "true").start().await;
-    for (method, act) in [("POST", "end"), ("PUT", "block")] {
+    for act in ["end", "block"] {
         let person = &format!("person-of-{act}");
         let phone = bed.log_in(person).await.expect_login();
         let request = bed.ask().await;
@@ -147,9 +135,7 @@ async fn an_end_between_the_login_and_the_token_of_an_approval_ends_it_too() {
         let approving = bed.approve(None, person, &code, number.as_deref());
         let ending = async {
             until("the account service is asked", PATIENCE, async || !accounts.calls().is_empty()).await;
-            let path = format!("/users/{}/{act}", phone.member("user_id"));
-            let answer = bed.service().operate(method, &path, OPERATOR, &Value::Null).await;
-            assert_eq!(answer.status, 204, "{answer:?}");
+            bed.ends_user(act, person, &phone, OPERATOR).await;
             go.notify_one();
         };
         let (approved, ()) = tokio::join!(approving, ending);

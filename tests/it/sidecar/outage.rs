@@ -1,6 +1,6 @@
 //! The issuer gone for an hour, on a moved clock (libfaketime): tokens still verify, and expire when they should.
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::DateTime;
 use serde_json::json;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{INVALID_TOKEN, LONG, Signer, named, refused, signer::now};
 use crate::support::{
-    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime, until,
+    Breakable, JwksServer, PATIENCE, Pace, Received, Sidecar, SidecarSettings, eventually, libfaketime, replace, until,
 };
 
 const HOUR: i64 = 3600;
@@ -31,8 +31,7 @@ impl Clock {
 
     /// `+3600` runs on from an hour ahead, `2030-01-01 00:00:00` stands still.
     pub(super) fn set(&self, time: &str) {
-        let draft = self.folder.path().join("draft");
-        fs::write(&draft, time).and_then(|()| fs::rename(draft, self.file())).expect("our own folder");
+        replace(&self.file(), time);
     }
 
     /// It stands still at this time.

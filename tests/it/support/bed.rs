@@ -1,6 +1,6 @@
 //! A whole set-up: Redis, simulator, and one or more services on them.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, BUSY, Breakable, Configuration, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, eventually, free_port,
-    libfaketime, movable_clock, write_private,
+    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, eventually,
+    free_port, movable_clock, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -97,6 +97,18 @@ pub(crate) struct Builder {
 }
 
 impl TestBed {
+    /// How often Redis runs each command for so many silent logins.
+    pub(crate) async fn calls_of_logins(&self, logins: u64) -> BTreeMap<String, u64> {
+        let mut before = BTreeMap::new();
+        for login in 0..logins + 5 {
+            if login == 5 {
+                before = self.redis.calls();
+            }
+            self.log_in("lin").await.expect_login();
+        }
+        self.redis.calls_since(&before)
+    }
+
     /// One ready service that lacks nothing.
     pub(crate) async fn start() -> Self {
         Self::builder().start().await
@@ -175,6 +187,21 @@ impl<R> TestBed<R> {
     pub(crate) async fn log_out(&self, login: &Answer, everywhere: bool) {
         let asked = json!({"everywhere": everywhere});
         let answer = self.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
+
+    /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
+    pub(crate) async fn ends_user(&self, act: &str, person: &str, phone: &Answer, operator: &str) {
+        let (user, openid) = (phone.member("user_id"), self.wechat.openid(person).await);
+        let (method, path) = match act {
+            "everywhere" => return self.log_out(phone, true).await,
+            "unbind" => return assert_eq!(self.service().unbind(&phone.member("access_token")).await.status, 204),
+            "end" => ("POST", format!("/users/{user}/end")),
+            "block" => ("PUT", format!("/users/{user}/block")),
+            "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/end")),
+            _ => ("DELETE", format!("/users/{user}/wechat/{APPID}")),
+        };
+        let answer = self.service().operate(method, &path, operator, &Value::Null).await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
@@ -288,15 +315,9 @@ impl Builder {
 
     /// The clock of services and WeChat is the one that this file says (libfaketime); Redis' is in `folder`.
     pub(crate) fn on_the_clock_of(mut self, file: &Path, folder: &Path) -> Self {
-        let library = libfaketime().to_string_lossy().into_owned();
-        for (name, value) in [
-            ("LD_PRELOAD", &*library),
-            ("FAKETIME_TIMESTAMP_FILE", &file.to_string_lossy()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ] {
-            self.simulator_variables.push((name.to_owned(), value.to_owned()));
-            self = self.env(name, value);
+        for (name, value) in clock_of(file) {
+            self = self.env(name, &value);
+            self.simulator_variables.push((name.to_owned(), value));
         }
         self.redis_options(&[&movable_clock(folder)])
     }

@@ -122,6 +122,13 @@ fn generate_keys(path: &Path, algorithm: &str) {
     assert!(made.status.success() && path.exists(), "wxmint keys generate: {made:?}");
 }
 
+/// As an operator replaces a file: all at once.
+pub(crate) fn replace(path: &Path, content: &str) {
+    let beside = path.with_file_name(".new");
+    write_private(&beside, content);
+    fs::rename(beside, path).expect("renamed");
+}
+
 /// A file that only its owner can read.
 pub(crate) fn write_private(path: &Path, content: &str) {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -47,6 +47,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tempfile::TempDir;
 
 pub(crate) use self::account_service::{AccountService, Call, Reply};
 pub(crate) use self::answer::{Answer, Http};
@@ -56,7 +57,7 @@ pub(crate) use self::bed::{PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOK
 pub(crate) use self::cluster::Cluster;
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
-    APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, write_private,
+    APP_SECRET, APPID, Configuration, ISSUER, OTHER_APPID, OTHER_SECRET, apps_folder, replace, write_private,
 };
 pub(crate) use self::connect_proxy::{ConnectProxy, Gate};
 pub(crate) use self::connection::Connection;
@@ -87,6 +88,11 @@ pub(crate) fn tools(path: &str) -> PathBuf {
     tool
 }
 
+/// For scripts of Node, which looks for packages above a script's own folder.
+pub(crate) fn node_folder() -> TempDir {
+    TempDir::new_in(tools("node")).expect("a folder")
+}
+
 /// The lines of tests/tools/openapi_check.py about messages, one for each. `arguments`: the document, and options.
 pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
     let mut check = Command::new(tools("python/bin/python"))
@@ -114,6 +120,13 @@ pub(crate) fn libfaketime() -> PathBuf {
 pub(crate) fn clock_off_by(time: &str) -> [(&'static str, String); 3] {
     let library = libfaketime().to_string_lossy().into_owned();
     [("LD_PRELOAD", library), ("FAKETIME", time.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
+}
+
+/// Those by which it is what this file says, and only as long as that says it.
+pub(crate) fn clock_of(file: &Path) -> [(&'static str, String); 4] {
+    let [library, file] = [libfaketime(), file.to_owned()].map(|path| path.to_string_lossy().into_owned());
+    let [cache, monotonic] = ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"].map(|name| (name, "1".to_owned()));
+    [("LD_PRELOAD", library), ("FAKETIME_TIMESTAMP_FILE", file), cache, monotonic]
 }
 
 /// `PATH` for a shell that runs `wxmint`.
@@ -167,6 +180,10 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Shown even if the test passes; println! would not be.
 pub(crate) fn tell(text: &str) {
     writeln!(std::io::stderr(), "{text}").expect("standard error");
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const POLL: Duration = Duration::from_millis(10);

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use wxmint::clock::now;
 
-use crate::support::APPID;
+use crate::support::{APPID, hex};
 
 pub(super) const BLOCK: usize = 16;
 pub(super) type Block = [u8; BLOCK];
@@ -54,8 +54,7 @@ pub(super) fn parts(body: &Value) -> (Vec<u8>, Block) {
 /// The body of a request with `rawData` as WeChat signs it.
 pub(super) fn sign(key: &str, raw_data: &str) -> Value {
     let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{raw_data}{key}").as_bytes());
-    let signature: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({"rawData": raw_data, "signature": signature})
+    json!({"rawData": raw_data, "signature": hex(hash.as_ref())})
 }
 
 /// When WeChat has sealed something, and for which app.

@@ -8,14 +8,15 @@ use tempfile::TempDir;
 
 use super::{ACCOUNT, SITE, builder};
 use crate::scan_examples::{copy, printed};
-use crate::support::{APPID, PATIENCE, Process, TestBed, free_port, path_with_wxmint, repository, tell, tools, until};
+use crate::support::{
+    APPID, PATIENCE, Process, TestBed, free_port, node_folder, path_with_wxmint, repository, tell, until,
+};
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 
 /// The example, and beside it `tests/browser`.
 struct Example {
     bed: TestBed,
-    issuer: String,
     folder: TempDir,
     _apps: TempDir,
 }
@@ -23,16 +24,12 @@ struct Example {
 impl Example {
     async fn start() -> Self {
         let (builder, apps) = builder();
-        let listen = format!("127.0.0.1:{}", free_port());
-        let issuer = format!("http://{listen}");
-        let variables = [("WXMINT_LISTEN", &*listen), ("WXMINT_ISSUER", &issuer)];
-        let bed = builder.envs(&variables).operators(&format!("on-call {SECRET} read,operate,wechat\n")).start().await;
-        // Node looks for packages above the script's own folder.
-        let folder = TempDir::new_in(tools("node")).expect("a folder");
+        let bed = builder.at_its_issuer().operators(&format!("on-call {SECRET} read,operate,wechat\n")).start().await;
+        let folder = node_folder();
         for part in ["examples/web-login", "examples/peers/node", "tests/browser"] {
             copy(&repository(part), &folder.path().join(part));
         }
-        Self { bed, issuer, folder, _apps: apps }
+        Self { bed, folder, _apps: apps }
     }
 
     /// The website on this port, which its users know by the URL `site`.
@@ -42,7 +39,7 @@ impl Example {
             .env_clear()
             .env("PATH", path_with_wxmint())
             .envs([
-                ("ISSUER", &*self.issuer),
+                ("ISSUER", self.bed.issuer()),
                 ("ACCOUNT_APPID", ACCOUNT),
                 ("SITE_APPID", SITE),
                 ("SITE", site),
@@ -62,9 +59,9 @@ async fn one_person_logs_in_by_two_browsers_and_links_of_strangers_log_nobody_in
     let port = free_port().to_string();
     let site = format!("http://127.0.0.1:{port}");
     let _website = example.website(&port, &site).await;
-    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", &example.issuer).ready().await;
+    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", bed.issuer()).ready().await;
     let known = json!({
-        "service": example.issuer, "simulator": bed.wechat.url(), "admin": format!("http://{}", bed.service().admin),
+        "service": bed.issuer(), "simulator": bed.wechat.url(), "admin": format!("http://{}", bed.service().admin),
         "sidecar": sidecar.url("/verify"), "account": ACCOUNT, "site": SITE, "appid": APPID, "secret": SECRET,
     });
     let pictures = env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
