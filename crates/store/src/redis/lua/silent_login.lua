@@ -25,7 +25,8 @@ if kept and not ARGV[7] and (owner == '' or string.sub(kept, -#owner) == owner) 
     redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. stays .. owner, 'EX', ARGV[2])
     return time[1] .. ' ' .. time[2] .. ' ='
   end
-elseif not kept and owner ~= '' and not ARGV[7] and redis.call('EXISTS', KEYS[1], KEYS[3]) == 0 then
+elseif not kept and owner ~= '' and not ARGV[7]
+    and redis.call('HLEN', KEYS[1]) == 0 and not redis.call('GET', KEYS[3]) then
   redis.call('SET', KEYS[2], struct.pack('>I2', #line) .. line .. owner, 'EX', ARGV[2])
   return time[1] .. ' ' .. time[2] .. ' +'
 end
