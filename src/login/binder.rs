@@ -100,7 +100,7 @@ impl Binder<'_> {
                 }
                 BindingState::Leaving { generation, user, since } => {
                     self.store.dismiss(&user, self.person, generation, since).await?;
-                    self.store.set_free(self.person, generation).await?
+                    self.store.set_free(self.person, generation, &user).await?
                 }
             };
         }

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 # The oldest Kubernetes that is supported, and the last that runs with containerd 1.6. It still takes cgroup v1.
 readonly kubernetes=35.4
 # What kubeadm of that Kubernetes installs, and the newest releases of the others that the module proxy has.
-readonly coredns=v1.13.1 router=v2.1.0 proxy=github.com/oauth2-proxy/oauth2-proxy/v7@v7.15.6
+readonly coredns=v1.13.1 router=v2.1.0
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
 
@@ -85,8 +85,10 @@ for part in "$@"; do
         printf 'require %s\n' "github.com/coredns/coredns $coredns" "github.com/cloudnativelabs/kube-router/v2 $router" >>"$made/around/go.mod"
         build around ./coredns ./policies ./peer
       }
-      [ -x "$made/bin/oauth2-proxy" ] ||
-        GOBIN=$made/bin ${SLOT:-} nice -n 15 go install -p "${JOBS:-1}" -ldflags '-s -w' $proxy
+      [ -x "$made/bin/oauth2-proxy" ] || {
+        GOFLAGS="$GOFLAGS -p=${JOBS:-1}" ${SLOT:-} nice -n 15 tests/tools/products.sh oauth2-proxy
+        cp -L target/tools/products/oauth2-proxy "$made/bin"
+      }
       rm -rf "$made/go" # gigabytes that only building needs
       ;;
     images)

@@ -263,10 +263,10 @@ impl Bindings for Stepwise {
         self.step(what, async move |store: &dyn Store| store.dismiss(&user, &person, generation, since).await).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64) -> Answer<BindingState> {
-        let what = of_person("set_free", person, generation.to_string());
-        let person = person.clone();
-        self.step(what, async move |store: &dyn Store| store.set_free(&person, generation).await.map(timeless)).await
+    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Answer<BindingState> {
+        let what = of_person("set_free", person, format!("{generation} {user}"));
+        let (person, user) = (person.clone(), user.clone());
+        self.step(what, async move |at: &dyn Store| at.set_free(&person, generation, &user).await.map(timeless)).await
     }
 
     async fn people_of(&self, user: &UserId) -> Answer<Option<Vec<Person>>> {

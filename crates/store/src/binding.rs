@@ -25,9 +25,8 @@ pub trait Bindings {
     /// for each generation. `per_app` is the number of people of one app that a user may have.
     async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision>;
 
-    /// Carries the decision out, if this intent of `generation` still waits for it. After a loss of the store the
-    /// generation alone does not name it. A new binding notes the unionid that is about to be linked, as
-    /// [`note_unionid`](Self::note_unionid) does.
+    /// Carries the decision out, if this intent still waits for it, which after a loss of the store `generation` alone
+    /// does not name. A new binding notes the unionid to be linked, as [`note_unionid`](Self::note_unionid) does.
     async fn settle(
         &self,
         person: &Person,
@@ -44,8 +43,8 @@ pub trait Bindings {
     /// when the person left. A request that finishes this later must not end the tokens of a new binding.
     async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()>;
 
-    /// Marks the dissolution of this `generation` as complete.
-    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState>;
+    /// Marks the dissolution of the user's binding of this `generation` as complete.
+    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState>;
 
     /// The people on the user's list. `None` if the user never had any.
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>>;

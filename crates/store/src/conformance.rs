@@ -212,7 +212,7 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<dyn Stor
     let (_, state) = bind(&*store, "o1", "user-1", 1).await;
     let BindingState::Bound(made) = state else { panic!("bound") };
     store.leave(&person("o1"), &made).await.expect("left");
-    store.set_free(&person("o1"), 1).await.expect("free");
+    store.set_free(&person("o1"), 1, &user("user-1")).await.expect("free");
     assert_eq!(recorded(&*store, &login).await, BindingState::Free { generation: 1, dissolved: true });
 }
 
@@ -264,8 +264,9 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
         store.dismiss(&user("user-1"), &person, 1, since).await.expect("dismissed");
     }
     let free = BindingState::Free { generation: 1, dissolved: true };
+    assert_eq!(store.set_free(&person, 1, &user("user-2")).await, Ok(leaving), "whoever left another user");
     for _ in 0..2 {
-        assert_eq!(store.set_free(&person, 1).await, Ok(free.clone()));
+        assert_eq!(store.set_free(&person, 1, &user("user-1")).await, Ok(free.clone()));
     }
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
     assert_eq!(store.admit(&person, 1, &wish(&user("user-1"), false), 1).await, Ok(Decision::Dismissed));
@@ -281,7 +282,7 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<dyn Stor
     let BindingState::Bound(made) = state else { panic!("bound") };
     let person = person("o1");
     store.leave(&person, &made).await.expect("left");
-    store.set_free(&person, 1).await.expect("free");
+    store.set_free(&person, 1, &user("user-1")).await.expect("free");
     store.intend(&person, 1, &intent("user-2")).await.expect("intended");
     let dropped = store.settle(&person, 2, &user("user-2"), IntentOutcome::Dropped).await;
     assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
@@ -1001,7 +1002,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     store.leave(&owner, &Bound { user: user.clone(), ..bound_to(1, "user-1") }).await.expect("left");
     assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is leaving");
     store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
-    store.set_free(&owner, 1).await.expect("free");
+    store.set_free(&owner, 1, &user).await.expect("free");
     store
         .keep_session_key(
             &owner,
@@ -1067,7 +1068,7 @@ async fn unbind(store: &dyn Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
     store.leave(&owner, &bound_to(generation, name)).await.expect("left");
     store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
-    store.set_free(&owner, generation).await.expect("free");
+    store.set_free(&owner, generation, &user).await.expect("free");
 }
 
 async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<dyn Store>) {

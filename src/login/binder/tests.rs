@@ -138,7 +138,7 @@ async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_us
     bind(&store, &lin, "first").await;
     let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
     store.leave(&lin, &bound).await.expect("leaving");
-    let free = store.set_free(&lin, bound.generation).await.expect("free");
+    let free = store.set_free(&lin, bound.generation, &bound.user).await.expect("free");
     let attempt = attempt(1);
     let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
     let candidate = Named { user: user("second"), made: false };

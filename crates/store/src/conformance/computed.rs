@@ -73,7 +73,7 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<dyn
     let left = store.leave(&person("o1"), &made).await.expect("left");
     let BindingState::Leaving { since, .. } = left else { panic!("{left:?}") };
     store.dismiss(&user("user-1"), &person("o1"), 1, since).await.expect("dismissed");
-    store.set_free(&person("o1"), 1).await.expect("free");
+    store.set_free(&person("o1"), 1, &user("user-1")).await.expect("free");
     assert_eq!(logged_in(&*store, &login("o1", &third, "k3")).await.0.user, user(USER));
     assert_eq!(store.binding(&person("o1")).await.map(|found| found.map(|found| found.user)), Ok(Some(user(USER))));
 }

@@ -225,10 +225,10 @@ impl Bindings for Memory {
         Ok(())
     }
 
-    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
+    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
         let mut shelves = self.shelves();
         let binding = shelves.bindings.entry(person.clone()).or_default();
-        if binding.generation == generation && matches!(binding.state, State::Leaving(..)) {
+        if binding.generation == generation && matches!(&binding.state, State::Leaving(left, _) if left == user) {
             (binding.state, binding.dissolved) = (State::Free, true);
         }
         Ok(binding.binding_state())

@@ -101,8 +101,9 @@ impl Bindings for Redis {
         self.publish_app(user, &person.app, &unpublished).await
     }
 
-    async fn set_free(&self, person: &Person, generation: u64) -> Result<BindingState> {
-        self.link.run_confirmed::<StoredBinding>("set_free", change(person, "free", generation)).await?.state()
+    async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
+        let script = change(person, "free", generation).arg(packed::user(user));
+        self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {

@@ -6,7 +6,7 @@
 --   'drop': intended -> free, without session keys. User.
 --   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
 --     it, and up to the last exchange, if the clock has stepped back since.
---   'free': leaving -> free, dissolved.
+--   'free': leaving -> free, dissolved. User.
 --   'dissolve': free -> free, dissolved. An import has read so elsewhere.
 -- Answers the fields of the binding after that, each before its value.
 
@@ -48,7 +48,7 @@ elseif intended then
     redis.call('HDEL', KEYS[1], 'k', 's', 'i', 'm', 'a')
   end
 elseif leaving then
-  if step == 'free' then
+  if step == 'free' and leaving == ARGV[3] then
     redis.call('HDEL', KEYS[1], 'q', 't')
     redis.call('HSET', KEYS[1], 'v', '1')
   end
