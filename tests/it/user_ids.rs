@@ -73,7 +73,7 @@ fn programs_of_a_business_compute_the_vectors() {
     // The first of each kind, and each half of the file by each program.
     for (program, some) in [
         (&["python3", "user_id.py"][..], &vectors[..]),
-        (&["java", "UserId.java"], &vectors[1..4]),
+        (&["java", "-XX:TieredStopAtLevel=1", "UserId.java"], &vectors[1..4]),
         (&["go", "run", "user_id.go"], &vectors[2..4]),
     ] {
         for vector in some {
