@@ -66,7 +66,7 @@ async fn in_a_chinese_locale_the_doctor_and_wrong_settings_have_no_english_sente
     let english: Vec<_> =
         told.filter(|line| is_english(&line.replace("No such file or directory", "(of the system)"))).collect();
     assert!(all.len() > 30 && english.is_empty(), "{english:#?}");
-    // What programs read is English everywhere, and a locale that names no language too.
+    // English is what programs read everywhere, and what a locale that names no language says.
     bed.configuration.unset("WXMINT_ISSUER");
     let json = said(&mut bed.configuration.command_of(&["doctor", "--json"])).await.concat();
     let plain = bed.configuration.command_of(&["doctor"]).env("LANG", "C").output().expect("wxmint runs");

@@ -295,7 +295,7 @@ async fn where_the_file_wants_it_nobody_becomes_a_user_without_a_unionid() {
             let back = by_scope(&bed, ACCOUNT, "snsapi_base").await.expect_login().member("user_id");
             assert_eq!(first, back, "who is a user comes back without");
         }
-        // Who is refused is counted, too.
+        // A refused person is counted, too.
         for status in if accounts == "auto" { &[429][..] } else { &[403, 403, 429] } {
             assert_eq!(by_scope(&bed, ACCOUNT, "snsapi_base").await.status, *status, "{accounts}");
         }

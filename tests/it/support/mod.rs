@@ -198,7 +198,7 @@ pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: i
             return value;
         }
         assert!(began.elapsed() < within, "{what}: not within {within:?}");
-        // What takes long is asked for less often: asking costs more than the service does.
+        // A condition that takes long is looked at less often: looking costs more than the service does.
         tokio::time::sleep(POLL.max(began.elapsed() / 20)).await;
     }
 }
