@@ -192,13 +192,13 @@ pub(crate) async fn until(what: &str, within: Duration, mut condition: impl Asyn
 /// Waits until `condition` gives something, and returns that.
 pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     limit::at_most(LIMIT);
-    let began = Instant::now();
+    let begun = Instant::now();
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(began.elapsed() < within, "{what}: not within {within:?}");
-        // A condition that takes long is looked at less often: looking costs more than the service does.
-        tokio::time::sleep(POLL.max(began.elapsed() / 20)).await;
+        assert!(begun.elapsed() < within, "{what}: not within {within:?}");
+        // Whoever waits for long asks more rarely: asking takes the time of others.
+        tokio::time::sleep((begun.elapsed() / 10).clamp(POLL, 20 * POLL)).await;
     }
 }
