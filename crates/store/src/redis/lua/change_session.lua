@@ -3,9 +3,9 @@
 --   'forget': drops them. 'leave': the owner too.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
---     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be a session still:
---     the key is the successor of one that a logout may have dropped meanwhile; the second of the login, which is noted
---     if it is later than the exchange: an end of the person's tokens reaches to it.
+--     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
+--     a session still: the key is the successor of one that a logout may have dropped meanwhile; the second of the
+--     login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
 --   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked has
 --     no session keys. User, number of the change, 'on' or 'off'.
 --   'share': notes that a unionid of the person may be another user's too. User.
