@@ -80,23 +80,15 @@ async fn a_client_of_a_mini_program_that_is_not_configured_may_not_ask() {
 
 /// RFC 8628 section 3.5.
 #[tokio::test]
-async fn who_asks_too_soon_is_told_to_slow_down() {
-    let bed = builder().start().await;
-    let request = bed.ask().await;
-    bed.poll(&request).await.expect_oauth(400, "authorization_pending");
-    bed.poll(&request).await.expect_oauth(400, "slow_down");
-    let number = request.number();
-    assert_eq!(bed.approve(None, "lin", &request.user_code(), number.as_deref()).await.status, 204);
-    bed.poll(&request).await.expect_login();
-}
-
-#[tokio::test]
-async fn the_page_learns_that_a_phone_has_scanned_its_code() {
+async fn who_asks_too_soon_is_told_to_slow_down_and_otherwise_that_a_phone_has_scanned() {
     let bed = builder().start().await;
     let (request, phone) = (bed.ask().await, bed.log_in("lin").await.expect_login());
     assert_eq!(bed.look(&phone, &request.user_code()).await.status, 200);
     let pending = bed.poll(&request).await.expect_oauth(400, "authorization_pending");
     assert_eq!(pending.json()["scanned"], true);
+    bed.poll(&request).await.expect_oauth(400, "slow_down");
+    bed.approves(&phone, "lin", &request).await;
+    bed.poll(&request).await.expect_login();
 }
 
 /// RFC 8628 section 4, RFC 8414.
