@@ -55,7 +55,7 @@ async fn a_thousand_open_pages_of_one_address_leave_nothing_behind() {
     for _ in 0..1000 {
         assert_eq!(bed.service().get(&format!("/authorize?{asked}")).await.status, 200);
     }
-    assert_eq!(bed.redis.command::<u64>(&["DBSIZE"]), before);
+    assert!(bed.redis.command::<u64>(&["DBSIZE"]) <= before, "what starting has left expires");
     for _ in 0..20 {
         assert_eq!(bed.step("scan", &asked, &[]).await.status, 200);
     }
