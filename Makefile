@@ -13,7 +13,7 @@ MINUTES ?= 60
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
-STARTED := $(shell date +%s)
+export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
@@ -45,6 +45,8 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip sites:: --skip otel_collector:: --skip higress_plugins_with
 	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
@@ -88,19 +90,25 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: lint docs deny k8s-check image-check test walls-built ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test, walls-built
+check: ahead lint docs ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+	@nice -n 19 $(MAKE) --no-print-directory deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; \
+	$(MAKE) --no-print-directory test walls-built; status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+
+# Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
+.PHONY: ahead
+ahead:
+	@mkdir -p target; nice -n 19 sh -c '$(SETUP) test && $(SETUP) check' >target/setup.log 2>&1 </dev/null &
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the simulator, and the verifier by itself; sizes, versions, shell
+lint: ## format and clippy, with warnings denied, with and without the simulator, and the verifier by itself; sizes, versions, shell
 	$(heading)
-	$(SETUP) python
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features kubernetes --lib --bins --example peer-actix -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
-	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
+	$(SETUP) python
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
