@@ -10,10 +10,11 @@ TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
 # Of the campaign.
 MINUTES ?= 60
+IDS ?= random
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
-STARTED := $(shell date +%s)
+export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
 BOOTS ?= 2.7.18 3.5.7 4.0.7
 PEERS := $(CARGO) test --locked --features kubernetes --test peers -- --ignored
@@ -45,6 +46,8 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster
 	$(heading)
 	$(SETUP) test cxx redises promtool alertmanager php
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
 	$(CARGO) test --locked --test nightly -- --test-threads=1
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip sites:: --skip otel_collector:: --skip higress_plugins_with
 	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
@@ -87,19 +90,25 @@ scale: ## a day of a billion logins: what it costs, from what is measured here i
 	$(TOOLS)/python/bin/python tests/tools/scale/scale.py
 
 .PHONY: check
-check: lint docs deny k8s-check image-check test walls-built ## what CI runs: all of lint, docs, deny, k8s-check, image-check, test, walls-built
+check: ahead lint docs ## what CI runs: all of lint, docs, test, walls-built, deny, k8s-check, image-check
+	@nice -n 19 $(MAKE) --no-print-directory deny k8s-check image-check >target/beside.log 2>&1 & beside=$$!; \
+	$(MAKE) --no-print-directory test walls-built; status=$$?; wait $$beside || status=$$?; cat target/beside.log; exit $$status
+
+# Downloads, and builds in the time that nothing else uses, what later targets need. What fails here fails there again, and is seen.
+.PHONY: ahead
+ahead:
+	@mkdir -p target; nice -n 19 sh -c '$(SETUP) test && $(SETUP) check' >target/setup.log 2>&1 </dev/null &
 
 .PHONY: lint
-lint: ## format and clippy, with warnings denied, with and without Kubernetes and the simulator, and the verifier by itself; sizes, versions, shell
+lint: ## format and clippy, with warnings denied, with and without the simulator, and the verifier by itself; sizes, versions, shell
 	$(heading)
-	$(SETUP) python
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) clippy --locked --workspace --lib --bins --tests --benches --examples --test nightly --test campaign --features kubernetes -- -D warnings
-	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features kubernetes --lib --bins --example peer-actix -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify -- -D warnings
-	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings
+	$(SETUP) python
 	$(TOOLS)/python/bin/python tests/tools/sizes.py --check
 	$(TOOLS)/python/bin/python tests/tools/mutants.py --check
 	tests/tools/version.py
@@ -159,9 +168,9 @@ bench: ## the benchmarks
 	$(CARGO) bench --locked
 
 .PHONY: campaign
-campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes into benches/README.md; then the link to Redis beside clients of redis-rs
+campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second, with IDS (random) as WXMINT_USER_IDS; writes into benches/README.md; then the link to Redis beside clients of redis-rs
 	$(SETUP) cc redis
-	CAMPAIGN_PAGE=1 CAMPAIGN_MINUTES=$(MINUTES) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
+	$(if $(filter random,$(IDS)),CAMPAIGN_PAGE=1) CAMPAIGN_MINUTES=$(MINUTES) CAMPAIGN_IDS=$(IDS) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
 		$(CARGO) test --locked --release --test campaign -- --nocapture no_binding_is_lost
 	$(CARGO) test --locked --release -p wxmint-redis-link --bench failover
 

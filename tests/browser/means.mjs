@@ -18,7 +18,7 @@ export const faults = []; // what a page did that it must not do, at any time
 export const shown = []; // texts of the diagram
 
 export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: [...FLAGS, ...MORE_FLAGS] });
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium-headless-shell", args: [...FLAGS, ...MORE_FLAGS] });
 }
 
 export const browser = await launch();

@@ -34,7 +34,7 @@ const peer = new Peer({ issuer, jwks });
 await peer.start();
 const website = new Website({ service, id: client.id, userAgent: EDGE });
 const domains = { [WXMINT]: service, [API]: peer.origin };
-const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium-headless-shell";
 const browser = await chromium.launch({ executablePath, args: FLAGS });
 const tab = await browser.newPage({ viewport: SIZE, colorScheme: "light" });
 const faults = [];

