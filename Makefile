@@ -10,6 +10,7 @@ TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
 # Of the campaign.
 MINUTES ?= 60
+IDS ?= random
 SETUP := tests/tools/setup.sh
 TOOLS := target/tools
 REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
@@ -168,9 +169,9 @@ bench: ## the benchmarks
 	$(CARGO) bench --locked
 
 .PHONY: campaign
-campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second; writes into benches/README.md; then the link to Redis beside clients of redis-rs
+campaign: ## everything fails under load for MINUTES (60), at RATE (500) requests a second, with IDS (random) as WXMINT_USER_IDS; writes into benches/README.md; then the link to Redis beside clients of redis-rs
 	$(SETUP) cc redis
-	CAMPAIGN_PAGE=1 CAMPAIGN_MINUTES=$(MINUTES) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
+	$(if $(filter random,$(IDS)),CAMPAIGN_PAGE=1) CAMPAIGN_MINUTES=$(MINUTES) CAMPAIGN_IDS=$(IDS) $(if $(SEED),CAMPAIGN_SEED=$(SEED)) $(if $(RATE),CAMPAIGN_RATE=$(RATE)) \
 		$(CARGO) test --locked --release --test campaign -- --nocapture no_binding_is_lost
 	$(CARGO) test --locked --release -p wxmint-redis-link --bench failover
 

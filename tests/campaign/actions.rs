@@ -1,7 +1,7 @@
 //! The acts of people, and how each answer is judged.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,14 @@ use crate::plan::Plan;
 use crate::support::{APPID, AccountService, OTHER_APPID, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 pub(crate) const APP_IDS: [&str; 2] = [APPID, OTHER_APPID];
 
 /// A request without a clear answer may still be carried out: a login takes at most 7 s, and Redis is frozen for 3 s.
 const REST: Duration = Duration::from_secs(15);
+/// A login that has begun takes 7 s at most; nothing else uses a code twice.
+const LAST_LOGIN: Duration = Duration::from_secs(8);
 /// The feed's times are whole seconds.
 const WHOLE_SECOND: Duration = Duration::from_secs(1);
 
@@ -30,8 +33,8 @@ pub(crate) struct Campaign {
     pub(crate) wechat: Simulator,
     pub(crate) accounts: AccountService,
     pub(crate) peer: Peer,
-    /// While WeChat answers -1, wxmint may send a code twice.
-    pub(crate) codes_may_repeat: AtomicBool,
+    /// How many faults go on that let wxmint send a code twice.
+    codes_may_repeat: AtomicUsize,
     model: Mutex<Model>,
     repeatable: Mutex<HashSet<String>>,
 }
@@ -53,9 +56,17 @@ pub(crate) enum Action {
 
 impl Campaign {
     pub(crate) fn new(plan: &Plan, client: Client, wechat: Simulator, accounts: AccountService, peer: Peer) -> Self {
-        let (plan, books, model) = (plan.clone(), Books::open(plan), Mutex::default());
-        let (codes_may_repeat, repeatable) = (AtomicBool::new(false), Mutex::default());
+        let (plan, books, model) = (plan.clone(), Books::open(plan), Mutex::new(Model::of(plan)));
+        let (codes_may_repeat, repeatable) = (AtomicUsize::new(0), Mutex::default());
         Self { plan, books, client, wechat, accounts, peer, codes_may_repeat, model, repeatable }
+    }
+
+    /// A fault in which wxmint may send a code twice.
+    pub(crate) async fn repeating(&self, fault: impl Future<Output = ()>) {
+        self.codes_may_repeat.fetch_add(1, Ordering::SeqCst);
+        fault.await;
+        sleep(LAST_LOGIN).await;
+        self.codes_may_repeat.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(crate) fn model(&self) -> MutexGuard<'_, Model> {
@@ -124,29 +135,20 @@ impl Campaign {
             self.books.find(format!("person-{who}: one code gave two tokens"));
         }
         let (first, second) = if is_login(&two) { (two, one) } else { (one, two) };
-        let is_used = |received: &Received| matches!(&received.said, Said::Problem { code, .. } if code == "code_used");
         for received in [first, second] {
             // The other request may have used the code.
-            if !is_used(&received) {
+            if !received.said.is("code_used") {
                 self.settle_login("one code twice", who, app, &Way::Silent, received, false).await;
             }
         }
     }
 
     /// Enters and judges an answer to a login, and has a verifier look at the token.
-    async fn settle_login(
-        &self,
-        what: &'static str,
-        who: usize,
-        app: usize,
-        way: &Way,
-        received: Received,
-        alone: bool,
-    ) {
-        self.enter(what, who, &received);
-        let judged = self.model().login(who, app, way, &received.said, alone);
+    async fn settle_login(&self, what: &'static str, who: usize, app: usize, way: &Way, it: Received, alone: bool) {
+        self.enter(what, who, &it);
+        let judged = self.model().login(who, app, way, &it.said, alone);
         self.judge(what, who, judged);
-        if let Said::Login { token, .. } = &received.said {
+        if let Said::Login { token, .. } = &it.said {
             let known = self.model().people[who].tokens.iter().find(|known| known.text == *token).cloned();
             if let Some(known) = known {
                 self.show_to_verifier(who, &known).await;
@@ -241,7 +243,7 @@ impl Campaign {
     }
 
     fn allow_repetition(&self, code: String) {
-        if self.codes_may_repeat.load(Ordering::Relaxed) {
+        if self.codes_may_repeat.load(Ordering::Relaxed) > 0 {
             self.repeatable().insert(code);
         }
     }

@@ -55,10 +55,6 @@ pub(crate) struct Played {
     pub(crate) troubled: Duration,
 }
 
-pub(crate) struct Sample {
-    pub(crate) resident_kib: BTreeMap<String, u64>,
-}
-
 #[derive(Default)]
 pub(crate) struct Pages {
     pub(crate) played: Vec<Played>,
@@ -67,7 +63,8 @@ pub(crate) struct Pages {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) improper: u64,
     pub(crate) problems: BTreeMap<String, u64>,
-    pub(crate) samples: Vec<Sample>,
+    /// The memory of each process, in KiB.
+    pub(crate) samples: Vec<BTreeMap<String, u64>>,
     pub(crate) slowest: Duration,
     /// When the last requests were sent that got no proper answer, the newest last.
     last_bad: Vec<(Part, Instant)>,

@@ -1,6 +1,5 @@
 //! The faults: what is done, and what it may excuse. Those of Redis and the others are played side by side.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -14,20 +13,15 @@ use crate::world::{LEAD, REPLICAS, World};
 
 /// How long WeChat or the account service misbehaves.
 const HELD: Duration = Duration::from_secs(3);
-/// A login that has begun takes 7 s at most; nothing else uses a code twice.
-const LAST_LOGIN: Duration = Duration::from_secs(8);
 /// wxmint reads its files again within 5 s.
 const RELOAD: Duration = Duration::from_secs(5);
 /// docs/operation.md: logins in flight are answered for at most 15 s.
 const STOPPING: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum OtherFault {
-    WeChatStalls,
+    WeChat(fn() -> Value),
     WeChatIsBusy,
-    WeChatIsOverQuota,
-    WeChatLies,
-    AnswersAreLost,
     AccountsAway,
     ReplicaKilled,
     ReplicasRolled,
@@ -38,26 +32,20 @@ pub(crate) enum OtherFault {
 /// In the order of the short form, as the report names them.
 pub(crate) const OTHERS: [(OtherFault, &str); 10] = [
     (OtherFault::ReplicaKilled, "replica of wxmint killed"),
-    (OtherFault::WeChatStalls, "WeChat does not answer"),
+    (OtherFault::WeChat(|| json!([{"kind": "stall"}])), "WeChat does not answer"),
     (OtherFault::KeysRotated, "signing key rotated"),
     (OtherFault::WeChatIsBusy, "WeChat answers -1"),
     (OtherFault::ReplicasRolled, "replicas of wxmint rolled"),
-    (OtherFault::WeChatLies, "WeChat answers garbage"),
+    (OtherFault::WeChat(lies), "WeChat answers garbage"),
     (OtherFault::VaultRotated, "vault key rotated"),
-    (OtherFault::WeChatIsOverQuota, "WeChat answers 45011"),
-    (OtherFault::AnswersAreLost, "WeChat's answers are cut off"),
+    (OtherFault::WeChat(|| json!([{"kind": "errcode", "errcode": 45011}])), "WeChat answers 45011"),
+    (OtherFault::WeChat(losses), "WeChat's answers are cut off"),
     (OtherFault::AccountsAway, "account service answers 503"),
 ];
 
 /// Plays each fault once, or all of them in one order after another until the time is over.
-async fn rounds<T>(
-    campaign: &Campaign,
-    faults: &mut [T],
-    seed: u64,
-    until: Option<Instant>,
-    mut play: impl AsyncFnMut(&T),
-) {
-    let mut order = fastrand::Rng::with_seed(seed);
+async fn rounds<T>(campaign: &Campaign, faults: &mut [T], until: Option<Instant>, mut play: impl AsyncFnMut(&T)) {
+    let mut order = fastrand::Rng::with_seed(campaign.plan.seed);
     loop {
         if until.is_some() {
             order.shuffle(faults);
@@ -76,46 +64,40 @@ async fn rounds<T>(
 }
 
 pub(crate) async fn play_redis(campaign: &Campaign, world: &World, cluster: &mut RedisCluster, until: Option<Instant>) {
-    let (mut passwords, seed) = (1, campaign.plan.seed);
-    rounds(campaign, &mut store::FAULTS.clone(), seed, until, async |(fault, name)| {
-        passwords += 1;
-        let password = format!("campaign-password-{passwords}-{seed}");
+    let may_be_emptied = campaign.plan.is_computed();
+    let faults = store::FAULTS.into_iter().filter(|(fault, _)| may_be_emptied || *fault != RedisFault::Emptied);
+    rounds(campaign, &mut faults.collect::<Vec<_>>(), until, async |(fault, name)| {
+        let password = format!("campaign-password-{}", fastrand::u64(..));
+        let emptied = *fault == RedisFault::Emptied;
         let suffering = async || {
+            campaign.model().begin_loss(emptied);
             store::suffer(cluster, *fault, &password).await;
+            campaign.model().end_loss(emptied);
             if *fault == RedisFault::PasswordChanged {
-                let file = world.path("WXMINT_REDIS_URL_FILE").await;
-                replace(&file, &cluster.url());
+                let configuration = world.configuration.lock().await;
+                replace(configuration.value("WXMINT_REDIS_URL_FILE").as_ref(), &cluster.url());
+                drop(configuration);
                 sleep(RELOAD).await;
             }
         };
-        trouble(campaign, name, Part::Redis, suffering).await;
+        let troubled = trouble(campaign, name, Part::Redis, suffering);
+        // The claim of a code is lost with Redis.
+        if emptied { campaign.repeating(troubled).await } else { troubled.await }
     })
     .await;
 }
 
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
-    let seed = campaign.plan.seed.wrapping_add(1);
     let play = async |(fault, name): &(OtherFault, &'static str)| play(campaign, world, *fault, name).await;
-    rounds(campaign, &mut OTHERS.clone(), seed, until, play).await;
+    rounds(campaign, &mut OTHERS.clone(), until, play).await;
 }
 
 async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'static str) {
     match fault {
-        OtherFault::WeChatStalls => wechat(campaign, name, json!([{"kind": "stall"}])).await,
+        OtherFault::WeChat(faults) => wechat(campaign, name, faults()).await,
         OtherFault::WeChatIsBusy => {
-            campaign.codes_may_repeat.store(true, Ordering::SeqCst);
-            wechat(campaign, name, json!([{"kind": "errcode", "errcode": -1, "probability": 0.7}])).await;
-            sleep(LAST_LOGIN).await;
-            campaign.codes_may_repeat.store(false, Ordering::SeqCst);
-        }
-        OtherFault::WeChatIsOverQuota => wechat(campaign, name, json!([{"kind": "errcode", "errcode": 45011}])).await,
-        OtherFault::WeChatLies => {
-            let lies = ["garbage", "html", "empty"].map(|kind| json!({"kind": kind, "probability": 0.4}));
-            wechat(campaign, name, Value::from(lies.to_vec())).await;
-        }
-        OtherFault::AnswersAreLost => {
-            let losses = json!([{"kind": "truncated", "probability": 0.5}, {"kind": "reset", "after": true}]);
-            wechat(campaign, name, losses).await;
+            let busy = json!([{"kind": "errcode", "errcode": -1, "probability": 0.7}]);
+            campaign.repeating(wechat(campaign, name, busy)).await;
         }
         OtherFault::AccountsAway => {
             trouble(campaign, name, Part::Accounts, async || {
@@ -133,6 +115,14 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
         }
         OtherFault::VaultRotated => rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await,
     }
+}
+
+fn lies() -> Value {
+    ["garbage", "html", "empty"].map(|kind| json!({"kind": kind, "probability": 0.4})).to_vec().into()
+}
+
+fn losses() -> Value {
+    json!([{"kind": "truncated", "probability": 0.5}, {"kind": "reset", "after": true}])
 }
 
 async fn wechat(campaign: &Campaign, name: &'static str, faults: Value) {

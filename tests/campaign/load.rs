@@ -67,11 +67,12 @@ fn idle_person(campaign: &Campaign) -> Option<usize> {
 }
 
 fn action_of(campaign: &Campaign, who: usize) -> Action {
+    let may_bind = !campaign.plan.is_computed();
     match fastrand::u32(..100) {
         0..3 => Action::Unbind,
         3..7 => Action::LogOut,
         7..9 => Action::LogOutEverywhere,
-        9 => Action::ByPhone,
+        9 if may_bind => Action::ByPhone,
         10..20 => Action::AskSession,
         20..32 => Action::Verify,
         32..34 => Action::SendCodeTwice,

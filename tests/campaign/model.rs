@@ -6,12 +6,16 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::plan::Plan;
+
 /// How many mini programs there are. They have one owner, so a person has the same unionid in all of them.
 pub(crate) const APPS: usize = 2;
 /// Tokens that are remembered of a person; the oldest is forgotten first.
 const TOKENS_KEPT: usize = 8;
 /// Answers that are remembered of a person.
 const PAST_KEPT: usize = 12;
+/// wxmint has restored its ends by then. What was ended as late before Redis was emptied may be lost.
+const RESTORED: Duration = Duration::from_secs(10);
 /// A token is not used in its last minute, in which its leeway counts.
 const LAST_MINUTE: i64 = 60;
 
@@ -133,9 +137,36 @@ pub(crate) struct Model {
     seen: HashSet<String>,
     told_new: HashSet<String>,
     tokens: u64,
+    computed: bool,
+    /// Whether a person has another user in each mini program.
+    apart: bool,
+    /// wxmint may not know to whom it has issued a token up to this second, if user ids are computed.
+    lost_until: i64,
+    /// Until when wxmint may not know an end again.
+    restored_by: Option<Instant>,
 }
 
 impl Model {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        Self { computed: plan.is_computed(), apart: plan.ids == "openid", ..Self::default() }
+    }
+
+    /// Redis begins to lose what nobody has confirmed, or everything, and then gets ends from the memory of wxmint.
+    pub(crate) fn begin_loss(&mut self, of_everything: bool) {
+        self.lost_until = i64::MAX;
+        self.restored_by = of_everything.then(|| Instant::now() + RESTORED);
+    }
+
+    /// Nothing more is lost. Nobody may have read the last ends from Redis.
+    pub(crate) fn end_loss(&mut self, of_everything: bool) {
+        self.lost_until = wxmint::clock::now().timestamp();
+        for token in self.people.iter_mut().flat_map(|person| &mut person.tokens) {
+            if matches!(token.life, Life::Ended(at) if of_everything && at.elapsed() < RESTORED) {
+                token.life = Life::Unsure;
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, identity: Identity) -> usize {
         self.people.push(Person {
             identity,
@@ -189,7 +220,7 @@ impl Model {
             (Way::Silent, Standing::Dissolved) => false,
             // The unionid says who the person is.
             (Way::Silent, Standing::Fresh) => match &other[..] {
-                [Standing::Bound(known)] => known == user,
+                [Standing::Bound(known)] => (known == user) != self.apart,
                 _ => true,
             },
             (Way::Silent, Standing::BoundUnseen) => true,
@@ -200,6 +231,9 @@ impl Model {
     }
 
     fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
+        if self.computed {
+            return Ok(());
+        }
         let unseen = self.seen.insert(user.to_owned());
         hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
         let certain =
@@ -240,17 +274,19 @@ impl Model {
 
     /// `DELETE /binding`, answered in this second at the latest.
     pub(crate) fn unbind(&mut self, who: usize, token: &Token, said: &Said, second: i64) -> Judged {
-        let person = &mut self.people[who];
+        let (computed, person) = (self.computed, &mut self.people[who]);
         let concerned = |other: &Token| other.app == token.app && other.user == token.user;
         match said {
             Said::Done => {
-                person.standings[token.app] = vec![Standing::Dissolved];
+                if !computed {
+                    person.standings[token.app] = vec![Standing::Dissolved];
+                }
                 person.end(concerned, Life::Ended(Instant::now()), second, "unbinding");
             }
-            said if said.is("invalid_token") => return must_be_valid(token, "DELETE /binding"),
+            said if said.is("invalid_token") => return self.must_be_valid(token, "DELETE /binding"),
             _ => {
                 let standings = &mut person.standings[token.app];
-                if !standings.contains(&Standing::Dissolved) {
+                if !computed && !standings.contains(&Standing::Dissolved) {
                     standings.push(Standing::Dissolved);
                 }
                 person.end(concerned, Life::Unsure, second, "unbinding");
@@ -272,7 +308,7 @@ impl Model {
                 let is_first = token.life == Life::Live;
                 person.end(of_user, if is_first { Life::Ended(Instant::now()) } else { Life::Unsure }, second, by);
             }
-            said if said.is("invalid_token") => return must_be_valid(token, "POST /logout"),
+            said if said.is("invalid_token") => return self.must_be_valid(token, "POST /logout"),
             _ => person.end(|other| itself(other) || of_user(other), Life::Unsure, second, by),
         }
         Ok(())
@@ -281,11 +317,17 @@ impl Model {
     /// A request with this token, as it was when the request was sent.
     pub(crate) fn used(&self, token: &Token, said: &Said) -> Judged {
         match said {
-            said if said.is("invalid_token") => must_be_valid(token, "wxmint"),
+            said if said.is("invalid_token") => self.must_be_valid(token, "wxmint"),
             Said::Nothing(_) => Ok(()),
             Said::Problem { status, .. } if *status >= 500 => Ok(()),
+            _ if self.restored_by.is_some_and(|by| Instant::now() < by) => Ok(()),
             _ => hold(!matches!(token.life, Life::Ended(_)), || "wxmint accepts a token that was ended".into()),
         }
+    }
+
+    fn must_be_valid(&self, token: &Token, who: &str) -> Judged {
+        let is_lost = self.computed && token.issued_at <= self.lost_until;
+        hold(token.life != Life::Live || is_lost, || format!("{who} refuses a token that nobody has ended"))
     }
 
     /// Judges what a verifier says of this token. `knows_until` is the time up to which it has read the feed of ends.
@@ -300,10 +342,6 @@ impl Model {
             _ => Ok(()),
         }
     }
-}
-
-fn must_be_valid(token: &Token, who: &str) -> Judged {
-    hold(token.life != Life::Live, || format!("{who} refuses a token that nobody has ended"))
 }
 
 impl Person {

@@ -8,6 +8,8 @@ pub(crate) struct Plan {
     /// Minutes of the long form; `None` is the short form.
     pub(crate) minutes: Option<u64>,
     pub(crate) seed: u64,
+    /// `WXMINT_USER_IDS`.
+    pub(crate) ids: &'static str,
     /// Requests in a second.
     pub(crate) rate: u32,
     /// The most people.
@@ -22,36 +24,26 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// From `CAMPAIGN_MINUTES`, `CAMPAIGN_SEED` and `CAMPAIGN_RATE`.
-    pub(crate) fn from_env() -> Self {
-        let seed = variable("CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
+    pub(crate) fn from_env(ids: &'static str) -> Self {
         let minutes = variable("CAMPAIGN_MINUTES");
-        let rate = variable("CAMPAIGN_RATE");
-        let plan = match minutes {
-            Some(_) => Self {
-                minutes,
-                seed,
-                rate: 500,
-                people: 20_000,
-                grace: Duration::from_secs(5),
-                tolerated: 0,
-                pause: Duration::from_secs(10),
-            },
+        let (rate, people, grace, tolerated, pause) = match minutes {
+            Some(_) => (500, 20_000, 5, 0, 10),
             // A busy machine with a debug build: what it does slowly is no defect.
-            None => Self {
-                minutes,
-                seed,
-                rate: 60,
-                people: 3_000,
-                grace: Duration::from_secs(15),
-                tolerated: 1_000,
-                pause: Duration::from_secs(2),
-            },
+            None => (60, 3_000, 15, 1_000, 2),
         };
-        Self { rate: rate.unwrap_or(plan.rate), ..plan }
+        let seed = variable("CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
+        let (rate, [grace, pause]) =
+            (variable("CAMPAIGN_RATE").unwrap_or(rate), [grace, pause].map(Duration::from_secs));
+        Self { minutes, seed, ids, rate, people, grace, tolerated, pause }
+    }
+
+    /// Whether user ids are computed, so that Redis may be emptied.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.ids != "random"
     }
 }
 
-fn variable<T: FromStr>(name: &str) -> Option<T> {
+pub(crate) fn variable<T: FromStr>(name: &str) -> Option<T> {
     let value = env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }

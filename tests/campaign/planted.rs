@@ -124,8 +124,26 @@ fn a_login_by_phone_without_an_answer_may_bind_to_a_user_who_is_made_later() {
 }
 
 #[test]
+fn a_computed_user_who_changes_is_found_also_after_a_loss_which_excuses_what_redis_alone_knew() {
+    let mut model = Model::of(&Plan::from_env("openid"));
+    let who = model.add(Identity::default());
+    model.login(who, 0, &SILENT, &login("user-1", true), true).expect("a first login");
+    found(model.login(who, 1, &SILENT, &login("user-1", true), true), "user-1 is answered");
+    let token = Token { issued_at: 0, ..model.people[who].tokens[0].clone() };
+    let refused = problem(401, "invalid_token");
+    found(model.used(&token, &refused), "nobody has ended");
+    model.unbind(who, &token, &Said::Done, NOW).expect("an unbinding");
+    model.begin_loss(true);
+    model.used(&token, &refused).expect("its person is unknown");
+    model.end_loss(true);
+    assert_eq!(model.people[who].tokens[0].life, Life::Unsure);
+    found(model.login(who, 0, &SILENT, &login("user-2", true), true), "user-2 is answered");
+    model.login(who, 0, &SILENT, &login("user-1", true), true).expect("nothing is dissolved");
+}
+
+#[test]
 fn an_improper_answer_without_a_fault_is_found_and_one_with_a_fault_is_put_down_to_it() {
-    let plan = Plan { grace: Duration::ZERO, ..Plan::from_env() };
+    let plan = Plan { grace: Duration::ZERO, ..Plan::from_env("random") };
     let books = Books::open(&plan);
     let unavailable = problem(503, "store_unavailable");
     assert!(!books.enter("login", &unavailable, Instant::now()));

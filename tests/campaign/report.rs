@@ -58,9 +58,9 @@ pub(crate) fn growth(pages: &Pages) -> Vec<String> {
     }
     let most = |from: usize, name: &str| {
         let part = pages.samples[from..from + quarter].iter();
-        part.filter_map(|sample| sample.resident_kib.get(name)).max().copied().unwrap_or_default() as f64
+        part.filter_map(|sample| sample.get(name)).max().copied().unwrap_or_default() as f64
     };
-    for name in pages.samples[0].resident_kib.keys().filter(|name| name.starts_with("wxmint")) {
+    for name in pages.samples[0].keys().filter(|name| name.starts_with("wxmint")) {
         let (early, late) = (most(quarter, name), most(pages.samples.len() - quarter, name));
         if late > early * GROWTH {
             grown.push(format!("{name} grew from {early} KiB in the second quarter to {late} KiB in the last"));

@@ -25,10 +25,12 @@ pub(crate) enum RedisFault {
     SlotsMoved,
     Full,
     PasswordChanged,
+    /// Where user ids are computed.
+    Emptied,
 }
 
 /// In the order of the short form, as the report names them.
-pub(crate) const FAULTS: [(RedisFault, &str); 8] = [
+pub(crate) const FAULTS: [(RedisFault, &str); 9] = [
     (RedisFault::FailedOver, "failover on request"),
     (RedisFault::Killed, "primary killed"),
     (RedisFault::Frozen, "primary frozen for 3 s"),
@@ -37,6 +39,7 @@ pub(crate) const FAULTS: [(RedisFault, &str); 8] = [
     (RedisFault::Full, "Redis has no memory left"),
     (RedisFault::PasswordChanged, "password of Redis changed"),
     (RedisFault::KilledTwice, "primary killed, then its successor"),
+    (RedisFault::Emptied, "Redis emptied"),
 ];
 
 /// Three primaries, each with a replica.
@@ -70,6 +73,9 @@ pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, passwo
         RedisFault::CutOff => cut_off(&servers(cluster, &primaries)).await,
         RedisFault::Full => fill_up(&servers(cluster, &primaries)).await,
         RedisFault::PasswordChanged => cluster.change_password(password),
+        RedisFault::Emptied => {
+            servers(cluster, &primaries).iter().for_each(|server| server.command::<()>(&["FLUSHALL"]));
+        }
     }
     cluster.whole().await;
 }

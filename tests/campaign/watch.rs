@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::{sync::watch, time::interval};
 
 use crate::actions::Campaign;
-use crate::books::{Part, Sample};
+use crate::books::Part;
 use crate::tell;
 use crate::world::{REPLICAS, World};
 
@@ -55,7 +55,7 @@ async fn sample(campaign: &Campaign, world: &World) {
             resident_kib.insert(format!("wxmint {}", number + 1), kib);
         }
     }
-    campaign.books.pages().samples.push(Sample { resident_kib });
+    campaign.books.pages().samples.push(resident_kib);
 }
 
 fn resident_of(pid: u32) -> Option<u64> {
@@ -68,7 +68,7 @@ fn progress(campaign: &Campaign) -> String {
     let (people, now) = (campaign.model().people.len(), Instant::now());
     let pages = campaign.books.pages();
     let on: Vec<_> = pages.played.iter().filter(|it| it.ended.is_none()).map(|it| it.name).collect();
-    let memory = pages.samples.last().map(|sample| sample.resident_kib.clone()).unwrap_or_default();
+    let memory = pages.samples.last().cloned().unwrap_or_default();
     let memory: Vec<_> = memory.iter().map(|(name, kib)| format!("{name} {} MB", kib * 1024 / 1_000_000)).collect();
     format!(
         "{:7.1} s  {} people, {} requests, {} improper answers; {} findings; {}; {}",

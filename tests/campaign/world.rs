@@ -4,13 +4,13 @@ use std::env;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Peer, TrustedIssuer};
 
 use crate::client::Rotation;
+use crate::plan::Plan;
 use crate::support::{
     APP_SECRET, APPID, Breakable, Configuration, Http, ISSUER, OTHER_APPID, OTHER_SECRET, Service, Simulator,
     apps_folder, free_port, repository, write_private,
@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// Verifiers call it. It leads to a replica that runs.
     pub(crate) front: Breakable,
     http: Http,
-    configuration: Mutex<Configuration>,
+    pub(crate) configuration: Mutex<Configuration>,
     _apps: TempDir,
     pub(crate) exports: TempDir,
 }
@@ -45,10 +45,17 @@ pub(crate) struct Replica {
 }
 
 impl World {
-    pub(crate) async fn start(redis_url: &str, wechat: &Simulator, accounts: SocketAddr, http: Http) -> Self {
+    pub(crate) async fn start(redis: &str, wechat: &Simulator, accounts: SocketAddr, http: Http, plan: &Plan) -> Self {
         let apps = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
         let exports = tempfile::tempdir().expect("a folder");
-        let configuration = configuration(redis_url, wechat, accounts, &apps, &exports);
+        let mut configuration = configuration(redis, wechat, &apps, &exports);
+        let file = exports.path().join("id.key");
+        write_private(&file, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+        let of_ids = match plan.is_computed() {
+            true => ("WXMINT_ID_KEY_FILE", file.to_string_lossy().into_owned()),
+            false => ("WXMINT_ACCOUNTS", format!("http://{accounts}/wxmint")),
+        };
+        [("WXMINT_USER_IDS", plan.ids), (of_ids.0, &of_ids.1)].map(|(name, value)| configuration.set(name, value));
         let configuration = Mutex::new(configuration);
         let mut replicas = Vec::new();
         fs::create_dir_all(repository("target/campaign")).expect("a folder");
@@ -102,10 +109,6 @@ impl World {
         self.rotation.put(number, true);
     }
 
-    pub(crate) async fn path(&self, variable: &str) -> PathBuf {
-        self.configuration.lock().await.value(variable).into()
-    }
-
     /// A command of wxmint with the replicas' settings; returns what it says, which must not fail.
     pub(crate) async fn run(&self, words: &[&str]) -> String {
         let mut command = self.configuration.lock().await.command_of(words);
@@ -157,13 +160,7 @@ async fn start(configuration: &Mutex<Configuration>, public: SocketAddr, admin: 
     service
 }
 
-fn configuration(
-    redis_url: &str,
-    wechat: &Simulator,
-    accounts: SocketAddr,
-    apps: &TempDir,
-    folder: &TempDir,
-) -> Configuration {
+fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &TempDir) -> Configuration {
     let mut configuration = Configuration::new("ES256");
     let [admins, redis] = ["admins", "redis.url"].map(|file| folder.path().join(file));
     write_private(&admins, &format!("campaign {ADMIN_TOKEN} read,operate,wechat\n"));
@@ -172,7 +169,6 @@ fn configuration(
         ("WXMINT_REDIS_URL_FILE", redis.to_str().expect("UTF-8")),
         ("WXMINT_WECHAT_URL", &wechat.url()),
         ("WXMINT_APPS_DIR", apps.path().to_str().expect("UTF-8")),
-        ("WXMINT_ACCOUNTS", &format!("http://{accounts}/wxmint")),
         ("WXMINT_AUTO_PROVISION", "true"),
         ("WXMINT_KEYS_LEAD", LEAD),
         ("WXMINT_TOKEN_TTL", TOKEN_TTL),

@@ -32,12 +32,13 @@ impl Verifier {
         Self { program: "node".into(), script: Some(script), _folder: folder }
     }
 
-    fn go() -> Self {
+    /// A program of the module tests/verifiers.
+    fn go(package: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("verify");
         for build in ["vet", "build -o"] {
             let mut go = Command::new("go");
-            go.args(build.split(' ')).args((build != "vet").then_some(&program)).arg("verify.go");
+            go.args(build.split(' ')).args((build != "vet").then_some(&program)).arg(package);
             let built = go.current_dir(repository("tests/verifiers")).output();
             let built = built.unwrap_or_else(|error| panic!("go: {error}; run: make setup"));
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -111,8 +112,8 @@ fn with_another_byte(token: &str) -> String {
 /// A login by each algorithm of ours, its token accepted, and each spoiled form of it refused. The services of
 /// examples/peers have the tokens of tests/peers/forge.rs put to them.
 #[tokio::test(flavor = "multi_thread")]
-async fn pyjwt_jose_and_go_oidc_verify_each_algorithm_and_refuse_what_is_spoiled() {
-    let verifiers = [Verifier::python(), Verifier::node(), Verifier::go()];
+async fn pyjwt_jose_and_four_libraries_of_go_verify_each_algorithm_and_refuse_what_is_spoiled() {
+    let verifiers = [Verifier::python(), Verifier::node(), Verifier::go("verify.go"), Verifier::go("./others")];
     for algorithm in ["ES256", "EdDSA", "RS256"] {
         let bed = TestBed::builder().algorithm(algorithm).at_its_issuer().start().await;
         let issuer = bed.issuer();

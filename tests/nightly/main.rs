@@ -2,7 +2,6 @@
 //! room. `make nightly` runs these tests one at a time. Plain `cargo test` leaves them out.
 
 mod alerts;
-mod emptied_each_minute;
 mod failovers;
 mod flood;
 mod newcomers;
@@ -12,8 +11,6 @@ mod stalled;
 mod apps;
 #[path = "../it/bindings_command.rs"]
 mod bindings_command;
-#[path = "../it/user_ids/emptied.rs"]
-mod emptied;
 #[path = "../it/phone.rs"]
 mod phone;
 #[path = "../it/reload.rs"]

@@ -44,8 +44,8 @@ case ${1:-} in
     echo "$target/$machine-unknown-linux-gnu/release/wxmint"
     ;;
   --debug)
-    # With an example, crates have the features that the tests want, and are built once for both.
-    built=$(cargo build --locked --quiet --bin wxmint --example peer-actix --features kubernetes --message-format json)
+    # Of the whole workspace and with an example, crates have the features that the tests want, and are built once for both.
+    built=$(cargo build --locked --quiet --workspace --bin wxmint --example peer-actix --features kubernetes --message-format json)
     rlib() { echo "$built" | sed -n "s|.*\"filenames\":\[\"\([^\"]*/lib$1[^\"/]*\.rlib\)\".*|\1|p"; }
     # shellcheck disable=SC2086 # two words
     rustc --edition 2024 --crate-name wxmint src/main.rs $link -Cstrip=symbols -L "dependency=$target/debug/deps" \

@@ -1378,6 +1378,37 @@ mod redis_only {
         assert_eq!(store.binding(&person("o1")).await.expect("an answer").map(|found| found.user), Some(user(right)));
     }
 
+    /// By an operator whose Redis has told a later time.
+    #[tokio::test(flavor = "local")]
+    async fn a_login_learns_by_a_computed_users_list_alone_that_tokens_were_ended() {
+        let server = RedisServer::start().await;
+        let (store, operator) = (server.store(), server.store());
+        let later = servers::now().timestamp() + 60;
+        operator.had_told(later as u64);
+        let restored: [fn(UserId, i64) -> Ended; 2] =
+            [|user, before| Ended::User { user, before }, |user, before| Ended::UserInApp { user, app: app(), before }];
+        for number in 0..4 {
+            let (user, openid) = (user(&format!("user-{number}")), format!("o{number}"));
+            let asks = async |key: &str| {
+                let ([order, ..], computed) =
+                    (orders(&store, [0, 1, 2]).await, Computed { user: user.clone(), listed: false });
+                let login =
+                    LoginRecord { newcomer: Newcomer::Computed(computed), ..record(&openid, &order, key, "nobody") };
+                matches!(store.record_login(&login).await, Ok(Recorded::Counted { may_be_ended: true, .. }))
+            };
+            assert!(!asks("k1").await && !asks("k2").await);
+            match number {
+                0 => operator.end_user(&user, None).await,
+                1 => operator.end_in_app(&user, &app()).await,
+                other => operator.restore_end(&restored[other - 2](user.clone(), later)).await,
+            }
+            .expect("ended");
+            assert!(asks("k3").await, "{number}");
+        }
+        let reads = server.cli(&["INFO", "commandstats"]);
+        assert!(reads.contains("cmdstat_hmget:calls=13,"), "one for each login, and for the script's text: {reads}");
+    }
+
     /// Whoever logs in again and again pays nothing for it.
     #[tokio::test(flavor = "local")]
     async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
@@ -1556,7 +1587,7 @@ mod redis_only {
             }
         }
         let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
-        assert_eq!(lengths, ["1", "1"], "the owner, and the end of the app");
+        assert_eq!(lengths, ["2", "1"], "the owner and the last second that is ended, and the end of the app");
         assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
         assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
     }
@@ -1612,21 +1643,17 @@ mod redis_only {
         store.note_life(Duration::from_secs(3600)).await.expect("noted");
         let ends = "wxmint:user:{user-1}:ends";
         let app = format!("app:{}", app());
-        let [old_text, newer_text] = [old, newer].map(|second| second.to_string());
-        server.cli(&[
-            "HSET",
-            ends,
-            "before",
-            &old_text,
-            &app,
-            &newer_text,
-            "dated",
-            &old_text,
-            "app:wx2",
-            &old_text,
-            "untold:app:wx2",
-            &old_text,
-        ]);
+        let list = "wxmint:user:{user-1}";
+        for (key, name, second) in [
+            (ends, "before", old),
+            (ends, &app, newer),
+            (ends, "dated", old),
+            (ends, "app:wx2", old),
+            (ends, "untold:app:wx2", old),
+            (list, "ended", old),
+        ] {
+            server.cli(&["HSET", key, name, &second.to_string()]);
+        }
         server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "told"]);
         server.cli(&["SET", "wxmint:{wxmint:ended}:old-kid", ""]);
         for (second, end) in [
@@ -1652,7 +1679,7 @@ mod redis_only {
         let left: BTreeSet<_> = server.cli(&["HKEYS", ends]).lines().map(str::to_owned).collect();
         let expected = [app, "app:wx2".into(), "untold:app:wx2".into()];
         assert_eq!(left, BTreeSet::from(expected), "what is newer, and what verifiers were not told");
-        for gone in ["wxmint:user:{user-1}:ended:a", "wxmint:{wxmint:ended}:old-kid"] {
+        for gone in ["wxmint:user:{user-1}:ended:a", "wxmint:{wxmint:ended}:old-kid", list] {
             assert_eq!(server.cli(&["EXISTS", gone]), "0", "{gone}");
         }
         assert_eq!(server.cli(&["XLEN", "wxmint:ended"]), "1");
@@ -1768,7 +1795,7 @@ mod redis_only {
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
         store.dismiss(&user, &person("o1"), 1, second()).await.expect("dismissed");
         store.expire_list(&user).await.expect("expires");
-        assert_eq!(ttl(), ["-2", "2592000"]);
+        assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
             store.admit(&person("o2"), 1, &wish(&user, false), 9).await,
             Ok(Decision::Admitted { first: false })

@@ -87,9 +87,8 @@ async fn a_stolen_refresh_token_ends_the_login_whoever_uses_it_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_half_a_minute_the_same_refresh_token_is_reuse_and_after_a_minute_a_code_is_none() {
-    let clock = Clock::begin();
-    let bed = clock.of(builder()).start().await;
+async fn after_half_a_minute_the_same_refresh_token_is_reuse_and_a_code_lives_a_whole_one() {
+    let (clock, bed) = Clock::around(builder()).await;
     let first = bed.log_in_site("lin").await;
     let second = bed.renew(&first).await.expect_login();
     clock.is_later(&bed, 25);
@@ -98,9 +97,9 @@ async fn after_half_a_minute_the_same_refresh_token_is_reuse_and_after_a_minute_
     invalid_grant(&bed.renew(&first).await, "35 s later");
     bed.expect_ended(&second, "reuse").await;
     for (later, status) in [(85, 200), (155, 400)] {
-        let code = bed.code("mei").await;
+        let code = bed.code("lin").await;
         clock.is_later(&bed, later);
-        assert_eq!(bed.redeem(&code).await.status, status, "a code {later} s after the beginning");
+        assert_eq!(bed.redeem(&code).await.status, status, "{later}");
     }
 }
 
@@ -191,25 +190,6 @@ async fn the_steps_of_the_page_are_the_pages_own() {
     bed.approve(None, "lin", &user_code, Some("00")).await.expect_problem(403, "match_wrong");
     let code = [("device_code", &*shown.member("device_code"))];
     assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "denied"}));
-}
-
-/// An open page costs nothing; of those that show a code, an address has 20. What a replica keeps for itself is no
-/// page's.
-#[tokio::test]
-async fn hundreds_of_open_pages_of_one_address_leave_nothing_behind() {
-    let bed = builder().env("WXMINT_LIMIT_IP", "100000/1m").start().await;
-    let asked = asks("spa", ORIGIN);
-    let before = bed.redis.calls();
-    for _ in 0..300 {
-        assert_eq!(bed.service().get(&format!("/authorize?{asked}")).await.status, 200);
-    }
-    let written: u64 = bed.redis.calls_since(&before).into_values().sum();
-    assert!(written < 300, "a page asks Redis nothing: {written} commands");
-    for _ in 0..20 {
-        assert_eq!(bed.step("scan", &asked, &[]).await.status, 200);
-    }
-    let refused = bed.step("scan", &asked, &[]).await;
-    assert!(refused.status == 429 && !refused.header("retry-after").is_empty(), "{refused:?}");
 }
 
 /// Also where access tokens have the same `typ`.

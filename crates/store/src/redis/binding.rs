@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The fields of a user's list that name nobody.
-pub(super) const NO_PEOPLE: [&[u8]; 2] = [b"block", b"floor"];
+pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 
 #[async_trait(?Send)]
 impl Bindings for Redis {

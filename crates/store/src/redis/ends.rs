@@ -39,8 +39,7 @@ impl Ends for Redis {
     }
 
     async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let script = script::CHANGE_ENDS.on(&[&name::ends(&token.user), &name::user(&token.user)]);
-        let script = script.arg("date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
+        let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         if date == token.issued_at {
             self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
@@ -226,7 +225,7 @@ impl Redis {
 
 /// A step of `change_ends.lua`.
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
-    script::CHANGE_ENDS.on(&[&name::ends(user)]).arg(step)
+    script::CHANGE_ENDS.on(&[name::ends(user), name::user(user)]).arg(step)
 }
 
 /// The answer of a script, unless Redis is ahead.

@@ -163,6 +163,7 @@ impl Store for Redis {
             return Ok(Claim::Taken);
         }
         let order = ExchangeOrder::new(micros, attempt);
+        self.clocks.compare((self.clock)(), order.began_at());
         if let Err(ahead) = self.usable(&order) {
             self.release_code(app, code, attempt).await?;
             return Err(ahead);

@@ -1,42 +1,39 @@
 //! How a login is recorded.
 
-use std::time::{Duration, Instant as Moment};
-
-use chrono::DateTime;
+use std::time::Duration;
 
 use super::stored::{StoredBinding, line, micros, owner_text, quarter, stored_binding};
 use super::{Call, Redis, flag, name, packed, script, unreadable};
 use crate::limits::TooMany;
 use crate::{BindingState, Bound, Computed, Intent, LoginRecord, Newcomer, Recorded, Result, StoreError};
 
-/// The block, the day on which the person was seen, and the ends of the user's tokens by `change_ends.lua`.
-type SeenUser = ([Option<Vec<u8>>; 2], [Option<i64>; 2]);
+/// A user's list has this: the block, the second up to which tokens may be ended, and the day on which the person was
+/// seen.
+type SeenUser = (Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>);
 
 const A_DAY: u64 = 86_400;
 
 impl Redis {
     pub(super) async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
-        let (sent, person) = (Moment::now(), &record.person);
+        let person = &record.person;
         let computed = if let Newcomer::Computed(computed) = &record.newcomer { Some(computed) } else { None };
         let script = self.recording(record, computed);
-        // Not within the script, where it would cost Redis three times as much. Whatever ends tokens up to the script's
-        // time has been told in the state that is read after it.
-        let (answer, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
+        // Not within the script, where it would cost Redis three times as much. An end that is made after this is read
+        // reaches to the login's second.
+        let (recorded, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
             None => {
                 let script = script.cmd("HGETALL").arg(name::binding(person));
-                let (answer, stored) = self.link.run("record_login", script).await?;
-                (answer, stored, None)
+                let (recorded, stored) = self.link.run("record_login", script).await?;
+                (recorded, stored, None)
             }
             Some(Computed { user, .. }) => {
-                let seen = Call::of("HMGET", name::user(user)).arg("block").arg(packed::person(person));
-                let seen = seen.cmd("HMGET").arg(name::ends(user)).arg("before").arg(format!("app:{}", person.app));
-                let (answer, seen) = self.link.run_both("record_login", script, seen).await?;
-                (answer, StoredBinding::default(), Some(seen))
+                let seen = Call::of("HMGET", name::user(user)).arg(&["block", "ended"]).arg(packed::person(person));
+                let (recorded, seen) = self.link.run_both("record_login", script, seen).await?;
+                (recorded, StoredBinding::default(), Some(seen))
             }
         };
-        let (seconds, micros_of_second, recorded) = parts(&answer).ok_or_else(|| unreadable("a login"))?;
-        let now = self.clocks.told(sent, (seconds, micros_of_second));
-        match recorded {
+        let now = self.now_micros();
+        match recorded.as_str() {
             "newcomer" => return Ok(Recorded::Newcomer),
             "other" => return Err(StoreError { reason: "the person has another user id, by another id key".into() }),
             _ => {}
@@ -52,10 +49,9 @@ impl Redis {
         }
         let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
         let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
-        self.clocks.compare((self.clock)(), DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default());
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
-            may_be_ended = has_stepped_back || names(&seen, at.timestamp());
+            may_be_ended = has_stepped_back || seen.1.is_some_and(|ended| at.timestamp() <= ended);
             state = BindingState::Bound(self.see(record, computed, seen, sign == "+"));
         }
         Ok(Recorded::Counted { state, at, may_be_ended, keeps_key: sign != "-" })
@@ -68,9 +64,10 @@ impl Redis {
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
         let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-        let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(rate.burst).arg(longest);
+        let told = if *newcomer == Newcomer::Told { " 1" } else { "" };
+        let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(format!("{} {longest}{told}", rate.burst));
         let owner = computed.map(|computed| owner_text(&computed.user)).unwrap_or_default();
-        let script = script.arg(flag(*newcomer == Newcomer::Told)).arg(owner);
+        let script = script.arg(owner);
         match newcomer {
             Newcomer::Intended(Intent { user, made, by_unionid }) => {
                 script.arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
@@ -82,7 +79,7 @@ impl Redis {
     /// Notes on the computed user's list that the person was seen today. Nobody waits for it: what is lost is noted at
     /// the next login.
     fn see(&self, record: &LoginRecord, computed: &Computed, seen: SeenUser, begins: bool) -> Bound {
-        let (LoginRecord { person, order, .. }, ([block, seen], _)) = (record, seen);
+        let (LoginRecord { person, order, .. }, (block, _, seen)) = (record, seen);
         let (blocked, user) = (block.is_some_and(|block| block.ends_with(b"on")), &computed.user);
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
         let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);
@@ -94,16 +91,4 @@ impl Redis {
         let is_new = if computed.listed { seen.is_none() } else { begins };
         Bound { new_for: is_new.then(|| order.attempt.mark()), blocked, ..Bound::computed(user.clone()) }
     }
-}
-
-/// Whether an end of the user's tokens names one that is dated so.
-fn names((_, [before, app_first]): &SeenUser, second: i64) -> bool {
-    before.is_some_and(|before| second <= before) || app_first.is_some_and(|first| second < first)
-}
-
-/// The time, and what was recorded.
-fn parts(answer: &str) -> Option<(u64, u64, &str)> {
-    let (seconds, rest) = answer.split_once(' ')?;
-    let (micros, recorded) = rest.split_once(' ')?;
-    Some((seconds.parse().ok()?, micros.parse().ok()?, recorded))
 }

@@ -154,10 +154,12 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
     keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
 }
 
-/// An exchange as a line of a session. `till` when the login counts, in quarters.
+/// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
 pub(super) fn line(order: &ExchangeOrder, till: u64, sealed: &Sealed) -> Vec<u8> {
     let place = order.micros << 4 | u64::from(order.attempt.mark().0 & 15);
-    let mut line = Vec::with_capacity(TILL.end + sealed.as_bytes().len());
+    let length = TILL.end + sealed.as_bytes().len();
+    let mut line = Vec::with_capacity(2 + length);
+    line.extend_from_slice(&(length as u16).to_be_bytes());
     line.extend_from_slice(&place.to_be_bytes()[1..]);
     line.extend_from_slice(&u32::try_from(till).unwrap_or(u32::MAX).to_be_bytes());
     line.extend_from_slice(sealed.as_bytes());

@@ -29,7 +29,7 @@ impl Redis {
         let call = script::RECORD_LOGIN.on(&name::all(stranger, [name::binding, name::session, name::logins]));
         let call = call.arg(line(&order, quarter(now + LIFE), &Sealed::nothing())).arg(LIFE / 1_000_000);
         // Always within the limit, and counted for as long as the cell lives.
-        let call = call.arg(u32::MAX).arg(LIFE).arg("").arg("");
+        let call = call.arg(format!("{} {LIFE}", u32::MAX)).arg("");
         let (claim, cell) = (name::tries(stranger), name::limit_of(stranger, "names"));
         let call = call.cmd("SET").arg(&claim).arg("").arg("NX").arg("PX").arg(LIFE / 1_000);
         let call = call.cmd("HINCRBY").arg(&cell).arg("0").arg(1).cmd("PEXPIRE").arg(&cell).arg(LIFE / 1_000);

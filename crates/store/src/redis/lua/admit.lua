@@ -1,10 +1,10 @@
 -- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the
 -- number of the person if the person was struck off (one hash slot). List and gone hold for each person the generation
 -- and a sign. On the list: + admitted, * admitted as the first of all; c behind a day: seen then, and the user id was
--- computed. Gone: - dismissed, or not admitted, because f
--- the list was full, d the user had left all of their people, b the user was blocked. The list's fields `block` and
--- `floor` are no people. `floor`: the greatest number of the people who were erased. ARGV: person, generation, what the
--- people of the app begin with, people per app, by unionid ('1' or ''). Answers the sign.
+-- computed. Gone: - dismissed, or not admitted, because f the list was full, d the user had left all of their people, b
+-- the user was blocked. The list's fields `block`, `ended` and `floor` are no people. `floor`: the greatest number of
+-- the people who were erased. ARGV: person, generation, what the people of the app begin with, people per app, by
+-- unionid ('1' or ''). Answers the sign.
 local person, generation = ARGV[1], tonumber(ARGV[2])
 
 local list, all = {}, redis.call('HGETALL', KEYS[1])
@@ -29,7 +29,7 @@ end
 local gone = redis.call('HLEN', KEYS[2])
 local anybody, of_app, people = false, 0, gone
 for other in pairs(list) do
-  if other ~= 'block' and other ~= 'floor' then
+  if other ~= 'block' and other ~= 'ended' and other ~= 'floor' then
     people = people + 1
     if other ~= person then
       anybody = true

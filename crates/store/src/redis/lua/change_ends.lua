@@ -1,6 +1,5 @@
--- Dates a user's tokens, ends them, or forgets ends. KEYS: the user's ends, or with 'token' the end of one token; with
--- 'date' also the user's list. ARGV: step, and what the step needs. Needs ends.lua. No key expires by the clock of
--- Redis.
+-- Dates a user's tokens, ends them, or forgets ends. KEYS: the user's ends and list, or with 'token' the end of one
+-- token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of Redis.
 --   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
 --     user is blocked; nothing is noted if it is after the latest one.
 --   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
@@ -26,6 +25,7 @@ elseif step == 'token' then
   return state
 elseif step == 'restore' then
   local held = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or '-1')
+  note_on_list(tonumber(ARGV[3]))
   return redis.call('HSET', KEYS[1], ARGV[2], math.max(held, tonumber(ARGV[3])))
 elseif step == 'published' then
   return redis.call('HGET', KEYS[1], ARGV[2]) == ARGV[3] and redis.call('HDEL', KEYS[1], ARGV[2]) or 0
@@ -37,6 +37,9 @@ elseif step == 'forget' then
     if second < tonumber(ARGV[2]) and not waits then
       redis.call('HDEL', KEYS[1], name)
     end
+  end
+  if tonumber(redis.call('HGET', KEYS[2], 'ended') or ARGV[2]) < tonumber(ARGV[2]) then
+    redis.call('HDEL', KEYS[2], 'ended')
   end
   return 0
 end
@@ -58,4 +61,5 @@ if not asked_at or before < asked_at then
   redis.call('HSET', KEYS[1], 'untold:before', before)
 end
 redis.call('HSET', KEYS[1], 'before', before)
+note_on_list(before)
 return redis.call('HGET', KEYS[1], 'untold:before') or ''

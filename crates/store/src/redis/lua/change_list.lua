@@ -15,6 +15,9 @@ elseif person then
     return string.sub(held, -1) == 'c' and redis.call('HDEL', KEYS[1], person) or 0
   end
   number = tonumber(string.match(redis.call('HGET', KEYS[2], person) or '0', '^%d+'))
+  if number == 0 then
+    return 0
+  end
   redis.call('HDEL', KEYS[2], person)
 end
 local all = redis.call('HGETALL', KEYS[1])
@@ -24,7 +27,7 @@ for index = 1, #all, 2 do
     block = string.sub(value, -2) == 'on' and value
   elseif name == 'floor' then
     floor = tonumber(value)
-  elseif ARGV[1] ~= 'see' or string.sub(value, -1) ~= 'c' then
+  elseif name ~= 'ended' and (ARGV[1] ~= 'see' or string.sub(value, -1) ~= 'c') then
     others = true
   end
 end
@@ -34,10 +37,8 @@ if ARGV[1] ~= 'strike' then
     redis.call('EXPIRE', KEYS[2], ARGV[2])
   end
 elseif others or redis.call('HLEN', KEYS[2]) > 0 then
-  if number > 0 then
-    redis.call('SET', KEYS[3], number, 'EX', ARGV[2])
-  end
-elseif #all > 0 or number > 0 then
+  redis.call('SET', KEYS[3], number, 'EX', ARGV[2])
+else
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], 'floor', math.max(number, floor))
   if block then

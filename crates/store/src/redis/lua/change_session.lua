@@ -3,9 +3,9 @@
 --   'forget': drops them. 'leave': the owner too.
 --   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
 --   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
---     session has an owner. Generation, line of the session, session's seconds, '1' if there must be a session still:
---     the key is the successor of one that a logout may have dropped meanwhile; the second of the login, which is noted
---     if it is later than the exchange: an end of the person's tokens reaches to it.
+--     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
+--     a session still: the key is the successor of one that a logout may have dropped meanwhile; the second of the
+--     login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
 --   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked has
 --     no session keys. User, number of the change, 'on' or 'off'.
 --   'share': notes that a unionid of the person may be another user's too. User.
@@ -22,16 +22,16 @@ elseif step == 'reseal' then
   end
 elseif step == 'keep' then
   local held = redis.call('HMGET', KEYS[1], 'g', 'u', 'k', 's')
-  local lines, counts = session()
+  local line, lines, counts = string.sub(ARGV[3], 3), session()
   local is_bound = held[1] == ARGV[2] and held[2] and not is_blocked(held[2], held[3], held[4])
   if is_bound or ARGV[2] == '0' and owner ~= '' then
     if not lines[1] then
       add_all(counts, redis.call('GET', KEYS[3]) or '')
     end
-    if (lines[1] and (is_bound or #lines[1] > 11) or ARGV[5] ~= '1') and not repeated(ARGV[3], lines) then
-      keep_line(placed(ARGV[3], lines[1]), lines, counts, ARGV[4])
+    if (lines[1] and (is_bound or #lines[1] > 11) or ARGV[5] ~= '1') and not repeated(line, lines) then
+      keep_line(placed(line, lines[1]), lines, counts, ARGV[4])
     end
-    if is_bound and tonumber(ARGV[6]) * 1000000 > micros_of(ARGV[3]) + 1000000 then
+    if is_bound and tonumber(ARGV[6]) * 1000000 > micros_of(line) + 1000000 then
       note_login(tonumber(ARGV[6]))
     end
   end

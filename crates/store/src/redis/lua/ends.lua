@@ -1,7 +1,7 @@
 -- Dates a token: with the second of its login, or with the first one after it that no end names, if that is not after
 -- `latest`. An end names seconds ahead of the clock if it was made in this very second, or the clock has stepped back
 -- since. `dated` is the latest date ahead of the clock that a token has got: later ends name it too. In front of the
--- scripts that date tokens or end them, whose KEYS[1] is the user's ends.
+-- scripts that date tokens or end them, whose KEYS are the user's ends and the user's list.
 local function latest_dated()
   return tonumber(redis.call('HGET', KEYS[1], 'dated') or '-1')
 end
@@ -30,16 +30,23 @@ local function date(app, second, latest)
   return iat
 end
 
--- Ends a user's tokens of one app up to a second. In front of the scripts that do so, whose KEYS[1] is the user's ends.
--- The field `app:` has the first second that is not ended, and `untold:app:` the last one that verifiers have yet to be
--- told of.
+-- Ends a user's tokens of one app up to a second. The field `app:` has the first second that is not ended, and
+-- `untold:app:` the last one that verifiers have yet to be told of.
 local function end_app(app, second)
   local held = tonumber(redis.call('HGET', KEYS[1], 'app:' .. app) or '-1')
   redis.call('HSET', KEYS[1], 'app:' .. app, math.max(held, second + 1))
 end
 
+-- Notes on the user's list up to which second tokens may be ended, so that a login which reads the list for a block
+-- need not read the ends too.
+local function note_on_list(second)
+  local noted = tonumber(redis.call('HGET', KEYS[2], 'ended') or '-1')
+  redis.call('HSET', KEYS[2], 'ended', math.max(noted, second))
+end
+
 local function end_app_and_tell(app, second)
   end_app(app, second)
+  note_on_list(second)
   local untold = math.max(tonumber(redis.call('HGET', KEYS[1], 'untold:app:' .. app) or '-1'), second)
   redis.call('HSET', KEYS[1], 'untold:app:' .. app, untold)
   return tostring(untold)

@@ -1,67 +1,69 @@
 -- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding,
--- session, cell of logins (one hash slot). ARGV: line of the session, session's seconds, limit, for how long a login
--- may count at most (quarters of a second), '1' if nothing is to be recorded of a newcomer, the owner of a session
--- without a binding ('' for none), and if there is an intent its user, whether wxmint makes the user, and whether a
--- unionid names the user. Needs session.lua. Answers the time in seconds and microseconds, and behind blanks what was
--- recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or one where user ids are drawn;
--- otherwise whether the session key is kept, as '=' if there was a session, '+' if it begins one or the clock has
--- stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and until when no login is
--- within the limit, if this one was not. Repeated with the same arguments it counts once more at most, and otherwise
--- changes nothing.
+-- session, cell of logins (one hash slot). ARGV: line of the session behind its length, session's seconds; the limit,
+-- for how long a login may count at most (quarters of a second), and '1' if nothing is to be recorded of a newcomer,
+-- each behind a blank; the owner of a session without a binding ('' for none), and if there is an intent its user,
+-- whether wxmint makes the user, and whether a unionid names the user. Few arguments, because each costs Redis time.
+-- Needs session.lua. Answers what was recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or
+-- one where user ids are drawn; otherwise whether the session key is kept, as '=' if there was a session, '+' if it
+-- begins one or the clock has stepped back, '-' if it is not; behind it 'b' if a binding stands against the owner; and
+-- until when no login is within the limit, if this one was not. Repeated with the same arguments it counts once more at
+-- most, and otherwise changes nothing.
+local own, limit, longest, told = string.sub(ARGV[1], 3), string.match(ARGV[3], '^(%d+) (%d+)(.*)$')
+longest = tonumber(longest)
 local all, held = redis.call('HGETALL', KEYS[1]), {}
 for at = 1, #all, 2 do
   held[all[at]] = all[at + 1]
 end
-local user, intended, own = held.u, held.i, ARGV[7]
+local user, intended, wished = held.u, held.i, ARGV[5]
 local is_strange = not (user or intended or held.q or held.v) and (held.g or '0') == '0'
 
 local lines, counts = session()
 local has_binding = user or intended or held.q
 if has_binding then
   owner = ''
-elseif owner ~= '' and (ARGV[5] == '1' or ARGV[6] ~= '' and owner ~= ARGV[6]) then
-  return time[1] .. ' ' .. time[2] .. ' other'
-elseif ARGV[6] ~= '' then
-  owner = ARGV[6]
+elseif owner ~= '' and (told ~= '' or ARGV[4] ~= '' and owner ~= ARGV[4]) then
+  return 'other'
+elseif ARGV[4] ~= '' then
+  owner = ARGV[4]
 end
-local latest, known, at = lines[1], repeated(ARGV[1], lines)
+local latest, known, at = lines[1], repeated(own, lines)
 if not latest then
-  if is_strange and ARGV[5] == '1' then
-    return time[1] .. ' ' .. time[2] .. ' newcomer'
+  if is_strange and told ~= '' then
+    return 'newcomer'
   end
   add_all(counts, redis.call('GET', KEYS[3]) or '')
 end
-local logins, longest = {}, tonumber(ARGV[4])
+local logins = {}
 forget_beyond(counts, longest)
 for till, several in pairs(counts) do
   logins[till] = several
 end
 count_all(logins, lines, known)
 forget_beyond(logins, longest)
-local full = full_until(logins, tonumber(ARGV[3]))
+local full = full_until(logins, tonumber(limit))
 
 -- Only who is bound, or is being bound, and is not blocked has a session.
 local keeps = latest
 if not latest then
   -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
-  if not full and own and is_strange then
-    intend(0, own, ARGV[8], ARGV[9])
-    intended = own
+  if not full and wished and is_strange then
+    intend(0, wished, ARGV[6], ARGV[7])
+    intended = wished
   end
-  local wanted = user or own and intended == own and own
+  local wanted = user or wished and intended == wished and wished
   keeps = owner ~= '' or wanted and not is_blocked(wanted, held.k, held.s)
 end
-local line = placed(ARGV[1], latest)
+local line = placed(own, latest)
 if keeps and not known then
   -- Also over the limit, because WeChat has forgotten the old key.
   keep_line(full and uncounted(line) or line, lines, counts, ARGV[2])
 elseif keeps and not full and struct.unpack('>I4', known, 8) == 0 then
   -- It was refused before, and is admitted now.
-  lines[at] = string.sub(known, 1, 7) .. string.sub(ARGV[1], 8, 11) .. string.sub(known, 12)
+  lines[at] = string.sub(known, 1, 7) .. string.sub(own, 8, 11) .. string.sub(known, 12)
   write(lines, counts, 'KEEPTTL')
 elseif not keeps and not full then
   count_all(counts, {line})
   keep_counts(counts)
 end
-local sign = keeps and (latest and line == ARGV[1] and '=' or '+') or '-'
-return time[1] .. ' ' .. time[2] .. ' ' .. sign .. (has_binding and ARGV[6] ~= '' and 'b' or '') .. (full or '')
+local sign = keeps and (latest and line == own and '=' or '+') or '-'
+return sign .. (has_binding and ARGV[4] ~= '' and 'b' or '') .. (full or '')
